@@ -1,0 +1,3 @@
+DROP TABLE devices;
+DROP TABLE usernames;
+DROP TABLE users;

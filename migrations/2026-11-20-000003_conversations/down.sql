@@ -1,0 +1,3 @@
+DROP TABLE members;
+DROP TABLE direct_pairs;
+DROP TABLE conversations;

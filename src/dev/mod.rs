@@ -1,0 +1,101 @@
+//! `tideline dev`: everything on one machine, with nothing to set up first.
+//!
+//! [`services`] runs a private PostgreSQL and Redis; the integration tests stand on the same ground.
+
+pub mod services;
+
+use crate::clock;
+use crate::config::{Config, ConfigError, environment};
+use crate::server::{self, Node, ServeError};
+use crate::storage::error::StorageError;
+use crate::storage::pg::instance;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use services::{Data, Services, ServicesError};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use tokio::runtime::Runtime;
+
+/// Why `tideline dev` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// The private PostgreSQL or Redis.
+    #[error(transparent)]
+    Services(#[from] ServicesError),
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The migrations.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The node.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The files of the directory.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs everything until a signal, and stops all of it.
+pub fn run(dir: &Path, runtime: &Runtime) -> Result<(), DevError> {
+    let services = Services::start(dir, Data::Kept)?;
+    let result = runtime.block_on(serve(&services));
+    services.stop();
+    result
+}
+
+async fn serve(services: &Services) -> Result<(), DevError> {
+    let database_url = services.database_url();
+    let secret_file = jwt_secret(services.data_dir())?;
+    let config = Config::load(&|name| match name {
+        "DATABASE_URL" => Some(database_url.clone()),
+        "REDIS_URL" => Some(services.redis_url()),
+        "TIDELINE_JWT_SECRET" => None,
+        "TIDELINE_JWT_SECRET_FILE" => Some(secret_file.to_string_lossy().into_owned()),
+        other => environment(other),
+    })?;
+    instance::migrate(&database_url)?;
+    let node = Node::start(config).await?;
+    let url = format!("http://{}", node.address);
+    let env = services.data_dir().join("env");
+    write_private(
+        &env,
+        &format!(
+            "DATABASE_URL='{database_url}'\nREDIS_URL='{}'\nTIDELINE_JWT_SECRET_FILE='{}'\nTIDELINE_URL='{url}'\n",
+            services.redis_url(),
+            secret_file.display(),
+        ),
+    )?;
+    greet(&url, services.data_dir(), &env)?;
+    server::stop_signal().await?;
+    Ok(node.stop().await?)
+}
+
+/// The secret of this directory, made once.
+fn jwt_secret(dir: &Path) -> io::Result<PathBuf> {
+    let path = dir.join("jwt.secret");
+    if !path.exists() {
+        let secret = BASE64_STANDARD.encode(clock::random_bytes::<48>());
+        write_private(&path, &secret)?;
+    }
+    Ok(path)
+}
+
+/// Writes a file that only we may read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(&new)?.write_all(text.as_bytes())?;
+    std::fs::rename(new, path)
+}
+
+fn greet(url: &str, data: &Path, env: &Path) -> io::Result<()> {
+    let text = include_str!("greeting.txt")
+        .replace("{url}", url)
+        .replace("{data}", &data.display().to_string())
+        .replace("{env}", &env.display().to_string());
+    io::stdout().write_all(text.as_bytes())
+}

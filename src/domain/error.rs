@@ -1,0 +1,57 @@
+//! Everything a verb of the domain may answer instead of its result.
+
+use crate::model::inbox::Resync;
+use crate::model::violation::Violation;
+use crate::storage::error::StorageError;
+use std::time::Duration;
+
+/// A refusal or a failure. The http floor turns each into its documented problem.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The input breaks a rule.
+    Invalid(Vec<Violation>),
+    /// Unknown, or not visible to the caller.
+    NotFound,
+    /// The name is taken.
+    Conflict(&'static str),
+    /// No such user, or another password.
+    InvalidCredentials,
+    /// No, bad or foreign token.
+    Unauthenticated,
+    /// The access token was good and has ended.
+    TokenExpired,
+    /// The device was logged out.
+    DeviceRevoked,
+    /// The refresh token is unknown, spent or has ended.
+    RefreshInvalid,
+    /// The client_msg_id belongs to another message of this sender in this conversation.
+    ClientMsgIdReused,
+    /// A position beyond the head.
+    CursorAhead(Resync),
+    /// A position from another life of the database.
+    EpochChanged(Resync),
+    /// Entries after this position are no longer kept.
+    InboxTrimmed(Resync),
+    /// Too much to do right now: nothing was done, come back after this time.
+    Overloaded(Duration),
+    /// PostgreSQL does not answer in time. A send may or may not be stored.
+    StorageUnavailable,
+    /// A bug; the text is for the log only.
+    Internal(String),
+}
+
+impl Error {
+    /// One fault of the input.
+    pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(pointer, detail)])
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) | StorageError::Contended(_) => Self::StorageUnavailable,
+            StorageError::NoPartition | StorageError::Bug(_) => Self::Internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What Tideline does: a verb per function. Knows no status code and no table.
+
+pub mod accounts;
+pub mod conversations;
+pub mod error;
+pub mod heads;
+pub mod inbox;
+pub mod messages;
+pub mod notices;
+pub mod passwords;
+pub mod service;
+pub mod tokens;
+pub mod unread;
+pub mod waiters;
+pub mod writer;

@@ -1,0 +1,31 @@
+//! Whether this node should be given requests.
+
+use crate::app::App;
+use crate::storage::pg::instance;
+use std::sync::atomic::Ordering;
+
+/// The state of a node.
+#[derive(Debug)]
+pub struct Readiness {
+    /// What keeps it from being ready, in sentences; empty when it is.
+    pub reasons: Vec<String>,
+    /// Redis answers.
+    pub redis: bool,
+}
+
+/// Looks at everything that this node depends on.
+pub async fn readiness(app: &App) -> Readiness {
+    let database = app.pg.read("readiness", |conn| {
+        let mut reasons = instance::unsafe_settings(conn)?;
+        if instance::migrations_pending(conn)? {
+            reasons.push("there are migrations to run: tideline migrate".to_owned());
+        }
+        Ok(reasons)
+    });
+    let (database, redis) = tokio::join!(database, app.redis.ping());
+    let mut reasons = database.unwrap_or_else(|error| vec![error.to_string()]);
+    if app.draining.load(Ordering::Acquire) {
+        reasons.push("the node is going away".to_owned());
+    }
+    Readiness { reasons, redis }
+}

@@ -1,0 +1,228 @@
+//! What is allowed and which seqs are taken, settled in memory under the locks: pure, so that a transaction may run again.
+
+use crate::clock;
+use crate::domain::error::Error;
+use crate::domain::writer::{Command, Kind, Marked, Sent};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::inbox::EntryKind;
+use crate::model::message::{Message, NewMessage, StoredBody};
+use crate::model::time::Timestamp;
+use crate::storage::pg::archive::{NewRows, Stored};
+use crate::storage::pg::conversations::{LockedConversation, MemberRow};
+use crate::storage::pg::inbox::NewEntry;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashMap};
+
+/// What became of a command.
+pub(super) enum Outcome {
+    Sent(Vec<Result<Sent, Error>>),
+    Marked(Result<Marked, Error>),
+}
+
+/// What a batch writes, and what it answers.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) rows: NewRows,
+    /// The new head of each conversation and its time.
+    pub(super) heads: BTreeMap<ConversationId, (ConvSeq, Timestamp)>,
+    /// The new read position of each member that moved.
+    pub(super) reads: BTreeMap<(ConversationId, UserId), ConvSeq>,
+    pub(super) entries: Vec<NewEntry>,
+    pub(super) outcomes: Vec<Outcome>,
+    /// The database's time after the locks.
+    pub(super) at: Option<Timestamp>,
+}
+
+struct Conversation {
+    last_seq: ConvSeq,
+    at: Timestamp,
+    /// Each member and how far it has read.
+    members: Vec<(UserId, ConvSeq)>,
+}
+
+type Key = (ConversationId, UserId, ClientMsgId);
+
+/// The locked world of a batch, as of its beginning.
+pub(super) struct State {
+    now: Option<Timestamp>,
+    conversations: HashMap<ConversationId, Conversation>,
+    stored: HashMap<Key, Stored>,
+}
+
+impl State {
+    pub(super) fn new(
+        locked: Vec<LockedConversation>,
+        members: Vec<MemberRow>,
+        stored: Vec<Stored>,
+    ) -> Self {
+        let now = members.first().map(|member| member.now);
+        let mut conversations: HashMap<_, _> = locked
+            .into_iter()
+            .map(|one| {
+                let conversation = Conversation {
+                    last_seq: one.last_seq,
+                    // A clock that was set back must not give a message an earlier time than the one before it.
+                    at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
+                    members: Vec::new(),
+                };
+                (one.id, conversation)
+            })
+            .collect();
+        for member in members {
+            if let Some(conversation) = conversations.get_mut(&member.conversation_id) {
+                conversation.members.push((member.user_id, member.read_seq));
+            }
+        }
+        let stored = stored
+            .into_iter()
+            .map(|one| {
+                let message = &one.message;
+                let key = (
+                    message.conversation_id,
+                    message.sender_id,
+                    message.client_msg_id,
+                );
+                (key, one)
+            })
+            .collect();
+        Self {
+            now,
+            conversations,
+            stored,
+        }
+    }
+}
+
+/// Settles commands in their order.
+pub(super) fn decide(commands: &[Command], mut state: State) -> Plan {
+    let mut plan = Plan {
+        at: state.now,
+        ..Plan::default()
+    };
+    for command in commands {
+        let outcome = match &command.kind {
+            Kind::Send(messages, _) => Outcome::Sent(
+                messages
+                    .iter()
+                    .map(|message| send(&mut plan, &mut state, command, message))
+                    .collect(),
+            ),
+            Kind::MarkRead(seq, _) => {
+                Outcome::Marked(mark_read(&mut plan, &mut state, command, *seq))
+            }
+        };
+        plan.outcomes.push(outcome);
+    }
+    plan
+}
+
+fn send(
+    plan: &mut Plan,
+    state: &mut State,
+    command: &Command,
+    new: &NewMessage,
+) -> Result<Sent, Error> {
+    let (id, sender) = (command.conversation, command.user);
+    let key = (id, sender, new.client_msg_id);
+    // Before membership: the sender of a stored message gets it back whatever has happened since. Doubles inside one
+    // batch are found here too; the first one wins.
+    if let Some(stored) = state.stored.get(&key) {
+        return if stored.digest == new.content.digest() {
+            Ok(Sent {
+                message: stored.message.clone(),
+                replayed: true,
+            })
+        } else {
+            Err(Error::ClientMsgIdReused)
+        };
+    }
+    let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
+    let seq = conversation.last_seq.next();
+    let own = conversation
+        .members
+        .iter_mut()
+        .find(|(user, _)| *user == sender);
+    // Sending means having read.
+    own.ok_or(Error::NotFound)?.1 = seq;
+    let content = RawValue::from_string(new.content.json().to_owned())
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let message = Message {
+        id: MessageId(clock::new_id()),
+        conversation_id: id,
+        seq,
+        sender_id: sender,
+        client_msg_id: new.client_msg_id,
+        body: StoredBody {
+            kind: new.content.kind().to_owned(),
+            content,
+        },
+        created_at: conversation.at,
+    };
+    conversation.last_seq = seq;
+    plan.heads.insert(id, (seq, conversation.at));
+    plan.reads.insert((id, sender), seq);
+    plan.entries
+        .extend(conversation.members.iter().map(|(member, read)| NewEntry {
+            receiver: *member,
+            kind: EntryKind::Message,
+            conversation: id,
+            ref_seq: seq,
+            unread: seq.0 - read.0,
+        }));
+    let rows = &mut plan.rows;
+    rows.conversations.push(id);
+    rows.seqs.push(seq);
+    rows.ids.push(message.id);
+    rows.senders.push(sender);
+    rows.client_msg_ids.push(new.client_msg_id);
+    rows.kinds.push(new.content.kind().to_owned());
+    rows.contents.push(new.content.json().to_owned());
+    rows.digests.push(new.content.digest().to_vec());
+    rows.at.push(conversation.at);
+    let stored = Stored {
+        message: message.clone(),
+        digest: new.content.digest().to_vec(),
+    };
+    state.stored.insert(key, stored);
+    Ok(Sent {
+        message,
+        replayed: false,
+    })
+}
+
+fn mark_read(
+    plan: &mut Plan,
+    state: &mut State,
+    command: &Command,
+    seq: ConvSeq,
+) -> Result<Marked, Error> {
+    let (id, user) = (command.conversation, command.user);
+    let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
+    let own = conversation
+        .members
+        .iter_mut()
+        .find(|(member, _)| *member == user);
+    let (_, read) = own.ok_or(Error::NotFound)?;
+    let head = conversation.last_seq;
+    if seq > head {
+        return Err(Error::invalid(
+            "/seq",
+            format!("must not be beyond the head, {head}"),
+        ));
+    }
+    if seq > *read {
+        *read = seq;
+        plan.reads.insert((id, user), seq);
+        plan.entries.push(NewEntry {
+            receiver: user,
+            kind: EntryKind::Read,
+            conversation: id,
+            ref_seq: seq,
+            unread: head.0 - seq.0,
+        });
+    }
+    Ok(Marked {
+        read_seq: *read,
+        unread: head.0 - read.0,
+    })
+}

@@ -1,0 +1,200 @@
+//! The batching writer: many sends, one commit.
+//!
+//! Requests hand a command to a bounded queue and await its answer; a few threads, sharded by conversation, each own one
+//! connection. A writer takes whatever is waiting (no timer, no artificial delay), executes it as one transaction of a
+//! handful of statements, and answers each caller after the commit. Then an announcer, in order, tells Redis and wakes
+//! the waits of this node. `queue` is the thread, `batch` the transaction, `decide` what is allowed and which seqs are
+//! taken, `announce` what happens after the commit.
+
+mod announce;
+mod batch;
+mod decide;
+mod queue;
+
+use crate::domain::error::Error;
+use crate::domain::waiters::Waiters;
+use crate::model::ids::{ConvSeq, ConversationId, Epoch, UserId};
+use crate::model::message::{Message, NewMessage};
+use crate::model::unread::Announcement;
+use crate::storage::pg::{DEADLINE, Pg};
+use crate::storage::redis::Redis;
+use announce::Announcer;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many commands may wait for one writer.
+const QUEUE: usize = 8_192;
+
+/// How long a refused client should stay away.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// As stored.
+    pub message: Message,
+    /// It had been stored before: this is the first answer again.
+    pub replayed: bool,
+}
+
+/// A read position after a command to move it.
+#[derive(Clone, Copy, Debug)]
+pub struct Marked {
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+    /// Messages after it.
+    pub unread: i64,
+}
+
+/// What a command asks for, and where its answer goes.
+pub struct Work(Kind);
+
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+enum Kind {
+    Send(Vec<NewMessage>, Reply<Vec<Result<Sent, Error>>>),
+    MarkRead(ConvSeq, Reply<Result<Marked, Error>>),
+}
+
+/// The answer to come.
+pub struct Answer<T>(oneshot::Receiver<Result<T, Error>>);
+
+impl Work {
+    /// Stores messages, in this order. A refusal of one does not stop the next.
+    pub fn send(messages: Vec<NewMessage>) -> (Self, Answer<Vec<Result<Sent, Error>>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self(Kind::Send(messages, reply)), Answer(answer))
+    }
+
+    /// Moves a read position forward. A command like a send, so that the two are ordered.
+    pub fn mark_read(seq: ConvSeq) -> (Self, Answer<Result<Marked, Error>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self(Kind::MarkRead(seq, reply)), Answer(answer))
+    }
+}
+
+impl<T> Answer<T> {
+    /// Waits for it. Afterwards the command may still be under way: its outcome is unknown, not "failed".
+    pub async fn wait(self) -> Result<T, Error> {
+        match tokio::time::timeout(DEADLINE, self.0).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Error::StorageUnavailable),
+        }
+    }
+}
+
+struct Command {
+    conversation: ConversationId,
+    user: UserId,
+    kind: Kind,
+    /// Later than this nobody waits for the answer, and executing it could put a send that was given up behind later
+    /// ones of the same sender.
+    deadline: Instant,
+}
+
+impl Command {
+    fn is_given_up(&self) -> bool {
+        let nobody_waits = match &self.kind {
+            Kind::Send(_, reply) => reply.is_closed(),
+            Kind::MarkRead(_, reply) => reply.is_closed(),
+        };
+        nobody_waits || Instant::now() > self.deadline
+    }
+
+    fn fail(self, error: Error) {
+        // A caller that went away needs no answer; the same wherever a reply is sent.
+        match self.kind {
+            Kind::Send(_, reply) => drop(reply.send(Err(error))),
+            Kind::MarkRead(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+struct Writer {
+    queue: mpsc::Sender<Command>,
+    announcer: Announcer,
+}
+
+/// All writers of this node.
+pub struct Writers {
+    writers: Vec<Writer>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Writers {
+    /// Starts `count` writers, with their announcers on the Tokio runtime that this is called on. They end when this is
+    /// dropped and their queues are empty.
+    pub fn start(
+        count: u32,
+        pg: &Pg,
+        redis: &Arc<Redis>,
+        waiters: &Arc<Waiters>,
+        epoch: Epoch,
+        inbox_retention_days: u32,
+    ) -> std::io::Result<Self> {
+        let mut writers = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..count {
+            let announcer = Announcer::start(Arc::clone(redis), Arc::clone(waiters), epoch);
+            let (queue, commands) = mpsc::channel(QUEUE);
+            let runner = queue::Runner::new(pg.clone(), announcer.clone(), inbox_retention_days);
+            let thread = std::thread::Builder::new().name(format!("writer-{index}"));
+            threads.push(thread.spawn(move || runner.run(commands))?);
+            writers.push(Writer { queue, announcer });
+        }
+        Ok(Self {
+            writers,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Queues a command, or refuses it at once when too many wait.
+    pub fn submit(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+        work: Work,
+    ) -> Result<(), Error> {
+        let command = Command {
+            conversation,
+            user,
+            kind: work.0,
+            deadline: Instant::now() + DEADLINE,
+        };
+        self.shard(conversation)?
+            .queue
+            .try_send(command)
+            .map_err(|_full| Error::Overloaded(RETRY_AFTER))
+    }
+
+    /// Tells of entries that another transaction has committed, in order with those of the conversation's writer.
+    pub fn announce(&self, conversation: ConversationId, entries: Vec<Announcement>) {
+        if let Ok(writer) = self.shard(conversation) {
+            writer.announcer.announce(entries);
+        }
+    }
+
+    fn shard(&self, conversation: ConversationId) -> Result<&Writer, Error> {
+        let count = self.writers.len() as u128;
+        usize::try_from(conversation.0.as_u128() % count.max(1))
+            .ok()
+            .and_then(|index| self.writers.get(index))
+            .ok_or_else(|| Error::Internal("no writers".to_owned()))
+    }
+
+    /// Takes the writers down: what is queued is still written and answered.
+    pub fn stop(self) {
+        drop(self.writers);
+        let threads = self
+            .threads
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!("bug: a writer has panicked");
+            }
+        }
+    }
+}

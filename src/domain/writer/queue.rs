@@ -1,0 +1,128 @@
+//! A writer's thread: it takes what is waiting, and never loses a caller.
+
+use crate::domain::error::Error;
+use crate::domain::writer::announce::Announcer;
+use crate::domain::writer::batch::{self, Done};
+use crate::domain::writer::decide::Outcome;
+use crate::domain::writer::{Command, Kind};
+use crate::storage::error::StorageError;
+use crate::storage::pg::{Failure, Pg, Session, partitions};
+use std::collections::VecDeque;
+use tokio::sync::mpsc;
+
+/// The most commands of one transaction. Larger ones gain nothing more.
+const BATCH: usize = 256;
+
+/// How often a single command is tried that meets contention.
+const TRIES: u32 = 3;
+
+pub(super) struct Runner {
+    pg: Pg,
+    announcer: Announcer,
+    inbox_retention_days: u32,
+    session: Option<Session>,
+}
+
+impl Runner {
+    pub(super) fn new(pg: Pg, announcer: Announcer, inbox_retention_days: u32) -> Self {
+        Self {
+            pg,
+            announcer,
+            inbox_retention_days,
+            session: None,
+        }
+    }
+
+    /// Runs until every sender of the queue is gone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut taken = Vec::with_capacity(BATCH);
+        while queue.blocking_recv_many(&mut taken, BATCH) > 0 {
+            self.process(VecDeque::from(std::mem::take(&mut taken)), 1);
+        }
+    }
+
+    /// Executes commands in order, in as few transactions as it takes.
+    fn process(&mut self, mut commands: VecDeque<Command>, mut tries: u32) {
+        loop {
+            commands.retain(|command| !command.is_given_up());
+            if commands.is_empty() {
+                return;
+            }
+            match self.execute(commands.make_contiguous()) {
+                Ok(done) => {
+                    self.announcer.announce(done.announcements);
+                    let rest = commands.split_off(done.outcomes.len());
+                    for (command, outcome) in commands.into_iter().zip(done.outcomes) {
+                        answer(command, outcome);
+                    }
+                    commands = rest;
+                    tries = 1;
+                }
+                Err(failure) => {
+                    log::warn!(
+                        "writer: {} commands: {failure}, try {tries}",
+                        commands.len()
+                    );
+                    match failure.error {
+                        // Repeating is safe even when the commit may have taken hold: replays are found.
+                        StorageError::Unavailable(_) if tries == 1 => self.session = None,
+                        StorageError::NoPartition if tries == 1 => self.make_partitions(),
+                        StorageError::Contended(_) | StorageError::Bug(_) if commands.len() > 1 => {
+                            // One of them is the cause: the others must not suffer for it.
+                            let second = commands.split_off(commands.len() / 2);
+                            self.process(commands, 1);
+                            commands = second;
+                            tries = 0;
+                        }
+                        StorageError::Contended(_) if tries < TRIES => {}
+                        error @ (StorageError::Unavailable(_)
+                        | StorageError::NoPartition
+                        | StorageError::Contended(_)
+                        | StorageError::Bug(_)) => {
+                            self.session = None;
+                            let error = Error::from(error);
+                            for command in commands {
+                                command.fail(error.clone());
+                            }
+                            return;
+                        }
+                    }
+                    tries += 1;
+                }
+            }
+        }
+    }
+
+    fn execute(&mut self, commands: &[Command]) -> Result<Done, Failure> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(self.pg.session().map_err(|error| Failure {
+                error,
+                outcome_unknown: false,
+            })?),
+        };
+        batch::execute(session, commands)
+    }
+
+    fn make_partitions(&mut self) {
+        if let Some(session) = &mut self.session
+            && let Err(error) =
+                session.read(|conn| partitions::upkeep(conn, self.inbox_retention_days))
+        {
+            log::error!("writer: no partition, and making one failed: {error}");
+        }
+    }
+}
+
+fn answer(command: Command, outcome: Outcome) {
+    match (command.kind, outcome) {
+        (Kind::Send(_, reply), Outcome::Sent(sent)) => drop(reply.send(Ok(sent))),
+        (Kind::MarkRead(_, reply), Outcome::Marked(marked)) => drop(reply.send(Ok(marked))),
+        (Kind::Send(_, reply), Outcome::Marked(_)) => drop(reply.send(Err(mixed_up()))),
+        (Kind::MarkRead(_, reply), Outcome::Sent(_)) => drop(reply.send(Err(mixed_up()))),
+    }
+}
+
+fn mixed_up() -> Error {
+    Error::Internal("an outcome of another command".to_owned())
+}

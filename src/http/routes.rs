@@ -1,0 +1,100 @@
+//! The one list of endpoints: it mounts the handlers and yields the OpenAPI document.
+
+use crate::http::problem::{Code, Problem};
+use crate::http::{accounts, conversations, docs, inbox, messages, notices, service, unread};
+use actix_web::http::Method;
+use actix_web::{Route, web};
+use std::collections::BTreeMap;
+use utoipa::__dev::SchemaReferences;
+use utoipa::Path;
+use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::{RefOr, Schema};
+
+/// A documented operation and its handler.
+pub(super) struct Endpoint {
+    pub(super) path: String,
+    pub(super) method: HttpMethod,
+    pub(super) operation: Operation,
+    pub(super) schemas: Vec<(String, RefOr<Schema>)>,
+    mount: fn(Method) -> Route,
+}
+
+impl Endpoint {
+    fn of<P: Path + SchemaReferences>(mount: fn(Method) -> Route) -> Self {
+        let mut schemas = Vec::new();
+        P::schemas(&mut schemas);
+        Self {
+            path: P::path(),
+            method: P::methods().into_iter().next().unwrap_or(HttpMethod::Get),
+            operation: P::operation(),
+            schemas,
+            mount,
+        }
+    }
+
+    fn method(&self) -> Method {
+        match self.method {
+            HttpMethod::Get => Method::GET,
+            HttpMethod::Post => Method::POST,
+            HttpMethod::Put => Method::PUT,
+            HttpMethod::Delete => Method::DELETE,
+            HttpMethod::Options => Method::OPTIONS,
+            HttpMethod::Head => Method::HEAD,
+            HttpMethod::Patch => Method::PATCH,
+            HttpMethod::Trace => Method::TRACE,
+        }
+    }
+}
+
+macro_rules! endpoints {
+    ($($module:ident: $($handler:ident),+;)*) => {
+        pastey::paste! {
+            vec![$($(
+                Endpoint::of::<$module::[<__path_ $handler>]>(|method| {
+                    web::method(method).to($module::$handler)
+                })
+            ),+),*]
+        }
+    };
+}
+
+/// Every operation, in the order of the documentation.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    endpoints! {
+        accounts: register_user, login_user, refresh_session, logout_session, get_me, update_me, get_user, list_users;
+        conversations: create_conversation, list_conversations, get_conversation;
+        messages: send_message, send_messages, list_messages, get_message, mark_read;
+        inbox: fetch_inbox;
+        notices: wait_notices;
+        unread: get_unread;
+        service: get_capabilities, get_live, get_ready;
+    }
+}
+
+/// Mounts everything on an actix app.
+pub fn configure(config: &mut web::ServiceConfig) {
+    // Sorted, a literal segment comes before a parameter ("batch" before "{seq}"), as actix takes the first that fits.
+    let mut by_path: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in endpoints() {
+        by_path
+            .entry(endpoint.path.clone())
+            .or_default()
+            .push(endpoint);
+    }
+    for (path, endpoints) in by_path {
+        let methods: Vec<_> = endpoints.iter().map(|e| e.method().to_string()).collect();
+        let allow = methods.join(", ");
+        let mut resource = web::resource(path);
+        for endpoint in endpoints {
+            resource = resource.route((endpoint.mount)(endpoint.method()));
+        }
+        config.service(resource.default_service(web::to(move || {
+            let problem = Problem::method_not_allowed(allow.clone());
+            async { Err::<&str, _>(problem) }
+        })));
+    }
+    docs::configure(config);
+    config.default_service(web::to(async || {
+        Err::<&str, _>(Problem::new(Code::NotFound))
+    }));
+}

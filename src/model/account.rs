@@ -1,0 +1,98 @@
+//! People and their devices.
+
+use crate::model::ids::{DeviceId, UserId};
+use crate::model::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A person, a bot or another system that sends and receives. Any signed-in user may read any `User`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct User {
+    /// The user's id.
+    pub id: UserId,
+    /// Unique, lower case.
+    #[schema(example = "ann")]
+    pub username: String,
+    /// What other people see.
+    #[schema(example = "Ann")]
+    pub display_name: String,
+    /// When the account was made.
+    pub created_at: Timestamp,
+}
+
+/// What kind of program a device is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Platform {
+    /// A browser.
+    Web,
+    /// An iPhone or iPad.
+    Ios,
+    /// An Android phone or tablet.
+    Android,
+    /// A desktop program.
+    Desktop,
+    /// An integration.
+    Bot,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+impl Platform {
+    /// The name used on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Ios => "ios",
+            Self::Android => "android",
+            Self::Desktop => "desktop",
+            Self::Bot => "bot",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What a log-in says of the device it comes from.
+#[derive(Clone, Debug)]
+pub struct DeviceInfo {
+    /// A name for people.
+    pub name: Option<String>,
+    /// What kind of program it is; unknown when a known device logs in again without saying so.
+    pub platform: Option<Platform>,
+}
+
+/// A username in its one form: lower case, `^[a-z0-9_.-]{3,32}$`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Username(String);
+
+impl Username {
+    /// What a username may look like, for people.
+    pub const RULE: &str = "must be 3 to 32 of a-z, 0-9, '_', '.' and '-' after lower-casing";
+
+    /// A username as typed, or nothing when it cannot be one.
+    pub fn parse(typed: &str) -> Option<Self> {
+        let name = typed.to_lowercase();
+        let fits = (3..=32).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
+        fits.then_some(Self(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who makes a request, proved by an access token that was checked and is not revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// The device that the token was issued to.
+    pub device: DeviceId,
+    /// When the access token ends, in seconds since 1970; a wait ends with it.
+    pub token_expires: i64,
+}

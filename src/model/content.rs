@@ -1,0 +1,279 @@
+//! The kinds of message content and their limits. What comes in is parsed here once; what is stored is the canonical
+//! JSON of the parsed value, so nothing unchecked ever reaches the archive.
+
+use crate::model::violation::Violation;
+use garde::Validate;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+/// The longest text, in bytes of UTF-8.
+pub const TEXT_BYTES: usize = 16 * 1024;
+
+/// How deep a custom content may be nested: deep enough for anybody, and shallow enough that a page of messages stays
+/// below the 128 levels at which common JSON readers stop.
+const CUSTOM_DEPTH: usize = 100;
+
+/// Plain text.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TextContent {
+    /// 1 to 16384 bytes of UTF-8.
+    #[garde(length(bytes, min = 1, max = TEXT_BYTES))]
+    #[schema(example = "hi Ben")]
+    pub text: String,
+}
+
+/// One emoji or sticker code.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmojiContent {
+    /// 1 to 64 bytes of UTF-8, opaque to the server.
+    #[garde(length(bytes, min = 1, max = 64))]
+    #[schema(example = "👍")]
+    pub emoji: String,
+}
+
+/// A picture, by its address.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageContent {
+    /// http or https, at most 2048 bytes. The server never fetches it.
+    #[garde(custom(web_url))]
+    #[schema(example = "https://files.example/cat.png")]
+    pub url: String,
+    /// Media type.
+    #[garde(length(bytes, min = 1, max = 127))]
+    #[schema(example = "image/png")]
+    pub mime: String,
+    /// Size in bytes.
+    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    pub size: i64,
+    /// Width in pixels.
+    #[garde(range(min = 1, max = 100_000))]
+    pub width: i64,
+    /// Height in pixels.
+    #[garde(range(min = 1, max = 100_000))]
+    pub height: i64,
+    /// A smaller picture, by its address.
+    #[garde(inner(custom(web_url)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnail_url: Option<String>,
+}
+
+/// A film, by its address.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VideoContent {
+    /// http or https, at most 2048 bytes. The server never fetches it.
+    #[garde(custom(web_url))]
+    #[schema(example = "https://files.example/cat.mp4")]
+    pub url: String,
+    /// Media type.
+    #[garde(length(bytes, min = 1, max = 127))]
+    #[schema(example = "video/mp4")]
+    pub mime: String,
+    /// Size in bytes.
+    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    pub size: i64,
+    /// Width in pixels.
+    #[garde(range(min = 1, max = 100_000))]
+    pub width: i64,
+    /// Height in pixels.
+    #[garde(range(min = 1, max = 100_000))]
+    pub height: i64,
+    /// Length in milliseconds.
+    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    pub duration_ms: i64,
+    /// A still picture, by its address.
+    #[garde(inner(custom(web_url)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnail_url: Option<String>,
+}
+
+/// A file, by its address.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileContent {
+    /// http or https, at most 2048 bytes. The server never fetches it.
+    #[garde(custom(web_url))]
+    #[schema(example = "https://files.example/plan.pdf")]
+    pub url: String,
+    /// File name, 1 to 255 bytes.
+    #[garde(length(bytes, min = 1, max = 255))]
+    #[schema(example = "plan.pdf")]
+    pub name: String,
+    /// Media type.
+    #[garde(length(bytes, min = 1, max = 127))]
+    #[schema(example = "application/pdf")]
+    pub mime: String,
+    /// Size in bytes.
+    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    pub size: i64,
+}
+
+/// Kind and content of a message, typed: what the OpenAPI document shows.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", content = "content", rename_all = "snake_case")]
+pub enum TypedContent {
+    /// Plain text.
+    Text(TextContent),
+    /// One emoji.
+    Emoji(EmojiContent),
+    /// A picture.
+    Image(ImageContent),
+    /// A film.
+    Video(VideoContent),
+    /// A file.
+    File(FileContent),
+    /// Any JSON object, at most 100 levels deep: for integrations.
+    #[schema(value_type = Object)]
+    Custom(Map<String, Value>),
+}
+
+/// Kind and content, checked and in the form that is stored.
+#[derive(Clone, Debug)]
+pub struct Content {
+    kind: &'static str,
+    json: String,
+    digest: [u8; 32],
+}
+
+impl Content {
+    /// Checks kind and content. Pointers of the violations are relative to the message.
+    pub fn parse(kind: &str, content: Value) -> Result<Self, Vec<Violation>> {
+        let typed = match kind {
+            "text" => TypedContent::Text(checked(content)?),
+            "emoji" => TypedContent::Emoji(checked(content)?),
+            "image" => TypedContent::Image(checked(content)?),
+            "video" => TypedContent::Video(checked(content)?),
+            "file" => TypedContent::File(checked(content)?),
+            "custom" => match content {
+                Value::Object(map) if depth(&map) <= CUSTOM_DEPTH => TypedContent::Custom(map),
+                Value::Object(_) => {
+                    let detail = format!("must not be nested deeper than {CUSTOM_DEPTH} levels");
+                    return Err(vec![Violation::new("/content", detail)]);
+                }
+                _ => return Err(vec![Violation::new("/content", "must be an object")]),
+            },
+            _ => {
+                let detail = "must be one of text, emoji, image, video, file, custom";
+                return Err(vec![Violation::new("/kind", detail)]);
+            }
+        };
+        let (kind, value) = match &typed {
+            TypedContent::Text(c) => ("text", serde_json::to_value(c)),
+            TypedContent::Emoji(c) => ("emoji", serde_json::to_value(c)),
+            TypedContent::Image(c) => ("image", serde_json::to_value(c)),
+            TypedContent::Video(c) => ("video", serde_json::to_value(c)),
+            TypedContent::File(c) => ("file", serde_json::to_value(c)),
+            TypedContent::Custom(c) => ("custom", serde_json::to_value(c)),
+        };
+        let value = value.map_err(|error| vec![Violation::new("/content", error.to_string())])?;
+        let mut hash = Sha256::new();
+        hash.update(kind);
+        hash_canonical(&value, &mut hash);
+        Ok(Self {
+            kind,
+            json: value.to_string(),
+            digest: hash.finalize().into(),
+        })
+    }
+
+    /// The name of the kind.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The content as JSON.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// SHA-256 over kind and canonical content: equal exactly when both are equal as JSON values.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+}
+
+fn checked<T: DeserializeOwned + Validate<Context = ()>>(
+    value: Value,
+) -> Result<T, Vec<Violation>> {
+    let content: T = serde_path_to_error::deserialize(value).map_err(|error| {
+        let pointer = match error.path().to_string().as_str() {
+            "." => "/content".to_owned(),
+            path => format!("/content/{path}"),
+        };
+        vec![Violation::new(pointer, error.inner().to_string())]
+    })?;
+    content
+        .validate()
+        .map_err(|report| Violation::from_report("/content", &report))?;
+    Ok(content)
+}
+
+fn web_url(url: &str, _: &()) -> garde::Result {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+        .ok_or_else(|| garde::Error::new("must be an http or https URL"))?;
+    if rest.is_empty() || rest.starts_with('/') || url.len() > 2048 {
+        return Err(garde::Error::new(
+            "must name a host and be at most 2048 bytes long",
+        ));
+    }
+    if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(garde::Error::new(
+            "must not contain white space or control characters",
+        ));
+    }
+    Ok(())
+}
+
+fn depth(map: &Map<String, Value>) -> usize {
+    fn of(value: &Value) -> usize {
+        match value {
+            Value::Object(map) => depth(map),
+            Value::Array(items) => 1 + items.iter().map(of).max().unwrap_or(0),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        }
+    }
+    1 + map.values().map(of).max().unwrap_or(0)
+}
+
+/// Feeds a value to the hash in one form for all its spellings: keys in order, lengths first, 1.0 the same as 1.
+fn hash_canonical(value: &Value, hash: &mut Sha256) {
+    match value {
+        Value::Null => hash.update(b"n"),
+        Value::Bool(b) => hash.update(if *b { b"t" } else { b"f" }),
+        Value::Number(number) => {
+            let text = match number.as_f64() {
+                // Below 2^53 a float without a fraction is the same number as the integer.
+                Some(x) if x.fract() == 0.0 && x.abs() < 9e15 => (x as i64).to_string(),
+                Some(_) | None => number.to_string(),
+            };
+            hash.update(format!("#{text};"));
+        }
+        Value::String(text) => {
+            hash.update(format!("s{}:", text.len()));
+            hash.update(text);
+        }
+        Value::Array(items) => {
+            hash.update(format!("a{}:", items.len()));
+            for item in items {
+                hash_canonical(item, hash);
+            }
+        }
+        Value::Object(map) => {
+            hash.update(format!("o{}:", map.len()));
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            for (key, item) in entries {
+                hash.update(format!("{}:", key.len()));
+                hash.update(key);
+                hash_canonical(item, hash);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A newtype for each id and each counter: an inbox seq given to an archive function must not compile.
+
+use crate::model::violation::Violation;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta] $name:ident),* $(,)?) => {$(
+        #[$doc]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = Uuid)]
+        pub struct $name(pub Uuid);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+id! {
+    /// A person, a bot or another system.
+    UserId,
+    /// One installation of one user.
+    DeviceId,
+    /// A conversation, which is also the key of its timeline in the archive.
+    ConversationId,
+    /// A stored message.
+    MessageId,
+    /// The sender's own id of a message: the key of its idempotency.
+    ClientMsgId,
+    /// One life of the database.
+    Epoch,
+}
+
+/// The largest seq of the contract: 2^53 − 1, the largest integer that every JSON reader keeps exact.
+pub const MAX_SEQ: i64 = (1 << 53) - 1;
+
+macro_rules! seq {
+    ($(#[$doc:meta] $name:ident),* $(,)?) => {$(
+        #[$doc]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = i64, minimum = 0, maximum = 9007199254740991i64)]
+        pub struct $name(pub i64);
+
+        impl $name {
+            /// A seq as a client gives it: 0 to [`MAX_SEQ`].
+            pub fn parse(pointer: &str, value: i64) -> Result<Self, Violation> {
+                if (0..=MAX_SEQ).contains(&value) {
+                    Ok(Self(value))
+                } else {
+                    Err(Violation::new(pointer, format!("must be 0 to {MAX_SEQ}")))
+                }
+            }
+
+            /// The seq right after this one.
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+seq! {
+    /// A position in a conversation's timeline; 0 is before the first message.
+    ConvSeq,
+    /// A position in a receiver's timeline; 0 is before the first entry.
+    InboxSeq,
+}

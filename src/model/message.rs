@@ -1,0 +1,47 @@
+//! Messages: as they come in, as they are stored, as they go out.
+
+use crate::model::content::{Content, TypedContent};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::time::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// A message that a sender asks to store: parsed, so nothing about it can be wrong any more.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The sender's own id: the key of its idempotency.
+    pub client_msg_id: ClientMsgId,
+    /// Kind and content.
+    pub content: Content,
+}
+
+/// A stored message: a `oneOf` by `kind`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Message {
+    /// The message's id, unique over all conversations (UUIDv7).
+    pub id: MessageId,
+    /// The conversation it belongs to.
+    pub conversation_id: ConversationId,
+    /// Its place in the conversation: 1, 2, 3 … without a hole.
+    pub seq: ConvSeq,
+    /// Who sent it.
+    pub sender_id: UserId,
+    /// The sender's own id of it.
+    pub client_msg_id: ClientMsgId,
+    /// Kind and content.
+    #[serde(flatten)]
+    #[schema(value_type = TypedContent)]
+    pub body: StoredBody,
+    /// When it was stored, by the database's clock.
+    pub created_at: Timestamp,
+}
+
+/// Kind and content as the archive holds them: the content goes out byte for byte, without being parsed again.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoredBody {
+    /// The kind. An open set: clients skip kinds they do not know.
+    pub kind: String,
+    /// The content, an object.
+    pub content: Box<RawValue>,
+}

@@ -1,0 +1,63 @@
+//! The database as a whole: its epoch, its migrations, and whether what it acknowledges is safe.
+
+use crate::model::ids::Epoch;
+use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::sql::sql;
+use diesel::connection::Connection;
+use diesel::pg::PgConnection;
+use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::{QueryableByName, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// Brings the schema up to date, on a connection of its own. Returns the names of the migrations that ran.
+pub fn migrate(url: &str) -> StorageResult<Vec<String>> {
+    let mut conn = PgConnection::establish(url)
+        .map_err(|error| StorageError::Unavailable(error.to_string()))?;
+    // Several nodes may start at once; the second finds nothing to do.
+    sql("SELECT pg_advisory_lock(hashtext('tideline migrations'))").execute(&mut conn)?;
+    let ran = conn
+        .run_pending_migrations(MIGRATIONS)
+        .map_err(|error| StorageError::Bug(error.to_string()))?;
+    Ok(ran.iter().map(ToString::to_string).collect())
+}
+
+/// Whether there is a migration that has not run.
+pub fn migrations_pending(conn: &mut PgConnection) -> StorageResult<bool> {
+    conn.has_pending_migration(MIGRATIONS)
+        .map_err(|error| StorageError::Bug(error.to_string()))
+}
+
+/// This life of the database.
+pub fn epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        epoch: Epoch,
+    }
+    let row: Row = sql("SELECT epoch FROM instance").get_result(conn)?;
+    Ok(row.epoch)
+}
+
+/// What keeps PostgreSQL from being trusted with an acknowledged message, in sentences; empty when it is safe.
+pub fn unsafe_settings(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        name: String,
+        #[diesel(sql_type = Text)]
+        setting: String,
+    }
+    let rows: Vec<Row> = sql(
+        "SELECT name, setting FROM pg_settings
+         WHERE (name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting IN ('off', 'local'))
+            OR (name = 'lc_messages' AND setting <> '' AND setting !~ '^(C|POSIX|en)')
+            OR (name = 'server_encoding' AND setting <> 'UTF8')",
+    )
+    .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| format!("{} must not be {:?}", row.name, row.setting))
+        .collect())
+}

@@ -1,0 +1,238 @@
+//! The one door to PostgreSQL and to blocking work.
+//!
+//! Requests come through [`Pg::read`] and [`Pg::transaction`]: they wait at a gate (so that no more threads block than
+//! there are connections), run on a blocking thread, and are given up after [`DEADLINE`]: libpq has no time-out of its
+//! own, and a stopped server would otherwise hold a request for ever. The writers own a [`Session`] each.
+
+pub mod accounts;
+pub mod archive;
+pub mod conversations;
+pub mod inbox;
+pub mod instance;
+pub mod partitions;
+mod pool;
+mod sql;
+mod types;
+pub mod unread;
+
+use crate::storage::error::{StorageError, StorageResult};
+use diesel::connection::Connection as _;
+use diesel::result::Error as DieselError;
+use pool::{Conn, Manager};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+/// How long a caller waits for PostgreSQL before it is told "unavailable".
+pub const DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long one waits for a free or a new connection.
+const CONNECT: Duration = Duration::from_millis(1_000);
+
+/// Slower work than this is logged.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// How often contended transactions are tried.
+const TRIES: u32 = 5;
+
+/// A connection, as the functions of the nouns take it.
+pub type Connection = diesel::pg::PgConnection;
+
+/// PostgreSQL.
+#[derive(Clone)]
+pub struct Pg {
+    pool: r2d2::Pool<Manager>,
+    gate: Arc<Semaphore>,
+    blocking: Handle,
+}
+
+/// A connection of one's own, for a writer.
+pub struct Session {
+    conn: r2d2::PooledConnection<Manager>,
+}
+
+/// Why a transaction did not end with a known result.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// What went wrong.
+    pub error: StorageError,
+    /// It went wrong at the commit: whether it took hold is unknown, so only work that is safe to repeat may be.
+    pub outcome_unknown: bool,
+}
+
+enum Abort<E> {
+    Failed(StorageError),
+    Refused(E),
+}
+
+impl<E> From<DieselError> for Abort<E> {
+    fn from(error: DieselError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Pg {
+    /// Opens a pool of `size` connections, of which `writers` are kept for sessions. Does not wait for PostgreSQL;
+    /// blocking work runs on the Tokio runtime that this is called on.
+    pub fn connect(url: &str, size: u32, writers: u32) -> Self {
+        let pool = r2d2::Pool::builder()
+            .max_size(size)
+            .connection_timeout(CONNECT)
+            .test_on_check_out(false)
+            .error_handler(Box::new(r2d2::LoggingErrorHandler))
+            .build_unchecked(Manager {
+                url: url.to_owned(),
+            });
+        let permits = usize::try_from(size.saturating_sub(writers).max(1)).unwrap_or(1);
+        Self {
+            pool,
+            gate: Arc::new(Semaphore::new(permits)),
+            blocking: Handle::current(),
+        }
+    }
+
+    /// Runs reads, or one statement that may be repeated, on a connection.
+    pub async fn read<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Connection) -> StorageResult<T> + Send + 'static,
+    {
+        self.pass(name, move |pg| {
+            let once = |pg: &Self| pg.session()?.read(&work);
+            match once(&pg) {
+                // An idle connection may have died with a server that is back by now.
+                Err(StorageError::Unavailable(_)) => once(&pg),
+                result => result,
+            }
+        })
+        .await
+    }
+
+    /// Runs a transaction. The closure may run more than once; `Ok(Err(refusal))` rolls back.
+    pub async fn transaction<T, E, F>(
+        &self,
+        name: &'static str,
+        work: F,
+    ) -> StorageResult<Result<T, E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Fn(&mut Connection) -> StorageResult<Result<T, E>> + Send + 'static,
+    {
+        self.pass(name, move |pg| {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match pg.session()?.transaction(&work) {
+                    Ok(result) => return Ok(result),
+                    Err(failure) if failure.outcome_unknown || tries == TRIES => {
+                        return Err(failure.error);
+                    }
+                    Err(Failure { error, .. }) => match error {
+                        StorageError::Contended(_) => {}
+                        StorageError::Unavailable(_) if tries == 1 => {}
+                        StorageError::Unavailable(_)
+                        | StorageError::NoPartition
+                        | StorageError::Bug(_) => return Err(error),
+                    },
+                }
+            }
+        })
+        .await
+    }
+
+    /// A connection of one's own. Blocks; for writer threads.
+    pub fn session(&self) -> StorageResult<Session> {
+        let conn = self
+            .pool
+            .get()
+            .map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Ok(Session { conn })
+    }
+
+    async fn pass<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self) -> StorageResult<T> + Send + 'static,
+    {
+        let started = Instant::now();
+        let through = async {
+            let permit = Arc::clone(&self.gate)
+                .acquire_owned()
+                .await
+                .map_err(|closed| StorageError::Unavailable(closed.to_string()))?;
+            let pg = self.clone();
+            self.blocking
+                .spawn_blocking(move || {
+                    let _permit = permit;
+                    work(pg)
+                })
+                .await
+                .unwrap_or_else(|panic| Err(StorageError::Bug(format!("{name}: {panic}"))))
+        };
+        let result = tokio::time::timeout(DEADLINE, through)
+            .await
+            .unwrap_or_else(|_elapsed| {
+                Err(StorageError::Unavailable(format!(
+                    "{name}: no answer in time"
+                )))
+            });
+        let took = started.elapsed();
+        match &result {
+            Err(error) => log::warn!("postgres {name}: {error} after {took:?}"),
+            Ok(_) if took > SLOW => log::warn!("postgres {name}: slow, {took:?}"),
+            Ok(_) => {}
+        }
+        result
+    }
+}
+
+impl Session {
+    /// Runs reads, or one statement.
+    pub fn read<T>(
+        &mut self,
+        work: impl Fn(&mut Connection) -> StorageResult<T>,
+    ) -> StorageResult<T> {
+        let result = work(&mut self.conn.pg);
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back.
+    pub fn transaction<T, E>(
+        &mut self,
+        work: impl Fn(&mut Connection) -> StorageResult<Result<T, E>>,
+    ) -> Result<Result<T, E>, Failure> {
+        let mut worked = false;
+        let result = self.conn.pg.transaction(|pg| match work(pg) {
+            Ok(Ok(value)) => {
+                worked = true;
+                Ok(value)
+            }
+            Ok(Err(refusal)) => Err(Abort::Refused(refusal)),
+            Err(error) => Err(Abort::Failed(error)),
+        });
+        match result {
+            Ok(value) => Ok(Ok(value)),
+            Err(Abort::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Abort::Failed(error)) => {
+                self.note(Some(&error));
+                // Every error of a COMMIT is "unknown", but for those that say that nothing was done.
+                let outcome_unknown = worked && !matches!(error, StorageError::Contended(_));
+                Err(Failure {
+                    error,
+                    outcome_unknown,
+                })
+            }
+        }
+    }
+
+    fn note(&mut self, error: Option<&StorageError>) {
+        if let Some(StorageError::Unavailable(_)) = error {
+            let Conn { dead, .. } = &mut *self.conn;
+            *dead = true;
+        }
+    }
+}

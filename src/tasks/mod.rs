@@ -1,0 +1,5 @@
+//! Background work. Each task is a loop that ends when the server stops, and that a failure only delays.
+
+pub mod partitions;
+pub mod revocations;
+pub mod sweep;
