@@ -98,7 +98,8 @@ impl Config {
             refresh_token: Duration::from_secs(
                 86_400 * number(lookup, "TIDELINE_REFRESH_TOKEN_DAYS", 30, 1, 3_650)?,
             ),
-            workers: number(lookup, "TIDELINE_WORKERS", cores.clamp(1, 64), 1, 256)?,
+            // The other half is for the writers, PostgreSQL and Redis; alone on two cores, one is faster than two.
+            workers: number(lookup, "TIDELINE_WORKERS", (cores / 2).clamp(1, 64), 1, 256)?,
             writers,
             db_pool: number(
                 lookup,

@@ -1,8 +1,7 @@
 SET lock_timeout = '5s';
 
 -- The archive: every message once, kept for good, clustered by conversation and seq. `content` is json, not jsonb: it
--- is written once from a value the server has validated and goes out byte for byte. `digest` (SHA-256 of kind and
--- canonical content) tells a retry from the reuse of a client_msg_id.
+-- is written once from a value the server has validated and goes out byte for byte.
 CREATE TABLE messages (
     conversation_id uuid        NOT NULL,
     seq             bigint      NOT NULL,
@@ -11,7 +10,6 @@ CREATE TABLE messages (
     client_msg_id   uuid        NOT NULL,
     kind            text        NOT NULL,
     content         json        NOT NULL,
-    digest          bytea       NOT NULL,
     created_at      timestamptz NOT NULL,
     PRIMARY KEY (conversation_id, seq),
     UNIQUE (conversation_id, sender_id, client_msg_id)

@@ -60,7 +60,7 @@ pub async fn create_direct(
         })
         .await??;
     let made = !announcements.is_empty();
-    app.writers.announce(id, announcements);
+    app.writers.announce(announcements);
     let id =
         conversation.ok_or_else(|| Error::Internal("a pair without a conversation".to_owned()))?;
     Ok((get(app, caller, id).await?, made))

@@ -1,11 +1,11 @@
 //! The kinds of message content and their limits. What comes in is parsed here once; what is stored is the canonical
 //! JSON of the parsed value, so nothing unchecked ever reaches the archive.
 
+use crate::model::message::StoredBody;
 use crate::model::violation::Violation;
 use garde::Validate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 /// The longest text, in bytes of UTF-8.
@@ -137,7 +137,6 @@ pub enum TypedContent {
 pub struct Content {
     kind: &'static str,
     json: String,
-    digest: [u8; 32],
 }
 
 impl Content {
@@ -171,13 +170,9 @@ impl Content {
             TypedContent::Custom(c) => ("custom", serde_json::to_value(c)),
         };
         let value = value.map_err(|error| vec![Violation::new("/content", error.to_string())])?;
-        let mut hash = Sha256::new();
-        hash.update(kind);
-        hash_canonical(&value, &mut hash);
         Ok(Self {
             kind,
             json: value.to_string(),
-            digest: hash.finalize().into(),
         })
     }
 
@@ -191,9 +186,38 @@ impl Content {
         &self.json
     }
 
-    /// SHA-256 over kind and canonical content: equal exactly when both are equal as JSON values.
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
+    /// Whether a stored message is the same: equal kind and, as JSON values, equal content.
+    pub fn is_same(&self, stored: &StoredBody) -> bool {
+        if self.kind != stored.kind {
+            return false;
+        }
+        self.json == stored.content.get()
+            || match (
+                serde_json::from_str(&self.json),
+                serde_json::from_str(stored.content.get()),
+            ) {
+                (Ok(new), Ok(old)) => same(&new, &old),
+                (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+            }
+    }
+}
+
+/// Equality of JSON values: 1.0 is the number 1, and keys have no order.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        // Integers are compared exactly, also those that a double cannot hold.
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
+            a.as_f64() == b.as_f64()
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (a, b) => a == b,
     }
 }
 
@@ -240,40 +264,4 @@ fn depth(map: &Map<String, Value>) -> usize {
         }
     }
     1 + map.values().map(of).max().unwrap_or(0)
-}
-
-/// Feeds a value to the hash in one form for all its spellings: keys in order, lengths first, 1.0 the same as 1.
-fn hash_canonical(value: &Value, hash: &mut Sha256) {
-    match value {
-        Value::Null => hash.update(b"n"),
-        Value::Bool(b) => hash.update(if *b { b"t" } else { b"f" }),
-        Value::Number(number) => {
-            let text = match number.as_f64() {
-                // Below 2^53 a float without a fraction is the same number as the integer.
-                Some(x) if x.fract() == 0.0 && x.abs() < 9e15 => (x as i64).to_string(),
-                Some(_) | None => number.to_string(),
-            };
-            hash.update(format!("#{text};"));
-        }
-        Value::String(text) => {
-            hash.update(format!("s{}:", text.len()));
-            hash.update(text);
-        }
-        Value::Array(items) => {
-            hash.update(format!("a{}:", items.len()));
-            for item in items {
-                hash_canonical(item, hash);
-            }
-        }
-        Value::Object(map) => {
-            hash.update(format!("o{}:", map.len()));
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            for (key, item) in entries {
-                hash.update(format!("{}:", key.len()));
-                hash.update(key);
-                hash_canonical(item, hash);
-            }
-        }
-    }
 }

@@ -81,20 +81,10 @@ fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> 
 }
 
 fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<Announcement>> {
-    if !plan.rows.ids.is_empty() {
-        archive::append(conn, &plan.rows)?;
-        let (ids, (heads, at)): (Vec<_>, (Vec<_>, Vec<_>)) =
-            plan.heads.iter().map(|(id, head)| (*id, *head)).unzip();
-        conversations::advance(conn, &ids, &heads, &at)?;
-    }
-    if !plan.reads.is_empty() {
-        let (keys, read): (Vec<_>, Vec<_>) = plan.reads.iter().map(|(k, seq)| (*k, *seq)).unzip();
-        let (ids, users): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
-        conversations::mark_read(conn, &ids, &users, &read)?;
-    }
     let Some(at) = plan.at.filter(|_| !plan.entries.is_empty()) else {
         return Ok(Vec::new());
     };
+    archive::append(conn, &plan.changes)?;
     let seqs = inbox::deliver(conn, &plan.entries, at)?;
     Ok(plan
         .entries

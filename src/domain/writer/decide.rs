@@ -7,11 +7,11 @@ use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId}
 use crate::model::inbox::EntryKind;
 use crate::model::message::{Message, NewMessage, StoredBody};
 use crate::model::time::Timestamp;
-use crate::storage::pg::archive::{NewRows, Stored};
+use crate::storage::pg::archive::Changes;
 use crate::storage::pg::conversations::{LockedConversation, MemberRow};
 use crate::storage::pg::inbox::NewEntry;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// What became of a command.
 pub(super) enum Outcome {
@@ -22,11 +22,7 @@ pub(super) enum Outcome {
 /// What a batch writes, and what it answers.
 #[derive(Default)]
 pub(super) struct Plan {
-    pub(super) rows: NewRows,
-    /// The new head of each conversation and its time.
-    pub(super) heads: BTreeMap<ConversationId, (ConvSeq, Timestamp)>,
-    /// The new read position of each member that moved.
-    pub(super) reads: BTreeMap<(ConversationId, UserId), ConvSeq>,
+    pub(super) changes: Changes,
     pub(super) entries: Vec<NewEntry>,
     pub(super) outcomes: Vec<Outcome>,
     /// The database's time after the locks.
@@ -46,14 +42,14 @@ type Key = (ConversationId, UserId, ClientMsgId);
 pub(super) struct State {
     now: Option<Timestamp>,
     conversations: HashMap<ConversationId, Conversation>,
-    stored: HashMap<Key, Stored>,
+    stored: HashMap<Key, Message>,
 }
 
 impl State {
     pub(super) fn new(
         locked: Vec<LockedConversation>,
         members: Vec<MemberRow>,
-        stored: Vec<Stored>,
+        stored: Vec<Message>,
     ) -> Self {
         let now = members.first().map(|member| member.now);
         let mut conversations: HashMap<_, _> = locked
@@ -75,15 +71,7 @@ impl State {
         }
         let stored = stored
             .into_iter()
-            .map(|one| {
-                let message = &one.message;
-                let key = (
-                    message.conversation_id,
-                    message.sender_id,
-                    message.client_msg_id,
-                );
-                (key, one)
-            })
+            .map(|one| ((one.conversation_id, one.sender_id, one.client_msg_id), one))
             .collect();
         Self {
             now,
@@ -127,9 +115,9 @@ fn send(
     // Before membership: the sender of a stored message gets it back whatever has happened since. Doubles inside one
     // batch are found here too; the first one wins.
     if let Some(stored) = state.stored.get(&key) {
-        return if stored.digest == new.content.digest() {
+        return if new.content.is_same(&stored.body) {
             Ok(Sent {
-                message: stored.message.clone(),
+                message: stored.clone(),
                 replayed: true,
             })
         } else {
@@ -159,8 +147,8 @@ fn send(
         created_at: conversation.at,
     };
     conversation.last_seq = seq;
-    plan.heads.insert(id, (seq, conversation.at));
-    plan.reads.insert((id, sender), seq);
+    plan.changes.heads.insert(id, (seq, conversation.at));
+    plan.changes.reads.insert((id, sender), seq);
     plan.entries
         .extend(conversation.members.iter().map(|(member, read)| NewEntry {
             receiver: *member,
@@ -169,21 +157,16 @@ fn send(
             ref_seq: seq,
             unread: seq.0 - read.0,
         }));
-    let rows = &mut plan.rows;
+    let rows = &mut plan.changes.messages;
     rows.conversations.push(id);
     rows.seqs.push(seq);
     rows.ids.push(message.id);
     rows.senders.push(sender);
     rows.client_msg_ids.push(new.client_msg_id);
-    rows.kinds.push(new.content.kind().to_owned());
+    rows.kinds.push(new.content.kind());
     rows.contents.push(new.content.json().to_owned());
-    rows.digests.push(new.content.digest().to_vec());
     rows.at.push(conversation.at);
-    let stored = Stored {
-        message: message.clone(),
-        digest: new.content.digest().to_vec(),
-    };
-    state.stored.insert(key, stored);
+    state.stored.insert(key, message.clone());
     Ok(Sent {
         message,
         replayed: false,
@@ -212,7 +195,7 @@ fn mark_read(
     }
     if seq > *read {
         *read = seq;
-        plan.reads.insert((id, user), seq);
+        plan.changes.reads.insert((id, user), seq);
         plan.entries.push(NewEntry {
             receiver: user,
             kind: EntryKind::Read,

@@ -112,19 +112,15 @@ impl Command {
     }
 }
 
-struct Writer {
-    queue: mpsc::Sender<Command>,
-    announcer: Announcer,
-}
-
 /// All writers of this node.
 pub struct Writers {
-    writers: Vec<Writer>,
+    queues: Vec<mpsc::Sender<Command>>,
+    announcer: Announcer,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Writers {
-    /// Starts `count` writers, with their announcers on the Tokio runtime that this is called on. They end when this is
+    /// Starts `count` writers, with their announcer on the Tokio runtime that this is called on. They end when this is
     /// dropped and their queues are empty.
     pub fn start(
         count: u32,
@@ -134,18 +130,19 @@ impl Writers {
         epoch: Epoch,
         inbox_retention_days: u32,
     ) -> std::io::Result<Self> {
-        let mut writers = Vec::new();
+        let announcer = Announcer::start(Arc::clone(redis), Arc::clone(waiters), epoch);
+        let mut queues = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {
-            let announcer = Announcer::start(Arc::clone(redis), Arc::clone(waiters), epoch);
             let (queue, commands) = mpsc::channel(QUEUE);
             let runner = queue::Runner::new(pg.clone(), announcer.clone(), inbox_retention_days);
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
             threads.push(thread.spawn(move || runner.run(commands))?);
-            writers.push(Writer { queue, announcer });
+            queues.push(queue);
         }
         Ok(Self {
-            writers,
+            queues,
+            announcer,
             threads: Mutex::new(threads),
         })
     }
@@ -163,30 +160,24 @@ impl Writers {
             kind: work.0,
             deadline: Instant::now() + DEADLINE,
         };
-        self.shard(conversation)?
-            .queue
+        // One writer per conversation, so that its commands keep their order.
+        let count = self.queues.len() as u128;
+        let shard = usize::try_from(conversation.0.as_u128() % count.max(1)).unwrap_or(0);
+        let queue = self.queues.get(shard);
+        queue
+            .ok_or_else(|| Error::Internal("no writers".to_owned()))?
             .try_send(command)
             .map_err(|_full| Error::Overloaded(RETRY_AFTER))
     }
 
-    /// Tells of entries that another transaction has committed, in order with those of the conversation's writer.
-    pub fn announce(&self, conversation: ConversationId, entries: Vec<Announcement>) {
-        if let Ok(writer) = self.shard(conversation) {
-            writer.announcer.announce(entries);
-        }
-    }
-
-    fn shard(&self, conversation: ConversationId) -> Result<&Writer, Error> {
-        let count = self.writers.len() as u128;
-        usize::try_from(conversation.0.as_u128() % count.max(1))
-            .ok()
-            .and_then(|index| self.writers.get(index))
-            .ok_or_else(|| Error::Internal("no writers".to_owned()))
+    /// Tells of entries that another transaction has committed.
+    pub fn announce(&self, entries: Vec<Announcement>) {
+        self.announcer.announce(entries);
     }
 
     /// Takes the writers down: what is queued is still written and answered.
     pub fn stop(self) {
-        drop(self.writers);
+        drop(self.queues);
         let threads = self
             .threads
             .into_inner()

@@ -7,10 +7,11 @@ use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{BigInts, Binaries, Texts, Timestamps, Uuids};
+use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Binary, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use std::collections::BTreeMap;
 
 /// A row of the archive.
 #[derive(QueryableByName)]
@@ -50,55 +51,44 @@ impl MessageRow {
     }
 }
 
-/// A stored message that a send may be a repeat of, and the digest of its kind and content.
-pub struct Stored {
-    /// The message.
-    pub message: Message,
-    /// SHA-256 of kind and canonical content.
-    pub digest: Vec<u8>,
-}
-
-#[derive(QueryableByName)]
-struct StoredRow {
-    #[diesel(embed)]
-    message: MessageRow,
-    #[diesel(sql_type = Binary)]
-    digest: Vec<u8>,
-}
-
 /// The messages that were stored under these keys, each of one sender in one conversation.
 pub fn find_replays(
     conn: &mut PgConnection,
     conversations: &[ConversationId],
     senders: &[UserId],
     client_msg_ids: &[ClientMsgId],
-) -> StorageResult<Vec<Stored>> {
-    let rows: Vec<StoredRow> = sql(
-        "SELECT m.conversation_id, m.seq, m.id, m.sender_id, m.client_msg_id, m.kind, m.content::text AS content,
-                m.created_at, m.digest
-         FROM unnest($1, $2, $3) AS k(conversation_id, sender_id, client_msg_id)
-         JOIN messages m ON m.conversation_id = k.conversation_id AND m.sender_id = k.sender_id
-              AND m.client_msg_id = k.client_msg_id AND m.conversation_id = ANY($4)",
+) -> StorageResult<Vec<Message>> {
+    // LATERAL and LIMIT leave one plan only, a key look-up each: the planner's other idea was to read all messages of the
+    // conversations, which grows with them.
+    let rows: Vec<MessageRow> = sql(
+        "SELECT m.* FROM unnest($1, $2, $3) AS k(conversation_id, sender_id, client_msg_id)
+         CROSS JOIN LATERAL (
+             SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at
+             FROM messages WHERE conversation_id = k.conversation_id AND sender_id = k.sender_id
+                 AND client_msg_id = k.client_msg_id LIMIT 1) AS m",
     )
     .bind::<Uuids, _>(conversations)
     .bind::<Uuids, _>(senders)
     .bind::<Uuids, _>(client_msg_ids)
-    .bind::<Uuids, _>(conversations)
     .load(conn)?;
-    rows.into_iter()
-        .map(|stored| {
-            Ok(Stored {
-                message: stored.message.build()?,
-                digest: stored.digest,
-            })
-        })
-        .collect()
+    rows.into_iter().map(MessageRow::build).collect()
 }
 
-/// Rows to append, by column.
+/// What a batch changes in locked conversations.
 #[derive(Default)]
-pub struct NewRows {
-    /// The conversations, which are locked.
+pub struct Changes {
+    /// Messages to append.
+    pub messages: Messages,
+    /// The new head of each conversation, and the time of its newest message.
+    pub heads: BTreeMap<ConversationId, (ConvSeq, Timestamp)>,
+    /// The new read position of each member that moved.
+    pub reads: BTreeMap<(ConversationId, UserId), ConvSeq>,
+}
+
+/// Messages to append: a row of the archive each.
+#[derive(Default)]
+pub struct Messages {
+    /// The conversations.
     pub conversations: Vec<ConversationId>,
     /// Their next seqs.
     pub seqs: Vec<ConvSeq>,
@@ -109,32 +99,38 @@ pub struct NewRows {
     /// The senders' own ids.
     pub client_msg_ids: Vec<ClientMsgId>,
     /// Names of kinds.
-    pub kinds: Vec<String>,
+    pub kinds: Vec<&'static str>,
     /// Contents as JSON.
     pub contents: Vec<String>,
-    /// Digests of kind and content.
-    pub digests: Vec<Vec<u8>>,
     /// Times.
     pub at: Vec<Timestamp>,
 }
 
-/// Appends messages to the archive.
-pub fn append(conn: &mut PgConnection, rows: &NewRows) -> StorageResult<()> {
-    sql(
-        "INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, digest, created_at)
-         SELECT c, s, i, u, m, k, j::json, d, t FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             AS n(c, s, i, u, m, k, j, d, t)",
-    )
-    .bind::<Uuids, _>(&rows.conversations)
-    .bind::<BigInts, _>(&rows.seqs)
-    .bind::<Uuids, _>(&rows.ids)
-    .bind::<Uuids, _>(&rows.senders)
-    .bind::<Uuids, _>(&rows.client_msg_ids)
-    .bind::<Texts, _>(&rows.kinds)
-    .bind::<Texts, _>(&rows.contents)
-    .bind::<Binaries, _>(&rows.digests)
-    .bind::<Timestamps, _>(&rows.at)
-    .execute(conn)?;
+/// Appends to the archive: messages, heads and read positions, in one round trip.
+pub fn append(conn: &mut PgConnection, changes: &Changes) -> StorageResult<()> {
+    let messages = &changes.messages;
+    let (headed, (heads, at)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        changes.heads.iter().map(|(id, head)| (*id, *head)).unzip();
+    let ((read, readers), reads): ((Vec<_>, Vec<_>), Vec<_>) =
+        changes.reads.iter().map(|(key, seq)| (*key, *seq)).unzip();
+    sql(include_str!("archive_append.sql"))
+        .bind::<Uuids, _>(&messages.conversations)
+        .bind::<BigInts, _>(&messages.seqs)
+        .bind::<Uuids, _>(&messages.ids)
+        .bind::<Uuids, _>(&messages.senders)
+        .bind::<Uuids, _>(&messages.client_msg_ids)
+        .bind::<Texts, _>(&messages.kinds)
+        .bind::<Texts, _>(&messages.contents)
+        .bind::<Timestamps, _>(&messages.at)
+        .bind::<Uuids, _>(&headed)
+        .bind::<BigInts, _>(heads)
+        .bind::<Timestamps, _>(at)
+        .bind::<Uuids, _>(&headed)
+        .bind::<Uuids, _>(&read)
+        .bind::<Uuids, _>(readers)
+        .bind::<BigInts, _>(reads)
+        .bind::<Uuids, _>(&read)
+        .execute(conn)?;
     Ok(())
 }
 

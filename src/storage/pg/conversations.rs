@@ -15,7 +15,7 @@ use crate::model::page::Limit;
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{BigInts, Timestamps, Uuids};
+use crate::storage::pg::types::Uuids;
 use chrono::DateTime;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -77,44 +77,6 @@ pub fn members(conn: &mut PgConnection, ids: &[ConversationId]) -> StorageResult
     )
     .bind::<Uuids, _>(ids)
     .load(conn)?)
-}
-
-/// Moves the heads of locked conversations.
-pub fn advance(
-    conn: &mut PgConnection,
-    ids: &[ConversationId],
-    heads: &[ConvSeq],
-    at: &[Timestamp],
-) -> StorageResult<()> {
-    sql(
-        "UPDATE conversations c SET last_seq = n.last_seq, updated_at = n.at
-         FROM unnest($1, $2, $3) AS n(id, last_seq, at) WHERE c.id = n.id AND c.id = ANY($4)",
-    )
-    .bind::<Uuids, _>(ids)
-    .bind::<BigInts, _>(heads)
-    .bind::<Timestamps, _>(at)
-    .bind::<Uuids, _>(ids)
-    .execute(conn)?;
-    Ok(())
-}
-
-/// Moves read positions of members of locked conversations.
-pub fn mark_read(
-    conn: &mut PgConnection,
-    conversations: &[ConversationId],
-    users: &[UserId],
-    read: &[ConvSeq],
-) -> StorageResult<()> {
-    sql(
-        "UPDATE members m SET read_seq = n.read_seq FROM unnest($1, $2, $3) AS n(conversation_id, user_id, read_seq)
-         WHERE m.conversation_id = n.conversation_id AND m.user_id = n.user_id AND m.conversation_id = ANY($4)",
-    )
-    .bind::<Uuids, _>(conversations)
-    .bind::<Uuids, _>(users)
-    .bind::<BigInts, _>(read)
-    .bind::<Uuids, _>(conversations)
-    .execute(conn)?;
-    Ok(())
 }
 
 /// The direct conversation of a pair.

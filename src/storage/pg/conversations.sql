@@ -7,6 +7,8 @@ SELECT c.id, c.kind, c.title, c.member_count, c.last_seq, c.created_at, c.update
        lm.kind AS message_kind, lm.content::text AS message_content, lm.created_at AS message_created_at
 FROM members me
 JOIN conversations c ON c.id = me.conversation_id
-LEFT JOIN messages lm ON lm.conversation_id = c.id AND lm.seq = c.last_seq AND c.last_seq > me.joined_seq
+LEFT JOIN LATERAL (
+    SELECT * FROM messages WHERE conversation_id = c.id AND seq = c.last_seq AND c.last_seq > me.joined_seq LIMIT 1
+) AS lm ON true
 LEFT JOIN members p ON c.kind = 'direct' AND p.conversation_id = c.id AND p.user_id <> me.user_id
 LEFT JOIN users u ON u.id = p.user_id

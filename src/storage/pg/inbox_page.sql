@@ -9,7 +9,10 @@ WITH page AS MATERIALIZED (
            sum(COALESCE(octet_length(m.content::text), 0)) OVER (ORDER BY p.seq)
                - COALESCE(octet_length(m.content::text), 0) AS before
     FROM page p
-    LEFT JOIN messages m ON p.kind = 'message' AND m.conversation_id = p.conversation_id AND m.seq = p.ref_seq
+    LEFT JOIN LATERAL (
+        SELECT * FROM messages
+        WHERE p.kind = 'message' AND conversation_id = p.conversation_id AND seq = p.ref_seq LIMIT 1
+    ) AS m ON true
 )
 SELECT t.head, j.*
 FROM (SELECT COALESCE((SELECT last_seq FROM timelines WHERE user_id = $4), 0) AS head) AS t

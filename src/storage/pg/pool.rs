@@ -8,12 +8,16 @@ use diesel::result::Error as DieselError;
 ///
 /// A node frozen between lock and commit must not stop the others, so both waits for locks and idle transactions end
 /// within about a second. Every statement is a key look-up or a short range, for which generic plans are as good as
-/// custom ones and need no planning.
+/// custom ones and need no planning. A plan is kept, and a table may have been empty when it was made: so the planner may
+/// not scan whole tables or join by hashing or sorting them, whatever it believes of their size.
 const SESSION: &str = "\
     SET lock_timeout = '1s';
     SET idle_in_transaction_session_timeout = '1500ms';
     SET plan_cache_mode = force_generic_plan;
     SET jit = off;
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
     SET timezone = 'UTC';
     SET client_min_messages = warning;";
 

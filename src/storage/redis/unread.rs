@@ -14,6 +14,9 @@ static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unre
 /// Counts that nobody asked for in a week are forgotten: a miss is only a rebuild.
 const EXPIRY_MS: u64 = 7 * 86_400_000;
 
+/// Entries of one call of the script, which cannot unpack more than some thousand values.
+const ENTRIES: usize = 1_000;
+
 /// The total as of a position: every entry up to it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
@@ -28,38 +31,30 @@ fn key(epoch: Epoch, user: UserId) -> String {
     format!("tl:{epoch}:unread:{{{user}}}")
 }
 
-/// Applies entries, grouped by receiver in the order of their first appearance, each group in one script. Returns the
-/// total of each receiver whose counts are known.
+/// Applies entries, those of one receiver in one script. Returns the total of each receiver whose counts are known.
 pub async fn apply(
     redis: &Redis,
     epoch: Epoch,
     entries: &[Announcement],
 ) -> Result<HashMap<UserId, Total>, RedisUnavailable> {
-    let mut order = Vec::new();
     let mut groups: HashMap<UserId, Vec<&Announcement>> = HashMap::new();
     for entry in entries {
-        let group = groups.entry(entry.receiver).or_default();
-        if group.is_empty() {
-            order.push(entry.receiver);
-        }
-        group.push(entry);
+        groups.entry(entry.receiver).or_default().push(entry);
     }
+    let calls: Vec<(UserId, &[&Announcement])> = groups
+        .iter()
+        .flat_map(|(user, group)| group.chunks(ENTRIES).map(|chunk| (*user, chunk)))
+        .collect();
     let pipeline = |load: bool| {
         let mut pipe = redis::pipe();
         if load {
-            pipe.cmd("SCRIPT")
-                .arg("LOAD")
-                .arg(include_str!("unread_apply.lua"))
-                .ignore();
+            let source = include_str!("unread_apply.lua");
+            pipe.cmd("SCRIPT").arg("LOAD").arg(source).ignore();
         }
-        for receiver in &order {
-            let command = pipe
-                .cmd("EVALSHA")
-                .arg(APPLY.get_hash())
-                .arg(1)
-                .arg(key(epoch, *receiver))
-                .arg(EXPIRY_MS);
-            for entry in groups.get(receiver).into_iter().flatten() {
+        for (user, chunk) in &calls {
+            let command = pipe.cmd("EVALSHA").arg(APPLY.get_hash()).arg(1);
+            command.arg(key(epoch, *user)).arg(EXPIRY_MS);
+            for entry in *chunk {
                 command
                     .arg(entry.seq.0)
                     .arg(entry.conversation.0.to_string())
@@ -79,14 +74,14 @@ pub async fn apply(
             }
         })
         .await?;
-    Ok(order
+    // Of several calls for one user the last one has the total as of the newest entry.
+    Ok(calls
         .into_iter()
         .zip(results)
-        .filter_map(|(receiver, result)| {
-            result.map(|(mark, total)| {
-                let as_of = InboxSeq(mark);
-                (receiver, Total { as_of, total })
-            })
+        .filter_map(|((user, _), result)| {
+            let (mark, total) = result?;
+            let as_of = InboxSeq(mark);
+            Some((user, Total { as_of, total }))
         })
         .collect())
 }

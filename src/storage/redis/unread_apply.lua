@@ -8,48 +8,53 @@
 -- rebuild, begins one.
 --
 -- Entries arrive in any order, and again: the newest seq of a conversation wins, the total moves by the difference in
--- the same script, and what is at or below the mark was applied before.
+-- the same script, and what is at or below the mark was applied before. A script that fails half-way is not rolled
+-- back, so it reads first and writes last, in one HSET.
 local key = KEYS[1]
-local state = redis.call('HMGET', key, 'mark', 'total', 'ahead')
+local state = redis.call('HMGET', key, 'mark', 'total', 'ahead', ARGV[3])
 local mark, total = tonumber(state[1]), tonumber(state[2])
 if not mark then
-    if tonumber(ARGV[2]) ~= 1 then
+    if ARGV[2] ~= '1' then
         return false
     end
     mark, total = 0, 0
 end
+local before = mark
 
--- All reads first, all writes last: a script that fails half-way is not rolled back.
 local ahead, waiting = {}, 0
 for seq, conversation in string.gmatch(state[3] or '', ' (%d+):(%S+)') do
     ahead[tonumber(seq)] = conversation
     waiting = waiting + 1
 end
-local newest = {}
+local stored = { [ARGV[3]] = state[4] }
+local changed = {}
 for i = 2, #ARGV, 3 do
     local seq, conversation, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
     if seq > mark and not ahead[seq] then
-        ahead[seq] = conversation
-        waiting = waiting + 1
-        if not newest[conversation] or newest[conversation].seq < seq then
-            newest[conversation] = { seq = seq, count = count }
+        local entry = changed[conversation]
+        if not entry then
+            if stored[conversation] == nil then
+                stored[conversation] = redis.call('HGET', key, conversation)
+            end
+            local old = stored[conversation] or '0:0'
+            local colon = string.find(old, ':', 1, true)
+            entry = { count = tonumber(string.sub(old, 1, colon - 1)), seq = tonumber(string.sub(old, colon + 1)) }
+        end
+        if seq > entry.seq then
+            total = total + count - entry.count
+            changed[conversation] = { count = count, seq = seq }
+        end
+        -- The mark moves over everything without a hole; what is beyond a hole waits.
+        if seq == mark + 1 then
+            mark = seq
+        else
+            ahead[seq] = conversation
+            waiting = waiting + 1
         end
     end
 end
-local entries = {}
-for conversation, new in pairs(newest) do
-    local old = redis.call('HGET', key, conversation)
-    local count, seq = string.match(old or '0:0', '^(%d+):(%d+)$')
-    if new.seq > tonumber(seq) then
-        entries[conversation] = new
-        total = total + new.count - tonumber(count)
-    end
-end
-
--- The mark moves over everything without a hole. A zero count keeps its seq until the mark has passed it, so that an
--- older entry that arrives late cannot bring the count back.
 local passed = {}
-while ahead[mark + 1] do
+while waiting > 0 and ahead[mark + 1] do
     mark = mark + 1
     passed[ahead[mark]] = true
     ahead[mark] = nil
@@ -60,19 +65,45 @@ if waiting > 256 then
     redis.call('DEL', key)
     return false
 end
-for conversation, entry in pairs(entries) do
-    redis.call('HSET', key, conversation, string.format('%d:%d', entry.count, entry.seq))
-end
-for conversation in pairs(passed) do
-    local count, seq = string.match(redis.call('HGET', key, conversation) or '', '^(%d+):(%d+)$')
-    if count == '0' and tonumber(seq) <= mark then
-        redis.call('HDEL', key, conversation)
+
+-- A zero count keeps its seq until the mark has passed it, so that an older entry that arrives late cannot bring the
+-- count back; then it goes.
+local set = { 'mark', string.format('%d', mark), 'total', string.format('%d', total) }
+local gone = {}
+for conversation, entry in pairs(changed) do
+    if entry.count > 0 or entry.seq > mark then
+        set[#set + 1] = conversation
+        set[#set + 1] = string.format('%d:%d', entry.count, entry.seq)
+    elseif stored[conversation] then
+        gone[#gone + 1] = conversation
     end
 end
-local left = ''
-for seq, conversation in pairs(ahead) do
-    left = left .. string.format(' %d:%s', seq, conversation)
+for conversation in pairs(passed) do
+    if not changed[conversation] then
+        local count, seq = string.match(redis.call('HGET', key, conversation) or '', '^(%d+):(%d+)$')
+        if count == '0' and tonumber(seq) <= mark then
+            gone[#gone + 1] = conversation
+        end
+    end
 end
-redis.call('HSET', key, 'mark', string.format('%d', mark), 'total', string.format('%d', total), 'ahead', left)
-redis.call('PEXPIRE', key, ARGV[1])
+if waiting > 0 or state[3] then
+    local left = ''
+    for seq, conversation in pairs(ahead) do
+        left = left .. string.format(' %d:%s', seq, conversation)
+    end
+    if left == '' then
+        gone[#gone + 1] = 'ahead'
+    else
+        set[#set + 1] = 'ahead'
+        set[#set + 1] = left
+    end
+end
+redis.call('HSET', key, unpack(set))
+if #gone > 0 then
+    redis.call('HDEL', key, unpack(gone))
+end
+-- Often enough, and not each time.
+if before == 0 or math.floor(before / 64) ~= math.floor(mark / 64) then
+    redis.call('PEXPIRE', key, ARGV[1])
+end
 return { mark, total }

@@ -59,6 +59,11 @@ end
 for i = 1, #set, 2 do
     redis.call('HSET', key, set[i], set[i + 1])
 end
-redis.call('HSET', key, 'mark', string.format('%d', mark), 'total', string.format('%d', total), 'ahead', left)
+redis.call('HSET', key, 'mark', string.format('%d', mark), 'total', string.format('%d', total))
+if left == '' then
+    redis.call('HDEL', key, 'ahead')
+else
+    redis.call('HSET', key, 'ahead', left)
+end
 redis.call('PEXPIRE', key, ARGV[1])
 return { mark, total }

@@ -1,0 +1,223 @@
+//! The harness speaks the product, on real PostgreSQL and Redis:
+//!
+//! ```ignore
+//! let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+//! let chat = ann.direct(&ben).await;
+//! ann.send(&chat, "hi").await;
+//! app.finish().await;
+//! ```
+//!
+//! Every test has a database of its own, copied from a migrated template, and its own proxies before PostgreSQL and Redis,
+//! so that faults are method calls (`app.redis.cut()`) that no other test notices. `finish` checks the world (`world`):
+//! no hole in any seq, every inbox entry points at a message, every unread count equals the recount.
+
+mod answer;
+mod person;
+mod process;
+mod proxy;
+mod services;
+mod world;
+
+pub use answer::Answer;
+pub use person::Person;
+pub use process::Process;
+pub use proxy::Proxy;
+pub use services::services;
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tideline::config::{Config, Secret};
+use tideline::server::Node;
+
+/// The JWT secret of every test node.
+pub const SECRET: &str = "a secret of the tests, long enough for HS256";
+
+/// One deployment: a database, a Redis, and nodes in this process.
+pub struct App {
+    pub nodes: Vec<Node>,
+    /// Between the nodes and PostgreSQL.
+    pub postgres: Proxy,
+    /// Between the nodes and Redis.
+    pub redis: Proxy,
+    pub http: reqwest::Client,
+    pub config: Config,
+    database: String,
+    finished: bool,
+}
+
+impl App {
+    /// One node, nobody signed up.
+    pub async fn start() -> Self {
+        Self::configured(|_| ()).await
+    }
+
+    /// One node with settings of the test's own.
+    pub async fn configured(set: impl FnOnce(&mut Config)) -> Self {
+        let database = services::create_database();
+        let url = services().database_url_of(&database);
+        let postgres = Proxy::before(&url);
+        let redis = Proxy::before(&services().redis_url());
+        let mut config = Config::load(&|name| match name {
+            "DATABASE_URL" => Some(postgres.url().to_owned()),
+            "REDIS_URL" => Some(redis.url().to_owned()),
+            "TIDELINE_BIND" => Some("127.0.0.1:0".to_owned()),
+            "TIDELINE_JWT_SECRET" => Some(SECRET.to_owned()),
+            "TIDELINE_DRAIN_SECONDS" => Some("2".to_owned()),
+            _ => None,
+        })
+        .unwrap();
+        config.workers = 1;
+        set(&mut config);
+        let mut app = Self {
+            nodes: Vec::new(),
+            postgres,
+            redis,
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(70))
+                .build()
+                .unwrap(),
+            config,
+            database,
+            finished: false,
+        };
+        app.add_node().await;
+        app
+    }
+
+    /// One node and these people, each signed up on one device.
+    pub async fn with<const N: usize>(names: [&str; N]) -> (Self, [Person; N]) {
+        let app = Self::start().await;
+        let people = app.people(names).await;
+        (app, people)
+    }
+
+    /// Signs people up.
+    pub async fn people<const N: usize>(&self, names: [&str; N]) -> [Person; N] {
+        let people = names.map(|name| Person::register(self, name));
+        let people: Vec<Person> = futures_util::future::join_all(people).await;
+        people.try_into().ok().unwrap()
+    }
+
+    /// Starts another node on the same database and Redis.
+    pub async fn add_node(&mut self) {
+        self.nodes
+            .push(Node::start(self.config.clone()).await.unwrap());
+    }
+
+    /// The address of the first node.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.nodes[0].address)
+    }
+
+    /// Sends a request without a token.
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let method = method.parse().unwrap();
+        let mut request = self.http.request(method, self.url() + path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// A connection of the test's own to the database, past the proxy.
+    pub fn database(&self) -> PgConnection {
+        PgConnection::establish(&self.database_url()).unwrap()
+    }
+
+    /// The database's URL, past the proxy.
+    pub fn database_url(&self) -> String {
+        services().database_url_of(&self.database)
+    }
+
+    /// Forgets everything that Redis holds of this deployment.
+    pub async fn flush_redis(&self) {
+        let client = redis::Client::open(services().redis_url()).unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let pattern = format!("tl:{}:*", self.nodes[0].app.epoch);
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg(pattern)
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        if !keys.is_empty() {
+            let _: i64 = redis::cmd("DEL")
+                .arg(keys)
+                .query_async(&mut redis)
+                .await
+                .unwrap();
+        }
+    }
+
+    /// Checks the world, stops the nodes and drops the database.
+    pub async fn finish(mut self) {
+        world::check(&self).await;
+        self.finished = true;
+        for node in std::mem::take(&mut self.nodes) {
+            node.stop().await.unwrap();
+        }
+        services::drop_database(&self.database);
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        assert!(
+            self.finished || std::thread::panicking(),
+            "the test did not call app.finish(), which checks the world"
+        );
+    }
+}
+
+/// Polls until something holds, or fails with what it was.
+pub async fn eventually<T: std::fmt::Debug>(
+    what: &str,
+    within: Duration,
+    mut get: impl AsyncFnMut() -> T,
+    holds: impl Fn(&T) -> bool,
+) -> T {
+    let started = Instant::now();
+    loop {
+        let value = get().await;
+        if holds(&value) {
+            return value;
+        }
+        assert!(
+            started.elapsed() < within,
+            "{what}: still {value:?} after {within:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Runs SQL.
+pub fn execute(conn: &mut PgConnection, sql: &str) {
+    conn.batch_execute(sql).unwrap();
+}
+
+/// A single number from SQL that names it `n`.
+pub fn number(conn: &mut PgConnection, sql: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        n: i64,
+    }
+    let row: Row = sql_query(sql).get_result(conn).unwrap();
+    row.n
+}
+
+/// A new id.
+pub fn id() -> String {
+    tideline::clock::new_id().to_string()
+}
+
+/// A text message with a new id.
+pub fn text(text: &str) -> Value {
+    json!({"client_msg_id": id(), "kind": "text", "content": {"text": text}})
+}
+
+/// A secret, for configurations.
+pub fn secret(text: &str) -> Secret<Vec<u8>> {
+    Secret(text.as_bytes().to_vec())
+}

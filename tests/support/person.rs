@@ -1,0 +1,163 @@
+//! A signed-in person on one device.
+
+use crate::support::{Answer, App, text};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: String,
+    pub name: String,
+    pub device: String,
+    pub token: String,
+    pub refresh_token: String,
+    pub url: String,
+    pub http: Client,
+}
+
+pub const PASSWORD: &str = "correct horse";
+
+impl Person {
+    /// Signs up.
+    pub async fn register(app: &App, name: &str) -> Self {
+        let body = json!({"username": name, "password": PASSWORD});
+        let session = app
+            .call("POST", "/v1/auth/register", Some(body))
+            .await
+            .ok(201);
+        Self::of_session(app, &session)
+    }
+
+    /// Signs in on one more device.
+    pub async fn another_device(&self, app: &App) -> Self {
+        let body = json!({"username": self.name, "password": PASSWORD});
+        let session = app.call("POST", "/v1/auth/login", Some(body)).await.ok(200);
+        Self::of_session(app, &session)
+    }
+
+    /// The person of a session.
+    pub fn of_session(app: &App, session: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            id: text(&session["user"]["id"]),
+            name: text(&session["user"]["username"]),
+            device: text(&session["device_id"]),
+            token: text(&session["access_token"]),
+            refresh_token: text(&session["refresh_token"]),
+            url: app.url(),
+            http: app.http.clone(),
+        }
+    }
+
+    /// The same device, talking to another node.
+    pub fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Sends a request; what the transport says when it fails.
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<Answer> {
+        let url = format!("{}/v1{path}", self.url);
+        let mut request = self
+            .http
+            .request(method.parse().unwrap(), url)
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Ok(Answer::of(request.send().await?).await)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.try_call("GET", path, None).await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.try_call("POST", path, Some(&body)).await.unwrap()
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.try_call("PUT", path, Some(&body)).await.unwrap()
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.try_call("PATCH", path, Some(&body)).await.unwrap()
+    }
+
+    /// The id of the direct conversation with somebody.
+    pub async fn direct(&self, peer: &Person) -> String {
+        let body = json!({"kind": "direct", "user_id": peer.id});
+        let answer = self.post("/conversations", body).await;
+        assert!([200, 201].contains(&answer.status), "{}", answer.body);
+        answer.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a text, and returns the stored message.
+    pub async fn send(&self, chat: &str, words: &str) -> Value {
+        self.post_message(chat, text(words)).await.ok(201)
+    }
+
+    pub async fn post_message(&self, chat: &str, message: Value) -> Answer {
+        self.post(&format!("/conversations/{chat}/messages"), message)
+            .await
+    }
+
+    /// One page of the inbox.
+    pub async fn inbox(&self, since: i64) -> Value {
+        self.get(&format!("/inbox?since_seq={since}&limit=500"))
+            .await
+            .ok(200)
+    }
+
+    /// All entries after a position.
+    pub async fn entries(&self, since: i64) -> Vec<Value> {
+        let (mut all, mut since) = (Vec::new(), since);
+        loop {
+            let page = self.inbox(since).await;
+            all.extend(page["entries"].as_array().unwrap().iter().cloned());
+            since = page["next_since_seq"].as_i64().unwrap();
+            if page["has_more"] == false {
+                return all;
+            }
+        }
+    }
+
+    /// The head of the inbox.
+    pub async fn head(&self) -> i64 {
+        self.wait(0, 0).await["last_seq"].as_i64().unwrap()
+    }
+
+    /// A wait for news.
+    pub async fn wait(&self, since: i64, timeout: u64) -> Value {
+        self.get(&format!("/notices?since_seq={since}&timeout={timeout}"))
+            .await
+            .ok(200)
+    }
+
+    /// Marks as read.
+    pub async fn read(&self, chat: &str, seq: i64) -> Value {
+        self.put(&format!("/conversations/{chat}/read"), json!({"seq": seq}))
+            .await
+            .ok(200)
+    }
+
+    pub async fn unread(&self) -> Value {
+        self.get("/unread").await.ok(200)
+    }
+
+    /// The messages of a conversation after a seq, one page.
+    pub async fn history(&self, chat: &str, since: i64) -> Vec<Value> {
+        let path = format!("/conversations/{chat}/messages?since_seq={since}&limit=500");
+        self.get(&path).await.ok(200)["messages"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+}

@@ -1,0 +1,111 @@
+//! A small TCP proxy before a server: it can be cut (connections end and are refused), frozen (nothing passes, nothing
+//! ends), and made to swallow answers, and healed again.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+const OPEN: u8 = 0;
+const CUT: u8 = 1;
+const FROZEN: u8 = 2;
+
+/// How often a connection looks at the mode.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A proxy. It lives as long as the process.
+pub struct Proxy {
+    url: String,
+    mode: Arc<AtomicU8>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    /// Before the server of a URL with a host and a port.
+    pub fn before(url: &str) -> Self {
+        let (head, rest) = url.rsplit_once('@').unwrap();
+        let end = rest.find('/').unwrap();
+        let server: SocketAddr = rest[..end].parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = Self {
+            url: format!("{head}@{address}{}", &rest[end..]),
+            mode: Arc::default(),
+            connections: Arc::default(),
+        };
+        let mode = Arc::clone(&proxy.mode);
+        let connections = Arc::clone(&proxy.connections);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if mode.load(Ordering::Acquire) == CUT {
+                    continue;
+                }
+                let Ok(server) = TcpStream::connect(server) else {
+                    continue;
+                };
+                let mut open = connections.lock().unwrap();
+                open.push(client.try_clone().unwrap());
+                open.push(server.try_clone().unwrap());
+                drop(open);
+                pump(
+                    client.try_clone().unwrap(),
+                    server.try_clone().unwrap(),
+                    Arc::clone(&mode),
+                );
+                pump(server, client, Arc::clone(&mode));
+            }
+        });
+        proxy
+    }
+
+    /// The server's URL, through the proxy.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends every connection and refuses new ones.
+    pub fn cut(&self) {
+        self.mode.store(CUT, Ordering::Release);
+        for connection in self.connections.lock().unwrap().drain(..) {
+            let _gone = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets nothing pass, as a stopped server does.
+    pub fn freeze(&self) {
+        self.mode.store(FROZEN, Ordering::Release);
+    }
+
+    /// As if nothing had been.
+    pub fn heal(&self) {
+        self.mode.store(OPEN, Ordering::Release);
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>) {
+    from.set_nodelay(true).unwrap();
+    from.set_read_timeout(Some(TICK)).unwrap();
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    continue;
+                }
+                Err(_) => break,
+            };
+            while mode.load(Ordering::Acquire) == FROZEN {
+                thread::sleep(TICK);
+            }
+            if to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _gone = to.shutdown(Shutdown::Both);
+        let _gone = from.shutdown(Shutdown::Both);
+    });
+}

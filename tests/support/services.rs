@@ -1,0 +1,70 @@
+//! One PostgreSQL and one Redis for all tests of a run; a database for each test.
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use tideline::dev::services::{Data, Services, ServicesError};
+use tideline::storage::pg::{instance, partitions};
+
+const TEMPLATE: &str = "template";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Creating a database from a template wants the template to itself.
+static CREATING: Mutex<()> = Mutex::new(());
+
+/// The servers of this run. They end with the process; their directory is used again by a later run.
+pub fn services() -> &'static Services {
+    static SERVICES: OnceLock<Services> = OnceLock::new();
+    SERVICES.get_or_init(|| {
+        let services = throw_away("tests");
+        let mut postgres = PgConnection::establish(&services.database_url()).unwrap();
+        postgres
+            .batch_execute(&format!("CREATE DATABASE {TEMPLATE}"))
+            .unwrap();
+        let url = services.database_url_of(TEMPLATE);
+        instance::migrate(&url).unwrap();
+        partitions::upkeep(&mut PgConnection::establish(&url).unwrap(), 30).unwrap();
+        services
+    })
+}
+
+/// Servers of a test's own, for tests that kill them.
+pub fn throw_away(name: &str) -> Services {
+    for slot in 0..32 {
+        let dir = std::env::temp_dir().join(format!("tideline-{name}-{slot}"));
+        match Services::start(&dir, Data::ThrownAway) {
+            Ok(services) => return services,
+            Err(ServicesError::InUse { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("all directories for {name} are in use");
+}
+
+pub fn create_database() -> String {
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let services = services();
+    let guard = CREATING
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut postgres = PgConnection::establish(&services.database_url()).unwrap();
+    postgres
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+        .unwrap();
+    drop(guard);
+    // An epoch of its own keeps the keys of tests apart in the one Redis.
+    PgConnection::establish(&services.database_url_of(&name))
+        .unwrap()
+        .batch_execute("UPDATE instance SET epoch = gen_random_uuid()")
+        .unwrap();
+    name
+}
+
+pub fn drop_database(name: &str) {
+    let mut postgres = PgConnection::establish(&services().database_url()).unwrap();
+    postgres
+        .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+        .unwrap();
+}

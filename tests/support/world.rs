@@ -1,0 +1,138 @@
+//! What must hold in every database after every test, whatever it did.
+
+use crate::support::{App, Person, eventually};
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tideline::domain::unread;
+use tideline::model::ids::UserId;
+
+/// Each finds the rows that break a promise.
+const BROKEN: &[(&str, &str)] = &[
+    (
+        "a conversation's seqs are 1, 2, 3 … up to its head",
+        "SELECT c.id::text AS what FROM conversations c
+         LEFT JOIN (SELECT conversation_id, count(*) AS n, min(seq) AS low, max(seq) AS high FROM messages GROUP BY 1) m
+             ON m.conversation_id = c.id
+         WHERE (COALESCE(n, 0), COALESCE(high, 0)) <> (c.last_seq, c.last_seq) OR (n > 0 AND low <> 1)",
+    ),
+    (
+        "an inbox's seqs have no hole and end at its head",
+        "SELECT t.user_id::text AS what FROM timelines t
+         LEFT JOIN (SELECT receiver_id, count(*) AS n, min(seq) AS low, max(seq) AS high FROM inbox GROUP BY 1) i
+             ON i.receiver_id = t.user_id
+         WHERE n > 0 AND (high <> t.last_seq OR n <> high - low + 1)",
+    ),
+    (
+        "every message is referenced once in every member's inbox",
+        "SELECT m.conversation_id::text || ':' || m.seq AS what FROM messages m
+         JOIN members r ON r.conversation_id = m.conversation_id AND m.seq > r.joined_seq
+         LEFT JOIN inbox i ON i.receiver_id = r.user_id AND i.kind = 'message'
+             AND i.conversation_id = m.conversation_id AND i.ref_seq = m.seq
+         GROUP BY m.conversation_id, m.seq, r.user_id HAVING count(i.seq) <> 1",
+    ),
+    (
+        "every message entry points at a message",
+        "SELECT i.receiver_id::text || ':' || i.seq AS what FROM inbox i
+         LEFT JOIN messages m ON m.conversation_id = i.conversation_id AND m.seq = i.ref_seq
+         WHERE i.kind = 'message' AND m.seq IS NULL",
+    ),
+    (
+        "a member's inbox has a conversation's messages in their order, and times never go back",
+        "SELECT receiver_id::text || ':' || seq AS what FROM (
+             SELECT receiver_id, seq, at, kind, ref_seq,
+                 lag(at) OVER (PARTITION BY receiver_id ORDER BY seq) AS at_before,
+                 lag(ref_seq) OVER (PARTITION BY receiver_id, conversation_id, kind ORDER BY seq) AS ref_before
+             FROM inbox) AS e
+         WHERE at < at_before OR (kind IN ('message', 'read') AND ref_seq <= ref_before)",
+    ),
+    (
+        "a member's last entry for a conversation carries its count",
+        "SELECT receiver_id::text || ':' || seq AS what FROM (
+             SELECT DISTINCT ON (receiver_id, conversation_id) receiver_id, conversation_id, seq, unread
+             FROM inbox ORDER BY receiver_id, conversation_id, seq DESC) AS e
+         JOIN members m ON m.user_id = e.receiver_id AND m.conversation_id = e.conversation_id
+         JOIN conversations c ON c.id = e.conversation_id
+         WHERE e.unread <> c.last_seq - m.read_seq",
+    ),
+    (
+        "member counts are true, and nobody has read beyond the head",
+        "SELECT c.id::text AS what FROM conversations c JOIN members m ON m.conversation_id = c.id
+         GROUP BY c.id HAVING count(*) <> c.member_count OR max(m.read_seq) > c.last_seq",
+    ),
+];
+
+#[derive(QueryableByName)]
+struct Broken {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    what: String,
+}
+
+#[derive(QueryableByName)]
+struct Recount {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    user_id: uuid::Uuid,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    counts: String,
+}
+
+pub async fn check(app: &App) {
+    let mut conn = app.database();
+    for (promise, query) in BROKEN {
+        let broken: Vec<Broken> = sql_query(*query).load(&mut conn).unwrap();
+        let broken: Vec<_> = broken.into_iter().map(|row| row.what).collect();
+        assert!(broken.is_empty(), "{promise}: broken by {broken:?}");
+    }
+    // The recount is written here again, on purpose: it must not share a mistake with the server's own.
+    let recounts: Vec<Recount> = sql_query(
+        "SELECT u.id AS user_id, COALESCE(json_object_agg(m.conversation_id, m.n)
+                    FILTER (WHERE m.n > 0), '{}')::text AS counts
+         FROM users u
+         LEFT JOIN (SELECT user_id, conversation_id,
+                        (SELECT count(*) FROM messages x WHERE x.conversation_id = m.conversation_id AND x.seq > m.read_seq) AS n
+                    FROM members m) AS m ON m.user_id = u.id
+         GROUP BY u.id",
+    )
+    .load(&mut conn)
+    .unwrap();
+    for recount in recounts {
+        let expected: Value = serde_json::from_str(&recount.counts).unwrap();
+        let node = &app.nodes[0].app;
+        let got = eventually(
+            "unread counts can be read",
+            Duration::from_secs(10),
+            async || unread::all(node, UserId(recount.user_id)).await,
+            Result::is_ok,
+        )
+        .await
+        .unwrap();
+        let counts: serde_json::Map<String, Value> = got
+            .conversations
+            .iter()
+            .map(|one| (one.conversation_id.to_string(), json!(one.unread)))
+            .collect();
+        assert_eq!(
+            Value::Object(counts),
+            expected,
+            "unread of {}",
+            recount.user_id
+        );
+        let sum: i64 = got.conversations.iter().map(|one| one.unread).sum();
+        assert_eq!(got.total, sum, "total of {}", recount.user_id);
+    }
+}
+
+impl Person {
+    /// Asserts that this person's answer to `GET /v1/unread` adds up, and returns its total.
+    pub async fn total(&self) -> i64 {
+        let unread = self.unread().await;
+        let sum: i64 = unread["conversations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["unread"].as_i64().unwrap())
+            .sum();
+        assert_eq!(unread["total"], sum, "{unread}");
+        sum
+    }
+}
