@@ -10,9 +10,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod conversations;
+mod errors;
 mod inbox;
 mod messages;
 mod notices;
+mod openapi;
+mod operations;
+mod tidy;
 mod unread;
 mod writer;
