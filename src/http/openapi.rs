@@ -90,9 +90,12 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
             operation.extensions = None;
         }
     }
+    // Every operation may be given a query parameter that it does not know.
+    if path.starts_with("/v1/") {
+        codes.push(Code::Validation);
+    }
     if operation.request_body.is_some() {
         codes.extend([
-            Code::Validation,
             Code::RequestTimeout,
             Code::PayloadTooLarge,
             Code::UnsupportedMediaType,
@@ -109,9 +112,6 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
     let reads_memory = matches!(method, HttpMethod::Get) && is_public;
     if !reads_memory {
         codes.extend([Code::StorageUnavailable, Code::Internal]);
-    }
-    if path.ends_with("/batch") {
-        codes.retain(|code| *code != Code::StorageUnavailable);
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in Code::ALL.iter().filter(|code| codes.contains(code)) {

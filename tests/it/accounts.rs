@@ -125,7 +125,11 @@ async fn registering_checks_every_field() {
         ("device", json!({"platform": "toaster"}), "/device/platform"),
         ("device", json!({"id": id()}), "/device/id"),
         ("id", json!(id()), "/id"),
-        ("created_at", json!("2020-01-01T00:00:00.000Z"), "/created_at"),
+        (
+            "created_at",
+            json!("2020-01-01T00:00:00.000Z"),
+            "/created_at",
+        ),
     ] {
         let body = with(&good, field, Some(value));
         let problem = register(&app, body).await.problem(400, "validation");
@@ -136,7 +140,10 @@ async fn registering_checks_every_field() {
             .await
             .problem(400, "validation");
     }
-    assert_eq!(number(&mut app.database(), "SELECT count(*) AS n FROM users"), 0);
+    assert_eq!(
+        number(&mut app.database(), "SELECT count(*) AS n FROM users"),
+        0
+    );
     register(&app, good).await.ok(201);
     app.finish().await;
 }
@@ -242,12 +249,10 @@ async fn forged_access_tokens_are_refused() {
         };
         ann.get("/me").await
     };
-    let claimed = |name: &str, value: Option<Value>| {
-        forge(&header(), &with(&good, name, value), SECRET)
-    };
-    let headed = |name: &str, value: Option<Value>| {
-        forge(&with(&header(), name, value), &good, SECRET)
-    };
+    let claimed =
+        |name: &str, value: Option<Value>| forge(&header(), &with(&good, name, value), SECRET);
+    let headed =
+        |name: &str, value: Option<Value>| forge(&with(&header(), name, value), &good, SECRET);
     let resigned = |key: &str| forge(&header(), &good, key);
     let mac_dropped = |token: String| token[..=token.rfind('.').unwrap()].to_owned();
 
@@ -279,7 +284,11 @@ async fn forged_access_tokens_are_refused() {
         // The key games: an empty key where `kid` points to an empty file, and a key in the token.
         forge(&with(&header(), "kid", Some(json!("/dev/null"))), &good, ""),
         forge(
-            &with(&header(), "jwk", Some(json!({"kty": "oct", "k": BASE64.encode("k")}))),
+            &with(
+                &header(),
+                "jwk",
+                Some(json!({"kty": "oct", "k": BASE64.encode("k")})),
+            ),
             &good,
             "k",
         ),
@@ -299,12 +308,20 @@ async fn forged_access_tokens_are_refused() {
     bad.push(claimed("aud", Some(json!(["tideline", "somebody"]))));
     // Expired, and bad besides: nobody is told to refresh a token that was never good.
     let stale = with(&good, "exp", Some(ended));
-    bad.push(forge(&header(), &stale, "another secret, also long enough for HS256"));
+    bad.push(forge(
+        &header(),
+        &stale,
+        "another secret, also long enough for HS256",
+    ));
     bad.push(forge(&with(&header(), "typ", None), &stale, SECRET));
     for name in ["iss", "aud", "sub"] {
         bad.push(forge(&header(), &with(&stale, name, other()), SECRET));
     }
-    bad.push(forge(&header(), &with(&stale, "nbf", Some(json!(now + 60))), SECRET));
+    bad.push(forge(
+        &header(),
+        &with(&stale, "nbf", Some(json!(now + 60))),
+        SECRET,
+    ));
     for token in bad {
         let answer = status_of(&token).await;
         assert!(answer.header("www-authenticate").starts_with("Bearer"));
@@ -426,7 +443,10 @@ async fn what_is_no_refresh_token_of_ours_changes_nothing() {
     let ben = ann.another_device(&app).await;
     execute(
         &mut app.database(),
-        &format!("UPDATE devices SET refresh_expires_at = now() WHERE id = '{}'", ben.device),
+        &format!(
+            "UPDATE devices SET refresh_expires_at = now() WHERE id = '{}'",
+            ben.device
+        ),
     );
     refresh(&app, &ben.refresh_token)
         .await
@@ -475,7 +495,13 @@ async fn logging_out_ends_one_device_on_every_node() {
         tokio::spawn(async move { device.get("/notices?since_seq=0&timeout=30").await })
     });
     let parked = async || app.nodes.iter().map(|node| node.app.waiters.count()).sum();
-    eventually("both waits are parked", Duration::from_secs(5), parked, |n: &usize| *n == 2).await;
+    eventually(
+        "both waits are parked",
+        Duration::from_secs(5),
+        parked,
+        |n: &usize| *n == 2,
+    )
+    .await;
 
     let logged_out = Instant::now();
     assert_eq!(ann.post("/auth/logout", Value::Null).await.status, 204);
@@ -485,9 +511,14 @@ async fn logging_out_ends_one_device_on_every_node() {
         .problem(401, "device_revoked");
     let status = async || there.get("/me").await;
     let refused = |answer: &Answer| answer.status == 401;
-    eventually("the other node knows", Duration::from_secs(5), status, refused)
-        .await
-        .problem(401, "device_revoked");
+    eventually(
+        "the other node knows",
+        Duration::from_secs(5),
+        status,
+        refused,
+    )
+    .await
+    .problem(401, "device_revoked");
     for wait in waits {
         wait.await.unwrap().problem(401, "device_revoked");
     }
@@ -508,7 +539,10 @@ async fn logging_out_ends_one_device_on_every_node() {
 async fn people_name_themselves() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let long = "é".repeat(64);
-    let named = ann.patch("/me", json!({"display_name": long})).await.ok(200);
+    let named = ann
+        .patch("/me", json!({"display_name": long}))
+        .await
+        .ok(200);
     is_user(&named);
     assert_eq!(
         (&named["display_name"], &named["username"]),
