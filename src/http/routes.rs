@@ -9,7 +9,7 @@ use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, Route, web};
 use std::collections::BTreeMap;
-use utoipa::__dev::SchemaReferences;
+use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
 use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
 use utoipa::openapi::{RefOr, Schema};
@@ -24,13 +24,15 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    fn of<P: Path + SchemaReferences>(mount: fn(Method) -> Route) -> Self {
+    fn of<'t, P: Path + SchemaReferences + Tags<'t>>(mount: fn(Method) -> Route) -> Self {
         let mut schemas = Vec::new();
         P::schemas(&mut schemas);
+        let mut operation = P::operation();
+        operation.tags = Some(P::tags().into_iter().map(str::to_owned).collect());
         Self {
             path: P::path(),
             method: P::methods().into_iter().next().unwrap_or(HttpMethod::Get),
-            operation: P::operation(),
+            operation,
             schemas,
             mount,
         }
