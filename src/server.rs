@@ -41,6 +41,9 @@ pub enum ServeError {
     /// The database is not fit to serve.
     #[error("PostgreSQL is not fit to keep messages: {0}")]
     Unfit(String),
+    /// The database does not answer.
+    #[error("cannot start: PostgreSQL does not answer at DATABASE_URL")]
+    Unreachable,
     /// Something that the domain refuses at start.
     #[error("cannot start: {0:?}")]
     Domain(Error),
@@ -48,7 +51,10 @@ pub enum ServeError {
 
 impl From<Error> for ServeError {
     fn from(error: Error) -> Self {
-        Self::Domain(error)
+        match error {
+            Error::StorageUnavailable => Self::Unreachable,
+            other => Self::Domain(other),
+        }
     }
 }
 

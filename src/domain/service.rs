@@ -23,7 +23,9 @@ pub async fn readiness(app: &App) -> Readiness {
         Ok(reasons)
     });
     let (database, redis) = tokio::join!(database, app.redis.ping());
-    let mut reasons = database.unwrap_or_else(|error| vec![error.to_string()]);
+    // The door has logged why. Anybody may read this answer, and libpq names hosts and users.
+    let mut reasons =
+        database.unwrap_or_else(|_logged| vec!["PostgreSQL does not answer".to_owned()]);
     if app.draining.load(Ordering::Acquire) {
         reasons.push("the node is going away".to_owned());
     }
