@@ -401,10 +401,11 @@ async fn a_spent_refresh_token_logs_its_device_out() {
     let newest = refreshed(&app, &after.refresh_token).await;
     // Its successor was not used, but a minute is over.
     let unused = refreshed(&app, &late.refresh_token).await;
-    execute(
-        &mut app.database(),
-        "UPDATE devices SET rotated_at = rotated_at - interval '61 s' WHERE rotated_at IS NOT NULL",
+    let minute_over = format!(
+        "UPDATE devices SET rotated_at = rotated_at - interval '61 s' WHERE id = '{}'",
+        late.device
     );
+    execute(&mut app.database(), &minute_over);
     for (stolen, present) in [(&used, &next), (&rotated, &newest), (&late, &unused)] {
         let answer = refresh(&app, &stolen.refresh_token).await;
         assert!(answer.header("www-authenticate").starts_with("Bearer"));
@@ -532,6 +533,27 @@ async fn logging_out_ends_one_device_on_every_node() {
     let late = ann.at(&format!("http://{}", app.nodes[2].address));
     let status = async || late.get("/me").await;
     eventually("a new node knows", Duration::from_secs(5), status, refused).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_learns_of_every_log_out() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let status = async || ann.get("/me").await.status;
+    app.postgres.cut();
+    // Long enough for the node to have looked for revocations in vain.
+    let cut = Instant::now();
+    while cut.elapsed() < Duration::from_secs(5) {
+        assert_eq!(status().await, 503);
+    }
+    // Meanwhile, more than a minute ago, another node logged the device out.
+    execute(
+        &mut app.database(),
+        "UPDATE devices SET revoked_at = now() - interval '2 minutes'",
+    );
+    app.postgres.heal();
+    let within = Duration::from_secs(6);
+    eventually("the node knows", within, status, |s| *s == 401).await;
     app.finish().await;
 }
 
