@@ -11,6 +11,7 @@
 mod support;
 
 mod conversations;
+mod faults;
 mod inbox;
 mod messages;
 mod notices;
