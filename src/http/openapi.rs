@@ -44,7 +44,7 @@ pub fn document() -> OpenApi {
     <ProblemBody as ToSchema>::schemas(&mut schemas);
     for mut endpoint in endpoints() {
         schemas.append(&mut endpoint.schemas);
-        complete(&mut endpoint.operation, &endpoint.method, &endpoint.path);
+        complete(&mut endpoint.operation, &endpoint.method);
         document
             .paths
             .add_path_operation(endpoint.path, vec![endpoint.method], endpoint.operation);
@@ -69,7 +69,7 @@ pub fn json() -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
+fn complete(operation: &mut Operation, method: &HttpMethod) {
     let is_public = operation.security.as_ref().is_some_and(|schemes| {
         schemes
             .iter()
@@ -109,9 +109,6 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
     let reads_memory = matches!(method, HttpMethod::Get) && is_public;
     if !reads_memory {
         codes.extend([Code::StorageUnavailable, Code::Internal]);
-    }
-    if path.ends_with("/batch") {
-        codes.retain(|code| *code != Code::StorageUnavailable);
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in Code::ALL.iter().filter(|code| codes.contains(code)) {

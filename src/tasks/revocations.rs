@@ -15,10 +15,8 @@ pub async fn run(app: &App) {
     let mut round = 0;
     loop {
         let loaded = accounts::reload_revoked(app, round == 0).await;
-        // An error was logged by the door. Until the first load has succeeded, every round tries to load all.
-        if loaded.is_ok() || round > 0 {
-            round = (round + 1) % ALL;
-        }
+        // An error was logged by the door. What was missed may be older than what a round looks at: load all again.
+        round = if loaded.is_ok() { (round + 1) % ALL } else { 0 };
         tokio::time::sleep(EVERY).await;
     }
 }

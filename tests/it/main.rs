@@ -15,5 +15,6 @@ mod faults;
 mod inbox;
 mod messages;
 mod notices;
+mod partitions;
 mod unread;
 mod writer;
