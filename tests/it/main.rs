@@ -11,6 +11,7 @@
 mod support;
 
 mod conversations;
+mod dev;
 mod faults;
 mod inbox;
 mod messages;
