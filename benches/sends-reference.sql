@@ -15,10 +15,9 @@ WITH heads AS (
         RETURNING user_id, last_seq
 ) SELECT max(last_seq) FILTER (WHERE user_id = :low) AS low_seq,
         max(last_seq) FILTER (WHERE user_id = :high) AS high_seq FROM heads \gset
-INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, digest, created_at)
+INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at)
     VALUES (:conversation, :seq, gen_random_uuid(), :sender, :client_msg, 'text',
-        '{"text":"sixty characters of small talk, as people send them all day."}',
-        '\x9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', :at);
+        '{"text":"sixty characters of small talk, as people send them all day."}', :at);
 UPDATE conversations SET last_seq = :seq, updated_at = :at WHERE id = :conversation;
 UPDATE members SET read_seq = :seq WHERE conversation_id = :conversation AND user_id = :sender;
 INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread) VALUES

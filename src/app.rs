@@ -5,12 +5,14 @@ use crate::domain::accounts::{Confirmed, Revoked};
 use crate::domain::error::Error;
 use crate::domain::heads::Heads;
 use crate::domain::passwords::Passwords;
+use crate::domain::service;
 use crate::domain::tokens::Tokens;
 use crate::domain::waiters::Waiters;
 use crate::domain::writer::Writers;
 use crate::model::ids::Epoch;
+use crate::storage::error::StorageError;
 use crate::storage::pg::{Pg, instance};
-use crate::storage::redis::Redis;
+use crate::storage::redis::{Redis, RedisUnavailable};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -42,28 +44,46 @@ pub struct App {
     pub draining: AtomicBool,
 }
 
+/// Why a process could not open what it needs.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// PostgreSQL does not answer.
+    #[error("DATABASE_URL: {0}")]
+    Storage(#[from] StorageError),
+    /// What PostgreSQL acknowledges would not be safe, or its schema is not ours.
+    #[error("PostgreSQL is not fit to keep messages: {0}")]
+    Unfit(String),
+    /// `REDIS_URL` cannot be used.
+    #[error("REDIS_URL: {0}")]
+    Redis(#[from] RedisUnavailable),
+    /// No thread for a writer.
+    #[error("cannot start a writer: {0}")]
+    Writers(#[from] std::io::Error),
+    /// The cryptography of tokens or passwords.
+    #[error("cannot make tokens or passwords: {0:?}")]
+    Secrets(Error),
+}
+
 impl App {
     /// Opens everything, on the Tokio runtime that this is called on. PostgreSQL must answer; Redis need not.
-    pub async fn open(config: Config) -> Result<Self, Error> {
-        let internal = |what: &dyn std::fmt::Display| Error::Internal(what.to_string());
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
         let pg = Pg::connect(&config.database_url.0, config.db_pool, config.writers);
-        let redis = Arc::new(Redis::connect(&config.redis_url.0).map_err(|e| internal(&e))?);
+        let unfit = service::unfit(&pg).await?;
+        if !unfit.is_empty() {
+            return Err(OpenError::Unfit(unfit.join("; ")));
+        }
+        let redis = Arc::new(Redis::connect(&config.redis_url.0)?);
         let epoch = pg.read("epoch", instance::epoch).await?;
         let waiters = Arc::new(Waiters::default());
-        let writers = Writers::start(
-            config.writers,
-            &pg,
-            &redis,
-            &waiters,
-            epoch,
-            config.inbox_retention_days,
-        )
-        .map_err(|error| internal(&error))?;
+        let writers = Writers::start(config.writers, &pg, &redis, &waiters, epoch)?;
         Ok(Self {
             epoch,
             redis,
-            tokens: Arc::new(Tokens::new(&config.jwt_secret.0, config.access_token)?),
-            passwords: Passwords::new(config.workers)?,
+            tokens: Arc::new(
+                Tokens::new(&config.jwt_secret.0, config.access_token)
+                    .map_err(OpenError::Secrets)?,
+            ),
+            passwords: Passwords::new(config.workers).map_err(OpenError::Secrets)?,
             revoked: Revoked::default(),
             confirmed: Confirmed::default(),
             heads: Heads::start(pg.clone()),

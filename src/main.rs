@@ -100,13 +100,13 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
-    let app = App::open(config).await.map_err(server::ServeError::from)?;
+    let app = App::open(config).await?;
     let mut out = BufWriter::new(stdout().lock());
     for from in (0..users).step_by(SEED_BATCH) {
         let to = users.min(from + SEED_BATCH);
         let seeded = accounts::seed(&app, from, to)
             .await
-            .map_err(server::ServeError::from)?;
+            .map_err(|error| format!("seeding failed: {error:?}"))?;
         for user in seeded {
             let line = serde_json::json!({
                 "username": user.username,

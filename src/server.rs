@@ -3,18 +3,17 @@
 //! Stopping is polite: on SIGTERM readiness fails, parked waits are asked to reconnect over a short ramp and new ones at
 //! once, sends and fetches go on until the ramp ends, then everything is taken down in order.
 
-use crate::app::App;
+use crate::app::{App, OpenError};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::error::Error;
 use crate::http::{layer, routes};
-use crate::storage::error::StorageError;
-use crate::storage::pg::instance;
 use crate::tasks;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +25,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long the head of a request may take to arrive.
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
 
+/// Connections of one worker.
+const CONNECTIONS: usize = 100_000;
+
 /// How often a ramp asks some of the parked waits to reconnect.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -35,27 +37,12 @@ pub enum ServeError {
     /// A listener, a thread, a signal.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The database refuses.
+    /// PostgreSQL, the settings or the database do not let it start.
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The database is not fit to serve.
-    #[error("PostgreSQL is not fit to keep messages: {0}")]
-    Unfit(String),
-    /// The database does not answer.
-    #[error("cannot start: PostgreSQL does not answer at DATABASE_URL")]
-    Unreachable,
-    /// Something that the domain refuses at start.
-    #[error("cannot start: {0:?}")]
-    Domain(Error),
-}
-
-impl From<Error> for ServeError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::StorageUnavailable => Self::Unreachable,
-            other => Self::Domain(other),
-        }
-    }
+    Open(#[from] OpenError),
+    /// The inbox has no room for new entries.
+    #[error("cannot make the inbox's partitions: {0:?}")]
+    Partitions(Error),
 }
 
 /// A running node.
@@ -75,22 +62,12 @@ impl Node {
         let listener = TcpListener::bind(config.bind)?;
         let address = listener.local_addr()?;
         let workers = config.workers;
-        let drain = config.drain;
+        // Half of the drain time is for the ramp of waits, the rest for the requests that are under way.
+        let drain = config.drain / 2;
         let app = web::Data::new(App::open(config).await?);
-        let unfit = app
-            .pg
-            .read("fitness", |conn| {
-                let mut unfit = instance::unsafe_settings(conn)?;
-                if instance::migrations_pending(conn)? {
-                    unfit.push("there are migrations to run: tideline migrate".to_owned());
-                }
-                Ok(unfit)
-            })
-            .await?;
-        if !unfit.is_empty() {
-            return Err(ServeError::Unfit(unfit.join("; ")));
-        }
-        tasks::partitions::upkeep(&app).await?;
+        tasks::partitions::make(&app)
+            .await
+            .map_err(ServeError::Partitions)?;
         let for_workers = app.clone();
         let server = HttpServer::new(move || {
             actix_web::App::new()
@@ -101,9 +78,11 @@ impl Node {
         .workers(workers)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(REQUEST_HEAD)
+        // Parked waits are cheap; what bounds them is the limit of open files.
+        .max_connections(CONNECTIONS)
         // With the default, the handlers of clients that went away stay parked for ever.
         .h1_allow_half_closed(false)
-        .shutdown_timeout(drain.as_secs())
+        .shutdown_timeout(drain.as_secs().max(1))
         .disable_signals()
         .listen(listener)?
         .run();
@@ -138,6 +117,10 @@ impl Node {
             task.abort();
             // Cancelled, as asked.
             let _cancelled = task.await;
+        }
+        // Every request has ended, so ours is the last handle, unless a test holds one.
+        if let Ok(app) = Arc::try_unwrap(self.app.into_inner()) {
+            app.writers.stop().await;
         }
         log::info!("stopped");
         Ok(())

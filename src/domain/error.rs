@@ -50,8 +50,10 @@ impl Error {
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Unavailable(_) | StorageError::Contended(_) => Self::StorageUnavailable,
-            StorageError::NoPartition | StorageError::Bug(_) => Self::Internal(error.to_string()),
+            StorageError::Unavailable(_)
+            | StorageError::Contended(_)
+            | StorageError::NoPartition => Self::StorageUnavailable,
+            StorageError::Bug(_) => Self::Internal(error.to_string()),
         }
     }
 }

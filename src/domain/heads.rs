@@ -6,7 +6,7 @@
 
 use crate::domain::error::Error;
 use crate::model::ids::{InboxSeq, UserId};
-use crate::storage::pg::{Pg, inbox};
+use crate::storage::pg::{DEADLINE, Pg, inbox};
 use tokio::sync::{mpsc, oneshot};
 
 /// The most heads one query asks for.
@@ -39,7 +39,11 @@ impl Heads {
         self.queue
             .try_send((user, answer))
             .map_err(|_full| Error::Overloaded(RETRY_AFTER))?;
-        answered.await.unwrap_or(Err(Error::StorageUnavailable))
+        // A look that comes while a query hangs would wait for that one and for its own.
+        match tokio::time::timeout(DEADLINE, answered).await {
+            Ok(Ok(head)) => head,
+            Ok(Err(_)) | Err(_) => Err(Error::StorageUnavailable),
+        }
     }
 }
 

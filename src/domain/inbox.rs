@@ -41,8 +41,12 @@ pub async fn fetch(
     check_position(app, caller, since, head, epoch).await?;
     // A client can prove that it has everything, because a page never has a hole: what should come next and does not is
     // past the retention.
-    let next = since.next();
-    if head > since && stored.first().is_none_or(|entry| entry.seq != next) {
+    let expected = (since.0 + 1..).map(InboxSeq);
+    let has_hole = stored
+        .iter()
+        .zip(expected)
+        .any(|(entry, seq)| entry.seq != seq);
+    if has_hole || (head > since && stored.is_empty()) {
         return Err(Error::InboxTrimmed(resync(app, caller, head).await?));
     }
     let by_id: HashMap<ConversationId, Conversation> =

@@ -53,8 +53,10 @@ pub async fn wait(
     if app.revoked.contains(caller.device) {
         return Err(Error::DeviceRevoked);
     }
+    // A wait ends with its token. One that begins later, in the leeway for clocks, would end at once, again and again.
     let left = caller.token_expires.saturating_sub(clock::unix_seconds());
-    let sleep = timeout.min(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
+    let left = u64::try_from(left).ok().filter(|left| *left > 0);
+    let sleep = timeout.min(Duration::from_secs(left.ok_or(Error::TokenExpired)?));
     match tokio::time::timeout(sleep, &mut parked.woken).await {
         Err(_elapsed) => answer(app, caller, since).await,
         Ok(Ok(Wake::News {

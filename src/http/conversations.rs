@@ -76,7 +76,7 @@ pub async fn create_conversation(
 /// and then continues the inbox from there.
 #[utoipa::path(get, path = "/v1/conversations", tag = "Conversations", params(ListConversationsQuery),
     responses((status = 200, description = "A page", body = ConversationPage)),
-    extensions(("x-problems" = json!(["validation"]))))]
+    extensions(("x-problems" = json!(["validation", "overloaded"]))))]
 pub async fn list_conversations(
     request: HttpRequest,
     caller: Caller,

@@ -1,4 +1,4 @@
-//! The only floor that knows actix-web. A handler is three moves: parse, one verb of the domain, shape.
+//! The only floor that knows actix-web (and `server`, which starts it). A handler is three moves: parse, one verb of the domain, shape.
 
 pub mod accounts;
 pub mod conversations;

@@ -1,1 +1,179 @@
+//! The inbox: one cursor over everything a device must learn, provably complete.
 
+use crate::support::{App, execute, id};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_replays_its_inbox_and_converges() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let one = ann.send(&chat, "one").await;
+    let two = ann.send(&chat, "two").await;
+    ben.read(&chat, 1).await;
+    let three = ben.send(&chat, "three").await;
+
+    let told = |entries: &[serde_json::Value]| -> Vec<serde_json::Value> {
+        entries
+            .iter()
+            .map(|e| {
+                json!([
+                    e["seq"],
+                    e["kind"],
+                    e["unread"],
+                    e["message"]["seq"],
+                    e["read_seq"]
+                ])
+            })
+            .collect()
+    };
+    let entries = ben.entries(0).await;
+    assert_eq!(
+        told(&entries),
+        [
+            json!([1, "conversation", 0, null, null]),
+            json!([2, "message", 1, 1, null]),
+            json!([3, "message", 2, 2, null]),
+            json!([4, "read", 1, null, 1]),
+            json!([5, "message", 0, 3, null]),
+        ]
+    );
+    assert_eq!(
+        [
+            &entries[1]["message"],
+            &entries[2]["message"],
+            &entries[4]["message"]
+        ],
+        [&one, &two, &three]
+    );
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry["conversation_id"] == chat.as_str())
+    );
+    // The sender's other devices need the sender's own messages; the peer's read mark is not the sender's business.
+    assert_eq!(
+        told(&ann.entries(0).await),
+        [
+            json!([1, "conversation", 0, null, null]),
+            json!([2, "message", 0, 1, null]),
+            json!([3, "message", 0, 2, null]),
+            json!([4, "message", 1, 3, null]),
+        ]
+    );
+    // Another device of the same person sees the same; reading changes nothing.
+    let tablet = ben.another_device(&app).await;
+    assert_eq!(tablet.entries(0).await, ben.entries(0).await);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_follow_on_one_another() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    for n in 0..9 {
+        ann.send(&chat, &n.to_string()).await;
+    }
+    let page = ben.get("/inbox?since_seq=0&limit=4").await.ok(200);
+    assert_eq!(
+        (
+            &page["next_since_seq"],
+            &page["last_seq"],
+            &page["has_more"]
+        ),
+        (&json!(4), &json!(10), &json!(true))
+    );
+    let page = ben.get("/inbox?since_seq=8&limit=4").await.ok(200);
+    assert_eq!(
+        (&page["next_since_seq"], &page["has_more"]),
+        (&json!(10), &json!(false))
+    );
+    assert_eq!(page["entries"].as_array().unwrap().len(), 2);
+    let page = ben.get("/inbox?since_seq=10").await.ok(200);
+    assert_eq!(
+        (&page["entries"], &page["next_since_seq"], &page["last_seq"]),
+        (&json!([]), &json!(10), &json!(10))
+    );
+    for bad in [
+        "",
+        "?since_seq=-1",
+        "?since_seq=1.5",
+        "?since_seq=0&limit=0",
+        "?since_seq=0&limit=501",
+        "?since_seq=0&epoch=1",
+        "?since_seq=9007199254740992",
+        "?since_seq=0&x=1",
+    ] {
+        ben.get(&format!("/inbox{bad}"))
+            .await
+            .problem(400, "validation");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_of_no_use_say_how_to_start_over() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let epoch = app.call("GET", "/v1/capabilities", None).await.ok(200)["epoch"].clone();
+    let same = format!("epoch={}", epoch.as_str().unwrap());
+    ben.get(&format!("/inbox?since_seq=1&{same}")).await.ok(200);
+    for path in ["/inbox?since_seq=2", "/notices?since_seq=2&timeout=5"] {
+        let ahead = ben.get(path).await.problem(409, "cursor_ahead");
+        assert_eq!(
+            (
+                &ahead["epoch"],
+                &ahead["first_seq"],
+                &ahead["last_seq"],
+                &ahead["resync"]
+            ),
+            (&epoch, &json!(1), &json!(1), &json!("/v1/conversations"))
+        );
+        // The epoch is looked at first.
+        ben.get(&format!("{path}&epoch={}", id()))
+            .await
+            .problem(409, "epoch_changed");
+    }
+    // The oldest entries are dropped: who is behind them is told, who has seen them goes on.
+    execute(
+        &mut app.database(),
+        "DELETE FROM inbox WHERE kind = 'conversation'",
+    );
+    ann.send(&chat, "later").await;
+    let trimmed = ben
+        .get("/inbox?since_seq=0")
+        .await
+        .problem(410, "inbox_trimmed");
+    assert_eq!(
+        (&trimmed["first_seq"], &trimmed["last_seq"]),
+        (&json!(2), &json!(2))
+    );
+    assert_eq!(ben.entries(1).await.len(), 1);
+    // The way back: list by id, and continue from the position that the first page names.
+    let list = ben.get("/conversations?order=id").await.ok(200);
+    assert_eq!(
+        (
+            &list["inbox_seq"],
+            &list["conversations"][0]["me"]["unread"]
+        ),
+        (&json!(2), &json!(1))
+    );
+    ben.inbox(list["inbox_seq"].as_i64().unwrap()).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_kept_is_said_as_head_plus_one() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    ann.direct(&ben).await;
+    execute(&mut app.database(), "DELETE FROM inbox");
+    let trimmed = ben
+        .get("/inbox?since_seq=0")
+        .await
+        .problem(410, "inbox_trimmed");
+    assert_eq!(
+        (&trimmed["first_seq"], &trimmed["last_seq"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(ben.inbox(1).await["entries"], json!([]));
+    app.finish().await;
+}

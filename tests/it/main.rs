@@ -12,12 +12,15 @@ mod support;
 
 mod accounts;
 mod conversations;
+mod dev;
 mod errors;
+mod faults;
 mod inbox;
 mod messages;
 mod notices;
 mod openapi;
 mod operations;
+mod partitions;
 mod tidy;
 mod unread;
 mod writer;

@@ -1,1 +1,286 @@
+//! The promises of the write path under concurrency: once, contiguous, never skipped, same order.
 
+use crate::support::{App, Person, execute, number, text};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_racing_copies_of_a_send_are_one_message() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    for round in 1..=10 {
+        let message = text("once");
+        let copies = (0..8).map(|_| ann.post_message(&chat, message.clone()));
+        let answers = join_all(copies).await;
+        let made = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(made, 1, "{answers:?}");
+        for answer in answers {
+            assert!([200, 201].contains(&answer.status));
+            assert_eq!(
+                answer.header("idempotent-replayed") == "true",
+                answer.status == 200
+            );
+            assert_eq!(answer.body["seq"], round);
+        }
+    }
+    assert_eq!(ben.entries(0).await.len(), 11);
+    app.finish().await;
+}
+
+/// Follows a timeline to its end while it grows, and fails on a hole, a step back, or an entry below the cursor.
+async fn follow(page: impl AsyncFn(i64) -> Vec<i64>, done: &AtomicBool, from: i64) -> i64 {
+    let mut seen = from;
+    loop {
+        let last_round = done.load(Ordering::Acquire);
+        let seqs = page(seen).await;
+        for seq in &seqs {
+            assert_eq!(*seq, seen + 1, "after {seen} came {seqs:?}");
+            seen = *seq;
+        }
+        if last_round && seqs.is_empty() {
+            return seen;
+        }
+    }
+}
+
+fn seqs(list: &[Value]) -> Vec<i64> {
+    list.iter()
+        .map(|one| one["seq"].as_i64().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn live_readers_never_see_a_hole_or_a_step_back() {
+    const EACH: i64 = 60;
+    let names = ["hub", "ann", "ben", "cat", "dan", "eve"];
+    let (app, people) = App::with(names).await;
+    let hub = &people[0];
+    let mut chats = Vec::new();
+    for peer in &people[1..] {
+        chats.push(hub.direct(peer).await);
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    // Everybody writes to the hub in several conversations at once, and the hub answers: every timeline has many writers.
+    let sending = async {
+        let senders = people[1..].iter().zip(&chats).flat_map(|(peer, chat)| {
+            [peer, hub].map(|sender| async move {
+                for n in 0..EACH {
+                    let stored = sender.send(chat, &format!("{n}")).await;
+                    assert_eq!(stored["content"]["text"], n.to_string());
+                }
+            })
+        });
+        join_all(senders).await;
+        done.store(true, Ordering::Release);
+    };
+    let inboxes = join_all(people.iter().map(|person| {
+        follow(
+            async |since| seqs(person.inbox(since).await["entries"].as_array().unwrap()),
+            &done,
+            0,
+        )
+    }));
+    let timelines = join_all(people[1..].iter().zip(&chats).map(|(peer, chat)| {
+        follow(
+            async |since| seqs(&peer.history(chat, since).await),
+            &done,
+            0,
+        )
+    }));
+    let ((), inbox_ends, chat_ends) = tokio::join!(sending, inboxes, timelines);
+    assert!(
+        chat_ends.iter().all(|end| *end == 2 * EACH),
+        "{chat_ends:?}"
+    );
+    assert_eq!(inbox_ends[0], 5 * (2 * EACH + 1));
+    assert!(
+        inbox_ends[1..].iter().all(|end| *end == 2 * EACH + 1),
+        "{inbox_ends:?}"
+    );
+
+    // Own sends, one after the other, keep their order; and both sides see the same.
+    for (peer, chat) in people[1..].iter().zip(&chats) {
+        let seen = peer.history(chat, 0).await;
+        assert_eq!(seen, hub.history(chat, 0).await);
+        for sender in [peer, hub] {
+            let own: Vec<_> = seen
+                .iter()
+                .filter(|one| one["sender_id"] == sender.id.as_str())
+                .collect();
+            let order: Vec<_> = own
+                .iter()
+                .map(|one| one["content"]["text"].as_str().unwrap())
+                .collect();
+            assert_eq!(order, (0..EACH).map(|n| n.to_string()).collect::<Vec<_>>());
+        }
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sends_share_few_commits() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let answers = join_all((0..200).map(|_| ann.post_message(&chat, text("x")))).await;
+    let seqs: HashSet<i64> = answers
+        .iter()
+        .map(|one| one.body["seq"].as_i64().unwrap())
+        .collect();
+    assert_eq!(seqs, (1..=200).collect());
+    let mut conn = app.database();
+    // xmin is the transaction that wrote a row.
+    let commits = number(
+        &mut conn,
+        "SELECT count(DISTINCT xmin::text) AS n FROM messages",
+    );
+    assert!(commits < 100, "200 concurrent sends took {commits} commits");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_conversation_does_not_harm_its_neighbours() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let (stuck, free) = (ann.direct(&ben).await, ann.direct(&cat).await);
+    let mut conn = app.database();
+    execute(
+        &mut conn,
+        &format!("BEGIN; SELECT FROM conversations WHERE id = '{stuck}' FOR UPDATE"),
+    );
+    let started = Instant::now();
+    let sends = (0..20).map(|n| {
+        let chat = if n % 2 == 0 { &stuck } else { &free };
+        ann.post_message(chat, text("x"))
+    });
+    let (answers, ()) = tokio::join!(join_all(sends), async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        execute(&mut conn, "ROLLBACK");
+    });
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+    for (n, answer) in answers.into_iter().enumerate() {
+        if n % 2 == 1 {
+            answer.ok(201);
+        } else if answer.status != 201 {
+            answer.problem(503, "storage_unavailable");
+        }
+    }
+    ann.send(&stuck, "goes on").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_was_given_up_never_lands_after_a_later_one() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let mut conn = app.database();
+    execute(
+        &mut conn,
+        &format!("BEGIN; SELECT FROM conversations WHERE id = '{chat}' FOR UPDATE"),
+    );
+    // The client goes away while the writer is busy with the one before: the second send is dropped with it.
+    let first = tokio::time::timeout(
+        Duration::from_millis(300),
+        ann.post_message(&chat, text("first")),
+    );
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::timeout(
+            Duration::from_millis(100),
+            ann.post_message(&chat, text("second")),
+        )
+        .await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_err() && second.is_err(), "both clients went away");
+    // Give the server a moment to notice, then let the writer go on.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    execute(&mut conn, "ROLLBACK");
+    ann.send(&chat, "third").await;
+    let history = ben.history(&chat, 0).await;
+    let words: Vec<_> = history
+        .iter()
+        .map(|one| one["content"]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(words.last(), Some(&"third"));
+    assert!(!words.contains(&"second"), "{words:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_partition_is_made_and_nothing_is_lost() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let mut conn = app.database();
+    let week = number(
+        &mut conn,
+        "SELECT to_char(date_trunc('week', now(), 'UTC'), 'YYYYMMDD')::bigint AS n",
+    );
+    execute(&mut conn, &format!("DROP TABLE inbox_{week}"));
+    ann.send(&chat, "into a new week").await;
+    assert_eq!(ben.entries(1).await.len(), 1);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_never_go_back_even_when_the_clock_does() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let mut conn = app.database();
+    execute(
+        &mut conn,
+        "UPDATE timelines SET last_at = now() + interval '1 hour';
+         UPDATE conversations SET updated_at = now() + interval '1 hour'",
+    );
+    let first = ann.send(&chat, "from the future").await;
+    let second = ann.send(&chat, "and on").await;
+    assert!(first["created_at"].as_str() <= second["created_at"].as_str());
+    let ahead = "SELECT count(*) AS n FROM inbox WHERE kind = 'message' AND at > now() + interval '59 minutes'";
+    assert_eq!(number(&mut conn, ahead), 4);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_and_sends_of_one_conversation_are_ordered() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let noise = |person: Person| {
+        let chat = chat.clone();
+        async move {
+            for _ in 0..40 {
+                let stored = person.send(&chat, "x").await;
+                let mark = person.read(&chat, stored["seq"].as_i64().unwrap()).await;
+                assert!(
+                    mark["read_seq"].as_i64() >= stored["seq"].as_i64(),
+                    "{mark}"
+                );
+            }
+        }
+    };
+    tokio::join!(noise(ann.clone()), noise(ben.clone()), noise(ann.clone()));
+    // Sending means having read; marks only move forward; beyond the head is refused.
+    let head = ann.history(&chat, 0).await.len() as i64;
+    assert_eq!(head, 120);
+    let mark = ann.read(&chat, head).await;
+    assert_eq!(
+        (&mark["read_seq"], &mark["unread"]),
+        (&json!(head), &json!(0))
+    );
+    assert_eq!(ann.read(&chat, 1).await["read_seq"], head);
+    let path = format!("/conversations/{chat}/read");
+    let beyond = ann
+        .put(&path, json!({"seq": head + 1}))
+        .await
+        .problem(400, "validation");
+    assert_eq!(beyond["errors"][0]["pointer"], "/seq");
+    ann.put(&path, json!({"seq": -1}))
+        .await
+        .problem(400, "validation");
+    app.finish().await;
+}

@@ -23,13 +23,13 @@ pub use answer::Answer;
 pub use person::Person;
 pub use process::Process;
 pub use proxy::Proxy;
-pub use services::services;
+pub use services::{services, throw_away};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tideline::config::{Config, Secret};
+use tideline::config::Config;
 use tideline::server::Node;
 
 /// The JWT secret of every test node.
@@ -75,10 +75,7 @@ impl App {
             nodes: Vec::new(),
             postgres,
             redis,
-            http: reqwest::Client::builder()
-                .timeout(Duration::from_secs(70))
-                .build()
-                .unwrap(),
+            http: http(),
             config,
             database,
             finished: false,
@@ -96,7 +93,8 @@ impl App {
 
     /// Signs people up.
     pub async fn people<const N: usize>(&self, names: [&str; N]) -> [Person; N] {
-        let people = names.map(|name| Person::register(self, name));
+        let url = self.url();
+        let people = names.map(|name| Person::register(&self.http, &url, name));
         let people: Vec<Person> = futures_util::future::join_all(people).await;
         people.try_into().ok().unwrap()
     }
@@ -208,6 +206,12 @@ pub fn number(conn: &mut PgConnection, sql: &str) -> i64 {
     row.n
 }
 
+/// A client that outlasts every wait.
+pub fn http() -> reqwest::Client {
+    let builder = reqwest::Client::builder().timeout(Duration::from_secs(70));
+    builder.build().unwrap()
+}
+
 /// A new id.
 pub fn id() -> String {
     tideline::clock::new_id().to_string()
@@ -216,9 +220,4 @@ pub fn id() -> String {
 /// A text message with a new id.
 pub fn text(text: &str) -> Value {
     json!({"client_msg_id": id(), "kind": "text", "content": {"text": text}})
-}
-
-/// A secret, for configurations.
-pub fn secret(text: &str) -> Secret<Vec<u8>> {
-    Secret(text.as_bytes().to_vec())
 }

@@ -19,24 +19,22 @@ pub const PASSWORD: &str = "correct horse";
 
 impl Person {
     /// Signs up.
-    pub async fn register(app: &App, name: &str) -> Self {
+    pub async fn register(http: &Client, url: &str, name: &str) -> Self {
         let body = json!({"username": name, "password": PASSWORD});
-        let session = app
-            .call("POST", "/v1/auth/register", Some(body))
-            .await
-            .ok(201);
-        Self::of_session(app, &session)
+        let request = http.post(format!("{url}/v1/auth/register")).json(&body);
+        let session = Answer::of(request.send().await.unwrap()).await.ok(201);
+        Self::of_session(http, url, &session)
     }
 
     /// Signs in on one more device.
     pub async fn another_device(&self, app: &App) -> Self {
         let body = json!({"username": self.name, "password": PASSWORD});
         let session = app.call("POST", "/v1/auth/login", Some(body)).await.ok(200);
-        Self::of_session(app, &session)
+        Self::of_session(&app.http, &app.url(), &session)
     }
 
     /// The person of a session.
-    pub fn of_session(app: &App, session: &Value) -> Self {
+    pub fn of_session(http: &Client, url: &str, session: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             id: text(&session["user"]["id"]),
@@ -44,8 +42,8 @@ impl Person {
             device: text(&session["device_id"]),
             token: text(&session["access_token"]),
             refresh_token: text(&session["refresh_token"]),
-            url: app.url(),
-            http: app.http.clone(),
+            url: url.to_owned(),
+            http: http.clone(),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::support::SECRET;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,22 +16,46 @@ pub struct Process {
 }
 
 impl Process {
+    /// The program with these arguments and this environment alone.
+    pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
+        let path = std::env::var("PATH").unwrap();
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", path)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
     /// Starts `tideline serve` and waits until it listens.
     pub fn serve(database_url: &str, redis_url: &str, variables: &[(&str, &str)]) -> Self {
+        let mut all = vec![
+            ("DATABASE_URL", database_url),
+            ("REDIS_URL", redis_url),
+            ("TIDELINE_JWT_SECRET", SECRET),
+        ];
+        all.extend(variables);
+        Self::start(&["serve"], &all)
+    }
+
+    /// Starts `tideline dev` and waits until it listens.
+    pub fn dev(dir: &Path) -> Self {
+        let drain = ("TIDELINE_DRAIN_SECONDS", "1");
+        Self::start(&["dev", "--dir", dir.to_str().unwrap()], &[drain])
+    }
+
+    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
         let bind = format!("127.0.0.1:{port}");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tideline"))
-            .arg("serve")
-            .env_clear()
-            .env("DATABASE_URL", database_url)
-            .env("REDIS_URL", redis_url)
-            .env("TIDELINE_JWT_SECRET", SECRET)
+        let mut child = Self::command(arguments, variables)
             .env("TIDELINE_BIND", &bind)
-            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -49,7 +74,7 @@ impl Process {
         let started = Instant::now();
         while TcpStream::connect(&bind).is_err() {
             assert!(
-                started.elapsed() < Duration::from_secs(20),
+                started.elapsed() < Duration::from_secs(30),
                 "{:#?}",
                 process.log()
             );

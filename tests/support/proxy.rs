@@ -15,7 +15,7 @@ const FROZEN: u8 = 2;
 /// How often a connection looks at the mode.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A proxy. It lives as long as the process.
+/// A proxy.
 pub struct Proxy {
     url: String,
     mode: Arc<AtomicU8>,
@@ -81,6 +81,13 @@ impl Proxy {
     /// As if nothing had been.
     pub fn heal(&self) {
         self.mode.store(OPEN, Ordering::Release);
+    }
+}
+
+/// A test that fails while its proxy is frozen must not hang on what waits behind it.
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.cut();
     }
 }
 

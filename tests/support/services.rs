@@ -25,7 +25,7 @@ pub fn services() -> &'static Services {
             .unwrap();
         let url = services.database_url_of(TEMPLATE);
         instance::migrate(&url).unwrap();
-        partitions::upkeep(&mut PgConnection::establish(&url).unwrap(), 30).unwrap();
+        partitions::make(&mut PgConnection::establish(&url).unwrap()).unwrap();
         services
     })
 }

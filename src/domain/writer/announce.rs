@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// How many committed batches may wait to be announced, while Redis is slow.
 const QUEUE: usize = 1_024;
@@ -31,10 +32,15 @@ pub(super) struct Announcer {
 }
 
 impl Announcer {
-    pub(super) fn start(redis: Arc<Redis>, waiters: Arc<Waiters>, epoch: Epoch) -> Self {
+    /// Starts the announcer, and returns its task, which ends when the last handle is gone and all is announced.
+    pub(super) fn start(
+        redis: Arc<Redis>,
+        waiters: Arc<Waiters>,
+        epoch: Epoch,
+    ) -> (Self, JoinHandle<()>) {
         let (queue, entries) = mpsc::channel(QUEUE);
-        tokio::spawn(run(redis, Arc::clone(&waiters), epoch, entries));
-        Self { queue, waiters }
+        let task = tokio::spawn(run(redis, Arc::clone(&waiters), epoch, entries));
+        (Self { queue, waiters }, task)
     }
 
     pub(super) fn announce(&self, entries: Vec<Announcement>) {

@@ -41,7 +41,11 @@ pub(super) fn execute(session: &mut Session, commands: &[Command]) -> Result<Don
                 }
             }
         }
-        let replays = archive::find_replays(conn, &in_conversations, &senders, &keys)?;
+        let replays = if keys.is_empty() {
+            Vec::new()
+        } else {
+            archive::find_replays(conn, &in_conversations, &senders, &keys)?
+        };
         let members = conversations::members(conn, &ids)?;
         let plan = decide(commands, State::new(locked, members, replays));
         let announcements = write(conn, &plan)?;

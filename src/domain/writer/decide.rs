@@ -1,4 +1,5 @@
-//! What is allowed and which seqs are taken, settled in memory under the locks: pure, so that a transaction may run again.
+//! What is allowed and which seqs are taken, settled in memory under the locks, without touching
+//! anything else, so that a transaction may run again.
 
 use crate::clock;
 use crate::domain::error::Error;

@@ -19,7 +19,7 @@ use crate::model::unread::Announcement;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::Redis;
 use announce::Announcer;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -116,7 +116,8 @@ impl Command {
 pub struct Writers {
     queues: Vec<mpsc::Sender<Command>>,
     announcer: Announcer,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
+    announcing: tokio::task::JoinHandle<()>,
 }
 
 impl Writers {
@@ -128,14 +129,14 @@ impl Writers {
         redis: &Arc<Redis>,
         waiters: &Arc<Waiters>,
         epoch: Epoch,
-        inbox_retention_days: u32,
     ) -> std::io::Result<Self> {
-        let announcer = Announcer::start(Arc::clone(redis), Arc::clone(waiters), epoch);
+        let (announcer, announcing) =
+            Announcer::start(Arc::clone(redis), Arc::clone(waiters), epoch);
         let mut queues = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {
             let (queue, commands) = mpsc::channel(QUEUE);
-            let runner = queue::Runner::new(pg.clone(), announcer.clone(), inbox_retention_days);
+            let runner = queue::Runner::new(pg.clone(), announcer.clone());
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
             threads.push(thread.spawn(move || runner.run(commands))?);
             queues.push(queue);
@@ -143,7 +144,8 @@ impl Writers {
         Ok(Self {
             queues,
             announcer,
-            threads: Mutex::new(threads),
+            threads,
+            announcing,
         })
     }
 
@@ -175,17 +177,19 @@ impl Writers {
         self.announcer.announce(entries);
     }
 
-    /// Takes the writers down: what is queued is still written and answered.
-    pub fn stop(self) {
+    /// Takes the writers down: what is queued is still written, answered and announced.
+    pub async fn stop(self) {
         drop(self.queues);
-        let threads = self
-            .threads
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        for thread in threads {
-            if thread.join().is_err() {
+        for thread in self.threads {
+            // A writer is done when its queue is empty; the threads of the runtime must not wait for that.
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
                 log::error!("bug: a writer has panicked");
             }
+        }
+        drop(self.announcer);
+        if self.announcing.await.is_err() {
+            log::error!("bug: the announcer has panicked");
         }
     }
 }

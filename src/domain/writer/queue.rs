@@ -19,16 +19,14 @@ const TRIES: u32 = 3;
 pub(super) struct Runner {
     pg: Pg,
     announcer: Announcer,
-    inbox_retention_days: u32,
     session: Option<Session>,
 }
 
 impl Runner {
-    pub(super) fn new(pg: Pg, announcer: Announcer, inbox_retention_days: u32) -> Self {
+    pub(super) fn new(pg: Pg, announcer: Announcer) -> Self {
         Self {
             pg,
             announcer,
-            inbox_retention_days,
             session: None,
         }
     }
@@ -106,8 +104,7 @@ impl Runner {
 
     fn make_partitions(&mut self) {
         if let Some(session) = &mut self.session
-            && let Err(error) =
-                session.read(|conn| partitions::upkeep(conn, self.inbox_retention_days))
+            && let Err(error) = session.read(partitions::make)
         {
             log::error!("writer: no partition, and making one failed: {error}");
         }

@@ -18,7 +18,7 @@ pub mod unread;
 use crate::storage::error::{StorageError, StorageResult};
 use diesel::connection::Connection as _;
 use diesel::result::Error as DieselError;
-use pool::{Conn, Manager};
+use pool::Manager;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -43,6 +43,7 @@ pub type Connection = diesel::pg::PgConnection;
 #[derive(Clone)]
 pub struct Pg {
     pool: r2d2::Pool<Manager>,
+    manager: Manager,
     gate: Arc<Semaphore>,
     blocking: Handle,
 }
@@ -50,6 +51,7 @@ pub struct Pg {
 /// A connection of one's own, for a writer.
 pub struct Session {
     conn: r2d2::PooledConnection<Manager>,
+    manager: Manager,
 }
 
 /// Why a transaction did not end with a known result.
@@ -77,18 +79,17 @@ impl Pg {
     /// Opens a pool of `size` connections, of which `writers` are kept for sessions. Does not wait for PostgreSQL;
     /// blocking work runs on the Tokio runtime that this is called on.
     pub fn connect(url: &str, size: u32, writers: u32) -> Self {
+        let manager = Manager::new(url);
         let pool = r2d2::Pool::builder()
             .max_size(size)
             .connection_timeout(CONNECT)
-            .test_on_check_out(false)
             // The default logs every try of every connection; the door logs what comes of them.
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Manager {
-                url: url.to_owned(),
-            });
+            .build_unchecked(manager.clone());
         let permits = usize::try_from(size.saturating_sub(writers).max(1)).unwrap_or(1);
         Self {
             pool,
+            manager,
             gate: Arc::new(Semaphore::new(permits)),
             blocking: Handle::current(),
         }
@@ -134,6 +135,9 @@ impl Pg {
                     Err(Failure { error, .. }) => match error {
                         StorageError::Contended(_) => {}
                         StorageError::Unavailable(_) if tries == 1 => {}
+                        StorageError::NoPartition if tries == 1 => {
+                            pg.session()?.read(partitions::make)?;
+                        }
                         StorageError::Unavailable(_)
                         | StorageError::NoPartition
                         | StorageError::Bug(_) => return Err(error),
@@ -152,7 +156,10 @@ impl Pg {
             let words: Vec<_> = text.split_whitespace().collect();
             StorageError::Unavailable(words.join(" "))
         })?;
-        Ok(Session { conn })
+        Ok(Session {
+            conn,
+            manager: self.manager.clone(),
+        })
     }
 
     async fn pass<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
@@ -234,8 +241,7 @@ impl Session {
 
     fn note(&mut self, error: Option<&StorageError>) {
         if let Some(StorageError::Unavailable(_)) = error {
-            let Conn { dead, .. } = &mut *self.conn;
-            *dead = true;
+            self.manager.lost(&self.conn);
         }
     }
 }

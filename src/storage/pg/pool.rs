@@ -1,8 +1,12 @@
 //! The connections: how they are made, and when they are thrown away.
 
-use diesel::connection::{Connection, SimpleConnection, TransactionManager};
+use diesel::connection::{
+    AnsiTransactionManager, Connection, SimpleConnection, TransactionManager,
+};
 use diesel::pg::PgConnection;
 use diesel::result::Error as DieselError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What every connection is told at once.
 ///
@@ -21,10 +25,17 @@ const SESSION: &str = "\
     SET timezone = 'UTC';
     SET client_min_messages = warning;";
 
-/// A connection, and whether it was found dead.
+/// What libpq is told, unless the URL says otherwise: without these a host that vanished holds a thread for minutes.
+const TIMEOUTS: [(&str, &str); 3] = [
+    ("connect_timeout", "3"),
+    ("tcp_user_timeout", "5000"),
+    ("keepalives_idle", "10"),
+];
+
+/// A connection of a generation.
 pub(super) struct Conn {
     pub(super) pg: PgConnection,
-    pub(super) dead: bool,
+    generation: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +44,49 @@ pub(super) enum ConnectError {
     Connect(#[from] diesel::ConnectionError),
     #[error(transparent)]
     Set(#[from] DieselError),
+    #[error("older than the last loss of a connection")]
+    Stale,
 }
 
+/// Makes connections. When one is lost, the idle ones were probably lost with it (a restart, a failover): all of that
+/// generation are thrown away unused, so that one loss is one failed request and not one for each connection.
+#[derive(Clone)]
 pub(super) struct Manager {
-    pub(super) url: String,
+    url: String,
+    generation: Arc<AtomicU64>,
+}
+
+impl Manager {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: with_timeouts(url),
+            generation: Arc::default(),
+        }
+    }
+
+    /// Notes that this connection was lost.
+    pub(super) fn lost(&self, conn: &Conn) {
+        // Only the first loss of a generation begins a new one.
+        let next = conn.generation + 1;
+        self.generation.fetch_max(next, Ordering::AcqRel);
+    }
+}
+
+/// A libpq URL or keyword string with our time-outs added where it does not name them.
+fn with_timeouts(url: &str) -> String {
+    let mut url = url.to_owned();
+    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    for (name, value) in TIMEOUTS {
+        if !url.contains(name) {
+            let separator = match (is_url, url.contains('?')) {
+                (true, true) => "&",
+                (true, false) => "?",
+                (false, _) => " ",
+            };
+            url.push_str(&format!("{separator}{name}={value}"));
+        }
+    }
+    url
 }
 
 impl r2d2::ManageConnection for Manager {
@@ -44,22 +94,47 @@ impl r2d2::ManageConnection for Manager {
     type Error = ConnectError;
 
     fn connect(&self) -> Result<Conn, ConnectError> {
+        let generation = self.generation.load(Ordering::Acquire);
         let mut pg = PgConnection::establish(&self.url)?;
         pg.batch_execute(SESSION)?;
-        Ok(Conn { pg, dead: false })
+        Ok(Conn { pg, generation })
     }
 
-    /// Never asked (`test_on_check_out` is off): it would cost a round trip each time, and the door retries anyway.
-    fn is_valid(&self, _: &mut Conn) -> Result<(), ConnectError> {
-        Ok(())
+    /// Asks no server, which would cost a round trip each time.
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), ConnectError> {
+        if conn.generation == self.generation.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err(ConnectError::Stale)
+        }
     }
 
     /// A panic inside a transaction can leave a connection poisoned, so those are thrown away too.
     fn has_broken(&self, conn: &mut Conn) -> bool {
-        conn.dead
+        self.is_valid(conn).is_err()
             || std::thread::panicking()
-            || diesel::connection::AnsiTransactionManager::is_broken_transaction_manager(
-                &mut conn.pg,
-            )
+            || AnsiTransactionManager::is_broken_transaction_manager(&mut conn.pg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_timeouts;
+
+    #[test]
+    fn timeouts_are_added_where_the_operator_named_none() {
+        let ours = "connect_timeout=3&tcp_user_timeout=5000&keepalives_idle=10";
+        assert_eq!(
+            with_timeouts("postgres://h/d"),
+            format!("postgres://h/d?{ours}")
+        );
+        assert_eq!(
+            with_timeouts("postgresql://h/d?connect_timeout=1"),
+            "postgresql://h/d?connect_timeout=1&tcp_user_timeout=5000&keepalives_idle=10"
+        );
+        assert_eq!(
+            with_timeouts("host=a,b dbname=d"),
+            format!("host=a,b dbname=d {}", ours.replace('&', " "))
+        );
     }
 }

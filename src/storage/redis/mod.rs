@@ -46,7 +46,7 @@ pub struct Redis {
 impl Redis {
     /// Prepares a connection; it is made when first used, and again whenever it was lost. Runs on the Tokio runtime
     /// that this is called on.
-    pub fn connect(url: &str) -> RedisResult<Self> {
+    pub fn connect(url: &str) -> Result<Self, RedisUnavailable> {
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(RESPONSE))
             .set_connection_timeout(Some(RESPONSE))

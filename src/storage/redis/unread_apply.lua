@@ -4,8 +4,8 @@
 -- KEYS[1]: the user's hash. Fields: "total"; "mark", the highest seq up to which every entry was applied; "ahead", the
 -- seqs applied beyond it, as " 7:<conversation> 9:<conversation>"; and per conversation "<id>" = "count:seq".
 -- ARGV: expiry in ms, then (seq, conversation, count) for each entry. The count is absolute, as of the entry.
--- Returns {mark, total}, or false when the counts are unknown: there is no hash, and only a user's first entry, or a
--- rebuild, begins one.
+-- Returns {mark, total}, or false when they are unknown: something before the newest entry is missing, or there is no
+-- hash, and only a user's first entry, or a rebuild, begins one.
 --
 -- Entries arrive in any order, and again: the newest seq of a conversation wins, the total moves by the difference in
 -- the same script, and what is at or below the mark was applied before. A script that fails half-way is not rolled
@@ -105,5 +105,9 @@ end
 -- Often enough, and not each time.
 if before == 0 or math.floor(before / 64) ~= math.floor(mark / 64) then
     redis.call('PEXPIRE', key, ARGV[1])
+end
+-- With entries beyond a hole the total is not that of the mark.
+if waiting > 0 then
+    return false
 end
 return { mark, total }

@@ -5,8 +5,13 @@
 -- conversation with something unread.
 --
 -- The snapshot knows every entry up to its head: a conversation whose own seq is not newer gets the snapshot's count, or
--- goes; newer ones stay; the mark moves up to the head. So a merge may run at any time, late or twice.
+-- goes; newer ones stay; the mark moves up to the head. A merge may run at any time, late or twice: a hash whose mark has
+-- reached the head has nothing to learn, and much to lose, since a count that went to zero has left no seq behind.
 local key, head = KEYS[1], tonumber(ARGV[2])
+local reached = tonumber(redis.call('HGET', key, 'mark') or nil)
+if reached and reached >= head then
+    return { reached, tonumber(redis.call('HGET', key, 'total')) }
+end
 local snapshot = {}
 for i = 3, #ARGV, 2 do
     snapshot[ARGV[i]] = tonumber(ARGV[i + 1])

@@ -1,0 +1,77 @@
+//! The upkeep of the inbox's weekly partitions, beside other people's transactions.
+
+use crate::support::{App, eventually, execute, number, text};
+use std::time::Duration;
+use tideline::storage::pg::partitions;
+
+const OLD: &str = "CREATE TABLE inbox_20260105 (LIKE inbox INCLUDING DEFAULTS);
+    ALTER TABLE inbox ATTACH PARTITION inbox_20260105 FOR VALUES FROM ('2026-01-05 00:00Z') TO ('2026-01-12 00:00Z')";
+const COUNT: &str = "SELECT count(*) AS n FROM pg_inherits WHERE inhparent = 'inbox'::regclass";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weeks_are_made_ahead_and_dropped_when_expired() {
+    let app = App::start().await;
+    let mut conn = app.database();
+    assert_eq!(
+        number(&mut conn, COUNT),
+        6,
+        "the week before, this one, and four ahead"
+    );
+    assert!(
+        partitions::make(&mut conn).unwrap().is_empty(),
+        "nothing to do twice"
+    );
+    execute(&mut conn, OLD);
+    assert!(
+        partitions::expire(&mut conn, 3_650).unwrap().is_empty(),
+        "kept"
+    );
+    let ran = partitions::expire(&mut conn, 30).unwrap();
+    assert_eq!(ran.len(), 1, "{ran:?}");
+    assert_eq!(number(&mut conn, COUNT), 6);
+    assert_eq!(
+        number(
+            &mut conn,
+            "SELECT count(*) AS n FROM pg_class WHERE relname = 'inbox_20260105'"
+        ),
+        0
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_detach_is_finished_later_and_stops_no_start() {
+    let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let (mut conn, mut backup) = (app.database(), app.database());
+    execute(&mut conn, OLD);
+    execute(
+        &mut backup,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM inbox",
+    );
+    execute(&mut conn, "SET lock_timeout = '300ms'");
+    partitions::expire(&mut conn, 30).unwrap_err();
+    // Behind the long transaction messages flow, another node starts, and new weeks can be made.
+    ann.send(&chat, "meanwhile").await;
+    app.add_node().await;
+    partitions::make(&mut conn).unwrap();
+    let elsewhere = ann.at(&format!("http://{}", app.nodes[1].address));
+    elsewhere
+        .post_message(&chat, text("from the new node"))
+        .await
+        .ok(201);
+    execute(&mut backup, "ROLLBACK");
+    // The new node may be at it, or have come before us: its upkeep begins at once.
+    let finish = async || {
+        let _contended = partitions::expire(&mut conn, 30);
+        number(&mut conn, COUNT)
+    };
+    eventually(
+        "the detach is finished",
+        Duration::from_secs(10),
+        finish,
+        |count| *count == 6,
+    )
+    .await;
+    app.finish().await;
+}
