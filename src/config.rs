@@ -119,15 +119,33 @@ fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {
         "REDIS_URL",
         "such as redis://localhost:6379",
     ))?;
-    if url.starts_with("redis://") {
+    if is_redis_url(&url) {
         Ok(Secret(url))
     } else {
         Err(ConfigError::Bad(
             "REDIS_URL",
             "…".to_owned(),
-            "a URL that begins with redis://",
+            "redis://[user:password@]host[:port][/database]",
         ))
     }
+}
+
+fn is_redis_url(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("redis://") else {
+        return false;
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let server = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, server)| server);
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        Some(_) | None => (server, "6379"),
+    };
+    let database = path.split('?').next().unwrap_or(path);
+    !host.is_empty()
+        && port.parse::<u16>().is_ok()
+        && (database.is_empty() || database.parse::<u32>().is_ok())
 }
 
 fn bind(lookup: Lookup<'_>) -> Result<SocketAddr, ConfigError> {

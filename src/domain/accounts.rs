@@ -253,6 +253,13 @@ fn forget_device(app: &App, user: UserId, device: DeviceId) {
 /// Learns which devices were logged out on any node, and ends their waits: those of the last minute, or all whose
 /// tokens may still live.
 pub async fn reload_revoked(app: &App, all: bool) -> Result<(), Error> {
+    // What is not found again is forgotten, but not what is noted while the query runs.
+    let before = if all {
+        let known = app.revoked.0.read();
+        known.unwrap_or_else(PoisonError::into_inner).clone()
+    } else {
+        HashSet::new()
+    };
     // A minute more than needed, for transactions that commit late and clocks that differ.
     let window = Duration::from_secs(60) + if all { LONGEST_ACCESS } else { Duration::ZERO };
     let devices = app
@@ -271,9 +278,7 @@ pub async fn reload_revoked(app: &App, all: bool) -> Result<(), Error> {
         .0
         .write()
         .unwrap_or_else(PoisonError::into_inner);
-    if all {
-        known.clear();
-    }
+    known.retain(|device| !before.contains(device));
     known.extend(devices.into_iter().map(|(_, device)| device));
     Ok(())
 }

@@ -29,7 +29,9 @@ pub async fn unfit(pg: &Pg) -> StorageResult<Vec<String>> {
 /// Looks at everything that this node depends on.
 pub async fn readiness(app: &App) -> Readiness {
     let (database, redis) = tokio::join!(unfit(&app.pg), app.redis.ping());
-    let mut reasons = database.unwrap_or_else(|error| vec![error.to_string()]);
+    // The door has logged why. Anybody may read this answer, and libpq names hosts and users.
+    let mut reasons =
+        database.unwrap_or_else(|_logged| vec!["PostgreSQL does not answer".to_owned()]);
     if app.draining.load(Ordering::Acquire) {
         reasons.push("the node is going away".to_owned());
     }

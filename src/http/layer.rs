@@ -4,6 +4,7 @@ use crate::clock;
 use crate::http::problem::{Code, Problem};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, dev::Payload};
@@ -55,12 +56,15 @@ pub async fn layer(
     let id = id_of(&request);
     request.extensions_mut().insert(id.clone());
     let mut response = next.call(request).await?.map_into_boxed_body();
-    let problem = response.response().error().map(|error| {
-        error.as_error::<Problem>().cloned().unwrap_or_else(|| {
+    let problem = match response.response().error() {
+        Some(error) => Some(error.as_error::<Problem>().cloned().unwrap_or_else(|| {
             log::error!("request_id={} undocumented error: {error}", id.0);
             Problem::new(Code::Internal)
-        })
-    });
+        })),
+        // A page of the documentation that is not there; the service of these pages knows nothing of problems.
+        None if response.status() == StatusCode::NOT_FOUND => Some(Problem::new(Code::NotFound)),
+        None => None,
+    };
     let code = problem
         .as_ref()
         .map_or("-", |problem| problem.code.as_str());

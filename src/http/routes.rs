@@ -2,12 +2,16 @@
 
 use crate::http::problem::{Code, Problem};
 use crate::http::{accounts, conversations, docs, inbox, messages, notices, service, unread};
+use crate::model::violation::Violation;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::{Route, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, Route, web};
 use std::collections::BTreeMap;
-use utoipa::__dev::SchemaReferences;
+use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
 use utoipa::openapi::{RefOr, Schema};
 
 /// A documented operation and its handler.
@@ -20,16 +24,28 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    fn of<P: Path + SchemaReferences>(mount: fn(Method) -> Route) -> Self {
+    fn of<'t, P: Path + SchemaReferences + Tags<'t>>(mount: fn(Method) -> Route) -> Self {
         let mut schemas = Vec::new();
         P::schemas(&mut schemas);
+        let mut operation = P::operation();
+        operation.tags = Some(P::tags().into_iter().map(str::to_owned).collect());
         Self {
             path: P::path(),
             method: P::methods().into_iter().next().unwrap_or(HttpMethod::Get),
-            operation: P::operation(),
+            operation,
             schemas,
             mount,
         }
+    }
+
+    /// Whether it has query parameters, which its handler then checks itself. Health checks take any: whoever asks may
+    /// add one against caches.
+    pub(super) fn takes_query(&self) -> bool {
+        let parameters = self.operation.parameters.iter().flatten();
+        !self.path.starts_with("/v1/")
+            || parameters
+                .into_iter()
+                .any(|one| matches!(one, RefOr::T(one) if one.parameter_in == ParameterIn::Query))
     }
 
     fn method(&self) -> Method {
@@ -44,6 +60,19 @@ impl Endpoint {
             HttpMethod::Trace => Method::TRACE,
         }
     }
+}
+
+/// For operations without query parameters, where every one is unknown.
+async fn no_query(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if request.query_string().is_empty() {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let violation = Violation::new("query", "there are no query parameters here");
+    // An answer, not an `Err`, which would fly past the request layer that gives problems their bodies.
+    Ok(request.error_response(Problem::invalid(vec![violation])))
 }
 
 macro_rules! endpoints {
@@ -86,7 +115,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
         let allow = methods.join(", ");
         let mut resource = web::resource(path);
         for endpoint in endpoints {
-            resource = resource.route((endpoint.mount)(endpoint.method()));
+            let route = (endpoint.mount)(endpoint.method());
+            resource = resource.route(if endpoint.takes_query() {
+                route
+            } else {
+                route.wrap(from_fn(no_query))
+            });
         }
         config.service(resource.default_service(web::to(move || {
             let problem = Problem::method_not_allowed(allow.clone());

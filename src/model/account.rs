@@ -72,7 +72,7 @@ impl Username {
 
     /// A username as typed, or nothing when it cannot be one.
     pub fn parse(typed: &str) -> Option<Self> {
-        let name = typed.to_lowercase();
+        let name = typed.to_ascii_lowercase();
         let fits = (3..=32).contains(&name.len())
             && name
                 .bytes()

@@ -3,20 +3,30 @@
 
 use crate::app::App;
 use crate::domain::accounts;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Every so many rounds all of them are loaded, and those whose tokens have ended are forgotten.
 const ALL: u32 = 300;
 
+/// After a longer gap (PostgreSQL was out of reach, the process stood still) all are loaded, too: a round asks for the
+/// last minute only, and would miss those of the gap.
+const GAP: Duration = Duration::from_secs(30);
+
 /// Keeps at it until it is dropped.
 pub async fn run(app: &App) {
     let mut round = 0;
+    let mut last = Instant::now();
     loop {
-        let loaded = accounts::reload_revoked(app, round == 0).await;
-        // An error was logged by the door. What was missed may be older than what a round looks at: load all again.
-        round = if loaded.is_ok() { (round + 1) % ALL } else { 0 };
+        let all = round == 0 || last.elapsed() > GAP;
+        // An error was logged by the door.
+        if accounts::reload_revoked(app, all).await.is_ok() {
+            round = (round + 1) % ALL;
+            last = Instant::now();
+        } else {
+            round = 0;
+        }
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -10,12 +10,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod conversations;
 mod dev;
+mod errors;
 mod faults;
 mod inbox;
 mod messages;
 mod notices;
+mod openapi;
+mod operations;
 mod partitions;
+mod tidy;
 mod unread;
 mod writer;

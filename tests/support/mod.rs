@@ -16,6 +16,7 @@ mod person;
 mod process;
 mod proxy;
 mod services;
+pub mod token;
 mod world;
 
 pub use answer::Answer;

@@ -83,7 +83,8 @@ impl Pg {
         let pool = r2d2::Pool::builder()
             .max_size(size)
             .connection_timeout(CONNECT)
-            .error_handler(Box::new(r2d2::LoggingErrorHandler))
+            // The default logs every try of every connection; the door logs what comes of them.
+            .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
         let permits = usize::try_from(size.saturating_sub(writers).max(1)).unwrap_or(1);
         Self {
@@ -149,10 +150,12 @@ impl Pg {
 
     /// A connection of one's own. Blocks; for writer threads.
     pub fn session(&self) -> StorageResult<Session> {
-        let conn = self
-            .pool
-            .get()
-            .map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        let conn = self.pool.get().map_err(|error| {
+            // What libpq says has several lines, and a log entry is one.
+            let text = error.to_string();
+            let words: Vec<_> = text.split_whitespace().collect();
+            StorageError::Unavailable(words.join(" "))
+        })?;
         Ok(Session {
             conn,
             manager: self.manager.clone(),

@@ -1,0 +1,631 @@
+//! Signing up and in, tokens and their forgeries, staying logged in, logging out, and reading users.
+
+use crate::support::token::{claims, forge, header, with};
+use crate::support::{Answer, App, Person, SECRET, eventually, execute, id, number};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tideline::clock::unix_seconds;
+
+const PASSWORD: &str = "correct horse";
+
+fn fields(body: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = body
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Exactly a session and exactly a user, so nothing else (a password, a hash) can be in it.
+#[track_caller]
+fn is_session(body: &Value) {
+    let session = [
+        "access_token",
+        "device_id",
+        "expires_in",
+        "refresh_expires_in",
+        "refresh_token",
+        "user",
+    ];
+    assert_eq!(fields(body), session);
+    is_user(&body["user"]);
+    assert_eq!(body["expires_in"], 900);
+    assert!(!body.to_string().contains(PASSWORD), "{body}");
+}
+
+#[track_caller]
+fn is_user(body: &Value) {
+    assert_eq!(
+        fields(body),
+        ["created_at", "display_name", "id", "username"]
+    );
+}
+
+async fn register(app: &App, body: Value) -> Answer {
+    app.call("POST", "/v1/auth/register", Some(body)).await
+}
+
+async fn login(app: &App, name: &str, password: &str, device: Value) -> Answer {
+    let body = json!({"username": name, "password": password, "device": device});
+    app.call("POST", "/v1/auth/login", Some(body)).await
+}
+
+async fn refresh(app: &App, token: &str) -> Answer {
+    let body = json!({"refresh_token": token});
+    app.call("POST", "/v1/auth/refresh", Some(body)).await
+}
+
+/// The next session of a refresh token, as a person.
+async fn refreshed(app: &App, token: &str) -> Person {
+    let session = refresh(app, token).await.ok(200);
+    is_session(&session);
+    Person::of_session(app, &session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registering_makes_an_account_and_a_session() {
+    let app = App::start().await;
+    let body = json!({"username": "Ann_.-9", "password": PASSWORD, "display_name": "Ann 👋",
+        "device": {"name": "laptop", "platform": "desktop"}});
+    let answer = register(&app, body).await;
+    let location = answer.header("location").to_owned();
+    let session = answer.ok(201);
+    is_session(&session);
+    assert_eq!(session["refresh_expires_in"], 30 * 86_400);
+    let user = &session["user"];
+    assert_eq!(
+        (&user["username"], &user["display_name"]),
+        (&json!("ann_.-9"), &json!("Ann 👋"))
+    );
+    let ann = Person::of_session(&app, &session);
+    assert_eq!(location, format!("/v1/users/{}", ann.id));
+    let fetched = ann.get(location.strip_prefix("/v1").unwrap()).await;
+    assert_eq!(&fetched.ok(200), user);
+    assert_eq!(&ann.get("/me").await.ok(200), user);
+
+    let taken = json!({"username": "ANN_.-9", "password": "another one"});
+    let taken = register(&app, taken).await.problem(409, "conflict");
+    assert!(!taken.to_string().contains("another one"));
+    login(&app, "ann_.-9", "another one", json!({}))
+        .await
+        .problem(401, "invalid_credentials");
+    let plain = json!({"username": "ben", "password": "é".repeat(128)});
+    let plain = register(&app, plain).await.ok(201);
+    assert_eq!(plain["user"]["display_name"], "ben");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registering_checks_every_field() {
+    let app = App::start().await;
+    let good = json!({"username": "ann", "password": PASSWORD});
+    let long = |n: usize| json!("x".repeat(n));
+    for (field, value, pointer) in [
+        ("username", json!("ab"), "/username"),
+        ("username", long(33), "/username"),
+        ("username", json!("an n"), "/username"),
+        ("username", json!("änn"), "/username"),
+        // The Kelvin sign, whose lower case is a plain k.
+        ("username", json!("\u{212a}im"), "/username"),
+        ("username", json!(""), "/username"),
+        ("username", json!(7), "/username"),
+        ("username", json!("an\u{0}n"), ""),
+        ("password", long(7), "/password"),
+        ("password", long(129), "/password"),
+        ("password", Value::Null, "/password"),
+        ("display_name", json!(""), "/display_name"),
+        ("display_name", long(65), "/display_name"),
+        ("device", json!({"name": ""}), "/device/name"),
+        ("device", json!({"platform": "toaster"}), "/device/platform"),
+        ("device", json!({"id": id()}), "/device/id"),
+        ("id", json!(id()), "/id"),
+        (
+            "created_at",
+            json!("2020-01-01T00:00:00.000Z"),
+            "/created_at",
+        ),
+    ] {
+        let body = with(&good, field, Some(value));
+        let problem = register(&app, body).await.problem(400, "validation");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    for missing in ["username", "password"] {
+        register(&app, with(&good, missing, None))
+            .await
+            .problem(400, "validation");
+    }
+    assert_eq!(
+        number(&mut app.database(), "SELECT count(*) AS n FROM users"),
+        0
+    );
+    register(&app, good).await.ok(201);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_racing_registrations_of_a_name_one_wins() {
+    let app = App::start().await;
+    let names = ["ann", "Ann", "ANN", "aNn", "anN", "aNN"];
+    let racing = names.map(|name| json!({"username": name, "password": PASSWORD}));
+    let answers = join_all(racing.map(|body| register(&app, body))).await;
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409]);
+    let rows = "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM devices) AS n";
+    assert_eq!(number(&mut app.database(), rows), 2);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_in_says_the_same_of_a_wrong_name_and_a_wrong_password() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let session = login(&app, "ANN", PASSWORD, Value::Null).await.ok(200);
+    is_session(&session);
+    assert_eq!(session["user"]["id"], ann.id.as_str());
+    assert_ne!(session["device_id"], ann.device.as_str());
+
+    let mut answers = Vec::new();
+    // An account that the seed made has no password at all.
+    execute(
+        &mut app.database(),
+        "INSERT INTO users VALUES ('0199a3c0-0000-7000-8000-000000000001', 'bot', 'bot', '!');
+         INSERT INTO usernames VALUES ('bot', '0199a3c0-0000-7000-8000-000000000001')",
+    );
+    for (name, password) in [
+        ("ann", "wrong horse"),
+        ("ann", ""),
+        ("ann", "Correct horse"),
+        ("nobody", PASSWORD),
+        ("not a name", PASSWORD),
+        ("bot", "!"),
+    ] {
+        let answer = login(&app, name, password, Value::Null).await;
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        let problem = answer.problem(401, "invalid_credentials");
+        answers.push(with(&problem, "request_id", None));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+
+    // Nor does the time tell: the quickest refusal of an unknown name takes a hash, as that of a known one does.
+    let quickest = async |name: &'static str| {
+        let mut best = Duration::MAX;
+        for _ in 0..4 {
+            let started = Instant::now();
+            login(&app, name, "wrong horse", Value::Null).await;
+            best = best.min(started.elapsed());
+        }
+        best
+    };
+    let (known, unknown) = (quickest("ann").await, quickest("nobody").await);
+    assert!(unknown > known / 2, "{unknown:?} against {known:?}");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_used_again_only_by_its_owner_and_only_while_it_lives() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let device_of = async |name: &str, device: &str| {
+        let session = login(&app, name, PASSWORD, json!({"id": device})).await;
+        Person::of_session(&app, &session.ok(200))
+    };
+    let again = device_of("ann", &ann.device).await;
+    assert_eq!(again.device, ann.device);
+    assert_eq!(
+        refreshed(&app, &again.refresh_token).await.device,
+        ann.device
+    );
+
+    let foreign = device_of("ben", &ann.device).await;
+    assert!(![&ann.device, &ben.device].contains(&&foreign.device));
+    ann.get("/me").await.ok(200);
+    let invented = id();
+    assert_ne!(device_of("ann", &invented).await.device, invented);
+
+    assert_eq!(ann.post("/auth/logout", Value::Null).await.status, 204);
+    let after = device_of("ann", &ann.device).await;
+    assert_ne!(after.device, ann.device);
+    after.get("/me").await.ok(200);
+    ann.get("/me").await.problem(401, "device_revoked");
+    login(&app, "ann", PASSWORD, json!({"id": "mine"}))
+        .await
+        .problem(400, "validation");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_access_tokens_are_refused() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let (good, now) = (claims(&ann.token), unix_seconds());
+    let status_of = async |token: &str| {
+        let ann = Person {
+            token: token.to_owned(),
+            ..ann.clone()
+        };
+        ann.get("/me").await
+    };
+    let claimed =
+        |name: &str, value: Option<Value>| forge(&header(), &with(&good, name, value), SECRET);
+    let headed =
+        |name: &str, value: Option<Value>| forge(&with(&header(), name, value), &good, SECRET);
+    let resigned = |key: &str| forge(&header(), &good, key);
+    let mac_dropped = |token: String| token[..=token.rfind('.').unwrap()].to_owned();
+
+    // The forgery itself is good, so what is refused below is refused for its one fault.
+    for token in [
+        resigned(SECRET),
+        claimed("exp", Some(json!(now - 3))),
+        claimed("nbf", Some(json!(now - 60))),
+    ] {
+        status_of(&token).await.ok(200);
+    }
+    let ended = json!(now - 10);
+    status_of(&claimed("exp", Some(ended.clone())))
+        .await
+        .problem(401, "token_expired");
+
+    let other = || Some(json!("somebody"));
+    let mut bad = vec![
+        headed("alg", Some(json!("none"))),
+        mac_dropped(headed("alg", Some(json!("none")))),
+        headed("alg", Some(json!("HS384"))),
+        headed("alg", Some(json!("RS256"))),
+        headed("alg", Some(json!("hs256"))),
+        headed("alg", None),
+        headed("typ", Some(json!("JWT"))),
+        headed("typ", None),
+        mac_dropped(ann.token.clone()),
+        resigned("another secret, also long enough for HS256"),
+        // The key games: an empty key where `kid` points to an empty file, and a key in the token.
+        forge(&with(&header(), "kid", Some(json!("/dev/null"))), &good, ""),
+        forge(
+            &with(
+                &header(),
+                "jwk",
+                Some(json!({"kty": "oct", "k": BASE64.encode("k")})),
+            ),
+            &good,
+            "k",
+        ),
+        ann.refresh_token.clone(),
+        format!("{}x", ann.token),
+        format!("{}.x", ann.token),
+        ann.token[1..].to_owned(),
+        "a.b.c".to_owned(),
+        "..".to_owned(),
+        String::new(),
+    ];
+    for name in ["iss", "aud", "sub", "exp", "device_id", "generation"] {
+        bad.push(claimed(name, None));
+        bad.push(claimed(name, other()));
+    }
+    bad.push(claimed("nbf", Some(json!(now + 60))));
+    bad.push(claimed("aud", Some(json!(["tideline", "somebody"]))));
+    // Expired, and bad besides: nobody is told to refresh a token that was never good.
+    let stale = with(&good, "exp", Some(ended));
+    bad.push(forge(
+        &header(),
+        &stale,
+        "another secret, also long enough for HS256",
+    ));
+    bad.push(forge(&with(&header(), "typ", None), &stale, SECRET));
+    for name in ["iss", "aud", "sub"] {
+        bad.push(forge(&header(), &with(&stale, name, other()), SECRET));
+    }
+    bad.push(forge(
+        &header(),
+        &with(&stale, "nbf", Some(json!(now + 60))),
+        SECRET,
+    ));
+    for token in bad {
+        let answer = status_of(&token).await;
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        assert_eq!(answer.body["code"], "unauthenticated", "{token}");
+        answer.problem(401, "unauthenticated");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_comes_as_a_bearer_and_in_no_other_way() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let ask = async |authorization: Option<String>, query: &str| {
+        let mut request = app.http.get(format!("{}/v1/me{query}", app.url()));
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    };
+    ask(Some(format!("bearer {}", ann.token)), "").await.ok(200);
+    for value in ["Basic YW5uOng=", "Bearer", "Bearer ", &ann.token] {
+        ask(Some(value.to_owned()), "")
+            .await
+            .problem(401, "unauthenticated");
+    }
+    ask(None, "").await.problem(401, "unauthenticated");
+    let in_query = format!("?access_token={}", ann.token);
+    assert_ne!(ask(None, &in_query).await.status, 200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_refresh_logs_nobody_out() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let first = refreshed(&app, &ann.refresh_token).await;
+    assert_eq!((&first.id, &first.device), (&ann.id, &ann.device));
+    assert_ne!(first.refresh_token, ann.refresh_token);
+
+    // The old access token is still good, and using it says nothing about the answer having arrived.
+    ann.get("/me").await.ok(200);
+    let again = refreshed(&app, &ann.refresh_token).await;
+    assert_eq!(again.refresh_token, first.refresh_token);
+    again.get("/me").await.ok(200);
+    let next = refreshed(&app, &again.refresh_token).await;
+    next.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_refreshes_get_one_successor() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let parallel = (0..8).map(|_| refreshed(&app, &ann.refresh_token));
+    let sessions = join_all(parallel).await;
+    assert!(
+        sessions
+            .iter()
+            .all(|one| one.refresh_token == sessions[0].refresh_token)
+    );
+    for session in &sessions {
+        session.get("/me").await.ok(200);
+    }
+    refreshed(&app, &sessions[7].refresh_token).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_refresh_token_logs_its_device_out() {
+    let names = ["ann", "ben", "cat"];
+    let (app, [used, rotated, late]) = App::with(names).await;
+    let ann = used.another_device(&app).await;
+
+    // Its successor's access token was used.
+    let next = refreshed(&app, &used.refresh_token).await;
+    next.get("/me").await.ok(200);
+    // Its successor was refreshed itself.
+    let after = refreshed(&app, &rotated.refresh_token).await;
+    let newest = refreshed(&app, &after.refresh_token).await;
+    // Its successor was not used, but a minute is over.
+    let unused = refreshed(&app, &late.refresh_token).await;
+    let minute_over = format!(
+        "UPDATE devices SET rotated_at = rotated_at - interval '61 s' WHERE id = '{}'",
+        late.device
+    );
+    execute(&mut app.database(), &minute_over);
+    for (stolen, present) in [(&used, &next), (&rotated, &newest), (&late, &unused)] {
+        let answer = refresh(&app, &stolen.refresh_token).await;
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        answer.problem(401, "refresh_invalid");
+        for token in [stolen, present] {
+            token.get("/me").await.problem(401, "device_revoked");
+            refresh(&app, &token.refresh_token)
+                .await
+                .problem(401, "device_revoked");
+        }
+    }
+    ann.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_refresh_token_of_ours_changes_nothing() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let bytes = BASE64.decode(&ann.refresh_token).unwrap();
+    // A flipped bit in each part: user, device, generation, nonce, seal.
+    let mut bad: Vec<_> = [0, 16, 39, 40, bytes.len() - 1]
+        .iter()
+        .map(|&at| {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            BASE64.encode(flipped)
+        })
+        .collect();
+    bad.extend([ann.token.clone(), String::new(), "x".to_owned()]);
+    for token in bad {
+        refresh(&app, &token).await.problem(401, "refresh_invalid");
+    }
+    ann.get("/me").await.ok(200);
+    refreshed(&app, &ann.refresh_token).await;
+
+    let ben = ann.another_device(&app).await;
+    execute(
+        &mut app.database(),
+        &format!(
+            "UPDATE devices SET refresh_expires_at = now() WHERE id = '{}'",
+            ben.device
+        ),
+    );
+    refresh(&app, &ben.refresh_token)
+        .await
+        .problem(401, "refresh_invalid");
+    ben.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_kept_as_hashes_only() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let next = refreshed(&app, &ann.refresh_token).await;
+    let mut conn = app.database();
+    let hex = |token: &str| -> String {
+        let bytes = BASE64.decode(token).unwrap();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (old, new) = (hex(&ann.refresh_token), hex(&next.refresh_token));
+    let hashed = format!(
+        "SELECT count(*) AS n FROM devices
+         WHERE previous_hash = sha256('\\x{old}') AND refresh_hash = sha256('\\x{new}')"
+    );
+    assert_eq!(number(&mut conn, &hashed), 1);
+    for secret in [&old, &new, &ann.refresh_token, &next.refresh_token] {
+        let plain =
+            format!("SELECT count(*) AS n FROM devices d WHERE strpos(d::text, '{secret}') > 0");
+        assert_eq!(number(&mut conn, &plain), 0);
+    }
+    let password = format!(
+        "SELECT count(*) AS n FROM users u
+         WHERE password_hash LIKE '$argon2id$%' AND strpos(u::text, '{PASSWORD}') = 0"
+    );
+    assert_eq!(number(&mut conn, &password), 1);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_ends_one_device_on_every_node() {
+    let (mut app, [ann]) = App::with(["ann"]).await;
+    app.add_node().await;
+    let far = format!("http://{}", app.nodes[1].address);
+    let (there, phone) = (ann.at(&far), ann.another_device(&app).await);
+    there.get("/me").await.ok(200);
+
+    let waits = [ann.clone(), there.clone()].map(|device| {
+        tokio::spawn(async move { device.get("/notices?since_seq=0&timeout=30").await })
+    });
+    let parked = async || app.nodes.iter().map(|node| node.app.waiters.count()).sum();
+    eventually(
+        "both waits are parked",
+        Duration::from_secs(5),
+        parked,
+        |n: &usize| *n == 2,
+    )
+    .await;
+
+    let logged_out = Instant::now();
+    assert_eq!(ann.post("/auth/logout", Value::Null).await.status, 204);
+    ann.get("/me").await.problem(401, "device_revoked");
+    refresh(&app, &ann.refresh_token)
+        .await
+        .problem(401, "device_revoked");
+    let status = async || there.get("/me").await;
+    let refused = |answer: &Answer| answer.status == 401;
+    eventually(
+        "the other node knows",
+        Duration::from_secs(5),
+        status,
+        refused,
+    )
+    .await
+    .problem(401, "device_revoked");
+    for wait in waits {
+        wait.await.unwrap().problem(401, "device_revoked");
+    }
+    assert!(logged_out.elapsed() < Duration::from_secs(5));
+
+    phone.get("/me").await.ok(200);
+    phone.at(&far).get("/me").await.ok(200);
+    refreshed(&app, &phone.refresh_token).await;
+    // A node that starts later learns of it before anybody asks.
+    app.add_node().await;
+    let late = ann.at(&format!("http://{}", app.nodes[2].address));
+    let status = async || late.get("/me").await;
+    eventually("a new node knows", Duration::from_secs(5), status, refused).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_learns_of_every_log_out() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let status = async || ann.get("/me").await.status;
+    app.postgres.cut();
+    // Long enough for the node to have looked for revocations in vain.
+    let cut = Instant::now();
+    while cut.elapsed() < Duration::from_secs(5) {
+        assert_eq!(status().await, 503);
+    }
+    // Meanwhile, more than a minute ago, another node logged the device out.
+    execute(
+        &mut app.database(),
+        "UPDATE devices SET revoked_at = now() - interval '2 minutes'",
+    );
+    app.postgres.heal();
+    let within = Duration::from_secs(6);
+    eventually("the node knows", within, status, |s| *s == 401).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_name_themselves() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let long = "é".repeat(64);
+    let named = ann
+        .patch("/me", json!({"display_name": long}))
+        .await
+        .ok(200);
+    is_user(&named);
+    assert_eq!(
+        (&named["display_name"], &named["username"]),
+        (&json!(long), &json!("ann"))
+    );
+    assert_eq!(ben.get(&format!("/users/{}", ann.id)).await.ok(200), named);
+    for body in [
+        json!({"display_name": ""}),
+        json!({"display_name": "x".repeat(65)}),
+        json!({"display_name": null}),
+        json!({"display_name": "x", "username": "root"}),
+        json!({"display_name": "x", "id": ben.id}),
+        json!({}),
+        json!([]),
+    ] {
+        ann.patch("/me", body).await.problem(400, "validation");
+    }
+    assert_eq!(ann.get("/me").await.ok(200), named);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_found_by_ids_and_by_exact_name() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let found = async |query: &str| -> Vec<String> {
+        let body = ann.get(&format!("/users?{query}")).await.ok(200);
+        let users = body["users"].as_array().unwrap();
+        users.iter().for_each(is_user);
+        let ids = users.iter().map(|user| user["id"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
+    };
+    let mut both = vec![ben.id.clone(), cat.id.clone()];
+    both.sort();
+    let asked = format!("ids={},{},{}", cat.id, id(), ben.id);
+    assert_eq!(found(&asked).await, both);
+    assert_eq!(found(&format!("ids={}", id())).await, [""; 0]);
+    assert_eq!(found("username=BEN").await, [ben.id.as_str()]);
+    for nobody in ["username=be", "username=", "username=%00", "username=b%25"] {
+        assert_eq!(found(nobody).await, [""; 0]);
+    }
+    let ids = |n: usize| vec![id(); n].join(",");
+    assert_eq!(found(&format!("ids={}", ids(100))).await, [""; 0]);
+    for bad in [
+        String::new(),
+        format!("ids={}&username=ben", ben.id),
+        format!("ids={}", ids(101)),
+        "ids=".to_owned(),
+        format!("ids={},", ben.id),
+        "ids=ben".to_owned(),
+        format!("ids={0}&ids={0}", ben.id),
+        "username=ben&limit=1".to_owned(),
+    ] {
+        ann.get(&format!("/users?{bad}"))
+            .await
+            .problem(400, "validation");
+    }
+    is_user(&ann.get(&format!("/users/{}", ben.id)).await.ok(200));
+    for nobody in [id(), "ben".to_owned(), "me".to_owned()] {
+        ann.get(&format!("/users/{nobody}"))
+            .await
+            .problem(404, "not_found");
+    }
+    app.finish().await;
+}

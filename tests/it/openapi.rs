@@ -1,0 +1,607 @@
+//! The document says what the server does, and the server what the document says.
+
+use crate::support::{Answer, App, Person, id, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tideline::http::openapi;
+use tideline::http::problem::Code;
+
+/// What the contract lets anybody call.
+const PUBLIC: &[&str] = &[
+    "get_capabilities",
+    "get_live",
+    "get_ready",
+    "login_user",
+    "refresh_session",
+    "register_user",
+];
+
+/// The first words of operationIds.
+const VERBS: &[&str] = &[
+    "add", "block", "create", "delete", "fetch", "find", "get", "leave", "list", "login", "logout",
+    "mark", "refresh", "register", "remove", "rename", "send", "unblock", "update", "wait",
+    "change",
+];
+
+fn document() -> Value {
+    serde_json::to_value(openapi::document()).unwrap()
+}
+
+struct Operation<'a> {
+    method: String,
+    path: &'a str,
+    id: &'a str,
+    it: &'a Value,
+}
+
+impl Operation<'_> {
+    fn is_public(&self) -> bool {
+        self.it["security"] == json!([{}])
+    }
+
+    /// The path with ids of nothing.
+    fn url(&self) -> String {
+        let url = self.path.replace("{seq}", "1");
+        let ids = url.split('/').map(|part| {
+            if part.starts_with('{') {
+                id()
+            } else {
+                part.to_owned()
+            }
+        });
+        ids.collect::<Vec<_>>().join("/")
+    }
+}
+
+fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let paths = document["paths"].as_object().unwrap();
+    let all = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap();
+        methods.iter().map(move |(method, it)| Operation {
+            method: method.to_uppercase(),
+            path,
+            id: it["operationId"].as_str().unwrap(),
+            it,
+        })
+    });
+    all.collect()
+}
+
+#[test]
+fn the_committed_document_is_the_generated_one() {
+    let committed = include_str!("../../openapi/openapi.json");
+    assert!(committed == openapi::json().unwrap(), "run: make openapi");
+    assert_eq!(document()["openapi"], "3.1.0");
+}
+
+#[test]
+fn every_operation_is_described_in_full() {
+    let document = document();
+    let tags: Vec<_> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .collect();
+    let mut ids = BTreeSet::new();
+    for operation in operations(&document) {
+        let (id, it) = (operation.id, operation.it);
+        assert!(ids.insert(id), "{id} is there twice");
+        let (verb, noun) = id.split_once('_').unwrap_or((id, ""));
+        assert!(VERBS.contains(&verb) && !noun.is_empty(), "{id}: verb_noun");
+        assert!(
+            id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{id}"
+        );
+        assert!(
+            it["summary"]
+                .as_str()
+                .is_some_and(|text| !text.ends_with('.')),
+            "{id}"
+        );
+        let tagged = it["tags"].as_array().unwrap();
+        assert!(
+            tagged.len() == 1 && tags.contains(&&tagged[0]),
+            "{id}: one known tag"
+        );
+        assert_eq!(
+            operation.is_public(),
+            PUBLIC.contains(&id),
+            "{id}: security"
+        );
+        assert!(
+            operation.is_public() || it.get("security").is_none(),
+            "{id}: security"
+        );
+
+        let responses = it["responses"].as_object().unwrap();
+        let mut good = 0;
+        for (status, response) in responses {
+            assert!(
+                response["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{id} {status}"
+            );
+            let kinds = response["content"].as_object();
+            let schema = |kind: &str| kind_schema(response, kind).is_some();
+            if status.starts_with('2') {
+                good += 1;
+                assert!(
+                    schema("application/json") != (status == "204"),
+                    "{id} {status}: a schema, or 204"
+                );
+            } else if operation.path.starts_with("/v1/") {
+                assert!(
+                    schema("application/problem+json"),
+                    "{id} {status}: a problem"
+                );
+                let named = kinds.unwrap()["application/problem+json"]["examples"]
+                    .as_object()
+                    .unwrap();
+                let names = |code: &&Code| named.contains_key(code.as_str());
+                let codes: Vec<_> = Code::ALL.iter().filter(names).collect();
+                assert_eq!(codes.len(), named.len(), "{id} {status}");
+                assert!(
+                    codes.iter().all(|code| code.status().as_str() == status),
+                    "{id} {status}"
+                );
+            }
+            if status == "201" {
+                assert!(
+                    response["headers"]["Location"].is_object(),
+                    "{id}: Location"
+                );
+            }
+        }
+        assert!(good > 0, "{id} never succeeds");
+        let may_refuse = !operation.is_public() || ["login_user", "refresh_session"].contains(&id);
+        assert_eq!(responses.contains_key("401"), may_refuse, "{id}: 401");
+
+        let none = Vec::new();
+        let parameters = it["parameters"].as_array().unwrap_or(&none);
+        for one in parameters {
+            assert!(
+                one["description"].is_string() && one["schema"].is_object(),
+                "{id}: {one}"
+            );
+        }
+        let in_path = parameters.iter().filter(|one| one["in"] == "path").count();
+        assert_eq!(in_path, operation.path.matches('{').count(), "{id}");
+    }
+    assert!(PUBLIC.iter().all(|id| ids.contains(id)));
+}
+
+fn kind_schema<'a>(response: &'a Value, kind: &str) -> Option<&'a Value> {
+    response.get("content")?.get(kind)?.get("schema")
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_schema_is_used() {
+    fn references<'a>(value: &'a Value, into: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                into.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|one| references(one, into));
+            }
+            Value::Array(items) => items.iter().for_each(|one| references(one, into)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut used = BTreeSet::new();
+    references(&document, &mut used);
+    let there = document["components"]["schemas"]
+        .as_object()
+        .unwrap()
+        .keys();
+    let there: Vec<_> = there
+        .map(|name| format!("#/components/schemas/{name}"))
+        .collect();
+    let there: BTreeSet<_> = there.iter().map(String::as_str).collect();
+    assert_eq!(used, there);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_serves_what_is_documented_and_nothing_more() {
+    let app = App::start().await;
+    let document = document();
+    let served = app.call("GET", "/openapi.json", None).await;
+    assert_eq!(served.header("content-type"), "application/json");
+    assert_eq!(served.ok(200), document);
+
+    let operations = operations(&document);
+    for operation in &operations {
+        let body = (operation.method != "GET").then(|| json!({}));
+        let answer = app.call(&operation.method, &operation.url(), body).await;
+        if operation.is_public() {
+            assert!(
+                [200, 400].contains(&answer.status),
+                "{}: {}",
+                operation.id,
+                answer.body
+            );
+        } else {
+            assert_eq!(answer.body["code"], "unauthenticated", "{}", operation.id);
+        }
+        // A method that is not in the document is not on the server, and `Allow` agrees.
+        let mut methods: Vec<_> = operations
+            .iter()
+            .filter(|other| other.path == operation.path)
+            .map(|other| other.method.as_str())
+            .collect();
+        methods.sort_unstable();
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if !methods.contains(&method) {
+                let answer = app.call(method, &operation.url(), None).await;
+                let mut allow: Vec<_> = answer.header("allow").split(", ").collect();
+                allow.sort_unstable();
+                assert_eq!(allow, methods, "{method} {}", operation.path);
+                answer.problem(405, "method_not_allowed");
+            }
+        }
+    }
+    app.finish().await;
+}
+
+/// Where a value differs from its schema: as much of JSON Schema as the document uses.
+fn faults(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    check(document, schema, value, at, &mut found);
+    if let (Some(members), Some(known)) = (value.as_object(), declared(document, schema, value)) {
+        let unknown = members.keys().filter(|name| !known.contains(*name));
+        found.extend(unknown.map(|name| format!("{at}/{name} is not in the schema")));
+    }
+    found
+}
+
+fn target<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema.get("$ref").and_then(Value::as_str) {
+        Some(there) => document.pointer(&there[1..]).unwrap(),
+        None => schema,
+    }
+}
+
+fn parts<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    schema
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+    let schema = target(document, schema);
+    for part in parts(schema, "allOf") {
+        check(document, part, value, at, found);
+    }
+    if schema.get("oneOf").is_some() {
+        let fits = |part: &&Value| {
+            let mut faults = Vec::new();
+            check(document, part, value, at, &mut faults);
+            faults.is_empty()
+        };
+        let fitting = parts(schema, "oneOf").filter(fits).count();
+        if fitting != 1 {
+            found.push(format!("{at} fits {fitting} of oneOf: {value}"));
+        }
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    match schema.get("type") {
+        Some(Value::String(one)) if one != kind => found.push(format!("{at} is no {one}: {value}")),
+        Some(Value::Array(some)) if !some.contains(&json!(kind)) => {
+            found.push(format!("{at} is {kind}: {value}"));
+        }
+        _ => {}
+    }
+    if schema.get("enum").is_some() && !parts(schema, "enum").any(|one| one == value) {
+        found.push(format!("{at} is none of the enum: {value}"));
+    }
+    if schema.get("minimum").and_then(Value::as_i64) > value.as_i64() && value.is_i64() {
+        found.push(format!("{at} is below the minimum: {value}"));
+    }
+    let is_text = |format: &str, good: bool| {
+        (schema["format"] == format && value.is_string() && !good)
+            .then(|| format!("{at} is no {format}: {value}"))
+    };
+    let text = value.as_str().unwrap_or("");
+    found.extend(is_text("uuid", uuid::Uuid::try_parse(text).is_ok()));
+    // RFC 3339, UTC, milliseconds, Z.
+    found.extend(is_text(
+        "date-time",
+        text.len() == 24 && text.ends_with('Z'),
+    ));
+    for name in parts(schema, "required").filter_map(Value::as_str) {
+        if value.is_object() && value.get(name).is_none() {
+            found.push(format!("{at}/{name} is missing"));
+        }
+    }
+    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
+        for (n, value) in values.iter().enumerate() {
+            found.extend(faults(document, items, value, &format!("{at}/{n}")));
+        }
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, property) in properties.into_iter().flatten() {
+        if let Some(value) = value.get(name) {
+            found.extend(faults(document, property, value, &format!("{at}/{name}")));
+        }
+    }
+}
+
+/// The members that a schema knows; `None`: any.
+fn declared(document: &Value, schema: &Value, value: &Value) -> Option<BTreeSet<String>> {
+    let schema = target(document, schema);
+    let mut known = BTreeSet::new();
+    if let Some(properties) = schema.get("properties") {
+        known.extend(properties.as_object().unwrap().keys().cloned());
+    } else if schema["type"] == "object" {
+        return None;
+    }
+    let fits = |part: &&Value| {
+        let mut faults = Vec::new();
+        check(document, part, value, "", &mut faults);
+        faults.is_empty()
+    };
+    for part in parts(schema, "allOf").chain(parts(schema, "oneOf").filter(fits)) {
+        known.extend(declared(document, part, value)?);
+    }
+    Some(known)
+}
+
+#[test]
+fn the_schema_check_finds_faults() {
+    let document = document();
+    let schema = json!({"$ref": "#/components/schemas/Message"});
+    let good = json!({"id": id(), "conversation_id": id(), "seq": 1, "sender_id": id(), "client_msg_id": id(),
+        "kind": "text", "content": {"text": "hi"}, "created_at": "2026-11-20T09:30:00.123Z"});
+    assert_eq!(faults(&document, &schema, &good, ""), [""; 0]);
+    for (name, bad) in [
+        ("seq", json!(-1)),
+        ("seq", json!("1")),
+        ("id", json!("1")),
+        ("kind", json!("emoji")),
+        ("content", json!({"text": "hi", "bold": true})),
+        ("created_at", json!("2026-11-20T09:30:00Z")),
+        ("password", json!("x")),
+    ] {
+        let mut message = good.clone();
+        message[name] = bad;
+        assert!(
+            !faults(&document, &schema, &message, "").is_empty(),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_answers_fit_their_schemas() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let document = document();
+    let operations = operations(&document);
+    let mut met = BTreeSet::new();
+    let mut fits = |id: &'static str, status: u16, answer: Answer| {
+        let operation = operations.iter().find(|one| one.id == id).unwrap();
+        assert_eq!(answer.status, status, "{id}: {}", answer.body);
+        let response = &operation.it["responses"][status.to_string()];
+        assert!(response.is_object(), "{id} does not document {status}");
+        match kind_schema(response, answer.header("content-type")) {
+            Some(schema) => {
+                assert_eq!(faults(&document, schema, &answer.body, ""), [""; 0], "{id}")
+            }
+            None => assert_eq!((status, &answer.body), (204, &Value::Null), "{id}"),
+        }
+        if status < 300 {
+            met.insert(id);
+        }
+        answer.body
+    };
+    let post = async |path: &str, body: Value| app.call("POST", path, Some(body)).await;
+
+    let account =
+        json!({"username": "cat", "password": "long enough", "device": {"platform": "web"}});
+    fits(
+        "register_user",
+        201,
+        post("/v1/auth/register", account.clone()).await,
+    );
+    fits(
+        "register_user",
+        409,
+        post("/v1/auth/register", account.clone()).await,
+    );
+    let account = json!({"username": "cat", "password": "long enough"});
+    let cat = fits("login_user", 200, post("/v1/auth/login", account).await);
+    fits("login_user", 400, post("/v1/auth/login", json!({})).await);
+    let cat = Person::of_session(&app, &cat);
+    let token = json!({"refresh_token": cat.refresh_token});
+    fits(
+        "refresh_session",
+        200,
+        post("/v1/auth/refresh", token).await,
+    );
+    fits(
+        "refresh_session",
+        401,
+        post("/v1/auth/refresh", json!({"refresh_token": ""})).await,
+    );
+    fits(
+        "logout_session",
+        204,
+        cat.post("/auth/logout", Value::Null).await,
+    );
+    fits("get_me", 401, cat.get("/me").await);
+    fits("get_me", 200, ann.get("/me").await);
+    fits(
+        "update_me",
+        200,
+        ann.patch("/me", json!({"display_name": "Ann"})).await,
+    );
+    fits(
+        "get_user",
+        200,
+        ann.get(&format!("/users/{}", ben.id)).await,
+    );
+    fits("list_users", 200, ann.get("/users?username=ben").await);
+
+    let direct = json!({"kind": "direct", "user_id": ben.id});
+    let chat = fits(
+        "create_conversation",
+        201,
+        ann.post("/conversations", direct.clone()).await,
+    );
+    fits(
+        "create_conversation",
+        200,
+        ann.post("/conversations", direct).await,
+    );
+    let chat = format!("/conversations/{}", chat["id"].as_str().unwrap());
+    let sends = format!("{chat}/messages");
+    let picture = json!({"url": "https://files.example/a.png", "mime": "image/png", "size": 9, "width": 3,
+        "height": 4});
+    let mut film = picture.clone();
+    film["duration_ms"] = json!(5);
+    let file = json!({"url": "https://files.example/a.pdf", "name": "a.pdf", "mime": "application/pdf", "size": 9});
+    for (kind, content) in [
+        ("text", json!({"text": "hi"})),
+        ("emoji", json!({"emoji": "👍"})),
+        ("image", picture),
+        ("video", film),
+        ("file", file),
+        ("custom", json!({"any": ["thing", {"at": "all"}]})),
+    ] {
+        let message = json!({"client_msg_id": id(), "kind": kind, "content": content});
+        fits("send_message", 201, ann.post(&sends, message.clone()).await);
+        fits("send_message", 200, ann.post(&sends, message).await);
+    }
+    let batch = json!({"messages": [text("x"), text("")]});
+    fits(
+        "send_messages",
+        200,
+        ann.post(&format!("{sends}/batch"), batch).await,
+    );
+    fits("list_messages", 200, ben.get(&sends).await);
+    fits(
+        "list_messages",
+        409,
+        ben.get(&format!("{sends}?since_seq=99")).await,
+    );
+    fits("get_message", 200, ben.get(&format!("{sends}/1")).await);
+    fits("get_conversation", 200, ben.get(&chat).await);
+    fits(
+        "get_conversation",
+        404,
+        ben.get(&format!("/conversations/{}", id())).await,
+    );
+    fits("list_conversations", 200, ben.get("/conversations").await);
+    fits("get_unread", 200, ben.get("/unread").await);
+    fits(
+        "mark_read",
+        200,
+        ben.put(&format!("{chat}/read"), json!({"seq": 1})).await,
+    );
+    fits("fetch_inbox", 200, ben.get("/inbox?since_seq=0").await);
+    fits("fetch_inbox", 409, ben.get("/inbox?since_seq=99").await);
+    fits("wait_notices", 200, ben.get("/notices?since_seq=0").await);
+    fits(
+        "get_capabilities",
+        200,
+        app.call("GET", "/v1/capabilities", None).await,
+    );
+    fits("get_live", 200, app.call("GET", "/health/live", None).await);
+    fits(
+        "get_ready",
+        200,
+        app.call("GET", "/health/ready", None).await,
+    );
+
+    let all: BTreeSet<_> = operations.iter().map(|one| one.id).collect();
+    assert_eq!(met, all, "every operation needs a row here");
+    app.finish().await;
+}
+
+/// What an HTML page loads and links to.
+fn links(html: &str) -> Vec<&str> {
+    let attributes = ["src=\"", "href=\""];
+    let values = attributes.iter().flat_map(|name| html.split(name).skip(1));
+    values.map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_work_offline() {
+    let app = App::start().await;
+    let patient = reqwest::redirect::Policy::none();
+    let browser = reqwest::Client::builder()
+        .redirect(patient)
+        .build()
+        .unwrap();
+    for path in ["/docs", "/"] {
+        let answer = browser.get(app.url() + path).send().await.unwrap();
+        assert_eq!(answer.status(), 307, "{path}");
+        assert_eq!(answer.headers()["location"], "/docs/");
+    }
+    let page = async |path: &str| {
+        let answer = app.call("GET", path, None).await;
+        let Value::String(text) = answer.body else {
+            panic!("{path}: {}", answer.body);
+        };
+        assert_eq!((answer.status, text.is_empty()), (200, false), "{path}");
+        text
+    };
+    let html = page("/docs/").await;
+    let loaded = links(&html);
+    assert!(
+        loaded
+            .iter()
+            .any(|link| link.ends_with("swagger-ui-bundle.js")),
+        "{html}"
+    );
+    for link in &loaded {
+        assert!(!link.contains("//"), "{link} is on another host");
+        let answer = app
+            .call(
+                "GET",
+                &format!("/docs/{}", link.trim_start_matches("./")),
+                None,
+            )
+            .await;
+        assert_eq!(answer.status, 200, "{link}");
+        if link.ends_with(".css") {
+            let text = answer.body.as_str().unwrap();
+            assert!(
+                !text.contains("url(http") && !text.contains("@import"),
+                "{link}"
+            );
+        }
+    }
+    assert!(
+        !html.contains("http://") && !html.contains("https://"),
+        "{html}"
+    );
+    let start = page("/docs/swagger-initializer.js").await;
+    assert!(start.contains("\"/openapi.json\""), "{start}");
+    assert!(start.contains("\"validatorUrl\": \"none\""), "{start}");
+    assert!(
+        !start.contains("http://") && !start.contains("https://"),
+        "{start}"
+    );
+
+    let problems = page("/docs/problems").await;
+    for code in Code::ALL {
+        let anchor = format!("id='{}'", code.as_str());
+        assert!(problems.contains(&anchor), "{anchor}");
+    }
+    assert!(
+        links(&problems).is_empty() && !problems.contains("http"),
+        "{problems}"
+    );
+    app.finish().await;
+}

@@ -1,0 +1,249 @@
+//! The floor plan, kept by a test: imports point down, each outside crate has its floor, files stay readable.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors, lowest first. Those of one line do not know each other.
+const FLOORS: &[&[&str]] = &[
+    &["model"],
+    &["storage"],
+    &["domain"],
+    &["http", "tasks"],
+    &["server"],
+    &["dev"],
+    &["main"],
+];
+
+/// What every floor but the model may import, and what these import themselves.
+const EVERYWHERE: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("config", &[]),
+    // The handles of a process, held for the floors from the domain up.
+    ("app", &["clock", "config", "model", "storage", "domain"]),
+];
+
+/// Outside crates that only some files may know.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("actix_web", &["http/", "server.rs"]),
+    ("utoipa", &["http/", "model/"]),
+    ("utoipa_swagger_ui", &["http/"]),
+    ("diesel", &["storage/"]),
+    ("diesel_migrations", &["storage/"]),
+    ("r2d2", &["storage/"]),
+    ("redis", &["storage/redis/"]),
+    ("jsonwebtoken", &["domain/tokens.rs"]),
+    ("argon2", &["domain/passwords.rs"]),
+    ("clap", &["main.rs"]),
+    ("env_logger", &["main.rs"]),
+];
+
+/// The longest file that needs no excuse; a longer one says "This file is long because …" in its header.
+const LINES: usize = 500;
+
+/// A Rust file below `src/`.
+struct Source {
+    /// Its path from there.
+    path: String,
+    text: String,
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
+    });
+    found.collect()
+}
+
+fn sources() -> Vec<Source> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let sources: Vec<_> = files(&src)
+        .into_iter()
+        .filter(is_rust)
+        .map(|path| Source {
+            text: fs::read_to_string(&path).unwrap(),
+            path: path
+                .strip_prefix(&src)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        })
+        .collect();
+    assert!(sources.len() > 50, "only {} files found", sources.len());
+    sources
+}
+
+impl Source {
+    fn floor(&self) -> &str {
+        let first = self.path.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// Every path in it (`use` groups spelt out), in attributes and macros too, as its first two segments.
+    fn paths(&self) -> BTreeSet<(String, String)> {
+        let mut paths = BTreeSet::new();
+        collect(self.text.parse().unwrap(), None, &mut paths);
+        paths
+    }
+}
+
+fn collect(tokens: TokenStream, inside: Option<&str>, paths: &mut BTreeSet<(String, String)>) {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let colons = |at: usize| {
+        let is_colon = |one: Option<&TokenTree>| matches!(one, Some(TokenTree::Punct(p)) if p.as_char() == ':');
+        is_colon(tokens.get(at)) && is_colon(tokens.get(at + 1))
+    };
+    for (at, token) in tokens.iter().enumerate() {
+        let follows = at >= 2 && colons(at - 2);
+        match token {
+            TokenTree::Ident(name) if !follows => {
+                let name = name.to_string();
+                if let Some(root) = inside {
+                    paths.insert((root.to_owned(), name));
+                } else if colons(at + 1) {
+                    match tokens.get(at + 3) {
+                        Some(TokenTree::Ident(next)) => {
+                            paths.insert((name, next.to_string()));
+                        }
+                        Some(TokenTree::Group(group)) => {
+                            collect(group.stream(), Some(&name), paths)
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            // A group after `::` was looked at with its root, or is deeper than two segments.
+            TokenTree::Group(group) if !(follows && group.delimiter() == Delimiter::Brace) => {
+                collect(group.stream(), None, paths);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_collector_sees_every_way_of_naming_a_path() {
+    let source = Source {
+        path: String::new(),
+        text: r#"
+            use crate::model::{ids::UserId, time};
+            use crate::{clock, storage::{pg, redis}};
+            /// Not [`crate::server`], which is only spoken of.
+            #[garde(range(max = crate::config::MAX))]
+            fn f() -> Vec<u8> { vec![crate::http::x(); diesel::y] }
+        "#
+        .to_owned(),
+    };
+    let found: Vec<_> = source
+        .paths()
+        .into_iter()
+        .map(|(a, b)| format!("{a}::{b}"))
+        .collect();
+    let expected =
+        ["clock", "config", "http", "model", "storage"].map(|name| format!("crate::{name}"));
+    assert_eq!(found[..5], expected);
+    assert_eq!(found[5..], ["diesel::y"]);
+}
+
+#[test]
+fn imports_point_down() {
+    let height = |floor: &str| FLOORS.iter().position(|names| names.contains(&floor));
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let from = source.floor();
+        if from == "lib" {
+            continue;
+        }
+        for (root, to) in source.paths() {
+            // Nobody leaves a floor by the stairs of `super`.
+            let is_inside = source.path.contains('/') && !source.path.ends_with("/mod.rs");
+            if root == "super" && (to == "super" || !is_inside) {
+                wrong.push(format!("src/{} climbs to super::{to}", source.path));
+            }
+            // main is a crate of its own, which knows the library by its name.
+            if root != "crate" && !(from == "main" && root == "tideline") {
+                continue;
+            }
+            let fits = to == from
+                || match EVERYWHERE.iter().find(|(name, _)| *name == from) {
+                    Some((_, allowed)) => allowed.contains(&to.as_str()),
+                    None if EVERYWHERE.iter().any(|(name, _)| *name == to) => {
+                        let least = if to == "app" { "domain" } else { "storage" };
+                        height(from) >= height(least)
+                    }
+                    None => height(&to).is_some() && height(from) > height(&to),
+                };
+            if !fits {
+                wrong.push(format!("src/{} knows {root}::{to}", source.path));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn outside_crates_keep_to_their_floors() {
+    let mut wrong = Vec::new();
+    let mut used = BTreeSet::new();
+    for source in sources() {
+        for (root, _) in source.paths() {
+            let Some((name, places)) = ONLY_IN.iter().find(|(name, _)| *name == root) else {
+                continue;
+            };
+            used.insert(*name);
+            if !places.iter().any(|place| source.path.starts_with(place)) {
+                wrong.push(format!("src/{} knows {name}", source.path));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    let listed: BTreeSet<_> = ONLY_IN.iter().map(|(name, _)| *name).collect();
+    assert_eq!(used, listed, "a rule for a crate that is not used");
+}
+
+#[test]
+fn files_have_a_header_a_noun_for_a_name_and_a_readable_length() {
+    for Source { path, text } in sources() {
+        assert!(text.starts_with("//! "), "src/{path} has no header");
+        let header: String = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .collect();
+        let count = text.lines().count();
+        let excused = header.contains("This file is long because ");
+        assert!(count <= LINES || excused, "src/{path} has {count} lines");
+        for word in ["util", "helper", "common", "misc"] {
+            assert!(!path.contains(word), "src/{path}: which noun is this?");
+        }
+    }
+}
+
+#[test]
+fn every_migration_goes_both_ways() {
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut versions = BTreeSet::new();
+    for entry in fs::read_dir(migrations).unwrap() {
+        let dir = entry.unwrap().path();
+        let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let (version, noun) = name.split_once('_').unwrap();
+        assert!(
+            versions.insert(version.to_owned()) && !noun.is_empty(),
+            "{name}"
+        );
+        for way in ["up.sql", "down.sql"] {
+            let sql = fs::read_to_string(dir.join(way)).unwrap_or_default();
+            assert!(!sql.trim().is_empty(), "{name} has no {way}");
+        }
+    }
+    assert!(versions.len() >= 5);
+}
