@@ -47,9 +47,12 @@ pub struct App {
 /// Why a process could not open what it needs.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// PostgreSQL does not answer.
-    #[error("DATABASE_URL: {0}")]
-    Storage(#[from] StorageError),
+    /// PostgreSQL does not answer; the door has logged why.
+    #[error("cannot start: PostgreSQL does not answer at DATABASE_URL")]
+    Unreachable,
+    /// PostgreSQL answers with something unexpected.
+    #[error("cannot start: {0}")]
+    Storage(StorageError),
     /// What PostgreSQL acknowledges would not be safe, or its schema is not ours.
     #[error("PostgreSQL is not fit to keep messages: {0}")]
     Unfit(String),
@@ -62,6 +65,17 @@ pub enum OpenError {
     /// The cryptography of tokens or passwords.
     #[error("cannot make tokens or passwords: {0:?}")]
     Secrets(Error),
+}
+
+impl From<StorageError> for OpenError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) => Self::Unreachable,
+            StorageError::Contended(_) | StorageError::NoPartition | StorageError::Bug(_) => {
+                Self::Storage(error)
+            }
+        }
+    }
 }
 
 impl App {

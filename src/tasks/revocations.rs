@@ -20,7 +20,7 @@ pub async fn run(app: &App) {
     let mut last = Instant::now();
     loop {
         let all = round == 0 || last.elapsed() > GAP;
-        // An error was logged by the door. What was missed may be older than what a round looks at: load all again.
+        // An error was logged by the door.
         if accounts::reload_revoked(app, all).await.is_ok() {
             round = (round + 1) % ALL;
             last = Instant::now();

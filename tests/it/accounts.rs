@@ -65,7 +65,7 @@ async fn refresh(app: &App, token: &str) -> Answer {
 async fn refreshed(app: &App, token: &str) -> Person {
     let session = refresh(app, token).await.ok(200);
     is_session(&session);
-    Person::of_session(&app.http, &app.url(), &session)
+    Person::of_session(app, &session)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +83,7 @@ async fn registering_makes_an_account_and_a_session() {
         (&user["username"], &user["display_name"]),
         (&json!("ann_.-9"), &json!("Ann 👋"))
     );
-    let ann = Person::of_session(&app.http, &app.url(), &session);
+    let ann = Person::of_session(&app, &session);
     assert_eq!(location, format!("/v1/users/{}", ann.id));
     let fetched = ann.get(location.strip_prefix("/v1").unwrap()).await;
     assert_eq!(&fetched.ok(200), user);
@@ -212,7 +212,7 @@ async fn a_device_is_used_again_only_by_its_owner_and_only_while_it_lives() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let device_of = async |name: &str, device: &str| {
         let session = login(&app, name, PASSWORD, json!({"id": device})).await;
-        Person::of_session(&app.http, &app.url(), &session.ok(200))
+        Person::of_session(&app, &session.ok(200))
     };
     let again = device_of("ann", &ann.device).await;
     assert_eq!(again.device, ann.device);

@@ -421,7 +421,7 @@ async fn real_answers_fit_their_schemas() {
     let account = json!({"username": "cat", "password": "long enough"});
     let cat = fits("login_user", 200, post("/v1/auth/login", account).await);
     fits("login_user", 400, post("/v1/auth/login", json!({})).await);
-    let cat = Person::of_session(&app.http, &app.url(), &cat);
+    let cat = Person::of_session(&app, &cat);
     let token = json!({"refresh_token": cat.refresh_token});
     fits(
         "refresh_session",

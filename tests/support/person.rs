@@ -23,18 +23,22 @@ impl Person {
         let body = json!({"username": name, "password": PASSWORD});
         let request = http.post(format!("{url}/v1/auth/register")).json(&body);
         let session = Answer::of(request.send().await.unwrap()).await.ok(201);
-        Self::of_session(http, url, &session)
+        Self::signed_in(http, url, &session)
     }
 
     /// Signs in on one more device.
     pub async fn another_device(&self, app: &App) -> Self {
         let body = json!({"username": self.name, "password": PASSWORD});
         let session = app.call("POST", "/v1/auth/login", Some(body)).await.ok(200);
-        Self::of_session(&app.http, &app.url(), &session)
+        Self::of_session(app, &session)
     }
 
     /// The person of a session.
-    pub fn of_session(http: &Client, url: &str, session: &Value) -> Self {
+    pub fn of_session(app: &App, session: &Value) -> Self {
+        Self::signed_in(&app.http, &app.url(), session)
+    }
+
+    fn signed_in(http: &Client, url: &str, session: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             id: text(&session["user"]["id"]),

@@ -17,13 +17,9 @@ pub struct Process {
 
 impl Process {
     /// The program with these arguments and this environment alone.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the search path is the one thing it inherits"
-    )]
     pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
-        let path = std::env::var("PATH").unwrap();
+        let path = tideline::config::environment("PATH").unwrap();
         command
             .args(arguments)
             .env_clear()
