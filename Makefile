@@ -19,6 +19,7 @@ check: ## Check format, lints, docs, licences and generated files
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --document-private-items
 	cargo deny --locked --log-level error check bans licenses sources
 	cargo run --quiet --locked -- openapi | diff openapi/openapi.json -
+	npx --yes @redocly/cli@1.34.5 lint --config openapi/redocly.yaml openapi/openapi.json
 
 openapi: ## Write openapi/openapi.json again
 	mkdir -p openapi

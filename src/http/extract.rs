@@ -116,18 +116,8 @@ pub fn typed<T: DeserializeOwned + Validate<Context = ()>>(
     prefix: &str,
     value: Value,
 ) -> Result<T, Problem> {
-    let typed: T = serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error
-            .path()
-            .to_string()
-            .replace(['.', '['], "/")
-            .replace(']', "");
-        let pointer = match path.as_str() {
-            "/" => prefix.to_owned(),
-            path => format!("{prefix}/{path}"),
-        };
-        invalid(&pointer, error.inner().to_string())
-    })?;
+    let typed: T = serde_path_to_error::deserialize(value)
+        .map_err(|error| Problem::invalid(vec![Violation::from_serde(prefix, &error)]))?;
     typed
         .validate()
         .map_err(|report| Problem::invalid(Violation::from_report(prefix, &report)))?;

@@ -49,6 +49,7 @@ pub struct Notice {
     /// A newer wait of this device runs: do not wait again here.
     superseded: bool,
     /// With `reconnect`: when to wait again, in milliseconds.
+    #[schema(required = true)]
     retry_after_ms: Option<u64>,
 }
 

@@ -224,13 +224,8 @@ fn same(a: &Value, b: &Value) -> bool {
 fn checked<T: DeserializeOwned + Validate<Context = ()>>(
     value: Value,
 ) -> Result<T, Vec<Violation>> {
-    let content: T = serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer = match error.path().to_string().as_str() {
-            "." => "/content".to_owned(),
-            path => format!("/content/{path}"),
-        };
-        vec![Violation::new(pointer, error.inner().to_string())]
-    })?;
+    let content: T = serde_path_to_error::deserialize(value)
+        .map_err(|error| vec![Violation::from_serde("/content", &error)])?;
     content
         .validate()
         .map_err(|report| Violation::from_report("/content", &report))?;

@@ -44,6 +44,7 @@ pub struct Me {
     /// The head when the caller joined; only messages above it are visible.
     pub joined_seq: ConvSeq,
     /// Until when the caller may not post.
+    #[schema(required = true)]
     pub muted_until: Option<Timestamp>,
 }
 
@@ -55,6 +56,7 @@ pub struct Conversation {
     /// What kind it is.
     pub kind: ConversationKind,
     /// The title of a group; null for direct conversations.
+    #[schema(required = true)]
     pub title: Option<String>,
     /// How news of it reaches its members.
     pub fanout: Fanout,
@@ -64,6 +66,7 @@ pub struct Conversation {
     /// The head of its timeline: the number of messages ever stored in it.
     pub last_seq: ConvSeq,
     /// The newest message that the caller may see.
+    #[schema(required = true)]
     pub last_message: Option<Message>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -72,6 +75,7 @@ pub struct Conversation {
     /// The caller's own part in it.
     pub me: Me,
     /// The other person of a direct conversation.
+    #[schema(required = true)]
     pub peer: Option<User>,
 }
 
@@ -81,6 +85,7 @@ pub struct ConversationPage {
     /// The conversations.
     pub conversations: Vec<Conversation>,
     /// Give it back as `cursor` for the next page; null on the last one.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
     /// The caller's inbox head, read before the first page: after the last page, continue the inbox from here.
     pub inbox_seq: InboxSeq,

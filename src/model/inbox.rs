@@ -41,6 +41,7 @@ pub enum Event {
     /// The conversation is new or has changed; null: the reader is out of it.
     Conversation {
         /// The conversation as it is now.
+        #[schema(required = true)]
         conversation: Option<Conversation>,
     },
 }

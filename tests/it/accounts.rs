@@ -192,18 +192,17 @@ async fn logging_in_says_the_same_of_a_wrong_name_and_a_wrong_password() {
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]));
 
-    // Nor does the time tell: the quickest refusal of an unknown name takes a hash, as that of a known one does.
-    let quickest = async |name: &'static str| {
-        let mut best = Duration::MAX;
-        for _ in 0..4 {
+    // Nor does the time tell: the quickest refusal of an unknown name takes a hash, as that of a known one does. Without
+    // one it would take a tenth; the machine may be busy, so they take turns and only the quickest of each counts.
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..8 {
+        for (name, best) in [("ann", &mut known), ("nobody", &mut unknown)] {
             let started = Instant::now();
             login(&app, name, "wrong horse", Value::Null).await;
-            best = best.min(started.elapsed());
+            *best = started.elapsed().min(*best);
         }
-        best
-    };
-    let (known, unknown) = (quickest("ann").await, quickest("nobody").await);
-    assert!(unknown > known / 2, "{unknown:?} against {known:?}");
+    }
+    assert!(unknown > known / 4, "{unknown:?} against {known:?}");
     app.finish().await;
 }
 

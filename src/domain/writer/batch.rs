@@ -3,6 +3,7 @@
 use crate::domain::writer::decide::{Outcome, Plan, State, decide};
 use crate::domain::writer::{Command, Kind};
 use crate::model::ids::ConversationId;
+use crate::model::message::NewMessage;
 use crate::model::unread::Announcement;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::conversations::LockedConversation;
@@ -31,22 +32,16 @@ pub(super) fn execute(session: &mut Session, commands: &[Command]) -> Result<Don
         // transactions that held these locks before have committed.
         let locked = conversations::lock(conn, &ids)?;
         let commands = within_bounds(commands, &locked);
-        let (mut in_conversations, mut senders, mut keys) = (vec![], vec![], vec![]);
+        let mut keys = Vec::new();
         for command in commands {
             if let Kind::Send(messages, _) = &command.kind {
-                for message in messages {
-                    in_conversations.push(command.conversation);
-                    senders.push(command.user);
-                    keys.push(message.client_msg_id);
-                }
+                let key = |message: &NewMessage| {
+                    (command.conversation, command.user, message.client_msg_id)
+                };
+                keys.extend(messages.iter().map(key));
             }
         }
-        let replays = if keys.is_empty() {
-            Vec::new()
-        } else {
-            archive::find_replays(conn, &in_conversations, &senders, &keys)?
-        };
-        let members = conversations::members(conn, &ids)?;
+        let (members, replays) = archive::look(conn, &ids, &keys)?;
         let plan = decide(commands, State::new(locked, members, replays));
         let announcements = write(conn, &plan)?;
         Ok(Ok::<_, Infallible>(Done {

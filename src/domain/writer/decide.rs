@@ -4,12 +4,12 @@
 use crate::clock;
 use crate::domain::error::Error;
 use crate::domain::writer::{Command, Kind, Marked, Sent};
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::ids::{ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::inbox::EntryKind;
 use crate::model::message::{Message, NewMessage, StoredBody};
 use crate::model::time::Timestamp;
-use crate::storage::pg::archive::Changes;
-use crate::storage::pg::conversations::{LockedConversation, MemberRow};
+use crate::storage::pg::archive::{Changes, Key, MemberRow};
+use crate::storage::pg::conversations::LockedConversation;
 use crate::storage::pg::inbox::NewEntry;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -36,8 +36,6 @@ struct Conversation {
     /// Each member and how far it has read.
     members: Vec<(UserId, ConvSeq)>,
 }
-
-type Key = (ConversationId, UserId, ClientMsgId);
 
 /// The locked world of a batch, as of its beginning.
 pub(super) struct State {
@@ -66,8 +64,8 @@ impl State {
             })
             .collect();
         for member in members {
-            if let Some(conversation) = conversations.get_mut(&member.conversation_id) {
-                conversation.members.push((member.user_id, member.read_seq));
+            if let Some(conversation) = conversations.get_mut(&member.conversation) {
+                conversation.members.push((member.user, member.read_seq));
             }
         }
         let stored = stored

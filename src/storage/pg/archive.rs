@@ -9,7 +9,7 @@ use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 use std::collections::BTreeMap;
 
@@ -51,27 +51,79 @@ impl MessageRow {
     }
 }
 
-/// The messages that were stored under these keys, each of one sender in one conversation.
-pub fn find_replays(
+/// A member of a locked conversation, and how far it has read.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberRow {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The member.
+    pub user: UserId,
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+    /// The database's time after the locks were taken.
+    pub now: Timestamp,
+}
+
+/// The key of a send: nobody else's, and for ever.
+pub type Key = (ConversationId, UserId, ClientMsgId);
+
+/// What must be known of locked conversations: their members, and the messages that were stored under these keys.
+pub fn look(
     conn: &mut PgConnection,
     conversations: &[ConversationId],
-    senders: &[UserId],
-    client_msg_ids: &[ClientMsgId],
-) -> StorageResult<Vec<Message>> {
-    // LATERAL and LIMIT leave one plan only, a key look-up each: the planner's other idea was to read all messages of the
-    // conversations, which grows with them.
-    let rows: Vec<MessageRow> = sql(
-        "SELECT m.* FROM unnest($1, $2, $3) AS k(conversation_id, sender_id, client_msg_id)
-         CROSS JOIN LATERAL (
-             SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at
-             FROM messages WHERE conversation_id = k.conversation_id AND sender_id = k.sender_id
-                 AND client_msg_id = k.client_msg_id LIMIT 1) AS m",
-    )
-    .bind::<Uuids, _>(conversations)
-    .bind::<Uuids, _>(senders)
-    .bind::<Uuids, _>(client_msg_ids)
-    .load(conn)?;
-    rows.into_iter().map(MessageRow::build).collect()
+    keys: &[Key],
+) -> StorageResult<(Vec<MemberRow>, Vec<Message>)> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        conversation_id: ConversationId,
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+        #[diesel(sql_type = BigInt)]
+        seq: ConvSeq,
+        #[diesel(sql_type = Timestamptz)]
+        at: Timestamp,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        id: Option<MessageId>,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        client_msg_id: Option<ClientMsgId>,
+        #[diesel(sql_type = Nullable<Text>)]
+        kind: Option<String>,
+        #[diesel(sql_type = Nullable<Text>)]
+        content: Option<String>,
+    }
+    let rows: Vec<Row> = sql(include_str!("archive_look.sql"))
+        .bind::<Uuids, _>(conversations)
+        .bind::<Uuids, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
+        .bind::<Uuids, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+        .bind::<Uuids, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
+        .load(conn)?;
+    let mut members = Vec::with_capacity(rows.len());
+    let mut replays = Vec::new();
+    for row in rows {
+        match (row.id, row.client_msg_id, row.kind, row.content) {
+            (Some(id), Some(client_msg_id), Some(kind), Some(content)) => {
+                let message = MessageRow {
+                    conversation_id: row.conversation_id,
+                    seq: row.seq,
+                    id,
+                    sender_id: row.user_id,
+                    client_msg_id,
+                    kind,
+                    content,
+                    created_at: row.at,
+                };
+                replays.push(message.build()?);
+            }
+            _ => members.push(MemberRow {
+                conversation: row.conversation_id,
+                user: row.user_id,
+                read_seq: row.seq,
+                now: row.at,
+            }),
+        }
+    }
+    Ok((members, replays))
 }
 
 /// What a batch changes in locked conversations.

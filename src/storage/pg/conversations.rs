@@ -52,33 +52,6 @@ pub fn lock(
     .load(conn)?)
 }
 
-/// A member, read under the conversation's lock.
-#[derive(Clone, Debug, QueryableByName)]
-pub struct MemberRow {
-    /// The conversation.
-    #[diesel(sql_type = SqlUuid)]
-    pub conversation_id: ConversationId,
-    /// The member.
-    #[diesel(sql_type = SqlUuid)]
-    pub user_id: UserId,
-    /// Read up to here.
-    #[diesel(sql_type = BigInt)]
-    pub read_seq: ConvSeq,
-    /// The database's time after the locks were taken.
-    #[diesel(sql_type = Timestamptz)]
-    pub now: Timestamp,
-}
-
-/// The members of conversations that [`lock`] has locked.
-pub fn members(conn: &mut PgConnection, ids: &[ConversationId]) -> StorageResult<Vec<MemberRow>> {
-    Ok(sql(
-        "SELECT conversation_id, user_id, read_seq, clock_timestamp() AS now
-         FROM members WHERE conversation_id = ANY($1)",
-    )
-    .bind::<Uuids, _>(ids)
-    .load(conn)?)
-}
-
 /// The direct conversation of a pair.
 pub fn find_direct(
     conn: &mut PgConnection,

@@ -23,32 +23,31 @@ struct Statement {
 /// the weeks, by its own clock: the one that gives entries their time. The week before is made too, for a clock that is
 /// set back.
 pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
-    alone(conn, |conn| {
-        let statements: Vec<Statement> = sql(
-        "WITH weeks AS (
-             SELECT date_trunc('week', now(), 'UTC') + make_interval(weeks => n) AS week
-             FROM generate_series(-1, $1) AS n
-         ), named AS (
-             SELECT week, 'inbox_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD') AS name FROM weeks
-         )
-         SELECT format('CREATE TABLE IF NOT EXISTS %1$I (LIKE inbox INCLUDING DEFAULTS);
-                        ALTER TABLE inbox ATTACH PARTITION %1$I FOR VALUES FROM (%2$L) TO (%3$L)',
-                       name, week, week + interval '1 week') AS statement
-         FROM named
-         WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name))
-         ORDER BY week",
-    )
-    .bind::<Integer, _>(WEEKS_AHEAD)
-    .load(conn)?;
-        run(conn, statements)
+    run(conn, |conn| {
+        let missing = sql(
+            "WITH weeks AS (
+                 SELECT date_trunc('week', now(), 'UTC') + make_interval(weeks => n) AS week
+                 FROM generate_series(-1, $1) AS n
+             ), named AS (
+                 SELECT week, 'inbox_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD') AS name FROM weeks
+             )
+             SELECT format('CREATE TABLE IF NOT EXISTS %1$I (LIKE inbox INCLUDING DEFAULTS);
+                            ALTER TABLE inbox ATTACH PARTITION %1$I FOR VALUES FROM (%2$L) TO (%3$L)',
+                           name, week, week + interval '1 week') AS statement
+             FROM named
+             WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name))
+             ORDER BY week",
+        );
+        Ok(missing.bind::<Integer, _>(WEEKS_AHEAD).load(conn)?)
     })
 }
 
 /// Drops the partitions that ended `retention_days` ago, and returns the statements it ran. A detach that was
 /// interrupted (behind a long transaction, by `lock_timeout`) is finished here later.
 pub fn expire(conn: &mut PgConnection, retention_days: u32) -> StorageResult<Vec<String>> {
-    alone(conn, |conn| {
-        let statements: Vec<Statement> = sql(
+    let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
+    run(conn, |conn| {
+        let expired = sql(
             "WITH partitions AS (
                  SELECT c.relname AS name, i.inhdetachpending AS pending,
                         to_timestamp(right(c.relname, 8), 'YYYYMMDD') + interval '1 week' AS ends
@@ -60,26 +59,29 @@ pub fn expire(conn: &mut PgConnection, retention_days: u32) -> StorageResult<Vec
                                 WHEN NOT pending THEN 'ALTER TABLE inbox DETACH PARTITION %1$I CONCURRENTLY;'
                                 ELSE '' END || 'DROP TABLE %1$I', name) AS statement
              FROM partitions WHERE ends < now() - make_interval(days => $1) ORDER BY name",
-        )
-        .bind::<Integer, _>(i32::try_from(retention_days).unwrap_or(i32::MAX))
-        .load(conn)?;
-        run(conn, statements)
+        );
+        Ok(expired.bind::<Integer, _>(days).load(conn)?)
     })
 }
 
-/// One node at a time.
-fn alone<T>(
+/// Runs what there is to do, one node at a time. When there is nothing, which is nearly always, it waits for nobody: a
+/// node that starts must not wait for one that drops.
+fn run(
     conn: &mut PgConnection,
-    work: impl FnOnce(&mut PgConnection) -> StorageResult<T>,
-) -> StorageResult<T> {
+    to_do: impl Fn(&mut PgConnection) -> StorageResult<Vec<Statement>>,
+) -> StorageResult<Vec<String>> {
+    if to_do(conn)?.is_empty() {
+        return Ok(Vec::new());
+    }
     sql("SELECT pg_advisory_lock(hashtext('tideline partitions'))").execute(conn)?;
-    let result = work(conn);
+    // Another node may have done it by now.
+    let result = to_do(conn).and_then(|statements| run_each(conn, statements));
     sql("SELECT pg_advisory_unlock(hashtext('tideline partitions'))").execute(conn)?;
     result
 }
 
 /// Each statement on its own: DETACH CONCURRENTLY refuses to run in a transaction, which several in one batch are.
-fn run(conn: &mut PgConnection, statements: Vec<Statement>) -> StorageResult<Vec<String>> {
+fn run_each(conn: &mut PgConnection, statements: Vec<Statement>) -> StorageResult<Vec<String>> {
     let mut ran = Vec::new();
     for Statement { statement } in statements {
         for single in statement.split(';') {
