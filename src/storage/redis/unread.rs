@@ -11,7 +11,7 @@ use uuid::Uuid;
 static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unread_apply.lua")));
 static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unread_merge.lua")));
 
-/// Counts that nobody asked for in a week are forgotten: a miss is only a rebuild.
+/// A week after a rebuild counts are forgotten: a miss is only a rebuild, and a user who is away for long costs nothing.
 const EXPIRY_MS: u64 = 7 * 86_400_000;
 
 /// Entries of one call of the script, which cannot unpack more than some thousand values.
@@ -53,7 +53,7 @@ pub async fn apply(
         }
         for (user, chunk) in &calls {
             let command = pipe.cmd("EVALSHA").arg(APPLY.get_hash()).arg(1);
-            command.arg(key(epoch, *user)).arg(EXPIRY_MS);
+            command.arg(key(epoch, *user));
             for entry in *chunk {
                 command
                     .arg(entry.seq.0)

@@ -3,32 +3,28 @@
 --
 -- KEYS[1]: the user's hash. Fields: "total"; "mark", the highest seq up to which every entry was applied; "ahead", the
 -- seqs applied beyond it, as " 7:<conversation> 9:<conversation>"; and per conversation "<id>" = "count:seq".
--- ARGV: expiry in ms, then (seq, conversation, count) for each entry. The count is absolute, as of the entry.
+-- ARGV: (seq, conversation, count) for each entry. The count is absolute, as of the entry.
 -- Returns {mark, total}, or false when they are unknown: something before the newest entry is missing, or there is no
--- hash, and only a user's first entry, or a rebuild, begins one.
+-- hash. Only a rebuild begins one, when somebody asks: counts that nobody reads are not kept.
 --
 -- Entries arrive in any order, and again: the newest seq of a conversation wins, the total moves by the difference in
 -- the same script, and what is at or below the mark was applied before. A script that fails half-way is not rolled
 -- back, so it reads first and writes last, in one HSET.
 local key = KEYS[1]
-local state = redis.call('HMGET', key, 'mark', 'total', 'ahead', ARGV[3])
+local state = redis.call('HMGET', key, 'mark', 'total', 'ahead', ARGV[2])
 local mark, total = tonumber(state[1]), tonumber(state[2])
 if not mark then
-    if ARGV[2] ~= '1' then
-        return false
-    end
-    mark, total = 0, 0
+    return false
 end
-local before = mark
 
 local ahead, waiting = {}, 0
 for seq, conversation in string.gmatch(state[3] or '', ' (%d+):(%S+)') do
     ahead[tonumber(seq)] = conversation
     waiting = waiting + 1
 end
-local stored = { [ARGV[3]] = state[4] }
+local stored = { [ARGV[2]] = state[4] }
 local changed = {}
-for i = 2, #ARGV, 3 do
+for i = 1, #ARGV, 3 do
     local seq, conversation, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
     if seq > mark and not ahead[seq] then
         local entry = changed[conversation]
@@ -101,10 +97,6 @@ end
 redis.call('HSET', key, unpack(set))
 if #gone > 0 then
     redis.call('HDEL', key, unpack(gone))
-end
--- Often enough, and not each time.
-if before == 0 or math.floor(before / 64) ~= math.floor(mark / 64) then
-    redis.call('PEXPIRE', key, ARGV[1])
 end
 -- With entries beyond a hole the total is not that of the mark.
 if waiting > 0 then
