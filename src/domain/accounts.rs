@@ -2,11 +2,12 @@
 
 use crate::app::App;
 use crate::clock;
+use crate::domain::devices::LIMIT;
 use crate::domain::error::Error;
 use crate::domain::tokens::RefreshToken;
 use crate::model::account::{Caller, DeviceInfo, User, Username};
 use crate::model::ids::{DeviceId, UserId};
-use crate::storage::pg::accounts as rows;
+use crate::storage::pg::{accounts as rows, devices};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -141,21 +142,27 @@ async fn sign_in(
     let seconds = app.config.refresh_token.as_secs_f64();
     let tokens = app.tokens.clone();
     let new_device = DeviceId(clock::new_id());
-    app.pg
+    let (refresh, removed) = app
+        .pg
         .transaction("sign_in", move |conn| {
             if let Some(device) = known_device {
                 let locked = rows::lock_device(conn, user, device, 0.0)?;
                 if let Some(locked) = locked.filter(|locked| !locked.revoked) {
                     let refresh = tokens.first_refresh(user, device, locked.refresh_generation + 1);
                     rows::relogin_device(conn, user, device, &info, &refresh.hash(), seconds)?;
-                    return Ok(Ok(refresh));
+                    return Ok(Ok((refresh, Vec::new())));
                 }
             }
+            let removed = devices::make_room(conn, user, LIMIT - 1)?;
             let refresh = tokens.first_refresh(user, new_device, 0);
             rows::create_device(conn, user, new_device, &info, &refresh.hash(), seconds)?;
-            Ok(Ok(refresh))
+            Ok(Ok::<_, Error>((refresh, removed)))
         })
-        .await?
+        .await??;
+    for device in removed {
+        forget_device(app, user, device);
+    }
+    Ok(refresh)
 }
 
 enum Refreshed {
@@ -197,7 +204,7 @@ pub async fn refresh(app: &App, token: &str) -> Result<Session, Error> {
             if locked.repeatable_hash.as_ref() == Some(&old_hash) {
                 return Ok(Ok(Refreshed::Repeated(known, locked.seconds_left)));
             }
-            rows::revoke_device(conn, user, device)?;
+            devices::remove(conn, user, device)?;
             Ok(Ok(Refreshed::Reused))
         })
         .await??;
@@ -237,7 +244,7 @@ fn session(
 pub async fn logout(app: &App, caller: Caller) -> Result<(), Error> {
     app.pg
         .transaction("logout", move |conn| {
-            rows::revoke_device(conn, caller.user, caller.device).map(Ok::<_, Error>)
+            devices::remove(conn, caller.user, caller.device).map(Ok::<_, Error>)
         })
         .await??;
     forget_device(app, caller.user, caller.device);
@@ -245,7 +252,7 @@ pub async fn logout(app: &App, caller: Caller) -> Result<(), Error> {
 }
 
 /// Ends what a logged-out device still does on this node; other nodes learn of it by [`reload_revoked`].
-fn forget_device(app: &App, user: UserId, device: DeviceId) {
+pub(super) fn forget_device(app: &App, user: UserId, device: DeviceId) {
     app.revoked.add(device);
     app.waiters.end_device(user, device);
 }

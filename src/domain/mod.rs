@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod conversations;
+pub mod devices;
 pub mod error;
 pub mod heads;
 pub mod inbox;

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod conversations;
+pub mod devices;
 pub mod docs;
 mod extract;
 pub mod inbox;

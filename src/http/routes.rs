@@ -1,7 +1,9 @@
 //! The one list of endpoints: it mounts the handlers and yields the OpenAPI document.
 
 use crate::http::problem::{Code, Problem};
-use crate::http::{accounts, conversations, docs, inbox, messages, notices, service, unread};
+use crate::http::{
+    accounts, conversations, devices, docs, inbox, messages, notices, service, unread,
+};
 use crate::model::violation::Violation;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -91,6 +93,7 @@ macro_rules! endpoints {
 pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
         accounts: register_user, login_user, refresh_session, logout_session, get_me, update_me, get_user, list_users;
+        devices: list_devices, remove_device, change_password;
         conversations: create_conversation, list_conversations, get_conversation;
         messages: send_message, send_messages, list_messages, get_message, mark_read;
         inbox: fetch_inbox;

@@ -1,6 +1,6 @@
 //! What the service says of itself.
 
-use crate::domain::{notices, service};
+use crate::domain::{devices, notices, service};
 use crate::http::extract::{BODY_BYTES, app};
 use crate::http::messages::BATCH;
 use crate::http::problem::Problem;
@@ -36,6 +36,8 @@ pub struct Limits {
     batch: usize,
     /// The largest page.
     page: i64,
+    /// The most devices of a user.
+    devices: i64,
     /// The longest wait, in seconds.
     notice_timeout_seconds: u64,
 }
@@ -72,6 +74,7 @@ pub async fn get_capabilities(request: HttpRequest) -> Result<web::Json<Capabili
             text_bytes: TEXT_BYTES,
             batch: BATCH,
             page: Limit::MAX,
+            devices: devices::LIMIT,
             notice_timeout_seconds: notices::MAX_TIMEOUT.as_secs(),
         },
     }))

@@ -62,6 +62,25 @@ pub struct DeviceInfo {
     pub platform: Option<Platform>,
 }
 
+/// One installation of the caller.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Device {
+    /// The device's id.
+    pub id: DeviceId,
+    /// A name for people.
+    #[schema(required = true, example = "Ann's laptop")]
+    pub name: Option<String>,
+    /// What kind of program it is: `web`, `ios`, `android`, `desktop`, `bot` or `other`.
+    #[schema(example = "web")]
+    pub platform: String,
+    /// When it first signed in.
+    pub created_at: Timestamp,
+    /// When it last signed in or refreshed its session.
+    pub last_seen_at: Timestamp,
+    /// It is the one that asks.
+    pub current: bool,
+}
+
 /// A username in its one form: lower case, `^[a-z0-9_.-]{3,32}$`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username(String);

@@ -1,15 +1,13 @@
 //! Signing up and in, tokens and their forgeries, staying logged in, logging out, and reading users.
 
 use crate::support::token::{claims, forge, header, with};
-use crate::support::{Answer, App, Person, SECRET, eventually, execute, id, number};
+use crate::support::{Answer, App, PASSWORD, Person, SECRET, eventually, execute, id, number};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tideline::clock::unix_seconds;
-
-const PASSWORD: &str = "correct horse";
 
 fn fields(body: &Value) -> Vec<&str> {
     let mut names: Vec<_> = body

@@ -13,6 +13,7 @@ mod support;
 mod accounts;
 mod conversations;
 mod dev;
+mod devices;
 mod errors;
 mod faults;
 mod inbox;

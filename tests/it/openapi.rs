@@ -1,6 +1,6 @@
 //! The document says what the server does, and the server what the document says.
 
-use crate::support::{Answer, App, Person, id, text};
+use crate::support::{Answer, App, PASSWORD, Person, id, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tideline::http::openapi;
@@ -437,6 +437,22 @@ async fn real_answers_fit_their_schemas() {
         "logout_session",
         204,
         cat.post("/auth/logout", Value::Null).await,
+    );
+    let phone = ben.another_device(&app).await;
+    fits("list_devices", 200, ben.get("/me/devices").await);
+    let path = format!("/me/devices/{}", phone.device);
+    fits("remove_device", 204, ben.call("DELETE", &path).await);
+    fits("remove_device", 404, ben.call("DELETE", &path).await);
+    let passwords = json!({"old_password": PASSWORD, "new_password": "battery staple"});
+    fits(
+        "change_password",
+        204,
+        ben.put("/me/password", passwords.clone()).await,
+    );
+    fits(
+        "change_password",
+        401,
+        ben.put("/me/password", passwords).await,
     );
     fits("get_me", 401, cat.get("/me").await);
     fits("get_me", 200, ann.get("/me").await);

@@ -121,7 +121,7 @@ async fn capabilities_name_the_limits_that_hold() {
         "epoch": app.nodes[0].app.epoch,
         "features": capabilities["features"],
         "limits": {"body_bytes": 1_048_576, "text_bytes": 16_384, "batch": 100, "page": 500,
-            "notice_timeout_seconds": 55},
+            "devices": 20, "notice_timeout_seconds": 55},
     });
     assert_eq!(capabilities, expected);
     let features = capabilities["features"].as_array().unwrap();

@@ -20,7 +20,7 @@ pub mod token;
 mod world;
 
 pub use answer::Answer;
-pub use person::Person;
+pub use person::{PASSWORD, Person};
 pub use process::Process;
 pub use proxy::Proxy;
 pub use services::{services, throw_away};

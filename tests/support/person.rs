@@ -77,6 +77,11 @@ impl Person {
         Ok(Answer::of(request.send().await?).await)
     }
 
+    /// A request without a body.
+    pub async fn call(&self, method: &str, path: &str) -> Answer {
+        self.try_call(method, path, None).await.unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.try_call("GET", path, None).await.unwrap()
     }

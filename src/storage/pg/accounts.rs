@@ -98,6 +98,23 @@ pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Opt
     Ok(row.map(|row| row.password_hash))
 }
 
+/// Replaces a password hash, if it is still the one that was checked.
+pub fn replace_password(
+    conn: &mut PgConnection,
+    user: UserId,
+    old: Option<&str>,
+    new: &str,
+) -> StorageResult<bool> {
+    Ok(
+        sql("UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3")
+            .bind::<Text, _>(new)
+            .bind::<SqlUuid, _>(user)
+            .bind::<Nullable<Text>, _>(old)
+            .execute(conn)?
+            == 1,
+    )
+}
+
 /// Changes what other people see of a user.
 pub fn rename_user(
     conn: &mut PgConnection,
@@ -240,17 +257,6 @@ pub fn confirm_refresh(
     .bind::<SqlUuid, _>(user)
     .bind::<SqlUuid, _>(device)
     .bind::<BigInt, _>(generation)
-    .execute(conn)?;
-    Ok(())
-}
-
-/// Logs a device out for good.
-pub fn revoke_device(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<()> {
-    sql(
-        "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL",
-    )
-    .bind::<SqlUuid, _>(user)
-    .bind::<SqlUuid, _>(device)
     .execute(conn)?;
     Ok(())
 }

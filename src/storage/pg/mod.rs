@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod archive;
 pub mod conversations;
+pub mod devices;
 pub mod inbox;
 pub mod instance;
 pub mod partitions;

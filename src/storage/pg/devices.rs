@@ -1,0 +1,100 @@
+//! The devices of a user, as the user sees them. (Their refresh tokens are in `accounts`.)
+
+use crate::model::account::Device;
+use crate::model::ids::{DeviceId, UserId};
+use crate::model::time::Timestamp;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::sql::sql;
+use diesel::pg::PgConnection;
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, RunQueryDsl};
+
+/// The devices of a user that are not logged out, the most recently seen first.
+pub fn list(
+    conn: &mut PgConnection,
+    user: UserId,
+    current: DeviceId,
+) -> StorageResult<Vec<Device>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        id: DeviceId,
+        #[diesel(sql_type = Nullable<Text>)]
+        name: Option<String>,
+        #[diesel(sql_type = Text)]
+        platform: String,
+        #[diesel(sql_type = Timestamptz)]
+        created_at: Timestamp,
+        #[diesel(sql_type = Timestamptz)]
+        last_seen_at: Timestamp,
+    }
+    let rows: Vec<Row> = sql(
+        "SELECT id, name, platform, created_at, last_seen_at FROM devices
+         WHERE user_id = $1 AND revoked_at IS NULL ORDER BY last_seen_at DESC, id",
+    )
+    .bind::<SqlUuid, _>(user)
+    .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Device {
+            id: row.id,
+            name: row.name,
+            platform: row.platform,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            current: row.id == current,
+        })
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: DeviceId,
+}
+
+/// Logs one device of a user out, and says whether there was one.
+pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<bool> {
+    Ok(sql(
+        "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .execute(conn)?
+        == 1)
+}
+
+/// Logs all other devices of a user out, and returns them.
+pub fn remove_others(
+    conn: &mut PgConnection,
+    user: UserId,
+    keep: DeviceId,
+) -> StorageResult<Vec<DeviceId>> {
+    let rows: Vec<IdRow> = sql(
+        "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
+         RETURNING id",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(keep)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Logs out all but the `keep` most recently seen devices of a user, and returns those that had to go. The user's row is
+/// locked, so that two log-ins at once cannot both find room.
+pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageResult<Vec<DeviceId>> {
+    sql("SELECT FROM users WHERE id = $1 FOR UPDATE")
+        .bind::<SqlUuid, _>(user)
+        .execute(conn)?;
+    let rows: Vec<IdRow> = sql(
+        "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id IN (
+             SELECT id FROM devices WHERE user_id = $2 AND revoked_at IS NULL
+             ORDER BY last_seen_at DESC, id DESC OFFSET $3)
+         RETURNING id",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(user)
+    .bind::<BigInt, _>(keep)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
