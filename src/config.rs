@@ -33,6 +33,8 @@ pub struct Config {
     pub access_token: Duration,
     /// `TIDELINE_REFRESH_TOKEN_DAYS`
     pub refresh_token: Duration,
+    /// `TIDELINE_REGISTRATION`: anybody may sign up.
+    pub open_registration: bool,
     /// `TIDELINE_WORKERS`
     pub workers: usize,
     /// `TIDELINE_WRITERS`
@@ -98,6 +100,7 @@ impl Config {
             refresh_token: Duration::from_secs(
                 86_400 * number(lookup, "TIDELINE_REFRESH_TOKEN_DAYS", 30, 1, 3_650)?,
             ),
+            open_registration: registration(lookup)?,
             // The other half is for the writers, PostgreSQL and Redis; alone on two cores, one is faster than two.
             workers: number(lookup, "TIDELINE_WORKERS", (cores / 2).clamp(1, 64), 1, 256)?,
             writers,
@@ -111,6 +114,18 @@ impl Config {
             inbox_retention_days: number(lookup, "TIDELINE_INBOX_RETENTION_DAYS", 30, 1, 3_650)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 1, 300)?),
         })
+    }
+}
+
+fn registration(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
+    match lookup("TIDELINE_REGISTRATION").as_deref() {
+        None | Some("open") => Ok(true),
+        Some("closed") => Ok(false),
+        Some(other) => Err(ConfigError::Bad(
+            "TIDELINE_REGISTRATION",
+            other.to_owned(),
+            "open or closed",
+        )),
     }
 }
 

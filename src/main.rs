@@ -1,13 +1,17 @@
 //! The command line.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::{Parser, Subcommand};
 use std::error::Error;
 use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 use tideline::app::App;
+use tideline::clock::random_bytes;
 use tideline::config::{self, Config, environment};
 use tideline::domain::accounts;
 use tideline::http::openapi;
+use tideline::model::account::Username;
 use tideline::server::Node;
 use tideline::storage::pg::instance;
 use tideline::{dev, server};
@@ -41,6 +45,18 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Admin {
+    /// Make an account, also where registration is closed, and print it as a JSON line with its password
+    CreateUser {
+        /// 3 to 32 of a-z, 0-9, '_', '.' and '-'
+        #[arg(long)]
+        username: String,
+        /// What other people see; the username when not given
+        #[arg(long)]
+        display_name: Option<String>,
+        /// 8 to 128 characters; a random one when not given
+        #[arg(long)]
+        password: Option<String>,
+    },
     /// Make or find the users seed0, seed1 …, and print a JSON line with a day's token for each: for load tests and QA
     Seed {
         /// How many
@@ -84,6 +100,14 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Openapi => Ok(stdout().write_all(openapi::json()?.as_bytes())?),
         Command::Dev { dir } => Ok(dev::run(&dir, &runtime()?)?),
+        Command::Admin(Admin::CreateUser {
+            username,
+            display_name,
+            password,
+        }) => {
+            let config = Config::load(&environment)?;
+            runtime()?.block_on(create_user(config, &username, display_name, password))
+        }
         Command::Admin(Admin::Seed { users }) => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(seed(config, users))
@@ -97,6 +121,34 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .worker_threads(2)
         .enable_all()
         .build()
+}
+
+async fn create_user(
+    config: Config,
+    username: &str,
+    display_name: Option<String>,
+    password: Option<String>,
+) -> Result<(), Box<dyn Error>> {
+    let name = Username::parse(username)
+        .ok_or_else(|| format!("--username {username:?} {}", Username::RULE))?;
+    let in_bounds = |text: &Option<String>, min, max| {
+        text.as_ref()
+            .is_none_or(|text| (min..=max).contains(&text.chars().count()))
+    };
+    if !in_bounds(&display_name, 1, 64) {
+        return Err("--display-name must be 1 to 64 characters long".into());
+    }
+    if !in_bounds(&password, 8, 128) {
+        return Err("--password must be 8 to 128 characters long".into());
+    }
+    let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
+    let app = App::open(config).await?;
+    let user = accounts::create(&app, name, password.clone(), display_name)
+        .await
+        .map_err(|error| format!("the account was not made: {error:?}"))?;
+    let line =
+        serde_json::json!({"username": user.username, "user_id": user.id, "password": password});
+    Ok(writeln!(stdout(), "{line}")?)
 }
 
 async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {

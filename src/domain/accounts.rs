@@ -74,7 +74,7 @@ impl Confirmed {
     }
 }
 
-/// Makes an account and signs it in.
+/// Makes an account and signs it in, where anybody may sign up.
 pub async fn register(
     app: &App,
     username: Username,
@@ -82,23 +82,50 @@ pub async fn register(
     display_name: Option<String>,
     device: DeviceInfo,
 ) -> Result<Session, Error> {
-    let hash = app.passwords.hash(password).await?;
+    if !app.config.open_registration {
+        return Err(Error::Forbidden("only the operator makes accounts here"));
+    }
     let id = UserId(clock::new_id());
-    let name = display_name.unwrap_or_else(|| username.as_str().to_owned());
     let refresh = app.tokens.first_refresh(id, DeviceId(clock::new_id()), 0);
-    let (device_id, refresh_hash) = (refresh.device, refresh.hash());
+    let first = Some((refresh.device, refresh.hash(), device));
+    let user = insert(app, id, username, password, display_name, first).await?;
+    session(app, user, &refresh, app.config.refresh_token)
+}
+
+/// Makes an account without a device.
+pub async fn create(
+    app: &App,
+    username: Username,
+    password: String,
+    display_name: Option<String>,
+) -> Result<User, Error> {
+    let id = UserId(clock::new_id());
+    insert(app, id, username, password, display_name, None).await
+}
+
+/// The account and its first device, with the hash of its refresh token, are made together or not at all.
+async fn insert(
+    app: &App,
+    id: UserId,
+    username: Username,
+    password: String,
+    display_name: Option<String>,
+    first: Option<(DeviceId, Vec<u8>, DeviceInfo)>,
+) -> Result<User, Error> {
+    let hash = app.passwords.hash(password).await?;
+    let name = display_name.unwrap_or_else(|| username.as_str().to_owned());
     let seconds = app.config.refresh_token.as_secs_f64();
-    let user = app
-        .pg
-        .transaction("register", move |conn| {
+    app.pg
+        .transaction("create_user", move |conn| {
             let Some(user) = rows::create_user(conn, id, &username, &name, &hash)? else {
                 return Ok(Err(Error::Conflict("the username is taken")));
             };
-            rows::create_device(conn, id, device_id, &device, &refresh_hash, seconds)?;
+            if let Some((device, refresh_hash, info)) = &first {
+                rows::create_device(conn, id, *device, info, refresh_hash, seconds)?;
+            }
             Ok(Ok(user))
         })
-        .await??;
-    session(app, user, &refresh, app.config.refresh_token)
+        .await?
 }
 
 /// Signs in with a password, on a new device or one of the user's own.

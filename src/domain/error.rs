@@ -12,6 +12,8 @@ pub enum Error {
     Invalid(Vec<Violation>),
     /// Unknown, or not visible to the caller.
     NotFound,
+    /// Known, and not allowed.
+    Forbidden(&'static str),
     /// The name is taken.
     Conflict(&'static str),
     /// No such user, or another password.

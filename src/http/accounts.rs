@@ -166,7 +166,7 @@ fn is_username(text: &str, _: &()) -> garde::Result {
 #[utoipa::path(post, path = "/v1/auth/register", tag = "Accounts", request_body = RegisterRequest,
     responses((status = 201, description = "The account and its first session", body = SessionBody,
         headers(("Location" = String, description = "The user")))),
-    security(()), extensions(("x-problems" = json!(["conflict", "overloaded"]))))]
+    security(()), extensions(("x-problems" = json!(["forbidden", "conflict", "overloaded"]))))]
 pub async fn register_user(
     request: HttpRequest,
     Body(body): Body<RegisterRequest>,

@@ -59,6 +59,8 @@ codes! {
         "The refresh token is unknown, spent or has ended. Log in again.";
     InvalidCredentials "invalid_credentials" UNAUTHORIZED "Wrong user or password"
         "No such user, or another password. Which of the two is not said.";
+    Forbidden "forbidden" FORBIDDEN "Not allowed"
+        "The caller may not do this here, whatever the input. Do not repeat it.";
     NotFound "not_found" NOT_FOUND "Not found"
         "It does not exist, or the caller may not see it: the two look alike on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "This method is not served here"
@@ -241,6 +243,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(errors) => Self::invalid(errors),
+            Error::Forbidden(why) => Self::detailed(Code::Forbidden, why),
             Error::NotFound => Self::new(Code::NotFound),
             Error::Conflict(what) => Self::detailed(Code::Conflict, what),
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),

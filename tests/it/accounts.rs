@@ -1,11 +1,14 @@
 //! Signing up and in, tokens and their forgeries, staying logged in, logging out, and reading users.
 
 use crate::support::token::{claims, forge, header, with};
-use crate::support::{Answer, App, PASSWORD, Person, SECRET, eventually, execute, id, number};
+use crate::support::{
+    Answer, App, PASSWORD, Person, Process, SECRET, eventually, execute, id, number, services,
+};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tideline::clock::unix_seconds;
 
@@ -623,6 +626,65 @@ async fn users_are_found_by_ids_and_by_exact_name() {
         ann.get(&format!("/users/{nobody}"))
             .await
             .problem(404, "not_found");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_registration_is_closed_only_the_operator_makes_accounts() {
+    let app = App::configured(|config| config.open_registration = false).await;
+    let account = json!({"username": "ann", "password": PASSWORD});
+    app.call("POST", "/v1/auth/register", Some(account))
+        .await
+        .problem(403, "forbidden");
+    let (database, redis) = (app.database_url(), services().redis_url());
+    let create = |arguments: &[&str]| {
+        let mut all = vec!["admin", "create-user"];
+        all.extend(arguments);
+        let variables = [
+            ("DATABASE_URL", database.as_str()),
+            ("REDIS_URL", redis.as_str()),
+            ("TIDELINE_JWT_SECRET", SECRET),
+            ("TIDELINE_REGISTRATION", "closed"),
+        ];
+        let mut command = Process::command(&all, &variables);
+        command.stdout(Stdio::piped()).output().unwrap()
+    };
+    let made = create(&["--username", "Ann", "--display-name", "Ann A."]);
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let line: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let password = line["password"].as_str().unwrap();
+    let session = login(&app, "ann", password, Value::Null).await.ok(200);
+    assert_eq!(
+        (&session["user"]["id"], &session["user"]["display_name"]),
+        (&line["user_id"], &json!("Ann A."))
+    );
+    assert!(
+        create(&["--username", "ben", "--password", "battery staple"])
+            .status
+            .success()
+    );
+    login(&app, "ben", "battery staple", Value::Null)
+        .await
+        .ok(200);
+    for (refused, why) in [
+        (vec!["--username", "ann"], "the username is taken"),
+        (vec!["--username", "a!"], "must be 3 to 32"),
+        (
+            vec!["--username", "cat", "--password", "short"],
+            "must be 8 to 128",
+        ),
+    ] {
+        let output = create(&refused);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(1) && said.contains(why),
+            "{said}"
+        );
     }
     app.finish().await;
 }

@@ -16,7 +16,10 @@ use tideline::model::ids::{ConvSeq, ConversationId, UserId};
 use uuid::Uuid;
 
 /// Codes that other files provoke, each with the test that does.
-const ELSEWHERE: &[(&str, &str)] = &[];
+const ELSEWHERE: &[(&str, &str)] = &[(
+    "forbidden",
+    "accounts::where_registration_is_closed_only_the_operator_makes_accounts",
+)];
 
 /// The codes met so far.
 #[derive(Default)]

@@ -243,6 +243,11 @@ fn a_bad_setting_stops_the_start_with_a_sentence() {
             "TIDELINE_REFRESH_TOKEN_DAYS is \"3651\", but must be a whole number from 1 to 3650",
         ),
         (
+            "TIDELINE_REGISTRATION",
+            "shut",
+            "TIDELINE_REGISTRATION is \"shut\", but must be open or closed",
+        ),
+        (
             "TIDELINE_WORKERS",
             "-1",
             "TIDELINE_WORKERS is \"-1\", but must be a whole number from 1 to 256",
