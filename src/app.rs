@@ -12,9 +12,11 @@ use crate::domain::writer::Writers;
 use crate::model::ids::Epoch;
 use crate::storage::error::StorageError;
 use crate::storage::pg::{Pg, instance};
+use crate::storage::redis::notices::{Heard, Notices};
 use crate::storage::redis::{Redis, RedisUnavailable};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tokio::sync::Notify;
 
 /// The handles of a process.
 pub struct App {
@@ -38,6 +40,10 @@ pub struct App {
     pub heads: Heads,
     /// The parked waits.
     pub waiters: Arc<Waiters>,
+    /// The subscriptions to notices from other nodes.
+    pub notices: Notices,
+    /// They were lost: every wait has to look again.
+    pub notices_lost: Arc<Notify>,
     /// The batching writers.
     pub writers: Writers,
     /// The node is going away.
@@ -89,6 +95,15 @@ impl App {
         let redis = Arc::new(Redis::connect(&config.redis_url.0)?);
         let epoch = pg.read("epoch", instance::epoch).await?;
         let waiters = Arc::new(Waiters::default());
+        let notices_lost = Arc::new(Notify::new());
+        let hear = {
+            let (waiters, lost) = (Arc::clone(&waiters), Arc::clone(&notices_lost));
+            move |heard| match heard {
+                Heard::News { user, seq, total } => drop(waiters.news(user, seq, total)),
+                Heard::Lost => lost.notify_one(),
+            }
+        };
+        let notices = Notices::connect(&config.redis_url.0, epoch, hear)?;
         let writers = Writers::start(config.writers, &pg, &redis, &waiters, epoch)?;
         Ok(Self {
             epoch,
@@ -102,6 +117,8 @@ impl App {
             confirmed: Confirmed::default(),
             heads: Heads::start(pg.clone()),
             waiters,
+            notices,
+            notices_lost,
             writers,
             draining: AtomicBool::new(false),
             pg,

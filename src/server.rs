@@ -93,12 +93,13 @@ impl Node {
                 match which {
                     0 => tasks::sweep::run(&app).await,
                     1 => tasks::partitions::run(&app).await,
+                    2 => tasks::notices::run(&app).await,
                     _ => tasks::revocations::run(&app).await,
                 }
             })
         };
         Ok(Self {
-            tasks: (0..3).map(spawn).collect(),
+            tasks: (0..4).map(spawn).collect(),
             app,
             address,
             handle,

@@ -9,6 +9,7 @@ use crate::model::account::Caller;
 use crate::model::ids::{Epoch, InboxSeq};
 use crate::model::inbox::Resync;
 use crate::storage::pg::inbox;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ pub async fn wait(
     // Register before looking: a message that commits between a look and a later registration would be slept through.
     // A probe does not wait, and must not supersede a wait that does.
     let parked = (!timeout.is_zero()).then(|| app.waiters.park(caller.user, caller.device, since));
+    // Registered means: on other nodes too. Without Redis there is the sweep.
+    if parked.is_some() {
+        let _swept = app.notices.subscribe(caller.user).await;
+    }
     let head = app.heads.of(caller.user).await?;
     check_position(app, caller, since, head, epoch).await?;
     let Some(mut parked) = parked.filter(|_| head <= since) else {
@@ -96,6 +101,28 @@ async fn reconnect(app: &App, caller: Caller, since: InboxSeq) -> Result<Notice,
         reconnect_after: Some(after),
         ..answer(app, caller, since).await?
     })
+}
+
+/// Ends the subscriptions of users who do not wait on this node any more.
+pub async fn unsubscribe_idle(app: &App) {
+    let waiting = || -> HashSet<_> {
+        app.waiters
+            .positions()
+            .into_iter()
+            .map(|(u, _)| u)
+            .collect()
+    };
+    let before = waiting();
+    let mut idle = app.notices.users();
+    idle.retain(|user| !before.contains(user));
+    if idle.is_empty() || app.notices.unsubscribe(&idle).await.is_err() {
+        return;
+    }
+    // Who has begun to wait just then may have subscribed before we unsubscribed.
+    let after = waiting();
+    for user in idle.into_iter().filter(|user| after.contains(user)) {
+        let _swept = app.notices.subscribe(user).await;
+    }
 }
 
 /// Refuses a position from another life of the database, or beyond the head.

@@ -17,27 +17,32 @@ const BATCH: usize = 10_000;
 pub async fn run(app: &App) {
     loop {
         tokio::time::sleep(EVERY).await;
-        let positions = app.waiters.positions();
-        for chunk in positions.chunks(BATCH) {
-            let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
-            // An error was logged by the door; the next round looks again.
-            let Ok(heads) = app
-                .pg
-                .read("sweep", move |conn| inbox::heads(conn, &users))
-                .await
-            else {
-                break;
-            };
-            let late: usize = chunk
-                .iter()
-                .filter_map(|(user, since)| {
-                    let head = heads.get(user).filter(|head| *head > since)?;
-                    Some(app.waiters.news(*user, *head, None))
-                })
-                .sum();
-            if late > 0 {
-                log::info!("sweep: {late} waits had missed their notice");
-            }
+        once(app).await;
+    }
+}
+
+/// Looks at the heads of all waiting users, once.
+pub async fn once(app: &App) {
+    let positions = app.waiters.positions();
+    for chunk in positions.chunks(BATCH) {
+        let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
+        // An error was logged by the door; the next round looks again.
+        let Ok(heads) = app
+            .pg
+            .read("sweep", move |conn| inbox::heads(conn, &users))
+            .await
+        else {
+            return;
+        };
+        let late: usize = chunk
+            .iter()
+            .filter_map(|(user, since)| {
+                let head = heads.get(user).filter(|head| *head > since)?;
+                Some(app.waiters.news(*user, *head, None))
+            })
+            .sum();
+        if late > 0 {
+            log::info!("sweep: {late} waits had missed their notice");
         }
     }
 }

@@ -18,6 +18,7 @@ mod errors;
 mod faults;
 mod inbox;
 mod messages;
+mod nodes;
 mod notices;
 mod openapi;
 mod operations;

@@ -2,6 +2,7 @@
 //! time-out, and after a few failures in a row no command is even tried for a moment (the circuit breaker), so that a
 //! stopped Redis costs nobody time. A miss always means *unknown*, never zero.
 
+pub mod notices;
 pub mod unread;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -47,11 +48,14 @@ impl Redis {
     /// Prepares a connection; it is made when first used, and again whenever it was lost. Runs on the Tokio runtime
     /// that this is called on.
     pub fn connect(url: &str) -> Result<Self, RedisUnavailable> {
-        let config = ConnectionManagerConfig::new()
+        Self::connect_with(url, ConnectionManagerConfig::new().set_number_of_retries(1))
+    }
+
+    fn connect_with(url: &str, config: ConnectionManagerConfig) -> Result<Self, RedisUnavailable> {
+        let config = config
             .set_response_timeout(Some(RESPONSE))
             .set_connection_timeout(Some(RESPONSE))
-            .set_max_delay(OPEN)
-            .set_number_of_retries(1);
+            .set_max_delay(OPEN);
         Ok(Self {
             manager: ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?,
             circuit: Mutex::default(),

@@ -2,6 +2,7 @@
 
 use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::unread::{Announcement, ConversationUnread, Unread};
+use crate::storage::redis::notices::channel;
 use crate::storage::redis::{Redis, RedisUnavailable};
 use redis::Script;
 use std::collections::HashMap;
@@ -53,7 +54,7 @@ pub async fn apply(
         }
         for (user, chunk) in &calls {
             let command = pipe.cmd("EVALSHA").arg(APPLY.get_hash()).arg(1);
-            command.arg(key(epoch, *user));
+            command.arg(key(epoch, *user)).arg(channel(epoch, *user));
             for entry in *chunk {
                 command
                     .arg(entry.seq.0)

@@ -3,17 +3,24 @@
 --
 -- KEYS[1]: the user's hash. Fields: "total"; "mark", the highest seq up to which every entry was applied; "ahead", the
 -- seqs applied beyond it, as " 7:<conversation> 9:<conversation>"; and per conversation "<id>" = "count:seq".
--- ARGV: (seq, conversation, count) for each entry. The count is absolute, as of the entry.
+-- ARGV: the user's channel, then (seq, conversation, count) for each entry. The count is absolute, as of the entry.
 -- Returns {mark, total}, or false when they are unknown: something before the newest entry is missing, or there is no
--- hash. Only a rebuild begins one, when somebody asks: counts that nobody reads are not kept.
+-- hash. Only a rebuild begins one, when somebody asks: counts that nobody reads are not kept. Either way it publishes
+-- the news, "seq:total" or "seq", to the nodes where the user waits.
 --
 -- Entries arrive in any order, and again: the newest seq of a conversation wins, the total moves by the difference in
 -- the same script, and what is at or below the mark was applied before. A script that fails half-way is not rolled
 -- back, so it reads first and writes last, in one HSET.
 local key = KEYS[1]
-local state = redis.call('HMGET', key, 'mark', 'total', 'ahead', ARGV[2])
+local state = redis.call('HMGET', key, 'mark', 'total', 'ahead', ARGV[3])
 local mark, total = tonumber(state[1]), tonumber(state[2])
+local newest = 0
+for i = 2, #ARGV, 3 do
+    newest = math.max(newest, tonumber(ARGV[i]))
+end
+newest = string.format('%d', newest)
 if not mark then
+    redis.call('PUBLISH', ARGV[1], newest)
     return false
 end
 
@@ -22,9 +29,9 @@ for seq, conversation in string.gmatch(state[3] or '', ' (%d+):(%S+)') do
     ahead[tonumber(seq)] = conversation
     waiting = waiting + 1
 end
-local stored = { [ARGV[2]] = state[4] }
+local stored = { [ARGV[3]] = state[4] }
 local changed = {}
-for i = 1, #ARGV, 3 do
+for i = 2, #ARGV, 3 do
     local seq, conversation, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
     if seq > mark and not ahead[seq] then
         local entry = changed[conversation]
@@ -59,6 +66,7 @@ end
 -- So many out of order means that one was lost: forget everything, a reader rebuilds it.
 if waiting > 256 then
     redis.call('DEL', key)
+    redis.call('PUBLISH', ARGV[1], newest)
     return false
 end
 
@@ -100,6 +108,8 @@ if #gone > 0 then
 end
 -- With entries beyond a hole the total is not that of the mark.
 if waiting > 0 then
+    redis.call('PUBLISH', ARGV[1], newest)
     return false
 end
+redis.call('PUBLISH', ARGV[1], string.format('%d:%d', mark, total))
 return { mark, total }
