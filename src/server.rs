@@ -34,6 +34,9 @@ const STEP: Duration = Duration::from_millis(50);
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on TIDELINE_BIND, {0}: {1}")]
+    Bind(SocketAddr, std::io::Error),
     /// A listener, a thread, a signal.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -59,7 +62,8 @@ pub struct Node {
 impl Node {
     /// Starts a node on the Tokio runtime that this is called on. When this returns it is ready.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
-        let listener = TcpListener::bind(config.bind)?;
+        let listener =
+            TcpListener::bind(config.bind).map_err(|error| ServeError::Bind(config.bind, error))?;
         let address = listener.local_addr()?;
         let workers = config.workers;
         // Half of the drain time is for the ramp of waits, the rest for the requests that are under way.

@@ -297,6 +297,7 @@ fn an_unreachable_database_stops_the_start_with_a_sentence() {
             .arg("serve")
             .env_clear()
             .env("DATABASE_URL", url)
+            .env("TIDELINE_BIND", "127.0.0.1:0")
             .env("REDIS_URL", "redis://127.0.0.1:1")
             .env("TIDELINE_JWT_SECRET", SECRET)
             .output()
@@ -477,4 +478,23 @@ async fn the_log_has_a_line_for_each_request_and_no_secret() {
         }
         app.finish().await;
     }
+}
+
+#[test]
+fn a_taken_address_stops_the_start_with_a_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let variables = [
+        ("DATABASE_URL", "postgres://127.0.0.1:1/none"),
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("TIDELINE_JWT_SECRET", SECRET),
+        ("TIDELINE_BIND", address.as_str()),
+    ];
+    let output = Process::command(&["serve"], &variables).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains(&format!("cannot listen on TIDELINE_BIND, {address}: ")),
+        "{said}"
+    );
 }
