@@ -48,6 +48,14 @@ pub enum ServeError {
     Partitions(Error),
 }
 
+/// Starts the loop of a module of `tasks`.
+macro_rules! task {
+    ($app:ident, $task:ident) => {{
+        let app = $app.clone();
+        tokio::spawn(async move { tasks::$task::run(&app).await })
+    }};
+}
+
 /// A running node.
 pub struct Node {
     /// Its handles.
@@ -91,19 +99,14 @@ impl Node {
         .listen(listener)?
         .run();
         let handle = server.handle();
-        let spawn = |which: u8| {
-            let app = app.clone();
-            tokio::spawn(async move {
-                match which {
-                    0 => tasks::sweep::run(&app).await,
-                    1 => tasks::partitions::run(&app).await,
-                    2 => tasks::notices::run(&app).await,
-                    _ => tasks::revocations::run(&app).await,
-                }
-            })
-        };
+        let tasks = vec![
+            task!(app, sweep),
+            task!(app, partitions),
+            task!(app, notices),
+            task!(app, revocations),
+        ];
         Ok(Self {
-            tasks: (0..4).map(spawn).collect(),
+            tasks,
             app,
             address,
             handle,

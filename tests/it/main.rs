@@ -24,5 +24,6 @@ mod openapi;
 mod operations;
 mod partitions;
 mod tidy;
+mod tokens;
 mod unread;
 mod writer;

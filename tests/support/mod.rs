@@ -15,6 +15,7 @@ mod answer;
 mod person;
 mod process;
 mod proxy;
+pub mod schema;
 mod services;
 pub mod token;
 mod world;

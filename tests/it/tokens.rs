@@ -1,0 +1,342 @@
+//! Tokens and their forgeries, staying logged in, and logging out.
+
+use crate::accounts::is_session;
+use crate::support::token::{claims, forge, header, with};
+use crate::support::{Answer, App, PASSWORD, Person, SECRET, eventually, execute, number};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tideline::clock::unix_seconds;
+
+async fn refresh(app: &App, token: &str) -> Answer {
+    let body = json!({"refresh_token": token});
+    app.call("POST", "/v1/auth/refresh", Some(body)).await
+}
+
+/// The next session of a refresh token, as a person.
+pub async fn refreshed(app: &App, token: &str) -> Person {
+    let session = refresh(app, token).await.ok(200);
+    is_session(&session);
+    Person::of_session(app, &session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_access_tokens_are_refused() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let (good, now) = (claims(&ann.token), unix_seconds());
+    let status_of = async |token: &str| {
+        let ann = Person {
+            token: token.to_owned(),
+            ..ann.clone()
+        };
+        ann.get("/me").await
+    };
+    let claimed =
+        |name: &str, value: Option<Value>| forge(&header(), &with(&good, name, value), SECRET);
+    let headed =
+        |name: &str, value: Option<Value>| forge(&with(&header(), name, value), &good, SECRET);
+    let resigned = |key: &str| forge(&header(), &good, key);
+    let mac_dropped = |token: String| token[..=token.rfind('.').unwrap()].to_owned();
+
+    // The forgery itself is good, so what is refused below is refused for its one fault.
+    for token in [
+        resigned(SECRET),
+        claimed("exp", Some(json!(now - 3))),
+        claimed("nbf", Some(json!(now - 60))),
+    ] {
+        status_of(&token).await.ok(200);
+    }
+    let ended = json!(now - 10);
+    status_of(&claimed("exp", Some(ended.clone())))
+        .await
+        .problem(401, "token_expired");
+
+    let other = || Some(json!("somebody"));
+    let mut bad = vec![
+        headed("alg", Some(json!("none"))),
+        mac_dropped(headed("alg", Some(json!("none")))),
+        headed("alg", Some(json!("HS384"))),
+        headed("alg", Some(json!("RS256"))),
+        headed("alg", Some(json!("hs256"))),
+        headed("alg", None),
+        headed("typ", Some(json!("JWT"))),
+        headed("typ", None),
+        mac_dropped(ann.token.clone()),
+        resigned("another secret, also long enough for HS256"),
+        // The key games: an empty key where `kid` points to an empty file, and a key in the token.
+        forge(&with(&header(), "kid", Some(json!("/dev/null"))), &good, ""),
+        forge(
+            &with(
+                &header(),
+                "jwk",
+                Some(json!({"kty": "oct", "k": BASE64.encode("k")})),
+            ),
+            &good,
+            "k",
+        ),
+        ann.refresh_token.clone(),
+        format!("{}x", ann.token),
+        format!("{}.x", ann.token),
+        ann.token[1..].to_owned(),
+        "a.b.c".to_owned(),
+        "..".to_owned(),
+        String::new(),
+    ];
+    for name in ["iss", "aud", "sub", "exp", "device_id", "generation"] {
+        bad.push(claimed(name, None));
+        bad.push(claimed(name, other()));
+    }
+    bad.push(claimed("nbf", Some(json!(now + 60))));
+    bad.push(claimed("aud", Some(json!(["tideline", "somebody"]))));
+    // Expired, and bad besides: nobody is told to refresh a token that was never good.
+    let stale = with(&good, "exp", Some(ended));
+    bad.push(forge(
+        &header(),
+        &stale,
+        "another secret, also long enough for HS256",
+    ));
+    bad.push(forge(&with(&header(), "typ", None), &stale, SECRET));
+    for name in ["iss", "aud", "sub"] {
+        bad.push(forge(&header(), &with(&stale, name, other()), SECRET));
+    }
+    bad.push(forge(
+        &header(),
+        &with(&stale, "nbf", Some(json!(now + 60))),
+        SECRET,
+    ));
+    for token in bad {
+        let answer = status_of(&token).await;
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        assert_eq!(answer.body["code"], "unauthenticated", "{token}");
+        answer.problem(401, "unauthenticated");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_comes_as_a_bearer_and_in_no_other_way() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let ask = async |authorization: Option<String>, query: &str| {
+        let mut request = app.http.get(format!("{}/v1/me{query}", app.url()));
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    };
+    ask(Some(format!("bearer {}", ann.token)), "").await.ok(200);
+    for value in ["Basic YW5uOng=", "Bearer", "Bearer ", &ann.token] {
+        ask(Some(value.to_owned()), "")
+            .await
+            .problem(401, "unauthenticated");
+    }
+    ask(None, "").await.problem(401, "unauthenticated");
+    let in_query = format!("?access_token={}", ann.token);
+    assert_ne!(ask(None, &in_query).await.status, 200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_refresh_logs_nobody_out() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let first = refreshed(&app, &ann.refresh_token).await;
+    assert_eq!((&first.id, &first.device), (&ann.id, &ann.device));
+    assert_ne!(first.refresh_token, ann.refresh_token);
+
+    // The old access token is still good, and using it says nothing about the answer having arrived.
+    ann.get("/me").await.ok(200);
+    let again = refreshed(&app, &ann.refresh_token).await;
+    assert_eq!(again.refresh_token, first.refresh_token);
+    again.get("/me").await.ok(200);
+    let next = refreshed(&app, &again.refresh_token).await;
+    next.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_refreshes_get_one_successor() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let parallel = (0..8).map(|_| refreshed(&app, &ann.refresh_token));
+    let sessions = join_all(parallel).await;
+    assert!(
+        sessions
+            .iter()
+            .all(|one| one.refresh_token == sessions[0].refresh_token)
+    );
+    for session in &sessions {
+        session.get("/me").await.ok(200);
+    }
+    refreshed(&app, &sessions[7].refresh_token).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_refresh_token_logs_its_device_out() {
+    let names = ["ann", "ben", "cat"];
+    let (app, [used, rotated, late]) = App::with(names).await;
+    let ann = used.another_device(&app).await;
+
+    // Its successor's access token was used.
+    let next = refreshed(&app, &used.refresh_token).await;
+    next.get("/me").await.ok(200);
+    // Its successor was refreshed itself.
+    let after = refreshed(&app, &rotated.refresh_token).await;
+    let newest = refreshed(&app, &after.refresh_token).await;
+    // Its successor was not used, but a minute is over.
+    let unused = refreshed(&app, &late.refresh_token).await;
+    let minute_over = format!(
+        "UPDATE devices SET rotated_at = rotated_at - interval '61 s' WHERE id = '{}'",
+        late.device
+    );
+    execute(&mut app.database(), &minute_over);
+    for (stolen, present) in [(&used, &next), (&rotated, &newest), (&late, &unused)] {
+        let answer = refresh(&app, &stolen.refresh_token).await;
+        assert!(answer.header("www-authenticate").starts_with("Bearer"));
+        answer.problem(401, "refresh_invalid");
+        for token in [stolen, present] {
+            token.get("/me").await.problem(401, "device_revoked");
+            refresh(&app, &token.refresh_token)
+                .await
+                .problem(401, "device_revoked");
+        }
+    }
+    ann.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_refresh_token_of_ours_changes_nothing() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let bytes = BASE64.decode(&ann.refresh_token).unwrap();
+    // A flipped bit in each part: user, device, generation, nonce, seal.
+    let mut bad: Vec<_> = [0, 16, 39, 40, bytes.len() - 1]
+        .iter()
+        .map(|&at| {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            BASE64.encode(flipped)
+        })
+        .collect();
+    bad.extend([ann.token.clone(), String::new(), "x".to_owned()]);
+    for token in bad {
+        refresh(&app, &token).await.problem(401, "refresh_invalid");
+    }
+    ann.get("/me").await.ok(200);
+    refreshed(&app, &ann.refresh_token).await;
+
+    let ben = ann.another_device(&app).await;
+    execute(
+        &mut app.database(),
+        &format!(
+            "UPDATE devices SET refresh_expires_at = now() WHERE id = '{}'",
+            ben.device
+        ),
+    );
+    refresh(&app, &ben.refresh_token)
+        .await
+        .problem(401, "refresh_invalid");
+    ben.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_kept_as_hashes_only() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let next = refreshed(&app, &ann.refresh_token).await;
+    let mut conn = app.database();
+    let hex = |token: &str| -> String {
+        let bytes = BASE64.decode(token).unwrap();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (old, new) = (hex(&ann.refresh_token), hex(&next.refresh_token));
+    let hashed = format!(
+        "SELECT count(*) AS n FROM devices
+         WHERE previous_hash = sha256('\\x{old}') AND refresh_hash = sha256('\\x{new}')"
+    );
+    assert_eq!(number(&mut conn, &hashed), 1);
+    for secret in [&old, &new, &ann.refresh_token, &next.refresh_token] {
+        let plain =
+            format!("SELECT count(*) AS n FROM devices d WHERE strpos(d::text, '{secret}') > 0");
+        assert_eq!(number(&mut conn, &plain), 0);
+    }
+    let password = format!(
+        "SELECT count(*) AS n FROM users u
+         WHERE password_hash LIKE '$argon2id$%' AND strpos(u::text, '{PASSWORD}') = 0"
+    );
+    assert_eq!(number(&mut conn, &password), 1);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_out_ends_one_device_on_every_node() {
+    let (mut app, [ann]) = App::with(["ann"]).await;
+    app.add_node().await;
+    let far = format!("http://{}", app.nodes[1].address);
+    let (there, phone) = (ann.at(&far), ann.another_device(&app).await);
+    there.get("/me").await.ok(200);
+
+    let waits = [ann.clone(), there.clone()].map(|device| {
+        tokio::spawn(async move { device.get("/notices?since_seq=0&timeout=30").await })
+    });
+    let parked = async || app.nodes.iter().map(|node| node.app.waiters.count()).sum();
+    eventually(
+        "both waits are parked",
+        Duration::from_secs(5),
+        parked,
+        |n: &usize| *n == 2,
+    )
+    .await;
+
+    let logged_out = Instant::now();
+    assert_eq!(ann.post("/auth/logout", Value::Null).await.status, 204);
+    ann.get("/me").await.problem(401, "device_revoked");
+    refresh(&app, &ann.refresh_token)
+        .await
+        .problem(401, "device_revoked");
+    let status = async || there.get("/me").await;
+    let refused = |answer: &Answer| answer.status == 401;
+    eventually(
+        "the other node knows",
+        Duration::from_secs(5),
+        status,
+        refused,
+    )
+    .await
+    .problem(401, "device_revoked");
+    for wait in waits {
+        wait.await.unwrap().problem(401, "device_revoked");
+    }
+    assert!(logged_out.elapsed() < Duration::from_secs(5));
+
+    phone.get("/me").await.ok(200);
+    phone.at(&far).get("/me").await.ok(200);
+    refreshed(&app, &phone.refresh_token).await;
+    // A node that starts later learns of it before anybody asks.
+    app.add_node().await;
+    let late = ann.at(&format!("http://{}", app.nodes[2].address));
+    let status = async || late.get("/me").await;
+    eventually("a new node knows", Duration::from_secs(5), status, refused).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_learns_of_every_log_out() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let status = async || ann.get("/me").await.status;
+    app.postgres.cut();
+    // Long enough for the node to have looked for revocations in vain.
+    let cut = Instant::now();
+    while cut.elapsed() < Duration::from_secs(5) {
+        assert_eq!(status().await, 503);
+    }
+    // Meanwhile, more than a minute ago, another node logged the device out.
+    execute(
+        &mut app.database(),
+        "UPDATE devices SET revoked_at = now() - interval '2 minutes'",
+    );
+    app.postgres.heal();
+    let within = Duration::from_secs(6);
+    eventually("the node knows", within, status, |s| *s == 401).await;
+    app.finish().await;
+}
