@@ -1,11 +1,13 @@
 //! Several nodes on one database and one Redis.
 
-use crate::support::{App, Person, eventually};
+use crate::support::{App, Person, eventually, number};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use tideline::config::Secret;
 use tideline::domain::notices::unsubscribe_idle;
 use tideline::model::ids::UserId;
+use tideline::server::Node;
 
 /// Less than the period of the sweep, which would hide a notice that was lost.
 const AT_ONCE: Duration = Duration::from_millis(1_500);
@@ -56,6 +58,44 @@ async fn a_send_on_one_node_wakes_a_wait_on_another_at_once() {
         let took = woken(&app, &ann, &ben, &chat).await;
         assert!(took < AT_ONCE, "round {round}: {took:?}");
     }
+    app.finish().await;
+}
+
+/// Register, then look, then sleep: the look is answered as of before the send, and the send is told of before the sleep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_message_between_the_look_and_the_sleep_is_not_slept_through() {
+    let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    // The second node speaks to PostgreSQL past the proxy that will hold the first one's look.
+    let mut config = app.config.clone();
+    config.database_url = Secret(app.database_url());
+    app.nodes.push(Node::start(config).await.unwrap());
+    let ann = ann.at(&format!("http://{}", app.nodes[1].address));
+    let mut conn = app.database();
+    let began = number(
+        &mut conn,
+        "SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint AS n",
+    );
+    let looks = format!(
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'
+         AND query LIKE 'SELECT user_id, last_seq FROM timelines%'
+         AND extract(epoch FROM query_start) * 1e6 > {began}"
+    );
+    app.postgres.hold_answers();
+    let wait = tokio::spawn({
+        let ben = ben.clone();
+        async move { ben.wait(1, 20).await }
+    });
+    let looked = async || number(&mut conn, &looks);
+    eventually("it looks", Duration::from_secs(3), looked, |count| {
+        *count > 0
+    })
+    .await;
+    ann.send(&chat, "in between").await;
+    app.postgres.heal();
+    let healed = Instant::now();
+    assert_eq!(wait.await.unwrap()["last_seq"], 2);
+    assert!(healed.elapsed() < AT_ONCE, "{:?}", healed.elapsed());
     app.finish().await;
 }
 

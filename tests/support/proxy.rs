@@ -1,5 +1,5 @@
 //! A small TCP proxy before a server: it can be cut (connections end and are refused), frozen (nothing passes, nothing
-//! ends), and made to swallow answers, and healed again.
+//! ends), made to keep answers back, and healed again.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,6 +11,7 @@ use std::time::Duration;
 const OPEN: u8 = 0;
 const CUT: u8 = 1;
 const FROZEN: u8 = 2;
+const HOLDING: u8 = 3;
 
 /// How often a connection looks at the mode.
 const TICK: Duration = Duration::from_millis(10);
@@ -53,8 +54,9 @@ impl Proxy {
                     client.try_clone().unwrap(),
                     server.try_clone().unwrap(),
                     Arc::clone(&mode),
+                    &[FROZEN],
                 );
-                pump(server, client, Arc::clone(&mode));
+                pump(server, client, Arc::clone(&mode), &[FROZEN, HOLDING]);
             }
         });
         proxy
@@ -78,6 +80,11 @@ impl Proxy {
         self.mode.store(FROZEN, Ordering::Release);
     }
 
+    /// Lets requests pass and keeps the answers back.
+    pub fn hold_answers(&self) {
+        self.mode.store(HOLDING, Ordering::Release);
+    }
+
     /// As if nothing had been.
     pub fn heal(&self) {
         self.mode.store(OPEN, Ordering::Release);
@@ -91,7 +98,7 @@ impl Drop for Proxy {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>) {
+fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>, stops: &'static [u8]) {
     from.set_nodelay(true).unwrap();
     from.set_read_timeout(Some(TICK)).unwrap();
     thread::spawn(move || {
@@ -105,7 +112,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>) {
                 }
                 Err(_) => break,
             };
-            while mode.load(Ordering::Acquire) == FROZEN {
+            while stops.contains(&mode.load(Ordering::Acquire)) {
                 thread::sleep(TICK);
             }
             if to.write_all(&buffer[..read]).is_err() {
