@@ -10,7 +10,7 @@ run: ## Run Tideline here, with a PostgreSQL and a Redis of its own
 
 test: ## Run every test, on real servers that are thrown away
 	.ci/install test
-	cargo test --locked -- --test-threads=8
+	cargo test --locked -- --test-threads=6
 
 check: ## Check format, lints, docs, licences and generated files
 	.ci/install check

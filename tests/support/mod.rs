@@ -70,7 +70,9 @@ impl App {
             _ => None,
         })
         .unwrap();
+        // Many nodes start at once here; ten connections each are a storm on two cores.
         config.workers = 1;
+        config.db_pool = 6;
         set(&mut config);
         let mut app = Self {
             nodes: Vec::new(),
