@@ -6,13 +6,13 @@
 #
 # Starts a private PostgreSQL, Redis and server (`tideline dev`) in a new directory, makes a ring of direct
 # conversations and lets both sides run in turn, never together, on the same PostgreSQL (fsync and synchronous_commit
-# on), the order swapped every round. Ours is all of it: HTTP, token, checks, rate limit, commit, announcement. The
+# on), the order swapped every round. Ours is all of it: HTTP, token, checks, commit, announcement. The
 # reference (sends-reference.sql) has its own ring in the same tables and gets the setting that is best for it, generic
 # plans (a fifth faster here). Every run begins after a CHECKPOINT, so that nobody pays for the other's dirty pages.
 #
 # How to read it: rates of one machine mean little; `ratio`, the median of ours over the median of the reference, is
 # the result. wrk's CPU share is of one core: it competes with all the rest, and near 1.0 wrk was the limit. Any answer
-# but 201 fails the run (429: too few users for the rate limit), and so do stored messages or inbox entries that are
+# but 201 fails the run, and so do stored messages or inbox entries that are
 # not as many as answered. All of it is in target/bench/report.json. Wants wrk, pgbench, psql, jq, curl; leaves nothing
 # running.
 set -euo pipefail
@@ -56,7 +56,7 @@ sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@" "$DATABASE_URL"; }
 
 start() {
     TIDELINE_BIND="127.0.0.1:$(free_port 20000 5000)" \
-        TIDELINE_METRICS_BIND="127.0.0.1:$(free_port 25000 5000)" TIDELINE_DRAIN_SECONDS=1 \
+        TIDELINE_DRAIN_SECONDS=1 \
         "$bin" dev --dir "$dir/dev" >"$dir/dev.log" 2>&1 &
     dev=$!
     for ((i = 0; ; i++)); do

@@ -111,13 +111,23 @@ async fn postgres_and_redis_killed_and_back() {
     let chat = ann.direct(&ben).await;
     let stop = AtomicBool::new(false);
     let nemesis = async {
-        for kill in ["postgres", "redis", "postgres"] {
+        for kill in ["postgres", "redis", "stop both", "postgres"] {
             tokio::time::sleep(Duration::from_millis(700)).await;
             match kill {
                 "redis" => {
                     services.kill_redis();
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     services.start_redis().unwrap();
+                }
+                "stop both" => {
+                    // A stopped Redis holds no sender; a stopped PostgreSQL goes on where it stood.
+                    services.pause_redis();
+                    ann.send(&chat, "without Redis").await;
+                    services.pause_postgres();
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    services.resume_postgres();
+                    services.resume_redis();
+                    ann.send(&chat, "after both").await;
                 }
                 _ => {
                     services.kill_postgres();
