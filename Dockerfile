@@ -6,15 +6,19 @@ FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends libpq-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked
+# The caches outlive the layer, so that a change of the source does not compile the dependencies again. They are no part
+# of the image, and so the program is copied out of them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked && cp target/release/tideline /tideline
 
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libpq5 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --no-create-home tideline
-COPY --from=build /src/target/release/tideline /usr/local/bin/tideline
-USER tideline
+    && useradd --system --uid 900 --no-create-home tideline
+COPY --from=build /tideline /usr/local/bin/tideline
+# A number, because that is how an orchestrator can see that it is not root.
+USER 900
 # In a container everybody else is outside.
 ENV TIDELINE_BIND=0.0.0.0:8080
 EXPOSE 8080

@@ -1,4 +1,4 @@
-.PHONY: help run test check openapi bench
+.PHONY: help run test check openapi bench soak faults mutants
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -6,13 +6,19 @@ help: ## List the targets
 run: ## Run Tideline here, with a PostgreSQL and a Redis of its own
 	.ci/install
 	cargo build --release --locked
-	exec ./target/release/tideline dev
+	exec $${CARGO_TARGET_DIR:-target}/release/tideline dev
 
 test: ## Run every test, on real servers that are thrown away
 	.ci/install test
 	cargo test --locked -- --test-threads=6
+	cargo test --locked --bench bench -- --row 1,2,3,5,6,7,9,11,8 --rounds 1 --seconds 1 --clients 8 --users 60 --parked 90 --archived 6000
+	web/test/run
+	web/test/browser/run
+	tests/schemathesis/run.py
+	postman/run
+	tests/integrators/run
 
-check: ## Check format, lints, docs, licences and generated files
+check: ## Check format, lints, docs, licences, packaging and generated files
 	.ci/install check
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -20,11 +26,28 @@ check: ## Check format, lints, docs, licences and generated files
 	cargo deny --locked --log-level error check bans licenses sources
 	cargo run --quiet --locked -- openapi | diff openapi/openapi.json -
 	npx --yes @redocly/cli@1.34.5 lint --config openapi/redocly.yaml openapi/openapi.json
+	npx --yes dockerfile-utils@0.16.3 lint Dockerfile
+	promtool check rules prometheus/rules.yml
+	promtool test rules prometheus/rules.test.yml
+	compose=docker-compose; ! docker compose version >/dev/null 2>&1 || compose='docker compose'; \
+		TIDELINE_JWT_SECRET='any, to read the file' $$compose -f compose.yaml config --quiet
 
 openapi: ## Write openapi/openapi.json again
 	mkdir -p openapi
 	cargo run --quiet --locked -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 
-bench: ## Measure sends
-	benches/sends.sh
+bench: ## Measure it against plain SQL (OPTIONS=--help says what can be chosen), write target/bench/report.json
+	.ci/install
+	cargo bench --locked --bench bench -- $(OPTIONS)
+
+soak: ## Half an hour of everything people do (MINUTES), and nothing may grow; write target/soak/report.json
+	.ci/install
+	cargo bench --locked --bench bench -- soak --minutes $(or $(MINUTES),30)
+
+faults: ## Break everything under load, check every promise (FAULT, SEED, ROUNDS, SECONDS), write target/faults/report.md
+	.ci/install faults
+	cargo test --locked --test faults matrix -- --ignored --nocapture
+
+mutants: ## Break the rules of the design one by one in a copy, and see the tests notice
+	tests/faults/mutants/run

@@ -1,9 +1,12 @@
 //! The handles of a process: everything that requests and tasks share.
 
+use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::domain::accounts::{Confirmed, Revoked};
+use crate::domain::diagnostics::Diagnostics;
 use crate::domain::error::Error;
 use crate::domain::heads::Heads;
+use crate::domain::limits::Limits;
 use crate::domain::passwords::Passwords;
 use crate::domain::service;
 use crate::domain::tokens::Tokens;
@@ -14,14 +17,17 @@ use crate::storage::error::StorageError;
 use crate::storage::pg::{Pg, instance};
 use crate::storage::redis::notices::{Heard, Notices};
 use crate::storage::redis::{Redis, RedisUnavailable};
+use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use tokio::sync::Notify;
 
 /// The handles of a process.
 pub struct App {
     /// What was set.
     pub config: Config,
+    /// What it counts and measures.
+    pub metrics: Arc<Metrics>,
     /// This life of the database.
     pub epoch: Epoch,
     /// PostgreSQL.
@@ -38,17 +44,30 @@ pub struct App {
     pub confirmed: Confirmed,
     /// Looks up inbox heads.
     pub heads: Heads,
+    /// How many connections of clients there may be.
+    pub connections: usize,
+    /// How many waits may park; the other connections are for those who have something to say.
+    pub most_waits: usize,
+    /// The rate limits.
+    pub limits: Limits,
+    /// The waits for nothing, by which a client finds out what cuts waits.
+    pub diagnostics: Diagnostics,
     /// The parked waits.
     pub waiters: Arc<Waiters>,
     /// The subscriptions to notices from other nodes.
     pub notices: Notices,
-    /// They were lost: every wait has to look again.
+    /// Some were lost: every wait has to look again.
     pub notices_lost: Arc<Notify>,
     /// The batching writers.
     pub writers: Writers,
+    /// Until then there are inbox partitions without a gap, in seconds since 1970.
+    pub partitions_until: AtomicI64,
     /// The node is going away.
     pub draining: AtomicBool,
 }
+
+/// Files that are neither of clients nor connections to PostgreSQL: Redis, listeners, timers, the log.
+const RESERVED_FILES: u64 = 64;
 
 /// Why a process could not open what it needs.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +87,12 @@ pub enum OpenError {
     /// No thread for a writer.
     #[error("cannot start a writer: {0}")]
     Writers(#[from] std::io::Error),
+    /// A metric that cannot be.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The limit of open files.
+    #[error("cannot learn or raise the limit of open files: {0}")]
+    Files(std::io::Error),
     /// The cryptography of tokens or passwords.
     #[error("cannot make tokens or passwords: {0:?}")]
     Secrets(Error),
@@ -77,49 +102,82 @@ impl From<StorageError> for OpenError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Unavailable(_) => Self::Unreachable,
-            StorageError::Contended(_) | StorageError::NoPartition | StorageError::Bug(_) => {
-                Self::Storage(error)
-            }
+            StorageError::Contended(_)
+            | StorageError::NoPartition
+            | StorageError::Stored
+            | StorageError::Busy
+            | StorageError::Bug(_) => Self::Storage(error),
         }
     }
 }
 
 impl App {
-    /// Opens everything, on the Tokio runtime that this is called on. PostgreSQL must answer; Redis need not.
+    /// Opens everything for a node, on the Tokio runtime that this is called on. PostgreSQL must answer; Redis need not.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let pg = Pg::connect(&config.database_url.0, config.db_pool, config.writers);
+        let ready = config.db_pool;
+        Self::open_with(config, ready).await
+    }
+
+    /// Opens everything for a command that soon ends, with no more connections than it needs: a process that ends while
+    /// libpq makes one on another thread can crash, since it takes the cryptography down that the other is setting up.
+    pub async fn open_for_command(config: Config) -> Result<Self, OpenError> {
+        Self::open_with(config, 0).await
+    }
+
+    async fn open_with(config: Config, ready: u32) -> Result<Self, OpenError> {
+        let pg = Pg::connect(
+            &config.database_url.0,
+            config.db_pool,
+            config.writers,
+            ready,
+        );
         let unfit = service::unfit(&pg).await?;
         if !unfit.is_empty() {
             return Err(OpenError::Unfit(unfit.join("; ")));
         }
+        // As many files as the system lets us open; nearly all are connections of clients.
+        let files = rlimit::increase_nofile_limit(u64::MAX).map_err(OpenError::Files)?;
+        let own = RESERVED_FILES + u64::from(config.db_pool);
+        let connections = usize::try_from(files.saturating_sub(own))
+            .unwrap_or(usize::MAX)
+            .max(64);
+        let metrics = Arc::new(Metrics::new()?);
         let redis = Arc::new(Redis::connect(&config.redis_url.0)?);
         let epoch = pg.read("epoch", instance::epoch).await?;
+        let clock = SharedClock::showing(pg.read("clock", instance::clock).await?);
         let waiters = Arc::new(Waiters::default());
         let notices_lost = Arc::new(Notify::new());
         let hear = {
             let (waiters, lost) = (Arc::clone(&waiters), Arc::clone(&notices_lost));
             move |heard| match heard {
                 Heard::News { user, seq, total } => drop(waiters.news(user, seq, total)),
+                Heard::Moved { conversation, seq } => drop(waiters.moved(conversation, seq)),
                 Heard::Lost => lost.notify_one(),
             }
         };
-        let notices = Notices::connect(&config.redis_url.0, epoch, hear)?;
-        let writers = Writers::start(config.writers, &pg, &redis, &waiters, epoch)?;
+        let notices = Notices::new(&redis, epoch, hear);
+        let writers = Writers::start(config.writers, &pg, &redis, &waiters, &metrics, epoch)?;
         Ok(Self {
+            metrics,
             epoch,
             redis,
             tokens: Arc::new(
-                Tokens::new(&config.jwt_secret.0, config.access_token)
+                Tokens::new(&config.jwt_secret.0, config.access_token, clock)
                     .map_err(OpenError::Secrets)?,
             ),
             passwords: Passwords::new(config.workers).map_err(OpenError::Secrets)?,
             revoked: Revoked::default(),
             confirmed: Confirmed::default(),
             heads: Heads::start(pg.clone()),
+            connections,
+            most_waits: connections - connections / 20,
+            limits: Limits::default(),
+            diagnostics: Diagnostics::default(),
             waiters,
             notices,
             notices_lost,
             writers,
+            partitions_until: AtomicI64::new(0),
             draining: AtomicBool::new(false),
             pg,
             config,

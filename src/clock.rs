@@ -1,15 +1,50 @@
 //! The one place that reads the time and makes ids, so that everything else takes them as values.
 //!
-//! Order and retention never use this clock: times of entries come from PostgreSQL, inside the transaction.
+//! Order and retention never use the clock of a node: times of entries come from PostgreSQL, inside the transaction. The lives of
+//! tokens do not either, or a node whose clock is wrong would refuse what the others issue: see [`SharedClock`].
 
 #![expect(clippy::disallowed_methods, reason = "this is the place")]
 
 use rand::Rng;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 use uuid::Uuid;
 
-/// Seconds since 1970, for the lives of tokens.
+/// Seconds since 1970, by the clock of this machine.
 pub fn unix_seconds() -> i64 {
     chrono::Utc::now().timestamp()
+}
+
+/// A clock that all nodes share, the database's, as this process was last told it. What passes since then is counted without the
+/// clock of the machine, which may be turned at any time.
+pub struct SharedClock {
+    began: Instant,
+    /// What it showed when it began.
+    then: AtomicI64,
+}
+
+impl SharedClock {
+    /// A clock that shows this, in seconds since 1970.
+    pub fn showing(now: i64) -> Self {
+        Self {
+            began: Instant::now(),
+            then: AtomicI64::new(now),
+        }
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> i64 {
+        self.then.load(Ordering::Relaxed) + self.since()
+    }
+
+    /// Sets it.
+    pub fn set(&self, now: i64) {
+        self.then.store(now - self.since(), Ordering::Relaxed);
+    }
+
+    fn since(&self) -> i64 {
+        self.began.elapsed().as_secs().cast_signed()
+    }
 }
 
 /// A new time-ordered id (UUIDv7).

@@ -3,8 +3,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place")]
 
+pub mod origins;
+
+use crate::config::origins::Origins;
+use ipnet::IpNet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +31,8 @@ pub struct Config {
     pub redis_url: Secret<String>,
     /// `TIDELINE_BIND`
     pub bind: SocketAddr,
+    /// `TIDELINE_METRICS_BIND`
+    pub metrics_bind: Option<SocketAddr>,
     /// `TIDELINE_JWT_SECRET` or the content of `TIDELINE_JWT_SECRET_FILE`
     pub jwt_secret: Secret<Vec<u8>>,
     /// `TIDELINE_ACCESS_TOKEN_SECONDS`
@@ -35,6 +41,12 @@ pub struct Config {
     pub refresh_token: Duration,
     /// `TIDELINE_REGISTRATION`: anybody may sign up.
     pub open_registration: bool,
+    /// `TIDELINE_RATE_LIMIT`; nothing: off.
+    pub rate_limit: Option<RateLimit>,
+    /// `TIDELINE_TRUSTED_PROXIES`
+    pub trusted_proxies: Vec<IpNet>,
+    /// `TIDELINE_CORS_ORIGINS`
+    pub cors_origins: Origins,
     /// `TIDELINE_WORKERS`
     pub workers: usize,
     /// `TIDELINE_WRITERS`
@@ -43,8 +55,21 @@ pub struct Config {
     pub db_pool: u32,
     /// `TIDELINE_INBOX_RETENTION_DAYS`
     pub inbox_retention_days: u32,
+    /// `TIDELINE_FANOUT_LIMIT`: a group with more members is large.
+    pub fanout_limit: usize,
+    /// `TIDELINE_MEMBERS_LIMIT`: the most members of a group.
+    pub members_limit: usize,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
+}
+
+/// How many requests a user, and an address without a good token, may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// A second, on average.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
 }
 
 /// A variable that is missing or cannot be used.
@@ -64,6 +89,11 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Looks up in the environment. An empty variable is the same as none.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether a variable is set, and set to nothing: where the default is something, that is how to say "none".
+pub fn is_empty(name: &str) -> bool {
+    std::env::var(name).is_ok_and(|value| value.is_empty())
 }
 
 /// The smallest key that HS256 deserves.
@@ -88,7 +118,9 @@ impl Config {
         Ok(Self {
             database_url: database_url(lookup)?,
             redis_url: redis_url(lookup)?,
-            bind: bind(lookup)?,
+            bind: address(lookup, "TIDELINE_BIND")?
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            metrics_bind: address(lookup, "TIDELINE_METRICS_BIND")?,
             jwt_secret: jwt_secret(lookup)?,
             access_token: Duration::from_secs(number(
                 lookup,
@@ -101,6 +133,9 @@ impl Config {
                 86_400 * number(lookup, "TIDELINE_REFRESH_TOKEN_DAYS", 30, 1, 3_650)?,
             ),
             open_registration: registration(lookup)?,
+            rate_limit: rate_limit(lookup)?,
+            trusted_proxies: trusted_proxies(lookup)?,
+            cors_origins: cors_origins(lookup)?,
             // The other half is for the writers, PostgreSQL and Redis; alone on two cores, one is faster than two.
             workers: number(lookup, "TIDELINE_WORKERS", (cores / 2).clamp(1, 64), 1, 256)?,
             writers,
@@ -112,6 +147,8 @@ impl Config {
                 1_000,
             )?,
             inbox_retention_days: number(lookup, "TIDELINE_INBOX_RETENTION_DAYS", 30, 1, 3_650)?,
+            fanout_limit: number(lookup, "TIDELINE_FANOUT_LIMIT", 500, 2, 5_000)?,
+            members_limit: number(lookup, "TIDELINE_MEMBERS_LIMIT", 100_000, 2, 1_000_000)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 1, 300)?),
         })
     }
@@ -129,6 +166,56 @@ fn registration(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
     }
 }
 
+fn rate_limit(lookup: Lookup<'_>) -> Result<Option<RateLimit>, ConfigError> {
+    let text = lookup("TIDELINE_RATE_LIMIT").unwrap_or_else(|| "50:200".to_owned());
+    if text == "off" {
+        return Ok(None);
+    }
+    let (rate, burst) = text.split_once(':').unwrap_or((&text, ""));
+    match (rate.parse(), burst.parse()) {
+        (Ok(per_second @ 1..=100_000), Ok(burst @ 1..=1_000_000)) => {
+            Ok(Some(RateLimit { per_second, burst }))
+        }
+        _ => Err(ConfigError::Bad(
+            "TIDELINE_RATE_LIMIT",
+            text,
+            "off, or requests a second (1 to 100000), a colon and the burst (1 to 1000000), such as 50:200",
+        )),
+    }
+}
+
+fn trusted_proxies(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let text = lookup("TIDELINE_TRUSTED_PROXIES").unwrap_or_default();
+    let network = |part: &str| {
+        let part = part.trim();
+        let address = || part.parse::<IpAddr>().map(IpNet::from);
+        part.parse::<IpNet>().or_else(|_not_a_network| address())
+    };
+    let parts = text.split(',').filter(|part| !part.trim().is_empty());
+    parts
+        .map(network)
+        .collect::<Result<_, _>>()
+        .map_err(|_neither| {
+            ConfigError::Bad(
+                "TIDELINE_TRUSTED_PROXIES",
+                text.clone(),
+                "networks and addresses with commas between them, such as 10.0.0.0/8, fd00::1",
+            )
+        })
+}
+
+fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {
+    let Some(text) = lookup("TIDELINE_CORS_ORIGINS") else {
+        return Ok(Origins::Same);
+    };
+    Origins::parse(&text).ok_or(ConfigError::Bad(
+        "TIDELINE_CORS_ORIGINS",
+        text,
+        "*, or origins with commas between them, as browsers write them: in lower case, without the default port, a path \
+         or a slash at the end, such as https://app.example, http://localhost:3000",
+    ))
+}
+
 fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {
     let url = lookup("REDIS_URL").ok_or(ConfigError::Missing(
         "REDIS_URL",
@@ -140,38 +227,49 @@ fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {
         Err(ConfigError::Bad(
             "REDIS_URL",
             "…".to_owned(),
-            "redis://[user:password@]host[:port][/database]",
+            "redis://[user:password@]host[:port][/database], or redis+cluster://[user:password@]host[:port],… with some servers \
+             of a cluster, or either with rediss for TLS",
         ))
     }
 }
 
 fn is_redis_url(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("redis://") else {
+    let Some((scheme, rest)) = url.split_once("://") else {
         return false;
     };
+    // What stands behind a '#' would say not to check certificates.
+    if rest.contains('#') {
+        return false;
+    }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let server = authority
+    let servers = authority
         .rsplit_once('@')
-        .map_or(authority, |(_, server)| server);
-    let (host, port) = match server.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port),
-        Some(_) | None => (server, "6379"),
+        .map_or(authority, |(_, servers)| servers);
+    let is_server = |server: &str| {
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            Some(_) | None => (server, "6379"),
+        };
+        !host.is_empty() && port.parse::<u16>().is_ok()
     };
     let database = path.split('?').next().unwrap_or(path);
-    !host.is_empty()
-        && port.parse::<u16>().is_ok()
-        && (database.is_empty() || database.parse::<u32>().is_ok())
+    match scheme {
+        "redis" | "rediss" => {
+            is_server(servers) && (database.is_empty() || database.parse::<u32>().is_ok())
+        }
+        // A cluster has one database.
+        "redis+cluster" | "rediss+cluster" => servers.split(',').all(is_server) && path.is_empty(),
+        _ => false,
+    }
 }
 
-fn bind(lookup: Lookup<'_>) -> Result<SocketAddr, ConfigError> {
-    let text = lookup("TIDELINE_BIND").unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    text.parse().map_err(|_not_an_address| {
-        ConfigError::Bad(
-            "TIDELINE_BIND",
-            text,
-            "an address and a port, such as 127.0.0.1:8080",
-        )
-    })
+fn address(lookup: Lookup<'_>, name: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
+    let parse = |text: String| {
+        text.parse().map_err(|_not_an_address| {
+            ConfigError::Bad(name, text, "an address and a port, such as 127.0.0.1:8080")
+        })
+    };
+    lookup(name).map(parse).transpose()
 }
 
 fn jwt_secret(lookup: Lookup<'_>) -> Result<Secret<Vec<u8>>, ConfigError> {

@@ -7,7 +7,7 @@
 //!               → tasks ┴→ domain → storage → model
 //! ```
 //!
-//! `app`, `config` and `clock` are importable by all. `docs/ARCHITECTURE.md` shows the way of a send, a wait and a fetch.
+//! `app`, `config`, `clock` and `telemetry` are importable by all. `docs/ARCHITECTURE.md` shows the way of a send, a wait and a fetch.
 
 pub mod app;
 pub mod clock;
@@ -19,3 +19,4 @@ pub mod model;
 pub mod server;
 pub mod storage;
 pub mod tasks;
+pub mod telemetry;

@@ -9,12 +9,16 @@ use std::path::PathBuf;
 use tideline::app::App;
 use tideline::clock::random_bytes;
 use tideline::config::{self, Config, environment};
-use tideline::domain::accounts;
+use tideline::dev;
+use tideline::domain::{accounts, retention, unread};
 use tideline::http::openapi;
 use tideline::model::account::Username;
-use tideline::server::Node;
+use tideline::model::time::Timestamp;
+use tideline::server::{Node, StopSignal};
 use tideline::storage::pg::instance;
-use tideline::{dev, server};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A message backend for chat. The environment configures it: see .env.example.
 #[derive(Parser)]
@@ -63,6 +67,16 @@ enum Admin {
         #[arg(long)]
         users: usize,
     },
+    /// Drop inbox entries before a moment, while nodes may serve: devices that have not fetched them start over
+    ExpireInbox {
+        /// A time such as 2026-11-20T09:30:00Z
+        #[arg(long)]
+        before: Timestamp,
+    },
+    /// After a backup was restored, before any node serves: begin a new epoch, so that every device starts over
+    NewEpoch,
+    /// Replace all unread counts in Redis by those of PostgreSQL, while nodes may serve, and print how many there were
+    RebuildUnread,
 }
 
 /// Users of one transaction of the seed.
@@ -71,7 +85,11 @@ const SEED_BATCH: usize = 1_000;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let filter = environment("RUST_LOG").unwrap_or_else(|| "info".to_owned());
-    env_logger::Builder::new().parse_filters(&filter).init();
+    env_logger::Builder::new()
+        // It calls it an error when a client sends what is no HTTP: nobody should write such lines from outside.
+        .filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off)
+        .parse_filters(&filter)
+        .init();
     let result = run(arguments.command);
     if let Err(error) = &result {
         // The sentence, and not its debug form, which is what returning it would print.
@@ -86,9 +104,13 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Serve => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(async {
+                let stop = StopSignal::new()?;
                 let node = Node::start(config).await?;
                 log::info!("listening on http://{}", node.address);
-                server::stop_signal().await?;
+                if let Some(address) = node.metrics_address {
+                    log::info!("metrics on http://{address}/metrics");
+                }
+                stop.received().await;
                 Ok(node.stop().await?)
             })
         }
@@ -111,6 +133,28 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Admin(Admin::Seed { users }) => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(seed(config, users))
+        }
+        Command::Admin(Admin::ExpireInbox { before }) => {
+            let config = Config::load(&environment)?;
+            runtime()?.block_on(async {
+                let gone = retention::expire_before(&App::open_for_command(config).await?, before)
+                    .await
+                    .map_err(|error| format!("not all entries were dropped: {error:?}"))?;
+                Ok(writeln!(stdout(), r#"{{"dropped":{gone}}}"#)?)
+            })
+        }
+        Command::Admin(Admin::NewEpoch) => {
+            let config = Config::load(&environment)?;
+            runtime()?.block_on(async {
+                let epoch = retention::new_epoch(&App::open_for_command(config).await?)
+                    .await
+                    .map_err(|error| format!("the epoch is the old one: {error:?}"))?;
+                Ok(writeln!(stdout(), r#"{{"epoch":"{epoch}"}}"#)?)
+            })
+        }
+        Command::Admin(Admin::RebuildUnread) => {
+            let config = Config::load(&environment)?;
+            runtime()?.block_on(rebuild_unread(config))
         }
     }
 }
@@ -142,7 +186,7 @@ async fn create_user(
         return Err("--password must be 8 to 128 characters long".into());
     }
     let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
-    let app = App::open(config).await?;
+    let app = App::open_for_command(config).await?;
     let user = accounts::create(&app, name, password.clone(), display_name)
         .await
         .map_err(|error| format!("the account was not made: {error:?}"))?;
@@ -152,7 +196,7 @@ async fn create_user(
 }
 
 async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
-    let app = App::open(config).await?;
+    let app = App::open_for_command(config).await?;
     let mut out = BufWriter::new(stdout().lock());
     for from in (0..users).step_by(SEED_BATCH) {
         let to = users.min(from + SEED_BATCH);
@@ -170,4 +214,13 @@ async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(out.flush()?)
+}
+
+async fn rebuild_unread(config: Config) -> Result<(), Box<dyn Error>> {
+    let app = App::open_for_command(config).await?;
+    let done = unread::rebuild_all(&app)
+        .await
+        .map_err(|error| format!("not all counts were rebuilt, so run it again: {error}"))?;
+    let line = serde_json::json!({"rebuilt": done.rebuilt, "wrong": done.wrong});
+    Ok(writeln!(stdout(), "{line}")?)
 }

@@ -5,8 +5,8 @@
 pub mod services;
 
 use crate::clock;
-use crate::config::{Config, ConfigError, environment};
-use crate::server::{self, Node, ServeError};
+use crate::config::{Config, ConfigError, environment, is_empty};
+use crate::server::{Node, ServeError, StopSignal};
 use crate::storage::error::StorageError;
 use crate::storage::pg::instance;
 use base64::Engine;
@@ -17,6 +17,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
+
+/// The variable with the address of the metrics …
+const METRICS_BIND: &str = "TIDELINE_METRICS_BIND";
+
+/// … and what it is by default.
+const METRICS: &str = "127.0.0.1:8081";
 
 /// Why `tideline dev` ended.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +60,13 @@ async fn serve(services: &Services) -> Result<(), DevError> {
         "REDIS_URL" => Some(services.redis_url()),
         "TIDELINE_JWT_SECRET" => None,
         "TIDELINE_JWT_SECRET_FILE" => Some(secret_file.to_string_lossy().into_owned()),
+        // Only here is there a default: on one's own machine nobody else listens.
+        METRICS_BIND => environment(METRICS_BIND)
+            .or_else(|| (!is_empty(METRICS_BIND)).then(|| METRICS.to_owned())),
         other => environment(other),
     })?;
     instance::migrate(&database_url)?;
+    let stop = StopSignal::new()?;
     let node = Node::start(config).await?;
     let url = format!("http://{}", node.address);
     let env = services.data_dir().join("env");
@@ -68,8 +78,12 @@ async fn serve(services: &Services) -> Result<(), DevError> {
             secret_file.display(),
         ),
     )?;
-    greet(&url, services.data_dir(), &env)?;
-    server::stop_signal().await?;
+    let metrics = match node.metrics_address {
+        Some(address) => format!("http://{address}/metrics"),
+        None => format!("none, {METRICS_BIND} is empty"),
+    };
+    greet(&url, &metrics, services.data_dir(), &env)?;
+    stop.received().await;
     Ok(node.stop().await?)
 }
 
@@ -92,9 +106,10 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
-fn greet(url: &str, data: &Path, env: &Path) -> io::Result<()> {
+fn greet(url: &str, metrics: &str, data: &Path, env: &Path) -> io::Result<()> {
     let text = include_str!("greeting.txt")
         .replace("{url}", url)
+        .replace("{metrics}", metrics)
         .replace("{data}", &data.display().to_string())
         .replace("{env}", &env.display().to_string());
     io::stdout().write_all(text.as_bytes())

@@ -3,7 +3,8 @@
 //! `tideline dev` keeps their data in `./.tideline`; the tests throw theirs away. [`Services::start`] claims a directory
 //! (one process at a time, by a file lock), ends what a crash left running in it, makes the database cluster on the first
 //! run, and returns once both servers answer. They listen on 127.0.0.1 alone, at ports of their own, behind one random
-//! password. Durability is what production has: `fsync`, `synchronous_commit` and `full_page_writes` are on.
+//! password. Durability is what production has: `fsync`, `synchronous_commit` and `full_page_writes` are on,
+//! which is PostgreSQL's default, and a node that finds one of them off does not start.
 //!
 //! The children never outlive us. [`Services::stop`] and `Drop` end them in order; if we are killed with no time for that,
 //! the kernel tells them (`setpriv --pdeathsig`). They have process groups of their own, so that a Ctrl-C in the terminal
@@ -12,11 +13,13 @@
 //! PostgreSQL refuses to run as root. As root, both servers run as the user `postgres`, and when that user cannot reach the
 //! wanted directory (a checkout below `/root`), the data moves below `/var/lib/tideline-dev`: [`Services::data_dir`] tells.
 //!
-//! The inside of the directory: `tideline.lock`, `password`, `postgres/`, `postgres.log`, `postgres.port`, and the same for Redis.
+//! The inside of the directory: `tideline.lock`, `password`, `postgres/`, `postgres.log`, `postgres.port`, and the same for
+//! Redis; with TLS, which the tests turn on, also `server.crt`, `server.key` and `redis-tls.port`.
 
 mod process;
 mod programs;
 mod server;
+pub mod standby;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -25,10 +28,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::programs::{Programs, run};
-use self::server::Server;
+use self::server::{Server, port};
 
 /// Held by the process whose services these are; its presence also says that a directory is one of ours.
 const LOCK: &str = "tideline.lock";
+
+/// By what the servers prove who they are.
+const CERTIFICATE: &str = "server.crt";
+
+/// The key of that.
+const KEY: &str = "server.key";
 
 /// Why the services could not be started, in sentences for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +116,15 @@ pub enum Data {
     ThrownAway,
 }
 
+/// By what both servers prove who they are, to clients that want TLS: in the PEM format.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The certificate.
+    pub certificate: &'a str,
+    /// Its private key.
+    pub key: &'a str,
+}
+
 /// The two running servers. Every method takes `&self`, so that tests can share one.
 #[derive(Debug)]
 pub struct Services {
@@ -116,6 +134,8 @@ pub struct Services {
     password: String,
     postgres: Server,
     redis: Server,
+    /// Where Redis listens for TLS, when there is an identity; PostgreSQL needs no second port for it.
+    redis_tls: Option<u16>,
     /// Held open for the lock on it.
     _lock: File,
 }
@@ -123,12 +143,25 @@ pub struct Services {
 impl Services {
     /// Starts both servers with their data in `dir`, which is made if it is missing, and waits until they answer.
     pub fn start(dir: &Path, data: Data) -> Result<Self> {
+        Self::start_as(dir, data, None)
+    }
+
+    /// The same, and with an identity they take clients with TLS as well.
+    pub fn start_as(dir: &Path, data: Data, identity: Option<Identity<'_>>) -> Result<Self> {
         let programs = Programs::find()?;
         let dir = programs.place(dir)?;
         let lock = lock(&dir)?;
         let password = programs.password(&dir.join("password"))?;
         let postgres = Server::new("postgres", "INT", "postmaster.pid", &dir)?;
         let redis = Server::new("redis", "TERM", "redis.pid", &dir)?;
+        let redis_tls = match identity {
+            Some(Identity { certificate, key }) => {
+                programs.write(&dir.join(CERTIFICATE), certificate)?;
+                programs.write(&dir.join(KEY), key)?;
+                Some(port(&dir.join("redis-tls.port"))?)
+            }
+            None => None,
+        };
         let services = Self {
             dir,
             data,
@@ -136,6 +169,7 @@ impl Services {
             password,
             postgres,
             redis,
+            redis_tls,
             _lock: lock,
         };
         services.make_cluster()?;
@@ -166,6 +200,12 @@ impl Services {
         )
     }
 
+    /// The URL of Redis by TLS, where there is an identity. Certificates are for names, so it has one.
+    pub fn rediss_url(&self) -> Option<String> {
+        let url = |port| format!("rediss://default:{}@localhost:{port}/", self.password);
+        self.redis_tls.map(url)
+    }
+
     /// Where the data is, which as root is not always where it was wanted.
     pub fn data_dir(&self) -> &Path {
         &self.dir
@@ -184,10 +224,15 @@ impl Services {
 
     /// Starts PostgreSQL again, on the same port and data, unless it runs.
     pub fn start_postgres(&self) -> Result<()> {
-        let home = &self.postgres.home;
+        self.launch_postgres(&self.postgres)
+    }
+
+    /// Starts PostgreSQL on a server's port and data, and waits until it answers.
+    fn launch_postgres(&self, server: &Server) -> Result<()> {
+        let home = &server.home;
         let mut command = self
             .programs
-            .command(self.programs.postgres.join("postgres"), self.postgres.quit);
+            .command(self.programs.postgres.join("postgres"), server.quit);
         command.arg("-D").arg(home);
         for setting in [
             "listen_addresses=127.0.0.1",
@@ -195,15 +240,18 @@ impl Services {
             "unix_socket_directories=",
             "max_connections=200",
             "shared_buffers=128MB",
-            "fsync=on",
-            "synchronous_commit=on",
-            "full_page_writes=on",
-            &format!("port={}", self.postgres.port),
+            &format!("port={}", server.port),
         ] {
             command.args(["-c", setting]);
         }
+        if self.redis_tls.is_some() {
+            let (certificate, key) = (self.dir.join(CERTIFICATE), self.dir.join(KEY));
+            command.args(["-c", "ssl=on"]);
+            command.args(["-c", &format!("ssl_cert_file={}", certificate.display())]);
+            command.args(["-c", &format!("ssl_key_file={}", key.display())]);
+        }
         // The status that pg_ctl waits for as well: the eighth line of the pid file.
-        self.postgres.launch(command, |pid| {
+        server.launch(command, |pid| {
             let file = fs::read_to_string(home.join("postmaster.pid")).unwrap_or_default();
             file.lines().next() == Some(&pid.to_string())
                 && file
@@ -221,11 +269,18 @@ impl Services {
         // A file and not arguments, because everybody may read the arguments. With its title left alone, the process
         // goes on naming this file, by which a later start knows it.
         let config = home.join("redis.conf");
-        let text = format!(
+        let mut text = format!(
             "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndaemonize no\nset-proc-title no\n\
              appendonly no\nsave \"\"\ndir \"{dir}\"\npidfile \"{dir}/redis.pid\"\n",
             dir = home.display()
         );
+        if let Some(port) = self.redis_tls {
+            text.push_str(&format!(
+                "tls-port {port}\ntls-auth-clients no\ntls-cert-file \"{dir}/{CERTIFICATE}\"\n\
+                 tls-key-file \"{dir}/{KEY}\"\n",
+                dir = self.dir.display()
+            ));
+        }
         self.programs.write(&config, &text)?;
         let mut command = self.programs.command(self.programs.redis, self.redis.quit);
         command.arg(config);

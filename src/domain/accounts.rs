@@ -7,8 +7,9 @@ use crate::domain::error::Error;
 use crate::domain::tokens::RefreshToken;
 use crate::model::account::{Caller, DeviceInfo, User, Username};
 use crate::model::ids::{DeviceId, UserId};
-use crate::storage::pg::{accounts as rows, devices};
+use crate::storage::pg::{accounts as rows, devices, instance};
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -284,6 +285,13 @@ pub(super) fn forget_device(app: &App, user: UserId, device: DeviceId) {
     app.waiters.end_device(user, device);
 }
 
+/// Learns what time it is by the clock that tokens are judged by.
+pub async fn set_clock(app: &App) -> Result<(), Error> {
+    let now = app.pg.read("clock", instance::clock).await?;
+    app.tokens.clock.set(now);
+    Ok(())
+}
+
 /// Learns which devices were logged out on any node, and ends their waits: those of the last minute, or all whose
 /// tokens may still live.
 pub async fn reload_revoked(app: &App, all: bool) -> Result<(), Error> {
@@ -318,12 +326,12 @@ pub async fn reload_revoked(app: &App, all: bool) -> Result<(), Error> {
 }
 
 /// Who makes a request with this access token.
-pub async fn authenticate(app: &App, token: &str) -> Result<Caller, Error> {
+pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Caller, Error> {
     let claims = app.tokens.check_access(token)?;
     if app.revoked.contains(claims.device_id) {
         return Err(Error::DeviceRevoked);
     }
-    let age = clock::unix_seconds() - claims.iat;
+    let age = app.tokens.clock.now() - claims.iat;
     let key = (claims.device_id, claims.generation);
     // After REPEAT the previous refresh token is dead anyway; twice that leaves room for clocks that differ.
     let matters = claims.generation > 0 && age < 2 * REPEAT.as_secs().cast_signed();
@@ -339,6 +347,7 @@ pub async fn authenticate(app: &App, token: &str) -> Result<Caller, Error> {
         user: claims.sub,
         device: claims.device_id,
         token_expires: claims.exp,
+        address,
     })
 }
 

@@ -3,18 +3,23 @@
 use crate::app::App;
 use crate::clock;
 use crate::domain::error::Error;
+use crate::domain::members;
+use crate::domain::overload::{Load, admit};
 use crate::model::account::Caller;
 use crate::model::conversation::{
     Conversation, ConversationCursor, ConversationKind, ConversationPage, Order,
 };
-use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, UserId};
 use crate::model::inbox::EntryKind;
-use crate::model::page::Limit;
+use crate::model::member::Role;
+use crate::model::page::{Limit, from_cursor, to_cursor};
 use crate::model::unread::Announcement;
+use crate::model::violation::Violation;
+use crate::storage::error::StorageResult;
 use crate::storage::pg::conversations as rows;
-use crate::storage::pg::{accounts, inbox};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use crate::storage::pg::members::Joining;
+use crate::storage::pg::{Connection, accounts, blocks, claims, inbox, members as member_rows};
+use std::collections::BTreeSet;
 
 /// Finds or makes the direct conversation of the caller with a peer. The flag says that it was made now.
 pub async fn create_direct(
@@ -26,43 +31,142 @@ pub async fn create_direct(
         return Err(Error::invalid("/user_id", "must be somebody else"));
     }
     let id = ConversationId(clock::new_id());
-    let (low, high) = (caller.user.min(peer), caller.user.max(peer));
-    let (conversation, announcements) = app
+    let pair = pair(caller.user, peer);
+    let (id, announcements) = app
         .pg
         .transaction("create_direct", move |conn| {
             if accounts::users_by_ids(conn, &[peer])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
-            if !rows::claim_direct(conn, low, high, id)? {
+            claims::lock_pair(conn, pair)?;
+            if !claims::claim_direct(conn, pair, id)? {
                 // Lost the race, or it exists for long: a new statement sees the winner's row.
-                return Ok(Ok((rows::find_direct(conn, low, high)?, Vec::new())));
+                return Ok(found(claims::find_direct(conn, pair)?));
             }
-            let at = rows::create(conn, id, ConversationKind::Direct, &[low, high])?;
-            let entries = [low, high].map(|receiver| inbox::NewEntry {
-                receiver,
-                kind: EntryKind::Conversation,
-                conversation: id,
-                ref_seq: ConvSeq(0),
-                unread: 0,
-            });
-            let seqs = inbox::deliver(conn, &entries, at)?;
-            let announcements: Vec<_> = entries
-                .iter()
-                .zip(seqs)
-                .map(|(entry, seq)| Announcement {
-                    receiver: entry.receiver,
-                    seq,
-                    conversation: id,
-                    unread: 0,
-                })
-                .collect();
-            Ok(Ok((Some(id), announcements)))
+            if blocks::between(conn, pair)? {
+                return Ok(Err(Error::Blocked));
+            }
+            let people = [(pair.0, Role::Member), (pair.1, Role::Member)];
+            let row = rows::NewConversation {
+                id,
+                kind: ConversationKind::Direct,
+                title: None,
+                member_count: people.len(),
+                large: false,
+                public: false,
+            };
+            Ok(Ok((id, make(conn, &row, &people)?)))
         })
         .await??;
+    told(app, caller, id, announcements).await
+}
+
+/// Two people in the one order of their pair.
+pub fn pair(one: UserId, other: UserId) -> (UserId, UserId) {
+    (one.min(other), one.max(other))
+}
+
+/// A group or channel to make.
+#[derive(Clone, Debug)]
+pub struct NewGroup {
+    /// Its title.
+    pub title: String,
+    /// Who is in it besides its maker.
+    pub members: Vec<UserId>,
+    /// The maker's own id of it.
+    pub client_id: Option<ClientConversationId>,
+    /// It is a channel; whether anybody who has its id may join.
+    pub channel: Option<bool>,
+}
+
+/// Makes a group or channel of the caller, who owns it, and others; or finds the one that the caller has made under this id.
+/// The flag says that it was made now. Who has left it since is not shown it again: what a conversation is, only its members see.
+/// A channel is large from its first member on: there the few speak to the many.
+pub async fn create_group(
+    app: &App,
+    caller: Caller,
+    new: NewGroup,
+) -> Result<(Conversation, bool), Error> {
+    let others: BTreeSet<_> = new.members.iter().copied().collect();
+    let others: Vec<_> = others.into_iter().filter(|u| *u != caller.user).collect();
+    let id = ConversationId(clock::new_id());
+    let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
+    let (id, announcements) = app
+        .pg
+        .transaction("create_group", move |conn| {
+            if let Some(client_id) = new.client_id
+                && !claims::claim_group(conn, caller.user, client_id, id)?
+            {
+                return Ok(found(claims::find_group(conn, caller.user, client_id)?));
+            }
+            if others.len() + 1 > limit {
+                return Ok(Err(members::FULL));
+            }
+            if accounts::users_by_ids(conn, &others)?.len() < others.len() {
+                return Ok(Err(Error::NotFound));
+            }
+            let owner = std::iter::once((caller.user, Role::Owner));
+            let people: Vec<_> = owner
+                .chain(others.iter().map(|user| (*user, Role::Member)))
+                .collect();
+            let row = rows::NewConversation {
+                id,
+                kind: match new.channel {
+                    Some(_) => ConversationKind::Channel,
+                    None => ConversationKind::Group,
+                },
+                title: Some(&new.title),
+                member_count: people.len(),
+                large: new.channel.is_some() || people.len() > fanout_limit,
+                public: new.channel.unwrap_or(false),
+            };
+            Ok(Ok((id, make(conn, &row, &people)?)))
+        })
+        .await??;
+    told(app, caller, id, announcements).await
+}
+
+type Found = (ConversationId, Vec<Announcement>);
+
+fn found(id: Option<ConversationId>) -> Result<Found, Error> {
+    id.map(|id| (id, Vec::new()))
+        .ok_or_else(|| Error::Internal("a claim without a conversation".to_owned()))
+}
+
+fn make(
+    conn: &mut Connection,
+    new: &rows::NewConversation<'_>,
+    people: &[(UserId, Role)],
+) -> StorageResult<Vec<Announcement>> {
+    let at = rows::create(conn, new)?;
+    let joining = Joining {
+        head: ConvSeq(0),
+        at,
+        large: new.large,
+    };
+    member_rows::insert(conn, new.id, people, joining)?;
+    let entries: Vec<_> = people
+        .iter()
+        .map(|(receiver, _)| inbox::NewEntry {
+            receiver: *receiver,
+            kind: EntryKind::Conversation,
+            conversation: new.id,
+            ref_seq: ConvSeq(0),
+            unread: 0,
+            large: new.large,
+        })
+        .collect();
+    inbox::deliver(conn, &entries, at)
+}
+
+async fn told(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    announcements: Vec<Announcement>,
+) -> Result<(Conversation, bool), Error> {
     let made = !announcements.is_empty();
     app.writers.announce(announcements);
-    let id =
-        conversation.ok_or_else(|| Error::Internal("a pair without a conversation".to_owned()))?;
     Ok((get(app, caller, id).await?, made))
 }
 
@@ -85,28 +189,30 @@ pub async fn list(
     limit: Limit,
     cursor: Option<ConversationCursor>,
 ) -> Result<ConversationPage, Error> {
+    admit(app, Load::History)?;
     // Captured before the first page is read, and carried along: what changes while a client pages comes in the inbox
     // after this position.
     let inbox_seq = match &cursor {
         Some(cursor) => cursor.inbox_seq,
-        None => app.heads.of(caller.user).await?,
+        None => app.heads.look(caller.user, Vec::new()).await?.head,
     };
-    let conversations = app
+    let (conversations, more) = app
         .pg
         .read("conversations", move |conn| {
             rows::page(conn, caller.user, order, cursor.as_ref(), limit)
         })
         .await?;
-    let full = i64::try_from(conversations.len()).is_ok_and(|len| len == limit.get());
-    let next_cursor = match conversations.last().filter(|_| full) {
-        Some(last) => Some(encode(&ConversationCursor {
-            order,
-            inbox_seq,
-            after: last.id,
-            updated_us: last.updated_at.0.timestamp_micros(),
-        })?),
-        None => None,
+    let position = |last: &Conversation| ConversationCursor {
+        order,
+        inbox_seq,
+        after: last.id,
+        updated_us: last.updated_at.0.timestamp_micros(),
     };
+    let last = conversations.last().filter(|_| more);
+    let next_cursor = last
+        .map(|last| to_cursor(&position(last)))
+        .transpose()
+        .map_err(|error| Error::Internal(error.to_string()))?;
     Ok(ConversationPage {
         conversations,
         next_cursor,
@@ -115,20 +221,14 @@ pub async fn list(
     })
 }
 
-fn encode(cursor: &ConversationCursor) -> Result<String, Error> {
-    let json = serde_json::to_vec(cursor).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(BASE64.encode(json))
-}
-
 /// A cursor that [`list`] has made, for the same order.
-pub fn parse_cursor(text: &str, order: Order) -> Result<ConversationCursor, Error> {
-    let bad = || Error::invalid("cursor", "is not a cursor of this listing");
-    let json = BASE64.decode(text).map_err(|_not_base64| bad())?;
-    let cursor: ConversationCursor =
-        serde_json::from_slice(&json).map_err(|_not_a_cursor| bad())?;
-    if cursor.order == order && (0..=crate::model::ids::MAX_SEQ).contains(&cursor.inbox_seq.0) {
+pub fn parse_cursor(text: &str, order: Order) -> Result<ConversationCursor, Violation> {
+    let cursor: ConversationCursor = from_cursor(text)?;
+    // Nothing changed before 1970, and there are times before that which PostgreSQL cannot hold.
+    let can_be = (0..=MAX_SEQ).contains(&cursor.inbox_seq.0) && cursor.updated_us >= 0;
+    if cursor.order == order && can_be {
         Ok(cursor)
     } else {
-        Err(bad())
+        Err(Violation::new("cursor", "is not a cursor of this listing"))
     }
 }

@@ -1,9 +1,13 @@
 //! Everything a verb of the domain may answer instead of its result.
 
 use crate::model::inbox::Resync;
+use crate::model::limit::Standing;
 use crate::model::violation::Violation;
 use crate::storage::error::StorageError;
 use std::time::Duration;
+
+/// How long a client should stay away that came when too many waited for PostgreSQL.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A refusal or a failure. The http floor turns each into its documented problem.
 #[derive(Clone, Debug)]
@@ -14,8 +18,14 @@ pub enum Error {
     NotFound,
     /// Known, and not allowed.
     Forbidden(&'static str),
+    /// The sender may not post for now.
+    Muted,
+    /// The peer of a direct conversation blocks the caller, or the caller them.
+    Blocked,
     /// The name is taken.
     Conflict(&'static str),
+    /// There is no room for more; the text says of what.
+    LimitReached(&'static str),
     /// No such user, or another password.
     InvalidCredentials,
     /// No, bad or foreign token.
@@ -34,6 +44,8 @@ pub enum Error {
     EpochChanged(Resync),
     /// Entries after this position are no longer kept.
     InboxTrimmed(Resync),
+    /// Too many requests of one user, address or name.
+    RateLimited(Standing),
     /// Too much to do right now: nothing was done, come back after this time.
     Overloaded(Duration),
     /// PostgreSQL does not answer in time. A send may or may not be stored.
@@ -52,10 +64,11 @@ impl Error {
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         match error {
+            StorageError::Busy => Self::Overloaded(RETRY_AFTER),
             StorageError::Unavailable(_)
             | StorageError::Contended(_)
             | StorageError::NoPartition => Self::StorageUnavailable,
-            StorageError::Bug(_) => Self::Internal(error.to_string()),
+            StorageError::Stored | StorageError::Bug(_) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -5,8 +5,9 @@
 //! nothing running starts at once.
 
 use crate::domain::error::Error;
-use crate::model::ids::{InboxSeq, UserId};
-use crate::storage::pg::{DEADLINE, Pg, inbox};
+use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
+use crate::storage::pg::{DEADLINE, Pg, inbox, watched};
+use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most heads one query asks for.
@@ -18,7 +19,22 @@ const QUEUE: usize = 20_000;
 /// How long a refused client should stay away.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
-type Look = (UserId, oneshot::Sender<Result<InboxSeq, Error>>);
+/// What a look finds.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The head of the inbox; 0 when nothing was ever in it.
+    pub head: InboxSeq,
+    /// What is unread in large conversations; nothing when there are none.
+    pub large_unread: Option<i64>,
+    /// The heads of those watched conversations that the user is in.
+    pub watched: Vec<(ConversationId, ConvSeq)>,
+}
+
+struct Look {
+    user: UserId,
+    watch: Vec<ConversationId>,
+    answer: oneshot::Sender<Result<Seen, Error>>,
+}
 
 /// Looks up inbox heads in PostgreSQL.
 pub struct Heads {
@@ -33,15 +49,20 @@ impl Heads {
         Self { queue }
     }
 
-    /// The head of a user's inbox: 0 when nothing was ever in it.
-    pub async fn of(&self, user: UserId) -> Result<InboxSeq, Error> {
+    /// The head of a user's inbox, what is unread in large conversations, and the heads of watched ones.
+    pub async fn look(&self, user: UserId, watch: Vec<ConversationId>) -> Result<Seen, Error> {
         let (answer, answered) = oneshot::channel();
+        let look = Look {
+            user,
+            watch,
+            answer,
+        };
         self.queue
-            .try_send((user, answer))
+            .try_send(look)
             .map_err(|_full| Error::Overloaded(RETRY_AFTER))?;
         // A look that comes while a query hangs would wait for that one and for its own.
         match tokio::time::timeout(DEADLINE, answered).await {
-            Ok(Ok(head)) => head,
+            Ok(Ok(seen)) => seen,
             Ok(Err(_)) | Err(_) => Err(Error::StorageUnavailable),
         }
     }
@@ -51,17 +72,45 @@ async fn run(pg: Pg, mut looks: mpsc::Receiver<Look>) {
     let mut batch = Vec::with_capacity(BATCH);
     while looks.recv_many(&mut batch, BATCH).await > 0 {
         // Clients that went away meanwhile need no answer.
-        batch.retain(|(_, answer): &Look| !answer.is_closed());
-        let users: Vec<_> = batch.iter().map(|(user, _)| *user).collect();
-        let heads = pg
-            .read("heads", move |conn| inbox::heads(conn, &users))
+        batch.retain(|look: &Look| !look.answer.is_closed());
+        let users: Vec<_> = batch.iter().map(|look| look.user).collect();
+        let pairs = |look: &Look| {
+            let user = look.user;
+            let watch = look.watch.clone();
+            watch.into_iter().map(move |id| (user, id))
+        };
+        let mut pairs: Vec<_> = batch.iter().flat_map(pairs).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let seen = pg
+            .read("heads", move |conn| {
+                let heads = inbox::full_heads(conn, &users)?;
+                let watched = match pairs.as_slice() {
+                    [] => Vec::new(),
+                    pairs => watched::by_members(conn, pairs)?,
+                };
+                Ok((heads, watched))
+            })
             .await;
-        for (user, answer) in batch.drain(..) {
-            let head = match &heads {
-                Ok(heads) => Ok(heads.get(&user).copied().unwrap_or_default()),
+        let seen = seen.map(|(heads, watched)| {
+            let watched = watched.into_iter();
+            let watched = watched.map(|one| ((one.user_id, one.conversation_id), one.last_seq));
+            (heads, watched.collect::<HashMap<_, _>>())
+        });
+        for look in batch.drain(..) {
+            let found = match &seen {
+                Ok((heads, watched)) => {
+                    let head = heads.get(&look.user).copied().unwrap_or_default();
+                    let seq = |id: ConversationId| Some((id, *watched.get(&(look.user, id))?));
+                    Ok(Seen {
+                        head: head.seq,
+                        large_unread: head.large_unread,
+                        watched: look.watch.into_iter().filter_map(seq).collect(),
+                    })
+                }
                 Err(_) => Err(Error::StorageUnavailable),
             };
-            let _gone = answer.send(head);
+            let _gone = look.answer.send(found);
         }
     }
 }

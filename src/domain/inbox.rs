@@ -3,13 +3,17 @@
 use crate::app::App;
 use crate::domain::error::Error;
 use crate::domain::notices::{check_position, resync};
+use crate::domain::overload::{Load, admit};
 use crate::model::account::Caller;
 use crate::model::conversation::Conversation;
-use crate::model::ids::{ConversationId, Epoch, InboxSeq};
-use crate::model::inbox::{Entry, EntryKind, Event, InboxPage};
+use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
+use crate::model::inbox::{Entry, EntryKind, Event, InboxPage, Told};
+use crate::model::member::MembersChanged;
 use crate::model::page::Limit;
-use crate::storage::pg::{conversations, inbox};
-use std::collections::HashMap;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::inbox::StoredEntry;
+use crate::storage::pg::{Connection, conversations, inbox, members};
+use std::collections::{BTreeSet, HashMap};
 
 /// The entries after `since`, without a hole.
 pub async fn fetch(
@@ -19,23 +23,13 @@ pub async fn fetch(
     limit: Limit,
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
-    let (head, stored, conversations) = app
+    admit(app, Load::Fetch)?;
+    let (head, stored, joined) = app
         .pg
         .read("inbox", move |conn| {
             let (head, stored) = inbox::page(conn, caller.user, since, limit)?;
-            let mut ids: Vec<ConversationId> = stored
-                .iter()
-                .filter(|entry| entry.kind == EntryKind::Conversation.as_str())
-                .map(|entry| entry.conversation)
-                .collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let conversations = if ids.is_empty() {
-                Vec::new()
-            } else {
-                conversations::by_ids(conn, caller.user, &ids)?
-            };
-            Ok((head, stored, conversations))
+            let joined = join(conn, caller.user, &stored)?;
+            Ok((head, stored, joined))
         })
         .await?;
     check_position(app, caller, since, head, epoch).await?;
@@ -49,31 +43,20 @@ pub async fn fetch(
     if has_hole || (head > since && stored.is_empty()) {
         return Err(Error::InboxTrimmed(resync(app, caller, head).await?));
     }
-    let by_id: HashMap<ConversationId, Conversation> =
-        conversations.into_iter().map(|one| (one.id, one)).collect();
     let mut entries = Vec::with_capacity(stored.len());
     for entry in stored {
-        let event = match (entry.kind.as_str(), entry.message) {
-            ("message", Some(message)) => Event::Message { message },
-            ("read", _) => Event::Read {
-                read_seq: entry.ref_seq,
-            },
-            ("conversation", _) => Event::Conversation {
-                conversation: by_id.get(&entry.conversation).cloned(),
-            },
-            (kind, _) => {
-                let why = format!(
-                    "inbox entry {} of {} is a {kind} without substance",
-                    entry.seq, caller.user
-                );
-                return Err(Error::Internal(why));
-            }
-        };
+        let (seq, conversation_id) = (entry.seq, entry.conversation);
+        let (at, unread) = (entry.at, entry.unread);
+        let kind = entry.kind.clone();
+        let event = told(entry, &joined).ok_or_else(|| {
+            let user = caller.user;
+            Error::Internal(format!("entry {seq} of {user}: a {kind} without substance"))
+        })?;
         entries.push(Entry {
-            seq: entry.seq,
-            conversation_id: entry.conversation,
-            at: entry.at,
-            unread: entry.unread,
+            seq,
+            conversation_id,
+            at,
+            unread,
             event,
         });
     }
@@ -85,4 +68,59 @@ pub async fn fetch(
         has_more: next_since_seq < head,
         epoch: app.epoch,
     })
+}
+
+/// What entries refer to besides messages, as it is now.
+struct Joined {
+    conversations: HashMap<ConversationId, Conversation>,
+    changes: HashMap<(ConversationId, ConvSeq), MembersChanged>,
+}
+
+/// Reads what the entries of a page refer to. Most pages refer to messages only, and cost nothing here.
+fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageResult<Joined> {
+    let of = |kind: EntryKind| {
+        let entries = stored.iter().filter(move |one| one.kind == kind.as_str());
+        entries.map(|one| (one.conversation, one.ref_seq))
+    };
+    let ids: BTreeSet<_> = of(EntryKind::Conversation).map(|(id, _)| id).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let changes: Vec<_> = of(EntryKind::Members).collect();
+    let mut joined = Joined {
+        conversations: HashMap::new(),
+        changes: HashMap::new(),
+    };
+    if !ids.is_empty() {
+        let conversations = conversations::by_ids(conn, user, &ids)?;
+        joined.conversations = conversations.into_iter().map(|one| (one.id, one)).collect();
+    }
+    if !changes.is_empty() {
+        joined.changes = members::changes(conn, &changes)?.into_iter().collect();
+    }
+    Ok(joined)
+}
+
+/// What a stored entry tells; nothing when it refers to something that is not there.
+fn told(entry: StoredEntry, joined: &Joined) -> Option<Told> {
+    let id = entry.conversation;
+    let Some(kind) = EntryKind::from_name(&entry.kind) else {
+        return Some(Told::Unknown { kind: entry.kind });
+    };
+    let event = match kind {
+        EntryKind::Message => Event::Message {
+            message: entry.message?,
+        },
+        EntryKind::Mention => Event::Mention {
+            message: entry.message?,
+        },
+        EntryKind::Read => Event::Read {
+            read_seq: entry.ref_seq,
+        },
+        // Not found: the reader has left it since.
+        EntryKind::Conversation => Event::Conversation {
+            conversation: joined.conversations.get(&id).cloned().map(Box::new),
+        },
+        EntryKind::Left => Event::Conversation { conversation: None },
+        EntryKind::Members => Event::Members(joined.changes.get(&(id, entry.ref_seq))?.clone()),
+    };
+    Some(Told::Event(event))
 }

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::domain::error::Error;
+use crate::domain::overload::{Load, admit};
 use crate::domain::unread;
 use crate::domain::writer::{Sent, Work};
 use crate::model::account::Caller;
@@ -62,6 +63,7 @@ pub async fn page(
     range: Range<ConvSeq>,
     limit: Limit,
 ) -> Result<Page, Error> {
+    admit(app, Load::History)?;
     let (view, messages) = app
         .pg
         .read("messages", move |conn| {
@@ -102,6 +104,7 @@ pub async fn get(
     conversation: ConversationId,
     seq: ConvSeq,
 ) -> Result<Message, Error> {
+    admit(app, Load::History)?;
     app.pg
         .read("message", move |conn| {
             match conversations::view(conn, conversation, caller.user)? {

@@ -3,21 +3,44 @@
 use crate::app::App;
 use crate::clock;
 use crate::domain::error::Error;
+use crate::domain::overload::{Load, admit};
 use crate::domain::unread;
 use crate::domain::waiters::Wake;
 use crate::model::account::Caller;
-use crate::model::ids::{Epoch, InboxSeq};
+use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::inbox::Resync;
+use crate::model::limit::{Policy, Standing};
 use crate::storage::pg::inbox;
-use std::collections::HashSet;
+use crate::storage::redis::notices::Channel;
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The longest wait.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(55);
 
+/// The most conversations that one wait watches.
+pub const WATCH: usize = 100;
+
+/// The most waits of one address that park on one node, where rate limits are set: many people share the address of their
+/// office, and nobody alone may take all connections.
+const PER_ADDRESS: usize = 10_000;
+
+const FULL: Error = Error::RateLimited(Standing {
+    policy: Policy {
+        name: "waits",
+        interval: Duration::ZERO,
+        burst: 10_000,
+    },
+    remaining: 0,
+    reset_after: Duration::ZERO,
+    retry_after: Some(Duration::from_secs(5)),
+});
+
 /// The answer to a wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notice {
     /// There is something after the position that was asked from.
     pub news: bool,
@@ -29,99 +52,180 @@ pub struct Notice {
     pub reconnect_after: Option<Duration>,
     /// A newer wait of this device runs on this node.
     pub superseded: bool,
+    /// The heads of watched conversations that went beyond what was seen of them.
+    pub watched: Vec<(ConversationId, ConvSeq)>,
 }
 
-/// Waits until the caller's inbox goes beyond `since`, at most for `timeout`.
+/// From where a wait waits.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// The last seq of the inbox that the device has.
+    pub since: InboxSeq,
+    /// The epoch that it belongs to, to be checked when given.
+    pub epoch: Option<Epoch>,
+    /// Watched conversations, and the last seq that the device has of each.
+    pub watch: Vec<(ConversationId, ConvSeq)>,
+}
+
+impl Position {
+    fn watch_ids(&self) -> Vec<ConversationId> {
+        self.watch.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Those of these heads that the device has not seen.
+    fn moved(&self, heads: Vec<(ConversationId, ConvSeq)>) -> Vec<(ConversationId, ConvSeq)> {
+        let seen: HashMap<_, _> = self.watch.iter().copied().collect();
+        let is_new = |(id, seq): &(ConversationId, ConvSeq)| seen.get(id).is_some_and(|s| s < seq);
+        heads.into_iter().filter(is_new).collect()
+    }
+}
+
+/// What a wait came to at first.
+pub enum Wait {
+    /// There was a reason to answer at once.
+    Over(Notice),
+    /// Nothing to say yet. This ends when there is, and dropping it ends the wait.
+    Asleep(Pin<Box<dyn Future<Output = Result<Notice, Error>>>>),
+}
+
+/// Waits until the caller's inbox or a watched conversation goes beyond `position`, at most for `timeout`.
 pub async fn wait(
-    app: &App,
+    app: &Arc<App>,
     caller: Caller,
-    since: InboxSeq,
+    position: Position,
     timeout: Duration,
-    epoch: Option<Epoch>,
-) -> Result<Notice, Error> {
+) -> Result<Wait, Error> {
+    let since = position.since;
+    admit(app, Load::Wait)?;
     // Register before looking: a message that commits between a look and a later registration would be slept through.
     // A probe does not wait, and must not supersede a wait that does.
-    let parked = (!timeout.is_zero()).then(|| app.waiters.park(caller.user, caller.device, since));
+    let most = app.config.rate_limit.map_or(usize::MAX, |_| PER_ADDRESS);
+    let parked = match timeout {
+        Duration::ZERO => None,
+        _ => {
+            let parked = app.waiters.park(caller, since, &position.watch, most);
+            Some(parked.ok_or(FULL)?)
+        }
+    };
     // Registered means: on other nodes too. Without Redis there is the sweep.
     if parked.is_some() {
-        let _swept = app.notices.subscribe(caller.user).await;
+        let watched = position.watch.iter().map(|(id, _)| Channel::Watch(*id));
+        let channels: Vec<_> = watched.chain([Channel::Inbox(caller.user)]).collect();
+        let _swept = app.notices.subscribe(&channels).await;
     }
-    let head = app.heads.of(caller.user).await?;
-    check_position(app, caller, since, head, epoch).await?;
-    let Some(mut parked) = parked.filter(|_| head <= since) else {
-        return answer(app, caller, since).await;
+    let seen = app.heads.look(caller.user, position.watch_ids()).await?;
+    let head = seen.head;
+    check_position(app, caller, since, head, position.epoch).await?;
+    if seen.watched.len() < position.watch.len() {
+        return Err(Error::NotFound);
+    }
+    let heads: HashMap<_, _> = seen.watched.iter().copied().collect();
+    if position
+        .watch
+        .iter()
+        .any(|(id, seq)| heads.get(id) < Some(seq))
+    {
+        return Err(Error::CursorAhead(resync(app, caller, head).await?));
+    }
+    let has_news = head > since || !position.moved(seen.watched).is_empty();
+    let Some(mut parked) = parked.filter(|_| !has_news) else {
+        return Ok(Wait::Over(answer(app, caller, &position).await?));
     };
     if app.draining.load(Ordering::Acquire) {
-        return reconnect(app, caller, since).await;
+        return Ok(Wait::Over(reconnect(app, caller, &position).await?));
     }
+    // Redis counts no large conversations, and a watched one may have moved as well.
+    let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
     // Registered and looked after a log-out was noted, or woken by it: either way it is not slept through.
     if app.revoked.contains(caller.device) {
         return Err(Error::DeviceRevoked);
     }
     // A wait ends with its token. One that begins later, in the leeway for clocks, would end at once, again and again.
-    let left = caller.token_expires.saturating_sub(clock::unix_seconds());
+    let left = caller.token_expires.saturating_sub(app.tokens.clock.now());
     let left = u64::try_from(left).ok().filter(|left| *left > 0);
     let sleep = timeout.min(Duration::from_secs(left.ok_or(Error::TokenExpired)?));
-    match tokio::time::timeout(sleep, &mut parked.woken).await {
-        Err(_elapsed) => answer(app, caller, since).await,
-        Ok(Ok(Wake::News {
-            seq,
-            total: Some(total),
-        })) => Ok(Notice {
-            news: true,
-            last_seq: seq,
-            total_unread: total,
-            ..Notice::default()
-        }),
-        Ok(Ok(Wake::News { total: None, .. }) | Err(_)) => answer(app, caller, since).await,
-        Ok(Ok(Wake::Revoked)) => Err(Error::DeviceRevoked),
-        Ok(Ok(Wake::Reconnect)) => reconnect(app, caller, since).await,
-        Ok(Ok(Wake::Superseded)) => Ok(Notice {
-            superseded: true,
-            ..answer(app, caller, since).await?
-        }),
-    }
+    let app = Arc::clone(app);
+    // There are thousands of these at a time: what is needed only after the waking has a box of its own, then.
+    Ok(Wait::Asleep(Box::pin(async move {
+        match tokio::time::timeout(sleep, parked.sleep()).await {
+            Ok(Some(Wake::News {
+                seq,
+                total: Some(total),
+            })) if total_is_all => Ok(Notice {
+                news: true,
+                last_seq: seq,
+                total_unread: total,
+                ..Notice::default()
+            }),
+            Ok(Some(Wake::Revoked)) => Err(Error::DeviceRevoked),
+            Ok(Some(Wake::Reconnect)) => Box::pin(reconnect(&app, caller, &position)).await,
+            Ok(Some(wake)) => Ok(Notice {
+                superseded: wake == Wake::Superseded,
+                ..Box::pin(answer(&app, caller, &position)).await?
+            }),
+            Err(_elapsed) if total_is_all => Box::pin(nothing(&app, caller, &position)).await,
+            Ok(None) | Err(_) => Box::pin(answer(&app, caller, &position)).await,
+        }
+    })))
 }
 
-/// The state of the inbox as it is now.
-async fn answer(app: &App, caller: Caller, since: InboxSeq) -> Result<Notice, Error> {
-    let total = unread::total(app, caller.user).await?;
+/// The state of the inbox and of the watched conversations as it is now: of those that the caller is in now.
+async fn answer(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
+    let (total, heads) = unread::look(app, caller.user, position.watch_ids()).await?;
     Ok(Notice {
-        news: total.as_of > since,
+        news: total.as_of > position.since,
         last_seq: total.as_of,
         total_unread: total.total,
+        watched: position.moved(heads),
         ..Notice::default()
     })
 }
 
-async fn reconnect(app: &App, caller: Caller, since: InboxSeq) -> Result<Notice, Error> {
+/// After a time without news. The head is where it was, or the sweep would have found it within its seconds: when the counts
+/// in Redis are those of this head, there is nothing to ask PostgreSQL.
+async fn nothing(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
+    match unread::cached(app, caller.user).await {
+        Some(total) if total.as_of == position.since => Ok(Notice {
+            last_seq: total.as_of,
+            total_unread: total.total,
+            ..Notice::default()
+        }),
+        _ => answer(app, caller, position).await,
+    }
+}
+
+async fn reconnect(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
     // Spread over a second: the other nodes must not meet everybody at once.
     let after = Duration::from_millis(100) + Duration::from_secs(1).mul_f64(clock::jitter());
     Ok(Notice {
         reconnect_after: Some(after),
-        ..answer(app, caller, since).await?
+        ..answer(app, caller, position).await?
     })
 }
 
-/// Ends the subscriptions of users who do not wait on this node any more.
+/// Ends the subscriptions that nobody waits for on this node any more.
 pub async fn unsubscribe_idle(app: &App) {
-    let waiting = || -> HashSet<_> {
-        app.waiters
-            .positions()
-            .into_iter()
-            .map(|(u, _)| u)
+    let wanted = || -> HashSet<_> {
+        let users = app.waiters.positions().into_iter();
+        let watched = app.waiters.watched().into_iter();
+        users
+            .map(|(user, _)| Channel::Inbox(user))
+            .chain(watched.map(|(id, _)| Channel::Watch(id)))
             .collect()
     };
-    let before = waiting();
-    let mut idle = app.notices.users();
-    idle.retain(|user| !before.contains(user));
-    if idle.is_empty() || app.notices.unsubscribe(&idle).await.is_err() {
+    let before = wanted();
+    let mut idle = app.notices.channels();
+    idle.retain(|channel| !before.contains(channel));
+    if idle.is_empty() {
         return;
     }
-    // Who has begun to wait just then may have subscribed before we unsubscribed.
-    let after = waiting();
-    for user in idle.into_iter().filter(|user| after.contains(user)) {
-        let _swept = app.notices.subscribe(user).await;
+    app.notices.unsubscribe(&idle).await;
+    // Who has begun to wait just then may have found the subscription before we ended it: they looked, so whatever is
+    // published until it stands again is lost to them, and every wait looks again as after a loss.
+    let after = wanted();
+    idle.retain(|channel| after.contains(channel));
+    if !idle.is_empty() {
+        app.notices.want(&idle);
     }
 }
 

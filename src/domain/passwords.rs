@@ -3,19 +3,22 @@
 
 use crate::domain::error::Error;
 use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How long a log-in may wait for its turn.
 const TURN: Duration = Duration::from_secs(3);
 
+type Job = Box<dyn FnOnce() + Send>;
+
 /// Hashes and checks passwords.
 pub struct Passwords {
     turns: Arc<Semaphore>,
-    blocking: Handle,
-    /// The hash of nobody's password, checked for unknown users, so that they take as long as known ones.
+    /// What the threads take from, and at whose end they end.
+    jobs: mpsc::Sender<Job>,
+    /// The hash of nobody's password, checked for who has none, so that they take as long as others.
     decoy: String,
 }
 
@@ -27,11 +30,27 @@ fn hash(password: &str) -> Result<String, Error> {
 }
 
 impl Passwords {
-    /// At most `threads` hashes at a time, on the Tokio runtime that this is called on.
+    /// At most `threads` hashes at a time, on threads of their own: the allocator keeps the memory of a hash for each thread
+    /// that ever made one, and there are dozens for blocking work.
     pub fn new(threads: usize) -> Result<Self, Error> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads {
+            let queue = Arc::clone(&queue);
+            let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            std::thread::Builder::new()
+                .name("passwords".to_owned())
+                .spawn(move || {
+                    while let Ok(job) = next() {
+                        // A panic ends its hash, whose caller hears of the lost answer, and not the thread.
+                        let _panicked = catch_unwind(AssertUnwindSafe(job));
+                    }
+                })
+                .map_err(|error| Error::Internal(error.to_string()))?;
+        }
         Ok(Self {
             turns: Arc::new(Semaphore::new(threads)),
-            blocking: Handle::current(),
+            jobs,
             decoy: hash("nobody")?,
         })
     }
@@ -43,10 +62,11 @@ impl Passwords {
 
     /// Whether the password is the one of this hash; an unknown user has none.
     pub async fn check(&self, password: String, stored: Option<String>) -> Result<bool, Error> {
+        // What is not a hash ("!" for accounts without a password) fits no password.
+        let stored = stored.filter(|stored| PasswordHash::new(stored).is_ok());
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
         self.run(move || {
-            // What is not a hash ("!" for accounts without a password) fits no password.
             Ok(PasswordHash::new(&stored).is_ok_and(|hash| {
                 Argon2::default()
                     .verify_password(password.as_bytes(), &hash)
@@ -64,12 +84,37 @@ impl Passwords {
             .await
             .map_err(|_elapsed| Error::Overloaded(TURN))?
             .map_err(|closed| Error::Internal(closed.to_string()))?;
-        self.blocking
-            .spawn_blocking(move || {
-                let _turn = turn;
-                work()
-            })
-            .await
-            .unwrap_or_else(|panic| Err(Error::Internal(panic.to_string())))
+        let (tell, told) = oneshot::channel();
+        let job = move || {
+            let _turn = turn;
+            // Nobody listens when the caller has gone away.
+            let _gone = tell.send(work());
+        };
+        self.jobs
+            .send(Box::new(job))
+            .map_err(|ended| Error::Internal(ended.to_string()))?;
+        told.await
+            .unwrap_or_else(|panicked| Err(Error::Internal(panicked.to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Passwords;
+    use crate::domain::error::Error;
+    use std::panic::resume_unwind;
+
+    #[tokio::test]
+    async fn a_hash_that_panics_takes_no_thread_with_it() {
+        let passwords = Passwords::new(1).unwrap();
+        let lost = passwords.run::<()>(|| resume_unwind(Box::new(()))).await;
+        assert!(matches!(lost, Err(Error::Internal(_))), "{lost:?}");
+        let stored = passwords.hash("open".to_owned()).await.unwrap();
+        assert!(
+            passwords
+                .check("open".to_owned(), Some(stored))
+                .await
+                .unwrap()
+        );
     }
 }

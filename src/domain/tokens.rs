@@ -1,6 +1,6 @@
 //! Access tokens (short-lived JWTs, checked without a look-up) and refresh tokens (long-lived, kept as a hash).
 
-use crate::clock;
+use crate::clock::{self, SharedClock};
 use crate::domain::error::Error;
 use crate::model::ids::{DeviceId, UserId};
 use base64::Engine;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 const ISSUER: &str = "tideline";
 const TYPE: &str = "at+jwt";
 
-/// How far the clocks of two nodes may differ before a token is judged wrongly.
+/// How far two nodes may differ in what they were told of the shared clock before a token is judged wrongly.
 const LEEWAY_SECONDS: i64 = 5;
 
 /// What an access token says.
@@ -46,11 +46,13 @@ pub struct Tokens {
     validation: Validation,
     refresh_key: Hmac<Sha256>,
     access_life: Duration,
+    /// By what tokens are issued and judged.
+    pub clock: SharedClock,
 }
 
 impl Tokens {
-    /// Tokens under this secret.
-    pub fn new(secret: &[u8], access_life: Duration) -> Result<Self, Error> {
+    /// Tokens under this secret, issued and judged by this clock.
+    pub fn new(secret: &[u8], access_life: Duration, clock: SharedClock) -> Result<Self, Error> {
         // A second install (a test, a restart in one process) finds the same provider: nothing to do.
         let _already_installed = HS256_ONLY.install_default();
         let key = |bytes: &[u8]| {
@@ -73,6 +75,7 @@ impl Tokens {
             validation,
             refresh_key: key(&derived.into_bytes())?,
             access_life,
+            clock,
         })
     }
 
@@ -84,7 +87,7 @@ impl Tokens {
         generation: i64,
         life: Duration,
     ) -> Result<String, Error> {
-        let now = clock::unix_seconds();
+        let now = self.clock.now();
         let claims = Claims {
             sub: user,
             device_id: device,
@@ -115,7 +118,7 @@ impl Tokens {
         if data.header.typ.as_deref() != Some(TYPE) {
             return Err(Error::Unauthenticated);
         }
-        if data.claims.exp + LEEWAY_SECONDS < clock::unix_seconds() {
+        if data.claims.exp + LEEWAY_SECONDS < self.clock.now() {
             return Err(Error::TokenExpired);
         }
         Ok(data.claims)

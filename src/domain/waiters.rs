@@ -1,11 +1,13 @@
 //! The waits that are parked on this node. A parked wait is one small entry here and one sleeping future; it holds no
 //! thread and no connection.
 
-use crate::model::ids::{DeviceId, InboxSeq, UserId};
+use crate::model::account::Caller;
+use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// Why a parked wait is woken.
@@ -18,6 +20,8 @@ pub enum Wake {
         /// The unread total as of the head.
         total: Option<i64>,
     },
+    /// A watched conversation has moved.
+    Moved,
     /// A newer wait of the same device runs on this node.
     Superseded,
     /// The device was logged out.
@@ -33,23 +37,60 @@ struct Waiter {
     wake: oneshot::Sender<Wake>,
 }
 
+/// A wait that has seen a conversation up to a seq.
+#[derive(Clone, Copy)]
+struct Watcher {
+    user: UserId,
+    seen: ConvSeq,
+}
+
 /// All parked waits of this node.
 #[derive(Default)]
 pub struct Waiters {
     by_user: Mutex<HashMap<UserId, Vec<Waiter>>>,
+    /// By the number of the wait, so that ten thousand of them go away quickly.
+    watchers: Mutex<HashMap<ConversationId, HashMap<u64, Watcher>>>,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
     next_id: AtomicU64,
+    parked: AtomicUsize,
+    asleep: AtomicUsize,
 }
 
 /// A parked wait. Dropping it, as happens when the client goes away, frees it.
-pub struct Parked<'a> {
-    waiters: &'a Waiters,
+pub struct Parked {
+    waiters: Arc<Waiters>,
     user: UserId,
+    address: IpAddr,
+    watch: Box<[ConversationId]>,
     id: u64,
-    /// Yields once, when there is a reason to wake.
-    pub woken: oneshot::Receiver<Wake>,
+    woken: oneshot::Receiver<Wake>,
 }
 
-impl Drop for Parked<'_> {
+impl Parked {
+    /// Sleeps until there is a reason to wake; `None` when there will be none any more.
+    pub async fn sleep(&mut self) -> Option<Wake> {
+        let _asleep = Asleep::new(&self.waiters.asleep);
+        (&mut self.woken).await.ok()
+    }
+}
+
+/// Counts one while it is held: a sleep may end by a time-out, or with its client.
+struct Asleep<'a>(&'a AtomicUsize);
+
+impl<'a> Asleep<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Parked {
     fn drop(&mut self) {
         let mut by_user = self.waiters.lock();
         if let Entry::Occupied(mut waiters) = by_user.entry(self.user) {
@@ -58,12 +99,52 @@ impl Drop for Parked<'_> {
                 waiters.remove();
             }
         }
+        drop(by_user);
+        if !self.watch.is_empty() {
+            let mut watchers = self.waiters.watchers();
+            for conversation in &self.watch {
+                if let Entry::Occupied(mut of_it) = watchers.entry(*conversation) {
+                    of_it.get_mut().remove(&self.id);
+                    if of_it.get().is_empty() {
+                        of_it.remove();
+                    }
+                }
+            }
+        }
+        self.waiters.parked.fetch_sub(1, Ordering::Relaxed);
+        let mut by_address = self.waiters.addresses();
+        if let Entry::Occupied(mut count) = by_address.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
 impl Waiters {
-    /// Parks a wait. An older wait of the same device is superseded: one waiting process per device.
-    pub fn park(&self, user: UserId, device: DeviceId, since: InboxSeq) -> Parked<'_> {
+    /// Parks a wait, unless there are `most` from its address. An older wait of the same device is superseded: one
+    /// waiting process per device, so the waits of a user are no more than the devices.
+    pub fn park(
+        self: &Arc<Self>,
+        caller: Caller,
+        since: InboxSeq,
+        watch: &[(ConversationId, ConvSeq)],
+        most: usize,
+    ) -> Option<Parked> {
+        let Caller {
+            user,
+            device,
+            address,
+            ..
+        } = caller;
+        let mut by_address = self.addresses();
+        let count = by_address.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        drop(by_address);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (wake, woken) = oneshot::channel();
         let mut by_user = self.lock();
@@ -78,17 +159,56 @@ impl Waiters {
             since,
             wake,
         });
-        Parked {
-            waiters: self,
+        drop(by_user);
+        if !watch.is_empty() {
+            let mut watchers = self.watchers();
+            for (conversation, seen) in watch {
+                let watcher = Watcher { user, seen: *seen };
+                let of_it = watchers.entry(*conversation).or_default();
+                of_it.insert(id, watcher);
+            }
+        }
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        Some(Parked {
+            waiters: Arc::clone(self),
             user,
+            address,
+            watch: watch
+                .iter()
+                .map(|(conversation, _)| *conversation)
+                .collect(),
             id,
             woken,
-        }
+        })
     }
 
     /// Wakes the waits of a user that have not seen `seq` yet, and says how many there were.
     pub fn news(&self, user: UserId, seq: InboxSeq, total: Option<i64>) -> usize {
         self.end(user, |waiter| waiter.since < seq, Wake::News { seq, total })
+    }
+
+    /// Wakes the waits that watch a conversation and have not seen `seq` yet, and says how many there were.
+    pub fn moved(&self, conversation: ConversationId, seq: ConvSeq) -> usize {
+        let mut watchers = self.watchers();
+        let Some(of_it) = watchers.get_mut(&conversation) else {
+            return 0;
+        };
+        let late: Vec<_> = of_it
+            .extract_if(|_, watcher| watcher.seen < seq)
+            .map(|(id, watcher)| (watcher.user, id))
+            .collect();
+        drop(watchers);
+        let end = |(user, id)| self.end(user, |waiter| waiter.id == id, Wake::Moved);
+        late.into_iter().map(end).sum()
+    }
+
+    /// Every watched conversation, with the lowest seq that one of its watchers has seen.
+    pub fn watched(&self) -> Vec<(ConversationId, ConvSeq)> {
+        let lowest = |(id, of_it): (&ConversationId, &HashMap<u64, Watcher>)| {
+            let seen = of_it.values().map(|watcher| watcher.seen).min()?;
+            Some((*id, seen))
+        };
+        self.watchers().iter().filter_map(lowest).collect()
     }
 
     /// Ends the waits of a device that was logged out.
@@ -112,9 +232,14 @@ impl Waiters {
             .collect()
     }
 
-    /// How many waits are parked.
+    /// How many waits are parked, with those that still look.
     pub fn count(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// How many have looked, and sleep: what commits from now on is news to them.
+    pub fn asleep(&self) -> usize {
+        self.asleep.load(Ordering::Relaxed)
     }
 
     fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool, wake: Wake) -> usize {
@@ -134,7 +259,50 @@ impl Waiters {
         count
     }
 
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let locked = self.by_address.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, HashMap<ConversationId, HashMap<u64, Watcher>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Waiter>>> {
         self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Waiters, Wake};
+    use crate::model::account::Caller;
+    use crate::model::ids::{DeviceId, InboxSeq, UserId};
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    #[test]
+    fn so_many_waits_of_an_address_park() {
+        let waiters = Arc::new(Waiters::default());
+        let caller = |n, address: &str| Caller {
+            user: UserId(Uuid::from_u128(n)),
+            device: DeviceId(Uuid::from_u128(n)),
+            token_expires: 0,
+            address: address.parse::<IpAddr>().unwrap(),
+        };
+        let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
+        let first = park(1, "192.0.2.1").unwrap();
+        let mut second = park(2, "192.0.2.1").unwrap();
+        assert!(park(3, "192.0.2.1").is_none());
+        let _elsewhere = park(3, "192.0.2.2").unwrap();
+        drop(first);
+        // A newer wait of the same device ends the older one, whose place is free when it is gone.
+        let _third = park(2, "192.0.2.1").unwrap();
+        assert_eq!(second.woken.try_recv(), Ok(Wake::Superseded));
+        assert!(park(4, "192.0.2.1").is_none());
+        drop(second);
+        assert!(park(4, "192.0.2.1").is_some());
+        assert_eq!(waiters.count(), 2);
     }
 }

@@ -1,10 +1,12 @@
 //! Signing up and in, and reading users.
 
 use crate::domain::accounts::{self, Session};
-use crate::http::extract::{Body, Ids, Query, app};
+use crate::http::extract::{Body, Guest, Ids, Query, app, charge};
 use crate::http::problem::Problem;
 use crate::model::account::{Caller, DeviceInfo, Platform, User, Username};
 use crate::model::ids::{DeviceId, UserId};
+use crate::model::limit::Subject;
+use crate::model::rules::chars;
 use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
@@ -20,7 +22,7 @@ const IDS: usize = 100;
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
     /// A name for people, 1 to 64 characters.
-    #[garde(inner(length(chars, min = 1, max = 64)))]
+    #[garde(inner(custom(chars(1..=64))))]
     #[schema(example = "Ann's laptop", min_length = 1, max_length = 64)]
     name: Option<String>,
     /// What kind of program it is; `other` when not said.
@@ -36,7 +38,7 @@ pub struct LoginDevice {
     #[garde(skip)]
     id: Option<DeviceId>,
     /// A name for people, 1 to 64 characters.
-    #[garde(inner(length(chars, min = 1, max = 64)))]
+    #[garde(inner(custom(chars(1..=64))))]
     #[schema(example = "Ann's laptop", min_length = 1, max_length = 64)]
     name: Option<String>,
     /// What kind of program it is; `other` when not said.
@@ -53,11 +55,11 @@ pub struct RegisterRequest {
     #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
     /// 8 to 128 characters.
-    #[garde(length(chars, min = 8, max = 128))]
+    #[garde(custom(chars(8..=128)))]
     #[schema(example = "correct horse", min_length = 8, max_length = 128)]
     password: String,
     /// What other people see, 1 to 64 characters; the username when not given.
-    #[garde(inner(length(chars, min = 1, max = 64)))]
+    #[garde(inner(custom(chars(1..=64))))]
     #[schema(example = "Ann", min_length = 1, max_length = 64)]
     display_name: Option<String>,
     /// The device that signs up.
@@ -96,7 +98,7 @@ pub struct RefreshRequest {
 #[serde(deny_unknown_fields)]
 pub struct UpdateMeRequest {
     /// What other people see, 1 to 64 characters.
-    #[garde(length(chars, min = 1, max = 64))]
+    #[garde(custom(chars(1..=64)))]
     #[schema(example = "Ann", min_length = 1, max_length = 64)]
     display_name: String,
 }
@@ -166,9 +168,10 @@ fn is_username(text: &str, _: &()) -> garde::Result {
 #[utoipa::path(post, path = "/v1/auth/register", tag = "Accounts", request_body = RegisterRequest,
     responses((status = 201, description = "The account and its first session", body = SessionBody,
         headers(("Location" = String, description = "The user")))),
-    security(()), extensions(("x-problems" = json!(["forbidden", "conflict", "overloaded"]))))]
+    security(()), extensions(("x-problems" = json!(["forbidden", "conflict"]))))]
 pub async fn register_user(
     request: HttpRequest,
+    _: Guest,
     Body(body): Body<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
     let name = Username::parse(&body.username)
@@ -196,9 +199,10 @@ pub async fn register_user(
 /// Signs in on a new device, or again on one of the user's own (`device.id`).
 #[utoipa::path(post, path = "/v1/auth/login", tag = "Accounts", request_body = LoginRequest,
     responses((status = 200, description = "A session", body = SessionBody)),
-    security(()), extensions(("x-problems" = json!(["invalid_credentials", "overloaded"]))))]
+    security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
 pub async fn login_user(
     request: HttpRequest,
+    _: Guest,
     Body(body): Body<LoginRequest>,
 ) -> Result<web::Json<SessionBody>, Problem> {
     let device = body.device.unwrap_or_default();
@@ -207,6 +211,10 @@ pub async fn login_user(
         platform: device.platform,
     };
     let name = Username::parse(&body.username);
+    if let Some(name) = &name {
+        let subject = Subject::Login(name.as_str().to_owned());
+        charge(&request, &subject, 1).await?;
+    }
     let session = accounts::login(&*app(&request)?, name, body.password, device.id, info).await?;
     Ok(web::Json(session.into()))
 }
@@ -221,6 +229,7 @@ pub async fn login_user(
     security(()), extensions(("x-problems" = json!(["refresh_invalid", "device_revoked"]))))]
 pub async fn refresh_session(
     request: HttpRequest,
+    _: Guest,
     Body(body): Body<RefreshRequest>,
 ) -> Result<web::Json<SessionBody>, Problem> {
     let session = accounts::refresh(&*app(&request)?, &body.refresh_token).await?;

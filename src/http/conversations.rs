@@ -1,19 +1,24 @@
 //! Making, reading and listing conversations.
 
-use crate::domain::conversations;
+use crate::domain::conversations::{self, NewGroup};
+use crate::domain::members;
 use crate::http::extract::{Body, Ids, Query, app, limit, replayed};
 use crate::http::problem::Problem;
 use crate::model::account::Caller;
-use crate::model::conversation::{Conversation, ConversationPage, Order};
-use crate::model::ids::{ConversationId, UserId};
+use crate::model::conversation::{Conversation, ConversationKind, ConversationPage, Order};
+use crate::model::ids::{ClientConversationId, ConversationId, UserId};
+use crate::model::rules::{chars, items};
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
+
+/// The most people of one request.
+pub(super) const PEOPLE: usize = 1_000;
 
 /// A conversation to make.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case", try_from = "AnyConversation")]
 pub enum CreateConversationRequest {
     /// Between the caller and one other person.
     Direct {
@@ -21,6 +26,119 @@ pub enum CreateConversationRequest {
         #[garde(skip)]
         user_id: UserId,
     },
+    /// Between the caller, who owns it, and others.
+    Group {
+        /// 1 to 128 characters.
+        #[garde(custom(chars(1..=128)))]
+        #[schema(example = "Friday", min_length = 1, max_length = 128)]
+        title: String,
+        /// Who is in it besides the caller, up to 1,000; `limits.members` of the capabilities counts the caller too.
+        #[garde(custom(items(0..=PEOPLE)))]
+        #[schema(max_items = 1000, required = false)]
+        member_ids: Vec<UserId>,
+        /// The caller's own id of the group, best a UUIDv7: a repeat with it finds the group that it has made (200),
+        /// whatever else it says, and 404 once the caller has left it.
+        #[garde(skip)]
+        client_conversation_id: Option<ClientConversationId>,
+    },
+    /// A group in which only the owner and admins post, with read fan-out from the first member on.
+    Channel {
+        /// 1 to 128 characters.
+        #[garde(custom(chars(1..=128)))]
+        #[schema(example = "News", min_length = 1, max_length = 128)]
+        title: String,
+        /// Who is in it besides the caller, up to 1,000.
+        #[garde(custom(items(0..=PEOPLE)))]
+        #[schema(max_items = 1000, required = false)]
+        member_ids: Vec<UserId>,
+        /// As of a group.
+        #[garde(skip)]
+        client_conversation_id: Option<ClientConversationId>,
+        /// Anybody who has its id may join: by adding the own id to its members. False when not given.
+        #[garde(skip)]
+        #[schema(required = false)]
+        public: bool,
+    },
+}
+
+/// The fields of all kinds. Read into one struct first, a fault keeps its place, which serde loses in a tagged enum.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnyConversation {
+    kind: ConversationKind,
+    user_id: Option<UserId>,
+    title: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    member_ids: Option<Vec<UserId>>,
+    client_conversation_id: Option<ClientConversationId>,
+    #[serde(default, deserialize_with = "given")]
+    public: Option<bool>,
+}
+
+/// What may be left out, but is no null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl TryFrom<AnyConversation> for CreateConversationRequest {
+    type Error = &'static str;
+
+    fn try_from(any: AnyConversation) -> Result<Self, Self::Error> {
+        let AnyConversation {
+            kind,
+            user_id,
+            title,
+            member_ids,
+            client_conversation_id,
+            public,
+        } = any;
+        let has_group_fields =
+            title.is_some() || member_ids.is_some() || client_conversation_id.is_some();
+        match kind {
+            ConversationKind::Direct => {
+                if has_group_fields || public.is_some() {
+                    return Err("a direct conversation has a user_id and nothing more");
+                }
+                let user_id = user_id.ok_or("missing field `user_id`")?;
+                Ok(Self::Direct { user_id })
+            }
+            ConversationKind::Group | ConversationKind::Channel => {
+                if user_id.is_some() {
+                    return Err("a group has member_ids, not a user_id");
+                }
+                let title = title.ok_or("missing field `title`")?;
+                let member_ids = member_ids.unwrap_or_default();
+                if kind == ConversationKind::Channel {
+                    return Ok(Self::Channel {
+                        title,
+                        member_ids,
+                        client_conversation_id,
+                        public: public.unwrap_or(false),
+                    });
+                }
+                if public.is_some() {
+                    return Err("only a channel may be public");
+                }
+                Ok(Self::Group {
+                    title,
+                    member_ids,
+                    client_conversation_id,
+                })
+            }
+        }
+    }
+}
+
+/// A change of a group.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateConversationRequest {
+    /// 1 to 128 characters.
+    #[garde(custom(chars(1..=128)))]
+    #[schema(example = "Saturday", min_length = 1, max_length = 128)]
+    title: String,
 }
 
 /// Which page of the caller's conversations.
@@ -41,22 +159,54 @@ pub struct ListConversationsQuery {
 
 /// Make a conversation
 ///
-/// A direct conversation exists once per pair: a repeat, by either side, finds it (200).
+/// A direct conversation exists once per pair: a repeat, by either side, finds it (200). A group is made anew each time,
+/// unless `client_conversation_id` says that it is a repeat; who has left the group since gets `not_found`. A group with more
+/// members than the server's limit (500 by default) has read fan-out, as every channel has.
 #[utoipa::path(post, path = "/v1/conversations", tag = "Conversations", request_body = CreateConversationRequest,
     responses(
         (status = 201, description = "Made", body = Conversation,
             headers(("Location" = String, description = "The conversation"))),
         (status = 200, description = "It exists already", body = Conversation,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
-    extensions(("x-problems" = json!(["not_found"]))))]
+    extensions(("x-problems" = json!(["not_found", "blocked", "limit_reached"]))))]
 pub async fn create_conversation(
     request: HttpRequest,
     caller: Caller,
     Body(body): Body<CreateConversationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let CreateConversationRequest::Direct { user_id } = body;
-    let (conversation, made) =
-        conversations::create_direct(&*app(&request)?, caller, user_id).await?;
+    let app = app(&request)?;
+    let (conversation, made) = match body {
+        CreateConversationRequest::Direct { user_id } => {
+            conversations::create_direct(&app, caller, user_id).await?
+        }
+        CreateConversationRequest::Group {
+            title,
+            member_ids,
+            client_conversation_id,
+        } => {
+            let new = NewGroup {
+                title,
+                members: member_ids,
+                client_id: client_conversation_id,
+                channel: None,
+            };
+            conversations::create_group(&app, caller, new).await?
+        }
+        CreateConversationRequest::Channel {
+            title,
+            member_ids,
+            client_conversation_id,
+            public,
+        } => {
+            let new = NewGroup {
+                title,
+                members: member_ids,
+                client_id: client_conversation_id,
+                channel: Some(public),
+            };
+            conversations::create_group(&app, caller, new).await?
+        }
+    };
     let mut response = if made {
         HttpResponse::Created()
     } else {
@@ -76,7 +226,7 @@ pub async fn create_conversation(
 /// and then continues the inbox from there.
 #[utoipa::path(get, path = "/v1/conversations", tag = "Conversations", params(ListConversationsQuery),
     responses((status = 200, description = "A page", body = ConversationPage)),
-    extensions(("x-problems" = json!(["validation", "overloaded"]))))]
+    extensions(("x-problems" = json!(["validation"]))))]
 pub async fn list_conversations(
     request: HttpRequest,
     caller: Caller,
@@ -103,5 +253,24 @@ pub async fn get_conversation(
     Ids([id]): Ids<1>,
 ) -> Result<web::Json<Conversation>, Problem> {
     let conversation = conversations::get(&*app(&request)?, caller, ConversationId(id)).await?;
+    Ok(web::Json(conversation))
+}
+
+/// Rename a group or channel
+///
+/// For the owner and admins. Every member learns it by a `conversation` entry, of a large group only the caller; the title
+/// that it has already is no change.
+#[utoipa::path(patch, path = "/v1/conversations/{id}", tag = "Conversations",
+    params(("id" = Uuid, Path, description = "The group")), request_body = UpdateConversationRequest,
+    responses((status = 200, description = "The group as the caller sees it", body = Conversation)),
+    extensions(("x-problems" = json!(["not_found", "forbidden"]))))]
+pub async fn update_conversation(
+    request: HttpRequest,
+    caller: Caller,
+    Ids([id]): Ids<1>,
+    Body(body): Body<UpdateConversationRequest>,
+) -> Result<web::Json<Conversation>, Problem> {
+    let app = app(&request)?;
+    let conversation = members::rename(&app, caller, ConversationId(id), body.title).await?;
     Ok(web::Json(conversation))
 }

@@ -1,10 +1,12 @@
 //! The caller's devices, and the password that signs them in.
 
 use crate::domain::devices;
-use crate::http::extract::{Body, Ids, app};
+use crate::http::extract::{Body, Ids, app, charge};
 use crate::http::problem::Problem;
 use crate::model::account::{Caller, Device};
 use crate::model::ids::DeviceId;
+use crate::model::limit::Subject;
+use crate::model::rules::chars;
 use actix_web::{HttpRequest, HttpResponse, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -26,7 +28,7 @@ pub struct ChangePasswordRequest {
     #[schema(example = "correct horse")]
     old_password: String,
     /// The new one, 8 to 128 characters.
-    #[garde(length(chars, min = 8, max = 128))]
+    #[garde(custom(chars(8..=128)))]
     #[schema(example = "battery staple", min_length = 8, max_length = 128)]
     new_password: String,
 }
@@ -65,12 +67,15 @@ pub async fn remove_device(
 /// Logs the caller's other devices out.
 #[utoipa::path(put, path = "/v1/me/password", tag = "Accounts", request_body = ChangePasswordRequest,
     responses((status = 204, description = "Changed")),
-    extensions(("x-problems" = json!(["invalid_credentials", "overloaded"]))))]
+    extensions(("x-problems" = json!(["invalid_credentials"]))))]
 pub async fn change_password(
     request: HttpRequest,
     caller: Caller,
     Body(body): Body<ChangePasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
+    // As a log-in: whoever has a token of a device must not try passwords at leisure.
+    let subject = Subject::Login(caller.user.to_string());
+    charge(&request, &subject, 1).await?;
     let app = app(&request)?;
     devices::change_password(&app, caller, body.old_password, body.new_password).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -1,23 +1,31 @@
 //! What handlers take: the caller, a checked body, a checked query, a checked id. Every rejection is a documented problem.
 
 use crate::app::App;
-use crate::domain::accounts;
 use crate::domain::error::Error;
+use crate::domain::notices::MAX_TIMEOUT;
+use crate::domain::{accounts, limits};
+use crate::http::address::client;
+use crate::http::large::{Budget, FREE, Part};
+use crate::http::parking::Resumed;
 use crate::http::problem::{Code, Problem};
 use crate::http::strict::Strict;
 use crate::model::account::Caller;
-use crate::model::page::Limit;
+use crate::model::limit::Subject;
+use crate::model::page::{Limit, UserCursor, from_cursor};
 use crate::model::violation::Violation;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use futures_util::StreamExt;
 use garde::Validate;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::future::{Future, Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::time::Duration;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 /// The largest body.
@@ -25,6 +33,9 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 
 /// How long a body may take to arrive. Nothing else guards against a body that trickles in.
 const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// How long a wait takes that does not say so.
+const WAIT: Duration = Duration::from_secs(25);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -42,6 +53,9 @@ impl FromRequest for Caller {
     type Future = BoxFuture<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if let Some(resumed) = request.extensions().get::<Resumed>() {
+            return Box::pin(ready(Ok(resumed.caller)));
+        }
         let token = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -49,13 +63,56 @@ impl FromRequest for Caller {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim().to_owned());
-        let app = app(request);
+        let request = request.clone();
         Box::pin(async move {
-            let app = app?;
-            let token = token.ok_or(Error::Unauthenticated)?;
-            Ok(accounts::authenticate(&app, &token).await?)
+            let app = app(&request)?;
+            let address = address(&request, &app);
+            let caller = match token {
+                Some(token) => accounts::authenticate(&app, &token, address).await,
+                None => Err(Error::Unauthenticated),
+            };
+            match &caller {
+                Ok(caller) => charge(&request, &Subject::User(caller.user), 1).await?,
+                // Who tries tokens is counted by address; a database that is away is nobody's fault.
+                Err(Error::Unauthenticated | Error::TokenExpired | Error::DeviceRevoked) => {
+                    charge(&request, &Subject::address(address), 1).await?;
+                }
+                Err(_) => {}
+            }
+            Ok(caller?)
         })
     }
+}
+
+/// Somebody without a token, counted by address.
+pub struct Guest;
+
+impl FromRequest for Guest {
+    type Error = Problem;
+    type Future = BoxFuture<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let address = address(&request, &*app(&request)?);
+            charge(&request, &Subject::address(address), 1).await?;
+            Ok(Self)
+        })
+    }
+}
+
+/// Counts so many requests of a subject; where it stands goes into the headers of the answer.
+pub async fn charge(request: &HttpRequest, subject: &Subject, cost: u32) -> Result<(), Problem> {
+    if let Some(standing) = limits::charge(&*app(request)?, subject, cost).await? {
+        request.extensions_mut().insert(standing);
+    }
+    Ok(())
+}
+
+fn address(request: &HttpRequest, app: &App) -> IpAddr {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    client(peer, request.headers(), &app.config.trusted_proxies)
 }
 
 /// A JSON body, without duplicate or unknown fields, checked by its garde rules.
@@ -78,6 +135,7 @@ where
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse::<usize>().ok());
         let mut payload = payload.take();
+        let request = request.clone();
         Box::pin(async move {
             if !is_json {
                 return Err(Problem::new(Code::UnsupportedMediaType));
@@ -85,7 +143,7 @@ where
             if declared.is_some_and(|length| length > BODY_BYTES) {
                 return Err(Problem::new(Code::PayloadTooLarge));
             }
-            let bytes = tokio::time::timeout(BODY_TIME, collect(&mut payload))
+            let bytes = tokio::time::timeout(BODY_TIME, collect(&request, &mut payload))
                 .await
                 .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
             parse(&bytes).map(Self)
@@ -93,14 +151,29 @@ where
     }
 }
 
-async fn collect(payload: &mut Payload) -> Result<web::BytesMut, Problem> {
+async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::BytesMut, Problem> {
     let mut bytes = web::BytesMut::new();
+    let mut part: Option<Part> = None;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| invalid("", error.to_string()))?;
         if bytes.len() + chunk.len() > BODY_BYTES {
             return Err(Problem::new(Code::PayloadTooLarge));
         }
+        // As it comes in, not as it is announced: who announces much and sends little takes little.
+        if bytes.len() + chunk.len() > FREE
+            && let Some(budget) = request.app_data::<web::Data<Budget>>()
+        {
+            let more = budget.take(chunk.len())?;
+            match &mut part {
+                Some(part) => part.merge(more),
+                none => *none = Some(more),
+            }
+        }
         bytes.extend_from_slice(&chunk);
+    }
+    // Until the request is answered: what was parsed from it waits in queues.
+    if let Some(part) = part {
+        request.extensions_mut().insert(part);
     }
     Ok(bytes)
 }
@@ -132,12 +205,31 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(
-            web::Query::<T>::from_query(request.query_string())
-                .map(|query| Self(query.into_inner()))
-                .map_err(|error| invalid("query", error.to_string())),
-        )
+        ready(Self::parse(request.query_string()))
     }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    /// The parameters of a query string.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        web::Query::<T>::from_query(query)
+            .map(|query| Self(query.into_inner()))
+            .map_err(|error| invalid("query", error.to_string()))
+    }
+}
+
+/// The values of the one parameter that may be repeated, and the query string without them.
+pub fn repeated(query: &str, name: &str) -> (Vec<String>, String) {
+    let mut values = Vec::new();
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key == name {
+            values.push(value.into_owned());
+        } else {
+            rest.append_pair(&key, &value);
+        }
+    }
+    (values, rest.finish())
 }
 
 /// The ids in the path. Anything that is not an id names nothing, so it is `not_found` like any unknown id.
@@ -163,9 +255,36 @@ impl<const N: usize> FromRequest for Ids<N> {
 
 /// The size of a page as asked for.
 pub fn limit(asked: Option<i64>) -> Result<Limit, Problem> {
-    asked.map_or(Ok(Limit::DEFAULT), |value| {
-        Limit::parse(value).map_err(|violation| Problem::invalid(vec![violation]))
-    })
+    Ok(asked.map_or(Ok(Limit::DEFAULT), Limit::parse)?)
+}
+
+/// How long a wait is to take, as asked for in seconds.
+pub fn timeout(asked: Option<u64>) -> Result<Duration, Problem> {
+    let timeout = asked.map_or(WAIT, Duration::from_secs);
+    if timeout > MAX_TIMEOUT {
+        let detail = format!("must be 0 to {}", MAX_TIMEOUT.as_secs());
+        return Err(invalid("timeout", detail));
+    }
+    Ok(timeout)
+}
+
+/// Which page of a listing of people.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PeopleQuery {
+    /// The size of the page, 1 to 500; 100 when not given.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PeopleQuery {
+    /// Where the page begins.
+    pub fn after(&self) -> Result<Option<UserCursor>, Problem> {
+        Ok(self.cursor.as_deref().map(from_cursor).transpose()?)
+    }
 }
 
 /// The beginning of an answer to a repeated create or send.

@@ -38,8 +38,7 @@ pub async fn fetch_inbox(
     caller: Caller,
     Query(query): Query<FetchInboxQuery>,
 ) -> Result<web::Json<InboxPage>, Problem> {
-    let since =
-        InboxSeq::parse("since_seq", query.since_seq).map_err(|one| Problem::invalid(vec![one]))?;
+    let since = InboxSeq::parse("since_seq", query.since_seq)?;
     let limit = limit(query.limit)?;
     let epoch = query.epoch.map(Epoch);
     let page = inbox::fetch(&*app(&request)?, caller, since, limit, epoch).await?;

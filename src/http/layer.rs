@@ -1,16 +1,27 @@
-//! Around every request: its id, its log line, the headers of every answer, and the body of every problem.
+//! Around every request: its id, its log line, its metrics, the headers of every answer, and the body of every problem.
 
 use crate::clock;
+use crate::config::origins::Origins;
+use crate::http::chunked;
+use crate::http::cors::Cors;
+use crate::http::extract::app;
+use crate::http::large::{Budget, is_large};
+use crate::http::parking::{self, Started};
 use crate::http::problem::{Code, Problem};
+use crate::http::security;
+use crate::model::limit::{Policy, Standing};
+use crate::telemetry::Route;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
 use std::future::{Ready, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request: the client's own if it is sane, otherwise a new one.
@@ -47,16 +58,44 @@ fn id_of(request: &ServiceRequest) -> RequestId {
     RequestId(given.map_or_else(|| clock::new_id().to_string(), str::to_owned))
 }
 
+/// The two headers of draft-ietf-httpapi-ratelimit-headers, in whole seconds: what is left, and the policy.
+fn rate_limit(standing: Standing) -> (String, String) {
+    let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let Policy { name, burst, .. } = standing.policy;
+    let (left, reset) = (standing.remaining, seconds(standing.reset_after));
+    let window = seconds(standing.policy.window());
+    (
+        format!("\"{name}\";r={left};t={reset}"),
+        format!("\"{name}\";q={burst};w={window}"),
+    )
+}
+
 /// The middleware; for `actix_web::middleware::from_fn`.
 pub async fn layer(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let started = Instant::now();
-    let id = id_of(&request);
+    let resumed = parking::resumed(request.conn_data());
+    let (started, id) = match &resumed {
+        Some(resumed) => (resumed.started, resumed.id.clone()),
+        None => (Instant::now(), id_of(&request)),
+    };
+    let reader = chunked::share(&mut request);
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(Started(started));
+    if let Some(resumed) = resumed {
+        if let Some(standing) = resumed.standing {
+            request.extensions_mut().insert(standing);
+        }
+        request.extensions_mut().insert(resumed);
+    }
+    let app = app(request.request()).ok();
+    let origins = app
+        .as_ref()
+        .map_or(&Origins::Same, |app| &app.config.cors_origins);
+    let cors = Cors::of(request.request(), origins);
     let mut response = next.call(request).await?.map_into_boxed_body();
-    let problem = match response.response().error() {
+    let mut problem = match response.response().error() {
         Some(error) => Some(error.as_error::<Problem>().cloned().unwrap_or_else(|| {
             log::error!("request_id={} undocumented error: {error}", id.0);
             Problem::new(Code::Internal)
@@ -65,26 +104,66 @@ pub async fn layer(
         None if response.status() == StatusCode::NOT_FOUND => Some(Problem::new(Code::NotFound)),
         None => None,
     };
+    if let Some(budget) = response
+        .request()
+        .app_data::<web::Data<Budget>>()
+        .cloned()
+        .filter(|_| is_large(response.response().body()))
+    {
+        let (request, answer) = response.into_parts();
+        let (head, body) = answer.into_parts();
+        let body = budget.pace(body).unwrap_or_else(|refusal| {
+            problem = Some(refusal);
+            BoxBody::new(())
+        });
+        response = ServiceResponse::new(request, head.set_body(body));
+    }
+    let standing = match problem
+        .as_ref()
+        .and_then(|problem| problem.standing.as_deref())
+    {
+        Some(standing) => Some(*standing),
+        None => response.request().extensions().get::<Standing>().copied(),
+    };
     let code = problem
         .as_ref()
         .map_or("-", |problem| problem.code.as_str());
     if let Some(problem) = problem {
         response = response.into_response(problem.into_response(&id.0));
     }
-    let is_api = response.request().path().starts_with("/v1/");
+    if let Some(reader) = reader {
+        response = response.map_body(|_, body| chunked::keep(reader, body));
+    }
+    let path = response.request().path();
+    let (is_api, place) = (path.starts_with("/v1/"), security::Place::of(path));
     let headers = response.headers_mut();
+    cors.mark(headers);
+    security::mark(headers, place);
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(X_REQUEST_ID, value);
     }
     if is_api {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+    if let Some(standing) = standing {
+        let (limit, policy) = rate_limit(standing);
+        for (name, value) in [(RATE_LIMIT, limit), (RATE_LIMIT_POLICY, policy)] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+    let took = started.elapsed();
+    if let Some(route) = response.request().app_data::<Route>() {
+        let method = response.request().method().as_str();
+        route.answered(method, response.status().as_u16(), took);
+    }
     log::info!(
         "{} {} {} {code} {:.1}ms request_id={}",
         response.request().method(),
         response.request().path(),
         response.status().as_u16(),
-        started.elapsed().as_secs_f64() * 1_000.0,
+        took.as_secs_f64() * 1_000.0,
         id.0,
     );
     Ok(response)

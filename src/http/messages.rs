@@ -3,14 +3,16 @@
 use crate::domain::error::Error;
 use crate::domain::messages;
 use crate::domain::writer::Sent;
-use crate::http::extract::{Body, Ids, Query, app, limit, replayed};
+use crate::http::extract::{Body, Ids, Query, app, charge, limit, replayed};
 use crate::http::layer::RequestId;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::model::account::Caller;
 use crate::model::content::{Content, TypedContent};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
+use crate::model::limit::Subject;
 use crate::model::message::{Message, NewMessage};
 use crate::model::page::Range;
+use crate::model::rules::items;
 use crate::model::unread::ReadMark;
 use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
@@ -58,7 +60,7 @@ pub struct SendMessageSchema {
 #[serde(deny_unknown_fields)]
 pub struct SendMessagesRequest {
     /// 1 to 100 messages.
-    #[garde(length(min = 1, max = BATCH))]
+    #[garde(custom(items(1..=BATCH)))]
     #[schema(value_type = Vec<SendMessageSchema>, min_items = 1, max_items = 100)]
     messages: Vec<SendMessage>,
 }
@@ -159,7 +161,7 @@ impl SendMessage {
             headers(("Location" = String, description = "The message"))),
         (status = 200, description = "Stored before: the first answer again", body = Message,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
-    extensions(("x-problems" = json!(["not_found", "client_msg_id_reused", "overloaded"]))))]
+    extensions(("x-problems" = json!(["muted", "blocked", "not_found", "client_msg_id_reused"]))))]
 pub async fn send_message(
     request: HttpRequest,
     caller: Caller,
@@ -189,7 +191,8 @@ pub async fn send_message(
 /// message fails, so that a repeat of the whole batch, unchanged, cannot reorder them.
 #[utoipa::path(post, path = "/v1/conversations/{id}/messages/batch", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation")), request_body = SendMessagesRequest,
-    responses((status = 200, description = "What became of each message", body = SendMessagesResults)))]
+    responses((status = 200, description = "What became of each message", body = SendMessagesResults)),
+    extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn send_messages(
     request: HttpRequest,
     request_id: RequestId,
@@ -197,6 +200,9 @@ pub async fn send_messages(
     Ids([id]): Ids<1>,
     Body(body): Body<SendMessagesRequest>,
 ) -> Result<web::Json<SendMessagesResults>, Problem> {
+    // The first one was counted with the request.
+    let more = u32::try_from(body.messages.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    charge(&request, &Subject::User(caller.user), more).await?;
     let mut parsed = Vec::with_capacity(body.messages.len());
     let mut good = Vec::with_capacity(body.messages.len());
     for (index, message) in body.messages.into_iter().enumerate() {
@@ -308,14 +314,14 @@ pub async fn get_message(
 #[utoipa::path(put, path = "/v1/conversations/{id}/read", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation")), request_body = MarkReadRequest,
     responses((status = 200, description = "The position and the counts", body = ReadMark)),
-    extensions(("x-problems" = json!(["not_found", "overloaded"]))))]
+    extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn mark_read(
     request: HttpRequest,
     caller: Caller,
     Ids([id]): Ids<1>,
     Body(body): Body<MarkReadRequest>,
 ) -> Result<web::Json<ReadMark>, Problem> {
-    let seq = ConvSeq::parse("/seq", body.seq).map_err(|one| Problem::invalid(vec![one]))?;
+    let seq = ConvSeq::parse("/seq", body.seq)?;
     let mark = messages::mark_read(&*app(&request)?, caller, ConversationId(id), seq).await?;
     Ok(web::Json(mark))
 }

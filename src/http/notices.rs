@@ -1,19 +1,17 @@
 //! The long-poll.
 
-use crate::domain::notices;
-use crate::http::extract::{Query, app};
+use crate::domain::notices::{self, Position, WATCH};
+use crate::http::extract::{Query, app, repeated, timeout};
+use crate::http::parking;
 use crate::http::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-
-/// How long a wait takes that does not say so.
-const TIMEOUT_SECONDS: u64 = 25;
 
 /// From where, and how long.
 #[derive(Deserialize, IntoParams)]
@@ -30,6 +28,26 @@ pub struct WaitNoticesQuery {
     epoch: Option<Uuid>,
 }
 
+/// The watched conversations, none twice.
+fn watched(given: &[String]) -> Result<Vec<(ConversationId, ConvSeq)>, Violation> {
+    let wrong = |detail: String| Violation::new("watch", detail);
+    if given.len() > WATCH {
+        return Err(wrong(format!("must not be more than {WATCH}")));
+    }
+    let mut watched = BTreeMap::new();
+    for text in given {
+        let (id, seq) = text
+            .split_once(':')
+            .and_then(|(id, seq)| Some((Uuid::try_parse(id).ok()?, seq.parse().ok()?)))
+            .ok_or_else(|| wrong("must be <conversation_id>:<seq>".to_owned()))?;
+        let seq = ConvSeq::parse("watch", seq)?;
+        if watched.insert(ConversationId(id), seq).is_some() {
+            return Err(wrong(format!("names {id} twice")));
+        }
+    }
+    Ok(watched.into_iter().collect())
+}
+
 /// What a wait came to. Never the messages themselves: fetch the inbox.
 #[derive(Serialize, ToSchema)]
 pub struct Notice {
@@ -42,7 +60,7 @@ pub struct Notice {
     total_unread: i64,
     /// This life of the database.
     epoch: Epoch,
-    /// The heads of watched conversations that moved.
+    /// The heads of those watched conversations that went beyond the seq that was given: fetch their messages after it.
     watched: Vec<Watched>,
     /// This node is going away: wait again after `retry_after_ms`, on a new connection.
     reconnect: bool,
@@ -64,25 +82,29 @@ pub struct Watched {
 
 /// Wait for news
 ///
-/// Answers at once when the inbox is beyond `since_seq`, otherwise as soon as it is, or with `news: false` after the
-/// timeout, or when the access token ends. One waiting process per device: a newer wait ends an older one.
-#[utoipa::path(get, path = "/v1/notices", tag = "Sync", params(WaitNoticesQuery),
+/// Answers at once when the inbox is beyond `since_seq` or a watched conversation beyond its seq, otherwise as soon as one
+/// is, or with `news: false` after the timeout, or when the access token ends. One waiting process per device: a newer wait
+/// ends an older one. A watched conversation that the caller is not in, or no more, is `not_found`: fetch the inbox, whose
+/// entries say which one it is. A seq beyond its head is `cursor_ahead`.
+#[utoipa::path(get, path = "/v1/notices", tag = "Sync", params(WaitNoticesQuery,
+        ("watch" = Option<Vec<String>>, Query, style = Form, explode, max_items = 100, description = "Conversations with \
+            read fan-out to wait for, up to 100, each as `<conversation_id>:<seq>` with the last seq of it that the \
+            device has. Repeat the parameter for each.")),
     responses((status = 200, description = "What the wait came to", body = Notice)),
-    extensions(("x-problems" = json!(["validation", "epoch_changed", "cursor_ahead", "overloaded"]))))]
-pub async fn wait_notices(
-    request: HttpRequest,
-    caller: Caller,
-    Query(query): Query<WaitNoticesQuery>,
-) -> Result<HttpResponse, Problem> {
-    let since =
-        InboxSeq::parse("since_seq", query.since_seq).map_err(|one| Problem::invalid(vec![one]))?;
-    let timeout = Duration::from_secs(query.timeout.unwrap_or(TIMEOUT_SECONDS));
-    if timeout > notices::MAX_TIMEOUT {
-        let detail = format!("must be 0 to {}", notices::MAX_TIMEOUT.as_secs());
-        return Err(Problem::invalid(vec![Violation::new("timeout", detail)]));
-    }
+    extensions(("x-problems" = json!(["validation", "not_found", "epoch_changed", "cursor_ahead"]))))]
+pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
+    let (watch, rest) = repeated(request.query_string(), "watch");
+    let Query(query) = Query::<WaitNoticesQuery>::parse(&rest)?;
+    let position = Position {
+        since: InboxSeq::parse("since_seq", query.since_seq)?,
+        epoch: query.epoch.map(Epoch),
+        watch: watched(&watch)?,
+    };
+    let timeout = timeout(query.timeout)?;
     let app = app(&request)?;
-    let notice = notices::wait(&app, caller, since, timeout, query.epoch.map(Epoch)).await?;
+    // Called once more when it sleeps: what it came to is there, then, and `begin` is not.
+    let begin = notices::wait(&app, caller, position, timeout);
+    let notice = parking::wait(&request, caller, begin).await?;
     let mut response = HttpResponse::Ok();
     if notice.reconnect_after.is_some() {
         response.force_close();
@@ -92,7 +114,14 @@ pub async fn wait_notices(
         last_seq: notice.last_seq,
         total_unread: notice.total_unread,
         epoch: app.epoch,
-        watched: Vec::new(),
+        watched: notice
+            .watched
+            .into_iter()
+            .map(|(conversation_id, last_seq)| Watched {
+                conversation_id,
+                last_seq,
+            })
+            .collect(),
         reconnect: notice.reconnect_after.is_some(),
         superseded: notice.superseded,
         retry_after_ms: notice

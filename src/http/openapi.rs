@@ -3,6 +3,7 @@
 //! What holds for every operation is added here once, so that no handler repeats it: the problems that any request with a
 //! token, a body or an id may meet, besides those that a handler names itself (`x-problems`).
 
+use crate::http::kinds;
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::routes::endpoints;
 use std::collections::BTreeMap;
@@ -26,8 +27,9 @@ use utoipa::{OpenApi as _, ToSchema};
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "Accounts", description = "Signing up and in, and reading users"),
-        (name = "Conversations", description = "Making, reading and listing conversations"),
+        (name = "Accounts", description = "Signing up and in, devices, blocks, and reading users"),
+        (name = "Conversations", description = "Making, reading, listing and renaming conversations"),
+        (name = "Members", description = "Who is in a group, and what they may do there"),
         (name = "Messages", description = "Sending, reading and marking messages"),
         (name = "Sync", description = "How a device stays up to date: wait, fetch, remember the position"),
         (name = "Service", description = "What the service says of itself"),
@@ -51,6 +53,7 @@ pub fn document() -> OpenApi {
     }
     let components = document.components.get_or_insert_default();
     components.schemas.extend(schemas);
+    kinds::spell_out(&mut components.schemas);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -92,7 +95,7 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
     }
     // Every operation may be given a query parameter that it does not know.
     if path.starts_with("/v1/") {
-        codes.push(Code::Validation);
+        codes.extend([Code::Validation, Code::RateLimited]);
     }
     if operation.request_body.is_some() {
         codes.extend([
@@ -111,7 +114,7 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
     // What only reads its own memory needs no database.
     let reads_memory = matches!(method, HttpMethod::Get) && is_public;
     if !reads_memory {
-        codes.extend([Code::StorageUnavailable, Code::Internal]);
+        codes.extend([Code::Overloaded, Code::StorageUnavailable, Code::Internal]);
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in Code::ALL.iter().filter(|code| codes.contains(code)) {
@@ -156,7 +159,15 @@ fn problem(status: u16, codes: &[Code]) -> Response {
     if status == 401 {
         response = response.header("WWW-Authenticate", header(Type::String, "`Bearer`"));
     }
-    if status == 503 {
+    if status == 429 {
+        let limit =
+            "What is left (`r`), and in how many seconds all of it is back (`t`); on most answers";
+        let policy = "How many (`q`) in how many seconds (`w`); on most answers";
+        response = response
+            .header("RateLimit", header(Type::String, limit))
+            .header("RateLimit-Policy", header(Type::String, policy));
+    }
+    if status == 429 || status == 503 {
         response = response.header(
             "Retry-After",
             header(Type::Integer, "When to repeat the request, in seconds"),

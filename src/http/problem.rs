@@ -4,6 +4,7 @@
 use crate::domain::error::Error;
 use crate::model::ids::Epoch;
 use crate::model::inbox::Resync;
+use crate::model::limit::Standing;
 use crate::model::violation::Violation;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -61,6 +62,10 @@ codes! {
         "No such user, or another password. Which of the two is not said.";
     Forbidden "forbidden" FORBIDDEN "Not allowed"
         "The caller may not do this here, whatever the input. Do not repeat it.";
+    Muted "muted" FORBIDDEN "May not post for now"
+        "The caller is muted in this conversation; `me.muted_until` of the conversation says until when.";
+    Blocked "blocked" FORBIDDEN "One of the two blocks the other"
+        "The other person blocks the caller, or the caller them: nothing can be sent between the two.";
     NotFound "not_found" NOT_FOUND "Not found"
         "It does not exist, or the caller may not see it: the two look alike on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "This method is not served here"
@@ -73,6 +78,8 @@ codes! {
         "Bodies are JSON: send `Content-Type: application/json`.";
     Conflict "conflict" CONFLICT "Already taken"
         "The name is taken. Choose another one; after a lost answer to `register`, log in.";
+    LimitReached "limit_reached" CONFLICT "There is no room for more"
+        "A limit of `GET /v1/capabilities` is reached, as `detail` says. Nothing was done.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
         "This client_msg_id was used for a message of other kind or content. Make a new id for a new message.";
     CursorAhead "cursor_ahead" CONFLICT "The position is beyond the head"
@@ -81,6 +88,8 @@ codes! {
         "`epoch` is not the present one, so positions mean nothing any more. Start over: list conversations by id and continue from their `inbox_seq`.";
     InboxTrimmed "inbox_trimmed" GONE "Older than what is kept"
         "Entries after `since_seq` are past the retention. Start over: list conversations by id and continue from their `inbox_seq`.";
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
+        "Repeat after `Retry-After`; `RateLimit-Policy` says how much is allowed. Nothing was done.";
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Too much to do right now"
         "Nothing was done. Repeat after `Retry-After`, a send with the same client_msg_id.";
     StorageUnavailable "storage_unavailable" SERVICE_UNAVAILABLE "The database does not answer"
@@ -102,6 +111,8 @@ pub struct Problem {
     retry_after: Option<Duration>,
     resync: Option<Resync>,
     allow: Option<String>,
+    /// Where the caller stands with a rate limit.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// RFC 9457 problem details. Clients switch on `code`.
@@ -157,6 +168,7 @@ impl Problem {
             retry_after: None,
             resync: None,
             allow: None,
+            standing: None,
         }
     }
 
@@ -239,12 +251,24 @@ impl Problem {
     }
 }
 
+impl From<Violation> for Problem {
+    fn from(violation: Violation) -> Self {
+        Self::invalid(vec![violation])
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(errors) => Self::invalid(errors),
             Error::Forbidden(why) => Self::detailed(Code::Forbidden, why),
             Error::NotFound => Self::new(Code::NotFound),
+            Error::Muted => Self::new(Code::Muted),
+            Error::Blocked => Self::detailed(
+                Code::Blocked,
+                "one of the two of you blocks the other, so nothing can be sent",
+            ),
+            Error::LimitReached(what) => Self::detailed(Code::LimitReached, what),
             Error::Conflict(what) => Self::detailed(Code::Conflict, what),
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),
             Error::Unauthenticated => Self::new(Code::Unauthenticated),
@@ -255,6 +279,11 @@ impl From<Error> for Problem {
             Error::CursorAhead(resync) => Self::resync(Code::CursorAhead, resync),
             Error::EpochChanged(resync) => Self::resync(Code::EpochChanged, resync),
             Error::InboxTrimmed(resync) => Self::resync(Code::InboxTrimmed, resync),
+            Error::RateLimited(standing) => Self {
+                retry_after: standing.retry_after,
+                standing: Some(Box::new(standing)),
+                ..Self::new(Code::RateLimited)
+            },
             Error::Overloaded(after) => Self::later(Code::Overloaded, after),
             Error::StorageUnavailable => Self::later(Code::StorageUnavailable, RETRY_AFTER),
             Error::Internal(why) => {

@@ -1,16 +1,20 @@
 //! The one list of endpoints: it mounts the handlers and yields the OpenAPI document.
 
 use crate::http::problem::{Code, Problem};
+use crate::http::web as client;
 use crate::http::{
-    accounts, conversations, devices, docs, inbox, messages, notices, service, unread,
+    accounts, blocks, conversations, cors, devices, diagnostics, docs, inbox, members, messages,
+    notices, service, unread,
 };
 use crate::model::violation::Violation;
+use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::{Method, header};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, Route, web};
+use actix_web::{Error, HttpRequest, HttpResponse, Route, web};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
 use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
@@ -94,17 +98,21 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
         accounts: register_user, login_user, refresh_session, logout_session, get_me, update_me, get_user, list_users;
         devices: list_devices, remove_device, change_password;
-        conversations: create_conversation, list_conversations, get_conversation;
+        blocks: list_blocks, block_user, unblock_user;
+        conversations: create_conversation, list_conversations, get_conversation, update_conversation;
+        members: list_members, add_members, remove_member, update_member;
         messages: send_message, send_messages, list_messages, get_message, mark_read;
         inbox: fetch_inbox;
         notices: wait_notices;
         unread: get_unread;
         service: get_capabilities, get_live, get_ready;
+        diagnostics: diagnose_longpoll;
     }
 }
 
-/// Mounts everything on an actix app.
-pub fn configure(config: &mut web::ServiceConfig) {
+/// Mounts everything on an actix app. Every route carries the handles of its metrics, which the request layer finds.
+pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
+    config.app_data(metrics.unmatched());
     // Sorted, a literal segment comes before a parameter ("batch" before "{seq}"), as actix takes the first that fits.
     let mut by_path: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints() {
@@ -116,7 +124,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     for (path, endpoints) in by_path {
         let methods: Vec<_> = endpoints.iter().map(|e| e.method().to_string()).collect();
         let allow = methods.join(", ");
-        let mut resource = web::resource(path);
+        let mut resource = web::resource(&path).app_data(metrics.route(&path));
         for endpoint in endpoints {
             let route = (endpoint.mount)(endpoint.method());
             resource = resource.route(if endpoint.takes_query() {
@@ -125,13 +133,34 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 route.wrap(from_fn(no_query))
             });
         }
-        config.service(resource.default_service(web::to(move || {
-            let problem = Problem::method_not_allowed(allow.clone());
-            async { Err::<&str, _>(problem) }
+        config.service(resource.default_service(web::to(move |method: Method| {
+            let answer = other_method(&method, &allow);
+            async { answer }
         })));
     }
-    docs::configure(config);
-    config.default_service(web::to(async || {
-        Err::<&str, _>(Problem::new(Code::NotFound))
+    docs::configure(config, metrics);
+    client::configure(config, metrics);
+    config.default_service(web::to(async |request: HttpRequest| {
+        // A browser shows a page the answer "not found" only when it was allowed to ask.
+        if cors::is_preflight(&request) {
+            Ok(options(cors::METHODS))
+        } else {
+            Err(Problem::new(Code::NotFound))
+        }
     }));
+}
+
+/// What a path says to a method that is not among its own.
+pub(super) fn other_method(method: &Method, allow: &str) -> Result<HttpResponse, Problem> {
+    match *method {
+        Method::OPTIONS => Ok(options(allow)),
+        _ => Err(Problem::method_not_allowed(allow.to_owned())),
+    }
+}
+
+/// The methods of a path. Whoever asks needs no token, and is not counted: browsers ask before a page of another origin may
+/// do anything.
+fn options(allow: &str) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((header::ALLOW, allow)).finish()
 }

@@ -1,7 +1,7 @@
 //! What the service says of itself.
 
-use crate::domain::{devices, notices, service};
-use crate::http::extract::{BODY_BYTES, app};
+use crate::domain::{blocks, devices, notices, service};
+use crate::http::extract::{BODY_BYTES, Guest, app};
 use crate::http::messages::BATCH;
 use crate::http::problem::Problem;
 use crate::model::content::TEXT_BYTES;
@@ -36,8 +36,14 @@ pub struct Limits {
     batch: usize,
     /// The largest page.
     page: i64,
+    /// The most members of a conversation.
+    members: usize,
     /// The most devices of a user.
     devices: i64,
+    /// The most people whom a user blocks.
+    blocks: i64,
+    /// The most conversations that one wait watches.
+    watch: usize,
     /// The longest wait, in seconds.
     notice_timeout_seconds: u64,
 }
@@ -64,17 +70,27 @@ pub struct Ready {
 /// Read what this server can do
 #[utoipa::path(get, path = "/v1/capabilities", tag = "Service",
     responses((status = 200, description = "What it can do", body = Capabilities)), security(()))]
-pub async fn get_capabilities(request: HttpRequest) -> Result<web::Json<Capabilities>, Problem> {
+pub async fn get_capabilities(
+    request: HttpRequest,
+    _: Guest,
+) -> Result<web::Json<Capabilities>, Problem> {
+    let app = app(&request)?;
     Ok(web::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
-        epoch: app(&request)?.epoch,
-        features: &["direct", "batch", "notices", "unread"],
+        epoch: app.epoch,
+        features: &[
+            "direct", "group", "channel", "blocks", "batch", "notices", "unread", "watch",
+            "mentions",
+        ],
         limits: Limits {
             body_bytes: BODY_BYTES,
             text_bytes: TEXT_BYTES,
             batch: BATCH,
             page: Limit::MAX,
+            members: app.config.members_limit,
             devices: devices::LIMIT,
+            blocks: blocks::LIMIT,
+            watch: notices::WATCH,
             notice_timeout_seconds: notices::MAX_TIMEOUT.as_secs(),
         },
     }))

@@ -11,8 +11,7 @@ use actix_web::{HttpRequest, web};
 ///
 /// `total` is the sum of the counts, in every answer; both are exact as of `as_of_seq`.
 #[utoipa::path(get, path = "/v1/unread", tag = "Sync",
-    responses((status = 200, description = "The counts", body = Unread)),
-    extensions(("x-problems" = json!(["overloaded"]))))]
+    responses((status = 200, description = "The counts", body = Unread)))]
 pub async fn get_unread(
     request: HttpRequest,
     caller: Caller,

@@ -3,6 +3,7 @@
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use utoipa::ToSchema;
 
 /// A person, a bot or another system that sends and receives. Any signed-in user may read any `User`.
@@ -114,4 +115,6 @@ pub struct Caller {
     pub device: DeviceId,
     /// When the access token ends, in seconds since 1970; a wait ends with it.
     pub token_expires: i64,
+    /// Where the request comes from.
+    pub address: IpAddr,
 }

@@ -1,7 +1,9 @@
 //! The kinds of message content and their limits. What comes in is parsed here once; what is stored is the canonical
 //! JSON of the parsed value, so nothing unchecked ever reaches the archive.
 
+use crate::model::ids::UserId;
 use crate::model::message::StoredBody;
+use crate::model::rules::{bytes, items, within};
 use crate::model::violation::Violation;
 use garde::Validate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,6 +12,9 @@ use utoipa::ToSchema;
 
 /// The longest text, in bytes of UTF-8.
 pub const TEXT_BYTES: usize = 16 * 1024;
+
+/// The most people whom a text mentions.
+const MENTIONS: usize = 100;
 
 /// How deep a custom content may be nested: deep enough for anybody, and shallow enough that a page of messages stays
 /// below the 128 levels at which common JSON readers stop.
@@ -20,9 +25,15 @@ const CUSTOM_DEPTH: usize = 100;
 #[serde(deny_unknown_fields)]
 pub struct TextContent {
     /// 1 to 16384 bytes of UTF-8.
-    #[garde(length(bytes, min = 1, max = TEXT_BYTES))]
+    #[garde(custom(bytes(1..=TEXT_BYTES)))]
     #[schema(example = "hi Ben")]
     pub text: String,
+    /// Up to 100 users whom the text names. Members among them get a `mention` entry in their inbox; others do not
+    /// learn of it.
+    #[garde(custom(items(0..=MENTIONS)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 100, required = false)]
+    pub mentions: Vec<UserId>,
 }
 
 /// One emoji or sticker code.
@@ -30,7 +41,7 @@ pub struct TextContent {
 #[serde(deny_unknown_fields)]
 pub struct EmojiContent {
     /// 1 to 64 bytes of UTF-8, opaque to the server.
-    #[garde(length(bytes, min = 1, max = 64))]
+    #[garde(custom(bytes(1..=64)))]
     #[schema(example = "👍")]
     pub emoji: String,
 }
@@ -44,17 +55,17 @@ pub struct ImageContent {
     #[schema(example = "https://files.example/cat.png")]
     pub url: String,
     /// Media type.
-    #[garde(length(bytes, min = 1, max = 127))]
+    #[garde(custom(bytes(1..=127)))]
     #[schema(example = "image/png")]
     pub mime: String,
     /// Size in bytes.
-    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    #[garde(custom(within(0..=crate::model::ids::MAX_SEQ)))]
     pub size: i64,
     /// Width in pixels.
-    #[garde(range(min = 1, max = 100_000))]
+    #[garde(custom(within(1..=100_000)))]
     pub width: i64,
     /// Height in pixels.
-    #[garde(range(min = 1, max = 100_000))]
+    #[garde(custom(within(1..=100_000)))]
     pub height: i64,
     /// A smaller picture, by its address.
     #[garde(inner(custom(web_url)))]
@@ -71,20 +82,20 @@ pub struct VideoContent {
     #[schema(example = "https://files.example/cat.mp4")]
     pub url: String,
     /// Media type.
-    #[garde(length(bytes, min = 1, max = 127))]
+    #[garde(custom(bytes(1..=127)))]
     #[schema(example = "video/mp4")]
     pub mime: String,
     /// Size in bytes.
-    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    #[garde(custom(within(0..=crate::model::ids::MAX_SEQ)))]
     pub size: i64,
     /// Width in pixels.
-    #[garde(range(min = 1, max = 100_000))]
+    #[garde(custom(within(1..=100_000)))]
     pub width: i64,
     /// Height in pixels.
-    #[garde(range(min = 1, max = 100_000))]
+    #[garde(custom(within(1..=100_000)))]
     pub height: i64,
     /// Length in milliseconds.
-    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    #[garde(custom(within(0..=crate::model::ids::MAX_SEQ)))]
     pub duration_ms: i64,
     /// A still picture, by its address.
     #[garde(inner(custom(web_url)))]
@@ -101,15 +112,15 @@ pub struct FileContent {
     #[schema(example = "https://files.example/plan.pdf")]
     pub url: String,
     /// File name, 1 to 255 bytes.
-    #[garde(length(bytes, min = 1, max = 255))]
+    #[garde(custom(bytes(1..=255)))]
     #[schema(example = "plan.pdf")]
     pub name: String,
     /// Media type.
-    #[garde(length(bytes, min = 1, max = 127))]
+    #[garde(custom(bytes(1..=127)))]
     #[schema(example = "application/pdf")]
     pub mime: String,
     /// Size in bytes.
-    #[garde(range(min = 0, max = crate::model::ids::MAX_SEQ))]
+    #[garde(custom(within(0..=crate::model::ids::MAX_SEQ)))]
     pub size: i64,
 }
 
@@ -137,6 +148,7 @@ pub enum TypedContent {
 pub struct Content {
     kind: &'static str,
     json: String,
+    mentions: Vec<UserId>,
 }
 
 impl Content {
@@ -170,9 +182,18 @@ impl Content {
             TypedContent::Custom(c) => ("custom", serde_json::to_value(c)),
         };
         let value = value.map_err(|error| vec![Violation::new("/content", error.to_string())])?;
+        let mentions = match typed {
+            TypedContent::Text(text) => text.mentions,
+            TypedContent::Emoji(_)
+            | TypedContent::Image(_)
+            | TypedContent::Video(_)
+            | TypedContent::File(_)
+            | TypedContent::Custom(_) => Vec::new(),
+        };
         Ok(Self {
             kind,
             json: value.to_string(),
+            mentions,
         })
     }
 
@@ -184,6 +205,11 @@ impl Content {
     /// The content as JSON.
     pub fn json(&self) -> &str {
         &self.json
+    }
+
+    /// Whom it mentions.
+    pub fn mentions(&self) -> &[UserId] {
+        &self.mentions
     }
 
     /// Whether a stored message is the same: equal kind and, as JSON values, equal content.

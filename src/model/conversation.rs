@@ -2,6 +2,7 @@
 
 use crate::model::account::User;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::member::Role;
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,28 @@ use utoipa::ToSchema;
 pub enum ConversationKind {
     /// Between two people; one per pair.
     Direct,
+    /// Between any number of people, with a title and roles.
+    Group,
+    /// A group in which only the owner and admins post: for announcements to many.
+    Channel,
+}
+
+impl ConversationKind {
+    /// The name used on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Group => "group",
+            Self::Channel => "channel",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Direct, Self::Group, Self::Channel]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
 }
 
 /// How news of the conversation reaches its members.
@@ -21,14 +44,9 @@ pub enum ConversationKind {
 pub enum Fanout {
     /// Every message is referenced in every member's inbox.
     Write,
-}
-
-/// What a member may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Posts, reads, leaves.
-    Member,
+    /// It is large: messages are in its own timeline only. Watch it (`watch` of `GET /v1/notices`), and fetch its messages
+    /// after the last one that you have. Once a conversation is like this it stays so.
+    Read,
 }
 
 /// The caller's own part in a conversation.
@@ -43,7 +61,7 @@ pub struct Me {
     pub unread: i64,
     /// The head when the caller joined; only messages above it are visible.
     pub joined_seq: ConvSeq,
-    /// Until when the caller may not post.
+    /// Until when the caller may not post; null, or a time that has passed: the caller may.
     #[schema(required = true)]
     pub muted_until: Option<Timestamp>,
 }
@@ -55,11 +73,16 @@ pub struct Conversation {
     pub id: ConversationId,
     /// What kind it is.
     pub kind: ConversationKind,
-    /// The title of a group; null for direct conversations.
+    /// The title of a group or channel; null for direct conversations.
     #[schema(required = true)]
     pub title: Option<String>,
     /// How news of it reaches its members.
     pub fanout: Fanout,
+    /// With `fanout: "read"`: messages above this seq are in no inbox.
+    #[schema(required = true)]
+    pub switch_seq: Option<ConvSeq>,
+    /// Anybody who has its id may join. Only channels are.
+    pub public: bool,
     /// How many members it has.
     #[schema(minimum = 0)]
     pub member_count: i32,

@@ -32,6 +32,8 @@ id! {
     MessageId,
     /// The sender's own id of a message: the key of its idempotency.
     ClientMsgId,
+    /// A creator's own id of a group: the key of its idempotency.
+    ClientConversationId,
     /// One life of the database.
     Epoch,
 }

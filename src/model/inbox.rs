@@ -2,6 +2,7 @@
 
 use crate::model::conversation::Conversation;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::member::MembersChanged;
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
 use serde::Serialize;
@@ -21,7 +22,8 @@ pub struct Entry {
     pub unread: i64,
     /// What happened.
     #[serde(flatten)]
-    pub event: Event,
+    #[schema(value_type = Event)]
+    pub event: Told,
 }
 
 /// What an entry tells. An open set: clients skip kinds they do not know.
@@ -33,16 +35,38 @@ pub enum Event {
         /// The message as it is now.
         message: Message,
     },
+    /// A message names the reader in its `mentions`. In a small conversation the message has an entry of its own as well.
+    Mention {
+        /// The message as it is now.
+        message: Message,
+    },
     /// The reader has read up to a message, on this device or another.
     Read {
         /// Read up to here.
         read_seq: ConvSeq,
     },
-    /// The conversation is new or has changed; null: the reader is out of it.
+    /// The conversation is new or has changed, or has become large; null: the reader is out of it.
     Conversation {
         /// The conversation as it is now.
         #[schema(required = true)]
-        conversation: Option<Conversation>,
+        conversation: Option<Box<Conversation>>,
+    },
+    /// Others joined or left the conversation, or roles or mutes changed. (Who joins or leaves learns it from a
+    /// `conversation` entry. Of a large conversation this reaches only those whom it concerns and who did it.)
+    Members(MembersChanged),
+}
+
+/// An event, or what can be told of one that a newer server has written and this one does not know, while the two run
+/// side by side: its kind, which clients skip as any other that they do not know.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// In full.
+    Event(Event),
+    /// Only what it is.
+    Unknown {
+        /// The kind.
+        kind: String,
     },
 }
 
@@ -78,19 +102,42 @@ pub struct Resync {
 pub enum EntryKind {
     /// `ref_seq` is the message's seq in its conversation.
     Message,
+    /// `ref_seq` is that of the message, too.
+    Mention,
     /// `ref_seq` is the position read up to.
     Read,
     /// `ref_seq` is the conversation's head as of the entry.
     Conversation,
+    /// The receiver is out of the conversation; `ref_seq` is the conversation's head as of the entry.
+    Left,
+    /// `ref_seq` is the number of the change of members.
+    Members,
 }
 
 impl EntryKind {
-    /// The name used in the database and on the wire.
+    const ALL: [Self; 6] = [
+        Self::Message,
+        Self::Mention,
+        Self::Read,
+        Self::Conversation,
+        Self::Left,
+        Self::Members,
+    ];
+
+    /// The kind of this name; nothing for one that a newer node has written.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The name used in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Mention => "mention",
             Self::Read => "read",
             Self::Conversation => "conversation",
+            Self::Left => "left",
+            Self::Members => "members",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A moment as the contract writes it: RFC 3339, UTC, milliseconds, `Z`.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// A moment in UTC. It keeps the database's microseconds and shows milliseconds.
@@ -18,5 +19,31 @@ impl std::fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// What does not look like a moment.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("must be a time such as 2026-11-20T09:30:00Z")]
+pub struct NotATime;
+
+/// A moment as it is given: RFC 3339 with any offset, in the years 1970 to 9999, cut to milliseconds.
+impl FromStr for Timestamp {
+    type Err = NotATime;
+
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|moment| moment.to_utc().trunc_subsecs(3))
+            .filter(|moment| (1970..=9999).contains(&moment.year()))
+            .map(Self)
+            .ok_or(NotATime)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

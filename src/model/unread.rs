@@ -26,6 +26,28 @@ pub struct Unread {
     pub as_of_seq: InboxSeq,
 }
 
+/// All unread counts of a user in one snapshot, by how they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that follow from the inbox, which Redis keeps too.
+    pub small: Unread,
+    /// Those of large conversations.
+    pub large: Vec<ConversationUnread>,
+}
+
+impl Counts {
+    /// All of them as one.
+    pub fn all(self) -> Unread {
+        let Self { mut small, large } = self;
+        small.total += large.iter().map(|one| one.unread).sum::<i64>();
+        small.conversations.extend(large);
+        small
+            .conversations
+            .sort_unstable_by_key(|one| one.conversation_id);
+        small
+    }
+}
+
 /// The answer to marking a conversation as read.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReadMark {
@@ -50,6 +72,7 @@ pub struct Announcement {
     pub seq: InboxSeq,
     /// The conversation that it concerns.
     pub conversation: ConversationId,
-    /// The conversation's count as of this entry.
-    pub unread: i64,
+    /// The conversation's count as of this entry; nothing when the conversation is large: those are counted when somebody
+    /// asks, since no entry tells of their messages.
+    pub unread: Option<i64>,
 }

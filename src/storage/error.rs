@@ -11,9 +11,15 @@ pub enum StorageError {
     /// A deadlock, a serialisation failure or a lock not granted in time: the transaction did nothing, try again.
     #[error("PostgreSQL refused for contention: {0}")]
     Contended(String),
+    /// A message with its key is in the archive: the transaction did nothing.
+    #[error("the message is stored already")]
+    Stored,
     /// The inbox has no partition for the time of the row: the upkeep has to run.
     #[error("the inbox has no partition for now")]
     NoPartition,
+    /// Too many wait for a connection: nothing was tried.
+    #[error("too many wait for a connection")]
+    Busy,
     /// A statement that should never fail did.
     #[error("unexpected PostgreSQL error: {0}")]
     Bug(String),
@@ -26,10 +32,13 @@ pub type StorageResult<T> = Result<T, StorageError>;
 /// on English messages.
 fn by_message(message: &str) -> Option<StorageError> {
     const CONTENDED: [&str; 2] = ["deadlock detected", "lock timeout"];
-    const UNAVAILABLE: [&str; 7] = [
+    const UNAVAILABLE: [&str; 9] = [
         "terminating connection",
         "the database system is",
         "No space left on device",
+        // The same, where a part of the pages still had room.
+        "could not extend file",
+        "could not write",
         "out of memory",
         "too many clients",
         "remaining connection slots",
@@ -47,10 +56,20 @@ fn by_message(message: &str) -> Option<StorageError> {
     }
 }
 
+/// That of a partition of the archive, which PostgreSQL names after its columns.
+fn is_key_of_sends(constraint: &str) -> bool {
+    constraint.starts_with("messages_") && constraint.contains("_client_msg_id")
+}
+
 fn of_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) -> StorageError {
     let message = info.message();
     match kind {
         DatabaseErrorKind::SerializationFailure => StorageError::Contended(message.to_owned()),
+        DatabaseErrorKind::UniqueViolation
+            if info.constraint_name().is_some_and(is_key_of_sends) =>
+        {
+            StorageError::Stored
+        }
         DatabaseErrorKind::ClosedConnection
         | DatabaseErrorKind::UnableToSendCommand
         | DatabaseErrorKind::ReadOnlyTransaction => StorageError::Unavailable(message.to_owned()),
@@ -74,5 +93,19 @@ impl From<DieselError> for StorageError {
             },
             other => Self::Bug(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StorageError, by_message};
+
+    #[test]
+    fn a_disk_with_room_for_half_a_page_is_full() {
+        let said = "could not extend file \"base/5/6\": wrote only 4096 of 8192 bytes at block 7";
+        assert!(matches!(
+            by_message(said),
+            Some(StorageError::Unavailable(_))
+        ));
     }
 }

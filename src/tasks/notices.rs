@@ -1,5 +1,5 @@
-//! The subscriptions to notices from other nodes: after a loss every wait looks again, and those of users who wait no
-//! more are ended.
+//! The subscriptions to notices from other nodes: what is missing is asked for again and again, then every wait looks again;
+//! those of users who wait no more are ended.
 
 use crate::app::App;
 use crate::domain::notices;
@@ -7,23 +7,34 @@ use crate::tasks::sweep;
 use std::time::Duration;
 
 /// How long a subscription outlives its last wait, about: a client that polls again at once finds it there.
-const EVERY: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(10);
 
-/// How often to try whether Redis is back.
+/// How often to look where the slots of a cluster are.
+const FOLLOW: Duration = Duration::from_secs(1);
+
+/// How often to ask for what is missing.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Keeps at it until it is dropped.
 pub async fn run(app: &App) {
+    let mut idle = tokio::time::interval(IDLE);
+    let mut follow = tokio::time::interval(FOLLOW);
     loop {
         tokio::select! {
             () = app.notices_lost.notified() => {
-                // What was published until the subscriptions stand again is lost.
-                while !app.notices.ping().await {
-                    tokio::time::sleep(RETRY).await;
+                let renewed = app.notices.renew().await;
+                let missing = !app.notices.missing().is_empty();
+                // What was published until a subscription stands again is lost. One may stand again without our doing.
+                if renewed || !missing {
+                    sweep::once(app).await;
                 }
-                sweep::once(app).await;
+                if missing {
+                    tokio::time::sleep(RETRY).await;
+                    app.notices_lost.notify_one();
+                }
             }
-            () = tokio::time::sleep(EVERY) => notices::unsubscribe_idle(app).await,
+            _ = follow.tick() => app.notices.follow().await,
+            _ = idle.tick() => notices::unsubscribe_idle(app).await,
         }
     }
 }

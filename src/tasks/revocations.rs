@@ -1,5 +1,5 @@
-//! Learns which devices were logged out on other nodes: every two seconds, from PostgreSQL, so that a lost message
-//! between nodes keeps no stolen token alive.
+//! Learns which devices were logged out on other nodes, and what time it is: every two seconds, from PostgreSQL, so that neither
+//! a lost message between nodes nor a clock that is wrong keeps a stolen token alive.
 
 use crate::app::App;
 use crate::domain::accounts;
@@ -27,6 +27,8 @@ pub async fn run(app: &App) {
         } else {
             round = 0;
         }
+        // Without an answer it goes on from the last one.
+        let _logged = accounts::set_clock(app).await;
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -1,10 +1,10 @@
 //! The sweep: whatever happened to a notice, a wait answers within five seconds.
 //!
-//! Every few seconds this asks PostgreSQL for the heads of all waiting users, in large batches, and wakes those whose
-//! inbox has moved: the notice was lost with a node, or Redis was slow.
+//! Every few seconds this asks PostgreSQL for the heads of all waiting users and of all watched conversations, in large
+//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow.
 
 use crate::app::App;
-use crate::storage::pg::inbox;
+use crate::storage::pg::{inbox, watched as watched_rows};
 use std::time::Duration;
 
 /// Sweep and query together stay below the promised five seconds.
@@ -21,8 +21,9 @@ pub async fn run(app: &App) {
     }
 }
 
-/// Looks at the heads of all waiting users, once.
+/// Looks at the heads of all waiting users and of all watched conversations, once.
 pub async fn once(app: &App) {
+    let mut late = watched(app).await;
     let positions = app.waiters.positions();
     for chunk in positions.chunks(BATCH) {
         let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
@@ -32,17 +33,32 @@ pub async fn once(app: &App) {
             .read("sweep", move |conn| inbox::heads(conn, &users))
             .await
         else {
-            return;
+            break;
         };
-        let late: usize = chunk
+        late += chunk
             .iter()
             .filter_map(|(user, since)| {
                 let head = heads.get(user).filter(|head| *head > since)?;
                 Some(app.waiters.news(*user, *head, None))
             })
-            .sum();
-        if late > 0 {
-            log::info!("sweep: {late} waits had missed their notice");
-        }
+            .sum::<usize>();
     }
+    if late > 0 {
+        app.metrics.notices_recovered.inc_by(late as u64);
+        log::info!("sweep: {late} waits had missed their notice");
+    }
+}
+
+async fn watched(app: &App) -> usize {
+    let mut late = 0;
+    for chunk in app.waiters.watched().chunks(BATCH) {
+        let ids: Vec<_> = chunk.iter().map(|(id, _)| *id).collect();
+        let heads = move |conn: &mut _| watched_rows::heads(conn, &ids);
+        let Ok(heads) = app.pg.read("sweep_watched", heads).await else {
+            break;
+        };
+        let moved = |(id, seq)| app.waiters.moved(id, seq);
+        late += heads.into_iter().map(moved).sum::<usize>();
+    }
+    late
 }

@@ -1,4 +1,4 @@
-//! Direct conversations: one per pair, listed in both orders, invisible to everybody else.
+//! Conversations: a direct one per pair, groups made once, listed in both orders, invisible to everybody else.
 
 use crate::support::{App, id};
 use futures_util::future::join_all;
@@ -213,6 +213,154 @@ async fn the_list_pages_in_both_orders_and_remembers_the_inbox_position() {
         ann.get(&format!("/conversations?{bad}"))
             .await
             .problem(400, "validation");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_last_messages_make_shorter_pages() {
+    let (app, [ann, ben, cat, dan]) = App::with(["ann", "ben", "cat", "dan"]).await;
+    let large = json!({"blob": "x".repeat(600_000)});
+    let mut chats = Vec::new();
+    for peer in [&ben, &cat, &dan] {
+        let chat = ann.direct(peer).await;
+        let message = json!({"client_msg_id": id(), "kind": "custom", "content": large});
+        peer.post_message(&chat, message).await.ok(201);
+        chats.push(chat);
+    }
+    chats.sort();
+    for order in ["id", "activity"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/conversations?order={order}{cursor}");
+            let page = ann.get(&path).await.ok(200);
+            let list = page["conversations"].as_array().unwrap();
+            assert!(list.len() <= 2, "{}", list.len());
+            seen.extend(
+                list.iter()
+                    .map(|one| one["id"].as_str().unwrap().to_owned()),
+            );
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, chats, "{order}");
+    }
+    // The entries that show these conversations are as heavy.
+    let page = ann.inbox(0).await;
+    assert_eq!(
+        (page["entries"].as_array().unwrap().len(), &page["has_more"]),
+        (2, &json!(true))
+    );
+    assert_eq!(ann.entries(0).await.len(), 6);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_made_once_per_client_conversation_id() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    // Twice in the list, and the creator too: everybody is in it once.
+    let body = json!({"kind": "group", "title": "Friday", "client_conversation_id": id(),
+        "member_ids": [ben.id, cat.id, ben.id, ann.id]});
+    let made = ann.post("/conversations", body.clone()).await;
+    let location = made.header("location").to_owned();
+    let made = made.ok(201);
+    let chat = made["id"].as_str().unwrap();
+    assert_eq!(location, format!("/v1/conversations/{chat}"));
+    assert_eq!(
+        made["me"],
+        json!({"role": "owner", "read_seq": 0, "unread": 0, "joined_seq": 0, "muted_until": null})
+    );
+    let expected = json!({"kind": "group", "title": "Friday", "fanout": "write", "member_count": 3,
+        "last_seq": 0, "last_message": null, "peer": null});
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&made[name], value, "{name}");
+    }
+
+    let again = ann.post("/conversations", body.clone()).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.ok(200), made);
+    // The id is the creator's own: the same one from somebody else is another group.
+    let other = ben.post("/conversations", body.clone()).await.ok(201);
+    assert_ne!(other["id"], made["id"]);
+
+    for person in [&ann, &ben, &cat] {
+        let entries = person.entries(0).await;
+        let kinds: Vec<_> = entries.iter().map(|one| &one["kind"]).collect();
+        assert_eq!(kinds, ["conversation"; 2]);
+        assert_eq!(entries[0]["conversation"]["id"], made["id"]);
+        assert_eq!(person.wait(0, 0).await["total_unread"], 0);
+    }
+    // Who has left does not find it by a repeat either.
+    ann.remove(chat, &ann).await.ok(204);
+    let repeat = ann.post("/conversations", body).await;
+    repeat.problem(404, "not_found");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_groups_are_refused_and_nothing_is_done() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let group = |title: Value, members: Value| json!({"kind": "group", "title": title, "member_ids": members});
+    let long = "é".repeat(129);
+    for (body, pointer) in [
+        (group(json!(""), json!([])), "/title"),
+        (group(json!(long), json!([])), "/title"),
+        (group(json!(null), json!([])), ""),
+        (group(json!(5), json!([])), "/title"),
+        (
+            json!({"kind": "group", "title": "x", "user_id": ben.id}),
+            "",
+        ),
+        (
+            json!({"kind": "direct", "title": "x", "user_id": ben.id}),
+            "",
+        ),
+        (group(json!("x"), json!("ben")), "/member_ids"),
+        (group(json!("x"), json!(["ben"])), "/member_ids/0"),
+        (group(json!("x"), json!(vec![id(); 1_001])), "/member_ids"),
+    ] {
+        let refused = ann.post("/conversations", body).await;
+        let refused = refused.problem(400, "validation");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    }
+    let unknown = group(json!("x"), json!([ben.id, id()]));
+    let refused = ann.post("/conversations", unknown).await;
+    refused.problem(404, "not_found");
+    assert_eq!((ann.head().await, ben.head().await), (0, 0));
+
+    let alone = group(json!("é".repeat(128)), json!([]));
+    let alone = ann.post("/conversations", alone).await.ok(201);
+    assert_eq!(alone["member_count"], 1);
+    let chat = alone["id"].as_str().unwrap();
+    for (body, pointer) in [
+        (json!({"user_ids": []}), "/user_ids"),
+        (json!({"user_ids": vec![id(); 1_001]}), "/user_ids"),
+        (json!({"user_ids": [1]}), "/user_ids/0"),
+    ] {
+        let path = format!("/conversations/{chat}/members");
+        let refused = ann.post(&path, body).await.problem(400, "validation");
+        assert_eq!(refused["errors"][0]["pointer"], pointer);
+    }
+    let unknown = json!({"user_ids": [ben.id, id()]});
+    let path = format!("/conversations/{chat}/members");
+    let refused = ann.post(&path, unknown).await;
+    refused.problem(404, "not_found");
+    assert_eq!((ann.head().await, ben.head().await), (1, 0));
+    for change in [
+        json!({}),
+        json!({"role": null}),
+        json!({"role": "king"}),
+        json!({"muted_until": 5}),
+        json!({"muted_until": "tomorrow"}),
+        json!({"muted_until": "+12026-01-01T00:00:00Z"}),
+        json!({"muted_until": "1969-12-31T23:59:59Z"}),
+        json!({"role": "member"}),
+    ] {
+        let refused = ann.change(chat, &ann, change).await;
+        refused.problem(400, "validation");
     }
     app.finish().await;
 }

@@ -1,6 +1,6 @@
 //! Devices: listed, limited, logged out on every node, and waits of theirs ended.
 
-use crate::support::{App, PASSWORD, Person, eventually, id};
+use crate::support::{App, PASSWORD, Person, id};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -71,17 +71,11 @@ async fn a_removed_device_is_out_on_every_node_within_five_seconds_without_redis
     app.add_node().await;
     let elsewhere = format!("http://{}", app.nodes[1].address);
     let phone = ann.another_device(&app).await.at(&elsewhere);
-    let waiters = app.nodes[1].app.clone();
     let wait = tokio::spawn({
         let phone = phone.clone();
         async move { phone.get("/notices?since_seq=0&timeout=30").await }
     });
-    let parked = async || waiters.waiters.count();
-    eventually("it parks", Duration::from_secs(5), parked, |count| {
-        *count == 1
-    })
-    .await;
-    drop(waiters);
+    app.asleep(1, 1).await;
     app.redis.cut();
     ann.call("DELETE", &format!("/me/devices/{}", phone.device))
         .await

@@ -1,11 +1,15 @@
 //! Killing things: what was acknowledged is there, what failed said so in a documented way, and it all comes back by
 //! itself. Here nodes are processes, and PostgreSQL and Redis belong to the test alone.
 
-use crate::support::{Answer, App, Person, Process, eventually, http, text, throw_away};
+use crate::support::{
+    Answer, App, Person, Process, Proxy, eventually, free_address, http, text, throw_away,
+};
 use futures_util::future::join_all;
 use serde_json::Value;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tideline::dev::services::Services;
 use tideline::domain::accounts;
 use tideline::model::inbox::EntryKind;
 use tideline::storage::pg::instance;
@@ -100,7 +104,14 @@ async fn verify(reader: &Person, chat: &str, diaries: &[(&Person, Diary)]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn postgres_and_redis_killed_and_back() {
-    let services = throw_away("faults");
+    let services = Arc::new(throw_away("faults"));
+    // On a thread of its own: it blocks, and would hold up those who are timed here.
+    let act = async |act: fn(&Services)| {
+        let services = Arc::clone(&services);
+        tokio::task::spawn_blocking(move || act(&services))
+            .await
+            .unwrap();
+    };
     instance::migrate(&services.database_url()).unwrap();
     let node = Process::serve(&services.database_url(), &services.redis_url(), &[]);
     let client = http();
@@ -115,22 +126,22 @@ async fn postgres_and_redis_killed_and_back() {
             tokio::time::sleep(Duration::from_millis(700)).await;
             match kill {
                 "redis" => {
-                    services.kill_redis();
+                    act(Services::kill_redis).await;
                     tokio::time::sleep(Duration::from_millis(500)).await;
-                    services.start_redis().unwrap();
+                    act(|services| services.start_redis().unwrap()).await;
                 }
                 "stop both" => {
                     // A stopped Redis holds no sender; a stopped PostgreSQL goes on where it stood.
-                    services.pause_redis();
+                    act(Services::pause_redis).await;
                     ann.send(&chat, "without Redis").await;
-                    services.pause_postgres();
+                    act(Services::pause_postgres).await;
                     tokio::time::sleep(Duration::from_millis(500)).await;
-                    services.resume_postgres();
-                    services.resume_redis();
+                    act(Services::resume_postgres).await;
+                    act(Services::resume_redis).await;
                     ann.send(&chat, "after both").await;
                 }
                 _ => {
-                    services.kill_postgres();
+                    act(Services::kill_postgres).await;
                     let down = ann.post_message(&chat, text("down")).await;
                     down.problem(503, "storage_unavailable");
                     assert_eq!(
@@ -142,7 +153,7 @@ async fn postgres_and_redis_killed_and_back() {
                             .status(),
                         200
                     );
-                    services.start_postgres().unwrap();
+                    act(|services| services.start_postgres().unwrap()).await;
                     let back = Instant::now();
                     let healthy = async || ann.try_call("GET", "/me", None).await.unwrap().status;
                     eventually(
@@ -194,22 +205,21 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
     instance::migrate(&services.database_url()).unwrap();
     let start = || Process::serve(&services.database_url(), &services.redis_url(), &[]);
     let mut node = start();
-    let client = http();
+    let (client, front) = (http(), Proxy::before(&node.url));
     let (ann, ben) = tokio::join!(
-        Person::register(&client, &node.url, "ann"),
-        Person::register(&client, &node.url, "ben")
+        Person::register(&client, front.url(), "ann"),
+        Person::register(&client, front.url(), "ben")
     );
     let chat = ann.direct(&ben).await;
     let mut acknowledged: Vec<Value> = Vec::new();
     for round in 0..4 {
-        let sender = ann.at(&node.url);
         let sends = (0..200).map(|_| text("x")).collect::<Vec<_>>();
         let results = async {
             let path = format!("/conversations/{chat}/messages");
             join_all(
                 sends
                     .iter()
-                    .map(|message| sender.try_call("POST", &path, Some(message))),
+                    .map(|message| ann.try_call("POST", &path, Some(message))),
             )
             .await
         };
@@ -219,14 +229,14 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
         };
         let (results, ()) = tokio::join!(results, kill);
         node = start();
-        let sender = ann.at(&node.url);
+        front.lead_to(&node.url);
         for (message, result) in sends.into_iter().zip(results) {
             let first = result
                 .ok()
                 .filter(|answer| answer.status == 201)
                 .map(|answer| answer.body);
             // Repeated on the new node: what was acknowledged comes back as it was, the rest is stored at most once.
-            let again = sender.post_message(&chat, message).await;
+            let again = ann.post_message(&chat, message).await;
             match first {
                 Some(first) => assert_eq!(again.ok(200), first),
                 None => assert!([200, 201].contains(&again.status)),
@@ -234,7 +244,7 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
         }
         acknowledged = Vec::new();
         loop {
-            let page = sender.history(&chat, acknowledged.len() as i64).await;
+            let page = ann.history(&chat, acknowledged.len() as i64).await;
             if page.is_empty() {
                 break;
             }
@@ -242,7 +252,6 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
         }
         assert_eq!(acknowledged.len() as u64, 200 * (round + 1));
     }
-    let ben = ben.at(&node.url);
     assert_eq!(ben.entries(0).await.len(), acknowledged.len() + 1);
     assert_eq!(ben.total().await, acknowledged.len() as i64);
 }
@@ -251,14 +260,14 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
 async fn a_thousand_parked_waits_are_drained_politely() {
     let app = App::start().await;
     let people = accounts::seed(&app.nodes[0].app, 0, 1_000).await.unwrap();
-    let database = app.database_url();
-    let redis = crate::support::services().redis_url();
-    let mut node = Process::serve(
-        &database,
-        &redis,
-        &[("TIDELINE_DRAIN_SECONDS", "6"), ("RUST_LOG", "warn")],
-    );
-    let url = node.url.clone();
+    let metrics = free_address();
+    let variables = [
+        ("TIDELINE_DRAIN_SECONDS", "6"),
+        ("TIDELINE_METRICS_BIND", metrics.as_str()),
+        ("RUST_LOG", "warn"),
+    ];
+    let mut node = app.add_process(&variables);
+    let url = node.process.url.clone();
     let waits = people.iter().map(|person| {
         let request = app
             .http
@@ -270,17 +279,17 @@ async fn a_thousand_parked_waits_are_drained_politely() {
         })
     });
     let waits: Vec<_> = waits.collect();
-    // Connections are accepted in their order: when this later one is answered, the others are in.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let probe = |_: ()| {
-        let request = app
-            .http
-            .get(format!("{url}/v1/notices?since_seq=0&timeout=0"));
-        request.bearer_auth(&people[0].access_token).send()
+    let parked = async || {
+        let told = app.http.get(format!("http://{metrics}/metrics")).send();
+        let told = told.await.unwrap().text().await.unwrap();
+        let mut lines = told.lines();
+        let count = lines.find_map(|line| line.strip_prefix("tideline_notices_parked "));
+        count.unwrap().parse::<usize>().unwrap()
     };
-    assert_eq!(probe(()).await.unwrap().status(), 200);
+    let soon = Duration::from_secs(20);
+    eventually("all sleep", soon, parked, |n| *n == people.len()).await;
     let asked = Instant::now();
-    node.signal("TERM");
+    node.process.signal("TERM");
     // While it drains: only readiness fails; new waits are told to go, sends and fetches go on.
     let ready = async || {
         app.http
@@ -318,7 +327,7 @@ async fn a_thousand_parked_waits_are_drained_politely() {
         assert!(told || notice["superseded"] == true, "{notice}");
         answered.push(at);
     }
-    let exit = tokio::task::spawn_blocking(move || node.wait())
+    let exit = tokio::task::spawn_blocking(move || node.process.wait())
         .await
         .unwrap();
     assert_eq!(exit, 0);

@@ -177,3 +177,28 @@ async fn nothing_kept_is_said_as_head_plus_one() {
     assert_eq!(ben.inbox(1).await["entries"], json!([]));
     app.finish().await;
 }
+
+/// While an older and a newer server run side by side, the older one meets kinds that it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_an_unknown_kind_is_told_by_its_kind() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    execute(
+        &mut app.database(),
+        &format!(
+            "UPDATE timelines SET last_seq = last_seq + 1 WHERE user_id = '{0}';
+             INSERT INTO inbox SELECT user_id, last_seq, last_at, 'recall', '{chat}', 7, 0
+                 FROM timelines WHERE user_id = '{0}'",
+            ben.id
+        ),
+    );
+    ann.send(&chat, "after it").await;
+    let entries = ben.entries(0).await;
+    let kinds: Vec<_> = entries
+        .iter()
+        .map(|one| one["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["conversation", "recall", "message"]);
+    assert_eq!(entries[1]["conversation_id"], chat.as_str());
+    app.finish().await;
+}

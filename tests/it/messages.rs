@@ -27,13 +27,8 @@ async fn a_message_is_stored_once_and_a_repeat_gets_the_first_answer() {
         r#"{{"kind":"custom","client_msg_id":{},"content":{{"b":{{"c":[15e-1,null]}},"a":1.0}}}}"#,
         message["client_msg_id"]
     );
-    let url = format!("{}/v1/conversations/{chat}/messages", ann.url);
-    let again = ann
-        .http
-        .post(url)
-        .bearer_auth(&ann.token)
-        .header("content-type", "application/json");
-    let again = crate::support::Answer::of(again.body(spelling).send().await.unwrap()).await;
+    let path = format!("/conversations/{chat}/messages");
+    let again = ann.send_bytes("POST", &path, spelling).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(again.ok(200), stored);
 
@@ -187,16 +182,9 @@ async fn hostile_json_is_refused() {
         r#"{"a":01}"#,
         deep.as_str(),
     ] {
-        let url = format!("{}/v1/conversations/{chat}/messages", ann.url);
-        let request = ann
-            .http
-            .post(url)
-            .bearer_auth(&ann.token)
-            .header("content-type", "application/json");
-        let answer = request.body(content(json)).send().await.unwrap();
-        crate::support::Answer::of(answer)
-            .await
-            .problem(400, "validation");
+        let path = format!("/conversations/{chat}/messages");
+        let answer = ann.send_bytes("POST", &path, content(json)).await;
+        answer.problem(400, "validation");
     }
     assert_eq!(ann.head().await, 1);
     app.finish().await;

@@ -14,16 +14,10 @@ async fn parked(
     since: i64,
     timeout: u64,
 ) -> tokio::task::JoinHandle<Value> {
-    let before = app.nodes[0].app.waiters.count();
+    let before = app.nodes[0].app.waiters.asleep();
     let person = person.clone();
     let wait = tokio::spawn(async move { person.wait(since, timeout).await });
-    eventually(
-        "the wait parks",
-        Duration::from_secs(5),
-        async || app.nodes[0].app.waiters.count(),
-        |count| *count > before,
-    )
-    .await;
+    app.asleep(0, before + 1).await;
     wait
 }
 

@@ -20,8 +20,12 @@ const FLOORS: &[&[&str]] = &[
 const EVERYWHERE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &[]),
+    ("telemetry", &[]),
     // The handles of a process, held for the floors from the domain up.
-    ("app", &["clock", "config", "model", "storage", "domain"]),
+    (
+        "app",
+        &["clock", "config", "telemetry", "model", "storage", "domain"],
+    ),
 ];
 
 /// Outside crates that only some files may know.
@@ -36,6 +40,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["domain/tokens.rs"]),
     ("argon2", &["domain/passwords.rs"]),
     ("clap", &["main.rs"]),
+    ("prometheus", &["telemetry.rs"]),
     ("env_logger", &["main.rs"]),
 ];
 
@@ -246,4 +251,43 @@ fn every_migration_goes_both_ways() {
         }
     }
     assert!(versions.len() >= 5);
+}
+
+#[test]
+fn every_defence_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let claims = fs::read_to_string(root.join("docs/SECURITY.md")).unwrap();
+    let (_, claims) = claims.split_once("\n## What is defended\n").unwrap();
+    let (claims, _) = claims.split_once("\n## What is not defended\n").unwrap();
+    let rows = claims
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.ends_with("| tried by |"));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for test in tests.split(", ") {
+            let path = test
+                .strip_prefix('`')
+                .and_then(|test| test.strip_suffix('`'));
+            let (file, name) = path
+                .and_then(|path| path.rsplit_once("::"))
+                .unwrap_or_else(|| panic!("no test: {row}"));
+            let file = root
+                .join("tests/it")
+                .join(file.replace("::", "/"))
+                .with_extension("rs");
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            let head = text.split(&format!("fn {name}(")).next().unwrap();
+            let head = head.trim_end().trim_end_matches("async").trim_end();
+            let attribute = head.lines().last().unwrap_or_default().trim();
+            assert!(
+                head.len() < text.len()
+                    && attribute.starts_with("#[")
+                    && attribute.contains("test"),
+                "docs/SECURITY.md: there is no test {test}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named >= 30, "only {named} found");
 }

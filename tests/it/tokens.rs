@@ -68,6 +68,22 @@ async fn forged_access_tokens_are_refused() {
         // The key games: an empty key where `kid` points to an empty file, and a key in the token.
         forge(&with(&header(), "kid", Some(json!("/dev/null"))), &good, ""),
         forge(
+            &with(&header(), "kid", Some(json!("' UNION SELECT 'k"))),
+            &good,
+            "k",
+        ),
+        // Headers that a reader must understand, and a payload that is packed.
+        forge(&with(&header(), "crit", Some(json!(["exp"]))), &good, "k"),
+        forge(&with(&header(), "zip", Some(json!("DEF"))), &good, "k"),
+        forge(
+            &with(&header(), "jku", Some(json!("http://127.0.0.1:1/keys"))),
+            &good,
+            "k",
+        ),
+        // The key is the text of the secret, and no spelling of it.
+        resigned(&BASE64.encode(SECRET)),
+        resigned(""),
+        forge(
             &with(
                 &header(),
                 "jwk",
@@ -87,7 +103,19 @@ async fn forged_access_tokens_are_refused() {
     for name in ["iss", "aud", "sub", "exp", "device_id", "generation"] {
         bad.push(claimed(name, None));
         bad.push(claimed(name, other()));
+        for value in [Value::Null, json!(true), json!({}), json!(""), json!(1e300)] {
+            bad.push(claimed(name, Some(value)));
+        }
     }
+    bad.push(claimed("iss", Some(json!(["tideline"]))));
+    bad.push(claimed("sub", Some(json!(0))));
+    bad.push(claimed("exp", Some(json!((now + 60).to_string()))));
+    // Another service that shares the secret, and a token of ours that is for something else.
+    bad.push(forge(
+        &with(&header(), "typ", Some(json!("rt+jwt"))),
+        &good,
+        SECRET,
+    ));
     bad.push(claimed("nbf", Some(json!(now + 60))));
     bad.push(claimed("aud", Some(json!(["tideline", "somebody"]))));
     // Expired, and bad besides: nobody is told to refresh a token that was never good.
@@ -206,6 +234,77 @@ async fn a_spent_refresh_token_logs_its_device_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refreshes_on_two_nodes_at_once_go_on_from_one_successor() {
+    let (mut app, [ann]) = App::with(["ann"]).await;
+    app.add_node().await;
+    let urls: Vec<_> = app.nodes.iter().map(|node| node.address).collect();
+    let mut token = ann.refresh_token.clone();
+    for _ in 0..4 {
+        let parallel = (0..6).map(|n| {
+            let url = format!("http://{}/v1/auth/refresh", urls[n % 2]);
+            let body = json!({"refresh_token": token});
+            let request = app.http.post(url).json(&body);
+            async { Answer::of(request.send().await.unwrap()).await }
+        });
+        let sessions: Vec<_> = join_all(parallel).await;
+        let sessions: Vec<_> = sessions.into_iter().map(|one| one.ok(200)).collect();
+        let next = &sessions[0]["refresh_token"];
+        assert!(sessions.iter().all(|one| one["refresh_token"] == *next));
+        token = next.as_str().unwrap().to_owned();
+    }
+    refreshed(&app, &token).await.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_theft_is_noticed_whoever_comes_first_and_however_often() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let phone = ann.another_device(&app).await;
+    // The thief refreshes first and uses what they got: the owner's next refresh ends both, all at once or not.
+    let thief = refreshed(&app, &ann.refresh_token).await;
+    thief.get("/me").await.ok(200);
+    let owner = join_all((0..8).map(|_| refresh(&app, &ann.refresh_token))).await;
+    for answer in owner {
+        let code = answer.body["code"].as_str().unwrap().to_owned();
+        assert!(
+            ["refresh_invalid", "device_revoked"].contains(&code.as_str()),
+            "{code}"
+        );
+        answer.problem(401, &code);
+    }
+    for lost in [&ann, &thief] {
+        lost.get("/me").await.problem(401, "device_revoked");
+        refresh(&app, &lost.refresh_token)
+            .await
+            .problem(401, "device_revoked");
+    }
+    phone.get("/me").await.ok(200);
+
+    // A refresh beside a log-out is before it or after it: afterwards nothing of the device works.
+    for _ in 0..4 {
+        let device = ben.another_device(&app).await;
+        let (out, next) = tokio::join!(
+            device.post("/auth/logout", Value::Null),
+            refresh(&app, &device.refresh_token)
+        );
+        out.ok(204);
+        let mut tokens = vec![device.refresh_token.clone()];
+        if next.status == 200 {
+            let next = Person::of_session(&app, &next.body);
+            next.get("/me").await.problem(401, "device_revoked");
+            tokens.push(next.refresh_token);
+        } else {
+            next.problem(401, "device_revoked");
+        }
+        for token in tokens {
+            refresh(&app, &token).await.problem(401, "device_revoked");
+        }
+    }
+    ben.get("/me").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_refresh_token_of_ours_changes_nothing() {
     let (app, [ann]) = App::with(["ann"]).await;
     let bytes = BASE64.decode(&ann.refresh_token).unwrap();
@@ -279,14 +378,8 @@ async fn logging_out_ends_one_device_on_every_node() {
     let waits = [ann.clone(), there.clone()].map(|device| {
         tokio::spawn(async move { device.get("/notices?since_seq=0&timeout=30").await })
     });
-    let parked = async || app.nodes.iter().map(|node| node.app.waiters.count()).sum();
-    eventually(
-        "both waits are parked",
-        Duration::from_secs(5),
-        parked,
-        |n: &usize| *n == 2,
-    )
-    .await;
+    app.asleep(0, 1).await;
+    app.asleep(1, 1).await;
 
     let logged_out = Instant::now();
     assert_eq!(ann.post("/auth/logout", Value::Null).await.status, 204);
@@ -320,6 +413,21 @@ async fn logging_out_ends_one_device_on_every_node() {
     app.finish().await;
 }
 
+/// Whatever Redis might say, who is logged out stands in PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_out_reaches_every_node_without_redis() {
+    let (mut app, [ann]) = App::with(["ann"]).await;
+    app.add_node().await;
+    let there = ann.at(&format!("http://{}", app.nodes[1].address));
+    app.redis.cut();
+    assert_eq!(ann.post("/auth/logout", Value::Null).await.status, 204);
+    let status = async || there.get("/me").await.status;
+    let within = Duration::from_secs(5);
+    eventually("the other node knows", within, status, |s| *s == 401).await;
+    app.redis.heal();
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_cut_off_learns_of_every_log_out() {
     let (app, [ann]) = App::with(["ann"]).await;
@@ -338,5 +446,22 @@ async fn a_node_that_was_cut_off_learns_of_every_log_out() {
     app.postgres.heal();
     let within = Duration::from_secs(6);
     eventually("the node knows", within, status, |s| *s == 401).await;
+    app.finish().await;
+}
+
+/// The clock of a node may be turned by an hour; what counts is the database's.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_live_by_the_clock_of_the_database() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let clock = &app.nodes[0].app.tokens.clock;
+    clock.set(unix_seconds() + 3_600);
+    ann.get("/me").await.problem(401, "token_expired");
+    let status = async || ann.get("/me").await.status;
+    let within = Duration::from_secs(5);
+    eventually("it is set", within, status, |status| *status == 200).await;
+    clock.set(unix_seconds() - 3_600);
+    let told = async || clock.now();
+    let right = |now: &i64| (now - unix_seconds()).abs() <= 2;
+    eventually("it is set", within, told, right).await;
     app.finish().await;
 }

@@ -1,15 +1,14 @@
 //! Unread counts: a view of the timeline that cannot drift, whatever happens to Redis.
 
-use crate::support::{App, eventually};
+use crate::support::{App, Person, admin, eventually, services};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
-use std::sync::Arc;
+use serde_json::{Value, json};
 use std::time::Duration;
-use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{Announcement, ConversationUnread, Unread};
-use tideline::storage::redis::Redis;
-use tideline::storage::redis::unread as cache;
+use tideline::domain::unread::{self, Found};
+use tideline::model::ids::{InboxSeq, UserId};
+use tideline::model::unread::Unread;
+use tideline::storage::redis::unread::{self as cache, Walk};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_follow_sends_and_reads() {
@@ -158,101 +157,160 @@ async fn counts_of_another_life_of_the_database_are_forgotten() {
     app.finish().await;
 }
 
-/// The scripts alone, against a model: entries in any order, doubled, lost, with merges and flushes between.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_scripts_agree_with_a_model_under_any_order() {
-    let (app, [ann]) = App::with(["ann"]).await;
+/// Audits all users whose counts Redis knows, as the task does in many rounds.
+async fn audit_all(app: &App) {
     let node = &app.nodes[0].app;
-    let redis: Arc<Redis> = Arc::clone(&node.redis);
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let conversations: Vec<_> = (0..4)
-        .map(|_| ConversationId(tideline::clock::new_id()))
-        .collect();
-    for _ in 0..300 {
-        let user = UserId(tideline::clock::new_id());
-        // The true history: each entry says one conversation's count as of it.
-        let length = random.random_range(1..30);
-        let history: Vec<Announcement> = (1..=length)
-            .map(|seq| Announcement {
-                receiver: user,
-                seq: InboxSeq(seq),
-                conversation: conversations[random.random_range(0..4)],
-                unread: random.random_range(0..4),
-            })
-            .collect();
-        let truth = |head: i64| -> Unread {
-            let mut counts: Vec<ConversationUnread> = conversations
-                .iter()
-                .filter_map(|id| {
-                    let mine =
-                        |entry: &&Announcement| entry.conversation == *id && entry.seq.0 <= head;
-                    let unread = history.iter().rev().find(mine)?.unread;
-                    (unread > 0).then_some(ConversationUnread {
-                        conversation_id: *id,
-                        unread,
-                    })
-                })
-                .collect();
-            counts.sort_by_key(|one| one.conversation_id);
-            let total = counts.iter().map(|one| one.unread).sum();
-            Unread {
-                total,
-                conversations: counts,
-                as_of_seq: InboxSeq(head),
-            }
-        };
-        let mut waiting = history.clone();
-        waiting.extend(
-            history
-                .iter()
-                .filter(|_| random.random_bool(0.3))
-                .copied()
-                .collect::<Vec<_>>(),
-        );
-        while !waiting.is_empty() {
-            match random.random_range(0..10) {
-                0 => cache::forget(&redis, node.epoch, user).await.unwrap(),
-                1 => {
-                    let counts = truth(random.random_range(0..=length));
-                    cache::merge(&redis, node.epoch, user, &counts)
-                        .await
-                        .unwrap();
-                }
-                _ => {
-                    // Mostly near the front, as writers do; sometimes several in one call.
-                    let group: Vec<_> = (0..random.random_range(1..4))
-                        .filter(|_| !waiting.is_empty())
-                        .map(|_| ())
-                        .collect::<Vec<_>>()
-                        .into_iter()
-                        .filter_map(|()| {
-                            let reach = waiting.len().min(5);
-                            (reach > 0).then(|| waiting.remove(random.random_range(0..reach)))
-                        })
-                        .collect();
-                    let lost = random.random_bool(0.1);
-                    if !lost {
-                        cache::apply(&redis, node.epoch, &group).await.unwrap();
-                    }
-                }
-            }
-            // Whatever the hash says as of its mark is the truth as of the mark, once nothing waits beyond it.
-            if let Some(counts) = cache::all(&redis, node.epoch, user).await.unwrap() {
-                let sum: i64 = counts.conversations.iter().map(|one| one.unread).sum();
-                assert_eq!(counts.total, sum, "total is the sum");
-                if counts.as_of_seq.0 == length {
-                    assert_eq!(counts, truth(length));
-                }
-            }
+    let mut at = Walk::default();
+    loop {
+        at = unread::audit_some(node, at).await.unwrap();
+        if at == Walk::default() {
+            return;
         }
-        cache::merge(&redis, node.epoch, user, &truth(length))
-            .await
-            .unwrap();
-        let end = cache::all(&redis, node.epoch, user).await.unwrap().unwrap();
-        assert_eq!(end, truth(length));
     }
-    drop(ann);
+}
+
+/// Ann sends Ben three messages, and Redis knows his counts. With the number of his users found to be wrong so far.
+async fn counted() -> (App, Person, Person, String, impl Fn(&App) -> u64) {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    for _ in 0..3 {
+        ann.send(&chat, "x").await;
+    }
+    assert_eq!(ben.total().await, 3);
+    (app, ann, ben, chat, |app: &App| {
+        app.nodes[0].app.metrics.unread_drift.get()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_auditor_finds_wrong_counts_and_the_next_reader_mends_them() {
+    let (app, _, ben, chat, drift) = counted().await;
+    let audited = &app.nodes[0].app.metrics.unread_audited;
+    audit_all(&app).await;
+    assert_eq!(drift(&app), 0);
+    assert!(audited.get() > 0);
+    // A wrong total, a wrong part, and one conversation too many.
+    let stranger = tideline::clock::new_id().to_string();
+    for (round, wrong) in [
+        vec!["total", "4"],
+        vec![&chat, "2:4"],
+        vec![&stranger, "1:4", "total", "4"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let _: i64 = app.unread_hash(&ben, "HSET", &wrong).await;
+        audit_all(&app).await;
+        assert_eq!(drift(&app), round as u64 + 1, "{wrong:?}");
+        assert_eq!(app.unread_hash::<i64>(&ben, "EXISTS", &[]).await, 0);
+        let truth = json!({"total": 3, "conversations": [{"conversation_id": chat, "unread": 3}], "as_of_seq": 4});
+        assert_eq!(ben.unread().await, truth);
+        audit_all(&app).await;
+        assert_eq!(drift(&app), round as u64 + 1, "mended");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_no_reader_would_use_are_not_drift() {
+    let (app, ann, ben, chat, drift) = counted().await;
+    let user = UserId(ben.id.parse().unwrap());
+    let node = &app.nodes[0].app;
+    let unproved = async || {
+        assert_eq!(unread::audit(node, user).await.unwrap(), Found::Unproved);
+        assert_eq!(app.unread_hash::<i64>(&ben, "EXISTS", &[]).await, 1);
+    };
+    // Behind and ahead of the head, with a total that would be wrong.
+    for mark in ["3", "5"] {
+        let fields = ["mark", mark, "total", "77"];
+        let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
+        unproved().await;
+    }
+    let fields = ["mark", "4", "total", "3"];
+    let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
+    assert_eq!(unread::audit(node, user).await.unwrap(), Found::Exact);
+    // Committed, and its announcement lost, or so late that it just finds Redis back.
+    app.redis.cut();
+    ann.send(&chat, "x").await;
+    assert!(unread::audit_some(node, Walk::default()).await.is_err());
+    app.redis.heal();
+    let ping = async || node.redis.ping().await;
+    eventually("Redis is back", Duration::from_secs(10), ping, |up| *up).await;
+    assert_ne!(unread::audit(node, user).await.unwrap(), Found::Drifted);
+    assert_eq!(ben.total().await, 4);
+    assert_eq!(unread::audit(node, user).await.unwrap(), Found::Exact);
+    app.postgres.cut();
+    assert!(unread::audit(node, user).await.is_err());
+    app.postgres.heal();
+    assert_eq!(drift(&app), 0);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_operator_can_rebuild_all_counts_beside_running_nodes() {
+    let (app, ann, ben, chat, drift) = counted().await;
+    let [cat, dan] = app.people(["cat", "dan"]).await;
+    let other = cat.direct(&ben).await;
+    for person in [&ann, &ben, &cat] {
+        let begun = async || {
+            person.total().await;
+            app.unread_hash::<i64>(person, "EXISTS", &[]).await
+        };
+        let there = |exists: &i64| *exists == 1;
+        eventually("Redis knows them", Duration::from_secs(10), begun, there).await;
+    }
+    let _: i64 = app.unread_hash(&ben, "HSET", &["total", "99"]).await;
+    // Behind, so nobody would use it: rebuilt, and not called wrong.
+    let _: i64 = app.unread_hash(&ben, "HSET", &["mark", "4"]).await;
+    let _: i64 = app.unread_hash(&ann, "HSET", &["total", "99"]).await;
+    let rebuild = || {
+        let output = app.admin(&["rebuild-unread"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (line, said)
+    };
+    let (line, said) = rebuild();
+    assert_eq!(line, json!({"rebuilt": 3, "wrong": 1}), "{said}");
+    assert!(
+        said.contains(&format!("unread counts of {}", ann.id)),
+        "{said}"
+    );
+    let node = &app.nodes[0].app;
+    for person in [&ann, &ben, &cat] {
+        let user = UserId(person.id.parse().unwrap());
+        assert_eq!(unread::audit(node, user).await.unwrap(), Found::Exact);
+    }
+    assert_eq!(app.unread_hash::<i64>(&dan, "EXISTS", &[]).await, 0);
+    assert_eq!(ben.total().await, 3);
+    // While messages come in, again and again: exact afterwards.
+    let senders = async {
+        for _ in 0..100 {
+            tokio::join!(ann.send(&chat, "x"), cat.send(&other, "x"));
+            ben.total().await;
+        }
+    };
+    let url = app.database_url();
+    let rebuilds = tokio::task::spawn_blocking(move || {
+        for _ in 0..3 {
+            let output = admin(&url, &services().redis_url(), &["rebuild-unread"]);
+            assert!(output.status.success(), "{output:?}");
+        }
+    });
+    let ((), rebuilt) = tokio::join!(senders, rebuilds);
+    rebuilt.unwrap();
+    assert_eq!(ben.total().await, 203);
+    audit_all(&app).await;
+    assert_eq!(drift(&app), 0);
+    // Without Redis there is nothing to rebuild, and it says so.
+    let output = admin(
+        &app.database_url(),
+        "redis://127.0.0.1:1",
+        &["rebuild-unread"],
+    );
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("not all counts were rebuilt"), "{said}");
+    assert!(output.stdout.is_empty());
     app.finish().await;
 }

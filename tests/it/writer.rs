@@ -1,12 +1,14 @@
 //! The promises of the write path under concurrency: once, contiguous, never skipped, same order.
 
-use crate::support::{App, Person, execute, number, text};
+use crate::support::{App, Person, eventually, execute, id, number, text, waiting_for_locks};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_racing_copies_of_a_send_are_one_message() {
@@ -179,28 +181,28 @@ async fn a_locked_conversation_does_not_harm_its_neighbours() {
 async fn a_send_that_was_given_up_never_lands_after_a_later_one() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
-    let mut conn = app.database();
+    let (mut conn, mut other) = (app.database(), app.database());
     execute(
         &mut conn,
         &format!("BEGIN; SELECT FROM conversations WHERE id = '{chat}' FOR UPDATE"),
     );
-    // The client goes away while the writer is busy with the one before: the second send is dropped with it.
-    let first = tokio::time::timeout(
-        Duration::from_millis(300),
-        ann.post_message(&chat, text("first")),
-    );
-    let second = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        tokio::time::timeout(
-            Duration::from_millis(100),
-            ann.post_message(&chat, text("second")),
-        )
-        .await
+    // As long as a request with so large a body is there, a part of the budget is taken.
+    let ask = |words: &str| {
+        let content = json!({"text": words, "filler": "x".repeat(200_000)});
+        let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+        let (ann, chat) = (ann.clone(), chat.clone());
+        tokio::spawn(async move { ann.post_message(&chat, message).await })
     };
-    let (first, second) = tokio::join!(first, second);
-    assert!(first.is_err() && second.is_err(), "both clients went away");
-    // Give the server a moment to notice, then let the writer go on.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The client goes away while the writer is busy with the one before: the second send is dropped with it.
+    let first = ask("first");
+    waiting_for_locks(&mut other, 1).await;
+    let second = ask("second");
+    let queued = async || app.nodes[0].app.writers.waiting().sum::<usize>();
+    eventually("the second is behind it", SOON, queued, |n| *n == 1).await;
+    first.abort();
+    second.abort();
+    let taken = async || app.nodes[0].budget.taken();
+    eventually("the server has noticed", SOON, taken, |n| *n == 0).await;
     execute(&mut conn, "ROLLBACK");
     ann.send(&chat, "third").await;
     let history = ben.history(&chat, 0).await;

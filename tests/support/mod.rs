@@ -12,23 +12,30 @@
 //! no hole in any seq, every inbox entry points at a message, every unread count equals the recount.
 
 mod answer;
+mod client;
+mod cluster;
 mod person;
 mod process;
 mod proxy;
+pub mod requests;
 pub mod schema;
 mod services;
+pub mod slow;
 pub mod token;
 mod world;
 
 pub use answer::Answer;
+pub use client::Client;
+pub use cluster::Cluster;
 pub use person::{PASSWORD, Person};
-pub use process::Process;
+pub use process::{NodeProcess, Process, free_address};
 pub use proxy::Proxy;
-pub use services::{services, throw_away};
+pub use services::{services, throw_away, throw_away_as};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 use tideline::config::Config;
 use tideline::server::Node;
@@ -36,7 +43,7 @@ use tideline::server::Node;
 /// The JWT secret of every test node.
 pub const SECRET: &str = "a secret of the tests, long enough for HS256";
 
-/// One deployment: a database, a Redis, and nodes in this process.
+/// One deployment: a database, a Redis, and nodes in this process. (`add_process` starts one outside.)
 pub struct App {
     pub nodes: Vec<Node>,
     /// Between the nodes and PostgreSQL.
@@ -66,6 +73,8 @@ impl App {
             "REDIS_URL" => Some(redis.url().to_owned()),
             "TIDELINE_BIND" => Some("127.0.0.1:0".to_owned()),
             "TIDELINE_JWT_SECRET" => Some(SECRET.to_owned()),
+            // Tests are in a hurry; those of the limits set one.
+            "TIDELINE_RATE_LIMIT" => Some("off".to_owned()),
             "TIDELINE_DRAIN_SECONDS" => Some("2".to_owned()),
             _ => None,
         })
@@ -108,6 +117,18 @@ impl App {
             .push(Node::start(self.config.clone()).await.unwrap());
     }
 
+    /// Starts another node on the same database and Redis as a process of its own, behind proxies of its own.
+    pub fn add_process(&self, variables: &[(&str, &str)]) -> NodeProcess {
+        NodeProcess::serve(&self.database_url(), &services().redis_url(), variables)
+    }
+
+    /// Returns once so many waits sleep on a node. They have looked: what happens from now on they are woken for, or miss.
+    pub async fn asleep(&self, node: usize, count: usize) {
+        let asleep = async || self.nodes[node].app.waiters.asleep();
+        let soon = Duration::from_secs(5);
+        eventually("they sleep", soon, asleep, |n| *n == count).await;
+    }
+
     /// The address of the first node.
     pub fn url(&self) -> String {
         format!("http://{}", self.nodes[0].address)
@@ -133,6 +154,11 @@ impl App {
         services().database_url_of(&self.database)
     }
 
+    /// Runs `tideline admin …` on this deployment, past the proxies.
+    pub fn admin(&self, arguments: &[&str]) -> Output {
+        admin(&self.database_url(), &services().redis_url(), arguments)
+    }
+
     /// Forgets everything that Redis holds of this deployment.
     pub async fn flush_redis(&self) {
         let client = redis::Client::open(services().redis_url()).unwrap();
@@ -150,6 +176,26 @@ impl App {
                 .await
                 .unwrap();
         }
+    }
+
+    /// A command on the hash of somebody's unread counts, past the proxy and past every rule.
+    pub async fn unread_hash<T: redis::FromRedisValue>(
+        &self,
+        person: &Person,
+        command: &str,
+        arguments: &[&str],
+    ) -> T {
+        let client = redis::Client::open(services().redis_url()).unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd(command)
+            .arg(format!(
+                "tl:{}:unread:{{{}}}",
+                self.nodes[0].app.epoch, person.id
+            ))
+            .arg(arguments)
+            .query_async(&mut redis)
+            .await
+            .unwrap()
     }
 
     /// Checks the world, stops the nodes and drops the database.
@@ -170,6 +216,18 @@ impl Drop for App {
             "the test did not call app.finish(), which checks the world"
         );
     }
+}
+
+/// Runs `tideline admin …`.
+pub fn admin(database_url: &str, redis_url: &str, arguments: &[&str]) -> Output {
+    let variables = [
+        ("DATABASE_URL", database_url),
+        ("REDIS_URL", redis_url),
+        ("TIDELINE_JWT_SECRET", SECRET),
+    ];
+    let arguments = [&["admin"], arguments].concat();
+    let mut command = Process::command(&arguments, &variables);
+    command.stdout(Stdio::piped()).output().unwrap()
 }
 
 /// Polls until something holds, or fails with what it was.
@@ -196,6 +254,14 @@ pub async fn eventually<T: std::fmt::Debug>(
 /// Runs SQL.
 pub fn execute(conn: &mut PgConnection, sql: &str) {
     conn.batch_execute(sql).unwrap();
+}
+
+/// Waits until so many statements of this database wait for a lock.
+pub async fn waiting_for_locks(conn: &mut PgConnection, count: i64) {
+    let waiting = "SELECT count(*) AS n FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let now = async || number(conn, waiting);
+    eventually("waits", Duration::from_secs(10), now, |n| *n == count).await;
 }
 
 /// A single number from SQL that names it `n`.

@@ -1,8 +1,10 @@
 //! A signed-in person on one device.
 
-use crate::support::{Answer, App, text};
+use crate::support::{Answer, App, eventually, text};
 use reqwest::Client;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Person {
@@ -21,9 +23,14 @@ impl Person {
     /// Signs up.
     pub async fn register(http: &Client, url: &str, name: &str) -> Self {
         let body = json!({"username": name, "password": PASSWORD});
-        let request = http.post(format!("{url}/v1/auth/register")).json(&body);
-        let session = Answer::of(request.send().await.unwrap()).await.ok(201);
-        Self::signed_in(http, url, &session)
+        let ask = async || {
+            let request = http.post(format!("{url}/v1/auth/register")).json(&body);
+            Answer::of(request.send().await.unwrap()).await
+        };
+        // Many tests at once make many hashes at once: who is told to come back later does.
+        let time = Duration::from_secs(30);
+        let answer = eventually("a place", time, ask, |answer| answer.status != 503).await;
+        Self::signed_in(http, url, &answer.ok(201))
     }
 
     /// Signs in on one more device.
@@ -77,6 +84,18 @@ impl Person {
         Ok(Answer::of(request.send().await?).await)
     }
 
+    /// Sends a body as it is, whatever it is, and says that it is JSON.
+    pub async fn send_bytes(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let url = format!("{}/v1{path}", self.url);
+        let request = self
+            .http
+            .request(method.parse().unwrap(), url)
+            .bearer_auth(&self.token)
+            .header("content-type", "application/json")
+            .body(body.into());
+        Answer::of(request.send().await.unwrap()).await
+    }
+
     /// A request without a body.
     pub async fn call(&self, method: &str, path: &str) -> Answer {
         self.try_call(method, path, None).await.unwrap()
@@ -104,6 +123,49 @@ impl Person {
         let answer = self.post("/conversations", body).await;
         assert!([200, 201].contains(&answer.status), "{}", answer.body);
         answer.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The id of a new group with these people.
+    pub async fn group(&self, people: &[&Person]) -> String {
+        let ids: Vec<_> = people.iter().map(|one| one.id.as_str()).collect();
+        let body = json!({"kind": "group", "title": "Friday", "member_ids": ids});
+        let group = self.post("/conversations", body).await.ok(201);
+        group["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Adds people to a group.
+    pub async fn add(&self, group: &str, people: &[&Person]) -> Answer {
+        let ids: Vec<_> = people.iter().map(|one| one.id.as_str()).collect();
+        let path = format!("/conversations/{group}/members");
+        self.post(&path, json!({"user_ids": ids})).await
+    }
+
+    /// Removes somebody from a group, or leaves it.
+    pub async fn remove(&self, group: &str, who: &Person) -> Answer {
+        let path = format!("/conversations/{group}/members/{}", who.id);
+        self.call("DELETE", &path).await
+    }
+
+    /// Changes somebody's role or mute.
+    pub async fn change(&self, group: &str, who: &Person, change: Value) -> Answer {
+        let path = format!("/conversations/{group}/members/{}", who.id);
+        self.patch(&path, change).await
+    }
+
+    /// A conversation as this person sees it.
+    pub async fn conversation(&self, id: &str) -> Answer {
+        self.get(&format!("/conversations/{id}")).await
+    }
+
+    /// The roles of a group's members, by id.
+    pub async fn roles(&self, group: &str) -> BTreeMap<String, String> {
+        let path = format!("/conversations/{group}/members?limit=500");
+        let page = self.get(&path).await.ok(200);
+        let members = page["members"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        members
+            .map(|member| (text(&member["user"]["id"]), text(&member["role"])))
+            .collect()
     }
 
     /// Sends a text, and returns the stored message.

@@ -1,6 +1,6 @@
 //! A node as a process of its own, for what only a process can show: kill -9, SIGTERM, its log.
 
-use crate::support::SECRET;
+use crate::support::{Proxy, SECRET};
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
@@ -13,6 +13,38 @@ pub struct Process {
     child: Child,
     pub url: String,
     log: Arc<Mutex<Vec<String>>>,
+}
+
+/// A node as a process, with proxies of its own before PostgreSQL and Redis, so that what happens to it and between it and
+/// them happens to no other node.
+pub struct NodeProcess {
+    pub process: Process,
+    /// Between this node and PostgreSQL.
+    pub postgres: Proxy,
+    /// Between this node and Redis.
+    pub redis: Proxy,
+}
+
+/// An address that nobody listens on just now.
+pub fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+impl NodeProcess {
+    /// Starts it, on the servers of these URLs.
+    pub fn serve(database_url: &str, redis_url: &str, variables: &[(&str, &str)]) -> Self {
+        let postgres = Proxy::before(database_url);
+        let redis = Proxy::before(redis_url);
+        // As few threads and connections as the nodes in the process of the tests have.
+        let mut all = vec![("TIDELINE_WORKERS", "1"), ("TIDELINE_DB_POOL", "6")];
+        all.extend(variables);
+        Self {
+            process: Process::serve(postgres.url(), redis.url(), &all),
+            postgres,
+            redis,
+        }
+    }
 }
 
 impl Process {
@@ -36,6 +68,7 @@ impl Process {
             ("DATABASE_URL", database_url),
             ("REDIS_URL", redis_url),
             ("TIDELINE_JWT_SECRET", SECRET),
+            ("TIDELINE_RATE_LIMIT", "off"),
         ];
         all.extend(variables);
         Self::start(&["serve"], &all)
@@ -43,17 +76,16 @@ impl Process {
 
     /// Starts `tideline dev` and waits until it listens.
     pub fn dev(dir: &Path) -> Self {
-        let drain = ("TIDELINE_DRAIN_SECONDS", "1");
-        Self::start(&["dev", "--dir", dir.to_str().unwrap()], &[drain])
+        let variables = [
+            ("TIDELINE_DRAIN_SECONDS", "1"),
+            // Its default is for one on a machine.
+            ("TIDELINE_METRICS_BIND", "127.0.0.1:0"),
+        ];
+        Self::start(&["dev", "--dir", dir.to_str().unwrap()], &variables)
     }
 
     fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let bind = format!("127.0.0.1:{port}");
+        let bind = free_address();
         let mut child = Self::command(arguments, variables)
             .env("TIDELINE_BIND", &bind)
             .stderr(Stdio::piped())

@@ -19,6 +19,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// A proxy.
 pub struct Proxy {
     url: String,
+    server: Arc<Mutex<SocketAddr>>,
     mode: Arc<AtomicU8>,
     connections: Arc<Mutex<Vec<TcpStream>>>,
 }
@@ -26,16 +27,16 @@ pub struct Proxy {
 impl Proxy {
     /// Before the server of a URL with a host and a port.
     pub fn before(url: &str) -> Self {
-        let (head, rest) = url.rsplit_once('@').unwrap();
-        let end = rest.find('/').unwrap();
-        let server: SocketAddr = rest[..end].parse().unwrap();
+        let (start, end, server) = address(url);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let proxy = Self {
-            url: format!("{head}@{address}{}", &rest[end..]),
+            url: format!("{}{address}{}", &url[..start], &url[end..]),
+            server: Arc::new(Mutex::new(server)),
             mode: Arc::default(),
             connections: Arc::default(),
         };
+        let server = Arc::clone(&proxy.server);
         let mode = Arc::clone(&proxy.mode);
         let connections = Arc::clone(&proxy.connections);
         thread::spawn(move || {
@@ -43,6 +44,7 @@ impl Proxy {
                 if mode.load(Ordering::Acquire) == CUT {
                     continue;
                 }
+                let server = *server.lock().unwrap();
                 let Ok(server) = TcpStream::connect(server) else {
                     continue;
                 };
@@ -67,6 +69,11 @@ impl Proxy {
         &self.url
     }
 
+    /// Leads new connections to another server: the one of this URL.
+    pub fn lead_to(&self, url: &str) {
+        *self.server.lock().unwrap() = address(url).2;
+    }
+
     /// Ends every connection and refuses new ones.
     pub fn cut(&self) {
         self.mode.store(CUT, Ordering::Release);
@@ -89,6 +96,15 @@ impl Proxy {
     pub fn heal(&self) {
         self.mode.store(OPEN, Ordering::Release);
     }
+}
+
+/// Where a URL's host and port begin and end, and what they are.
+fn address(url: &str) -> (usize, usize, SocketAddr) {
+    let start = url
+        .rfind('@')
+        .map_or_else(|| url.find("://").unwrap() + 3, |at| at + 1);
+    let end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    (start, end, url[start..end].parse().unwrap())
 }
 
 /// A test that fails while its proxy is frozen must not hang on what waits behind it.

@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use tideline::dev::services::{Data, Services, ServicesError};
+use tideline::dev::services::{Data, Identity, Services, ServicesError};
 use tideline::storage::pg::{instance, partitions};
 
 const TEMPLATE: &str = "template";
@@ -32,9 +32,14 @@ pub fn services() -> &'static Services {
 
 /// Servers of a test's own, for tests that kill them.
 pub fn throw_away(name: &str) -> Services {
+    throw_away_as(name, None)
+}
+
+/// The same, and with an identity they take clients with TLS as well.
+pub fn throw_away_as(name: &str, identity: Option<Identity<'_>>) -> Services {
     for slot in 0..32 {
         let dir = std::env::temp_dir().join(format!("tideline-{name}-{slot}"));
-        match Services::start(&dir, Data::ThrownAway) {
+        match Services::start_as(&dir, Data::ThrownAway, identity) {
             Ok(services) => return services,
             Err(ServicesError::InUse { .. }) => {}
             Err(error) => panic!("{error}"),

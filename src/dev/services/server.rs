@@ -131,7 +131,7 @@ impl Server {
 /// It is taken from below the range that the kernel gives to outgoing connections (from 32768): while a server is down, a
 /// client that keeps dialling a port in that range would sooner or later get it as its own, connect to itself and keep
 /// the server from coming back. The default ports of both servers are outside of our range too.
-fn port(file: &Path) -> Result<u16> {
+pub(super) fn port(file: &Path) -> Result<u16> {
     let last = fs::read_to_string(file)
         .ok()
         .and_then(|text| text.parse().ok());

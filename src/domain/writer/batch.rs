@@ -2,14 +2,14 @@
 
 use crate::domain::writer::decide::{Outcome, Plan, State, decide};
 use crate::domain::writer::{Command, Kind};
-use crate::model::ids::ConversationId;
+use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::message::NewMessage;
 use crate::model::unread::Announcement;
-use crate::storage::error::StorageResult;
+use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::archive::Key;
 use crate::storage::pg::conversations::LockedConversation;
 use crate::storage::pg::{Connection, Failure, Session, archive, conversations, inbox};
-use std::collections::HashMap;
-use std::convert::Infallible;
+use std::collections::{BTreeSet, HashMap};
 
 /// About how many inbox entries one transaction may write: it bounds how long its locks are held.
 const ENTRIES: i64 = 10_000;
@@ -18,9 +18,45 @@ const ENTRIES: i64 = 10_000;
 pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) announcements: Vec<Announcement>,
+    /// The new heads of large conversations.
+    pub(super) moved: HashMap<ConversationId, ConvSeq>,
 }
 
+/// Executes commands in one transaction. Few sends are repetitions, so messages that were stored before are looked for only
+/// when there is reason to: the key of the archive refuses a second one, and a send that is to be refused may be a
+/// repetition of one that was not.
 pub(super) fn execute(session: &mut Session, commands: &[Command]) -> Result<Done, Failure> {
+    match attempt(session, commands, Replays::Unknown) {
+        Ok(None) => {}
+        Err(Failure {
+            error: StorageError::Stored,
+            ..
+        }) => {}
+        Ok(Some(done)) => return Ok(done),
+        Err(failure) => return Err(failure),
+    }
+    let done = attempt(session, commands, Replays::Known)?;
+    done.ok_or_else(|| Failure {
+        error: StorageError::Bug("a batch that knows all asks for more".to_owned()),
+        outcome_unknown: false,
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replays {
+    Unknown,
+    Known,
+}
+
+/// There is reason to look for replays: nothing was done.
+struct LookFirst;
+
+/// Nothing when it has to be done again with the replays known.
+fn attempt(
+    session: &mut Session,
+    commands: &[Command],
+    replays: Replays,
+) -> Result<Option<Done>, Failure> {
     let result = session.transaction(|conn| {
         let mut ids: Vec<_> = commands
             .iter()
@@ -32,34 +68,49 @@ pub(super) fn execute(session: &mut Session, commands: &[Command]) -> Result<Don
         // transactions that held these locks before have committed.
         let locked = conversations::lock(conn, &ids)?;
         let commands = within_bounds(commands, &locked);
-        let mut keys = Vec::new();
-        for command in commands {
-            if let Kind::Send(messages, _) = &command.kind {
-                let key = |message: &NewMessage| {
-                    (command.conversation, command.user, message.client_msg_id)
-                };
-                keys.extend(messages.iter().map(key));
-            }
+        let (large, small): (Vec<_>, Vec<_>) =
+            locked.iter().partition(|one| one.switch_seq.is_some());
+        let small: Vec<_> = small.iter().map(|one| one.id).collect();
+        let members = archive::look(conn, &small, &concerned(commands, &large))?;
+        let stored = match replays {
+            Replays::Unknown => Vec::new(),
+            Replays::Known => archive::replays(conn, &keys(commands))?,
+        };
+        let plan = decide(commands, State::new(locked, members, stored));
+        if replays == Replays::Unknown && plan.refuses_a_send() {
+            return Ok(Err(LookFirst));
         }
-        let (members, replays) = archive::look(conn, &ids, &keys)?;
-        let plan = decide(commands, State::new(locked, members, replays));
         let announcements = write(conn, &plan)?;
-        Ok(Ok::<_, Infallible>(Done {
+        Ok(Ok(Done {
             outcomes: plan.outcomes,
             announcements,
+            moved: plan.moved,
         }))
     })?;
-    match result {
-        Ok(done) => Ok(done),
-        Err(never) => match never {},
+    Ok(result.ok())
+}
+
+fn keys(commands: &[Command]) -> Vec<Key> {
+    let mut keys = Vec::new();
+    for command in commands {
+        if let Kind::Send(messages, _) = &command.kind {
+            let of =
+                |message: &NewMessage| (command.conversation, command.user, message.client_msg_id);
+            keys.extend(messages.iter().map(of));
+        }
     }
+    keys
 }
 
 /// The commands of one transaction: at least one, and then as many as stay below the bound.
 fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> &'a [Command] {
+    // Whoever is mentioned gets one more, or, of a large conversation, the only one.
     let sizes: HashMap<ConversationId, i64> = locked
         .iter()
-        .map(|one| (one.id, i64::from(one.member_count)))
+        .map(|one| match one.switch_seq {
+            Some(_) => (one.id, 0),
+            None => (one.id, i64::from(one.member_count)),
+        })
         .collect();
     let mut entries = 0;
     let fits = commands
@@ -69,7 +120,10 @@ fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> 
             entries += match &command.kind {
                 Kind::Send(messages, _) => {
                     let size = sizes.get(&command.conversation).copied().unwrap_or(0);
-                    size * i64::try_from(messages.len()).unwrap_or(i64::MAX)
+                    let mentions = |message: &NewMessage| message.content.mentions().len();
+                    let mentions: usize = messages.iter().map(mentions).sum();
+                    let all = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+                    size * all(messages.len()) + all(mentions)
                 }
                 Kind::MarkRead(..) => 1,
             };
@@ -79,21 +133,27 @@ fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> 
     commands.get(..fits).unwrap_or(commands)
 }
 
+/// Who matters of large conversations: whoever sends, reads or is mentioned.
+fn concerned(commands: &[Command], large: &[&LockedConversation]) -> Vec<(ConversationId, UserId)> {
+    let mut users = BTreeSet::new();
+    for command in commands {
+        let id = command.conversation;
+        if large.iter().any(|one| one.id == id) {
+            users.insert((id, command.user));
+            if let Kind::Send(messages, _) = &command.kind {
+                let mentions = messages.iter().flat_map(|one| one.content.mentions());
+                users.extend(mentions.map(|user| (id, *user)));
+            }
+        }
+    }
+    users.into_iter().collect()
+}
+
 fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<Announcement>> {
-    let Some(at) = plan.at.filter(|_| !plan.entries.is_empty()) else {
+    // Whatever changes, a read position does: sending means having read.
+    let Some(at) = plan.at.filter(|_| !plan.changes.reads.is_empty()) else {
         return Ok(Vec::new());
     };
     archive::append(conn, &plan.changes)?;
-    let seqs = inbox::deliver(conn, &plan.entries, at)?;
-    Ok(plan
-        .entries
-        .iter()
-        .zip(seqs)
-        .map(|(entry, seq)| Announcement {
-            receiver: entry.receiver,
-            seq,
-            conversation: entry.conversation,
-            unread: entry.unread,
-        })
-        .collect())
+    inbox::deliver(conn, &plan.entries, at)
 }

@@ -25,16 +25,38 @@ pub(super) enum Outcome {
 pub(super) struct Plan {
     pub(super) changes: Changes,
     pub(super) entries: Vec<NewEntry>,
+    /// The new heads of large conversations.
+    pub(super) moved: HashMap<ConversationId, ConvSeq>,
     pub(super) outcomes: Vec<Outcome>,
     /// The database's time after the locks.
     pub(super) at: Option<Timestamp>,
 }
 
+impl Plan {
+    pub(super) fn refuses_a_send(&self) -> bool {
+        self.outcomes.iter().any(|outcome| match outcome {
+            Outcome::Sent(sent) => sent.iter().any(Result::is_err),
+            Outcome::Marked(_) => false,
+        })
+    }
+}
+
 struct Conversation {
     last_seq: ConvSeq,
     at: Timestamp,
-    /// Each member and how far it has read.
-    members: Vec<(UserId, ConvSeq)>,
+    /// A direct one, between two of whom one blocks the other.
+    blocked: bool,
+    is_channel: bool,
+    /// Its messages are in no inbox, and only the members who matter to the batch are here.
+    large: bool,
+    members: Vec<MemberRow>,
+}
+
+impl Conversation {
+    fn member(&mut self, user: UserId) -> Result<&mut MemberRow, Error> {
+        let found = self.members.iter_mut().find(|member| member.user == user);
+        found.ok_or(Error::NotFound)
+    }
 }
 
 /// The locked world of a batch, as of its beginning.
@@ -58,6 +80,9 @@ impl State {
                     last_seq: one.last_seq,
                     // A clock that was set back must not give a message an earlier time than the one before it.
                     at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
+                    blocked: one.blocked,
+                    is_channel: one.is_channel,
+                    large: one.switch_seq.is_some(),
                     members: Vec::new(),
                 };
                 (one.id, conversation)
@@ -65,7 +90,7 @@ impl State {
             .collect();
         for member in members {
             if let Some(conversation) = conversations.get_mut(&member.conversation) {
-                conversation.members.push((member.user, member.read_seq));
+                conversation.members.push(member);
             }
         }
         let stored = stored
@@ -111,8 +136,8 @@ fn send(
 ) -> Result<Sent, Error> {
     let (id, sender) = (command.conversation, command.user);
     let key = (id, sender, new.client_msg_id);
-    // Before membership: the sender of a stored message gets it back whatever has happened since. Doubles inside one
-    // batch are found here too; the first one wins.
+    // Before membership, mute and block: the sender of a stored message gets it back whatever has happened since.
+    // Doubles inside one batch are found here too; the first one wins.
     if let Some(stored) = state.stored.get(&key) {
         return if new.content.is_same(&stored.body) {
             Ok(Sent {
@@ -125,12 +150,21 @@ fn send(
     }
     let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
     let seq = conversation.last_seq.next();
-    let own = conversation
-        .members
-        .iter_mut()
-        .find(|(user, _)| *user == sender);
+    let (blocked, large) = (conversation.blocked, conversation.large);
+    let is_channel = conversation.is_channel;
+    let own = conversation.member(sender)?;
+    if own.muted_until.is_some_and(|until| until > own.now) {
+        return Err(Error::Muted);
+    }
+    if blocked {
+        return Err(Error::Blocked);
+    }
+    if is_channel && !own.leads {
+        let why = "only the owner and admins post in a channel";
+        return Err(Error::Forbidden(why));
+    }
     // Sending means having read.
-    own.ok_or(Error::NotFound)?.1 = seq;
+    own.read_seq = seq;
     let content = RawValue::from_string(new.content.json().to_owned())
         .map_err(|error| Error::Internal(error.to_string()))?;
     let message = Message {
@@ -148,14 +182,28 @@ fn send(
     conversation.last_seq = seq;
     plan.changes.heads.insert(id, (seq, conversation.at));
     plan.changes.reads.insert((id, sender), seq);
+    let entry = |member: &MemberRow, kind| NewEntry {
+        receiver: member.user,
+        kind,
+        conversation: id,
+        ref_seq: seq,
+        unread: seq.0 - member.read_seq.0,
+        large,
+    };
+    let members = &conversation.members;
+    if large {
+        plan.moved.insert(id, seq);
+    } else {
+        let all = members.iter();
+        plan.entries
+            .extend(all.map(|member| entry(member, EntryKind::Message)));
+    }
+    let mentions = new.content.mentions();
+    let named = members
+        .iter()
+        .filter(|member| member.user != sender && mentions.contains(&member.user));
     plan.entries
-        .extend(conversation.members.iter().map(|(member, read)| NewEntry {
-            receiver: *member,
-            kind: EntryKind::Message,
-            conversation: id,
-            ref_seq: seq,
-            unread: seq.0 - read.0,
-        }));
+        .extend(named.map(|member| entry(member, EntryKind::Mention)));
     let rows = &mut plan.changes.messages;
     rows.conversations.push(id);
     rows.seqs.push(seq);
@@ -180,20 +228,16 @@ fn mark_read(
 ) -> Result<Marked, Error> {
     let (id, user) = (command.conversation, command.user);
     let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
-    let own = conversation
-        .members
-        .iter_mut()
-        .find(|(member, _)| *member == user);
-    let (_, read) = own.ok_or(Error::NotFound)?;
-    let head = conversation.last_seq;
+    let (head, large) = (conversation.last_seq, conversation.large);
+    let own = conversation.member(user)?;
     if seq > head {
         return Err(Error::invalid(
             "/seq",
             format!("must not be beyond the head, {head}"),
         ));
     }
-    if seq > *read {
-        *read = seq;
+    if seq > own.read_seq {
+        own.read_seq = seq;
         plan.changes.reads.insert((id, user), seq);
         plan.entries.push(NewEntry {
             receiver: user,
@@ -201,10 +245,11 @@ fn mark_read(
             conversation: id,
             ref_seq: seq,
             unread: head.0 - seq.0,
+            large,
         });
     }
     Ok(Marked {
-        read_seq: *read,
-        unread: head.0 - read.0,
+        read_seq: own.read_seq,
+        unread: head.0 - own.read_seq.0,
     })
 }

@@ -18,7 +18,9 @@ use crate::model::message::{Message, NewMessage};
 use crate::model::unread::Announcement;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::Redis;
+use crate::telemetry::Metrics;
 use announce::Announcer;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -128,15 +130,20 @@ impl Writers {
         pg: &Pg,
         redis: &Arc<Redis>,
         waiters: &Arc<Waiters>,
+        metrics: &Arc<Metrics>,
         epoch: Epoch,
     ) -> std::io::Result<Self> {
-        let (announcer, announcing) =
-            Announcer::start(Arc::clone(redis), Arc::clone(waiters), epoch);
+        let (announcer, announcing) = Announcer::start(
+            Arc::clone(redis),
+            Arc::clone(waiters),
+            Arc::clone(metrics),
+            epoch,
+        );
         let mut queues = Vec::new();
         let mut threads = Vec::new();
         for index in 0..count {
             let (queue, commands) = mpsc::channel(QUEUE);
-            let runner = queue::Runner::new(pg.clone(), announcer.clone());
+            let runner = queue::Runner::new(pg.clone(), announcer.clone(), Arc::clone(metrics));
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
             threads.push(thread.spawn(move || runner.run(commands))?);
             queues.push(queue);
@@ -172,9 +179,16 @@ impl Writers {
             .map_err(|_full| Error::Overloaded(RETRY_AFTER))
     }
 
+    /// How many commands wait for each writer.
+    pub fn waiting(&self) -> impl Iterator<Item = usize> {
+        self.queues
+            .iter()
+            .map(|queue| queue.max_capacity() - queue.capacity())
+    }
+
     /// Tells of entries that another transaction has committed.
     pub fn announce(&self, entries: Vec<Announcement>) {
-        self.announcer.announce(entries);
+        self.announcer.announce(entries, HashMap::new());
     }
 
     /// Takes the writers down: what is queued is still written, answered and announced.

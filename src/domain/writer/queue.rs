@@ -7,7 +7,10 @@ use crate::domain::writer::decide::Outcome;
 use crate::domain::writer::{Command, Kind};
 use crate::storage::error::StorageError;
 use crate::storage::pg::{Failure, Pg, Session, partitions};
+use crate::telemetry::Metrics;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// The most commands of one transaction. Larger ones gain nothing more.
@@ -19,14 +22,16 @@ const TRIES: u32 = 3;
 pub(super) struct Runner {
     pg: Pg,
     announcer: Announcer,
+    metrics: Arc<Metrics>,
     session: Option<Session>,
 }
 
 impl Runner {
-    pub(super) fn new(pg: Pg, announcer: Announcer) -> Self {
+    pub(super) fn new(pg: Pg, announcer: Announcer, metrics: Arc<Metrics>) -> Self {
         Self {
             pg,
             announcer,
+            metrics,
             session: None,
         }
     }
@@ -46,9 +51,14 @@ impl Runner {
             if commands.is_empty() {
                 return;
             }
+            let started = Instant::now();
             match self.execute(commands.make_contiguous()) {
                 Ok(done) => {
-                    self.announcer.announce(done.announcements);
+                    let took = started.elapsed().as_secs_f64();
+                    self.metrics.writer_batch_seconds.observe(took);
+                    let size = done.outcomes.len() as f64;
+                    self.metrics.writer_batch_commands.observe(size);
+                    self.announcer.announce(done.announcements, done.moved);
                     let rest = commands.split_off(done.outcomes.len());
                     for (command, outcome) in commands.into_iter().zip(done.outcomes) {
                         answer(command, outcome);
@@ -57,6 +67,7 @@ impl Runner {
                     tries = 1;
                 }
                 Err(failure) => {
+                    self.metrics.writer_batch_failures.inc();
                     log::warn!(
                         "writer: {} commands: {failure}, try {tries}",
                         commands.len()
@@ -75,6 +86,8 @@ impl Runner {
                         StorageError::Contended(_) if tries < TRIES => {}
                         error @ (StorageError::Unavailable(_)
                         | StorageError::NoPartition
+                        | StorageError::Stored
+                        | StorageError::Busy
                         | StorageError::Contended(_)
                         | StorageError::Bug(_)) => {
                             self.session = None;

@@ -12,8 +12,9 @@ use diesel::sql_types::{
 };
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 
+/// The columns of a user.
 #[derive(QueryableByName)]
-struct UserRow {
+pub(super) struct UserRow {
     #[diesel(sql_type = SqlUuid)]
     id: UserId,
     #[diesel(sql_type = Text)]

@@ -9,8 +9,8 @@ use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::BTreeMap;
 
 /// A row of the archive.
@@ -52,7 +52,7 @@ impl MessageRow {
 }
 
 /// A member of a locked conversation, and how far it has read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Queryable)]
 pub struct MemberRow {
     /// The conversation.
     pub conversation: ConversationId,
@@ -60,70 +60,48 @@ pub struct MemberRow {
     pub user: UserId,
     /// Read up to here.
     pub read_seq: ConvSeq,
+    /// An owner or admin.
+    pub leads: bool,
+    /// Until when they may not post.
+    pub muted_until: Option<Timestamp>,
     /// The database's time after the locks were taken.
     pub now: Timestamp,
 }
 
+type MemberColumns = (
+    SqlUuid,
+    SqlUuid,
+    BigInt,
+    Bool,
+    Nullable<Timestamptz>,
+    Timestamptz,
+);
+
 /// The key of a send: nobody else's, and for ever.
 pub type Key = (ConversationId, UserId, ClientMsgId);
 
-/// What must be known of locked conversations: their members, and the messages that were stored under these keys.
+/// All members of the small ones among locked conversations, and those of these users who are members of large ones.
 pub fn look(
     conn: &mut PgConnection,
-    conversations: &[ConversationId],
-    keys: &[Key],
-) -> StorageResult<(Vec<MemberRow>, Vec<Message>)> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        conversation_id: ConversationId,
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-        #[diesel(sql_type = BigInt)]
-        seq: ConvSeq,
-        #[diesel(sql_type = Timestamptz)]
-        at: Timestamp,
-        #[diesel(sql_type = Nullable<SqlUuid>)]
-        id: Option<MessageId>,
-        #[diesel(sql_type = Nullable<SqlUuid>)]
-        client_msg_id: Option<ClientMsgId>,
-        #[diesel(sql_type = Nullable<Text>)]
-        kind: Option<String>,
-        #[diesel(sql_type = Nullable<Text>)]
-        content: Option<String>,
-    }
-    let rows: Vec<Row> = sql(include_str!("archive_look.sql"))
-        .bind::<Uuids, _>(conversations)
+    small: &[ConversationId],
+    of_large: &[(ConversationId, UserId)],
+) -> StorageResult<Vec<MemberRow>> {
+    Ok(sql(include_str!("archive_look.sql"))
+        .bind::<Uuids, _>(small)
+        .bind::<Uuids, _>(of_large.iter().map(|one| one.0).collect::<Vec<_>>())
+        .bind::<Uuids, _>(of_large.iter().map(|one| one.1).collect::<Vec<_>>())
+        .columns::<MemberColumns>()
+        .load(conn)?)
+}
+
+/// The messages that were stored under these keys.
+pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Message>> {
+    let rows: Vec<MessageRow> = sql(include_str!("archive_replays.sql"))
         .bind::<Uuids, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
         .bind::<Uuids, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
         .bind::<Uuids, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
         .load(conn)?;
-    let mut members = Vec::with_capacity(rows.len());
-    let mut replays = Vec::new();
-    for row in rows {
-        match (row.id, row.client_msg_id, row.kind, row.content) {
-            (Some(id), Some(client_msg_id), Some(kind), Some(content)) => {
-                let message = MessageRow {
-                    conversation_id: row.conversation_id,
-                    seq: row.seq,
-                    id,
-                    sender_id: row.user_id,
-                    client_msg_id,
-                    kind,
-                    content,
-                    created_at: row.at,
-                };
-                replays.push(message.build()?);
-            }
-            _ => members.push(MemberRow {
-                conversation: row.conversation_id,
-                user: row.user_id,
-                read_seq: row.seq,
-                now: row.at,
-            }),
-        }
-    }
-    Ok((members, replays))
+    rows.into_iter().map(MessageRow::build).collect()
 }
 
 /// What a batch changes in locked conversations.
@@ -178,10 +156,9 @@ pub fn append(conn: &mut PgConnection, changes: &Changes) -> StorageResult<()> {
         .bind::<BigInts, _>(heads)
         .bind::<Timestamps, _>(at)
         .bind::<Uuids, _>(&headed)
-        .bind::<Uuids, _>(&read)
+        .bind::<Uuids, _>(read)
         .bind::<Uuids, _>(readers)
         .bind::<BigInts, _>(reads)
-        .bind::<Uuids, _>(&read)
         .execute(conn)?;
     Ok(())
 }
@@ -238,11 +215,13 @@ pub fn get(
     conversation: ConversationId,
     seq: ConvSeq,
 ) -> StorageResult<Option<Message>> {
+    // BETWEEN and ORDER BY leave one index (decision 0002).
     let row: Option<MessageRow> = sql(
         "SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at
-         FROM messages WHERE conversation_id = $1 AND seq = $2",
+         FROM messages WHERE conversation_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT 1",
     )
     .bind::<SqlUuid, _>(conversation)
+    .bind::<BigInt, _>(seq)
     .bind::<BigInt, _>(seq)
     .get_result(conn)
     .optional()?;

@@ -1,13 +1,9 @@
--- What is read of locked conversations, in one round trip: first their members (`id` is null), then the messages that
--- were stored before under the keys of a send. LATERAL and LIMIT leave one plan for the latter, a key look-up each: the
--- planner's other idea was to read all messages of the conversations, which grows with them.
-SELECT conversation_id, user_id, read_seq AS seq, clock_timestamp() AS at,
-       NULL::uuid AS id, NULL::uuid AS client_msg_id, NULL AS kind, NULL AS content
+-- The members of locked conversations: all of small ones, and only those who matter of large ones.
+SELECT conversation_id, user_id, read_seq, role <> 'member' AS leads, muted_until, clock_timestamp() AS now
 FROM members WHERE conversation_id = ANY($1)
 UNION ALL
-SELECT m.* FROM unnest($2, $3, $4) AS k(conversation_id, sender_id, client_msg_id)
+SELECT m.* FROM unnest($2, $3) AS w(conversation_id, user_id)
 CROSS JOIN LATERAL (
-    SELECT conversation_id, sender_id, seq, created_at, id, client_msg_id, kind, content::text
-    FROM messages WHERE conversation_id = k.conversation_id AND sender_id = k.sender_id
-        AND client_msg_id = k.client_msg_id LIMIT 1
+    SELECT conversation_id, user_id, read_seq, role <> 'member', muted_until, clock_timestamp()
+    FROM members WHERE conversation_id = w.conversation_id AND user_id = w.user_id LIMIT 1
 ) AS m

@@ -1,42 +1,46 @@
-//! Conversations, their members, and the pairs of direct ones.
+//! Conversations, as those who write lock them and as their members see them.
 //!
-//! Lock order, everywhere: the direct-pair row, then conversations in ascending id, then timelines in ascending user id.
+//! Lock order, everywhere: the pair of two people or a creator's own id of a group, then conversations in ascending id, then
+//! timelines in ascending user id; a user's own row, where it is locked, before all of these.
 //! Rows of `members` change only under their conversation's lock. A statement that waits for a lock still sees
 //! everything else with the snapshot it began with, so whatever depends on the lock is read by a statement that starts
 //! after the locking one returned.
 
 use crate::model::account::User;
 use crate::model::conversation::{
-    Conversation, ConversationCursor, ConversationKind, Fanout, Me, Order, Role,
+    Conversation, ConversationCursor, ConversationKind, Fanout, Me, Order,
 };
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::member::Role;
 use crate::model::message::{Message, StoredBody};
-use crate::model::page::Limit;
+use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use chrono::DateTime;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use serde_json::value::RawValue;
 
 /// A conversation under its row lock.
-#[derive(Clone, Debug, QueryableByName)]
+#[derive(Clone, Debug, Queryable)]
 pub struct LockedConversation {
     /// The conversation.
-    #[diesel(sql_type = SqlUuid)]
     pub id: ConversationId,
     /// Its head.
-    #[diesel(sql_type = BigInt)]
     pub last_seq: ConvSeq,
     /// How many members it has.
-    #[diesel(sql_type = Integer)]
     pub member_count: i32,
     /// The time of its latest change.
-    #[diesel(sql_type = Timestamptz)]
     pub updated_at: Timestamp,
+    /// It is a direct one, and one of the two blocks the other.
+    pub blocked: bool,
+    /// Only the owner and admins post.
+    pub is_channel: bool,
+    /// Of a large one: messages above it are in no inbox.
+    pub switch_seq: Option<ConvSeq>,
 }
 
 /// Locks conversations, in ascending order of their ids; unknown ones are left out.
@@ -45,79 +49,143 @@ pub fn lock(
     ids: &[ConversationId],
 ) -> StorageResult<Vec<LockedConversation>> {
     Ok(sql(
-        "SELECT id, last_seq, member_count, updated_at FROM conversations
-         WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        "SELECT id, last_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
+         FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     )
     .bind::<Uuids, _>(ids)
+    .columns::<(SqlUuid, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
     .load(conn)?)
 }
 
-/// The direct conversation of a pair.
-pub fn find_direct(
-    conn: &mut PgConnection,
-    low: UserId,
-    high: UserId,
-) -> StorageResult<Option<ConversationId>> {
-    let row: Option<IdRow> = sql(
-        "SELECT conversation_id AS id FROM direct_pairs WHERE low_user_id = $1 AND high_user_id = $2",
-    )
-    .bind::<SqlUuid, _>(low)
-    .bind::<SqlUuid, _>(high)
-    .get_result(conn)
-    .optional()?;
-    Ok(row.map(|row| row.id))
+/// A conversation to make.
+pub struct NewConversation<'a> {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its kind.
+    pub kind: ConversationKind,
+    /// A group's title.
+    pub title: Option<&'a str>,
+    /// How many members it will have.
+    pub member_count: usize,
+    /// It is large from the beginning.
+    pub large: bool,
+    /// Anybody who has its id may join.
+    pub public: bool,
 }
 
-/// Claims a pair for a new direct conversation, or returns `false` when another one has it: the loser of a race waits
-/// here for the winner's commit, and must look again in a new statement.
-pub fn claim_direct(
-    conn: &mut PgConnection,
-    low: UserId,
-    high: UserId,
-    id: ConversationId,
-) -> StorageResult<bool> {
-    Ok(sql(
-        "INSERT INTO direct_pairs (low_user_id, high_user_id, conversation_id) VALUES ($1, $2, $3)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind::<SqlUuid, _>(low)
-    .bind::<SqlUuid, _>(high)
-    .bind::<SqlUuid, _>(id)
-    .execute(conn)?
-        == 1)
-}
-
-/// Makes a conversation with its first members, and returns its time.
-pub fn create(
-    conn: &mut PgConnection,
-    id: ConversationId,
-    kind: ConversationKind,
-    members: &[UserId],
-) -> StorageResult<Timestamp> {
+/// Makes a conversation, so far without members, and returns its time.
+pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResult<Timestamp> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Timestamptz)]
         at: Timestamp,
     }
-    let count = i32::try_from(members.len()).unwrap_or(i32::MAX);
     let row: Row = sql(
-        "INSERT INTO conversations (id, kind, member_count, created_at, updated_at)
-         SELECT $1, $2, $3, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
+        "INSERT INTO conversations (id, kind, title, member_count, switch_seq, public, created_at, updated_at)
+         SELECT $1, $2, $3, $4, $5, $6, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
     )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Text, _>(kind_name(kind))
-    .bind::<Integer, _>(count)
+    .bind::<SqlUuid, _>(new.id)
+    .bind::<Text, _>(new.kind.as_str())
+    .bind::<Nullable<Text>, _>(new.title)
+    .bind::<Integer, _>(count(new.member_count))
+    .bind::<Nullable<BigInt>, _>(new.large.then_some(ConvSeq(0)))
+    .bind::<Bool, _>(new.public)
     .get_result(conn)?;
-    sql(
-        "INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at)
-         SELECT $1, u, $2, 0, 0, $3 FROM unnest($4) AS u",
+    Ok(row.at)
+}
+
+fn count(members: usize) -> i32 {
+    i32::try_from(members).unwrap_or(i32::MAX)
+}
+
+/// What the change of a group looks at under the conversation's lock.
+pub struct Group {
+    /// A direct conversation has neither a title nor changing members.
+    pub kind: ConversationKind,
+    /// Its title.
+    pub title: Option<String>,
+    /// Anybody who has its id may join.
+    pub public: bool,
+    /// Of a large one: messages above it are in no inbox.
+    pub switch_seq: Option<ConvSeq>,
+    /// How many members it has.
+    pub member_count: usize,
+    /// The number of its latest change of members.
+    pub last_change: ConvSeq,
+    /// The database's time after the lock was taken, but never below that of the conversation's latest change.
+    pub at: Timestamp,
+}
+
+/// A conversation, under its lock.
+pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<Group>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        kind: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        title: Option<String>,
+        #[diesel(sql_type = Bool)]
+        public: bool,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        switch_seq: Option<ConvSeq>,
+        #[diesel(sql_type = Integer)]
+        member_count: i32,
+        #[diesel(sql_type = BigInt)]
+        last_change: ConvSeq,
+        #[diesel(sql_type = Timestamptz)]
+        at: Timestamp,
+    }
+    let row: Option<Row> = sql(
+        "SELECT kind, title, public, switch_seq, member_count, last_change,
+                GREATEST(clock_timestamp(), updated_at) AS at
+         FROM conversations WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id)
-    .bind::<Text, _>(role_name(Role::Member))
-    .bind::<Timestamptz, _>(row.at)
-    .bind::<Uuids, _>(members)
+    .get_result(conn)
+    .optional()?;
+    row.map(|row| {
+        Ok(Group {
+            kind: parse_kind(&row.kind)?,
+            title: row.title,
+            public: row.public,
+            switch_seq: row.switch_seq,
+            member_count: usize::try_from(row.member_count).unwrap_or(0),
+            last_change: row.last_change,
+            at: row.at,
+        })
+    })
+    .transpose()
+}
+
+/// Writes a group's new state, under its lock.
+pub fn update_group(
+    conn: &mut PgConnection,
+    id: ConversationId,
+    group: &Group,
+) -> StorageResult<()> {
+    sql("UPDATE conversations SET title = $1, last_change = $2, member_count = $3, switch_seq = $4, updated_at = $5
+         WHERE id = $6")
+    .bind::<Nullable<Text>, _>(group.title.as_deref())
+    .bind::<BigInt, _>(group.last_change)
+    .bind::<Integer, _>(count(group.member_count))
+    .bind::<Nullable<BigInt>, _>(group.switch_seq)
+    .bind::<Timestamptz, _>(group.at)
+    .bind::<SqlUuid, _>(id)
     .execute(conn)?;
-    Ok(row.at)
+    Ok(())
+}
+
+/// Says of a direct conversation, under its lock, whether one of the two blocks the other.
+pub fn set_blocked(
+    conn: &mut PgConnection,
+    id: ConversationId,
+    blocked: bool,
+) -> StorageResult<()> {
+    sql("UPDATE conversations SET blocked = $1 WHERE id = $2")
+        .bind::<Bool, _>(blocked)
+        .bind::<SqlUuid, _>(id)
+        .execute(conn)?;
+    Ok(())
 }
 
 /// What a member may see of a conversation's timeline.
@@ -150,15 +218,19 @@ pub fn view(
     .optional()?)
 }
 
-/// The conversations with these ids that the user is in.
+/// The conversations with these ids, none twice, that the user is in.
 pub fn by_ids(
     conn: &mut PgConnection,
     user: UserId,
     ids: &[ConversationId],
 ) -> StorageResult<Vec<Conversation>> {
     let rows: Vec<ConversationRow> = sql(concat!(
+        "WITH me AS MATERIALIZED (
+             SELECT m.* FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
+                 SELECT * FROM members WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
+             ) AS m
+         ) ",
         include_str!("conversations.sql"),
-        " WHERE me.conversation_id = ANY($1) AND me.user_id = $2"
     ))
     .bind::<Uuids, _>(ids)
     .bind::<SqlUuid, _>(user)
@@ -166,49 +238,59 @@ pub fn by_ids(
     rows.into_iter().map(ConversationRow::build).collect()
 }
 
-/// A page of the user's conversations after a cursor.
+/// A page of the user's conversations after a cursor, cut at about [`PAGE_BYTES`] of last messages, and whether there may
+/// be more.
 pub fn page(
     conn: &mut PgConnection,
     user: UserId,
     order: Order,
     after: Option<&ConversationCursor>,
     limit: Limit,
-) -> StorageResult<Vec<Conversation>> {
+) -> StorageResult<(Vec<Conversation>, bool)> {
     let after_id = after.map(|cursor| cursor.after);
     let rows: Vec<ConversationRow> = match order {
         Order::Id => sql(concat!(
+            "WITH me AS MATERIALIZED (
+                 SELECT * FROM members
+                 WHERE user_id = $1 AND conversation_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
+                 ORDER BY conversation_id LIMIT $3
+             ) SELECT * FROM (SELECT *, sum(length) OVER (ORDER BY id) - length AS before FROM (",
             include_str!("conversations.sql"),
-            " WHERE me.user_id = $1 AND me.conversation_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
-              ORDER BY me.conversation_id LIMIT $3"
+            ") AS page) AS sized WHERE before < $4 ORDER BY id"
         ))
         .bind::<SqlUuid, _>(user)
         .bind::<Nullable<SqlUuid>, _>(after_id)
         .bind::<BigInt, _>(limit.get())
+        .bind::<BigInt, _>(PAGE_BYTES)
         .load(conn)?,
         Order::Activity => {
             let updated_at = after
                 .and_then(|cursor| DateTime::from_timestamp_micros(cursor.updated_us))
                 .map(Timestamp);
             sql(concat!(
+                "WITH me AS MATERIALIZED (
+                     SELECT m.* FROM members m JOIN conversations c ON c.id = m.conversation_id
+                     WHERE m.user_id = $1 AND (c.updated_at, c.id) <
+                         (COALESCE($2, 'infinity'), COALESCE($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+                     ORDER BY c.updated_at DESC, c.id DESC LIMIT $4
+                 ) SELECT * FROM (
+                     SELECT *, sum(length) OVER (ORDER BY updated_at DESC, id DESC) - length AS before FROM (",
                 include_str!("conversations.sql"),
-                " WHERE me.user_id = $1 AND (c.updated_at, c.id) <
-                    (COALESCE($2, 'infinity'), COALESCE($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
-                  ORDER BY c.updated_at DESC, c.id DESC LIMIT $4"
+                ") AS page) AS sized WHERE before < $5 ORDER BY updated_at DESC, id DESC"
             ))
             .bind::<SqlUuid, _>(user)
             .bind::<Nullable<Timestamptz>, _>(updated_at)
             .bind::<Nullable<SqlUuid>, _>(after_id)
             .bind::<BigInt, _>(limit.get())
+            .bind::<BigInt, _>(PAGE_BYTES)
             .load(conn)?
         }
     };
-    rows.into_iter().map(ConversationRow::build).collect()
-}
-
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: ConversationId,
+    let full = i64::try_from(rows.len()).is_ok_and(|len| len == limit.get());
+    // A page that was cut carries at least so many.
+    let may_be_cut = rows.iter().map(|row| row.length).sum::<i64>() >= PAGE_BYTES;
+    let page: StorageResult<Vec<_>> = rows.into_iter().map(ConversationRow::build).collect();
+    Ok((page?, full || may_be_cut))
 }
 
 /// A row of `conversations.sql`.
@@ -220,6 +302,10 @@ struct ConversationRow {
     kind: String,
     #[diesel(sql_type = Nullable<Text>)]
     title: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    switch_seq: Option<ConvSeq>,
+    #[diesel(sql_type = Bool)]
+    public: bool,
     #[diesel(sql_type = Integer)]
     member_count: i32,
     #[diesel(sql_type = BigInt)]
@@ -256,6 +342,8 @@ struct ConversationRow {
     message_content: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     message_created_at: Option<Timestamp>,
+    #[diesel(sql_type = BigInt)]
+    length: i64,
 }
 
 impl ConversationRow {
@@ -302,7 +390,9 @@ impl ConversationRow {
             id: self.id,
             kind: parse_kind(&self.kind)?,
             title: self.title,
-            fanout: Fanout::Write,
+            fanout: self.switch_seq.map_or(Fanout::Write, |_| Fanout::Read),
+            switch_seq: self.switch_seq,
+            public: self.public,
             member_count: self.member_count,
             last_seq: self.last_seq,
             last_message,
@@ -325,30 +415,12 @@ pub(super) fn raw_json(text: String) -> StorageResult<Box<RawValue>> {
     RawValue::from_string(text).map_err(|error| StorageError::Bug(error.to_string()))
 }
 
-fn kind_name(kind: ConversationKind) -> &'static str {
-    match kind {
-        ConversationKind::Direct => "direct",
-    }
-}
-
 fn parse_kind(name: &str) -> StorageResult<ConversationKind> {
-    match name {
-        "direct" => Ok(ConversationKind::Direct),
-        _ => Err(StorageError::Bug(format!(
-            "unknown conversation kind {name}"
-        ))),
-    }
+    ConversationKind::from_name(name)
+        .ok_or_else(|| StorageError::Bug(format!("unknown conversation kind {name}")))
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Member => "member",
-    }
-}
-
-fn parse_role(name: &str) -> StorageResult<Role> {
-    match name {
-        "member" => Ok(Role::Member),
-        _ => Err(StorageError::Bug(format!("unknown role {name}"))),
-    }
+/// A role as stored.
+pub(super) fn parse_role(name: &str) -> StorageResult<Role> {
+    Role::from_name(name).ok_or_else(|| StorageError::Bug(format!("unknown role {name}")))
 }

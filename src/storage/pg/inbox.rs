@@ -5,26 +5,24 @@ use crate::model::inbox::EntryKind;
 use crate::model::message::{Message, StoredBody};
 use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
+use crate::model::unread::Announcement;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::HashMap;
 
 /// A timeline right after it was advanced under its lock.
-#[derive(Clone, Copy, Debug, QueryableByName)]
+#[derive(Clone, Copy, Debug, Queryable)]
 pub struct Advanced {
     /// Whose timeline.
-    #[diesel(sql_type = SqlUuid)]
     pub user_id: UserId,
     /// The new head.
-    #[diesel(sql_type = BigInt)]
     pub last_seq: InboxSeq,
     /// The time for the new entries: never below that of the entries before.
-    #[diesel(sql_type = Timestamptz)]
     pub last_at: Timestamp,
 }
 
@@ -45,6 +43,7 @@ fn advance(
     .bind::<Timestamptz, _>(at)
     .bind::<Uuids, _>(users)
     .bind::<BigInts, _>(counts)
+    .columns::<(SqlUuid, BigInt, Timestamptz)>()
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.user_id, row)).collect())
 }
@@ -62,14 +61,19 @@ pub struct NewEntry {
     pub ref_seq: ConvSeq,
     /// The conversation's count for the receiver as of this entry.
     pub unread: i64,
+    /// The conversation is large.
+    pub large: bool,
 }
 
-/// Delivers entries to inboxes, in this order per receiver, and returns the seq of each.
+/// Delivers entries to inboxes, in this order per receiver, and returns what is to be announced after the commit.
 pub fn deliver(
     conn: &mut PgConnection,
     entries: &[NewEntry],
     at: Timestamp,
-) -> StorageResult<Vec<InboxSeq>> {
+) -> StorageResult<Vec<Announcement>> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut counts: HashMap<UserId, i64> = HashMap::new();
     for entry in entries {
         *counts.entry(entry.receiver).or_default() += 1;
@@ -101,7 +105,16 @@ pub fn deliver(
     .bind::<BigInts, _>(entries.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
     .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
     .execute(conn)?;
-    Ok(seqs)
+    Ok(entries
+        .iter()
+        .zip(seqs)
+        .map(|(entry, seq)| Announcement {
+            receiver: entry.receiver,
+            seq,
+            conversation: entry.conversation,
+            unread: Some(entry.unread).filter(|_| !entry.large),
+        })
+        .collect())
 }
 
 /// The heads of these users' inboxes; a user without one has had no entry yet.
@@ -125,6 +138,48 @@ pub fn heads(
         .collect())
 }
 
+/// The head of an inbox, and of the same snapshot what is unread in large conversations, of which no entry tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The head.
+    pub seq: InboxSeq,
+    /// The sum over the user's large conversations; nothing when there are none.
+    pub large_unread: Option<i64>,
+}
+
+/// As [`heads`], with what is unread in large conversations.
+pub fn full_heads(
+    conn: &mut PgConnection,
+    users: &[UserId],
+) -> StorageResult<HashMap<UserId, Head>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+        #[diesel(sql_type = BigInt)]
+        last_seq: InboxSeq,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        large_unread: Option<i64>,
+    }
+    let rows: Vec<Row> = sql("SELECT t.user_id, t.last_seq, (
+             SELECT sum(c.last_seq - m.read_seq)::bigint
+             FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = t.user_id AND m.large
+         ) AS large_unread
+         FROM timelines t WHERE t.user_id = ANY($1)")
+    .bind::<Uuids, _>(users)
+    .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let head = Head {
+                seq: row.last_seq,
+                large_unread: row.large_unread,
+            };
+            (row.user_id, head)
+        })
+        .collect())
+}
+
 /// An entry as stored, with the message that it refers to.
 pub struct StoredEntry {
     /// Its seq.
@@ -139,7 +194,7 @@ pub struct StoredEntry {
     pub ref_seq: ConvSeq,
     /// The count as of it.
     pub unread: i64,
-    /// The message of a message entry.
+    /// The message of a message entry or a mention.
     pub message: Option<Message>,
 }
 
@@ -156,13 +211,53 @@ pub fn page(
         .bind::<BigInt, _>(limit.get())
         .bind::<SqlUuid, _>(receiver)
         .bind::<BigInt, _>(PAGE_BYTES)
+        .columns::<PageColumns>()
         .load(conn)?;
     let head = rows.first().map_or(InboxSeq(0), |row| row.head);
     let entries: StorageResult<Vec<_>> = rows
         .into_iter()
         .filter_map(|row| row.build().transpose())
         .collect();
-    Ok((head, entries?))
+    let mut entries = entries?;
+    // They come in order. But nothing says so, and a page is proved to be whole by it; sorting here costs less than there.
+    entries.sort_unstable_by_key(|entry| entry.seq);
+    cut(conn, &mut entries)?;
+    Ok((head, entries))
+}
+
+/// Cuts a page that was cut by its messages by what else it will have, at about [`PAGE_BYTES`].
+fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult<()> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        seq: InboxSeq,
+        #[diesel(sql_type = BigInt)]
+        length: i64,
+    }
+    let more = [EntryKind::Conversation, EntryKind::Members].map(EntryKind::as_str);
+    let others = entries.iter().filter(|e| more.contains(&e.kind.as_str()));
+    let others: Vec<_> = others.collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Row> = sql(include_str!("inbox_lengths.sql"))
+        .bind::<BigInts, _>(others.iter().map(|e| e.seq).collect::<Vec<_>>())
+        .bind::<Texts, _>(others.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Uuids, _>(others.iter().map(|e| e.conversation).collect::<Vec<_>>())
+        .bind::<BigInts, _>(others.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
+        .load(conn)?;
+    let lengths: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row.length)).collect();
+    let mut before = 0_i64;
+    entries.retain(|entry| {
+        let is_kept = before < PAGE_BYTES;
+        let length = match &entry.message {
+            Some(message) => i64::try_from(message.body.content.get().len()).unwrap_or(i64::MAX),
+            None => lengths.get(&entry.seq).copied().unwrap_or_default(),
+        };
+        before = before.saturating_add(length);
+        is_kept
+    });
+    Ok(())
 }
 
 /// The oldest entry that is kept.
@@ -179,34 +274,66 @@ pub fn first_kept(conn: &mut PgConnection, receiver: UserId) -> StorageResult<Op
     Ok(row.map(|row| row.seq))
 }
 
+/// Deletes the entries before a moment of the next `users` users after one of them, and returns the last user and how many
+/// entries went; nothing after the last user. Times never go back within an inbox, so what goes is its beginning.
+pub fn expire(
+    conn: &mut PgConnection,
+    after: Option<UserId>,
+    users: i64,
+    before: Timestamp,
+) -> StorageResult<Option<(UserId, usize)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+    }
+    let rows: Vec<Row> = sql("SELECT user_id FROM timelines
+         WHERE user_id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY user_id LIMIT $2")
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(users)
+    .load(conn)?;
+    let users: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
+    let Some(last) = users.last().copied() else {
+        return Ok(None);
+    };
+    let gone = sql("DELETE FROM inbox WHERE receiver_id = ANY($1) AND at < $2")
+        .bind::<Uuids, _>(users)
+        .bind::<Timestamptz, _>(before)
+        .execute(conn)?;
+    Ok(Some((last, gone)))
+}
+
+type PageColumns = (
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+    Nullable<SqlUuid>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<SqlUuid>,
+    Nullable<SqlUuid>,
+    Nullable<SqlUuid>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Timestamptz>,
+);
+
 /// A row of `inbox_page.sql`.
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct PageRow {
-    #[diesel(sql_type = BigInt)]
     head: InboxSeq,
-    #[diesel(sql_type = Nullable<BigInt>)]
     seq: Option<InboxSeq>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     at: Option<Timestamp>,
-    #[diesel(sql_type = Nullable<Text>)]
     entry_kind: Option<String>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     conversation_id: Option<ConversationId>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     ref_seq: Option<ConvSeq>,
-    #[diesel(sql_type = Nullable<BigInt>)]
     unread: Option<i64>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<MessageId>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     sender_id: Option<UserId>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     client_msg_id: Option<ClientMsgId>,
-    #[diesel(sql_type = Nullable<Text>)]
     kind: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     content: Option<String>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     created_at: Option<Timestamp>,
 }
 

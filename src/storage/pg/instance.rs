@@ -5,7 +5,7 @@ use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
 use diesel::connection::Connection;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -38,6 +38,36 @@ pub fn epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
     }
     let row: Row = sql("SELECT epoch FROM instance").get_result(conn)?;
     Ok(row.epoch)
+}
+
+/// The time by the database's clock, in seconds since 1970.
+pub fn clock(conn: &mut PgConnection) -> StorageResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        now: i64,
+    }
+    let row: Row = sql("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint AS now")
+        .get_result(conn)?;
+    Ok(row.now)
+}
+
+/// How far a new epoch moves every inbox head: further than any inbox ever went since the backup, and short enough for
+/// nine thousand epochs below [`MAX_SEQ`](crate::model::ids::MAX_SEQ).
+const LEAP: i64 = 1_000_000_000_000;
+
+/// Begins a new life of the database, in one transaction: another epoch, empty inboxes, and every head, also of those who
+/// have had no entry yet, past anything that was handed out in a life that this database has forgotten.
+pub fn new_epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
+    sql("UPDATE instance SET epoch = gen_random_uuid(), started_at = now()").execute(conn)?;
+    sql("TRUNCATE inbox").execute(conn)?;
+    sql(
+        "INSERT INTO timelines (user_id, last_seq, last_at) SELECT id, $1, now() FROM users
+         ON CONFLICT (user_id) DO UPDATE SET last_seq = timelines.last_seq + excluded.last_seq",
+    )
+    .bind::<BigInt, _>(LEAP)
+    .execute(conn)?;
+    epoch(conn)
 }
 
 /// What keeps PostgreSQL from being trusted with an acknowledged message, in sentences; empty when it is safe.

@@ -6,21 +6,26 @@
 
 pub mod accounts;
 pub mod archive;
+pub mod blocks;
+pub mod claims;
 pub mod conversations;
 pub mod devices;
 pub mod inbox;
 pub mod instance;
+pub mod members;
 pub mod partitions;
 mod pool;
 mod sql;
 mod types;
 pub mod unread;
+pub mod watched;
 
 use crate::storage::error::{StorageError, StorageResult};
 use diesel::connection::Connection as _;
 use diesel::result::Error as DieselError;
 use pool::Manager;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -30,6 +35,10 @@ pub const DEADLINE: Duration = Duration::from_secs(4);
 
 /// How long one waits for a free or a new connection.
 const CONNECT: Duration = Duration::from_millis(1_000);
+
+/// The most callers that wait at the gate. Each takes well under a millisecond of one of some ten connections, so this is
+/// a wait of less than a second; when PostgreSQL hangs, it is how many requests hang with it.
+pub const WAITING: usize = 4_096;
 
 /// Slower work than this is logged.
 const SLOW: Duration = Duration::from_millis(500);
@@ -46,7 +55,34 @@ pub struct Pg {
     pool: r2d2::Pool<Manager>,
     manager: Manager,
     gate: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     blocking: Handle,
+}
+
+/// How busy the connections are.
+pub struct Usage {
+    /// In use, the writers' included.
+    pub in_use: u32,
+    /// The most there may be.
+    pub max: u32,
+    /// Callers that wait at the gate.
+    pub waiting: usize,
+}
+
+/// A caller at the gate, counted until it is through or has given up.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn at(gate: &Pg) -> Self {
+        gate.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&gate.waiting))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection of one's own, for a writer.
@@ -77,12 +113,14 @@ impl<E> From<DieselError> for Abort<E> {
 }
 
 impl Pg {
-    /// Opens a pool of `size` connections, of which `writers` are kept for sessions. Does not wait for PostgreSQL;
-    /// blocking work runs on the Tokio runtime that this is called on.
-    pub fn connect(url: &str, size: u32, writers: u32) -> Self {
+    /// Opens a pool of at most `size` connections, of which `writers` are kept for sessions. So many as are `ready` are
+    /// made at once, the others when they are needed. Does not wait for PostgreSQL; blocking work runs on the Tokio
+    /// runtime that this is called on.
+    pub fn connect(url: &str, size: u32, writers: u32, ready: u32) -> Self {
         let manager = Manager::new(url);
         let pool = r2d2::Pool::builder()
             .max_size(size)
+            .min_idle(Some(ready))
             .connection_timeout(CONNECT)
             // The default logs every try of every connection; the door logs what comes of them.
             .error_handler(Box::new(r2d2::NopErrorHandler))
@@ -92,6 +130,7 @@ impl Pg {
             pool,
             manager,
             gate: Arc::new(Semaphore::new(permits)),
+            waiting: Arc::default(),
             blocking: Handle::current(),
         }
     }
@@ -141,12 +180,24 @@ impl Pg {
                         }
                         StorageError::Unavailable(_)
                         | StorageError::NoPartition
+                        | StorageError::Stored
+                        | StorageError::Busy
                         | StorageError::Bug(_) => return Err(error),
                     },
                 }
             }
         })
         .await
+    }
+
+    /// How busy it is now.
+    pub fn usage(&self) -> Usage {
+        let state = self.pool.state();
+        Usage {
+            in_use: state.connections.saturating_sub(state.idle_connections),
+            max: self.pool.max_size(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
     }
 
     /// A connection of one's own. Blocks; for writer threads.
@@ -168,12 +219,17 @@ impl Pg {
         T: Send + 'static,
         F: FnOnce(Self) -> StorageResult<T> + Send + 'static,
     {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            return Err(StorageError::Busy);
+        }
         let started = Instant::now();
         let through = async {
+            let waiting = Waiting::at(self);
             let permit = Arc::clone(&self.gate)
                 .acquire_owned()
                 .await
                 .map_err(|closed| StorageError::Unavailable(closed.to_string()))?;
+            drop(waiting);
             let pg = self.clone();
             self.blocking
                 .spawn_blocking(move || {

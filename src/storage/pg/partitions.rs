@@ -3,11 +3,12 @@
 //! CREATE TABLE and ATTACH, DETACH CONCURRENTLY and DROP: `CREATE … PARTITION OF` takes a lock that stopped inserts for
 //! seconds behind one open transaction.
 
+use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{BigInt, Integer, Text, Timestamptz};
 use diesel::{QueryableByName, RunQueryDsl};
 
 /// How many weeks are made ahead of the present one.
@@ -42,10 +43,44 @@ pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
     })
 }
 
-/// Drops the partitions that ended `retention_days` ago, and returns the statements it ran. A detach that was
-/// interrupted (behind a long transaction, by `lock_timeout`) is finished here later.
-pub fn expire(conn: &mut PgConnection, retention_days: u32) -> StorageResult<Vec<String>> {
-    let days = i32::try_from(retention_days).unwrap_or(i32::MAX);
+/// When the first partition is missing, in seconds since 1970: until then entries find theirs.
+pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        until: i64,
+    }
+    let row: Row = sql("WITH weeks AS (
+             SELECT date_trunc('week', now(), 'UTC') + make_interval(weeks => n) AS week
+             FROM generate_series(0, $1) AS n
+         )
+         SELECT extract(epoch FROM COALESCE(
+             min(week) FILTER (WHERE NOT EXISTS (SELECT FROM pg_inherits
+                 WHERE inhrelid = to_regclass('inbox_' || to_char(week AT TIME ZONE 'UTC', 'YYYYMMDD')))),
+             max(week) + interval '1 week'))::bigint AS until
+         FROM weeks")
+    .bind::<Integer, _>(WEEKS_AHEAD)
+    .get_result(conn)?;
+    Ok(row.until)
+}
+
+/// A moment so many days ago, by the database's clock.
+pub fn days_ago(conn: &mut PgConnection, days: u32) -> StorageResult<Timestamp> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Timestamptz)]
+        at: Timestamp,
+    }
+    let days = i32::try_from(days).unwrap_or(i32::MAX);
+    let row: Row = sql("SELECT now() - make_interval(days => $1) AS at")
+        .bind::<Integer, _>(days)
+        .get_result(conn)?;
+    Ok(row.at)
+}
+
+/// Drops the partitions that ended before a moment, and returns the statements it ran. A detach that was interrupted
+/// (behind a long transaction, by `lock_timeout`) is finished here later.
+pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<String>> {
     run(conn, |conn| {
         let expired = sql(
             "WITH partitions AS (
@@ -58,9 +93,9 @@ pub fn expire(conn: &mut PgConnection, retention_days: u32) -> StorageResult<Vec
              SELECT format(CASE WHEN pending THEN 'ALTER TABLE inbox DETACH PARTITION %1$I FINALIZE;'
                                 WHEN NOT pending THEN 'ALTER TABLE inbox DETACH PARTITION %1$I CONCURRENTLY;'
                                 ELSE '' END || 'DROP TABLE %1$I', name) AS statement
-             FROM partitions WHERE ends < now() - make_interval(days => $1) ORDER BY name",
+             FROM partitions WHERE ends < $1 ORDER BY name",
         );
-        Ok(expired.bind::<Integer, _>(days).load(conn)?)
+        Ok(expired.bind::<Timestamptz, _>(before).load(conn)?)
     })
 }
 

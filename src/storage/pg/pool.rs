@@ -11,17 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What every connection is told at once.
 ///
 /// A node frozen between lock and commit must not stop the others, so both waits for locks and idle transactions end
-/// within about a second. Every statement is a key look-up or a short range, for which generic plans are as good as
-/// custom ones and need no planning. A plan is kept, and a table may have been empty when it was made: so the planner may
-/// not scan whole tables or join by hashing or sorting them, whatever it believes of their size.
+/// within a second. A transaction of a node that is well is idle for microseconds; and since the idle one ends no later
+/// than a wait that began after it, whoever waits for a frozen node gets the lock at the first try. Every statement is a
+/// key look-up or a short range, for which generic plans are as good as custom ones and need no planning. A plan is kept,
+/// and a table may have been empty when it was made: so the planner may not scan tables or join by keeping, hashing or
+/// sorting them, whatever it believes of their size.
 const SESSION: &str = "\
     SET lock_timeout = '1s';
-    SET idle_in_transaction_session_timeout = '1500ms';
+    SET idle_in_transaction_session_timeout = '1s';
     SET plan_cache_mode = force_generic_plan;
     SET jit = off;
     SET enable_seqscan = off;
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
+    SET enable_material = off;
     SET timezone = 'UTC';
     SET client_min_messages = warning;";
 
@@ -131,6 +134,10 @@ mod tests {
         assert_eq!(
             with_timeouts("postgresql://h/d?connect_timeout=1"),
             "postgresql://h/d?connect_timeout=1&tcp_user_timeout=5000&keepalives_idle=10"
+        );
+        assert_eq!(
+            with_timeouts("postgres://h/d?sslmode=verify-full&sslrootcert=/ca.pem"),
+            format!("postgres://h/d?sslmode=verify-full&sslrootcert=/ca.pem&{ours}")
         );
         assert_eq!(
             with_timeouts("host=a,b dbname=d"),

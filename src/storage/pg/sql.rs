@@ -11,10 +11,12 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
 use std::marker::PhantomData;
 
-/// A statement: fixed text, bound values. Run it with Diesel's `load`, `get_result` and `execute`.
-pub struct Sql<'a> {
+/// A statement: fixed text, bound values. Run it with Diesel's `load`, `get_result` and `execute`. Rows are read by the names
+/// of their columns, or, where [`Sql::columns`] says which types they have, by their places.
+pub struct Sql<'a, ST = Untyped> {
     text: &'static str,
     binds: Vec<Box<dyn QueryFragment<Pg> + 'a>>,
+    columns: PhantomData<ST>,
 }
 
 /// A statement of this text.
@@ -22,6 +24,7 @@ pub fn sql<'a>(text: &'static str) -> Sql<'a> {
     Sql {
         text,
         binds: Vec::new(),
+        columns: PhantomData,
     }
 }
 
@@ -38,6 +41,16 @@ impl<'a> Sql<'a> {
             .push(Box::new(Bound::<ST, V>(value, PhantomData)));
         self
     }
+
+    /// Reads the columns by their places, as these types. For statements of the hot paths: by name, each value is looked
+    /// for among the names of all columns, once for every row.
+    pub fn columns<ST>(self) -> Sql<'a, ST> {
+        Sql {
+            text: self.text,
+            binds: self.binds,
+            columns: PhantomData,
+        }
+    }
 }
 
 struct Bound<ST, V>(V, PhantomData<ST>);
@@ -52,13 +65,13 @@ where
     }
 }
 
-impl QueryFragment<Pg> for Sql<'_> {
+impl<ST> QueryFragment<Pg> for Sql<'_, ST> {
+    /// Diesel walks through a statement several times for each execution.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let mut rest = self.text;
         for (index, bind) in self.binds.iter().enumerate() {
-            let marker = format!("${}", index + 1);
-            let (before, after) = rest.split_once(&marker).ok_or_else(|| {
-                Error::QueryBuilderError(format!("no {marker} in: {}", self.text).into())
+            let (before, after) = split(rest, index + 1).ok_or_else(|| {
+                Error::QueryBuilderError(format!("no ${} in: {}", index + 1, self.text).into())
             })?;
             out.push_sql(before);
             bind.walk_ast(out.reborrow())?;
@@ -69,13 +82,25 @@ impl QueryFragment<Pg> for Sql<'_> {
     }
 }
 
-impl QueryId for Sql<'_> {
+/// What stands before the next marker, which has to be this one, and what stands after it.
+fn split(text: &str, marker: usize) -> Option<(&str, &str)> {
+    let (at, digits) = text.match_indices('$').find_map(|(at, _)| {
+        let rest = text.get(at + 1..)?.bytes();
+        let digits = rest.take_while(u8::is_ascii_digit).count();
+        (digits > 0).then_some((at, digits))
+    })?;
+    let (before, rest) = text.split_at_checked(at)?;
+    let (number, after) = rest.get(1..)?.split_at_checked(digits)?;
+    (number.parse() == Ok(marker)).then_some((before, after))
+}
+
+impl<ST> QueryId for Sql<'_, ST> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Sql<'_> {
-    type SqlType = Untyped;
+impl<ST> Query for Sql<'_, ST> {
+    type SqlType = ST;
 }
 
-impl RunQueryDsl<PgConnection> for Sql<'_> {}
+impl<ST> RunQueryDsl<PgConnection> for Sql<'_, ST> {}

@@ -1,11 +1,12 @@
 //! How the model's values are bound to statements and read from rows.
 
 use crate::model::ids::{
-    ClientMsgId, ConvSeq, ConversationId, DeviceId, Epoch, InboxSeq, MessageId, UserId,
+    ClientConversationId, ClientMsgId, ConvSeq, ConversationId, DeviceId, Epoch, InboxSeq,
+    MessageId, UserId,
 };
 use crate::model::time::Timestamp;
 use chrono::{DateTime, Utc};
-use diesel::deserialize::{self, FromSql};
+use diesel::deserialize::{self, FromSql, Queryable};
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{Array, BigInt, Binary, Text, Timestamptz, Uuid as SqlUuid};
@@ -34,9 +35,17 @@ macro_rules! column {
                 <$inner as FromSql<$sql, Pg>>::from_sql(value).map(Self)
             }
         }
+
+        impl Queryable<$sql, Pg> for $name {
+            type Row = Self;
+
+            fn build(row: Self) -> deserialize::Result<Self> {
+                Ok(row)
+            }
+        }
     )*};
 }
 
-column!(SqlUuid, uuid::Uuid: UserId, DeviceId, ConversationId, MessageId, ClientMsgId, Epoch);
+column!(SqlUuid, uuid::Uuid: UserId, DeviceId, ConversationId, MessageId, ClientMsgId, ClientConversationId, Epoch);
 column!(BigInt, i64: ConvSeq, InboxSeq);
 column!(Timestamptz, DateTime<Utc>: Timestamp);

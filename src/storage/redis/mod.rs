@@ -1,25 +1,26 @@
-//! Redis: fast copies of what PostgreSQL knows. It may be slow, empty or gone at any moment: every command has a short
-//! time-out, and after a few failures in a row no command is even tried for a moment (the circuit breaker), so that a
-//! stopped Redis costs nobody time. A miss always means *unknown*, never zero.
+//! Redis, alone or a cluster: fast copies of what PostgreSQL knows. It may be slow, empty or gone at any moment: every
+//! command has a short time-out, and after a few failures in a row of a server no command is even tried there for a moment
+//! (the circuit breaker), so that a stopped Redis costs nobody time. A miss always means *unknown*, never zero.
+//!
+//! A cluster has its keys in slots, and every command, script and channel here has one key. `run` asks the server of a key,
+//! `spread` each server for its part of many. Where the slots are is learned from whichever server answers first, and again
+//! when a server fails or says that a slot has moved (docs/decisions/0013).
 
+pub mod limits;
 pub mod notices;
+mod server;
+mod slots;
 pub mod unread;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, RedisResult};
+use crate::storage::redis::server::{Address, Server, Servers, has_moved};
+use crate::storage::redis::slots::Slots;
+use futures_util::future::{join_all, select_ok};
+use redis::aio::MultiplexedConnection;
+use redis::{ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult};
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
-
-/// How long a command may take.
-const RESPONSE: Duration = Duration::from_millis(200);
-
-/// So many failures in a row open the circuit …
-const FAILURES: u32 = 3;
-
-/// … for so long.
-const OPEN: Duration = Duration::from_millis(1_000);
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Redis did not answer, or not in time.
 #[derive(Debug, thiserror::Error)]
@@ -27,80 +28,233 @@ pub enum RedisUnavailable {
     /// The circuit is open: not even tried.
     #[error("Redis failed a moment ago")]
     Open,
+    /// No server of the cluster is known to have the key.
+    #[error("Redis: no server of the cluster has told where the key is")]
+    Nowhere,
     /// It was tried.
     #[error("Redis: {0}")]
     Failed(#[from] RedisError),
 }
 
-#[derive(Default)]
-struct Circuit {
-    failures: u32,
-    open_until: Option<Instant>,
-}
-
 /// Redis.
 pub struct Redis {
-    manager: ConnectionManager,
-    circuit: Mutex<Circuit>,
+    /// How to log in, and whether by TLS.
+    like: ConnectionInfo,
+    /// The servers of a cluster that were named to us; none when Redis is alone.
+    seeds: Vec<Address>,
+    slots: Mutex<Arc<Slots>>,
+    /// When it was last asked where the slots are.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+    servers: Servers,
 }
 
 impl Redis {
-    /// Prepares a connection; it is made when first used, and again whenever it was lost. Runs on the Tokio runtime
-    /// that this is called on.
+    /// Prepares for `redis://…`, or `redis+cluster://…` with commas between the servers. Connections are made when they are
+    /// needed.
     pub fn connect(url: &str) -> Result<Self, RedisUnavailable> {
-        Self::connect_with(url, ConnectionManagerConfig::new().set_number_of_retries(1))
-    }
-
-    fn connect_with(url: &str, config: ConnectionManagerConfig) -> Result<Self, RedisUnavailable> {
-        let config = config
-            .set_response_timeout(Some(RESPONSE))
-            .set_connection_timeout(Some(RESPONSE))
-            .set_max_delay(OPEN);
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let cluster = scheme.strip_suffix("+cluster");
+        let (login, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
+        let servers: Vec<ConnectionInfo> = match cluster {
+            None => vec![url.into_connection_info()?],
+            Some(scheme) => hosts
+                .split(',')
+                .map(|host| format!("{scheme}://{login}{host}").into_connection_info())
+                .collect::<RedisResult<_>>()?,
+        };
+        let seeds: Vec<_> = servers.iter().filter_map(Address::of).collect();
+        let (Some(like), Some(first)) = (servers.into_iter().next(), seeds.first().cloned()) else {
+            return Err(RedisUnavailable::Nowhere);
+        };
+        let (slots, seeds) = match cluster {
+            None => (Slots::alone(first), Vec::new()),
+            Some(_) => (Slots::default(), seeds),
+        };
         Ok(Self {
-            manager: ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?,
-            circuit: Mutex::default(),
+            servers: Servers::new(like.clone(), None),
+            like,
+            seeds,
+            slots: Mutex::new(Arc::new(slots)),
+            asked: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Whether it answers now.
+    /// Whether it answers now: all of it.
     pub async fn ping(&self) -> bool {
-        let ping = |mut manager: ConnectionManager| async move {
-            redis::cmd("PING").query_async::<String>(&mut manager).await
+        let Ok(masters) = self.masters().await else {
+            return false;
         };
-        self.run(ping).await.is_ok()
+        let began = Instant::now();
+        let pings = masters.iter().map(async |server| {
+            let ping = async |mut connection| {
+                let ping = redis::cmd("PING");
+                ping.query_async::<String>(&mut connection).await
+            };
+            server.run(ping).await
+        });
+        let well = join_all(pings).await.iter().all(Result::is_ok);
+        if !well {
+            self.learn(began, None).await;
+        }
+        well
     }
 
-    async fn run<T, F, R>(&self, command: F) -> Result<T, RedisUnavailable>
+    /// The servers that have the keys, in the order of their slots.
+    async fn masters(&self) -> Result<Vec<Arc<Server>>, RedisUnavailable> {
+        let slots = self.slots_with(|slots| !slots.masters().is_empty()).await;
+        let masters = slots.masters();
+        if masters.is_empty() {
+            return Err(RedisUnavailable::Nowhere);
+        }
+        masters
+            .into_iter()
+            .map(|one| self.servers.at(one))
+            .collect()
+    }
+
+    /// Runs a command on the server of its key.
+    async fn run<T, R>(
+        &self,
+        key: &str,
+        command: impl Fn(MultiplexedConnection) -> R,
+    ) -> Result<T, RedisUnavailable>
     where
-        F: FnOnce(ConnectionManager) -> R,
         R: Future<Output = RedisResult<T>>,
     {
-        if self
-            .circuit()
-            .open_until
-            .is_some_and(|until| Instant::now() < until)
-        {
-            return Err(RedisUnavailable::Open);
-        }
-        // The time-outs of the connection cover one attempt; this one covers connecting and repeating as well.
-        let result = tokio::time::timeout(2 * RESPONSE, command(self.manager.clone()))
-            .await
-            .unwrap_or_else(|elapsed| Err(std::io::Error::other(elapsed).into()));
-        let mut circuit = self.circuit();
-        match &result {
-            Ok(_) => *circuit = Circuit::default(),
-            Err(error) => {
-                circuit.failures += 1;
-                if circuit.failures >= FAILURES {
-                    circuit.open_until = Some(Instant::now() + OPEN);
-                }
-                log::warn!("redis: {error} ({} in a row)", circuit.failures);
-            }
-        }
-        Ok(result?)
+        self.run_at(&self.servers, key, command).await
     }
 
-    fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs a command by one of these connections on the server of its key, and once more where the key has moved to.
+    async fn run_at<T, R>(
+        &self,
+        servers: &Servers,
+        key: &str,
+        command: impl Fn(MultiplexedConnection) -> R,
+    ) -> Result<T, RedisUnavailable>
+    where
+        R: Future<Output = RedisResult<T>>,
+    {
+        let mut moved = false;
+        loop {
+            let began = Instant::now();
+            let slots = self.slots_with(|slots| slots.of(key).is_some()).await;
+            let address = slots.of(key).ok_or(RedisUnavailable::Nowhere)?;
+            let result = servers.at(address)?.run(&command).await;
+            match &result {
+                Err(error) if has_moved(error) && !moved => {
+                    moved = true;
+                    self.learn(began, Some(address)).await;
+                }
+                Err(RedisUnavailable::Failed(_)) => {
+                    self.learn(began, None).await;
+                    return result;
+                }
+                _ => return result,
+            }
+        }
+    }
+
+    /// Runs a command for many items, on each server with those whose keys are there, all servers at once. Returns what came
+    /// of it, for some of the items each.
+    async fn spread<I, T, R>(
+        &self,
+        servers: &Servers,
+        items: Vec<I>,
+        key: impl Fn(&I) -> &str,
+        command: impl Fn(MultiplexedConnection, Vec<I>) -> R,
+    ) -> Vec<(Vec<I>, Result<T, RedisUnavailable>)>
+    where
+        I: Clone,
+        R: Future<Output = RedisResult<T>>,
+    {
+        let known = |slots: &Slots| items.iter().all(|one| slots.of(key(one)).is_some());
+        let slots = self.slots_with(known).await;
+        let mut parts: HashMap<Option<&Address>, Vec<I>> = HashMap::new();
+        for item in items {
+            parts.entry(slots.of(key(&item))).or_default().push(item);
+        }
+        let parts = parts.into_iter().map(async |(address, part)| {
+            let began = Instant::now();
+            let result = match address.map(|address| servers.at(address)) {
+                None => Err(RedisUnavailable::Nowhere),
+                Some(Err(error)) => Err(error),
+                Some(Ok(server)) => {
+                    let command = |connection| command(connection, part.clone());
+                    server.run(command).await
+                }
+            };
+            match result {
+                // Not all of them need have moved, nor to the same server.
+                Err(error) if has_moved(&error) => {
+                    let alone = part.into_iter().map(async |item| {
+                        let command = |connection| command(connection, vec![item.clone()]);
+                        let result = self.run_at(servers, key(&item), command).await;
+                        (vec![item.clone()], result)
+                    });
+                    join_all(alone).await
+                }
+                Err(error @ RedisUnavailable::Failed(_)) => {
+                    self.learn(began, None).await;
+                    vec![(part, Err(error))]
+                }
+                result => vec![(part, result)],
+            }
+        });
+        join_all(parts).await.into_iter().flatten().collect()
+    }
+
+    /// Learns anew where the slots of a cluster are, unless that was asked since `began`: from this server, or else from
+    /// whichever answers first.
+    async fn learn(&self, began: Instant, from: Option<&Address>) {
+        if self.seeds.is_empty() {
+            return;
+        }
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|asked| asked >= began) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        let known = self.slots();
+        let candidates: HashSet<&Address> = match from {
+            Some(one) => HashSet::from([one]),
+            None => known.servers().chain(&self.seeds).collect(),
+        };
+        let answers = candidates.into_iter().map(|address| {
+            Box::pin(async move {
+                let ask = async |mut connection| {
+                    let mut slots = redis::cmd("CLUSTER");
+                    let answer = slots.arg("SLOTS").query_async(&mut connection).await?;
+                    Slots::parse(answer, address)
+                };
+                self.servers.at(address)?.run(ask).await
+            })
+        });
+        let Ok((slots, _)) = select_ok(answers).await else {
+            // The circuits have logged why.
+            return;
+        };
+        if slots != *known {
+            let known: HashSet<_> = slots.servers().chain(&self.seeds).collect();
+            self.servers.retain(|address| known.contains(address));
+            *self.locked() = Arc::new(slots);
+        }
+    }
+
+    /// Where the slots are: learned now, unless what is known will do.
+    async fn slots_with(&self, will_do: impl Fn(&Slots) -> bool) -> Arc<Slots> {
+        let known = self.slots();
+        if will_do(&known) {
+            return known;
+        }
+        self.learn(Instant::now(), None).await;
+        self.slots()
+    }
+
+    fn slots(&self) -> Arc<Slots> {
+        Arc::clone(&self.locked())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Arc<Slots>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::unread::{Announcement, ConversationUnread, Unread};
-use crate::storage::redis::notices::channel;
+use crate::storage::redis::notices::Channel;
 use crate::storage::redis::{Redis, RedisUnavailable};
 use redis::Script;
+use redis::aio::MultiplexedConnection;
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::time::Instant;
 use uuid::Uuid;
 
 static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unread_apply.lua")));
@@ -17,6 +19,12 @@ const EXPIRY_MS: u64 = 7 * 86_400_000;
 
 /// Entries of one call of the script, which cannot unpack more than some thousand values.
 const ENTRIES: usize = 1_000;
+
+/// About how many keys one step of a walk looks at: a fraction of a millisecond, in which Redis does nothing else.
+const STEP: usize = 100;
+
+/// What stands for a count in an entry of a large conversation, which the hash does not count.
+const LARGE: i64 = -1;
 
 /// The total as of a position: every entry up to it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,59 +40,89 @@ fn key(epoch: Epoch, user: UserId) -> String {
     format!("tl:{epoch}:unread:{{{user}}}")
 }
 
-/// Applies entries, those of one receiver in one script. Returns the total of each receiver whose counts are known.
-pub async fn apply(
-    redis: &Redis,
-    epoch: Epoch,
-    entries: &[Announcement],
-) -> Result<HashMap<UserId, Total>, RedisUnavailable> {
+/// What came of applying entries.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The total of each receiver whose counts are known.
+    pub totals: HashMap<UserId, Total>,
+    /// How many entries Redis was not told of.
+    pub lost: usize,
+}
+
+/// One call of the script: entries of one receiver.
+struct Call<'a> {
+    user: UserId,
+    key: String,
+    entries: &'a [&'a Announcement],
+}
+
+/// Applies entries, those of one receiver in one script, and those of all whose counts one server has in one pipeline.
+pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> Applied {
     let mut groups: HashMap<UserId, Vec<&Announcement>> = HashMap::new();
     for entry in entries {
         groups.entry(entry.receiver).or_default().push(entry);
     }
-    let calls: Vec<(UserId, &[&Announcement])> = groups
+    let chunks = groups
         .iter()
-        .flat_map(|(user, group)| group.chunks(ENTRIES).map(|chunk| (*user, chunk)))
+        .flat_map(|(user, group)| group.chunks(ENTRIES).map(|chunk| (*user, chunk)));
+    let calls: Vec<Call> = chunks
+        .map(|(user, entries)| Call {
+            user,
+            key: key(epoch, user),
+            entries,
+        })
         .collect();
-    let pipeline = |load: bool| {
+    let pipeline = |calls: &[&Call], load: bool| {
         let mut pipe = redis::pipe();
         if load {
             let source = include_str!("unread_apply.lua");
             pipe.cmd("SCRIPT").arg("LOAD").arg(source).ignore();
         }
-        for (user, chunk) in &calls {
+        for call in calls {
             let command = pipe.cmd("EVALSHA").arg(APPLY.get_hash()).arg(1);
-            command.arg(key(epoch, *user)).arg(channel(epoch, *user));
-            for entry in *chunk {
+            command
+                .arg(&call.key)
+                .arg(Channel::Inbox(call.user).name(epoch));
+            for entry in call.entries {
                 command
                     .arg(entry.seq.0)
                     .arg(entry.conversation.0.to_string())
-                    .arg(entry.unread);
+                    .arg(entry.unread.unwrap_or(LARGE));
             }
         }
         pipe
     };
-    let results: Vec<Option<(i64, i64)>> = redis
-        .run(async |mut manager| {
-            match pipeline(false).query_async(&mut manager).await {
-                // Redis forgot the script: a restart, or SCRIPT FLUSH. Entries applied twice change nothing.
-                Err(error) if error.kind() == redis::ServerErrorKind::NoScript.into() => {
-                    pipeline(true).query_async(&mut manager).await
-                }
-                result => result,
+    let run = async |mut connection: MultiplexedConnection, calls: Vec<&Call>| {
+        match pipeline(&calls, false).query_async(&mut connection).await {
+            // Redis forgot the script: a restart, or SCRIPT FLUSH. Entries applied twice change nothing.
+            Err(error) if error.kind() == redis::ServerErrorKind::NoScript.into() => {
+                pipeline(&calls, true).query_async(&mut connection).await
             }
-        })
-        .await?;
-    // Of several calls for one user the last one has the total as of the newest entry.
-    Ok(calls
-        .into_iter()
-        .zip(results)
-        .filter_map(|((user, _), result)| {
-            let (mark, total) = result?;
-            let as_of = InboxSeq(mark);
-            Some((user, Total { as_of, total }))
-        })
-        .collect())
+            result => result,
+        }
+    };
+    let mut applied = Applied::default();
+    let results = redis.spread(
+        &redis.servers,
+        calls.iter().collect(),
+        |call| &call.key,
+        run,
+    );
+    for (calls, results) in results.await {
+        let results: Result<Vec<Option<(i64, i64)>>, _> = results;
+        let Ok(results) = results else {
+            applied.lost += calls.iter().map(|call| call.entries.len()).sum::<usize>();
+            continue;
+        };
+        // Of several calls for one user the last one has the total as of the newest entry.
+        for (call, result) in calls.into_iter().zip(results) {
+            if let Some((mark, total)) = result {
+                let as_of = InboxSeq(mark);
+                applied.totals.insert(call.user, Total { as_of, total });
+            }
+        }
+    }
+    applied
 }
 
 /// The total, if it is known.
@@ -93,12 +131,13 @@ pub async fn total(
     epoch: Epoch,
     user: UserId,
 ) -> Result<Option<Total>, RedisUnavailable> {
+    let key = key(epoch, user);
     let (mark, total): (Option<i64>, Option<i64>) = redis
-        .run(async |mut manager| {
+        .run(&key, async |mut connection| {
             redis::cmd("HMGET")
-                .arg(key(epoch, user))
+                .arg(&key)
                 .arg(&["mark", "total"])
-                .query_async(&mut manager)
+                .query_async(&mut connection)
                 .await
         })
         .await?;
@@ -114,11 +153,12 @@ pub async fn all(
     epoch: Epoch,
     user: UserId,
 ) -> Result<Option<Unread>, RedisUnavailable> {
+    let key = key(epoch, user);
     let fields: HashMap<String, String> = redis
-        .run(async |mut manager| {
+        .run(&key, async |mut connection| {
             redis::cmd("HGETALL")
-                .arg(key(epoch, user))
-                .query_async(&mut manager)
+                .arg(&key)
+                .query_async(&mut connection)
                 .await
         })
         .await?;
@@ -145,6 +185,52 @@ pub async fn all(
     }))
 }
 
+/// How far a walk over all users whose counts are known has come: from master to master. It begins and ends at the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    master: usize,
+    cursor: u64,
+}
+
+/// One step of a walk: some of the users, and where the next step begins. A walk may come by the same user twice, and when
+/// masters change under way, miss some.
+pub async fn users(
+    redis: &Redis,
+    epoch: Epoch,
+    at: Walk,
+) -> Result<(Walk, Vec<UserId>), RedisUnavailable> {
+    let masters = redis.masters().await?;
+    let Some(master) = masters.get(at.master) else {
+        return Ok((Walk::default(), Vec::new()));
+    };
+    let began = Instant::now();
+    let scan = async |mut connection| {
+        redis::cmd("SCAN")
+            .arg(at.cursor)
+            .arg("MATCH")
+            .arg(format!("tl:{epoch}:unread:*"))
+            .arg("COUNT")
+            .arg(STEP)
+            .query_async::<(u64, Vec<String>)>(&mut connection)
+            .await
+    };
+    let scanned = master.run(scan).await;
+    if scanned.is_err() {
+        redis.learn(began, None).await;
+    }
+    let (cursor, keys) = scanned?;
+    let user = |key: &String| {
+        let (_, user) = key.trim_end_matches('}').rsplit_once('{')?;
+        Some(UserId(Uuid::try_parse(user).ok()?))
+    };
+    let next = match (cursor, at.master + 1) {
+        (0, next) if next == masters.len() => Walk::default(),
+        (0, master) => Walk { master, cursor },
+        (_, _) => Walk { cursor, ..at },
+    };
+    Ok((next, keys.iter().filter_map(user).collect()))
+}
+
 /// Merges counts computed from PostgreSQL.
 pub async fn merge(
     redis: &Redis,
@@ -152,23 +238,27 @@ pub async fn merge(
     user: UserId,
     counts: &Unread,
 ) -> Result<(), RedisUnavailable> {
-    let mut call = MERGE.key(key(epoch, user));
+    let key = key(epoch, user);
+    let mut call = MERGE.key(&key);
     call.arg(EXPIRY_MS).arg(counts.as_of_seq.0);
     for one in &counts.conversations {
         call.arg(one.conversation_id.0.to_string()).arg(one.unread);
     }
     redis
-        .run(async |mut manager| call.invoke_async::<()>(&mut manager).await)
+        .run(&key, async |mut connection| {
+            call.invoke_async::<()>(&mut connection).await
+        })
         .await
 }
 
-/// Forgets the counts: they belong to another life of the database.
+/// Forgets the counts: they belong to another life of the database, or are wrong.
 pub async fn forget(redis: &Redis, epoch: Epoch, user: UserId) -> Result<(), RedisUnavailable> {
+    let key = key(epoch, user);
     redis
-        .run(async |mut manager| {
+        .run(&key, async |mut connection| {
             redis::cmd("DEL")
-                .arg(key(epoch, user))
-                .query_async::<()>(&mut manager)
+                .arg(&key)
+                .query_async::<()>(&mut connection)
                 .await
         })
         .await

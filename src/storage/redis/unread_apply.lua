@@ -3,9 +3,10 @@
 --
 -- KEYS[1]: the user's hash. Fields: "total"; "mark", the highest seq up to which every entry was applied; "ahead", the
 -- seqs applied beyond it, as " 7:<conversation> 9:<conversation>"; and per conversation "<id>" = "count:seq".
--- ARGV: the user's channel, then (seq, conversation, count) for each entry. The count is absolute, as of the entry.
--- Returns {mark, total}, or false when they are unknown: something before the newest entry is missing, or there is no
--- hash. Only a rebuild begins one, when somebody asks: counts that nobody reads are not kept. Either way it publishes
+-- ARGV: the user's channel, then (seq, conversation, count) for each entry. The count is absolute, as of the entry; -1
+-- means that the conversation is large, and not counted here, so that the total is not all.
+-- Returns {mark, total}, or false when they are unknown: something before the newest entry is missing, something is large,
+-- or there is no hash. Only a rebuild begins one, when somebody asks: counts that nobody reads are not kept. Either way it publishes
 -- the news, "seq:total" or "seq", to the nodes where the user waits.
 --
 -- Entries arrive in any order, and again: the newest seq of a conversation wins, the total moves by the difference in
@@ -14,13 +15,14 @@
 local key = KEYS[1]
 local state = redis.call('HMGET', key, 'mark', 'total', 'ahead', ARGV[3])
 local mark, total = tonumber(state[1]), tonumber(state[2])
-local newest = 0
+local newest, large = 0, false
 for i = 2, #ARGV, 3 do
     newest = math.max(newest, tonumber(ARGV[i]))
+    large = large or ARGV[i + 2] == '-1'
 end
 newest = string.format('%d', newest)
 if not mark then
-    redis.call('PUBLISH', ARGV[1], newest)
+    redis.call('SPUBLISH', ARGV[1], newest)
     return false
 end
 
@@ -32,7 +34,7 @@ end
 local stored = { [ARGV[3]] = state[4] }
 local changed = {}
 for i = 2, #ARGV, 3 do
-    local seq, conversation, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
+    local seq, conversation, count = tonumber(ARGV[i]), ARGV[i + 1], math.max(0, tonumber(ARGV[i + 2]))
     if seq > mark and not ahead[seq] then
         local entry = changed[conversation]
         if not entry then
@@ -66,7 +68,7 @@ end
 -- So many out of order means that one was lost: forget everything, a reader rebuilds it.
 if waiting > 256 then
     redis.call('DEL', key)
-    redis.call('PUBLISH', ARGV[1], newest)
+    redis.call('SPUBLISH', ARGV[1], newest)
     return false
 end
 
@@ -107,9 +109,9 @@ if #gone > 0 then
     redis.call('HDEL', key, unpack(gone))
 end
 -- With entries beyond a hole the total is not that of the mark.
-if waiting > 0 then
-    redis.call('PUBLISH', ARGV[1], newest)
+if waiting > 0 or large then
+    redis.call('SPUBLISH', ARGV[1], newest)
     return false
 end
-redis.call('PUBLISH', ARGV[1], string.format('%d:%d', mark, total))
+redis.call('SPUBLISH', ARGV[1], string.format('%d:%d', mark, total))
 return { mark, total }

@@ -1,0 +1,145 @@
+//! Row 6: a message to a group as large as it may be with write fan-out, of whom everybody waits, until the last one is told.
+//! Row 7: the same for a channel that a tenth of its members watch.
+
+use crate::Options;
+use crate::client::{Connection, Person};
+use crate::crowd::{Crowd, Manner};
+use crate::deployment::{Deployment, Ground};
+use crate::load::send;
+use crate::report::{Goal, Line};
+use serde_json::json;
+use tokio::time::Instant;
+
+/// The most members with write fan-out.
+const GROUP: usize = 500;
+
+const CHANNEL: usize = 10_000;
+
+/// The most people of one request.
+const PEOPLE: usize = 1_000;
+
+/// Messages of a round.
+const MESSAGES: usize = 20;
+
+pub async fn group(ground: &Ground, options: &Options) -> Vec<Line> {
+    let members = GROUP.min(options.users);
+    let deployment = ground.deploy("groups", members).await;
+    let mut room = Room::of(deployment, "group", members).await;
+    let took = room.talk(options.rounds).await;
+    room.close(ground).await;
+    lines(6, "message to a group, until the last member is told", took)
+}
+
+pub async fn channel(ground: &Ground, options: &Options) -> Vec<Line> {
+    let members = CHANNEL.min(options.users);
+    let deployment = ground.deploy("channels", members).await;
+    let mut room = Room::of(deployment, "channel", members / 10).await;
+    let written = "SELECT (SELECT count(*) FROM inbox) + (SELECT sum(last_seq) FROM timelines)";
+    let before = room.deployment.number(written).await;
+    let took = room.talk(options.rounds).await;
+    let after = room.deployment.number(written).await;
+    assert_eq!(before, after, "nothing is written for a member");
+    room.close(ground).await;
+    lines(
+        7,
+        "message to a channel, until the last watcher is told",
+        took,
+    )
+}
+
+/// The typical time of each round, and the longest.
+type Took = [Vec<f64>; 2];
+
+fn lines(row: u8, what: &'static str, [typical, slowest]: Took) -> Vec<Line> {
+    vec![
+        Line {
+            goal: Goal::AtMost(60.0, 20.0),
+            ..Line::fact(row, what, "ms", typical)
+        },
+        Line::fact(row, "the slowest of 20", "ms", slowest),
+    ]
+}
+
+/// A conversation of everybody, of whom some wait.
+struct Room {
+    deployment: Deployment,
+    id: String,
+    crowd: Crowd,
+    waiting: usize,
+    connection: Connection,
+}
+
+impl Room {
+    async fn of(deployment: Deployment, kind: &str, waiting: usize) -> Self {
+        let people = &deployment.people;
+        let mut connection = Connection::open(deployment.node.address).await.unwrap();
+        let body = json!({"kind": kind, "title": "everybody"}).to_string();
+        let made = connection.post("/v1/conversations", &people[0], body).await;
+        let id = made.unwrap().json(201)["id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/conversations/{id}/members");
+        for some in people[1..].chunks(PEOPLE) {
+            let ids: Vec<_> = some.iter().map(|it| &*it.id).collect();
+            let body = json!({"user_ids": ids}).to_string();
+            let added = connection.post(&path, &people[0], body).await;
+            added.unwrap().ok(200);
+        }
+        let manner = Manner {
+            timeout: 55,
+            spread: false,
+            after: 0,
+        };
+        let mut crowd = Crowd::new(deployment.node.address, manner);
+        if kind == "channel" {
+            crowd.watch(&id);
+        }
+        crowd.grow(&people[..waiting]);
+        Self {
+            deployment,
+            id,
+            crowd,
+            waiting,
+            connection,
+        }
+    }
+
+    async fn talk(&mut self, rounds: usize) -> Took {
+        let mut all = Took::default();
+        for _ in 0..rounds {
+            let mut took = Vec::new();
+            for _ in 0..MESSAGES {
+                took.push(self.say().await);
+            }
+            took.sort_by(f64::total_cmp);
+            all[0].push(took[MESSAGES / 2]);
+            all[1].push(took[MESSAGES - 1]);
+        }
+        all
+    }
+
+    /// In milliseconds.
+    async fn say(&mut self) -> f64 {
+        self.deployment.node.until_parked(self.waiting).await;
+        self.crowd.forget();
+        let owner: &Person = &self.deployment.people[0];
+        let ask = send(owner, &self.id);
+        let begun = Instant::now();
+        let sent = async {
+            let answer = self.connection.post(&ask.path, owner, ask.body).await;
+            answer.unwrap().ok(201);
+        };
+        let told = async {
+            let mut last = begun;
+            for _ in 0..self.waiting {
+                last = last.max(self.crowd.next().await.at);
+            }
+            last
+        };
+        let ((), last) = tokio::join!(sent, told);
+        (last - begun).as_secs_f64() * 1e3
+    }
+
+    async fn close(self, ground: &Ground) {
+        drop(self.crowd);
+        ground.clear(self.deployment).await;
+    }
+}

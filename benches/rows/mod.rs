@@ -1,0 +1,27 @@
+//! The rows of the table, a file each.
+
+pub mod archive;
+pub mod delivery;
+pub mod fetch;
+pub mod group;
+pub mod nodes;
+pub mod parked;
+pub mod reconnect;
+pub mod sends;
+
+use crate::client::Person;
+use crate::load::{Asks, send};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use std::sync::Arc;
+
+/// Round and round, everybody sends to their neighbour; in no order, as neighbours share an inbox.
+fn sends_of(people: &[Person], ring: &[String]) -> Asks {
+    let mut pairs: Vec<_> = people.iter().cloned().zip(ring.iter().cloned()).collect();
+    pairs.shuffle(&mut StdRng::seed_from_u64(1));
+    Arc::new(move |n| {
+        let (person, conversation) = &pairs[n % pairs.len()];
+        send(person, conversation)
+    })
+}

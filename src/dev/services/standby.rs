@@ -1,0 +1,53 @@
+//! A standby of the private PostgreSQL, for tests of a failover.
+
+use super::programs::run;
+use super::server::Server;
+use super::{Result, Services, remove};
+
+/// A PostgreSQL that follows the one of some [`Services`], in the same directory; it has to be dropped before them.
+#[derive(Debug)]
+pub struct Standby(Server);
+
+impl Services {
+    /// Copies PostgreSQL and starts the copy as a standby that answers reads.
+    pub fn start_standby(&self) -> Result<Standby> {
+        let server = Server::new("standby", "INT", "postmaster.pid", &self.dir)?;
+        remove(&server.home)?;
+        let mut copy = self
+            .programs
+            .command(self.programs.postgres.join("pg_basebackup"), "KILL");
+        copy.args(["--host=127.0.0.1", "--username=tideline"])
+            .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"])
+            .arg(format!("--port={}", self.postgres.port))
+            .arg("--pgdata")
+            .arg(&server.home)
+            // Not an argument, because everybody may read those.
+            .env("PGPASSWORD", &self.password);
+        run("pg_basebackup", copy, "")?;
+        self.launch_postgres(&server)?;
+        Ok(Standby(server))
+    }
+}
+
+impl Standby {
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Stops it in its tracks, and with it every commit that has to wait for it.
+    pub fn pause(&self) {
+        self.0.pause();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.0.resume();
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}

@@ -1,0 +1,76 @@
+//! Blocks: between two people of whom one blocks the other, nothing new is sent directly, in either direction.
+
+use crate::app::App;
+use crate::domain::conversations::pair;
+use crate::domain::error::Error;
+use crate::domain::members::by_user;
+use crate::model::account::{Caller, User};
+use crate::model::ids::UserId;
+use crate::model::page::{Limit, Page, UserCursor};
+use crate::storage::error::StorageResult;
+use crate::storage::pg::{Connection, accounts, blocks, claims, conversations};
+
+/// The most people that somebody may block.
+pub const LIMIT: i64 = 1_000;
+
+/// Blocks somebody. Once this has returned, nothing that they send to the caller directly is stored.
+pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
+    if user == caller.user {
+        return Err(Error::invalid("user_id", "must be somebody else"));
+    }
+    app.pg
+        .transaction("block", move |conn| {
+            if accounts::users_by_ids(conn, &[user])?.is_empty() {
+                return Ok(Err(Error::NotFound));
+            }
+            // Before the pair, always: a lock of the caller's own row.
+            let count = blocks::count(conn, caller.user)?;
+            claims::lock_pair(conn, pair(caller.user, user))?;
+            blocks::insert(conn, caller.user, user)?;
+            if count >= LIMIT && blocks::count(conn, caller.user)? > count {
+                return Ok(Err(Error::LimitReached("too many people are blocked")));
+            }
+            settle(conn, caller.user, user)?;
+            Ok(Ok(()))
+        })
+        .await?
+}
+
+/// Ends a block, if there is one.
+pub async fn unblock(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
+    app.pg
+        .transaction("unblock", move |conn| {
+            claims::lock_pair(conn, pair(caller.user, user))?;
+            blocks::delete(conn, caller.user, user)?;
+            settle(conn, caller.user, user)?;
+            Ok(Ok(()))
+        })
+        .await?
+}
+
+/// Writes onto the direct conversation of two people, under its lock, what their blocks say now.
+fn settle(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()> {
+    let pair = pair(one, other);
+    if let Some(id) = claims::find_direct(conn, pair)? {
+        conversations::lock(conn, &[id])?;
+        let blocked = blocks::between(conn, pair)?;
+        conversations::set_blocked(conn, id, blocked)?;
+    }
+    Ok(())
+}
+
+/// A page of the people that the caller blocks, by their ids.
+pub async fn page(
+    app: &App,
+    caller: Caller,
+    after: Option<UserCursor>,
+    limit: Limit,
+) -> Result<Page<User>, Error> {
+    let users = app
+        .pg
+        .read("blocks", move |conn| {
+            blocks::page(conn, caller.user, after.map(|cursor| cursor.after), limit)
+        })
+        .await?;
+    by_user(users, limit, |user| user.id)
+}

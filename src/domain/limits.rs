@@ -1,0 +1,147 @@
+//! Rate limits: a bucket for each user, for each address without a good token, and for each name that somebody tries to
+//! log in with.
+//!
+//! All nodes share the buckets through Redis. But a user who does little need not cost a look into Redis with each
+//! request: a tenth of every limit is this node's own to give. Only who takes more is counted in Redis. So `n` nodes
+//! together give at most `1 + n / 10` of the limit, whichever way somebody spreads the requests. Each node counts
+//! everything that it gives besides: who is over the limit here is refused without asking, and while Redis is away each
+//! node keeps the limit alone.
+
+use crate::app::App;
+use crate::domain::error::Error;
+use crate::model::limit::{Policy, Standing, Subject};
+use crate::storage::redis::limits as shared;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The part of a limit that a node gives without asking.
+const OWN: u32 = 10;
+
+/// Buckets that are empty are forgotten whenever there are so many more than before.
+const FORGET: usize = 10_000;
+
+/// How many log-ins under one name: ten, and then one every six seconds. More is guessing.
+const LOGIN: Policy = Policy {
+    name: "login",
+    interval: Duration::from_secs(6),
+    burst: 10,
+};
+
+/// The buckets of this node.
+#[derive(Default)]
+pub struct Limits {
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Default)]
+struct Buckets {
+    by_subject: HashMap<Subject, Bucket>,
+    forget_at: usize,
+}
+
+/// When each will be empty.
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// Everything that this node gave, and what it knows of the others.
+    all: Instant,
+    /// What it gave without asking.
+    own: Instant,
+}
+
+enum Asked {
+    Refused(Duration),
+    Given,
+    /// There seems to be room, but all nodes together have the last word.
+    Share,
+}
+
+impl Limits {
+    /// What this node says alone.
+    fn ask(&self, subject: &Subject, policy: Policy, cost: u32, now: Instant) -> (Asked, Instant) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.by_subject.len() > buckets.forget_at {
+            buckets.by_subject.retain(|_, bucket| bucket.all > now);
+            buckets.forget_at = buckets.by_subject.len() + FORGET;
+        }
+        let bucket = buckets
+            .by_subject
+            .entry(subject.clone())
+            .or_insert(Bucket { all: now, own: now });
+        let time = policy.interval * cost;
+        let all = bucket.all.max(now) + time;
+        let own = bucket.own.max(now) + time * OWN;
+        if all > now + policy.window() {
+            return (Asked::Refused(all - now - policy.window()), bucket.all);
+        }
+        // The own part is a bucket of a tenth of the size that flows off at a tenth of the speed.
+        if own <= now + policy.window() {
+            (bucket.all, bucket.own) = (all, own);
+            return (Asked::Given, all);
+        }
+        (Asked::Share, all)
+    }
+
+    /// Notes when a bucket will be empty, as all nodes together know.
+    fn note(&self, subject: &Subject, empty: Instant) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.by_subject.get_mut(subject) {
+            bucket.all = bucket.all.max(empty);
+        }
+    }
+}
+
+/// Takes `cost` from a bucket. The standing says whether there was room.
+async fn take(app: &App, subject: &Subject, policy: Policy, cost: u32) -> Standing {
+    // A batch that is larger than the bucket needs the whole bucket.
+    let cost = cost.min(policy.burst);
+    let now = Instant::now();
+    let (asked, mut empty) = app.limits.ask(subject, policy, cost, now);
+    let retry_after = match asked {
+        Asked::Refused(after) => Some(after),
+        Asked::Given => None,
+        Asked::Share => match shared::take(&app.redis, app.epoch, subject, policy, cost).await {
+            Ok(taken) => {
+                empty = if taken.allowed {
+                    empty.max(now + taken.empty_after)
+                } else {
+                    now + taken.empty_after
+                };
+                app.limits.note(subject, empty);
+                (!taken.allowed).then_some(taken.retry_after)
+            }
+            // The circuit breaker has logged it; this node keeps the limit alone.
+            Err(_away) => {
+                app.limits.note(subject, empty);
+                None
+            }
+        },
+    };
+    let reset_after = empty.saturating_duration_since(now);
+    let free = policy.window().saturating_sub(reset_after);
+    let remaining = free.as_nanos() / policy.interval.as_nanos().max(1);
+    Standing {
+        policy,
+        remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+        reset_after,
+        retry_after,
+    }
+}
+
+/// Counts requests of a subject, where limits are set. Returns where it stands, or that it has to wait.
+pub async fn charge(app: &App, subject: &Subject, cost: u32) -> Result<Option<Standing>, Error> {
+    let Some(limit) = app.config.rate_limit else {
+        return Ok(None);
+    };
+    let policy = match subject {
+        Subject::User(_) => Policy::per_second("user", limit.per_second, limit.burst),
+        Subject::Address(_) => Policy::per_second("address", limit.per_second, limit.burst),
+        Subject::Login(_) => LOGIN,
+    };
+    let standing = take(app, subject, policy, cost).await;
+    if standing.retry_after.is_some() {
+        Err(Error::RateLimited(standing))
+    } else {
+        Ok(Some(standing))
+    }
+}

@@ -1,0 +1,418 @@
+//! Who is in a conversation and what they may do there.
+//!
+//! Every change of a group is one transaction of the same shape (`change`): lock the conversation, look at its members
+//! in a statement that starts afterwards, decide in memory, write, and tell every member in their inbox.
+//!
+//! A group that grows beyond `TIDELINE_FANOUT_LIMIT` becomes large, for good, by the change that lets it grow: it is the
+//! last one that tells everybody. From then on messages are in no inbox, and a change looks at, and tells, only those whom
+//! it concerns, however many members there are.
+
+use crate::app::App;
+use crate::domain::error::Error;
+use crate::domain::overload::{Load, admit};
+use crate::model::account::Caller;
+use crate::model::conversation::{Conversation, ConversationKind};
+use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::inbox::EntryKind;
+use crate::model::member::{Member, MemberChange, MembersChanged, Role};
+use crate::model::page::{Limit, Page, UserCursor, to_cursor};
+use crate::model::time::Timestamp;
+use crate::model::unread::Announcement;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::members::{Joining, MemberState};
+use crate::storage::pg::{Connection, accounts, conversations, inbox, members as rows};
+use std::collections::HashSet;
+
+/// The answer when a group would grow beyond `TIDELINE_MEMBERS_LIMIT`.
+pub(super) const FULL: Error = Error::LimitReached("the group would have too many members");
+
+/// A group under its lock.
+struct Group {
+    it: conversations::Group,
+    head: ConvSeq,
+    /// Everybody, or of a large group those whom the change concerns.
+    members: Vec<MemberState>,
+    /// Nothing when somebody who is not a member asks to be let into a public one.
+    caller: Option<MemberState>,
+}
+
+impl Group {
+    fn member(&self, user: UserId) -> Option<&MemberState> {
+        self.members.iter().find(|member| member.user == user)
+    }
+
+    fn caller(&self) -> Result<MemberState, Error> {
+        self.caller.ok_or(Error::NotFound)
+    }
+
+    fn needs(&self, role: Role) -> Result<(), Error> {
+        if self.caller()?.role >= role {
+            return Ok(());
+        }
+        Err(Error::Forbidden(match role {
+            Role::Owner => "only the owner may do this",
+            Role::Admin | Role::Member => "only the owner and admins may do this",
+        }))
+    }
+
+    /// Somebody whom the caller may remove or mute.
+    fn below(&self, user: UserId) -> Result<&MemberState, Error> {
+        self.needs(Role::Admin)?;
+        let other = self.member(user).ok_or(Error::NotFound)?;
+        if other.role < self.caller()?.role {
+            Ok(other)
+        } else {
+            Err(Error::Forbidden("their role is not below the caller's"))
+        }
+    }
+}
+
+/// What a verb wants changed.
+#[derive(Default)]
+struct Change {
+    title: Option<String>,
+    added: Vec<UserId>,
+    removed: Vec<UserId>,
+    changed: Vec<MemberChange>,
+    /// The group becomes large.
+    enlarges: bool,
+}
+
+/// Renames a group.
+pub async fn rename(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    title: String,
+) -> Result<Conversation, Error> {
+    change(app, "rename", caller, id, Vec::new(), move |_, group| {
+        Ok(group.needs(Role::Admin).map(|()| Change {
+            title: Some(title.clone()).filter(|title| group.it.title.as_ref() != Some(title)),
+            ..Change::default()
+        }))
+    })
+    .await?;
+    crate::domain::conversations::get(app, caller, id).await
+}
+
+/// Lets people into a group, and returns those who were not in it before. Into a public one anybody lets themselves in.
+pub async fn add(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    users: Vec<UserId>,
+) -> Result<HashSet<UserId>, Error> {
+    let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
+    let asked: HashSet<_> = users.iter().copied().collect();
+    let decide = move |conn: &mut Connection, group: &mut Group| {
+        let joins = group.it.public && asked.iter().all(|user| *user == caller.user);
+        if !joins && let Err(refusal) = group.needs(Role::Admin) {
+            return Ok(Err(refusal));
+        }
+        let new = asked.iter().filter(|user| group.member(**user).is_none());
+        let mut added: Vec<_> = new.copied().collect();
+        added.sort_unstable();
+        if accounts::users_by_ids(conn, &added)?.len() < added.len() {
+            return Ok(Err(Error::NotFound));
+        }
+        let count = group.it.member_count + added.len();
+        if count > limit {
+            return Ok(Err(FULL));
+        }
+        Ok(Ok(Change {
+            added,
+            enlarges: group.it.switch_seq.is_none() && count > fanout_limit,
+            ..Change::default()
+        }))
+    };
+    let change = change(app, "add_members", caller, id, users, decide).await?;
+    Ok(change.added.into_iter().collect())
+}
+
+/// Removes somebody from a group, or leaves it. An owner who leaves is followed by the longest-standing admin, else
+/// member.
+pub async fn remove(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    user: UserId,
+) -> Result<(), Error> {
+    let decide = move |conn: &mut Connection, group: &mut Group| {
+        if user != caller.user {
+            return Ok(group.below(user).map(|_| Change {
+                removed: vec![user],
+                ..Change::default()
+            }));
+        }
+        let mut changed = Vec::new();
+        match group.caller() {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(own) if own.role == Role::Owner => {
+                if let Some(heir) = rows::heir(conn, id, user)? {
+                    changed.push(owner(heir.user));
+                    if group.member(heir.user).is_none() {
+                        group.members.push(heir);
+                    }
+                }
+            }
+            Ok(_) => {}
+        }
+        Ok(Ok(Change {
+            removed: vec![user],
+            changed,
+            ..Change::default()
+        }))
+    };
+    change(app, "remove_member", caller, id, vec![user], decide).await?;
+    Ok(())
+}
+
+/// An owner may post: nobody would be above them to end a mute.
+fn owner(user_id: UserId) -> MemberChange {
+    MemberChange {
+        user_id,
+        role: Role::Owner,
+        muted_until: None,
+    }
+}
+
+/// Changes a member's role, mute, or both. `Some(None)` ends a mute. Giving the role of the owner hands ownership over,
+/// and makes the caller an admin.
+pub async fn update(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    user: UserId,
+    role: Option<Role>,
+    muted_until: Option<Option<Timestamp>>,
+) -> Result<Member, Error> {
+    let decide = move |_: &mut Connection, group: &mut Group| {
+        let changed = update_of(group, user, role, muted_until);
+        Ok(changed.map(|changed| Change {
+            changed,
+            ..Change::default()
+        }))
+    };
+    change(app, "update_member", caller, id, vec![user], decide).await?;
+    app.pg
+        .read("member", move |conn| rows::get(conn, id, user))
+        .await?
+        .ok_or(Error::NotFound)
+}
+
+fn update_of(
+    group: &Group,
+    user: UserId,
+    role: Option<Role>,
+    muted_until: Option<Option<Timestamp>>,
+) -> Result<Vec<MemberChange>, Error> {
+    if role.is_some() {
+        group.needs(Role::Owner)?;
+    }
+    let member = match muted_until {
+        Some(_) => group.below(user)?,
+        None => group.member(user).ok_or(Error::NotFound)?,
+    };
+    let after = MemberChange {
+        user_id: user,
+        role: role.unwrap_or(member.role),
+        muted_until: muted_until.unwrap_or(member.muted_until),
+    };
+    if member.role == Role::Owner {
+        // Only the owner gets here, and about themselves.
+        return if after.role == Role::Owner {
+            Ok(Vec::new())
+        } else {
+            let how = "an owner gives the role up by making somebody else the owner";
+            Err(Error::invalid("/role", how))
+        };
+    }
+    if after.role == Role::Owner {
+        if muted_until.flatten().is_some() {
+            return Err(Error::invalid("/muted_until", "an owner cannot be muted"));
+        }
+        let before = MemberChange {
+            user_id: group.caller()?.user,
+            role: Role::Admin,
+            muted_until: None,
+        };
+        return Ok(vec![owner(user), before]);
+    }
+    let same = (after.role, after.muted_until) == (member.role, member.muted_until);
+    Ok(if same { Vec::new() } else { vec![after] })
+}
+
+/// A page of a conversation's members, by their ids.
+pub async fn page(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    after: Option<UserCursor>,
+    limit: Limit,
+) -> Result<Page<Member>, Error> {
+    admit(app, Load::History)?;
+    let items = app
+        .pg
+        .read("members", move |conn| {
+            if conversations::view(conn, id, caller.user)?.is_none() {
+                return Ok(None);
+            }
+            Ok(Some(rows::page(
+                conn,
+                id,
+                after.map(|cursor| cursor.after),
+                limit,
+            )?))
+        })
+        .await?
+        .ok_or(Error::NotFound)?;
+    by_user(items, limit, |member| member.user.id)
+}
+
+/// A page of a listing of people, with the cursor of the next one.
+pub(super) fn by_user<T>(
+    items: Vec<T>,
+    limit: Limit,
+    id: fn(&T) -> UserId,
+) -> Result<Page<T>, Error> {
+    let full = i64::try_from(items.len()).is_ok_and(|len| len == limit.get());
+    let last = items.last().filter(|_| full);
+    let next_cursor = last
+        .map(|last| to_cursor(&UserCursor { after: id(last) }))
+        .transpose()
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Page { items, next_cursor })
+}
+
+/// Changes a group as `decide` says, in one transaction, and returns what was changed. Nothing to change is no change:
+/// nobody is told. Of a large group it looks at the caller and these users only.
+async fn change<F>(
+    app: &App,
+    name: &'static str,
+    caller: Caller,
+    id: ConversationId,
+    mut users: Vec<UserId>,
+    decide: F,
+) -> Result<Change, Error>
+where
+    F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
+{
+    users.push(caller.user);
+    let (change, announcements) = app
+        .pg
+        .transaction(name, move |conn| {
+            // Lock first, look after: members who came or went while we waited are seen as they are now.
+            let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
+                return Ok(Err(Error::NotFound));
+            };
+            let Some(it) = conversations::group(conn, id)? else {
+                return Ok(Err(Error::NotFound));
+            };
+            let members = match it.switch_seq {
+                Some(_) => rows::some(conn, id, &users)?,
+                None => rows::all(conn, id)?,
+            };
+            let own = members.iter().find(|one| one.user == caller.user).copied();
+            if own.is_none() && !it.public {
+                return Ok(Err(Error::NotFound));
+            }
+            if it.kind == ConversationKind::Direct {
+                let why = "a direct conversation has no title, and its two members stay";
+                return Ok(Err(Error::invalid("id", why)));
+            }
+            let mut group = Group {
+                it,
+                head: locked.last_seq,
+                members,
+                caller: own,
+            };
+            match decide(conn, &mut group)? {
+                Ok(change) => {
+                    let announcements = write(conn, id, caller.user, group, &change)?;
+                    Ok(Ok((change, announcements)))
+                }
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        })
+        .await??;
+    app.writers.announce(announcements);
+    Ok(change)
+}
+
+/// Writes a change, and an entry into the inbox of everybody who was or is a member, or of a large group of those whom it
+/// concerns and of who did it.
+fn write(
+    conn: &mut Connection,
+    id: ConversationId,
+    actor_id: UserId,
+    group: Group,
+    change: &Change,
+) -> StorageResult<Vec<Announcement>> {
+    let (mut it, head) = (group.it, group.head);
+    let members_changed = MembersChanged {
+        actor_id,
+        added: change.added.clone(),
+        removed: change.removed.clone(),
+        changed: change.changed.clone(),
+    };
+    let changes_members = !(members_changed.added.is_empty()
+        && members_changed.removed.is_empty()
+        && members_changed.changed.is_empty());
+    if change.title.is_none() && !changes_members {
+        return Ok(Vec::new());
+    }
+    if let Some(title) = &change.title {
+        it.title = Some(title.clone());
+    }
+    let was_large = it.switch_seq.is_some();
+    if change.enlarges {
+        it.switch_seq = Some(head);
+        rows::enlarge(conn, id)?;
+    }
+    let large = it.switch_seq.is_some();
+    if changes_members {
+        it.last_change = it.last_change.next();
+        let joining = Joining {
+            head,
+            at: it.at,
+            large,
+        };
+        rows::change(conn, id, it.last_change, &members_changed, joining)?;
+    }
+    it.member_count = it.member_count + change.added.len() - change.removed.len();
+    conversations::update_group(conn, id, &it)?;
+
+    let entry = |receiver, kind, ref_seq, unread| inbox::NewEntry {
+        receiver,
+        kind,
+        conversation: id,
+        ref_seq,
+        unread,
+        large,
+    };
+    let is_told = |user: UserId| {
+        !was_large
+            || user == actor_id
+            || change.removed.contains(&user)
+            || change.changed.iter().any(|one| one.user_id == user)
+    };
+    let mut entries = Vec::with_capacity(group.members.len() + change.added.len());
+    for member in group.members.iter().filter(|one| is_told(one.user)) {
+        let user = member.user;
+        if change.removed.contains(&user) {
+            entries.push(entry(user, EntryKind::Left, head, 0));
+            continue;
+        }
+        let unread = head.0 - member.read_seq.0;
+        if change.title.is_some() || change.enlarges {
+            entries.push(entry(user, EntryKind::Conversation, head, unread));
+        }
+        if changes_members {
+            entries.push(entry(user, EntryKind::Members, it.last_change, unread));
+        }
+    }
+    for user in &change.added {
+        entries.push(entry(*user, EntryKind::Conversation, head, 0));
+    }
+    inbox::deliver(conn, &entries, it.at)
+}

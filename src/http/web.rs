@@ -1,0 +1,114 @@
+//! The browser client at `/`, and the JavaScript SDK it is made with: files of `web/`, inside the program.
+//!
+//! They are served under a strict policy (`security.rs`). Browsers ask each time whether a file is still the same
+//! (`no-cache`, an `ETag`), so that after an update nobody runs half of the old client.
+
+use crate::http::routes;
+use crate::telemetry::{Metrics, Route};
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETag, EntityTag, Header, IfNoneMatch};
+use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+/// Browsers do not load these; editors and compilers do, as text.
+const TYPES: &str = "text/plain; charset=utf-8";
+const DRAWING: &str = "image/svg+xml";
+
+/// A file of `web/`, named by its path there.
+macro_rules! file {
+    ($kind:expr, $name:literal) => {
+        file!($kind, $name, concat!("/", $name))
+    };
+    ($kind:expr, $name:literal, $path:expr) => {
+        (
+            $path,
+            $kind,
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/web/", $name)).as_slice(),
+        )
+    };
+}
+
+/// Every file: its path, its type, its bytes.
+const FILES: [(&str, &str, &[u8]); 21] = [
+    file!(HTML, "index.html", "/"),
+    file!(CSS, "app.css"),
+    file!(SCRIPT, "app.js"),
+    file!(SCRIPT, "app/account.js"),
+    file!(SCRIPT, "app/attach.js"),
+    file!(SCRIPT, "app/bubble.js"),
+    file!(SCRIPT, "app/chat.js"),
+    file!(SCRIPT, "app/details.js"),
+    file!(SCRIPT, "app/dom.js"),
+    file!(SCRIPT, "app/emoji.js"),
+    file!(SCRIPT, "app/format.js"),
+    file!(SCRIPT, "app/list.js"),
+    file!(SCRIPT, "app/new.js"),
+    file!(SCRIPT, "app/sign.js"),
+    file!(SCRIPT, "app/status.js"),
+    file!(SCRIPT, "app/store.js"),
+    file!(SCRIPT, "app/thread.js"),
+    file!(DRAWING, "icon.svg"),
+    file!(DRAWING, "squiggle.svg"),
+    file!(SCRIPT, "tideline.js"),
+    file!(TYPES, "tideline.d.ts"),
+];
+
+/// Whether one of the files is at this path.
+pub fn has(path: &str) -> bool {
+    FILES.iter().any(|(file, ..)| *file == path)
+}
+
+/// Mounts the files.
+pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
+    for (path, kind, bytes) in FILES {
+        config.service(file(metrics.route(path), path, kind, bytes));
+    }
+}
+
+fn file(route: Route, path: &str, kind: &'static str, bytes: &'static [u8]) -> Resource {
+    let tag = EntityTag::new_strong(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes)));
+    let other = |method: Method| async move { routes::other_method(&method, "GET, HEAD") };
+    web::resource(path)
+        .app_data(route)
+        .route(
+            web::route()
+                .guard(guard::Any(guard::Get()).or(guard::Head()))
+                .to(move |request: HttpRequest| {
+                    let answer = answer(&request, tag.clone(), kind, bytes);
+                    async { answer }
+                }),
+        )
+        .default_service(web::to(other))
+}
+
+fn answer(
+    request: &HttpRequest,
+    tag: EntityTag,
+    kind: &'static str,
+    bytes: &'static [u8],
+) -> HttpResponse {
+    let has_it = match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => request.headers().contains_key(IfNoneMatch::name()),
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|theirs| theirs.weak_eq(&tag)),
+        // What is not understood is answered in full.
+        Err(_) => false,
+    };
+    let mut answer = if has_it {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer
+        .insert_header(ETag(tag))
+        .insert_header((CACHE_CONTROL, "no-cache"));
+    if has_it {
+        return answer.finish();
+    }
+    answer.insert_header((CONTENT_TYPE, kind)).body(bytes)
+}

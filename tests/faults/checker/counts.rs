@@ -1,0 +1,105 @@
+//! Unread counts: the sum in every answer, exact as of the head that the answer names, and equal to a recount in the end.
+
+use super::{Found, World, int, list};
+use crate::history::{Ask, End};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub(super) fn check(world: &World<'_>, found: &mut Found) {
+    for op in world.history.ops.iter().filter(|op| op.is_ok()) {
+        match op.ask {
+            Ask::Unread => unread(world, op.user, &op.body, found),
+            Ask::Wait { .. } => total(world, op.user, &op.body, found),
+            _ => {}
+        }
+    }
+    for (user, end) in world.history.ends.iter().enumerate() {
+        recount(world, user, end, found);
+    }
+}
+
+/// The total that an answer tells is the one as of the head that it tells.
+fn total(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
+    let (head, total) = (int(&told["last_seq"]), int(&told["total_unread"]));
+    let expected = usize::try_from(head - world.bases[user])
+        .ok()
+        .and_then(|at| world.totals[user].get(at));
+    // What is unread in large conversations is told by no entry; it is no more than there is to read.
+    let archives = world
+        .large_of(user)
+        .map(|chat| world.archives[chat].len() as i64);
+    let most: i64 = archives.sum();
+    let right = expected.is_some_and(|small| (*small..=small + most).contains(&total));
+    found.unless(right, "count", || {
+        format!(
+            "user {user} was told of {total} unread as of {head}, and the entries say {expected:?}"
+        )
+    });
+}
+
+fn counts(told: &Value) -> BTreeMap<&str, i64> {
+    let all = list(&told["conversations"]).iter();
+    all.map(|one| {
+        (
+            one["conversation_id"].as_str().unwrap_or_default(),
+            int(&one["unread"]),
+        )
+    })
+    .collect()
+}
+
+fn unread(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
+    let counts = counts(told);
+    let (sum, head) = (counts.values().sum::<i64>(), int(&told["as_of_seq"]));
+    found.unless(int(&told["total"]) == sum, "sum", || {
+        format!("user {user}: the total is {}, the sum {sum}", told["total"])
+    });
+    let entries = world.history.ends[user].inbox.iter();
+    let mut expected = world.counts[user].clone();
+    for entry in entries.take(usize::try_from(head - world.bases[user]).unwrap_or(0)) {
+        let id = entry["conversation_id"].as_str().unwrap_or_default();
+        expected.insert(id, int(&entry["unread"]));
+    }
+    expected.retain(|_, count| *count != 0);
+    let mut counts = counts;
+    for chat in world.large_of(user) {
+        let id = world.cast.chats[chat].id.as_str();
+        expected.remove(id);
+        counts.remove(id);
+    }
+    found.unless(counts == expected, "count", || {
+        format!("user {user} was told of {counts:?} as of {head}, and the entries say {expected:?}")
+    });
+}
+
+/// Counted anew, from the archive and the read mark.
+fn recount(world: &World<'_>, user: usize, end: &End, found: &mut Found) {
+    let mut expected = BTreeMap::new();
+    for (listed, archive) in end.conversations.iter().zip(&end.archives) {
+        let mark = int(&listed["me"]["read_seq"]);
+        let count = archive.iter().filter(|one| int(&one["seq"]) > mark).count() as i64;
+        found.unless(int(&listed["me"]["unread"]) == count, "recount", || {
+            format!("user {user}: {listed} says something else than the recount, {count}")
+        });
+        if count > 0 {
+            expected.insert(listed["id"].as_str().unwrap_or_default(), count);
+        }
+    }
+    let sum: i64 = expected.values().sum();
+    for told in &end.unread {
+        let right = counts(told) == expected && int(&told["total"]) == sum;
+        found.unless(right, "recount", || {
+            format!("user {user}: {told} says something else than the recount, {expected:?}")
+        });
+        unread(world, user, told, found);
+    }
+    for told in &end.notices {
+        found.unless(int(&told["total_unread"]) == sum, "recount", || {
+            format!("user {user}: {told} says something else than the recount, {sum}")
+        });
+    }
+    let both = end.unread.len() == 2 && end.notices.len() == 2;
+    found.unless(both, "recount", || {
+        format!("user {user}: not read through both nodes")
+    });
+}

@@ -1,0 +1,270 @@
+//! Two nodes as processes behind proxies, on a PostgreSQL and a Redis of their own, and the people who talk to them.
+
+use crate::ends;
+use crate::ground::{Ground, Variable};
+use crate::history::{Ask, Cast, Chat, Micros, Op, Recorder, SECOND};
+use crate::support::{Answer, NodeProcess, PASSWORD, Person, Proxy, http};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tideline::dev::services::Services;
+use tideline::storage::pg::instance;
+
+/// Within this a node answers whatever is broken behind it: 5 s, and one for a busy machine.
+const LIMIT: Micros = 6 * SECOND;
+
+/// So much later the client gives up.
+const PATIENCE: Micros = 2 * SECOND;
+
+pub struct Deployment {
+    pub nodes: [Mutex<NodeProcess>; 2],
+    /// Between the clients and the nodes.
+    pub fronts: [Proxy; 2],
+    pub ground: Ground,
+    pub recorder: Recorder,
+    pub cast: Cast,
+    /// The devices of each user.
+    pub people: Vec<Vec<Person>>,
+    /// The highest seq that anybody was told of, for each conversation.
+    pub heads: Vec<AtomicI64>,
+    http: reqwest::Client,
+}
+
+/// How many people there are: seven who are busy, of whom some come and go, and two who hear little, so that a wake-up
+/// that is lost is not made good by the next message.
+const PEOPLE: usize = 9;
+pub const QUIET: [usize; 2] = [7, 8];
+
+const DIRECT: [[usize; 2]; 7] = [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], QUIET];
+
+/// Owner and members, then guests.
+const GROUPS: [([usize; 3], [usize; 2]); 2] = [([0, 1, 2], [3, 4]), ([5, 0, 3], [1, 6])];
+
+/// Of more people than a small group may have.
+const LARGE: [usize; 6] = [6, 2, 3, 4, 7, 8];
+const FANOUT_LIMIT: &str = "5";
+
+impl Deployment {
+    /// Starts everything on this ground.
+    pub async fn start(ground: Ground) -> Self {
+        let services = &ground.services;
+        instance::migrate(&services.database_url()).unwrap();
+        let nodes = [0, 1].map(|node: usize| serve(services, &ground.variables[node]));
+        let fronts = [0, 1].map(|n: usize| Proxy::before(&nodes[n].process.url));
+        let http = http();
+        let urls = [0, 1].map(|n: usize| fronts[n].url().to_owned());
+        let mut people = Vec::new();
+        for n in 0..PEOPLE {
+            let first = Person::register(&http, &urls[n % 2], &format!("person{n}")).await;
+            let body = json!({"username": first.name, "password": PASSWORD});
+            let login = http.post(format!("{}/v1/auth/login", urls[0])).json(&body);
+            let session = Answer::of(login.send().await.unwrap()).await.ok(200);
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let second = Person {
+                device: text(&session["device_id"]),
+                token: text(&session["access_token"]),
+                ..first.clone()
+            };
+            people.push(vec![first, second]);
+        }
+        let mut chats = Vec::new();
+        for pair in DIRECT {
+            let id = people[pair[0]][0].direct(&people[pair[1]][0]).await;
+            chats.push((id, pair.to_vec(), Vec::new()));
+        }
+        for (members, guests) in GROUPS {
+            let others: Vec<_> = members[1..].iter().map(|n| &people[*n][0]).collect();
+            let id = people[members[0]][0].group(&others).await;
+            chats.push((id, members.to_vec(), guests.to_vec()));
+        }
+        let others: Vec<_> = LARGE[1..].iter().map(|n| &people[*n][0]).collect();
+        let large = people[LARGE[0]][0].group(&others).await;
+        chats.push((large.clone(), LARGE.to_vec(), Vec::new()));
+        let chats = chats.into_iter().enumerate();
+        let cast = Cast {
+            users: people.iter().map(|devices| devices[0].id.clone()).collect(),
+            chats: chats
+                .map(|(n, (id, members, guests))| Chat {
+                    large: id == large,
+                    id,
+                    canary: format!("canary-{n}-"),
+                    members,
+                    guests,
+                })
+                .collect(),
+        };
+        let heads = cast.chats.iter().map(|_| AtomicI64::new(0)).collect();
+        Self {
+            nodes: nodes.map(Mutex::new),
+            fronts,
+            ground,
+            recorder: Recorder::start(),
+            cast,
+            people,
+            heads,
+            http,
+        }
+    }
+
+    /// Starts a node in the place of one that has ended.
+    pub fn restart(&self, node: usize) {
+        let new = serve(&self.ground.services, &self.ground.variables[node]);
+        self.fronts[node].lead_to(&new.process.url);
+        *self.nodes[node].lock().unwrap() = new;
+    }
+
+    /// Where nodes answer, past their fronts.
+    pub fn urls(&self) -> [String; 2] {
+        [0, 1].map(|node: usize| self.nodes[node].lock().unwrap().process.url.clone())
+    }
+
+    /// Kills the nodes, restores a backup that was begun then, and begins a new life of the database as docs/OPERATIONS.md says.
+    pub async fn restore(&self, backup: &Path, then: Micros) {
+        for front in &self.fronts {
+            front.cut();
+        }
+        for node in &self.nodes {
+            let mut node = node.lock().unwrap();
+            node.process.signal("KILL");
+            node.process.wait();
+        }
+        self.ground.restore(backup);
+        for node in [0, 1] {
+            self.restart(node);
+        }
+        // Nobody remembers seqs of the former life, other than as a position in the inbox.
+        for head in &self.heads {
+            head.store(0, Ordering::Relaxed);
+        }
+        let starts = ends::read_back(self, &self.urls()).await;
+        self.recorder.restored(then, starts);
+        for front in &self.fronts {
+            front.heal();
+        }
+    }
+
+    /// Asks, and takes down what came of it.
+    pub async fn ask(&self, user: usize, device: usize, node: usize, ask: Ask) -> Op {
+        let person = &self.people[user][device];
+        let chat = ask.chat().map_or("", |n| self.cast.chats[n].id.as_str());
+        let at = format!("/conversations/{chat}");
+        let message = |(id, text): &(String, String)| json!({"client_msg_id": id, "kind": "text", "content": {"text": text}});
+        let (method, path, body) = match &ask {
+            Ask::Send { messages, .. } => match messages.as_slice() {
+                [one] => ("POST", format!("{at}/messages"), message(one)),
+                many => {
+                    let many: Vec<_> = many.iter().map(message).collect();
+                    (
+                        "POST",
+                        format!("{at}/messages/batch"),
+                        json!({"messages": many}),
+                    )
+                }
+            },
+            Ask::Mark { seq, .. } => ("PUT", format!("{at}/read"), json!({"seq": seq})),
+            Ask::Wait {
+                since,
+                timeout,
+                watch,
+            } => {
+                let mut path = format!("/notices?since_seq={since}&timeout={timeout}");
+                for (chat, seq) in watch {
+                    path += &format!("&watch={}:{seq}", self.cast.chats[*chat].id);
+                }
+                ("GET", path, Value::Null)
+            }
+            Ask::Fetch { since } => {
+                let path = format!("/inbox?since_seq={since}&limit=100");
+                ("GET", path, Value::Null)
+            }
+            Ask::Unread => ("GET", "/unread".to_owned(), Value::Null),
+            Ask::List => {
+                let path = "/conversations?order=id&limit=1".to_owned();
+                ("GET", path, Value::Null)
+            }
+            Ask::Live => ("GET", "/health/live".to_owned(), Value::Null),
+            Ask::Read { since, .. } => {
+                let path = format!("{at}/messages?since_seq={since}&limit=100");
+                ("GET", path, Value::Null)
+            }
+            Ask::Peek { .. } => ("GET", at, Value::Null),
+            Ask::Add { guest, .. } => {
+                let body = json!({"user_ids": [self.cast.users[*guest]]});
+                ("POST", format!("{at}/members"), body)
+            }
+            Ask::Remove { guest, .. } => {
+                let path = format!("{at}/members/{}", self.cast.users[*guest]);
+                ("DELETE", path, Value::Null)
+            }
+        };
+        let sleeps = match &ask {
+            Ask::Wait { timeout, .. } => timeout * SECOND,
+            _ => 0,
+        };
+        let (limit, invoked) = (LIMIT + sleeps, self.recorder.now());
+        let request = self.call(person, node, method, &path, &body);
+        let answer = tokio::time::timeout(Duration::from_micros(limit + PATIENCE), request).await;
+        let (status, body) = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => (0, json!({"transport": error.without_url().to_string()})),
+            Err(_elapsed) => (0, json!({"transport": "given up"})),
+        };
+        let op = Op {
+            user,
+            device,
+            node,
+            ask,
+            invoked,
+            answered: self.recorder.now(),
+            limit,
+            status,
+            body,
+        };
+        self.recorder.op(op.clone());
+        op
+    }
+
+    /// An answer that was cut off is none: unlike elsewhere in the tests, that is to be expected here.
+    async fn call(
+        &self,
+        person: &Person,
+        node: usize,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> reqwest::Result<(u16, Value)> {
+        let base = if path.starts_with("/health") {
+            ""
+        } else {
+            "/v1"
+        };
+        let url = format!("{}{base}{path}", self.fronts[node].url());
+        let mut request = self.http.request(method.parse().unwrap(), url);
+        request = request.bearer_auth(&person.token);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await?;
+        Ok((
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        ))
+    }
+}
+
+fn serve(services: &Services, more: &[Variable]) -> NodeProcess {
+    let mut variables = vec![
+        ("TIDELINE_DRAIN_SECONDS", "4"),
+        ("TIDELINE_FANOUT_LIMIT", FANOUT_LIMIT),
+        ("RUST_LOG", "warn"),
+    ];
+    variables.extend(
+        more.iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())),
+    );
+    NodeProcess::serve(&services.database_url(), &services.redis_url(), &variables)
+}

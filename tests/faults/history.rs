@@ -1,0 +1,353 @@
+//! What happened in a run, as its clients saw it, and nothing that only the server knows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Microseconds since the run began, on one monotonic clock.
+pub type Micros = u64;
+
+pub const SECOND: Micros = 1_000_000;
+
+/// A whole run: enough to judge it again without a server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct History {
+    pub cast: Cast,
+    pub ops: Vec<Op>,
+    pub windows: Vec<Window>,
+    /// What was there when this life of the database began: nothing, unless a backup was restored.
+    pub starts: Vec<End>,
+    pub ends: Vec<End>,
+    /// What the nodes that were still there in the end have logged as bugs.
+    pub bugs: Vec<String>,
+}
+
+/// Who plays, and who is in which conversation.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cast {
+    /// Ids of the users.
+    pub users: Vec<String>,
+    pub chats: Vec<Chat>,
+}
+
+/// A conversation. People are places in the list of users.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Chat {
+    pub id: String,
+    /// Words in every message of it, and nowhere else.
+    pub canary: String,
+    /// Those who are in it from the beginning to the end; the first one is a group's owner.
+    pub members: Vec<usize>,
+    /// Those who come and go.
+    pub guests: Vec<usize>,
+    /// It has read fan-out: its messages are in no inbox, and who is in it watches it.
+    pub large: bool,
+}
+
+impl Chat {
+    pub fn knows(&self, user: usize) -> bool {
+        self.members.contains(&user) || self.guests.contains(&user)
+    }
+}
+
+/// What a device asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// One message, or a batch: their client ids and texts.
+    Send {
+        chat: usize,
+        messages: Vec<(String, String)>,
+    },
+    Mark {
+        chat: usize,
+        seq: i64,
+    },
+    /// `timeout` in seconds; `watch` the large conversations, with the last seq that the device has.
+    Wait {
+        since: i64,
+        timeout: u64,
+        watch: Vec<(usize, i64)>,
+    },
+    Fetch {
+        since: i64,
+    },
+    Unread,
+    /// The way back of a device whose position is of no use any more.
+    List,
+    /// Whether the node is alive, which it is whatever is broken behind it.
+    Live,
+    Read {
+        chat: usize,
+        since: i64,
+    },
+    Peek {
+        chat: usize,
+    },
+    Add {
+        chat: usize,
+        guest: usize,
+    },
+    Remove {
+        chat: usize,
+        guest: usize,
+    },
+}
+
+impl Ask {
+    /// Its name in the OpenAPI document.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Send { messages, .. } if messages.len() == 1 => "send_message",
+            Self::Send { .. } => "send_messages",
+            Self::Mark { .. } => "mark_read",
+            Self::Wait { .. } => "wait_notices",
+            Self::Fetch { .. } => "fetch_inbox",
+            Self::Unread => "get_unread",
+            Self::List => "list_conversations",
+            Self::Live => "get_live",
+            Self::Read { .. } => "list_messages",
+            Self::Peek { .. } => "get_conversation",
+            Self::Add { .. } => "add_members",
+            Self::Remove { .. } => "remove_member",
+        }
+    }
+
+    /// The conversation that it is about.
+    pub fn chat(&self) -> Option<usize> {
+        match self {
+            Self::Send { chat, .. }
+            | Self::Mark { chat, .. }
+            | Self::Read { chat, .. }
+            | Self::Peek { chat }
+            | Self::Add { chat, .. }
+            | Self::Remove { chat, .. } => Some(*chat),
+            Self::Wait { .. } | Self::Fetch { .. } | Self::Unread | Self::List | Self::Live => None,
+        }
+    }
+}
+
+/// What a client knows after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Ok,
+    /// Refused: it was not done.
+    Fail,
+    /// No answer, or one that leaves open whether it was done.
+    Unknown,
+}
+
+/// A request and its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Op {
+    pub user: usize,
+    pub device: usize,
+    pub node: usize,
+    pub ask: Ask,
+    pub invoked: Micros,
+    pub answered: Micros,
+    /// The time within which it had to be answered.
+    pub limit: Micros,
+    /// 0: no answer came.
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Op {
+    pub fn class(&self) -> Class {
+        match self.status {
+            200..=299 => Class::Ok,
+            400..=499 => Class::Fail,
+            _ => Class::Unknown,
+        }
+    }
+
+    pub fn is_ok(&self) -> bool {
+        self.class() == Class::Ok
+    }
+
+    /// The messages of a send that it has acknowledged, in their order.
+    pub fn acknowledged(&self) -> Vec<&Value> {
+        if !matches!(self.ask, Ask::Send { .. }) || !self.is_ok() {
+            return Vec::new();
+        }
+        match self.body.get("results").and_then(Value::as_array) {
+            Some(results) => results
+                .iter()
+                .filter_map(|one| one.get("message"))
+                .collect(),
+            None => vec![&self.body],
+        }
+    }
+}
+
+/// Something was broken from here to there. With a node: clients of that node may be left without an answer. Without one: a
+/// part behind the nodes is away, and they have to say so.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Window {
+    pub what: String,
+    pub node: Option<usize>,
+    pub from: Micros,
+    pub to: Micros,
+}
+
+/// Everything that a user can read when all is over.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct End {
+    pub inbox: Vec<Value>,
+    /// `GET /v1/unread` of each node.
+    pub unread: Vec<Value>,
+    /// `GET /v1/notices?timeout=0` of each node.
+    pub notices: Vec<Value>,
+    pub conversations: Vec<Value>,
+    /// The messages of the listed conversations, in the same order.
+    pub archives: Vec<Vec<Value>>,
+}
+
+impl End {
+    /// The head of the inbox.
+    pub fn head(&self) -> i64 {
+        let told = self
+            .notices
+            .first()
+            .and_then(|told| told["last_seq"].as_i64());
+        told.unwrap_or(-1)
+    }
+}
+
+/// Takes down what happens.
+pub struct Recorder {
+    began: Instant,
+    ops: Mutex<Vec<Op>>,
+    windows: Mutex<Vec<Window>>,
+    starts: Mutex<Vec<End>>,
+}
+
+impl Recorder {
+    pub fn start() -> Self {
+        Self {
+            began: Instant::now(),
+            ops: Mutex::default(),
+            windows: Mutex::default(),
+            starts: Mutex::default(),
+        }
+    }
+
+    pub fn now(&self) -> Micros {
+        self.began.elapsed().as_micros() as Micros
+    }
+
+    pub fn op(&self, op: Op) {
+        self.ops.lock().unwrap().push(op);
+    }
+
+    /// Something was broken since then, until now.
+    pub fn window(&self, what: &str, node: Option<usize>, from: Micros) {
+        let window = Window {
+            what: what.to_owned(),
+            node,
+            from,
+            to: self.now(),
+        };
+        self.windows.lock().unwrap().push(window);
+    }
+
+    /// The database is what it was at some moment after `then`, and this is what it holds. What was acknowledged before then
+    /// is there; of what was asked since nobody knows, and what was read in the former life is not to be compared.
+    pub fn restored(&self, then: Micros, starts: Vec<End>) {
+        let mut ops = self.ops.lock().unwrap();
+        ops.retain(|op| match op.ask {
+            Ask::Send { .. } | Ask::Add { .. } => true,
+            Ask::Mark { .. } | Ask::Remove { .. } => op.answered < then,
+            _ => false,
+        });
+        for op in ops.iter_mut().filter(|op| op.answered >= then) {
+            (op.status, op.body) = (0, Value::Null);
+        }
+        *self.starts.lock().unwrap() = starts;
+    }
+
+    /// The sends of which nobody knows what became, each once, in the order of their first attempts.
+    pub fn open_sends(&self) -> Vec<Op> {
+        let ops = self.ops.lock().unwrap();
+        let settled: std::collections::HashSet<String> = ops
+            .iter()
+            .flat_map(|op| match (&op.ask, op.class()) {
+                (Ask::Send { messages, .. }, Class::Fail) => {
+                    messages.iter().map(|(id, _)| id.clone()).collect()
+                }
+                _ => op
+                    .acknowledged()
+                    .into_iter()
+                    .map(|one| one["client_msg_id"].as_str().unwrap_or_default().to_owned())
+                    .collect::<Vec<_>>(),
+            })
+            .collect();
+        let mut open: Vec<Op> = Vec::new();
+        for op in ops.iter() {
+            if let Ask::Send { messages, .. } = &op.ask
+                && !messages.iter().all(|(id, _)| settled.contains(id))
+                && !open.iter().any(|other| other.ask == op.ask)
+            {
+                open.push(op.clone());
+            }
+        }
+        open.sort_by_key(|op| op.invoked);
+        open
+    }
+
+    /// The history, with the final reads.
+    pub fn finish(&self, cast: Cast, ends: Vec<End>, bugs: Vec<String>) -> History {
+        let mut ops = std::mem::take(&mut *self.ops.lock().unwrap());
+        ops.sort_by_key(|op| op.invoked);
+        History {
+            cast,
+            ops,
+            windows: std::mem::take(&mut *self.windows.lock().unwrap()),
+            starts: std::mem::take(&mut *self.starts.lock().unwrap()),
+            ends,
+            bugs,
+        }
+    }
+}
+
+impl History {
+    /// Writes it down, one JSON value a line: the cast, the windows, the first reads, every request, the final
+    /// reads, and bugs.
+    pub fn write(&self, path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = BufWriter::new(File::create(path).unwrap());
+        let mut line = |value: Value| writeln!(file, "{value}").unwrap();
+        line(serde_json::to_value(&self.cast).unwrap());
+        line(serde_json::to_value(&self.windows).unwrap());
+        line(serde_json::to_value(&self.starts).unwrap());
+        for op in &self.ops {
+            line(serde_json::to_value(op).unwrap());
+        }
+        line(serde_json::to_value(&self.ends).unwrap());
+        line(serde_json::to_value(&self.bugs).unwrap());
+    }
+
+    /// Reads back what `write` has written.
+    pub fn read(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let [cast, windows, starts, ops @ .., ends, bugs] = lines.as_slice() else {
+            panic!("{} is no history", path.display());
+        };
+        Self {
+            cast: serde_json::from_str(cast).unwrap(),
+            windows: serde_json::from_str(windows).unwrap(),
+            starts: serde_json::from_str(starts).unwrap(),
+            ops: ops
+                .iter()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
+            ends: serde_json::from_str(ends).unwrap(),
+            bugs: serde_json::from_str(bugs).unwrap(),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+"""The proxies of docs/INTEGRATING.md: its nginx and HAProxy configurations, with two real nodes behind them.
+
+Through each, at the same time: a wait of 55 seconds is not cut, messages sent through one node end a wait on the other, a
+body that is too large is refused by Tideline and not by the proxy, people at different addresses are limited apart and
+cannot pretend to be elsewhere, and a node that is stopped sends its waits away while sends go on without a fault.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import signal
+import threading
+import time
+import uuid
+
+import harness
+from harness import Node, Process, call, eventually, free_port, listing, ok, sign_up, text
+
+# Debian keeps servers where only root looks.
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+LONG_WAIT = 55
+
+
+class Proxy(Process):
+    """A proxy with the document's configuration. Only addresses differ, and what belongs into another file."""
+
+    def __init__(self, name, directory, nodes, around, command, expected):
+        self.port, self.expected = free_port(), expected
+        self.url = f"http://127.0.0.1:{self.port}"
+        home = directory / name
+        home.mkdir()
+        configuration = listing({"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[name])
+        replaced = {"127.0.0.1:8080": f"127.0.0.1:{nodes[0].port}", "127.0.0.1:8090": f"127.0.0.1:{nodes[1].port}",
+                    "listen 80;": f"listen 127.0.0.1:{self.port};", "bind :80 ": f"bind 127.0.0.1:{self.port} "}
+        for there, here in replaced.items():
+            assert configuration.count(there) <= 1
+            configuration = configuration.replace(there, here)
+        assert str(self.port) in configuration
+        path = home / f"{name}.conf"
+        path.write_text(around.replace("{home}", str(home)).replace("{configuration}", configuration))
+        # Never as root: a proxy would then keep its files as another user, in places of its own.
+        user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        if user:
+            os.chown(home, 65534, 65534)
+        program = shutil.which(name, path=PATH)
+        assert program, f"{name} is not installed: .ci/install test"
+        command = [program, *(part.replace("{path}", str(path)) for part in command)]
+        super().__init__(name, command, directory / f"{name}.log", cwd=home, **user)
+        self.until(self.answers)
+
+    def answers(self):
+        try:
+            return call(self.url, "GET", "/health/live").status == 200
+        except OSError:
+            return False
+
+
+NGINX = """daemon off;
+pid {home}/pid;
+worker_processes 1;
+events {}
+http {
+    access_log off;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+{configuration}}
+"""
+
+HAPROXY = """global
+    maxconn 1000
+{configuration}"""
+
+
+class Person:
+    def __init__(self, base, name):
+        self.base, session = base, sign_up(base, name)
+        self.token, self.id = session["access_token"], session["user"]["id"]
+
+    def call(self, method, path, body=None, **options):
+        return call(self.base, method, path, body, self.token, **options)
+
+    def wait(self, since, seconds, **options):
+        return self.call("GET", f"/v1/notices?since_seq={since}&timeout={seconds}", **options)
+
+    def head(self):
+        return ok(self.wait(0, 0))["last_seq"]
+
+
+def direct(one, other):
+    return ok(one.call("POST", "/v1/conversations", {"kind": "direct", "user_id": other.id}))["id"]
+
+
+def in_parallel(work):
+    """A thread that keeps its result."""
+    future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def long_wait(proxy, name):
+    lone, began = Person(proxy.url, "lone"), time.monotonic()
+    notice = ok(lone.wait(lone.head(), LONG_WAIT))
+    assert notice["news"] is False and time.monotonic() - began >= LONG_WAIT - 0.5, notice
+    print(f"proxies: {name}: a wait of {LONG_WAIT} s is not cut")
+
+
+def across_nodes(proxy, name, nodes):
+    """Waits and sends that meet different nodes, as their logs tell by the ids of the requests."""
+    ann, ben = Person(proxy.url, "ann"), Person(proxy.url, "ben")
+    chat, crossed = direct(ann, ben), 0
+    for number in range(8):
+        since, ids = ben.head(), {"X-Request-Id": f"wait-{uuid.uuid4()}"}
+        waiting = in_parallel(lambda: ben.wait(since, 20, headers=ids))
+        time.sleep(0.3)
+        began, sent = time.monotonic(), {"X-Request-Id": f"send-{uuid.uuid4()}"}
+        message = ok(ann.call("POST", f"/v1/conversations/{chat}/messages", text(f"{number}"), headers=sent), 201)
+        notice = ok(waiting.result(30))
+        assert notice["news"] and time.monotonic() - began < 10, notice
+        page = ok(ben.call("GET", f"/v1/inbox?since_seq={since}"))
+        assert [entry["message"]["id"] for entry in page["entries"]] == [message["id"]]
+
+        def met(request):
+            return next((node for node in nodes if request["X-Request-Id"] in node.text()), None)
+        crossed += eventually("the wait is logged", lambda: met(ids)) is not eventually("the send is", lambda: met(sent))
+    assert crossed, "each wait met the node of its send"
+    print(f"proxies: {name}: {crossed} of 8 waits were ended by a send through the other node")
+
+
+def large_body(proxy, name):
+    ann = Person(proxy.url, "ann")
+    chat = direct(ann, Person(proxy.url, "ben"))
+    def custom(size):
+        return {**text(""), "kind": "custom", "content": {"data": "x" * size}}
+    ok(ann.call("POST", f"/v1/conversations/{chat}/messages", custom(1_000_000)), 201)
+    refused = ann.call("POST", f"/v1/conversations/{chat}/messages", custom(1_100_000))
+    assert (refused.status, refused.kind) == (413, "application/problem+json"), refused.body
+    assert refused.body["code"] == "payload_too_large"
+    print(f"proxies: {name}: a large body passes, and Tideline refuses what is too large")
+
+
+def addresses(proxy, name, here, there):
+    """A flood from one address is refused; another address is not, and cannot be borrowed."""
+    def ask(source, **headers):
+        return call(proxy.url, "GET", "/v1/capabilities", source=source, headers=headers)
+    refused = next((answer for _ in range(400) if (answer := ask(here)).status != 200), None)
+    assert refused and refused.status == 429 and refused.body["code"] == "rate_limited", refused and refused.body
+    assert int(refused.headers["Retry-After"]) >= 1 and "address" in refused.headers["RateLimit-Policy"]
+    # A limit gives a little all the time, so some answers may be good.
+    forged = [ask(here, **{"X-Forwarded-For": "203.0.113.7"}).status for _ in range(20)]
+    assert forged.count(429) >= 10, forged
+    assert [ask(there).status for _ in range(5)] == [200] * 5
+    print(f"proxies: {name}: addresses are limited apart, and cannot be pretended")
+
+
+def drain(proxies, nodes):
+    """The second node is stopped, with waits parked on it and people sending."""
+    people = {name: [Person(proxy.url, "ann"), *(Person(proxy.url, "ben") for _ in range(6))]
+              for name, proxy in proxies.items()}
+    chats = {name: direct(some[0], some[1]) for name, some in people.items()}
+    heads = {one: one.head() for some in people.values() for one in some}
+    waits = {name: [] for name in proxies}
+    for name, some in people.items():
+        for one in some[2:]:
+            # One after the other, so that they are dealt out evenly.
+            waits[name].append(in_parallel(lambda one=one: one.wait(heads[one], 30)))
+            time.sleep(0.1)
+    over = threading.Event()
+
+    def send(name):
+        answers, ann = [], people[name][0]
+        while not over.is_set():
+            sent = ann.call("POST", f"/v1/conversations/{chats[name]}/messages", text("meanwhile"))
+            answers.append(sent.status if sent.status == 201 else (sent.status, sent.body))
+            time.sleep(0.1)
+        return answers
+    sends = {name: in_parallel(lambda name=name: send(name)) for name in proxies}
+    time.sleep(0.5)
+    nodes[1].signal(signal.SIGTERM)
+    assert nodes[1].ended(20) == 0, "the node did not stop politely"
+    time.sleep(2)
+    over.set()
+    for name, proxy in proxies.items():
+        answers = sends[name].result(30)
+        assert len(answers) > 10 and set(answers) == {201}, f"{name}: {answers}"
+        told = [wait.result(1) for wait in waits[name] if wait.done()]
+        assert told, f"{name}: no wait was parked on the node that was stopped"
+        for answer in told:
+            notice = ok(answer)
+            assert notice["reconnect"] and notice["retry_after_ms"] > 0 and not notice["news"], notice
+        # They wait again, and meet the other node.
+        again = [in_parallel(lambda one=one: one.wait(heads[one], 2)) for one in people[name][2:4]]
+        assert all(ok(wait.result(10))["reconnect"] is False for wait in again)
+        print(f"proxies: {name}: {len(told)} of 5 waits were asked to reconnect; {len(answers)} sends meanwhile, no fault")
+    # The others are parked on the node that stays.
+    for name in proxies:
+        for one, wait in zip(people[name][2:], waits[name]):
+            if not wait.done():
+                direct(people[name][0], one)
+                assert ok(wait.result(10))["news"]
+
+
+def run(directory):
+    # Slow enough that a busy machine can reach the limit, and enough at once for everything else here.
+    settings = {"TIDELINE_TRUSTED_PROXIES": "127.0.0.1", "TIDELINE_RATE_LIMIT": "5:60"}
+    with Node(directory, **settings) as first, Node(directory, "second", joins=first, **settings) as second:
+        nodes = [first, second]
+        with Proxy("nginx", directory, nodes, NGINX, ["-e", "stderr", "-c", "{path}"], 0) as nginx, \
+                Proxy("haproxy", directory, nodes, HAPROXY, ["-db", "-f", "{path}"], -signal.SIGTERM) as haproxy:
+            proxies = {"nginx": nginx, "haproxy": haproxy}
+            waits = [in_parallel(lambda name=name, proxy=proxy: long_wait(proxy, name)) for name, proxy in proxies.items()]
+            for number, (name, proxy) in enumerate(proxies.items()):
+                across_nodes(proxy, name, nodes)
+                large_body(proxy, name)
+                addresses(proxy, name, f"127.0.0.{2 + 2 * number}", f"127.0.0.{3 + 2 * number}")
+            for wait in waits:
+                wait.result(LONG_WAIT + 10)
+            drain(proxies, nodes)
+
+
+with harness.directory() as place:
+    run(pathlib.Path(place))

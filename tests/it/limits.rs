@@ -1,0 +1,237 @@
+//! Rate limits: of users, addresses and login names, on one node and on two, with Redis and without.
+
+use crate::support::{Answer, App, PASSWORD, Person, eventually, text};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tideline::config::{Config, RateLimit};
+
+/// One more a second, so that what flows off during a test hardly counts.
+fn slow(burst: u32) -> impl FnOnce(&mut Config) {
+    move |config| {
+        config.rate_limit = Some(RateLimit {
+            per_second: 1,
+            burst,
+        });
+    }
+}
+
+/// Asserts a refusal that says everything a client needs.
+fn refused(answer: Answer, policy: &str) -> Duration {
+    let limit = answer.header("ratelimit").to_owned();
+    assert!(
+        limit.starts_with(&format!("\"{policy}\";r=0;t=")),
+        "{limit}"
+    );
+    let (seconds, allowed) = (
+        answer.header("retry-after").to_owned(),
+        answer.header("ratelimit-policy").to_owned(),
+    );
+    assert!(
+        allowed.starts_with(&format!("\"{policy}\";q=")),
+        "{allowed}"
+    );
+    let body = answer.problem(429, "rate_limited");
+    let wait = Duration::from_millis(body["retry_after_ms"].as_u64().unwrap());
+    assert!(seconds.parse::<u64>().unwrap() >= wait.as_secs());
+    assert!(wait > Duration::ZERO);
+    wait
+}
+
+/// How many of so many requests are allowed, and how long they took.
+async fn allowed(count: usize, mut request: impl AsyncFnMut(usize) -> Answer) -> (usize, u64) {
+    let started = Instant::now();
+    let mut allowed = 0;
+    for n in 0..count {
+        match request(n).await.status {
+            429 => {}
+            _ => allowed += 1,
+        }
+    }
+    (allowed, started.elapsed().as_secs() + 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_a_burst_and_then_a_rate() {
+    let app = App::configured(slow(20)).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let first = ann.get("/me").await;
+    assert_eq!(first.header("ratelimit-policy"), "\"user\";q=20;w=20");
+    assert_eq!(first.header("ratelimit"), "\"user\";r=19;t=1");
+    let (good, seconds) = allowed(40, async |_| ann.get("/me").await).await;
+    assert!(
+        (19..=19 + seconds as usize).contains(&good),
+        "{good} in {seconds} s"
+    );
+    let wait = refused(ann.get("/me").await, "user");
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    // On all devices together, and nobody else.
+    ben.get("/me").await.ok(200);
+    // Who waits as told is let in.
+    let again = async || ann.get("/me").await.status;
+    eventually("let in again", Duration::from_secs(5), again, |status| {
+        *status == 200
+    })
+    .await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_do_not_give_twice() {
+    let mut app = App::configured(slow(60)).await;
+    app.add_node().await;
+    let [ann] = app.people(["ann"]).await;
+    let urls = [app.url(), format!("http://{}", app.nodes[1].address)];
+    let (good, seconds) = allowed(200, async |n| ann.at(&urls[n % 2]).get("/me").await).await;
+    // A tenth of the limit is each node's own to give.
+    let most = 60 + 2 * 6 + 2 * seconds as usize;
+    assert!((60..=most).contains(&good), "{good} in {seconds} s");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_each_node_keeps_the_limit() {
+    let app = App::configured(slow(30)).await;
+    let [ann] = app.people(["ann"]).await;
+    app.redis.cut();
+    let (good, seconds) = allowed(100, async |_| ann.get("/me").await).await;
+    assert!(
+        (30..=30 + seconds as usize).contains(&good),
+        "{good} in {seconds} s"
+    );
+    app.redis.heal();
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_counts_each_message() {
+    let app = App::configured(slow(40)).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let path = format!("/conversations/{chat}/messages/batch");
+    let batch = || json!({"messages": (0..25).map(|n| text(&n.to_string())).collect::<Vec<_>>()});
+    ann.post(&path, batch()).await.ok(200);
+    refused_batch(&ann, &path, batch()).await;
+    assert_eq!(ben.history(&chat, 0).await.len(), 25);
+    app.finish().await;
+}
+
+async fn refused_batch(ann: &Person, path: &str, batch: serde_json::Value) {
+    let answer = ann.post(path, batch).await;
+    answer.problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_not_guessed_at() {
+    let app = App::configured(slow(1_000)).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let login = async |name: &str, password: &str| {
+        let body = json!({"username": name, "password": password});
+        app.call("POST", "/v1/auth/login", Some(body)).await
+    };
+    // Whether there is such a user or not, and in any spelling.
+    for name in ["ann", "nobody"] {
+        let (tried, seconds) = allowed(15, async |n| {
+            let spelling = if n % 2 == 0 {
+                name.to_owned()
+            } else {
+                name.to_uppercase()
+            };
+            login(&spelling, "guess").await
+        })
+        .await;
+        assert!(
+            (10..=11 + seconds as usize / 6).contains(&tried),
+            "{tried} in {seconds} s"
+        );
+        refused(login(name, PASSWORD).await, "login");
+    }
+    login("ben", PASSWORD).await.ok(200);
+    // Nor by whoever has a token of a device.
+    let passwords = json!({"old_password": "guess", "new_password": "battery staple"});
+    let (tried, _) = allowed(15, async |_| {
+        ben.put("/me/password", passwords.clone()).await
+    })
+    .await;
+    assert!((10..=12).contains(&tried), "{tried}");
+    drop(ann);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_what_the_connection_or_a_trusted_proxy_says() {
+    let app = App::configured(slow(12)).await;
+    let guest = async |forwarded: String, token: Option<&str>| {
+        let url = app.url()
+            + if token.is_some() {
+                "/v1/me"
+            } else {
+                "/v1/capabilities"
+            };
+        let mut request = app.http.get(url).header("x-forwarded-for", forwarded);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    };
+    // A made-up header changes nothing; trying tokens counts, too.
+    let (good, seconds) = allowed(40, async |n| {
+        let token = (n % 2 == 0).then_some("guess");
+        guest(format!("203.0.113.{n}"), token).await
+    })
+    .await;
+    assert!(
+        (12..=13 + seconds as usize).contains(&good),
+        "{good} in {seconds} s"
+    );
+    app.finish().await;
+
+    let trusting = |config: &mut Config| {
+        slow(12)(config);
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    };
+    let app = App::configured(trusting).await;
+    let guest = async |forwarded: &str| {
+        let request = app.http.get(app.url() + "/v1/capabilities");
+        let request = request.header("x-forwarded-for", forwarded);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    // The left part is what the client has written itself.
+    let (good, seconds) = allowed(30, async |n| {
+        guest(&format!("192.0.2.{n}, 203.0.113.1")).await
+    })
+    .await;
+    assert!(
+        (12..=13 + seconds as usize).contains(&good),
+        "{good} in {seconds} s"
+    );
+    refused(guest("203.0.113.1").await, "address");
+    guest("203.0.113.2").await.ok(200);
+    // One customer of a provider has a network of IPv6 addresses.
+    let (good, seconds) = allowed(30, async |n| guest(&format!("2001:db8::{n}")).await).await;
+    assert!(
+        (12..=13 + seconds as usize).contains(&good),
+        "{good} in {seconds} s"
+    );
+    guest("2001:db8:0:1::1").await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_wait_counts_once() {
+    let app = App::configured(slow(10)).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let wait = tokio::spawn({
+        let ben = ben.clone();
+        async move { ben.get("/notices?since_seq=0&timeout=20").await }
+    });
+    app.asleep(0, 1).await;
+    ann.direct(&ben).await;
+    let answer = wait.await.unwrap();
+    assert!(
+        answer.header("ratelimit").starts_with("\"user\";r=9;"),
+        "{}",
+        answer.header("ratelimit")
+    );
+    assert_eq!(answer.ok(200)["news"], true);
+    app.finish().await;
+}

@@ -1,0 +1,236 @@
+//! Too much at once: what is turned away first, and clients that are slow on purpose.
+
+use crate::support::slow::{Slow, request};
+use crate::support::{App, Person, eventually, id, text};
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tideline::storage::pg::WAITING;
+
+/// Lets so many wait at the gate to PostgreSQL. They give up after four seconds, so others take their places.
+async fn crowd(app: &App, size: usize) {
+    let pg = &app.nodes[0].app.pg;
+    let waiting = async || {
+        for _ in pg.usage().waiting..size {
+            let pg = pg.clone();
+            tokio::spawn(async move { pg.read("crowd", |_| Ok(())).await });
+        }
+        tokio::task::yield_now().await;
+        pg.usage().waiting
+    };
+    eventually("a crowd", Duration::from_secs(3), waiting, |n| *n >= size).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn waits_go_first_then_history_then_fetches_and_sends_last() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "x").await;
+    let release = Arc::new(AtomicBool::new(false));
+    for _ in 0..app.config.db_pool {
+        let (pg, release) = (app.nodes[0].app.pg.clone(), Arc::clone(&release));
+        tokio::spawn(async move {
+            let hold = move |_: &mut _| {
+                let started = Instant::now();
+                while !release.load(Ordering::Acquire)
+                    && started.elapsed() < Duration::from_secs(20)
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(())
+            };
+            pg.read("hold", hold).await
+        });
+    }
+    // More holders than there are places, so that some of them wait.
+    let waiting = async || app.nodes[0].app.pg.usage().waiting;
+    eventually("held", Duration::from_secs(5), waiting, |n| *n > 0).await;
+    let history = format!("/conversations/{chat}/messages");
+    let refused = async |path: &str| {
+        let problem = ben.get(path).await.problem(503, "overloaded");
+        assert_eq!(problem["retry_after_ms"], 1_000);
+    };
+    // What is not turned away waits here, for the gate is held.
+    let waits = async |path: &str| {
+        let asked = tokio::time::timeout(Duration::from_millis(100), ben.get(path)).await;
+        assert!(asked.is_err(), "{path}: {:?}", asked.unwrap().body);
+    };
+    crowd(&app, WAITING / 2).await;
+    refused("/notices?since_seq=0").await;
+    waits(&history).await;
+    waits("/inbox?since_seq=0").await;
+    crowd(&app, WAITING / 4 * 3).await;
+    for path in [
+        &history,
+        "/conversations",
+        &format!("/conversations/{chat}/members"),
+    ] {
+        refused(path).await;
+    }
+    waits("/inbox?since_seq=0").await;
+    crowd(&app, WAITING / 8 * 7).await;
+    refused("/inbox?since_seq=0").await;
+    refused("/unread").await;
+    waits("/me").await;
+    crowd(&app, WAITING).await;
+    refused("/me").await;
+    // The writers have connections of their own.
+    ann.send(&chat, "sent all the same").await;
+    release.store(true, Ordering::Release);
+    let back = async || ben.get("/inbox?since_seq=0").await.status;
+    eventually("all is well", Duration::from_secs(10), back, |status| {
+        *status == 200
+    })
+    .await;
+    app.finish().await;
+}
+
+/// The best of three: what else the machine does makes a round slower, and never faster.
+async fn best_p99(ann: &Person, ben: &Person, chat: &str) -> Duration {
+    let mut best = p99(ann, ben, chat).await;
+    for _ in 0..2 {
+        best = best.min(p99(ann, ben, chat).await);
+    }
+    best
+}
+
+/// The 99th percentile of so many sends and fetches, one after the other.
+async fn p99(ann: &Person, ben: &Person, chat: &str) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let started = Instant::now();
+        ann.send(chat, "x").await;
+        let head = ben.head().await;
+        ben.inbox(head - 1).await;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn slow_clients_cost_others_nothing_and_are_given_up() {
+    const EACH: usize = 250;
+    let (app, [ann, ben, eve]) = App::with(["ann", "ben", "eve"]).await;
+    let chat = ann.direct(&ben).await;
+    let large = eve.direct(&ben).await;
+    for _ in 0..2 {
+        let content = json!({"blob": "x".repeat(500_000)});
+        let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+        eve.post_message(&large, message).await.ok(201);
+    }
+    let before = best_p99(&ann, &ben, &chat).await;
+
+    let address = app.nodes[0].address;
+    let heads = Slow::connect(
+        address,
+        EACH,
+        b"GET /v1/me HTTP/1.1\r\nX-Slow: ".to_vec(),
+        Some(b'x'),
+    );
+    let path = format!("/conversations/{large}/messages");
+    let body = "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{\"";
+    let bodies = Slow::connect(
+        address,
+        EACH,
+        request(&eve, "POST", &path, body),
+        Some(b'x'),
+    );
+    let readers = Slow::connect(address, EACH, request(&eve, "GET", &path, "\r\n"), None);
+    let node = &app.nodes[0];
+    let taken = async || node.budget.taken();
+    let a_lot = |bytes: &usize| *bytes > 50_000_000;
+    eventually("answers pile up", Duration::from_secs(20), taken, a_lot).await;
+    let peak = node.budget.taken();
+    assert!(peak <= 256 * 1024 * 1024, "{peak}");
+    // And clients that vanish while they are parked.
+    let mut vanishing = Vec::new();
+    let [dan] = app.people(["dan"]).await;
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(node.address).unwrap();
+        let wait = request(&dan, "GET", "/notices?since_seq=0&timeout=55", "\r\n");
+        stream.write_all(&wait).unwrap();
+        vanishing.push(stream);
+    }
+    drop(vanishing);
+
+    let during = best_p99(&ann, &ben, &chat).await;
+    // Twice, and a tenth of a second for the noise of a shared machine: what slow clients do to others where nothing
+    // guards against them is counted in seconds.
+    println!("p99 {before:?} before, {during:?} during");
+    let most = 2 * before + Duration::from_millis(100);
+    assert!(during <= most, "p99 {before:?} before, {during:?} during");
+
+    // The kernel gives readers up after 20 s; the server bodies after 10 s, and heads after 30 s.
+    let nothing = |bytes: &usize| *bytes == 0;
+    eventually("given up", Duration::from_secs(60), taken, nothing).await;
+    for slow in [&bodies, &heads] {
+        let open = async || slow.open();
+        eventually("closed", Duration::from_secs(60), open, |left| *left == 0).await;
+    }
+    let parked = async || node.app.waiters.count();
+    eventually("nobody waits", Duration::from_secs(5), parked, |count| {
+        *count == 0
+    })
+    .await;
+    drop((heads, bodies, readers));
+    app.finish().await;
+}
+
+/// Half a megabyte read in a second is slow, and fine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_gets_everything() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let content = json!({"blob": "x".repeat(700_000)});
+    let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+    ann.post_message(&chat, message).await.ok(201);
+    let path = format!("/conversations/{chat}/messages");
+    let address = app.nodes[0].address;
+    let asked = request(&ben, "GET", &path, "Connection: close\r\n\r\n");
+    let read = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&asked).unwrap();
+        let (mut all, mut some) = (Vec::new(), [0; 30_000]);
+        loop {
+            let read = stream.read(&mut some).unwrap();
+            if read == 0 {
+                return all;
+            }
+            all.extend_from_slice(&some[..read]);
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    });
+    let answer = String::from_utf8(read.await.unwrap()).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let page: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(page["messages"][0]["content"], content);
+    assert_eq!(app.nodes[0].budget.taken(), 0);
+    ben.post_message(&chat, text("thanks")).await.ok(201);
+    app.finish().await;
+}
+
+/// The devices of a node that was lost come all at once, faster than a busy node accepts them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_is_kept_at_the_door_of_a_busy_node() {
+    const CROWD: usize = 1_000;
+    let app = App::start().await;
+    let node = app.add_process(&[]);
+    let address = node.process.url.trim_start_matches("http://").to_owned();
+    node.process.signal("STOP");
+    // Who finds no room knocks again after a second, and after three.
+    let knocks = (0..CROWD).map(|_| {
+        let connect = tokio::net::TcpStream::connect(address.clone());
+        tokio::time::timeout(Duration::from_millis(900), connect)
+    });
+    let kept = futures_util::future::join_all(knocks).await;
+    node.process.signal("CONT");
+    let count = kept.iter().filter(|one| matches!(one, Ok(Ok(_)))).count();
+    assert_eq!(count, CROWD);
+    drop(kept);
+    app.finish().await;
+}

@@ -1,0 +1,250 @@
+//! Connections whose waits sleep: next to nothing is kept of them, and nobody can tell.
+
+use crate::support::{Answer, App, eventually};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tideline::domain::accounts;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What a browser sends besides.
+const BROWSER: &str = "Host: chat.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36\r\n\
+    Accept: application/json\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
+    Referer: https://chat.example.com/\r\nSec-Fetch-Dest: empty\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n";
+
+/// A connection, byte by byte.
+struct Wire {
+    stream: TcpStream,
+    /// What has arrived after the answer that was read last.
+    rest: Vec<u8>,
+}
+
+impl Wire {
+    async fn to(address: SocketAddr) -> Self {
+        Self {
+            stream: TcpStream::connect(address).await.unwrap(),
+            rest: Vec::new(),
+        }
+    }
+
+    async fn write(&mut self, bytes: &str) {
+        self.stream.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    /// Some more bytes, or `false` at the end.
+    async fn more(&mut self) -> bool {
+        let read = self.stream.read_buf(&mut self.rest);
+        let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+        read.expect("an answer within 20 s").unwrap() > 0
+    }
+
+    /// The next answer.
+    async fn answer(&mut self) -> Answer {
+        loop {
+            let text = String::from_utf8_lossy(&self.rest).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let mut headers = HeaderMap::new();
+                for line in head.lines().skip(1) {
+                    let (name, value) = line.split_once(": ").unwrap();
+                    let name: HeaderName = name.parse().unwrap();
+                    headers.insert(name, HeaderValue::from_str(value).unwrap());
+                }
+                let length: usize = headers["content-length"].to_str().unwrap().parse().unwrap();
+                if body.len() >= length {
+                    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                    let body = serde_json::from_str(&body[..length]).unwrap();
+                    self.rest.drain(..head.len() + 4 + length);
+                    return Answer {
+                        status,
+                        headers,
+                        body,
+                    };
+                }
+            }
+            assert!(self.more().await, "{text}");
+        }
+    }
+}
+
+fn get(token: &str, path: &str, more: &str) -> String {
+    format!("GET /v1{path} HTTP/1.1\r\n{BROWSER}Authorization: Bearer {token}\r\n{more}\r\n")
+}
+
+/// One request after the other on one connection, among them waits, woken and not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_goes_on_after_its_waits() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let mut wire = Wire::to(app.nodes[0].address).await;
+    for seq in 1..=10 {
+        let path = format!("/notices?since_seq={seq}&timeout=20");
+        let named = format!("X-Request-Id: wait-{seq}\r\n");
+        wire.write(&get(&ben.token, &path, &named)).await;
+        app.asleep(0, 1).await;
+        ann.send(&chat, "news").await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.header("x-request-id"), format!("wait-{seq}"));
+        assert_eq!(answer.ok(200)["last_seq"], seq + 1);
+        let path = format!("/inbox?since_seq={seq}");
+        wire.write(&get(&ben.token, &path, "")).await;
+        let page = wire.answer().await.ok(200);
+        assert_eq!(page["entries"][0]["message"]["content"]["text"], "news");
+    }
+    wire.write(&get(&ben.token, "/notices?since_seq=11&timeout=1", ""))
+        .await;
+    assert_eq!(wire.answer().await.ok(200)["news"], false);
+    // Nobody else's request on this connection, as of a proxy, is taken for that of who waited.
+    wire.write(&get("nobody", "/me", "")).await;
+    wire.answer().await.problem(401, "unauthenticated");
+    app.finish().await;
+}
+
+/// What comes before, with, within and after a wait that sleeps, is answered, each in its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_sent_around_a_wait_is_lost() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let me = get(&ben.token, "/me", "");
+    let wait = |since: i64| {
+        let path = format!("/notices?since_seq={since}&timeout=20");
+        get(&ben.token, &path, "")
+    };
+    let is_me = |answer: Answer| answer.ok(200)["username"] == "ben";
+    // Each way to send: what goes out before the wait sleeps, and what while it does.
+    let ways = |wait: String| {
+        // An empty line may lack its carriage returns.
+        let bare = wait.replace("\r\n\r\n", "\n\n");
+        [
+            (wait.clone(), me.clone()),
+            (format!("{wait}{me}"), String::new()),
+            (format!("{wait}{}", &me[..30]), me[30..].to_owned()),
+            (format!("{bare}{me}"), String::new()),
+        ]
+    };
+    let mut seq = 1;
+    for way in 0..4 {
+        for before in ["", &me] {
+            let mut wire = Wire::to(app.nodes[0].address).await;
+            let (with_wait, meanwhile) = &ways(wait(seq))[way];
+            // With a request before it, the wait comes in two parts.
+            let all = format!("{before}{before}{with_wait}");
+            let (one, two) = all.split_at(2 * before.len() + before.len().min(20));
+            wire.write(one).await;
+            for _ in 0..(2 * before.len()) / me.len() {
+                assert!(is_me(wire.answer().await), "way {way}");
+            }
+            wire.write(two).await;
+            app.asleep(0, 1).await;
+            wire.write(meanwhile).await;
+            ann.send(&chat, "news").await;
+            seq += 1;
+            assert_eq!(wire.answer().await.ok(200)["last_seq"], seq, "way {way}");
+            assert!(is_me(wire.answer().await), "way {way}");
+        }
+    }
+    // What is odd: a body that comes late, and connections that end with their wait.
+    for (more, version, ends) in [
+        ("Content-Length: 4\r\n", "HTTP/1.1", false),
+        ("Connection: close\r\n", "HTTP/1.1", true),
+        ("", "HTTP/1.0", true),
+    ] {
+        let mut wire = Wire::to(app.nodes[0].address).await;
+        let path = format!("/notices?since_seq={seq}&timeout=20");
+        let wait = get(&ben.token, &path, more).replace("HTTP/1.1", version);
+        wire.write(&wait).await;
+        app.asleep(0, 1).await;
+        if !ends {
+            wire.write("late").await;
+        }
+        ann.send(&chat, "news").await;
+        seq += 1;
+        assert_eq!(wire.answer().await.ok(200)["last_seq"], seq);
+        if ends {
+            assert!(!wire.more().await);
+        } else {
+            wire.write(&me).await;
+            assert!(is_me(wire.answer().await));
+        }
+    }
+    app.finish().await;
+}
+
+/// Though its request is read twice, a wait is one line of the log, which says how long it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_is_logged_once() {
+    let (app, [ben]) = App::with(["ben"]).await;
+    let node = app.add_process(&[]);
+    let mut wire = Wire::to(node.process.url[7..].parse().unwrap()).await;
+    let path = "/notices?since_seq=0&timeout=1";
+    wire.write(&get(&ben.token, path, "X-Request-Id: the-wait\r\n"))
+        .await;
+    wire.answer().await.ok(200);
+    let log = async || -> Vec<String> {
+        let lines = node.process.log().into_iter();
+        lines.filter(|line| line.contains("the-wait")).collect()
+    };
+    let told = eventually("it is logged", Duration::from_secs(5), log, |lines| {
+        !lines.is_empty()
+    });
+    let lines = told.await;
+    let [line] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    let took = line.split(' ').find_map(|word| word.strip_suffix("ms"));
+    let took: f64 = took.unwrap().parse().unwrap();
+    assert!(took >= 1_000.0, "{line}");
+    app.finish().await;
+}
+
+/// A wait without its connection parked takes 15 KiB and more, with each poll a little more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_sleeps_takes_little_memory() {
+    const FEW: usize = 100;
+    const MANY: usize = 900;
+    let app = App::start().await;
+    let people = accounts::seed(&app.nodes[0].app, 0, MANY).await.unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let metrics = free.local_addr().unwrap().to_string();
+    drop(free);
+    let variables = [("RUST_LOG", "warn"), ("TIDELINE_METRICS_BIND", &metrics)];
+    let node = app.add_process(&variables);
+    let told = async || {
+        let told = reqwest::get(format!("http://{metrics}/metrics")).await;
+        told.unwrap().text().await.unwrap()
+    };
+    let address: SocketAddr = node.process.url[7..].parse().unwrap();
+    let mut wires = Vec::new();
+    let mut kib = Vec::new();
+    for count in [FEW, MANY] {
+        for person in &people[wires.len()..count] {
+            let mut wire = Wire::to(address).await;
+            let short = get(&person.access_token, "/notices?since_seq=0&timeout=1", "");
+            wire.write(&short).await;
+            wires.push((wire, &person.access_token));
+        }
+        for (wire, token) in &mut wires[kib.len() * FEW..] {
+            wire.answer().await.ok(200);
+            wire.write(&get(token, "/notices?since_seq=0&timeout=50", ""))
+                .await;
+        }
+        let all = format!("tideline_notices_parked {count}\n");
+        eventually("all park", Duration::from_secs(20), told, |told| {
+            told.contains(&all)
+        })
+        .await;
+        // What is free for half a second goes back to the system.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let status = fs::read_to_string(format!("/proc/{}/status", node.process.pid())).unwrap();
+        let anonymous = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let anonymous = anonymous.unwrap().trim().trim_end_matches(" kB");
+        kib.push(anonymous.parse::<f64>().unwrap());
+    }
+    let each = (kib[1] - kib[0]) / (MANY - FEW) as f64;
+    assert!(each < 12.0, "{each} KiB for each wait, {kib:?}");
+    app.finish().await;
+}

@@ -1,0 +1,48 @@
+-- A history: strangers with conversations of their own, and 1,000 messages in each conversation that there is. It keeps the
+-- promises that the harness checks in the end. Times go three weeks ahead, for which the inbox has partitions.
+CREATE TEMP TABLE strangers AS SELECT n, gen_random_uuid() AS id FROM generate_series(1, 120) AS n;
+INSERT INTO users (id, username, display_name, password_hash) SELECT id, 'stranger' || n, 'Stranger', '!' FROM strangers;
+INSERT INTO usernames SELECT username, id FROM users WHERE username LIKE 'stranger%';
+INSERT INTO devices (user_id, id, platform, refresh_hash, refresh_expires_at, revoked_at)
+SELECT s.id, gen_random_uuid(), 'web', '', now(), CASE d WHEN 2 THEN now() - interval '90 days' END
+FROM strangers s CROSS JOIN generate_series(1, 3) AS d;
+INSERT INTO blocks SELECT a.id, b.id FROM strangers a JOIN strangers b ON b.n IN (a.n + 11, a.n + 12, a.n + 13);
+INSERT INTO client_conversations
+SELECT id, gen_random_uuid(), gen_random_uuid() FROM strangers CROSS JOIN generate_series(1, 3);
+
+-- The crowd of every large group, and what has become of its members.
+INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at, large)
+SELECT c.id, s.id, 'member', c.last_seq, c.last_seq, c.updated_at, true
+FROM conversations c CROSS JOIN strangers s WHERE c.kind = 'group' AND c.switch_seq IS NOT NULL;
+UPDATE conversations SET member_count = member_count + 120 WHERE kind = 'group' AND switch_seq IS NOT NULL;
+INSERT INTO member_changes
+SELECT c.id, c.last_change + n, gen_random_uuid(), '{}', '{}', '[]'
+FROM conversations c CROSS JOIN generate_series(1, 100) AS n;
+UPDATE conversations SET last_change = last_change + 100;
+
+CREATE TEMP TABLE news AS
+SELECT c.id AS conversation_id, c.last_seq + n AS seq, c.switch_seq, c.updated_at + n * interval '30 minutes' AS at
+FROM conversations c CROSS JOIN generate_series(1, 1000) AS n;
+INSERT INTO messages
+SELECT conversation_id, seq, gen_random_uuid(), (SELECT id FROM strangers WHERE n = 1), gen_random_uuid(),
+       'text', '{"text": "a line of a history"}', at
+FROM news;
+UPDATE conversations c SET last_seq = n.seq, updated_at = n.at
+FROM (SELECT conversation_id, max(seq) AS seq, max(at) AS at FROM news GROUP BY 1) AS n WHERE n.conversation_id = c.id;
+INSERT INTO inbox
+SELECT t.user_id, t.last_seq + row_number() OVER (PARTITION BY t.user_id ORDER BY n.at, n.seq),
+       greatest(t.last_at, n.at), 'message', n.conversation_id, n.seq, n.seq - m.read_seq
+FROM news n JOIN members m ON m.conversation_id = n.conversation_id AND n.switch_seq IS NULL
+JOIN timelines t ON t.user_id = m.user_id;
+UPDATE timelines t SET last_seq = i.seq, last_at = i.at
+FROM (SELECT receiver_id, max(seq) AS seq, max(at) AS at FROM inbox GROUP BY 1) AS i WHERE i.receiver_id = t.user_id;
+
+-- Each stranger in direct conversations with two others and with ann, so far without a word.
+CREATE TEMP TABLE pairs AS
+SELECT gen_random_uuid() AS id, least(a.id, b.id) AS low, greatest(a.id, b.id) AS high
+FROM strangers a JOIN (SELECT * FROM strangers UNION ALL SELECT -1, id FROM users WHERE username = 'ann') AS b
+    ON b.n IN (a.n + 1, a.n + 2, -1);
+INSERT INTO direct_pairs SELECT low, high, id FROM pairs;
+INSERT INTO conversations (id, kind, member_count, created_at, updated_at) SELECT id, 'direct', 2, now(), now() FROM pairs;
+INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at)
+SELECT id, unnest(ARRAY[low, high]), 'member', 0, 0, now() FROM pairs;

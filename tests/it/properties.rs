@@ -1,0 +1,93 @@
+//! Properties: what must hold for any input, tried with random ones against a deployment.
+//!
+//! `PROPTEST_CASES` tries more of them. A failure prints the smallest input that was found, and the seed of the run, which
+//! `PROPTEST_RNG_SEED` takes to try the same inputs again.
+
+mod cursors;
+mod paging;
+mod scripts;
+mod text;
+mod unread;
+
+use crate::support::{App, Person, eventually};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tideline::config::environment;
+use tideline::domain::accounts;
+use tideline::model::ids::{Epoch, UserId};
+use tideline::model::unread::Announcement;
+use tideline::storage::redis::Redis;
+use tideline::storage::redis::unread::{self as cache, Applied, Total};
+
+/// Asserts that a property holds for random inputs, so many of them unless `PROPTEST_CASES` says otherwise. They share
+/// one deployment, which is checked in the end like after every test.
+fn holds<S>(cases: u32, inputs: S, property: impl AsyncFn(&App, S::Value))
+where
+    S: Strategy<Value: Debug>,
+{
+    let seed = environment("PROPTEST_RNG_SEED").map_or_else(rand::random, |n| n.parse().unwrap());
+    let config = Config {
+        cases: environment("PROPTEST_CASES").map_or(cases, |n| n.parse().unwrap()),
+        rng_seed: RngSeed::Fixed(seed),
+        // The seed is enough, and leaves no files in the tree.
+        failure_persistence: None,
+        max_shrink_time: 30_000,
+        ..Config::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let app = runtime.block_on(App::start());
+    let result = TestRunner::new(config).run(&inputs, |input| {
+        runtime.block_on(property(&app, input));
+        Ok(())
+    });
+    match result {
+        Ok(()) => {}
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+        Err(TestError::Fail(reason, input)) => {
+            let found = format!("PROPTEST_RNG_SEED={seed}, smallest input {input:#?}: {reason}\n");
+            std::io::stderr().write_all(found.as_bytes()).unwrap();
+            // Once more, for the place and the backtrace, which the runner keeps to itself.
+            runtime.block_on(property(&app, input));
+            panic!("the second time it held");
+        }
+    }
+    runtime.block_on(app.finish());
+}
+
+/// Has Redis apply entries. It may be done again, and a busy machine may be slower than a command's time-out.
+async fn applied(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> HashMap<UserId, Total> {
+    let apply = async || cache::apply(redis, epoch, entries).await;
+    let within = Duration::from_secs(10);
+    let told = |applied: &Applied| applied.lost == 0;
+    eventually("Redis answers", within, apply, told)
+        .await
+        .totals
+}
+
+/// People whom nobody knows yet.
+pub async fn newcomers<const N: usize>(app: &App) -> [Person; N] {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = NEXT.fetch_add(N, Ordering::Relaxed);
+    let seeded = accounts::seed(&app.nodes[0].app, first, first + N)
+        .await
+        .unwrap();
+    let people = seeded.into_iter().map(|one| Person {
+        id: one.user.to_string(),
+        name: one.username,
+        device: one.device.to_string(),
+        token: one.access_token,
+        refresh_token: String::new(),
+        url: app.url(),
+        http: app.http.clone(),
+    });
+    people.collect::<Vec<_>>().try_into().unwrap()
+}

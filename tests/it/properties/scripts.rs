@@ -1,0 +1,180 @@
+//! The hash of the model is the hash in Redis: random walks through the model, each step taken by the scripts too.
+//!
+//! After every step the two are compared field by field, the entries ahead and the seqs of the counts included. A failure
+//! prints the shortest walk that was found: of each step, the place in the model's list of what may happen.
+
+#[path = "../../models/hash.rs"]
+mod hash;
+
+use self::hash::{Counts, Entry, SOUND, State, Step};
+use super::{applied, holds};
+use crate::support::{App, eventually, services};
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::sample::Index;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::time::Duration;
+use tideline::model::ids::{ConversationId, InboxSeq, UserId};
+use tideline::model::unread::{Announcement, ConversationUnread, Unread as Snapshot};
+use tideline::storage::redis::RedisUnavailable;
+use tideline::storage::redis::unread as cache;
+
+/// More than can be walked through whole.
+const CONVERSATIONS: u8 = 3;
+const ENTRIES: usize = 12;
+
+/// The hash of somebody, in Redis.
+struct Real<'a> {
+    app: &'a App,
+    user: UserId,
+    /// The ids of the model's conversations.
+    conversations: [ConversationId; 3],
+    past: redis::aio::MultiplexedConnection,
+}
+
+/// Every call may be repeated, and a busy machine may be slower than a command's time-out.
+async fn answered<T: Debug>(call: impl AsyncFnMut() -> Result<T, RedisUnavailable>) -> T {
+    let within = Duration::from_secs(10);
+    let answer = eventually("Redis answers", within, call, Result::is_ok).await;
+    answer.unwrap()
+}
+
+impl<'a> Real<'a> {
+    async fn new(app: &'a App) -> Self {
+        let client = redis::Client::open(services().redis_url()).unwrap();
+        Self {
+            app,
+            user: UserId(tideline::clock::new_id()),
+            conversations: [(); 3].map(|()| ConversationId(tideline::clock::new_id())),
+            past: client.get_multiplexed_async_connection().await.unwrap(),
+        }
+    }
+
+    /// What a wait would be woken with, when it is known.
+    async fn apply(&self, entries: &[Entry]) -> Option<(i64, i64)> {
+        let node = &self.app.nodes[0].app;
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|&(seq, conversation, unread)| Announcement {
+                receiver: self.user,
+                seq: InboxSeq(seq),
+                conversation: self.conversations[usize::from(conversation)],
+                unread: Some(unread),
+            })
+            .collect();
+        let totals = applied(&node.redis, node.epoch, &entries).await;
+        totals.get(&self.user).map(|one| (one.as_of.0, one.total))
+    }
+
+    async fn merge(&self, head: i64, counts: &BTreeMap<u8, i64>) {
+        let node = &self.app.nodes[0].app;
+        let conversations = counts.iter().map(|(of, unread)| ConversationUnread {
+            conversation_id: self.conversations[usize::from(*of)],
+            unread: *unread,
+        });
+        let snapshot = Snapshot {
+            total: counts.values().sum(),
+            conversations: conversations.collect(),
+            as_of_seq: InboxSeq(head),
+        };
+        answered(async || cache::merge(&node.redis, node.epoch, self.user, &snapshot).await).await;
+    }
+
+    async fn flush(&self) {
+        let node = &self.app.nodes[0].app;
+        answered(async || cache::forget(&node.redis, node.epoch, self.user).await).await;
+    }
+
+    /// Every field of the hash.
+    async fn counts(&mut self) -> Option<Counts> {
+        let epoch = self.app.nodes[0].app.epoch;
+        let mut fields: HashMap<String, String> = redis::cmd("HGETALL")
+            .arg(format!("tl:{epoch}:unread:{{{}}}", self.user))
+            .query_async(&mut self.past)
+            .await
+            .unwrap();
+        let conversation = |id: &str| {
+            let mut ids = self.conversations.iter();
+            ids.position(|one| one.to_string() == id).unwrap() as u8
+        };
+        let pair = |text: &str| {
+            let (left, right) = text.split_once(':').unwrap();
+            (left.to_owned(), right.to_owned())
+        };
+        let mark = fields.remove("mark")?.parse().unwrap();
+        let total = fields.remove("total").unwrap().parse().unwrap();
+        let ahead = fields.remove("ahead").unwrap_or_default();
+        let ahead = ahead.split_whitespace().map(pair);
+        Some(Counts {
+            mark,
+            total,
+            ahead: ahead
+                .map(|(seq, id)| (seq.parse().unwrap(), conversation(&id)))
+                .collect(),
+            counts: fields
+                .iter()
+                .map(|(id, value)| {
+                    let (count, seq) = pair(value);
+                    (
+                        conversation(id),
+                        (count.parse().unwrap(), seq.parse().unwrap()),
+                    )
+                })
+                .collect(),
+        })
+    }
+}
+
+#[test]
+fn the_scripts_do_what_the_model_does() {
+    holds(48, vec(any::<Index>(), 0..80), async |app, walk| {
+        let mut real = Real::new(app).await;
+        // Counts begin with a reader, who found none of the entries.
+        let mut state = State::default().next(&Step::Merge(0), SOUND).unwrap();
+        real.merge(0, &state.truth(0)).await;
+        for pick in walk {
+            let steps = state.steps(CONVERSATIONS, ENTRIES);
+            let step = pick.get(&steps);
+            match step {
+                Step::Commit(..) => {}
+                Step::Apply(seqs) => {
+                    let entries = state.announced(seqs);
+                    let mut model = state.redis.clone();
+                    assert_eq!(
+                        real.apply(&entries).await,
+                        hash::apply(&mut model, &entries, SOUND),
+                        "what {step:?} returns in {state:?}"
+                    );
+                }
+                Step::Merge(head) => real.merge(*head, &state.truth(*head)).await,
+                Step::Flush => real.flush().await,
+            }
+            let next = state.next(step, SOUND).unwrap_or_else(|| state.clone());
+            assert_eq!(real.counts().await, next.redis, "{step:?} in {state:?}");
+            state = next;
+        }
+    });
+}
+
+/// No walk gets there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scripts_forget_when_the_model_does() {
+    let app = App::start().await;
+    let mut real = Real::new(&app).await;
+    let mut model = None;
+    real.merge(0, &BTreeMap::new()).await;
+    hash::merge(&mut model, 0, &BTreeMap::new(), SOUND);
+    // All but the first, in calls of many, so that the bound is reached exactly and then passed.
+    let entry = |seq: i64| (seq, u8::try_from(seq % 3).unwrap(), seq);
+    for seqs in [2..200, 200..258, 258..259] {
+        let entries: Vec<_> = seqs.map(entry).collect();
+        assert_eq!(
+            real.apply(&entries).await,
+            hash::apply(&mut model, &entries, SOUND)
+        );
+        assert_eq!(real.counts().await, model);
+        assert_eq!(model.is_some(), entries[0].0 < 258);
+    }
+    app.finish().await;
+}

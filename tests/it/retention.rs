@@ -1,0 +1,177 @@
+//! Away for too long: what was trimmed is said, and a device recovers everything by the steps of the contract.
+
+use crate::support::{App, Client, eventually, number, text};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Runs `tideline admin …` and returns the line it prints.
+fn admin(app: &App, arguments: &[&str]) -> Value {
+    let output = app.admin(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_was_away_past_the_retention_recovers_everything_while_messages_arrive() {
+    let (app, [ann, ben, cat, dan, eve]) = App::with(["ann", "ben", "cat", "dan", "eve"]).await;
+    let mut chats = vec![ann.group(&[&ben, &cat, &dan]).await];
+    for peer in [&ben, &cat, &dan, &eve] {
+        chats.push(ann.direct(peer).await);
+    }
+    for chat in &chats {
+        ann.send(chat, "before").await;
+    }
+    let mut online = Client::start(&ann).await;
+    let mut away = Client::start(&ann.another_device(&app).await).await;
+    let mut left_behind = Client::start(&ann.another_device(&app).await).await;
+
+    // While two devices are away: messages, a mark, a title, a group joined and one left.
+    let done = AtomicBool::new(false);
+    ann.read(&chats[0], 1).await;
+    ann.remove(&chats[0], &cat).await.ok(204);
+    ann.patch(
+        &format!("/conversations/{}", chats[0]),
+        json!({"title": "later"}),
+    )
+    .await
+    .ok(200);
+    let joined = ben.group(&[&ann]).await;
+    let left = ben.group(&[&ann]).await;
+    ann.remove(&left, &ann).await.ok(204);
+    for n in 0..12 {
+        for (peer, chat) in [&ben, &cat, &dan, &eve].into_iter().zip(&chats[1..]) {
+            peer.send(chat, &n.to_string()).await;
+        }
+        ben.send(&joined, &n.to_string()).await;
+    }
+    online.sync().await;
+    let cut = number(
+        &mut app.database(),
+        "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS n",
+    );
+    ben.send(&chats[1], "kept").await;
+    let before = chrono(cut);
+    let dropped = admin(&app, &["expire-inbox", "--before", &before]);
+    assert!(dropped["dropped"].as_i64().unwrap() > 60, "{dropped}");
+
+    // A position from before is not followed by a gap, but by the way back.
+    let since = away.since;
+    let trimmed = away.person.get(&format!("/inbox?since_seq={since}")).await;
+    let trimmed = trimmed.problem(410, "inbox_trimmed");
+    let head = ann.head().await;
+    assert_eq!(
+        (&trimmed["first_seq"], &trimmed["last_seq"]),
+        (&json!(head), &json!(head))
+    );
+    // A wait looks at the head only: there is news, and the fetch says the rest.
+    assert_eq!(away.person.wait(since, 0).await["news"], true);
+    // Who has everything up to the cut goes on, and one entry too few is too few.
+    online.sync().await;
+    assert_eq!(online.restarts, [""; 0]);
+    ann.get(&format!("/inbox?since_seq={}", head - 1))
+        .await
+        .ok(200);
+    ann.get(&format!("/inbox?since_seq={}", head - 2))
+        .await
+        .problem(410, "inbox_trimmed");
+
+    let noise = async {
+        while !done.load(Ordering::Acquire) {
+            ben.send(&chats[0], "meanwhile").await;
+            dan.send(&chats[3], "meanwhile").await;
+        }
+    };
+    let recover = async {
+        for _ in 0..3 {
+            away.sync().await;
+            left_behind.sync().await;
+        }
+        done.store(true, Ordering::Release);
+    };
+    tokio::join!(noise, recover);
+    for client in [&mut online, &mut away, &mut left_behind] {
+        client.sync().await;
+        client.check().await;
+    }
+    assert_eq!(away.restarts, ["inbox_trimmed"]);
+    assert_eq!(left_behind.restarts, ["inbox_trimmed"]);
+    // Nothing is kept at all: the head is where one continues.
+    admin(&app, &["expire-inbox", "--before", "2999-01-01T00:00:00Z"]);
+    let head = ann.head().await;
+    assert_eq!(ann.inbox(head).await["entries"], json!([]));
+    let trimmed = ann
+        .get("/inbox?since_seq=0")
+        .await
+        .problem(410, "inbox_trimmed");
+    assert_eq!(trimmed["first_seq"], head + 1);
+    ann.total().await;
+    app.finish().await;
+}
+
+fn chrono(milliseconds: i64) -> String {
+    let at = chrono::DateTime::from_timestamp_millis(milliseconds).unwrap();
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_epoch_sends_every_device_back_to_the_start() {
+    let (mut app, [ann, ben, new]) = App::with(["ann", "ben", "new"]).await;
+    let chat = ann.direct(&ben).await;
+    for n in 0..5 {
+        ann.send(&chat, &n.to_string()).await;
+    }
+    let mut minds = Client::start(&ben).await;
+    let mut ignores = Client::start(&ben.another_device(&app).await).await;
+    ignores.minds_epochs = false;
+    // Lost with the backup: what these devices have seen, and the database has not.
+    minds.since += 1_000;
+    ignores.since += 1_000;
+    let (old, reached) = (minds.since, ben.head().await);
+
+    let epoch = admin(&app, &["new-epoch"])["epoch"].clone();
+    // A node that serves all the same says that it should not.
+    let ready = app.call("GET", "/health/ready", None).await;
+    let why = json!(["the database began a new epoch: restart this node"]);
+    assert_eq!((ready.status, &ready.body["reasons"]), (503, &why));
+    let node = app.nodes.pop().unwrap();
+    node.stop().await.unwrap();
+    app.add_node().await;
+    for client in [&mut minds, &mut ignores] {
+        client.person = client.person.at(&app.url());
+    }
+    let (ann, ben, new) = (ann.at(&app.url()), ben.at(&app.url()), new.at(&app.url()));
+    let capabilities = app.call("GET", "/v1/capabilities", None).await.ok(200);
+    assert_eq!(capabilities["epoch"], epoch);
+
+    // Past anything that was ever handed out, for everybody, with an inbox so far or without.
+    let head = ben.head().await;
+    assert!(head > reached + 1_000_000_000, "{head}");
+    assert!(new.head().await > 1_000_000_000);
+    ann.send(&chat, "the first of the new life").await;
+    let wait = ben
+        .get(&format!("/notices?since_seq={old}&epoch={}", minds.epoch()))
+        .await;
+    let changed = wait.problem(409, "epoch_changed");
+    assert_eq!(
+        (&changed["epoch"], &changed["last_seq"]),
+        (&epoch, &json!(head + 1))
+    );
+    for client in [&mut minds, &mut ignores] {
+        client.sync().await;
+        client.check().await;
+    }
+    assert_eq!(minds.restarts, ["epoch_changed"]);
+    // It has not told its epoch, and was not given somebody else's seqs either.
+    assert_eq!(ignores.restarts, ["inbox_trimmed"]);
+    let message = text("and on");
+    ann.post_message(&chat, message.clone()).await.ok(201);
+    ann.post_message(&chat, message).await.ok(200);
+    let total = async || ben.total().await;
+    eventually("counted", Duration::from_secs(5), total, |total| {
+        *total == 7
+    })
+    .await;
+    app.finish().await;
+}

@@ -1,0 +1,138 @@
+//! The pages: the browser client and the documentation, from this server alone.
+
+use crate::support::App;
+use serde_json::Value;
+use tideline::http::problem::Code;
+
+/// What an HTML page loads and links to.
+fn links(html: &str) -> Vec<&str> {
+    let attributes = ["src=\"", "href=\""];
+    let values = attributes.iter().flat_map(|name| html.split(name).skip(1));
+    values.map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+/// What has not changed is not sent again.
+async fn browser_asks_again(app: &App, browser: &reqwest::Client) {
+    let first = browser.get(app.url() + "/app.js").send().await.unwrap();
+    assert_eq!(first.headers()["cache-control"], "no-cache");
+    let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+    for (tags, status) in [
+        (tag.clone(), 304),
+        (format!("\"other\", W/{tag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"other\"".to_owned(), 200),
+        ("nonsense".to_owned(), 200),
+    ] {
+        let request = browser.get(app.url() + "/app.js");
+        let answer = request.header("if-none-match", &tags).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{tags}");
+        assert_eq!(answer.headers()["etag"], tag, "{tags}");
+        assert_eq!(answer.text().await.unwrap().is_empty(), status == 304);
+    }
+    let head = browser.head(app.url() + "/app.js").send().await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.headers()["etag"], tag);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_work_offline() {
+    let app = App::start().await;
+    let patient = reqwest::redirect::Policy::none();
+    let browser = reqwest::Client::builder()
+        .redirect(patient)
+        .build()
+        .unwrap();
+    let answer = browser.get(app.url() + "/docs").send().await.unwrap();
+    assert_eq!(answer.status(), 307);
+    assert_eq!(answer.headers()["location"], "/docs/");
+    let page = async |path: &str| {
+        let answer = app.call("GET", path, None).await;
+        let Value::String(text) = answer.body else {
+            panic!("{path}: {}", answer.body);
+        };
+        assert_eq!((answer.status, text.is_empty()), (200, false), "{path}");
+        text
+    };
+    let client = page("/").await;
+    let loaded = links(&client);
+    assert!(loaded.contains(&"/app.js"), "{client}");
+    for link in loaded {
+        assert!(!link.contains("//"), "{link} is on another host");
+        let path = link.split('#').next().unwrap();
+        if !path.is_empty() {
+            // The documentation answers where it really is.
+            let answer = app.call("GET", path, None).await;
+            assert_eq!(answer.status, 200, "{link}");
+        }
+    }
+    assert!(
+        !client.contains("http://") && !client.contains("https://"),
+        "{client}"
+    );
+    // A file that one of the scripts imports, and nobody serves, would be found by its first visitor.
+    let mut files = vec!["app.js".to_owned()];
+    while let Some(file) = files.pop() {
+        let script = page(&format!("/{file}")).await;
+        for import in script.split(" from \"").skip(1) {
+            let import = import.split('"').next().unwrap();
+            let import = import.trim_start_matches("./").trim_start_matches("../");
+            let import = match file.rsplit_once('/') {
+                Some((folder, _)) if import != "tideline.js" => format!("{folder}/{import}"),
+                _ => import.to_owned(),
+            };
+            if !import.starts_with("node:") && import != "tideline.js" {
+                files.push(import);
+            }
+        }
+    }
+    browser_asks_again(&app, &browser).await;
+
+    let html = page("/docs/").await;
+    let loaded = links(&html);
+    assert!(
+        loaded
+            .iter()
+            .any(|link| link.ends_with("swagger-ui-bundle.js")),
+        "{html}"
+    );
+    for link in &loaded {
+        assert!(!link.contains("//"), "{link} is on another host");
+        let answer = app
+            .call(
+                "GET",
+                &format!("/docs/{}", link.trim_start_matches("./")),
+                None,
+            )
+            .await;
+        assert_eq!(answer.status, 200, "{link}");
+        if link.ends_with(".css") {
+            let text = answer.body.as_str().unwrap();
+            assert!(
+                !text.contains("url(http") && !text.contains("@import"),
+                "{link}"
+            );
+        }
+    }
+    assert!(
+        !html.contains("http://") && !html.contains("https://"),
+        "{html}"
+    );
+    let start = page("/docs/swagger-initializer.js").await;
+    assert!(start.contains("\"/openapi.json\""), "{start}");
+    assert!(start.contains("\"validatorUrl\": \"none\""), "{start}");
+    assert!(
+        !start.contains("http://") && !start.contains("https://"),
+        "{start}"
+    );
+
+    let problems = page("/docs/problems").await;
+    for code in Code::ALL {
+        let anchor = format!("id='{}'", code.as_str());
+        assert!(problems.contains(&anchor), "{anchor}");
+    }
+    assert!(
+        links(&problems).is_empty() && !problems.contains("http"),
+        "{problems}"
+    );
+    app.finish().await;
+}

@@ -1,0 +1,797 @@
+//! Register, look, sleep: waits for news of one inbox, with notices that get lost.
+//!
+//! The story: devices of one user wait on this node. Entries are committed by another node and by this one. What the other
+//! node commits, its announcer publishes to Redis, unless Redis is away or the node dies first. What this node commits wakes its
+//! own waits as well. This node hears what is published while it is subscribed, until its connection is cut; when it is back,
+//! so are the subscriptions that it wants, and every wait is looked at. A sweep looks at every wait now and then. When nobody
+//! waits the subscription ends. A wait takes its steps one at a time, and anything may happen in between; it may time out,
+//! or its client may go away. Only commits and waits are bounded; faults, sweeps and reconnections may happen at any time,
+//! and any number of times.
+//!
+//! Time is not in the model, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is
+//! "when everything that is under way has arrived". The product is `domain/{notices,waiters}.rs`, `writer/announce.rs`,
+//! `storage/redis/notices.rs` and `tasks/{sweep,notices}.rs`; steps and fields have their names.
+//!
+//! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
+//!
+//! In a counterexample `Wait(1)` is a new wait of device 1. The other steps of a wait, such as `Look(0)`, name it by its place
+//! among those that were not answered yet, oldest first. `Begin(0)` and `Finish(0)` are a round of the sweep, `Begin(1)` and
+//! `Finish(1)` the look after a reconnection.
+
+use crate::{Design, asked, refuted, states_of};
+use stateright::{Model, Property};
+
+const PROMPT: &str = "a wait is woken by notices alone while none is lost";
+const FOUND: &str = "left alone, the sweep finds every wait that missed its notice";
+const ROUND: &str = "no wait outlives a round of the sweep that began behind the head";
+const HEAD: &str = "no answer is beyond the head";
+const NEWS: &str = "no answer calls news what was seen";
+const ONE: &str = "a device has one registered wait";
+const KEPT: &str = "nobody sleeps whom nobody can wake";
+const SWEPT: &str = "sometimes the sweep wakes a wait that missed its notice";
+const OLDER: &str = "sometimes a wait is superseded";
+const LATE: &str = "sometimes a notice comes to a wait that has seen it";
+
+/// The rules of the design. Each is `true` in the product.
+#[derive(Clone, Copy)]
+struct Rules {
+    /// A wait registers and subscribes, and looks after that.
+    register_first: bool,
+    /// A wait looks when Redis has acknowledged its subscription.
+    acknowledged: bool,
+    /// A notice wakes only those who have not seen what it tells of.
+    compare: bool,
+    /// There is a sweep.
+    sweep: bool,
+    /// The sweep goes by the wait of a user that has seen least.
+    least: bool,
+    /// A newer wait of a device ends the older one.
+    supersede: bool,
+    /// A connection that was lost is followed by a look at every wait …
+    look_again: bool,
+    /// … when the subscriptions stand again.
+    subscribed_first: bool,
+    /// So is a subscription that was ended just when somebody began to wait.
+    look_after_ending: bool,
+    /// A subscription that was asked for without a connection is asked for again when there is one.
+    ask_again: bool,
+    /// An entry is announced after its commit.
+    commit_first: bool,
+}
+
+const SOUND: Rules = Rules {
+    register_first: true,
+    acknowledged: true,
+    compare: true,
+    sweep: true,
+    least: true,
+    supersede: true,
+    look_again: true,
+    subscribed_first: true,
+    look_after_ending: true,
+    ask_again: true,
+    commit_first: true,
+};
+
+/// The bounds of the walk, and the design.
+#[derive(Clone, Copy)]
+struct Waits {
+    commits: u8,
+    waits: u8,
+    devices: u8,
+    /// Whether the connection to Redis is cut.
+    cuts: bool,
+    rules: Rules,
+    broken: Option<&'static str>,
+}
+
+/// Two commits, so that an older notice comes after a newer one was answered, on a connection that stands.
+const STEADY: Waits = Waits {
+    commits: 2,
+    waits: 2,
+    devices: 2,
+    cuts: false,
+    rules: SOUND,
+    broken: None,
+};
+
+/// One commit, on a connection that is cut at any moment.
+const SHAKY: Waits = Waits {
+    commits: 1,
+    cuts: true,
+    ..STEADY
+};
+
+/// A node that commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Node {
+    /// The one where the waits are.
+    Here,
+    /// Another one.
+    There,
+}
+
+const NODES: [Node; 2] = [Node::Here, Node::There];
+
+/// Where a wait is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum At {
+    /// It registers, late: only where `register_first` is broken.
+    Register,
+    /// It asks Redis for the subscription.
+    Subscribe,
+    /// It asks PostgreSQL for the head.
+    Look,
+    /// It sleeps.
+    Sleep,
+}
+
+/// Why a wait is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wake {
+    /// The head, and whether the total as of it is known.
+    News(u8, bool),
+    Superseded,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Wait {
+    device: u8,
+    since: u8,
+    at: At,
+    /// Notices find it.
+    registered: bool,
+    /// What it was woken with, first of all.
+    wake: Option<Wake>,
+}
+
+impl Wait {
+    /// It will sleep on, though there is news.
+    fn is_behind(&self, head: u8) -> bool {
+        self.at == At::Sleep && self.wake.is_none() && self.since < head
+    }
+}
+
+/// A round of the sweep, or of the look after a reconnection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Round {
+    /// The lowest position that somebody waits from.
+    position: u8,
+    /// The devices whose wait was registered and behind the head when it began.
+    owed: Vec<u8>,
+}
+
+/// The rounds: that of the sweep, and that of the look after a reconnection.
+const SWEEP: usize = 0;
+const LOOK: usize = 1;
+
+/// How far the end of the subscription of somebody who does not wait any more is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Ending {
+    /// Nobody waits, it was found.
+    Idle,
+    /// Redis has ended it.
+    Ended,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    /// The head in PostgreSQL.
+    head: u8,
+    /// An entry was announced whose transaction is open: only where `commit_first` is broken.
+    open: bool,
+    /// Of each node, what it has committed and not announced yet.
+    queues: [Vec<u8>; 2],
+    /// What was published to this node and is on its way, oldest first.
+    published: Vec<u8>,
+    /// The connection to Redis stands.
+    connected: bool,
+    /// Redis sends this node what is published …
+    subscribed: bool,
+    /// … and is asked to after a reconnection.
+    remembered: bool,
+    /// A subscription that nobody waited for is on its way: only where `acknowledged` is broken.
+    subscribing: bool,
+    ending: Option<Ending>,
+    /// The connection was lost, and no look has followed yet.
+    lost: bool,
+    rounds: [Option<Round>; 2],
+    /// Those that were not answered yet, oldest first.
+    waits: Vec<Wait>,
+    /// How many may begin.
+    left: u8,
+    /// Of each device, what it has seen.
+    seen: Vec<u8>,
+    /// A notice was lost, and nobody on this node can know.
+    missed: bool,
+    /// The property that the last step failed.
+    failed: Option<&'static str>,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    /// A node commits an entry.
+    Commit(Node),
+    /// A node announces an entry that it may or may not commit: only where `commit_first` is broken.
+    Open(Node),
+    /// The transaction of that is rolled back.
+    RollBack,
+    /// The announcer of a node tells of so many entries in one go.
+    Announce(Node, usize),
+    /// The announcer of a node does not reach Redis; or the other node dies, which is the same from here.
+    Drop(Node),
+    /// This node hears the next notice.
+    Hear,
+    /// The connection to Redis is lost, and what was on it.
+    Cut,
+    /// It is back, with the subscriptions.
+    Reconnect,
+    /// A round notes who waits,
+    Begin(usize),
+    /// asks PostgreSQL, and wakes.
+    Finish(usize),
+    /// The idle subscription is found,
+    FindIdle,
+    /// ended in Redis,
+    EndIdle,
+    /// and begun again if somebody has come.
+    CheckIdle,
+    /// A device waits from what it has seen: it registers, …
+    Wait(u8),
+    Register(usize),
+    /// … subscribes, …
+    Subscribe(usize),
+    /// … looks, and sleeps or is answered.
+    Look(usize),
+    /// It has slept enough, and is answered …
+    Wake(usize),
+    /// … or it was not woken in time …
+    TimeOut(usize),
+    /// … or its client is gone.
+    Leave(usize),
+    /// A subscription that nobody waited for reaches Redis.
+    Land,
+}
+
+impl State {
+    /// `Waiters::news`.
+    fn news(&mut self, seq: u8, total: bool, rules: Rules) {
+        for wait in &mut self.waits {
+            if wait.registered && (wait.since < seq || !rules.compare) {
+                wait.registered = false;
+                wait.wake = wait.wake.or(Some(Wake::News(seq, total)));
+            }
+        }
+    }
+
+    /// `Waiters::park`.
+    fn register(&mut self, index: usize, rules: Rules) {
+        let device = self.waits[index].device;
+        for older in &mut self.waits {
+            if rules.supersede && older.registered && older.device == device {
+                older.registered = false;
+                older.wake = older.wake.or(Some(Wake::Superseded));
+            }
+        }
+        self.waits[index].registered = true;
+        self.waits[index].at = At::Subscribe;
+    }
+
+    /// `Waiters::positions`, of the one user.
+    fn position(&self, rules: Rules) -> Option<u8> {
+        let registered = self.waits.iter().filter(|wait| wait.registered);
+        let positions = registered.map(|wait| wait.since);
+        match rules.least {
+            true => positions.min(),
+            false => positions.max(),
+        }
+    }
+
+    /// The devices whose registered waits have not seen the head.
+    fn behind(&self) -> Vec<u8> {
+        let behind = |wait: &&Wait| wait.registered && wait.since < self.head;
+        let waits = self.waits.iter().filter(behind);
+        waits.map(|wait| wait.device).collect()
+    }
+
+    /// A wait is answered with what PostgreSQL says now.
+    fn answer_with_head(&mut self, index: usize) {
+        let news = self.waits[index].since < self.head;
+        self.answer(index, self.head, news);
+    }
+
+    /// A wait is answered.
+    fn answer(&mut self, index: usize, seq: u8, news: bool) {
+        let wait = self.waits.remove(index);
+        if seq > self.head {
+            self.failed = Some(HEAD);
+        } else if news && seq <= wait.since {
+            self.failed = Some(NEWS);
+        }
+        let seen = &mut self.seen[usize::from(wait.device)];
+        *seen = seq.max(*seen);
+    }
+
+    /// Nothing is under way that happens by itself, but for sweeps.
+    fn is_quiet(&self) -> bool {
+        self.connected
+            && !self.lost
+            && !self.open
+            && !self.subscribing
+            && self.ending.is_none()
+            && self.rounds[LOOK].is_none()
+            && self.published.is_empty()
+            && self.queues.iter().all(Vec::is_empty)
+            && self
+                .waits
+                .iter()
+                .all(|wait| wait.at == At::Sleep && wait.wake.is_none())
+    }
+}
+
+impl Waits {
+    fn next_of_wait(&self, state: &mut State, step: &Step) {
+        let rules = self.rules;
+        match *step {
+            Step::Wait(device) => {
+                state.left -= 1;
+                state.waits.push(Wait {
+                    device,
+                    since: state.seen[usize::from(device)],
+                    at: At::Look,
+                    registered: false,
+                    wake: None,
+                });
+                if rules.register_first {
+                    state.register(state.waits.len() - 1, rules);
+                }
+            }
+            Step::Register(index) => state.register(index, rules),
+            Step::Subscribe(index) => {
+                if rules.acknowledged {
+                    let later = !state.connected && rules.ask_again;
+                    state.subscribed |= state.connected;
+                    state.remembered |= state.connected || later;
+                    state.lost |= later;
+                }
+                state.subscribing |= state.connected && !rules.acknowledged;
+                state.waits[index].at = match rules.register_first {
+                    true => At::Look,
+                    false => At::Sleep,
+                };
+            }
+            Step::Look(index) => {
+                if state.waits[index].since < state.head {
+                    state.answer(index, state.head, true);
+                } else {
+                    state.waits[index].at = match rules.register_first {
+                        true => At::Sleep,
+                        false => At::Register,
+                    };
+                }
+            }
+            Step::Wake(index) => match state.waits[index].wake {
+                Some(Wake::News(seq, true)) => state.answer(index, seq, true),
+                _ => state.answer_with_head(index),
+            },
+            Step::TimeOut(index) => state.answer_with_head(index),
+            Step::Leave(index) => drop(state.waits.remove(index)),
+            _ => {}
+        }
+    }
+
+    fn next_of_round(&self, state: &mut State, step: &Step) {
+        match *step {
+            Step::Begin(which) => {
+                if which == LOOK {
+                    state.lost = false;
+                }
+                state.rounds[which] = state.position(self.rules).map(|position| Round {
+                    position,
+                    owed: state.behind(),
+                });
+            }
+            Step::Finish(which) => {
+                let round = state.rounds[which].take().unwrap();
+                if state.head > round.position {
+                    state.news(state.head, false, self.rules);
+                }
+                if state.behind().iter().any(|one| round.owed.contains(one)) {
+                    state.failed = Some(ROUND);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn next_of_redis(&self, state: &mut State, step: &Step) {
+        match *step {
+            Step::Announce(node, count) => {
+                let newest = state.queues[node as usize].drain(..count).max();
+                let newest = newest.unwrap();
+                if state.subscribed {
+                    state.published.push(newest);
+                }
+                if node == Node::Here {
+                    state.news(newest, true, self.rules);
+                }
+            }
+            Step::Drop(node) => {
+                let dropped = std::mem::take(&mut state.queues[node as usize]);
+                match node {
+                    Node::Here => state.news(dropped[dropped.len() - 1], false, self.rules),
+                    Node::There => state.missed = true,
+                }
+            }
+            Step::Hear => {
+                let seq = state.published.remove(0);
+                state.news(seq, true, self.rules);
+            }
+            Step::Cut => {
+                state.connected = false;
+                state.subscribed = false;
+                state.subscribing = false;
+                state.published.clear();
+                state.lost = self.rules.look_again;
+            }
+            Step::Reconnect => {
+                state.connected = true;
+                state.subscribed = state.remembered;
+            }
+            Step::Land => {
+                state.subscribing = false;
+                state.subscribed = true;
+                state.remembered = true;
+            }
+            Step::FindIdle => state.ending = Some(Ending::Idle),
+            Step::EndIdle => {
+                state.ending = Some(Ending::Ended);
+                state.subscribed = false;
+                state.remembered = false;
+            }
+            Step::CheckIdle => {
+                state.ending = None;
+                if state.position(self.rules).is_some() {
+                    state.subscribed = state.connected;
+                    state.remembered = true;
+                    state.lost |= self.rules.look_after_ending;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Design for Waits {
+    fn broken(&self) -> Option<&'static str> {
+        self.broken
+    }
+}
+
+impl Model for Waits {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            head: 0,
+            open: false,
+            queues: [vec![], vec![]],
+            published: vec![],
+            connected: true,
+            subscribed: false,
+            remembered: false,
+            subscribing: false,
+            ending: None,
+            lost: false,
+            rounds: [None, None],
+            waits: vec![],
+            left: self.waits,
+            seen: vec![0; usize::from(self.devices)],
+            missed: false,
+            failed: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        for node in NODES {
+            if state.open {
+                steps.push(Step::Commit(node));
+            } else if state.head < self.commits {
+                steps.push(match self.rules.commit_first {
+                    true => Step::Commit(node),
+                    false => Step::Open(node),
+                });
+            }
+            let queued = state.queues[node as usize].len();
+            steps.extend((1..=queued).map(|count| Step::Announce(node, count)));
+            if queued > 0 {
+                steps.push(Step::Drop(node));
+            }
+        }
+        if state.open {
+            steps.push(Step::RollBack);
+        }
+        if !state.published.is_empty() {
+            steps.push(Step::Hear);
+        }
+        if state.subscribing {
+            steps.push(Step::Land);
+        }
+        if self.cuts {
+            steps.push(match state.connected {
+                true => Step::Cut,
+                false => Step::Reconnect,
+            });
+        }
+        for which in [SWEEP, LOOK] {
+            let due = match which {
+                SWEEP => self.rules.sweep && state.position(self.rules).is_some(),
+                _ => state.lost && (state.connected || !self.rules.subscribed_first),
+            };
+            match &state.rounds[which] {
+                None if due => steps.push(Step::Begin(which)),
+                None => {}
+                Some(_) => steps.push(Step::Finish(which)),
+            }
+        }
+        match state.ending {
+            None if state.remembered && state.position(self.rules).is_none() => {
+                steps.push(Step::FindIdle)
+            }
+            None => {}
+            Some(Ending::Idle) => steps.push(Step::EndIdle),
+            Some(Ending::Ended) => steps.push(Step::CheckIdle),
+        }
+        if state.left > 0 {
+            // A device is like another: the first one waits first.
+            let devices = self.devices.min(1 + self.waits - state.left);
+            steps.extend((0..devices).map(Step::Wait));
+        }
+        for (index, wait) in state.waits.iter().enumerate() {
+            // To leave asleep is to time out.
+            if wait.at != At::Sleep {
+                steps.push(Step::Leave(index));
+            }
+            steps.push(match wait.at {
+                At::Register => Step::Register(index),
+                At::Subscribe => Step::Subscribe(index),
+                At::Look => Step::Look(index),
+                At::Sleep if wait.wake.is_some() => Step::Wake(index),
+                At::Sleep => Step::TimeOut(index),
+            });
+        }
+    }
+
+    fn next_state(&self, last: &State, step: Step) -> Option<State> {
+        let mut state = last.clone();
+        match step {
+            Step::Commit(node) => {
+                state.head += 1;
+                if state.open {
+                    state.open = false;
+                } else {
+                    let head = state.head;
+                    state.queues[node as usize].push(head);
+                }
+            }
+            Step::Open(node) => {
+                state.open = true;
+                state.queues[node as usize].push(last.head + 1);
+            }
+            Step::RollBack => state.open = false,
+            Step::Begin(_) | Step::Finish(_) => self.next_of_round(&mut state, &step),
+            Step::Wait(_)
+            | Step::Register(_)
+            | Step::Subscribe(_)
+            | Step::Look(_)
+            | Step::Wake(_)
+            | Step::TimeOut(_)
+            | Step::Leave(_) => self.next_of_wait(&mut state, &step),
+            _ => self.next_of_redis(&mut state, &step),
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let all = vec![
+            Property::always(PROMPT, |_, state: &State| {
+                let mut waits = state.waits.iter();
+                state.missed || !state.is_quiet() || waits.all(|wait| !wait.is_behind(state.head))
+            }),
+            Property::always(FOUND, |model: &Self, state: &State| {
+                let mut state = state.clone();
+                if !state.is_quiet() || state.rounds[SWEEP].is_some() {
+                    return true;
+                }
+                if model.rules.sweep && state.position(model.rules).is_some() {
+                    for step in [Step::Begin(SWEEP), Step::Finish(SWEEP)] {
+                        model.next_of_round(&mut state, &step);
+                    }
+                }
+                let mut waits = state.waits.iter();
+                waits.all(|wait| !wait.is_behind(state.head))
+            }),
+            Property::always(ROUND, |_, state: &State| state.failed != Some(ROUND)),
+            Property::always(HEAD, |_, state: &State| state.failed != Some(HEAD)),
+            Property::always(NEWS, |_, state: &State| state.failed != Some(NEWS)),
+            Property::always(ONE, |_, state: &State| {
+                let registered = state.waits.iter().filter(|wait| wait.registered);
+                let mut devices: Vec<_> = registered.map(|wait| wait.device).collect();
+                devices.sort_unstable();
+                devices.windows(2).all(|two| two[0] != two[1])
+            }),
+            Property::always(KEPT, |_, state: &State| {
+                let mut asleep = state.waits.iter().filter(|wait| wait.at == At::Sleep);
+                asleep.all(|wait| wait.registered || wait.wake.is_some())
+            }),
+            Property::sometimes(SWEPT, |_, state: &State| {
+                let mut waits = state.waits.iter();
+                state.missed
+                    && state.queues[Node::Here as usize].is_empty()
+                    && waits.any(|wait| wait.wake == Some(Wake::News(state.head, false)))
+            }),
+            Property::sometimes(OLDER, |_, state: &State| {
+                let mut waits = state.waits.iter();
+                waits.any(|wait| wait.wake == Some(Wake::Superseded))
+            }),
+            Property::sometimes(LATE, |_, state: &State| {
+                let registered = state.waits.iter().filter(|wait| wait.registered);
+                let mut since = registered.map(|wait| wait.since);
+                since.any(|since| state.published.first().is_some_and(|seq| *seq <= since))
+            }),
+        ];
+        asked(self, all)
+    }
+}
+
+#[test]
+fn everything_holds_while_the_connection_stands() {
+    let states = states_of(STEADY);
+    assert!(states > 100_000, "only {states} states");
+}
+
+#[test]
+fn everything_holds_while_the_connection_is_cut() {
+    let states = states_of(SHAKY);
+    assert!(states > 50_000, "only {states} states");
+}
+
+/// How the design without one of its rules comes to fail a property.
+fn without(property: &'static str, walk: Waits, rules: Rules) -> String {
+    refuted(Waits {
+        rules,
+        broken: Some(property),
+        ..walk
+    })
+}
+
+#[test]
+fn a_look_before_registering_misses_what_comes_in_between() {
+    let rules = Rules {
+        register_first: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, STEADY, rules),
+        "Wait(0), Look(0), Commit(Here), Announce(Here, 1), Register(0), Subscribe(0)"
+    );
+}
+
+#[test]
+fn a_look_before_the_subscription_is_acknowledged_misses_what_comes_in_between() {
+    let rules = Rules {
+        acknowledged: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, STEADY, rules),
+        "Wait(0), Subscribe(0), Look(0), Commit(There), Announce(There, 1), Land"
+    );
+}
+
+#[test]
+fn a_notice_that_wakes_everybody_tells_of_what_was_seen() {
+    let rules = Rules {
+        compare: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(NEWS, STEADY, rules),
+        "Commit(Here), Wait(0), Subscribe(0), Look(0), Wait(0), Announce(Here, 1), Subscribe(0), Look(0), Wake(0)"
+    );
+}
+
+#[test]
+fn without_a_sweep_a_lost_notice_is_slept_through() {
+    let rules = Rules {
+        sweep: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(FOUND, STEADY, rules),
+        "Wait(0), Subscribe(0), Look(0), Commit(There), Drop(There)"
+    );
+}
+
+#[test]
+fn a_sweep_that_goes_by_who_has_seen_most_forgets_the_others() {
+    let rules = Rules {
+        least: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(ROUND, Waits { waits: 3, ..STEADY }, rules),
+        "Commit(Here), Wait(0), Wait(1), Subscribe(0), Look(0), Wait(0), Begin(0), Finish(0)"
+    );
+}
+
+#[test]
+fn without_an_end_to_older_waits_a_device_has_two() {
+    let rules = Rules {
+        supersede: false,
+        ..SOUND
+    };
+    assert_eq!(without(ONE, STEADY, rules), "Wait(0), Wait(0)");
+}
+
+#[test]
+fn without_a_look_after_a_reconnection_what_it_lost_is_slept_through() {
+    let rules = Rules {
+        look_again: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, SHAKY, rules),
+        "Wait(0), Subscribe(0), Cut, Look(0), Commit(There), Announce(There, 1), Reconnect"
+    );
+}
+
+#[test]
+fn a_look_before_the_subscriptions_stand_again_misses_what_comes_in_between() {
+    let rules = Rules {
+        subscribed_first: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, SHAKY, rules),
+        "Cut, Wait(0), Subscribe(0), Begin(1), Finish(1), Look(0), Commit(There), Announce(There, 1), Reconnect"
+    );
+}
+
+#[test]
+fn an_idle_subscription_that_is_begun_again_without_a_look_misses_what_came_in_between() {
+    let rules = Rules {
+        look_after_ending: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, STEADY, rules),
+        "Wait(0), Subscribe(0), Leave(0), FindIdle, Wait(0), Subscribe(0), EndIdle, Look(0), Commit(There), Announce(There, 1), CheckIdle"
+    );
+}
+
+#[test]
+fn a_subscription_that_is_asked_for_in_vain_and_once_leaves_a_wait_deaf() {
+    let rules = Rules {
+        ask_again: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, SHAKY, rules),
+        "Cut, Wait(0), Subscribe(0), Reconnect, Begin(1), Finish(1), Look(0), Commit(There), Announce(There, 1)"
+    );
+}
+
+#[test]
+fn an_entry_that_is_announced_before_its_commit_may_never_be() {
+    let rules = Rules {
+        commit_first: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(HEAD, STEADY, rules),
+        "Open(Here), Wait(0), Announce(Here, 1), Subscribe(0), Look(0), Wake(0)"
+    );
+}

@@ -1,0 +1,184 @@
+//! A good request of every operation of the document, for tests that go through all of them.
+
+use crate::support::{Answer, App, PASSWORD, Person, id, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tideline::http::openapi;
+
+/// An operation of the document.
+pub struct Operation {
+    pub id: String,
+    pub method: String,
+    pub path: String,
+    /// As it stands in the document.
+    pub it: Value,
+}
+
+/// Who asks, and for what: every operation finds here what it needs to succeed.
+pub struct Scene<'a> {
+    pub caller: &'a Person,
+    /// A conversation with at least one message.
+    pub chat: &'a str,
+    /// Somebody else in the conversation.
+    pub member: &'a Person,
+    /// Somebody outside of it.
+    pub stranger: &'a Person,
+}
+
+/// A request, not yet sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    pub body: Option<Value>,
+    /// Another token than the caller's: for what ends the device that asks.
+    pub token: Option<String>,
+}
+
+pub fn document() -> Value {
+    serde_json::to_value(openapi::document()).unwrap()
+}
+
+/// All operations, in the order of their paths.
+pub fn operations() -> Vec<Operation> {
+    let document = document();
+    let mut all = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, it) in methods.as_object().unwrap() {
+            all.push(Operation {
+                id: it["operationId"].as_str().unwrap().to_owned(),
+                method: method.to_uppercase(),
+                path: path.clone(),
+                it: it.clone(),
+            });
+        }
+    }
+    all
+}
+
+/// The names of all members that any schema of the document knows.
+pub fn known_members() -> BTreeSet<String> {
+    fn collect(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(properties) = members.get("properties").and_then(Value::as_object) {
+                    into.extend(properties.keys().cloned());
+                }
+                members.values().for_each(|one| collect(one, into));
+            }
+            Value::Array(items) => items.iter().for_each(|one| collect(one, into)),
+            _ => {}
+        }
+    }
+    let mut known = BTreeSet::new();
+    collect(&document()["components"]["schemas"], &mut known);
+    known
+}
+
+impl Operation {
+    /// A request that succeeds, if the caller may make it.
+    pub async fn good(&self, app: &App, scene: &Scene<'_>) -> Request {
+        let Scene {
+            caller,
+            chat,
+            member,
+            stranger,
+        } = scene;
+        let (mut query, mut token) = (String::new(), None);
+        let (mut own_id, mut user) = ((*chat).to_owned(), &member.id);
+        let device = json!({"name": "a phone", "platform": "ios"});
+        let body = match self.id.as_str() {
+            "register_user" => {
+                let name = id()[14..].replace('-', "");
+                json!({"username": name, "password": PASSWORD, "display_name": "New", "device": device})
+            }
+            "login_user" => {
+                json!({"username": caller.name, "password": PASSWORD, "device": device})
+            }
+            "refresh_session" => {
+                json!({"refresh_token": caller.another_device(app).await.refresh_token})
+            }
+            "logout_session" => {
+                token = Some(caller.another_device(app).await.token);
+                Value::Null
+            }
+            "change_password" => json!({"old_password": PASSWORD, "new_password": PASSWORD}),
+            "update_me" => json!({"display_name": "Somebody"}),
+            "remove_device" => {
+                own_id = caller.another_device(app).await.device;
+                Value::Null
+            }
+            "get_user" => {
+                own_id = stranger.id.clone();
+                Value::Null
+            }
+            "list_users" => {
+                query = format!("?ids={},{}", member.id, stranger.id);
+                Value::Null
+            }
+            "block_user" | "unblock_user" => {
+                user = &stranger.id;
+                Value::Null
+            }
+            "create_conversation" => json!({"kind": "direct", "user_id": stranger.id}),
+            "update_conversation" => json!({"title": "Saturday"}),
+            "add_members" => json!({"user_ids": [stranger.id]}),
+            "update_member" => json!({"muted_until": "2100-01-01T00:00:00.000Z"}),
+            "send_message" => text("words"),
+            "send_messages" => json!({"messages": [text("words")]}),
+            "mark_read" => json!({"seq": 1}),
+            "fetch_inbox" => {
+                query = "?since_seq=0".to_owned();
+                Value::Null
+            }
+            "wait_notices" => {
+                query = "?since_seq=0&timeout=0".to_owned();
+                Value::Null
+            }
+            "diagnose_longpoll" => {
+                query = "?timeout=0".to_owned();
+                Value::Null
+            }
+            "get_capabilities" | "get_conversation" | "get_live" | "get_me" | "get_message"
+            | "get_ready" | "get_unread" | "list_blocks" | "list_conversations"
+            | "list_devices" | "list_members" | "list_messages" | "remove_member" => Value::Null,
+            new => panic!("{new} is new: give it a good request here"),
+        };
+        let path = self.path.replace("{id}", &own_id);
+        let path = path.replace("{user_id}", user).replace("{seq}", "1");
+        Request {
+            method: self.method.clone(),
+            path: path + &query,
+            body: (!body.is_null()).then_some(body),
+            token,
+        }
+    }
+}
+
+impl Request {
+    /// Sends it from where this person is, with this token or without any.
+    pub async fn send(&self, person: &Person, token: Option<&str>) -> Answer {
+        let url = format!("{}{}", person.url, self.path);
+        let mut request = person.http.request(self.method.parse().unwrap(), url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = &self.body {
+            request = request.json(body);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Sends it as this person.
+    pub async fn send_as(&self, person: &Person) -> Answer {
+        let token = self.token.as_deref().unwrap_or(&person.token);
+        self.send(person, Some(token)).await
+    }
+
+    /// Sends other bytes instead of its body, and says that they are JSON.
+    pub async fn send_bytes_as(&self, person: &Person, body: impl Into<Vec<u8>>) -> Answer {
+        let path = self.path.strip_prefix("/v1").unwrap();
+        person.send_bytes(&self.method, path, body).await
+    }
+}

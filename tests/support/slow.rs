@@ -1,0 +1,72 @@
+//! Clients that are slow on purpose, as plain sockets.
+
+use crate::support::Person;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Connections that a thread keeps slow until it is told to stop.
+pub struct Slow {
+    stop: Arc<AtomicBool>,
+    open: Arc<AtomicUsize>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Slow {
+    /// Opens so many, sends `first` on each, and then a byte of `drip` on each every second.
+    pub fn connect(address: SocketAddr, count: usize, first: Vec<u8>, drip: Option<u8>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let open = Arc::new(AtomicUsize::new(count));
+        let left = Arc::clone(&open);
+        let thread = std::thread::spawn(move || {
+            let mut streams: Vec<TcpStream> = (0..count)
+                .map(|_| {
+                    let socket =
+                        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+                            .unwrap();
+                    // What the kernel takes in on our side is not the server's trouble any more.
+                    socket.set_recv_buffer_size(4_096).unwrap();
+                    socket.connect(&address.into()).unwrap();
+                    let mut stream: TcpStream = socket.into();
+                    stream.write_all(&first).unwrap();
+                    stream
+                })
+                .collect();
+            while !stopped.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_secs(1));
+                if let Some(byte) = drip {
+                    // The server gives up on each in its time.
+                    streams.retain_mut(|stream| stream.write_all(&[byte]).is_ok());
+                    left.store(streams.len(), Ordering::Release);
+                }
+            }
+        });
+        Self {
+            stop,
+            open,
+            thread: Some(thread),
+        }
+    }
+
+    /// How many the server has not closed, as far as a drip has shown.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// A request as bytes, with `more` of them after its token.
+pub fn request(person: &Person, method: &str, path: &str, more: &str) -> Vec<u8> {
+    let token = &person.token;
+    format!("{method} /v1{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{more}")
+        .into_bytes()
+}

@@ -1,0 +1,137 @@
+// Tideline in a browser: the SDK below, a store of what it says, and a view for each part of the page.
+//
+// The address says what is open (`#/c/<conversation>`), so that the back button, a reload and a second tab do what one
+// expects. Everything that others wrote is put on the page as text; see app/dom.js and the policy that the server sends.
+
+import { Tideline } from "./tideline.js";
+import { Account } from "./app/account.js";
+import { Chat } from "./app/chat.js";
+import { Details } from "./app/details.js";
+import { $, $$, open, toast } from "./app/dom.js";
+import { titleOf } from "./app/format.js";
+import { List } from "./app/list.js";
+import { New } from "./app/new.js";
+import { Sign } from "./app/sign.js";
+import { Status } from "./app/status.js";
+import { Store } from "./app/store.js";
+
+const tideline = new Tideline({ device: { name: browserName() } });
+const store = new Store(tideline);
+const list = new List(store);
+const chat = new Chat(tideline, store);
+const details = new Details(tideline, store);
+const account = new Account(tideline, store);
+const status = new Status(tideline);
+const fresh = new New(tideline, store, (id) => go(id));
+const sign = new Sign(tideline, enter);
+
+/** What a person would call this device in the list of theirs. */
+function browserName() {
+  const agent = navigator.userAgent;
+  const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrom(e|ium)\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : "Browser";
+  const system = /Android/.test(agent) ? "Android" : /iPhone|iPad/.test(agent) ? "iOS" : /Mac OS/.test(agent) ? "macOS" : /Windows/.test(agent) ? "Windows" : /Linux/.test(agent) ? "Linux" : null;
+  return system ? `${browser} on ${system}` : browser;
+}
+
+const go = (id) => {
+  if (location.hash === `#/c/${id}`) show();
+  else location.hash = `#/c/${id}`;
+};
+
+/** Shows what the address says. */
+function show() {
+  if (!tideline.user || !store.ready) return;
+  const id = location.hash.match(/^#\/c\/([0-9a-f-]{36})$/)?.[1] ?? null;
+  const known = id !== null && store.conversations.has(id);
+  $("#app").classList.toggle("in-chat", known);
+  list.current = known ? id : null;
+  if (known) {
+    chat.open(id);
+    chat.focus();
+  } else {
+    const was = chat.id;
+    chat.close();
+    // Back in the list, the keyboard goes on where it was.
+    if (was) $(`#conversations a[href="#/c/${CSS.escape(was)}"]`)?.focus();
+    if (id) history.replaceState(null, "", "#/");
+  }
+}
+
+async function enter() {
+  $("#welcome").hidden = true;
+  $("#app").hidden = false;
+  store.clear();
+  list.draw();
+  status.draw();
+  // It repeats what fails until it has the first state; only a sign-out ends it early.
+  await tideline.start().catch(() => {});
+  if (!tideline.user) return;
+  store.loadBlocks().catch(() => {});
+  show();
+  if (!chat.id) $("#new-button").focus();
+}
+
+const REASONS = {
+  device_revoked: "This device was logged out.",
+  refresh_invalid: "Your session has ended. Please sign in again.",
+  unauthenticated: "Your session has ended. Please sign in again.",
+};
+
+tideline.on("signed_out", ({ reason }) => {
+  for (const dialog of $$("dialog[open]")) dialog.close();
+  account.close();
+  chat.forget();
+  store.clear();
+  list.draw();
+  history.replaceState(null, "", "#/");
+  $("#app").classList.remove("in-chat");
+  sign.show(REASONS[reason] ?? null);
+});
+
+tideline.on("error", (error) => {
+  if (error.code === "storage_failed") toast("This browser does not let the page store anything: you will have to sign in again.");
+  else console.warn(error);
+});
+
+store.on("gone", (id, conversation) => {
+  if (chat.id !== id) return;
+  toast(conversation ? `You are no longer in “${titleOf(conversation)}”.` : "You are no longer in this conversation.");
+  location.hash = "#/";
+});
+
+window.addEventListener("hashchange", show);
+
+const COMMANDS = {
+  KeyA: () => account.show(),
+  KeyE: () => chat.id && chat.toggleEmoji(),
+  KeyH: () => open($("#help-dialog")),
+  KeyI: () => chat.id && details.show(chat.id),
+  KeyN: () => fresh.show(),
+  KeyS: () => $("#filter").focus(),
+  ArrowUp: () => jump(-1),
+  ArrowDown: () => jump(1),
+};
+
+function jump(step) {
+  const id = list.neighbour(step);
+  if (id) go(id);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!tideline.user || $("dialog[open]") || event.isComposing) return;
+  if (event.key === "Escape" && !event.defaultPrevented && chat.id) location.hash = "#/";
+  // By the place of the key: with Alt many keyboards write another letter.
+  const command = event.altKey && !event.ctrlKey && !event.metaKey ? COMMANDS[event.code] : null;
+  if (!command) return;
+  event.preventDefault();
+  command();
+});
+
+$("#new-button").addEventListener("click", () => fresh.show());
+$("#no-chat-new").addEventListener("click", () => fresh.show());
+$("#account-button").addEventListener("click", () => account.show());
+$("#help-button").addEventListener("click", () => open($("#help-dialog")));
+$("#details-button").addEventListener("click", () => details.show(chat.id));
+
+if (await tideline.restore()) await enter();
+else sign.show();

@@ -1,0 +1,86 @@
+// Pictures, videos and files are shared by their address. What a message must say of them, the browser finds out.
+
+import { $, busy, open, say } from "./dom.js";
+import { webUrl } from "./format.js";
+
+const PATIENCE_MS = 15_000;
+const MIME = {
+  avif: "image/avif", gif: "image/gif", jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", svg: "image/svg+xml", webp: "image/webp",
+  mov: "video/quicktime", mp4: "video/mp4", ogv: "video/ogg", webm: "video/webm",
+  csv: "text/csv", pdf: "application/pdf", txt: "text/plain", zip: "application/zip",
+};
+const OTHERWISE = { image: "image/jpeg", video: "video/mp4", file: "application/octet-stream" };
+
+let use = null;
+
+/** Asks for an address, and gives the message that shares it to `send`. */
+export function attach(send) {
+  use = send;
+  $("#attach-form").reset();
+  say($("#attach-error"), null);
+  open($("#attach-dialog"));
+  $("#attach-url").focus();
+}
+
+$("#attach-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  busy($("#attach-submit"), async () => {
+    const { kind, url } = Object.fromEntries(new FormData(event.target));
+    const address = webUrl(url.trim());
+    if (!address) return say($("#attach-error"), "Please give a whole address, with https:// or http:// before it.");
+    say($("#attach-error"), null);
+    try {
+      const content = await describe(kind, address);
+      if (!$("#attach-dialog").open) return;
+      use({ kind, content });
+      $("#attach-dialog").close();
+    } catch {
+      const what = kind === "image" ? "picture" : "video";
+      say($("#attach-error"), `No ${what} could be loaded from there. It can still be shared as a file.`);
+    }
+  });
+});
+
+async function describe(kind, url) {
+  const name = nameIn(url);
+  const mime = MIME[name.split(".").at(-1).toLowerCase()];
+  // Nobody but its own host knows the size, and we may not ask: 0 says that.
+  const content = { url: url.href, mime: mime?.startsWith(kind) || kind === "file" ? (mime ?? OTHERWISE.file) : OTHERWISE[kind], size: 0 };
+  if (kind === "file") return { ...content, name };
+  const seen = await (kind === "image" ? measurePicture : measureVideo)(url.href);
+  if (!(seen.width > 0 && seen.height > 0)) throw new Error("nothing to see");
+  return { ...content, ...seen };
+}
+
+function nameIn(url) {
+  const last = url.pathname.split("/").filter(Boolean).at(-1) ?? url.host;
+  try {
+    return decodeURIComponent(last).slice(0, 60);
+  } catch {
+    return last.slice(0, 60);
+  }
+}
+
+function measurePicture(address) {
+  const img = new Image();
+  img.referrerPolicy = "no-referrer";
+  const size = () => ({ width: img.naturalWidth, height: img.naturalHeight });
+  return loaded(img, "load", address, size);
+}
+
+function measureVideo(address) {
+  const video = document.createElement("video");
+  video.preload = "metadata";
+  const size = () => ({ width: video.videoWidth, height: video.videoHeight, duration_ms: Math.round(video.duration * 1_000) || 0 });
+  return loaded(video, "loadedmetadata", address, size);
+}
+
+function loaded(media, name, address, size) {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(reject, PATIENCE_MS);
+    media.addEventListener(name, () => resolve(size()), { once: true });
+    media.addEventListener("error", reject, { once: true });
+    media.src = address;
+    media.addEventListener(name, () => clearTimeout(late), { once: true });
+  });
+}

@@ -1,0 +1,134 @@
+// One message as an element. What others have written is only ever text, or an address that was looked at by `webUrl`.
+
+import { el, icon } from "./dom.js";
+import { avatar, bytes, moment, nameOf, plain, timeOfDay, webUrl } from "./format.js";
+
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/gi;
+
+/** A link to somewhere else, which learns neither where it was clicked nor who opened it. */
+function outside(url, ...children) {
+  return el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", referrerpolicy: "no-referrer" }, ...children);
+}
+
+/** Text with its http and https addresses as links; the end of a sentence is not part of the address. */
+function linked(text) {
+  const parts = [];
+  let from = 0;
+  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
+    const address = found.replace(/[.,;:!?)\]]+$/, "");
+    const url = webUrl(address);
+    if (!url) continue;
+    parts.push(text.slice(from, index), outside(url, address));
+    from = index + address.length;
+  }
+  return [...parts, text.slice(from)];
+}
+
+/** Text in which my own name stands out where somebody names me. */
+function named(text, username) {
+  const at = `@${username}`;
+  const parts = text.split(new RegExp(`(?<![\\w.@-])(${at.replaceAll(".", "\\.")})(?![\\w-]|\\.\\w)`, "i"));
+  return parts.map((part) => (part.toLowerCase() === at ? el("span", { class: "mention" }, part) : part));
+}
+
+const host = (url) => el("span", { class: "host" }, url.host);
+
+function unshown(what) {
+  return el("p", { class: "unshown" }, icon("box"), what);
+}
+
+/** A box of the picture's own shape, so that nothing moves when it has loaded. */
+function shaped(node, { width, height }) {
+  const ratio = Math.min(3, Math.max(0.5, width / height || 1));
+  node.style.setProperty("--ratio", String(ratio));
+  return node;
+}
+
+function picture(content, name) {
+  const url = webUrl(content.url);
+  if (!url) return unshown("A picture whose address cannot be opened");
+  const source = webUrl(content.thumbnail_url ?? "") ?? url;
+  // The policy and the laziness must be there before the address, or it is fetched without them.
+  const img = el("img", { class: "media", alt: `Picture from ${name}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
+  const frame = shaped(outside(url, img), content);
+  frame.classList.add("frame");
+  img.addEventListener("error", () => frame.replaceChildren(unshown("The picture cannot be loaded")));
+  img.src = source.href;
+  return el("figure", {}, frame, el("figcaption", {}, host(url)));
+}
+
+function video(content, name) {
+  const url = webUrl(content.url);
+  if (!url) return unshown("A video whose address cannot be opened");
+  const poster = webUrl(content.thumbnail_url ?? "");
+  const player = el("video", { class: "media", controls: true, preload: "none", playsinline: true, poster: poster?.href, "aria-label": `Video from ${name}` });
+  player.src = url.href;
+  const seconds = Math.round(content.duration_ms / 1_000);
+  const length = seconds > 0 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} · ` : "";
+  return el("figure", {}, shaped(el("div", { class: "frame" }, player), content), el("figcaption", {}, length, outside(url, host(url))));
+}
+
+function file(content) {
+  const url = webUrl(content.url);
+  if (!url) return unshown("A file whose address cannot be opened");
+  const facts = [bytes(content.size), url.host].filter(Boolean).join(" · ");
+  const words = el("span", { class: "file-words" }, el("bdi", { class: "file-name" }, plain(content.name)), el("span", { class: "host" }, facts));
+  const link = outside(url, icon("file"), words);
+  link.className = "file";
+  return link;
+}
+
+function body({ kind, content }, name, me) {
+  if (kind === "text" && typeof content?.text === "string") {
+    const parts = linked(content.text);
+    const words = me ? parts.flatMap((part) => (typeof part === "string" ? named(part, me.username) : part)) : parts;
+    return el("p", { class: "text", dir: "auto" }, ...words);
+  }
+  if (kind === "emoji" && typeof content?.emoji === "string") return el("p", { class: "emoji", dir: "auto" }, content.emoji);
+  if (kind === "image") return picture(content, name);
+  if (kind === "video") return video(content, name);
+  if (kind === "file") return file(content);
+  return unshown("A message that this page cannot show");
+}
+
+/** What is behind the time: nothing for others' messages, and for one's own how far it has come. */
+const STATES = { sending: ["clock", "sending"], stored: ["check", "stored"], failed: ["alert", "not sent"] };
+
+/** The row of a message or of an item of the outbox; `dress` adds what changes. */
+export function row(message, { mine, sender, me }) {
+  const name = mine ? "You" : nameOf(sender);
+  const meant = !mine && message.kind === "text" && message.content?.mentions?.includes(me?.id);
+  return el("li", { class: `row${mine ? " mine" : ""}${meant ? " mentions-me" : ""}` },
+    mine ? null : avatar(message.sender_id, name),
+    el("div", { class: "stack" },
+      el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, " mentions you") : null),
+      el("div", { class: `bubble is-${["text", "emoji", "image", "video", "file"].includes(message.kind) ? message.kind : "other"}` },
+        body(message, name, meant ? me : null),
+        el("p", { class: "meta" }, el("time", {}), el("span", { class: "state" }))),
+      mine ? el("div", { class: "failure" }) : null));
+}
+
+/** Sets what may change while a row is shown: its place among its neighbours, its time and its state. */
+export function dress(node, { first, last, at, state, error, retry, discard }) {
+  node.classList.toggle("first", first);
+  node.classList.toggle("last", last);
+  const time = node.querySelector("time");
+  if (time.dateTime !== at) {
+    time.dateTime = at;
+    time.textContent = timeOfDay(at);
+    time.title = moment(at);
+  }
+  if ((node.dataset.state ?? "") === (state ?? "") && (node.dataset.error ?? "") === (error ?? "")) return;
+  node.dataset.state = state ?? "";
+  node.dataset.error = error ?? "";
+  const [drawing, words] = STATES[state] ?? [];
+  const waiting = state === "sending" && error ? "waiting for the connection" : words;
+  const place = node.querySelector(".state");
+  place.replaceChildren(...(drawing ? [icon(drawing), el("span", { class: "sr-only" }, waiting)] : []));
+  place.title = waiting ?? "";
+  node.querySelector(".failure")?.replaceChildren(...(state === "failed" ? [
+    `Not sent: ${error}`,
+    el("button", { type: "button", class: "link", onclick: retry }, "Try again"),
+    el("button", { type: "button", class: "link", onclick: discard }, "Discard"),
+  ] : []));
+}

@@ -1,0 +1,237 @@
+// What there is to know and to change about a conversation: the other person, or the group, its members and their roles.
+
+import { $, busy, confirm, el, explain, icon, open, say, toast } from "./dom.js";
+import { avatar, kindName, membersOf, moment, nameOf, plain, titleOf } from "./format.js";
+import { findPeople } from "./new.js";
+
+const RANK = { member: 0, admin: 1, owner: 2 };
+const ROLE_NAMES = { member: "Member", admin: "Admin", owner: "Owner" };
+const HOUR_MS = 3_600_000;
+/** One page: of a large group nobody reads more names than these. */
+const MOST = 500;
+
+export class Details {
+  #tideline;
+  #store;
+  #id = null;
+  #members = null;
+  #opened = null;
+  /** A button is held down, and whether something has changed since. */
+  #pressed = false;
+  #stale = false;
+  #dialog = $("#details-dialog");
+  #body = $("#details-body");
+
+  constructor(tideline, store) {
+    this.#tideline = tideline;
+    this.#store = store;
+    store.on("members", (id) => id === this.#id && this.#dialog.open && this.#load());
+    store.on("gone", (id) => id === this.#id && this.#dialog.close());
+    this.#body.addEventListener("pointerdown", () => (this.#pressed = true));
+    // What a click does is drawn at once.
+    this.#body.addEventListener("click", () => (this.#pressed = false), { capture: true });
+    for (const name of ["pointerup", "pointercancel"]) {
+      // A click, if there is one, comes right after this.
+      window.addEventListener(name, () => setTimeout(() => this.#released()));
+    }
+  }
+
+  show(id) {
+    this.#id = id;
+    this.#members = this.#opened = null;
+    this.#draw();
+    open(this.#dialog);
+    this.#load();
+  }
+
+  get #conversation() {
+    return this.#store.conversations.get(this.#id);
+  }
+
+  async #load() {
+    const id = this.#id;
+    if (this.#conversation?.kind === "direct") return this.#draw();
+    try {
+      await this.#store.refresh(id);
+      const { members } = await this.#tideline.listMembers(id, { limit: MOST });
+      if (id !== this.#id) return;
+      this.#store.meet(members.map(({ user }) => user));
+      this.#members = members.sort((a, b) => RANK[b.role] - RANK[a.role] || nameOf(a.user).localeCompare(nameOf(b.user)));
+    } catch (error) {
+      if (error.status !== 404) toast(explain(error));
+    }
+    this.#draw();
+  }
+
+  /** What one does here fails in words. What it has changed, the inbox says as well; we do not wait for that. */
+  async #act(button, work) {
+    await busy(button, async () => {
+      try {
+        await work();
+        if (this.#conversation) await this.#load();
+      } catch (error) {
+        toast(explain(error));
+      }
+    });
+  }
+
+  #released() {
+    this.#pressed = false;
+    if (this.#stale) this.#draw();
+  }
+
+  #draw() {
+    const conversation = this.#conversation;
+    // A button that is replaced while it is held down is never clicked.
+    this.#stale = this.#pressed;
+    if (!conversation || this.#pressed) return;
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const typed = new Map([...this.#body.querySelectorAll("input")].map((input) => [input.id, input.value]));
+    const parts = conversation.kind === "direct" ? this.#person(conversation) : this.#group(conversation);
+    this.#body.replaceChildren(...parts);
+    for (const [id, value] of typed) if (id && this.#body.querySelector(`#${id}`)) $(`#${id}`, this.#body).value = value;
+    if (focused) (this.#body.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? $("[data-close]", this.#dialog)).focus();
+  }
+
+  #hero(id, title, kind, note) {
+    return el("div", { class: "hero" }, avatar(id, title, kind), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, title), el("p", { class: "soft" }, note)));
+  }
+
+  // A direct conversation.
+
+  #person({ peer, created_at }) {
+    const blocked = this.#store.blocked.has(peer.id);
+    const name = nameOf(peer);
+    const toggle = el("button", {
+      type: "button", class: blocked ? "plain" : "danger quiet", "data-key": "block",
+      onclick: ({ currentTarget }) => this.#block(currentTarget, peer, blocked),
+    }, blocked ? `Unblock ${name}` : `Block ${name}`);
+    return [
+      this.#hero(peer.id, name, "direct", `@${peer.username}`),
+      el("p", { class: "soft" }, `You have been talking here since ${moment(created_at)}.`),
+      el("section", {}, el("h3", {}, "Block"),
+        el("p", { class: "soft" }, blocked ? "Neither of you can write to the other here." : "Then neither of you can write to the other here. You still meet in groups."), toggle),
+    ];
+  }
+
+  async #block(button, peer, blocked) {
+    const name = nameOf(peer);
+    if (!blocked && !(await confirm({ title: `Block ${name}?`, text: "Neither of you will be able to write to the other directly. You can unblock at any time.", yes: "Block" }))) return;
+    await this.#act(button, async () => {
+      await (blocked ? this.#tideline.unblockUser(peer.id) : this.#tideline.blockUser(peer.id));
+      this.#store.setBlocked(peer.id, !blocked);
+    });
+  }
+
+  // A group.
+
+  #group(conversation) {
+    const { me, member_count } = conversation;
+    const what = kindName(conversation);
+    const unlisted = this.#members ? member_count - this.#members.length : 0;
+    const manages = RANK[me.role] >= RANK.admin;
+    return [
+      this.#hero(conversation.id, titleOf(conversation), what, `${membersOf(conversation)} · you are ${me.role === "member" ? "a member" : me.role === "admin" ? "an admin" : "the owner"}`),
+      conversation.public ? el("section", {}, el("h3", {}, "Public"), el("p", { class: "soft" }, "Anybody joins who has this id:"), el("code", { class: "id" }, conversation.id)) : null,
+      manages ? this.#renameForm(conversation) : null,
+      manages ? this.#addForm() : null,
+      el("section", {}, el("h3", {}, "Members"),
+        this.#members
+          ? el("ul", { class: "members" }, ...this.#members.map((member) => this.#member(member, me.role)))
+          : el("p", { class: "soft" }, "Loading…"),
+        unlisted > 0 ? el("p", { class: "soft" }, `And ${unlisted.toLocaleString()} more.`) : null),
+      el("section", {}, el("button", { type: "button", class: "danger quiet", "data-key": "leave", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, `Leave the ${what}`)),
+    ].filter(Boolean);
+  }
+
+  #inlineForm({ id, label, value = "", button, maxlength }, submit) {
+    const input = el("input", { id, value, maxlength, autocomplete: "off", spellcheck: "false", dir: "auto", "data-key": id, "aria-describedby": `${id}-error` });
+    const error = el("p", { class: "error", id: `${id}-error`, role: "alert", hidden: true });
+    const go = el("button", { class: "plain", "data-key": `${id}-go` }, button);
+    const send = async (event) => {
+      event.preventDefault();
+      say(error, null);
+      await busy(go, async () => {
+        try {
+          await submit(input);
+          await this.#load();
+        } catch (problem) {
+          say(error, explain(problem));
+        }
+      });
+    };
+    return el("form", { class: "field", novalidate: true, onsubmit: send }, el("label", { for: id }, label), el("div", { class: "inline" }, input, go), error);
+  }
+
+  #renameForm({ id, title }) {
+    const spec = { id: "rename", label: "Name", value: title, button: "Rename", maxlength: 128 };
+    return this.#inlineForm(spec, async (input) => this.#store.put(await this.#tideline.updateConversation(id, { title: input.value.trim() })));
+  }
+
+  #addForm() {
+    const spec = { id: "add-people", label: "Add people, by their usernames", button: "Add" };
+    return this.#inlineForm(spec, async (input) => {
+      const people = await findPeople(this.#tideline, input.value);
+      const { already_members } = await this.#tideline.addMembers(this.#id, people.map(({ id }) => id));
+      input.value = "";
+      if (already_members.length > 0) toast(`${already_members.length === 1 ? "One of them is" : "Some of them are"} in here already.`);
+    });
+  }
+
+  #member({ user, role, muted_until }, mine) {
+    const name = nameOf(user);
+    const own = user.id === this.#store.me?.id;
+    const muted = muted_until && new Date(muted_until) > new Date();
+    const actions = own ? [] : this.#actions(user, role, muted, mine);
+    const expanded = this.#opened === user.id && actions.length > 0;
+    const listId = `actions-${user.id}`;
+    const toggle = actions.length === 0 ? null : el("button", {
+      type: "button", class: "round", "aria-expanded": String(expanded), "aria-controls": listId, "aria-label": `What to do about ${name}`, "data-key": `menu ${user.id}`,
+      onclick: () => {
+        this.#opened = expanded ? null : user.id;
+        this.#draw();
+      },
+    }, icon("more"));
+    return el("li", {},
+      avatar(user.id, name),
+      el("div", { class: "member-words" },
+        el("p", { class: "member-name", dir: "auto" }, own ? `${name} (you)` : name),
+        el("p", { class: "soft" }, `@${user.username}${muted ? ` · may not write until ${moment(muted_until)}` : ""}`)),
+      role === "member" ? null : el("span", { class: `role role-${role}` }, ROLE_NAMES[role]),
+      toggle,
+      el("div", { class: "actions", id: listId, hidden: !expanded }, ...(expanded ? actions : [])));
+  }
+
+  /** What my role allows about somebody of this role. */
+  #actions(user, role, muted, mine) {
+    const id = this.#id;
+    const name = nameOf(user);
+    const action = (label, work, kind = "plain") =>
+      el("button", { type: "button", class: `${kind} small`, "data-key": `${label} ${user.id}`, onclick: ({ currentTarget }) => this.#act(currentTarget, work) }, label);
+    const asked = (question, work) => async () => ((await confirm(question)) ? work() : undefined);
+    const roles = mine !== "owner" ? [] : [
+      role === "member" ? action("Make admin", () => this.#tideline.setRole(id, user.id, "admin")) : action("Make member", () => this.#tideline.setRole(id, user.id, "member")),
+      action("Make owner", asked(
+        { title: `Hand the ${kindName(this.#conversation)} to ${name}?`, text: `${name} will be the owner, and you will not be any more. Only ${name} can give it back.`, yes: "Hand over" },
+        () => this.#tideline.setRole(id, user.id, "owner"),
+      )),
+    ];
+    const lower = RANK[mine] <= RANK[role] || mine === "member" ? [] : [
+      ...(muted
+        ? [action("Let write again", () => this.#tideline.mute(id, user.id, null))]
+        : [1, 24].map((hours) => action(hours === 1 ? "Mute for an hour" : "Mute for a day", () => this.#tideline.mute(id, user.id, new Date(Date.now() + hours * HOUR_MS))))),
+      action("Remove", asked(
+        { title: `Remove ${name}?`, text: `${name} will not see anything of this ${kindName(this.#conversation)} any more.`, yes: "Remove" },
+        () => this.#tideline.removeMember(id, user.id),
+      ), "danger quiet"),
+    ];
+    return [...roles, ...lower];
+  }
+
+  async #leave(button) {
+    const title = plain(this.#conversation.title);
+    const heir = this.#conversation.me.role === "owner" && this.#members?.length > 1 ? " Somebody else will be the owner." : "";
+    if (!(await confirm({ title: `Leave “${title}”?`, text: `You will not see the ${kindName(this.#conversation)} any more, unless ${this.#conversation.public ? "you join" : "somebody adds you"} again.${heir}`, yes: "Leave" }))) return;
+    await this.#act(button, () => this.#tideline.leave(this.#id));
+  }
+}

@@ -1,0 +1,91 @@
+// Building the page. Text becomes text nodes and nothing else: there is no way here to make markup out of a string.
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+/** An element: `on…` are listeners, everything else attributes; absent children and values are left out. */
+export function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== undefined && child !== null && child !== false));
+  return node;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** One of the drawings in index.html. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** Shows a sentence, or hides its place when there is none. */
+export function say(node, text) {
+  node.textContent = text ?? "";
+  node.hidden = !text;
+}
+
+/** Runs something that the user waits for, once at a time: the button is busy until it is done. */
+export async function busy(button, work) {
+  if (button.getAttribute("aria-disabled") === "true") return;
+  // Not `disabled`, which would take the focus away from whoever uses the keyboard.
+  button.setAttribute("aria-disabled", "true");
+  try {
+    return await work();
+  } finally {
+    button.removeAttribute("aria-disabled");
+  }
+}
+
+/** Opens a dialog, and closes it by its own buttons and by a click beside it. */
+export function open(dialog) {
+  if (!dialog.dataset.ready) {
+    dialog.dataset.ready = "yes";
+    // Pressed and let go beside it: whoever selects text and lets go outside does not mean it.
+    let pressed = false;
+    dialog.addEventListener("pointerdown", (event) => (pressed = event.target === dialog));
+    dialog.addEventListener("click", (event) => {
+      if (event.target.closest("[data-close]") || (event.target === dialog && pressed)) dialog.close();
+    });
+  }
+  if (!dialog.open) dialog.showModal();
+}
+
+/** Asks before something that cannot be undone. */
+export function confirm({ title, text, yes }) {
+  const dialog = $("#confirm-dialog");
+  $("#confirm-title").textContent = title;
+  $("#confirm-text").textContent = text;
+  $("#confirm-yes").textContent = yes;
+  dialog.returnValue = "no";
+  open(dialog);
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+/** A sentence in the corner, for a while. */
+export function toast(text) {
+  const note = el("p", { class: "toast" }, text);
+  $("#toasts").append(note);
+  setTimeout(() => note.remove(), 6_000);
+}
+
+/** What went wrong, in the server's own words where it said something. */
+export function explain(error) {
+  if (error?.code === "network" || error?.code === "timeout") return "The server cannot be reached. Please try again in a moment.";
+  const named = error?.errors?.map(({ detail }) => detail).filter(Boolean) ?? [];
+  const text = named.length > 0 ? named.join("; ") : (error?.detail ?? error?.message ?? "Something went wrong.");
+  return sentence(text);
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");

@@ -1,0 +1,45 @@
+// A small picker, and what counts as a single emoji. Arrow keys move in the grid, which is one stop of the Tab key.
+
+import { el } from "./dom.js";
+
+const EMOJI = `😀 grinning|😄 smiling|😂 tears of joy|🙂 slight smile|😉 wink|😊 blush|😍 heart eyes|😘 kiss|😜 tongue out|🤔 thinking
+😎 sunglasses|😴 sleeping|😢 crying|😭 sobbing|😡 angry|😱 screaming|🤯 mind blown|🥳 partying|🤗 hug|🙄 rolling eyes
+👍 thumbs up|👎 thumbs down|👌 okay|👏 clapping|🙏 thank you|💪 strong|👋 waving|🤝 handshake|✌️ victory|👀 eyes
+❤️ red heart|💙 blue heart|💚 green heart|💔 broken heart|🔥 fire|✨ sparkles|🎉 party popper|🎂 cake|☕ coffee|🍕 pizza
+🌊 wave|🐚 shell|🐟 fish|🐙 octopus|⛵ sailboat|🏖️ beach|☀️ sun|🌙 moon|⭐ star|🌈 rainbow
+✅ done|❌ cross|❓ question|❗ exclamation|⏰ alarm|📌 pin|📎 paper clip|💡 idea|🚀 rocket|🐞 bug`
+  .split(/[|\n]/)
+  .map((line) => line.split(/ (.*)/));
+
+const graphemes = typeof Intl.Segmenter === "function" ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
+
+/** Whether this text is one emoji and nothing else. */
+export function isEmoji(text) {
+  if (!graphemes || text.length > 32 || new TextEncoder().encode(text).length > 64) return false;
+  if ([...graphemes.segment(text)].length !== 1) return false;
+  // Digits and "#" are emoji too for Unicode, until a variation selector or a keycap makes them look like one.
+  return /\p{Emoji_Presentation}|\p{Extended_Pictographic}|\p{Regional_Indicator}|\ufe0f/u.test(text);
+}
+
+/** Fills the panel; `pick` gets the emoji, `close` is for Escape. */
+export function fillPicker(panel, pick, close) {
+  const buttons = EMOJI.map(([emoji, name], n) =>
+    el("button", { type: "button", "aria-label": name, title: name, tabindex: n === 0 ? 0 : -1, onclick: () => pick(emoji) }, emoji),
+  );
+  panel.replaceChildren(...buttons);
+  panel.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      event.stopPropagation();
+      return close();
+    }
+    // The style says how many there are in a row: fewer on a small screen.
+    const columns = getComputedStyle(panel).gridTemplateColumns.split(" ").length;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity };
+    if (!(event.key in step)) return;
+    event.preventDefault();
+    const now = buttons.indexOf(document.activeElement);
+    const next = Math.min(buttons.length - 1, Math.max(0, now + step[event.key]));
+    for (const [n, button] of buttons.entries()) button.tabIndex = n === next ? 0 : -1;
+    buttons[next].focus();
+  });
+}

@@ -1,0 +1,106 @@
+// The conversations, the latest first, and the title of the window.
+
+import { $, $$, el } from "./dom.js";
+import { avatar, kindName, nameOf, previewOf, shortTime, titleOf } from "./format.js";
+
+export class List {
+  #store;
+  #rows = new Map();
+  #current = null;
+
+  constructor(store) {
+    this.#store = store;
+    store.on("conversations", () => this.draw());
+    $("#filter").addEventListener("input", () => this.draw());
+    $("#conversations").addEventListener("keydown", (event) => {
+      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (!step || event.altKey) return;
+      event.preventDefault();
+      const links = $$("a", $("#conversations"));
+      links[links.indexOf(document.activeElement) + step]?.focus();
+    });
+    // "yesterday" and the like grow old by themselves.
+    setInterval(() => this.draw(), 60_000);
+  }
+
+  set current(id) {
+    this.#current = id;
+    this.draw();
+  }
+
+  /** The one above or below the current one. */
+  neighbour(step) {
+    const shown = this.#shown();
+    const now = shown.findIndex(({ id }) => id === this.#current);
+    return shown[now < 0 ? 0 : now + step]?.id ?? null;
+  }
+
+  #shown() {
+    const words = $("#filter").value.trim().toLowerCase();
+    return this.#store.sorted.filter((one) => `${titleOf(one)} ${one.peer?.username ?? ""}`.toLowerCase().includes(words));
+  }
+
+  draw() {
+    const shown = this.#shown();
+    const list = $("#conversations");
+    let place = list.firstChild;
+    const kept = new Map();
+    for (const conversation of shown) {
+      const row = this.#rows.get(conversation.id) ?? this.#make(conversation.id);
+      this.#dress(row, conversation);
+      kept.set(conversation.id, row);
+      if (row === place) place = place.nextSibling;
+      else list.insertBefore(row, place);
+    }
+    for (const [id, row] of this.#rows) if (!kept.has(id)) row.remove();
+    this.#rows = kept;
+    this.#drawEmpty(shown.length);
+    this.#drawTitle();
+  }
+
+  #make(id) {
+    return el("li", {},
+      el("a", { href: `#/c/${id}` },
+        el("span", { class: "face" }),
+        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("time", {})),
+        el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, " unread")))));
+  }
+
+  #dress(row, conversation) {
+    const { kind, peer, last_message: last, me } = conversation;
+    const title = titleOf(conversation);
+    const mine = last?.sender_id === this.#store.me?.id;
+    const who = !last ? "" : mine ? "You: " : kind === "direct" ? "" : `${nameOf(this.#store.people.get(last.sender_id))}: `;
+    const preview = last ? who + previewOf(last).slice(0, 200) : kind === "direct" ? "No messages yet" : `A new ${kindName(conversation)}`;
+    // A list that is drawn at every message does not touch what has not changed.
+    const seen = JSON.stringify([title, preview, me.unread, last?.created_at ?? conversation.created_at, new Date().toDateString()]);
+    if (row.dataset.seen !== seen) {
+      row.dataset.seen = seen;
+      const time = last?.created_at ?? conversation.created_at;
+      $(".face", row).replaceChildren(avatar(peer?.id ?? conversation.id, title, kind));
+      $(".title", row).textContent = title;
+      $(".preview", row).textContent = preview;
+      $("time", row).dateTime = time;
+      $("time", row).textContent = shortTime(time);
+      $(".badge", row).hidden = me.unread === 0;
+      $(".badge", row).firstChild.textContent = me.unread > 999 ? "999+" : String(me.unread);
+      row.classList.toggle("unread", me.unread > 0);
+    }
+    if (conversation.id === this.#current) $("a", row).setAttribute("aria-current", "page");
+    else $("a", row).removeAttribute("aria-current");
+  }
+
+  #drawEmpty(shown) {
+    const note = $("#list-empty");
+    note.hidden = shown > 0;
+    const none = this.#store.conversations.size === 0;
+    const words = !this.#store.ready ? "Loading…" : none ? "No conversations yet. Begin one with the plus above: all you need is a username." : "Nothing by this name.";
+    note.textContent = words;
+  }
+
+  #drawTitle() {
+    const { total } = this.#store;
+    const open = this.#store.conversations.get(this.#current);
+    document.title = `${total > 0 ? `(${total > 999 ? "999+" : total}) ` : ""}${open ? `${titleOf(open)} · ` : ""}Tideline`;
+  }
+}

@@ -1,0 +1,91 @@
+// Signing in and signing up.
+
+import { $, busy, explain, say } from "./dom.js";
+
+const WORDS = {
+  in: { title: "Welcome back", lede: "Your conversations are where you left them.", submit: "Sign in", swap: "New here?", other: "Create an account" },
+  up: { title: "Come aboard", lede: "A name and a password are all it takes.", submit: "Create account", swap: "Have an account?", other: "Sign in" },
+};
+const FIELDS = ["username", "display_name", "password"];
+
+export class Sign {
+  #tideline;
+  #done;
+  #mode = "in";
+
+  constructor(tideline, done) {
+    this.#tideline = tideline;
+    this.#done = done;
+    $("#swap").addEventListener("click", () => {
+      this.#show(this.#mode === "in" ? "up" : "in");
+      $("#username").focus();
+    });
+    $("#sign-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      busy($("#sign-submit"), () => this.#submit());
+    });
+  }
+
+  /** `notice` says why one is here again. */
+  show(notice = null) {
+    this.#show(this.#mode);
+    say($("#welcome-notice"), notice);
+    $("#welcome").hidden = false;
+    $("#app").hidden = true;
+    document.title = "Tideline";
+    $("#username").focus();
+  }
+
+  #show(mode) {
+    this.#mode = mode;
+    const words = WORDS[mode];
+    $("#welcome-title").textContent = words.title;
+    $("#welcome-lede").textContent = words.lede;
+    $("#sign-submit").textContent = words.submit;
+    $("#swap-text").textContent = words.swap;
+    $("#swap").textContent = words.other;
+    $("#display-name-field").hidden = mode === "in";
+    $("#username-help").hidden = $("#password-help").hidden = mode === "in";
+    $("#password").autocomplete = mode === "in" ? "current-password" : "new-password";
+    this.#complain({});
+  }
+
+  #complain({ username, display_name, password, all }) {
+    for (const [name, text] of Object.entries({ username, display_name, password })) {
+      say($(`#${name}-error`), text);
+      const input = $("#sign-form").elements[name];
+      if (text) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+    say($("#sign-error"), all);
+    $("#sign-form [aria-invalid]")?.focus();
+  }
+
+  async #submit() {
+    const { username, display_name, password } = Object.fromEntries(new FormData($("#sign-form")));
+    const missing = { username: username.trim() ? null : "Please choose a username.", password: password ? null : "Please give a password." };
+    if (this.#mode === "in") missing.username &&= "Please give your username.";
+    if (missing.username || missing.password) return this.#complain(missing);
+    this.#complain({});
+    try {
+      const who = { username: username.trim(), password };
+      if (this.#mode === "in") await this.#tideline.login(who);
+      else await this.#tideline.register({ ...who, display_name: display_name.trim() || undefined });
+      $("#sign-form").reset();
+      await this.#done();
+    } catch (error) {
+      this.#complain(this.#byField(error));
+    }
+  }
+
+  /** A complaint about a field stands at that field. */
+  #byField(error) {
+    const found = {};
+    for (const { pointer, detail } of error.errors ?? []) {
+      const name = pointer?.replace(/^[#/]+/, "");
+      if (FIELDS.includes(name)) found[name] = explain({ detail });
+    }
+    if (error.code === "conflict") found.username = explain(error);
+    return Object.keys(found).length > 0 ? found : { all: explain(error) };
+  }
+}

@@ -1,0 +1,36 @@
+// How the connection is, said quietly: in words only when they help.
+
+import { $, say } from "./dom.js";
+
+/** A short interruption is not worth a word. */
+const SILENT_MS = 1_500;
+
+export class Status {
+  #tideline;
+  #late = null;
+
+  constructor(tideline) {
+    this.#tideline = tideline;
+    tideline.on("connection", () => this.draw());
+    for (const name of ["online", "offline"]) window.addEventListener(name, () => this.draw());
+    $("#status-action").addEventListener("click", () => tideline.start().catch(() => {}));
+  }
+
+  draw() {
+    clearTimeout(this.#late);
+    const state = navigator.onLine ? this.#tideline.connection : "offline";
+    const [look, words] = {
+      online: ["online", "Online"],
+      superseded: ["superseded", "In use in another window"],
+      offline: navigator.onLine ? ["reconnecting", "Reconnecting…"] : ["offline", "You are offline. What you write is sent later."],
+    }[state] ?? ["reconnecting", "Connecting…"];
+    const show = () => {
+      $("#status").dataset.state = look;
+      $("#status-text").textContent = words;
+      say($("#chat-status"), look === "online" ? null : words);
+      $("#status-action").hidden = look !== "superseded";
+    };
+    if (look === "reconnecting" && $("#status").dataset.state === "online") this.#late = setTimeout(show, SILENT_MS);
+    else show();
+  }
+}

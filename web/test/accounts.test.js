@@ -1,0 +1,106 @@
+// Signing up and in, staying signed in, and what belongs to an account.
+
+import assert from "node:assert/strict";
+import { before, after, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { memoryStorage, TidelineError } from "../tideline.js";
+import { again, client, eventually, password, person, proxy, record } from "./support/people.js";
+import { serve } from "./support/server.js";
+
+/** A token lives a second, and the server grants five more, in whole seconds, for clocks that differ. */
+const EXPIRED_MS = 7_100;
+
+describe("accounts", () => {
+  let server;
+  const ends = [];
+  before(async () => (server = await serve({ after: (end) => ends.push(end) }, { TIDELINE_ACCESS_TOKEN_SECONDS: "1" })));
+  after(async () => {
+    for (const end of ends) await end();
+  });
+
+  it("signs up, in and out, and takes a session up again", async (t) => {
+    const storage = memoryStorage();
+    const ann = await person(t, server.url, { storage, device: { name: "Ann's laptop", platform: "desktop" } });
+    assert.equal((await ann.getMe()).id, ann.user.id);
+    assert.equal((await ann.updateMe({ display_name: "Ann" })).display_name, "Ann");
+    const [device] = await ann.listDevices();
+    assert.deepEqual([device.id, device.name, device.platform], [ann.deviceId, "Ann's laptop", "desktop"]);
+
+    const later = client(t, server.url, { storage });
+    assert.equal(later.user, null);
+    assert.equal((await later.restore()).display_name, "Ann");
+    assert.equal(later.deviceId, ann.deviceId);
+
+    const signedOut = record(later, "signed_out");
+    await later.logout();
+    assert.deepEqual(signedOut.signed_out, [{ reason: "signed_out" }]);
+    assert.equal(await later.restore(), null);
+    await assert.rejects(later.getMe(), { name: "TidelineError", code: "unauthenticated" });
+    await assert.rejects(ann.getMe(), { code: "device_revoked" });
+    assert.equal(ann.user, null);
+    await later.login({ username: "ann-nobody", password }).then(assert.fail, (error) => {
+      assert.ok(error instanceof TidelineError && error instanceof Error);
+      assert.deepEqual([error.code, error.status, error.retryAfterMs], ["invalid_credentials", 401, null]);
+      assert.match(error.request_id, /./);
+    });
+  });
+
+  it("says what is wrong with an input", async (t) => {
+    const nobody = client(t, server.url);
+    await assert.rejects(nobody.register({ username: "?", password: "short" }), (error) => {
+      assert.deepEqual(error.errors.map(({ pointer }) => pointer).sort(), ["/password", "/username"]);
+      return error.code === "validation" && error.status === 400;
+    });
+    assert.match((await nobody.getCapabilities()).version, /^\d/);
+  });
+
+  it("signs in on the same device again, and manages the others", async (t) => {
+    const storage = memoryStorage();
+    const ann = await person(t, server.url, { storage });
+    const { username } = ann.user;
+    const phone = await again(t, ann, server.url);
+    const device = ann.deviceId;
+    await ann.login({ username, password });
+    assert.equal(ann.deviceId, device);
+    assert.equal((await ann.listDevices()).length, 2);
+    await ann.removeDevice(phone.deviceId);
+    await eventually("the phone is out", () => phone.getMe().then(() => false, (error) => error.code === "device_revoked"));
+    const tablet = await again(t, ann, server.url);
+    await ann.changePassword({ old_password: password, new_password: "battery staple" });
+    await eventually("the tablet is out", () => tablet.getMe().then(() => false, (error) => error.code === "device_revoked"));
+    await tablet.login({ username, password: "battery staple" });
+  });
+
+  it("finds people, and blocks them", async (t) => {
+    const [ann, ben] = [await person(t, server.url), await person(t, server.url)];
+    assert.equal((await ann.findUser(ben.user.username)).id, ben.user.id);
+    assert.equal(await ann.findUser("nobody-at-all"), null);
+    assert.equal((await ann.getUser(ben.user.id)).username, ben.user.username);
+    assert.equal((await ann.listUsers({ ids: [ann.user.id, ben.user.id] })).length, 2);
+    await ann.blockUser(ben.user.id);
+    assert.deepEqual((await ann.listBlocks()).users.map(({ id }) => id), [ben.user.id]);
+    await assert.rejects(ben.createDirect(ann.user.id), { code: "blocked", status: 403 });
+    await ann.unblockUser(ben.user.id);
+    await ben.createDirect(ann.user.id);
+  });
+
+  it("refreshes once for many calls, when the token has ended, and survives lost answers", async (t) => {
+    const between = await proxy(t, server.url);
+    const ann = await person(t, between.url);
+    const refreshes = () => between.seen.filter((one) => one.endsWith("/refresh")).length;
+    await ann.getMe();
+    assert.equal(refreshes(), 0);
+    await sleep(EXPIRED_MS);
+    await Promise.all([...Array(8)].map(() => ann.getMe()));
+    assert.equal(refreshes(), 1);
+
+    let lost = 2;
+    between.onRequest = ({ url }) => (url.endsWith("/refresh") && lost-- > 0 ? "lose" : "pass");
+    const signedOut = record(ann, "signed_out");
+    await sleep(EXPIRED_MS);
+    await Promise.all([...Array(4)].map(() => ann.getMe()));
+    assert.equal(refreshes(), 4);
+    await ann.getMe();
+    assert.deepEqual(signedOut.signed_out, []);
+  });
+});

@@ -1,0 +1,95 @@
+// What others write is text: whatever it looks like, it runs nothing, loads nothing that is not shown, and breaks no layout.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { serve } from "../support/server.js";
+import { browse, enter, texts, until } from "./support/browser.js";
+import { api } from "./support/people.js";
+
+const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+const HOSTILE = [
+  `<script>window.hacked = 1</script>`,
+  `<img src=x onerror="window.hacked = 2">`,
+  `"><svg onload=window.hacked=3>`,
+  `javascript:window.hacked=4`,
+  `[link](javascript:window.hacked=5) data:text/html,<script>window.hacked=6</script>`,
+  `https://good.example/\u202Egpj.exe`,
+  `\u202Eright to left\u202C, \u2066isolated, never closed`,
+  `{{constructor.constructor("window.hacked = 7")()}}`,
+  "w".repeat(2_000),
+  "🌊".repeat(500),
+  "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘".repeat(40),
+  "line\n".repeat(60).trim(),
+];
+
+test("hostile words", { timeout: 120_000 }, async (t) => {
+  const server = await serve(t);
+  const browser = await browse(t, server);
+  const eve = await api(t, server, "eve", `<b onmouseover=alert(1)>Eve</b>\u202E`);
+  for (const width of [1280, 360]) {
+    await t.test(`stay words at ${width} pixels`, async () => {
+      const username = `ann${width}`;
+      const ann = await browser.person(username, { viewport: { width, height: 740 } });
+      const asked = [];
+      await ann.context().route(/example/, (route) => {
+        asked.push(route.request());
+        return route.fulfill({ contentType: "image/png", body: PIXEL });
+      });
+      const group = await eve.createGroup({ title: `<i>Group</i>\u202E${width}`, member_ids: [(await eve.findUser(username)).id] });
+      const send = (kind, content) => eve.send(group.id, { kind, content });
+      for (const text of HOSTILE) await eve.send(group.id, text);
+      await send("emoji", { emoji: "<b>hi</b>" });
+      await send("image", { url: "https://pictures.example/a.png", mime: "image/png", size: 1, width: 1, height: 100_000 });
+      await send("file", { url: "https://files.example/x", name: `<u>\u202Egpj.exe`, mime: "text/html", size: 1 });
+      await send("custom", { html: "<script>window.hacked = 8</script>", text: 5 });
+
+      await enter(ann, "<i>Group</i>");
+      await until(async () => (await texts(ann)).slice(0, HOSTILE.length), HOSTILE);
+      assert.equal(await ann.evaluate(() => window.hacked), undefined);
+      assert.equal(await ann.locator("#rows :is(script, b, i, u, svg[onload], [onerror], [onmouseover])").count(), 0);
+      const links = await ann.locator("#rows a").evaluateAll((all) => all.map(({ protocol, rel, target, referrerPolicy }) => ({ protocol, rel, target, referrerPolicy })));
+      assert.ok(links.length >= 3);
+      for (const link of links) assert.deepEqual(link, { protocol: "https:", rel: "noopener noreferrer", target: "_blank", referrerPolicy: "no-referrer" });
+      assert.equal(await ann.textContent(".file-name"), "<u>gpj.exe");
+      assert.equal(await ann.textContent("#chat-title"), `<i>Group</i>${width}`);
+      assert.match(await ann.textContent(".unshown >> nth=-1"), /cannot show/);
+
+      // Pictures are fetched when they are near to what is in sight.
+      assert.equal(asked.length, 0);
+      await ann.click("#jump");
+      await until(() => asked.length, 1);
+      assert.equal(asked[0].url(), "https://pictures.example/a.png");
+      assert.equal((await asked[0].allHeaders()).referer, undefined);
+      const overflow = await ann.evaluate(() => document.documentElement.scrollWidth - innerWidth + document.querySelector("#log").scrollWidth - document.querySelector("#log").clientWidth);
+      assert.equal(overflow, 0, "nothing is wider than the page");
+      const outside = await ann.locator("#rows .bubble").evaluateAll((all) => all.filter((one) => one.getBoundingClientRect().right > innerWidth || one.getBoundingClientRect().left < 0).length);
+      assert.equal(outside, 0);
+      await ann.context().close();
+    });
+  }
+
+  await t.test("an address typed into the dialog must be one of the web", async () => {
+    const ann = await browser.returning("ann1280");
+    await ann.context().route(/example/, (route) => (route.request().url().endsWith("png") ? route.fulfill({ contentType: "image/png", body: PIXEL }) : route.abort()));
+    await enter(ann, "<i>Group</i>");
+    await ann.click("#attach-button");
+    for (const [address, words] of [
+      ["javascript:alert(1)", /whole address/],
+      ["harbour.png", /whole address/],
+      ["https://pictures.example/nothing", /No picture/],
+    ]) {
+      await ann.fill("#attach-url", address);
+      await ann.click("#attach-submit");
+      await ann.waitForSelector("#attach-error:not([hidden])");
+      await until(async () => words.test(await ann.textContent("#attach-error")), true);
+    }
+    await ann.fill("#attach-url", "https://pictures.example/harbour.png");
+    await ann.click("#attach-submit");
+    await ann.waitForSelector(".row.mine[data-state=stored] img");
+    await ann.click("#attach-button");
+    await ann.check("#attach-form [value=file]");
+    await ann.fill("#attach-url", "https://files.example/list%20of%20things.pdf");
+    await ann.click("#attach-submit");
+    await until(() => ann.textContent(".row.mine .file-name"), "list of things.pdf");
+  });
+});

@@ -1,0 +1,177 @@
+// Every screen, as a picture to look at (target/screens/) and in the eyes of axe-core.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { serve } from "../support/server.js";
+import { browse, enter, until } from "./support/browser.js";
+import { api, sendMany } from "./support/people.js";
+
+const SCREENS = fileURLToPath(new URL("../../../target/screens/", import.meta.url));
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PICTURE = `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="600"><linearGradient id="a" x2="0" y2="1"><stop stop-color="#f7c98b"/>
+  <stop offset=".5" stop-color="#e98b6d"/><stop offset="1" stop-color="#27566e"/></linearGradient><path d="M0 0h900v600H0z" fill="url(#a)"/>
+  <circle cx="610" cy="300" r="70" fill="#fff1d0"/><path d="M0 360c120-30 240-30 360 0s240 30 360 0 180-20 180-20v260H0z" fill="#1a4f63"/>
+  <path d="M0 440c120-30 240-30 360 0s240 30 360 0 180-20 180-20v180H0z" fill="#0d3a4c"/></svg>`;
+const LOOKS = [
+  { name: "wide-light", viewport: { width: 1280, height: 800 }, colorScheme: "light" },
+  { name: "wide-dark", viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
+  { name: "narrow-light", viewport: { width: 360, height: 740 }, colorScheme: "light", hasTouch: true },
+  { name: "narrow-dark", viewport: { width: 360, height: 740 }, colorScheme: "dark", hasTouch: true },
+];
+
+/** A small world with something of everything in it. */
+async function people(t, server) {
+  const all = {};
+  for (const [username, name] of [["mira", "Mira Holm"], ["jonas", "Jonas Bekk"], ["aiko", "Aiko Tanaka"], ["tom", "Tom"], ["lea", "Léa Martin"], ["omar", "Omar Haddad"]]) {
+    all[username] = await api(t, server, username, name);
+  }
+  const { mira, jonas, aiko, tom, lea, omar } = all;
+  const ids = (...some) => some.map((one) => one.user.id);
+  const withTom = await tom.createDirect(mira.user.id);
+  await tom.send(withTom.id, "The ferry leaves at seven, right?");
+  await mira.send(withTom.id, "Seven sharp. Bring the thermos.");
+  await lea.send((await lea.createDirect(mira.user.id)).id, "Merci pour hier ! 🌊");
+  const books = await omar.createGroup({ title: "Book club", member_ids: ids(mira, lea) });
+  await omar.send(books.id, "Chapter nine for Thursday?");
+  await lea.send(books.id, "Chapter nine it is");
+  await omar.send(books.id, "I will bring the olives");
+  const withAiko = await aiko.createDirect(mira.user.id);
+  await aiko.send(withAiko.id, "See you at the harbour");
+  await mira.markRead(withAiko.id, 1);
+  const sail = await mira.createGroup({ title: "Sunday sail", member_ids: ids(jonas, aiko, tom) });
+  await jonas.send(sail.id, "Morning! Wind is up, four from the south-west.");
+  await tom.send(sail.id, { kind: "custom", content: { poll: ["Saturday", "Sunday"] } });
+  await mira.send(sail.id, "Perfect. High water is at 14:10: https://tides.example/harbour");
+  await aiko.send(sail.id, { kind: "image", content: { url: "https://pictures.example/harbour.svg", mime: "image/svg+xml", size: 800, width: 900, height: 600 } });
+  await aiko.send(sail.id, "The harbour, an hour ago");
+  await tom.send(sail.id, { kind: "file", content: { url: "https://files.example/packing-list.pdf", name: "packing-list.pdf", mime: "application/pdf", size: 48_231 } });
+  await mira.send(sail.id, { kind: "emoji", content: { emoji: "😍" } });
+  await mira.send(sail.id, "Half past nine at the pier, then?");
+  const news = await omar.createChannel({ title: "Harbour news", public: true, member_ids: ids(mira, lea, tom) });
+  await omar.send(news.id, "The east pier is closed for repairs until Friday. Boats of the sailing school move to the west basin.");
+  await omar.send(news.id, "@mira and @tom: your berths are 14 and 15 meanwhile.", { mentions: ids(mira, tom) });
+  await mira.markRead(news.id, 2);
+  return { ...all, sail, withTom };
+}
+
+test("looks", { timeout: 180_000 }, async (t) => {
+  const server = await serve(t);
+  const browser = await browse(t, server);
+  const world = await people(t, server);
+  for (const { name, ...options } of LOOKS) {
+    await t.test(name, async () => {
+      const context = await browser.installation({ ...options, reducedMotion: "reduce" });
+      await context.route(/\.example\//, (route) => route.fulfill({ contentType: "image/svg+xml", body: PICTURE }));
+      const page = await browser.tab(context);
+      const findings = [];
+      const show = async (screen) => {
+        await page.screenshot({ path: `${SCREENS}${screen}-${name}.png` });
+        // Isolated, it is not bound by the page's policy.
+        const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
+        for (const { id, impact, nodes } of found.violations) {
+          if (impact === "serious" || impact === "critical") findings.push(`${screen}: ${id} at ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
+        }
+      };
+      const closed = async () => {
+        await page.keyboard.press("Escape");
+        await until(() => page.locator("dialog[open]").count(), 0);
+      };
+
+      await page.waitForSelector("#welcome:not([hidden])");
+      await show("sign-in");
+      await page.click("#swap");
+      await page.fill("#username", "x");
+      await page.fill("#password", "short");
+      await page.click("#sign-submit");
+      await page.waitForSelector("#username-error:not([hidden])");
+      await show("sign-up-refused");
+      await page.click("#swap");
+      await page.fill("#username", "mira");
+      await page.fill("#password", "correct horse");
+      await page.click("#sign-submit");
+      await page.waitForSelector("#conversations a");
+      await show("list");
+      await page.click("#new-button");
+      await page.check("#new-form [value=group]");
+      await show("new");
+      await page.check("#new-form [value=channel]");
+      await show("new-channel");
+      await page.check("#new-form [value=join]");
+      await show("join");
+      await closed();
+      await page.click("#account-button");
+      await page.waitForSelector("#devices .tile");
+      await show("account");
+      await closed();
+      await page.click("#help-button");
+      await show("help");
+      await closed();
+
+      await enter(page, "Sunday sail");
+      await page.waitForFunction(() => document.querySelector("#rows img")?.complete);
+      await until(() => page.locator("#rows .row.last .text").last().textContent(), "Half past nine at the pier, then?");
+      await show("chat");
+      await page.click("#emoji-button");
+      await show("emoji");
+      await page.keyboard.press("Escape");
+      await page.click("#attach-button");
+      await show("attach");
+      await closed();
+      await page.click("#details-button");
+      await page.waitForSelector(".members li");
+      await page.click(".members li .round >> nth=0");
+      await show("members");
+      await page.click(".actions .danger");
+      await show("confirm");
+      await page.keyboard.press("Escape");
+      await until(() => page.locator("dialog[open]").count(), 1);
+      await closed();
+
+      await page.goto(`${server.url}/#/`);
+      await enter(page, "Harbour news");
+      await page.waitForSelector(".mentions-me .mention");
+      await show("channel");
+      await page.click("#details-button");
+      await page.waitForSelector(".members li");
+      await show("channel-members");
+      await closed();
+
+      // Something new while one looked elsewhere, and something that did not get through.
+      await page.goto(`${server.url}/#/`);
+      await sendMany(world.tom, server, world.withTom.id, 2, (n) => ["One more thing", "Do we have room for a dog?"][n - 1]);
+      await until(() => page.locator("#conversations .unread .title", { hasText: "Tom" }).count(), 1);
+      await enter(page, "Tom");
+      await page.waitForSelector(".divider");
+      await show("divider");
+      await world.tom.blockUser(world.mira.user.id);
+      await page.fill("#text", "Of course");
+      await page.click("#send-button");
+      await page.waitForSelector("[data-state=failed]");
+      await show("failed");
+      await world.tom.unblockUser(world.mira.user.id);
+      await page.click("[data-state=failed] >> text=Discard");
+      await context.setOffline(true);
+      await page.waitForSelector("#status[data-state=offline]", { state: "attached" });
+      await page.fill("#text", "A small one");
+      await page.click("#send-button");
+      await page.waitForSelector("[data-state=sending]");
+      await show("offline");
+      await context.setOffline(false);
+      await until(() => page.locator("[data-state=sending]").count(), 0);
+      await page.click("#details-button");
+      await page.click("text=Block Tom");
+      await page.click("#confirm-yes");
+      await page.waitForSelector("text=Unblock Tom");
+      await show("person");
+      await closed();
+      await show("blocked");
+      await page.click("#blocked-action");
+      await page.waitForSelector("#composer:not([hidden])");
+      await context.close();
+      assert.deepEqual(findings, []);
+    });
+  }
+});

@@ -1,0 +1,88 @@
+// What the tests have in common: people, waiting for something to be so, and a proxy that loses answers.
+
+import assert from "node:assert/strict";
+import { createServer, request } from "node:http";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Tideline } from "../../tideline.js";
+
+/** Quick, so that tests need not wait for the pauses of real life. */
+export const backoff = { base: 20, cap: 100 };
+export const password = "correct horse";
+let people = 0;
+
+/** A client without a session, closed with the test. */
+export function client(t, url, options = {}) {
+  const made = new Tideline({ url, backoff, ...options });
+  t.after(() => made.close());
+  made.on("error", (error) => options.onError?.(error));
+  return made;
+}
+
+/** Somebody who has just signed up. */
+export async function person(t, url, options = {}) {
+  const made = client(t, url, options);
+  await made.register({ username: `p${process.pid}-${Date.now().toString(36)}-${people++}`, password });
+  return made;
+}
+
+/** Another installation of somebody. */
+export async function again(t, other, url, options = {}) {
+  const made = client(t, url, options);
+  await made.login({ username: other.user.username, password });
+  return made;
+}
+
+export async function eventually(what, look, ms = 10_000) {
+  const until = Date.now() + ms;
+  for (;;) {
+    const value = await look();
+    if (value) return value;
+    if (Date.now() > until) assert.fail(`not within ${ms} ms: ${what}`);
+    await sleep(10);
+  }
+}
+
+/** Everything that a client was told, by the name of the event. */
+export function record(tideline, ...names) {
+  const told = Object.fromEntries(names.map((name) => [name, []]));
+  for (const name of names) tideline.on(name, (event) => void told[name].push(event));
+  return told;
+}
+
+export const texts = (entries) => entries.map(({ message }) => message.content.text);
+
+/** A proxy on the way to the server. `onRequest(request)` may say "refuse" (nothing arrives) or "lose" (the answer is lost). */
+export async function proxy(t, target) {
+  const state = { onRequest: () => "pass", seen: [], waits: 0, mostWaits: 0, url: "" };
+  const server = createServer((from, to) => {
+    const verdict = state.onRequest(from);
+    state.seen.push(`${from.method} ${from.url.split("?")[0]}`);
+    if (verdict === "refuse") return void from.socket.destroy();
+    const waits = from.url.startsWith("/v1/notices") && !from.url.includes("timeout=0");
+    if (waits) state.mostWaits = Math.max(state.mostWaits, ++state.waits);
+    const options = { method: from.method, headers: from.headers };
+    const onward = request(target + from.url, options, (answer) => {
+      if (verdict === "lose") {
+        answer.resume();
+        answer.on("end", () => from.socket.destroy());
+        return;
+      }
+      to.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(to);
+    });
+    onward.on("error", () => from.socket.destroy());
+    to.on("close", () => {
+      if (waits) state.waits--;
+      if (verdict !== "lose") onward.destroy();
+    });
+    from.pipe(onward);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  state.url = `http://127.0.0.1:${server.address().port}`;
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return state;
+}

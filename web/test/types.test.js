@@ -1,0 +1,57 @@
+// The types say what there is, no more and no less.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { it } from "node:test";
+import { fileURLToPath } from "node:url";
+import typescript from "typescript";
+import * as tideline from "../tideline.js";
+
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/** What a .d.ts file exports that exists at runtime, classes with the names of their members. */
+function declared() {
+  const program = typescript.createProgram([at("../tideline.d.ts")], { target: typescript.ScriptTarget.ES2022 });
+  const checker = program.getTypeChecker();
+  const module = checker.getSymbolAtLocation(program.getSourceFile(at("../tideline.d.ts")));
+  const values = checker.getExportsOfModule(module).filter(({ flags }) => flags & typescript.SymbolFlags.Value);
+  const members = ({ members }) => [...members.keys()].filter((name) => !name.startsWith("__")).sort();
+  return Object.fromEntries(values.map((one) => [one.name, one.flags & typescript.SymbolFlags.Class ? members(one) : null]));
+}
+
+it("has the same names in the types as in the module", () => {
+  const types = declared();
+  assert.deepEqual(Object.keys(types).sort(), Object.keys(tideline).sort());
+  const own = Object.getOwnPropertyNames(tideline.Tideline.prototype).filter((name) => name !== "constructor");
+  assert.deepEqual(types.Tideline, own.sort());
+  const inherited = ["cause", "message", "name", "stack"];
+  const error = new tideline.TidelineError({ code: "network", cause: 1 });
+  const names = [...Object.getOwnPropertyNames(error), "transient"].filter((name) => !inherited.includes(name));
+  assert.deepEqual(types.TidelineError, names.sort());
+});
+
+it("has a method for every operation of the API", async () => {
+  const document = JSON.parse(await readFile(at("../../openapi/openapi.json"), "utf8"));
+  // Elsewhere under another name, inside the loops, or not for clients.
+  const otherwise = {
+    register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",
+    fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send", get_live: null, get_ready: null,
+  };
+  const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+  const operations = Object.values(document.paths).flatMap((path) => Object.values(path)).map(({ operationId }) => operationId).filter(Boolean);
+  assert.ok(operations.length > 30);
+  for (const name of operations) {
+    const method = name in otherwise ? otherwise[name] : camel(name);
+    if (method !== null) assert.equal(typeof tideline.Tideline.prototype[method], "function", `${name} has no ${method}`);
+  }
+});
+
+it("compiles a program that uses all of it, strictly", () => {
+  const tsc = at("../node_modules/typescript/bin/tsc");
+  try {
+    execFileSync(process.execPath, [tsc, "-p", at("types")], { encoding: "utf8" });
+  } catch ({ stdout }) {
+    assert.fail(stdout);
+  }
+});

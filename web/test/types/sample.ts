@@ -1,0 +1,119 @@
+// Never run: it uses everything once, so that the compiler sees whether the types fit their use.
+
+import { Tideline, TidelineError, browserStorage, memoryStorage, uuidv7 } from "../../tideline.js";
+import type { Content, Conversation, Entry, Message, OutboxItem, TidelineStorage, User } from "../../tideline.js";
+
+const storage: TidelineStorage = { ...memoryStorage(), get: async (key) => key };
+
+export async function everything(signal: AbortSignal): Promise<string> {
+  const tideline = new Tideline({
+    url: new URL("http://127.0.0.1:8080"),
+    storage,
+    fetch,
+    device: { name: "Ann's laptop", platform: "web" },
+    name: "mine",
+    resume: true,
+    backfill: true,
+    tabs: true,
+    locks: navigator.locks,
+    network: window,
+    backoff: { base: 100 },
+    requestTimeoutMs: 10_000,
+    waitSeconds: 50,
+    leaderSilenceMs: 5_000,
+  });
+  new Tideline({ storage: browserStorage(sessionStorage) });
+
+  const restored: User | null = await tideline.restore();
+  if (!restored) await tideline.register({ username: "ann", password: "correct horse", display_name: "Ann" }, { signal });
+  const user = await tideline.login({ username: "ann", password: "correct horse", device: { platform: "bot" } });
+  await tideline.getMe({ signal });
+  await tideline.updateMe({ display_name: user.display_name });
+  await tideline.changePassword({ old_password: "correct horse", new_password: "battery staple" });
+  const ben = (await tideline.findUser("ben")) ?? (await tideline.getUser(uuidv7()));
+  const [both] = await tideline.listUsers({ ids: [ben.id, user.id] });
+  await tideline.listUsers({ username: both?.username ?? "ann" });
+  for (const device of await tideline.listDevices()) if (!device.current) await tideline.removeDevice(device.id);
+  await tideline.blockUser(ben.id);
+  const blocks = await tideline.listBlocks({ limit: 10 });
+  if (blocks.next_cursor) await tideline.listBlocks({ cursor: blocks.next_cursor });
+  await tideline.unblockUser(ben.id);
+
+  const off: () => void = tideline.on("message", async ({ message }) => show(message), { signal });
+  tideline.on("resync", ({ reason, conversations }) => reason === "start" && conversations.map(({ me }) => me.read_seq));
+  tideline.on("entries", ({ entries, since, next, epoch }) => [...entries.map(describe), since, next, epoch]);
+  tideline.on("mention", ({ message, unread }) => `${show(message)} ${unread}`);
+  tideline.on("read", ({ read_seq }) => read_seq);
+  tideline.on("conversation", ({ conversation }) => conversation?.peer?.username ?? conversation?.title);
+  tideline.on("members", ({ added, removed, changed, actor_id }) => [actor_id, ...added, ...removed, changed[0]?.role]);
+  tideline.on("unread", ({ total, conversations }) => total === (conversations[ben.id] ?? 0));
+  tideline.on("send", ({ state, item, message, error }) => `${state} ${item.client_msg_id} ${message?.seq} ${error?.code}`);
+  tideline.on("connection", ({ state, leader, error, retryInMs }) => state === "offline" && leader && error?.code && retryInMs);
+  tideline.on("signed_out", ({ reason }) => reason);
+  tideline.on("error", (error) => error.message);
+  await tideline.start({ signal });
+
+  const direct: Conversation = await tideline.createDirect(ben.id);
+  const group = await tideline.createGroup({ title: "Friday", member_ids: [ben.id], client_conversation_id: uuidv7() });
+  const channel = await tideline.createChannel({ title: "News", public: true, member_ids: [ben.id], client_conversation_id: uuidv7() });
+  const joined: Conversation = await tideline.join(channel.id, { signal });
+  if (!joined.public || joined.fanout === "write" || joined.switch_seq === null) await tideline.leave(joined.id);
+  const page = await tideline.listConversations({ order: "activity", limit: 20 });
+  await tideline.getConversation(page.conversations[0]?.id ?? direct.id);
+  await tideline.updateConversation(group.id, { title: "Saturday" });
+  const { members } = await tideline.listMembers(group.id, { limit: 50 });
+  const { already_members } = await tideline.addMembers(group.id, members.map((member) => member.user.id));
+  await tideline.removeMember(group.id, already_members[0] ?? ben.id);
+  await tideline.setRole(group.id, ben.id, "admin");
+  await tideline.mute(group.id, ben.id, new Date());
+  await tideline.updateMember(group.id, ben.id, { role: "member", muted_until: null });
+  await tideline.leave(group.id);
+
+  const sent: Message = await tideline.send(direct.id, "hi Ben", { signal, client_msg_id: uuidv7() });
+  const image: Content = { kind: "image", content: { url: "https://files.example/a.png", mime: "image/png", size: 1, width: 2, height: 3 } };
+  await tideline.send(direct.id, image);
+  await tideline.send(group.id, "hi @ben", { mentions: [ben.id] });
+  const waiting: OutboxItem[] = tideline.outbox;
+  for (const item of waiting) await (item.state === "failed" ? tideline.retry(item.client_msg_id) : tideline.discard(item.client_msg_id));
+  await tideline.getMessage(direct.id, sent.seq);
+  const { messages, has_more, last_seq } = await tideline.listMessages(direct.id, { before_seq: sent.seq, limit: 50 });
+  for await (const message of tideline.history(direct.id, { since_seq: 0 }, { signal })) messages.push(message);
+  const { total_unread } = await tideline.markRead(direct.id, last_seq);
+  const { as_of_seq } = await tideline.getUnread();
+  const { waited_ms } = await tideline.diagnoseLongpoll(0);
+  const { limits, features } = await tideline.getCapabilities();
+
+  off();
+  await tideline.logout();
+  await tideline.close();
+  return `${has_more} ${total_unread} ${as_of_seq} ${limits["page"]} ${features} ${tideline.leader} ${tideline.connection}
+    ${tideline.unread.total} ${tideline.position?.since} ${tideline.user?.id} ${tideline.deviceId}`;
+}
+
+function show(message: Message): string {
+  switch (message.kind) {
+    case "text":
+      return message.content.text;
+    case "file":
+      return message.content.name;
+    case "video":
+      return `${message.content.duration_ms}`;
+    default:
+      return message.kind;
+  }
+}
+
+function describe(entry: Entry): string {
+  return entry.kind === "message" ? show(entry.message) : entry.conversation_id;
+}
+
+export function explain(error: unknown): string {
+  if (!(error instanceof TidelineError)) throw error;
+  const { code, status, detail, request_id, errors, retryAfterMs, transient } = error;
+  return `${code} ${status} ${detail} ${request_id} ${errors[0]?.pointer} ${retryAfterMs} ${transient}`;
+}
+
+// @ts-expect-error a text is no content
+void ((tideline: Tideline) => tideline.send("", { kind: "text", content: "hi" }));
+// @ts-expect-error there is no such event
+void ((tideline: Tideline) => tideline.on("massage", () => {}));
