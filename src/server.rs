@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::domain::error::Error;
 use crate::http::large::Budget;
-use crate::http::parking::{Io, serve};
+use crate::http::parking::{Io, Stopping, serve};
 use crate::http::{layer, metrics, routes};
 use crate::tasks;
 use actix_http::HttpService;
@@ -134,11 +134,7 @@ impl Node {
         let for_answers = budget.clone();
         let connections = app.connections;
         let server = Server::build();
-        let stopping = server.graceful_shutdown_signal();
-        let stopping = move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        };
+        let signal = server.graceful_shutdown_signal();
         let server = server
             .workers(workers)
             // What bounds them is the limit of open files; without one left, the next one waits to be accepted.
@@ -152,8 +148,11 @@ impl Node {
                     .app_data(for_answers.clone())
                     .wrap(from_fn(layer::layer))
                     .configure(move |config| routes::configure(config, &metrics));
+                let signal = signal.clone();
+                let stopping = Stopping::new(async move || signal.notified().await);
+                let for_dispatchers = stopping.clone();
                 let http = HttpService::build()
-                    .graceful_shutdown_signal(stopping.clone())
+                    .graceful_shutdown_signal(move || for_dispatchers.for_dispatcher())
                     .keep_alive(KEEP_ALIVE)
                     .client_request_timeout(REQUEST_HEAD)
                     .client_disconnect_timeout(DISCONNECT)
@@ -162,7 +161,6 @@ impl Node {
                     .local_addr(address)
                     .on_connect_ext(|io: &Io, data| drop(data.insert(io.connection())))
                     .h1(map_config(app, |()| AppConfig::default()));
-                let stopping = stopping.clone();
                 fn_factory(move || {
                     let http = http.new_service(());
                     let stopping = stopping.clone();

@@ -203,22 +203,56 @@ fn park(request: &HttpRequest, caller: Caller, asleep: Asleep) -> Result<(), Asl
     Ok(())
 }
 
+/// That the node stops, for the connections of one thread.
+#[derive(Clone)]
+pub struct Stopping<F> {
+    signal: F,
+    /// The dispatcher that is made just now replays.
+    replays: Rc<Cell<bool>>,
+}
+
+impl<F: AsyncFn()> Stopping<F> {
+    /// Of what ends when the node stops.
+    pub fn new(signal: F) -> Self {
+        Self {
+            signal,
+            replays: Rc::default(),
+        }
+    }
+
+    /// What a dispatcher asks for when it is made. One that knows that the node stops begins no request, so one that replays
+    /// is not told: who waits has been promised an answer. [`serve`] ends the connection after it.
+    pub fn for_dispatcher(&self) -> impl Future<Output = ()> + use<F>
+    where
+        F: Clone,
+    {
+        let (signal, replays) = (self.signal.clone(), self.replays.get());
+        async move {
+            match replays {
+                true => pending().await,
+                false => signal().await,
+            }
+        }
+    }
+}
+
 /// Serves a connection until it ends.
 pub fn serve<S, F>(
     http: Rc<S>,
     stream: TcpStream,
     idle: Duration,
-    stopping: impl Fn() -> F,
+    stopping: Stopping<F>,
 ) -> impl Future<Output = Result<(), S::Error>>
 where
     S: Service<(Io, Option<SocketAddr>), Response = ()>,
-    F: Future<Output = ()>,
+    F: AsyncFn(),
 {
     let peer = stream.peer_addr().ok();
     let connection = Rc::new(Connection::of(stream));
     // An async function would keep its arguments twice, for as long as the connection lives.
     async move {
         loop {
+            stopping.replays.set(connection.replays.get());
             let mut dispatcher = Box::pin(http.call((Io(Rc::clone(&connection)), peer)));
             let ended = poll_fn(|cx| {
                 let ended = dispatcher.as_mut().poll(cx).map(Some);
@@ -247,7 +281,7 @@ where
                     caller: parked.caller,
                     notice,
                 });
-            } else if !Box::pin(connection.is_used_again(idle, stopping())).await {
+            } else if !Box::pin(connection.is_used_again(idle, (stopping.signal)())).await {
                 return Ok(());
             }
         }

@@ -172,6 +172,30 @@ async fn nothing_that_is_sent_around_a_wait_is_lost() {
     app.finish().await;
 }
 
+/// A wait that is asked to reconnect when its node is about to close all connections gets its answer before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_answered_though_the_node_stops_meanwhile() {
+    let mut app = App::configured(|config| config.drain = Duration::from_secs(20)).await;
+    let [ben] = app.people(["ben"]).await;
+    app.add_node().await;
+    let address = app.nodes[1].address;
+    let mut wire = Wire::to(address).await;
+    wire.write(&get(&ben.token, "/notices?since_seq=0&timeout=20", ""))
+        .await;
+    app.asleep(1, 1).await;
+    // The wait ends with a look, which takes until the listener is closed: from then on no request is begun.
+    app.postgres.freeze();
+    let stopped = tokio::spawn(app.nodes.remove(1).stop());
+    let is_closed = async || TcpStream::connect(address).await.is_err();
+    let soon = Duration::from_secs(3);
+    eventually("the listener is closed", soon, is_closed, |closed| *closed).await;
+    app.postgres.heal();
+    assert_eq!(wire.answer().await.ok(200)["reconnect"], true);
+    assert!(!wire.more().await);
+    stopped.await.unwrap().unwrap();
+    app.finish().await;
+}
+
 /// Though its request is read twice, a wait is one line of the log, which says how long it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_is_logged_once() {
