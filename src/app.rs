@@ -152,6 +152,7 @@ impl App {
             move |heard| match heard {
                 Heard::News { user, seq, total } => drop(waiters.news(user, seq, total)),
                 Heard::Moved { conversation, seq } => drop(waiters.moved(conversation, seq)),
+                Heard::Begun(user) => waiters.swept.heard(user),
                 Heard::Lost => lost.notify_one(),
             }
         };

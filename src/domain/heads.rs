@@ -84,7 +84,7 @@ async fn run(pg: Pg, mut looks: mpsc::Receiver<Look>) {
         pairs.dedup();
         let seen = pg
             .read("heads", move |conn| {
-                let heads = inbox::full_heads(conn, &users)?;
+                let heads = inbox::heads(conn, &users)?;
                 let watched = match pairs.as_slice() {
                     [] => Vec::new(),
                     pairs => watched::by_members(conn, pairs)?,

@@ -1,6 +1,7 @@
 //! The waits that are parked on this node. A parked wait is one small entry here and one sleeping future; it holds no
 //! thread and no connection.
 
+use crate::domain::swept::Swept;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use std::collections::HashMap;
@@ -54,6 +55,8 @@ pub struct Waiters {
     next_id: AtomicU64,
     parked: AtomicUsize,
     asleep: AtomicUsize,
+    /// What is known of inboxes without asking.
+    pub swept: Swept,
 }
 
 /// A parked wait. Dropping it, as happens when the client goes away, frees it.
@@ -184,6 +187,8 @@ impl Waiters {
 
     /// Wakes the waits of a user that have not seen `seq` yet, and says how many there were.
     pub fn news(&self, user: UserId, seq: InboxSeq, total: Option<i64>) -> usize {
+        // In this order: a wait that has parked is woken, and one that parks later does not take the head from before.
+        self.swept.heard(user);
         self.end(user, |waiter| waiter.since < seq, Wake::News { seq, total })
     }
 

@@ -1,10 +1,12 @@
 //! The sweep: whatever happened to a notice, a wait answers within five seconds.
 //!
 //! Every few seconds this asks PostgreSQL for the heads of all waiting users and of all watched conversations, in large
-//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow.
+//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow. What it finds is
+//! kept for those who wait again (`domain/swept.rs`).
 
 use crate::app::App;
 use crate::storage::pg::{inbox, watched as watched_rows};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Sweep and query together stay below the promised five seconds.
@@ -24,7 +26,9 @@ pub async fn run(app: &App) {
 /// Looks at the heads of all waiting users and of all watched conversations, once.
 pub async fn once(app: &App) {
     let mut late = watched(app).await;
+    let sweep = app.waiters.swept.begin();
     let positions = app.waiters.positions();
+    let mut found = HashMap::with_capacity(positions.len());
     for chunk in positions.chunks(BATCH) {
         let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
         // An error was logged by the door; the next round looks again.
@@ -38,11 +42,13 @@ pub async fn once(app: &App) {
         late += chunk
             .iter()
             .filter_map(|(user, since)| {
-                let head = heads.get(user).filter(|head| *head > since)?;
-                Some(app.waiters.news(*user, *head, None))
+                let head = heads.get(user).filter(|head| head.seq > *since)?;
+                Some(app.waiters.news(*user, head.seq, None))
             })
             .sum::<usize>();
+        found.extend(heads);
     }
+    sweep.end(found);
     if late > 0 {
         app.metrics.notices_recovered.inc_by(late as u64);
         log::info!("sweep: {late} waits had missed their notice");

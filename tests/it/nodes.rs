@@ -10,6 +10,7 @@ use tideline::model::ids::UserId;
 use tideline::server::Node;
 use tideline::storage::redis::notices::Channel;
 use tideline::storage::redis::unread;
+use tideline::tasks::sweep;
 use tokio::task::JoinHandle;
 
 /// Less than the period of the sweep, which would hide a notice that was lost.
@@ -105,6 +106,70 @@ async fn a_message_between_the_look_and_the_sleep_is_not_slept_through() {
             "round {round}: {:?}",
             healed.elapsed()
         );
+    }
+    app.finish().await;
+}
+
+/// Ben waits in vain, and a sweep finds that there is nothing new: what the next wait takes, until something is heard.
+async fn in_vain(app: &App, ben: &Person, since: i64) {
+    let user = UserId(ben.id.parse().unwrap());
+    let wait = tokio::spawn({
+        let ben = ben.clone();
+        async move { ben.wait(since, 1).await }
+    });
+    app.asleep(0, 1).await;
+    let swept = async || {
+        sweep::once(&app.nodes[0].app).await;
+        app.nodes[0].app.waiters.swept.head(user)
+    };
+    // The announcement of an entry may come after a first one.
+    eventually("it is swept", AT_ONCE, swept, |head| {
+        head.is_some_and(|head| head.seq.0 == since)
+    })
+    .await;
+    assert_eq!(wait.await.unwrap()["news"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_again_in_vain_asks_nothing_of_postgres() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    ann.direct(&ben).await;
+    ben.total().await;
+    in_vain(&app, &ben, 1).await;
+    app.postgres.freeze();
+    assert_eq!(ben.wait(1, 1).await["news"], false);
+    // From another position it has to be asked for.
+    let path = "/notices?since_seq=0&timeout=1";
+    let asked = ben.get(path).await;
+    asked.problem(503, "storage_unavailable");
+    app.postgres.heal();
+    app.finish().await;
+}
+
+/// What comes while nobody waits, and so is told to nobody, is not slept through by the next wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn news_between_two_waits_is_told_at_once() {
+    let (app, second, ann, ben, chat) = two_nodes().await;
+    // A round that only the sweep has saved may be lucky with it once.
+    for round in 1..=8 {
+        in_vain(&app, &ben, round).await;
+        match round % 4 {
+            0 => drop(ann.send(&chat, "here").await),
+            1 => drop(ann.at(&second).send(&chat, "across").await),
+            2 => {
+                unsubscribe_idle(&app.nodes[0].app).await;
+                ann.at(&second).send(&chat, "nobody listens").await;
+            }
+            _ => {
+                app.redis.cut();
+                ann.at(&second).send(&chat, "nobody hears this").await;
+                app.redis.heal();
+            }
+        }
+        let asked = Instant::now();
+        assert_eq!(ben.wait(round, 20).await["last_seq"], round + 1);
+        let took = asked.elapsed();
+        assert!(took < AT_ONCE, "round {round}: {took:?}");
     }
     app.finish().await;
 }

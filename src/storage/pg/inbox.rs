@@ -117,27 +117,6 @@ pub fn deliver(
         .collect())
 }
 
-/// The heads of these users' inboxes; a user without one has had no entry yet.
-pub fn heads(
-    conn: &mut PgConnection,
-    users: &[UserId],
-) -> StorageResult<HashMap<UserId, InboxSeq>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-        #[diesel(sql_type = BigInt)]
-        last_seq: InboxSeq,
-    }
-    let rows: Vec<Row> = sql("SELECT user_id, last_seq FROM timelines WHERE user_id = ANY($1)")
-        .bind::<Uuids, _>(users)
-        .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.user_id, row.last_seq))
-        .collect())
-}
-
 /// The head of an inbox, and of the same snapshot what is unread in large conversations, of which no entry tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -147,11 +126,8 @@ pub struct Head {
     pub large_unread: Option<i64>,
 }
 
-/// As [`heads`], with what is unread in large conversations.
-pub fn full_heads(
-    conn: &mut PgConnection,
-    users: &[UserId],
-) -> StorageResult<HashMap<UserId, Head>> {
+/// The heads of these users' inboxes; a user without one has had no entry yet.
+pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap<UserId, Head>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = SqlUuid)]

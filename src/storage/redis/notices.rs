@@ -40,6 +40,8 @@ pub enum Heard {
         /// Its head.
         seq: ConvSeq,
     },
+    /// What is published of a user from now on is heard; what was before may not have been.
+    Begun(UserId),
     /// Subscriptions are missing, and what is published meanwhile is lost.
     Lost,
 }
@@ -294,6 +296,10 @@ impl Hub {
             }
             PushKind::SSubscribe => {
                 let channel = text().and_then(|name| Channel::parse(&name));
+                // Before anybody can see that it stands.
+                if let Some(Channel::Inbox(user)) = channel {
+                    (self.hear)(Heard::Begun(user));
+                }
                 let mut subscriptions = self.subscriptions();
                 if let Some(one) = channel.and_then(|one| subscriptions.get_mut(&one)) {
                     let before = std::mem::replace(one, Subscription::Stands(from.clone()));

@@ -1,0 +1,140 @@
+//! The heads that the last sweep found, of those users of whom nothing was heard since.
+//!
+//! Thousands of clients wait in vain, again and again. Each would ask PostgreSQL for a head that the sweep has just asked
+//! for, and nothing has been announced meanwhile: so a wait that begins takes that head, if it is the one that it waits from.
+//! A notice that was lost is found by the next sweep, as for a wait that sleeps already.
+
+use crate::model::ids::UserId;
+use crate::storage::pg::inbox::Head;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For how long a head is good: a lost notice is found within five seconds, whoever looked.
+const FRESH: Duration = Duration::from_secs(4);
+
+/// What the last sweep found, and what was heard since.
+#[derive(Default)]
+pub struct Swept(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
+    heads: HashMap<UserId, Head>,
+    at: Option<Instant>,
+    under_way: Option<UnderWay>,
+    sweeps: u64,
+}
+
+struct UnderWay {
+    number: u64,
+    /// Of whom something was heard since it began: it may have asked before.
+    heard: HashSet<UserId>,
+}
+
+/// A sweep that is under way. Nothing comes of it when it is dropped.
+pub struct Sweep<'a> {
+    swept: &'a Swept,
+    number: u64,
+    begun: Instant,
+}
+
+impl Swept {
+    /// A sweep is about to ask. One that began before comes to nothing.
+    pub fn begin(&self) -> Sweep<'_> {
+        let mut found = self.lock();
+        found.sweeps += 1;
+        let number = found.sweeps;
+        found.under_way = Some(UnderWay {
+            number,
+            heard: HashSet::new(),
+        });
+        Sweep {
+            swept: self,
+            number,
+            begun: Instant::now(),
+        }
+    }
+
+    /// There is news of a user, or there may have been some that was not heard of.
+    pub fn heard(&self, user: UserId) {
+        let mut found = self.lock();
+        found.heads.remove(&user);
+        if let Some(sweep) = &mut found.under_way {
+            sweep.heard.insert(user);
+        }
+    }
+
+    /// The head of a user's inbox, as PostgreSQL knew it a few seconds ago; nothing when there may have been news since.
+    pub fn head(&self, user: UserId) -> Option<Head> {
+        let found = self.lock();
+        found.at.filter(|at| at.elapsed() < FRESH)?;
+        found.heads.get(&user).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sweep<'_> {
+    /// It has found these.
+    pub fn end(self, heads: HashMap<UserId, Head>) {
+        let mut found = self.swept.lock();
+        let mine = found.under_way.take_if(|sweep| sweep.number == self.number);
+        if let Some(UnderWay { heard, .. }) = mine {
+            found.heads = heads;
+            found.heads.retain(|user, _| !heard.contains(user));
+            found.at = Some(self.begun);
+        }
+    }
+}
+
+impl Drop for Sweep<'_> {
+    fn drop(&mut self) {
+        let mut found = self.swept.lock();
+        found.under_way.take_if(|sweep| sweep.number == self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Swept;
+    use crate::model::ids::{InboxSeq, UserId};
+    use crate::storage::pg::inbox::Head;
+    use std::collections::HashMap;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_head_is_good_until_something_may_have_been_missed() {
+        let swept = Swept::default();
+        let [ann, ben] = [1, 2].map(|n| UserId(Uuid::from_u128(n)));
+        let head = Head {
+            seq: InboxSeq(7),
+            large_unread: None,
+        };
+        let heads = || HashMap::from([(ann, head), (ben, head)]);
+        let known = || [ann, ben].map(|user| swept.head(user).is_some());
+        assert_eq!(known(), [false, false]);
+        swept.begin().end(heads());
+        assert_eq!(known(), [true, true]);
+        swept.heard(ann);
+        assert_eq!(known(), [false, true]);
+        // What is heard while a sweep is under way may be newer than what it finds.
+        let sweep = swept.begin();
+        swept.heard(ben);
+        sweep.end(heads());
+        assert_eq!(known(), [true, false]);
+        // One that began before another one does not know what was heard between the two.
+        let early = swept.begin();
+        swept.heard(ben);
+        let late = swept.begin();
+        early.end(heads());
+        assert_eq!(known(), [true, false]);
+        late.end(heads());
+        assert_eq!(known(), [true, true]);
+        // One that fails leaves what was found before.
+        drop(swept.begin());
+        swept.heard(ann);
+        assert_eq!(known(), [false, true]);
+    }
+}
