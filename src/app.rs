@@ -5,7 +5,8 @@ use crate::config::Config;
 use crate::domain::accounts::{Confirmed, Revoked};
 use crate::domain::diagnostics::Diagnostics;
 use crate::domain::error::Error;
-use crate::domain::heads::Heads;
+use crate::domain::heads::{self, Heads};
+use crate::domain::inbox::{self, Pages};
 use crate::domain::limits::Limits;
 use crate::domain::passwords::Passwords;
 use crate::domain::service;
@@ -44,6 +45,8 @@ pub struct App {
     pub confirmed: Confirmed,
     /// Looks up inbox heads.
     pub heads: Heads,
+    /// Reads pages of inboxes.
+    pub pages: Pages,
     /// How many connections of clients there may be.
     pub connections: usize,
     /// How many waits may park; the other connections are for those who have something to say.
@@ -169,7 +172,9 @@ impl App {
             passwords: Passwords::new(config.workers).map_err(OpenError::Secrets)?,
             revoked: Revoked::default(),
             confirmed: Confirmed::default(),
-            heads: Heads::start(pg.clone()),
+            heads: heads::start(&pg),
+            // As many at a time as PostgreSQL has cores for: more, and each query is shared by fewer.
+            pages: inbox::start(&pg, config.writers),
             connections,
             most_waits: connections - connections / 20,
             limits: Limits::default(),

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::clock;
 use crate::domain::error::Error;
+use crate::domain::heads;
 use crate::domain::members;
 use crate::domain::overload::{Load, admit};
 use crate::model::account::Caller;
@@ -194,7 +195,7 @@ pub async fn list(
     // after this position.
     let inbox_seq = match &cursor {
         Some(cursor) => cursor.inbox_seq,
-        None => app.heads.look(caller.user, Vec::new()).await?.head,
+        None => heads::look(app, caller.user, Vec::new()).await?.head,
     };
     let (conversations, more) = app
         .pg

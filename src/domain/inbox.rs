@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::domain::error::Error;
 use crate::domain::notices::{check_position, resync};
 use crate::domain::overload::{Load, admit};
+use crate::domain::shared::{Manner, Shared};
 use crate::model::account::Caller;
 use crate::model::conversation::Conversation;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
@@ -11,8 +12,8 @@ use crate::model::inbox::{Entry, EntryKind, Event, InboxPage, Told};
 use crate::model::member::MembersChanged;
 use crate::model::page::Limit;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::inbox::StoredEntry;
-use crate::storage::pg::{Connection, conversations, inbox, members};
+use crate::storage::pg::inbox::{PageOf, StoredEntry, StoredPage};
+use crate::storage::pg::{Connection, Pg, WAITING, conversations, inbox, members};
 use std::collections::{BTreeSet, HashMap};
 
 /// The entries after `since`, without a hole.
@@ -24,14 +25,18 @@ pub async fn fetch(
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
     admit(app, Load::Fetch)?;
-    let (head, stored, joined) = app
-        .pg
-        .read("inbox", move |conn| {
-            let (head, stored) = inbox::page(conn, caller.user, since, limit)?;
-            let joined = join(conn, caller.user, &stored)?;
-            Ok((head, stored, joined))
-        })
-        .await?;
+    let in_line = app.pg.wait();
+    let asked = PageOf {
+        receiver: caller.user,
+        since,
+        limit,
+    };
+    let Fetched { page, joined } = app.pages.ask(asked).await?;
+    drop(in_line);
+    let StoredPage {
+        head,
+        entries: stored,
+    } = page;
     check_position(app, caller, since, head, epoch).await?;
     // A client can prove that it has everything, because a page never has a hole: what should come next and does not is
     // past the retention.
@@ -68,6 +73,36 @@ pub async fn fetch(
         has_more: next_since_seq < head,
         epoch: app.epoch,
     })
+}
+
+/// How many pages share a query, at most: one of large messages holds the others up.
+const BATCH: usize = 8;
+
+/// Reads pages from PostgreSQL.
+pub type Pages = Shared<PageOf, Fetched>;
+
+/// Starts the reading, so many queries at a time, on the Tokio runtime that this is called on.
+pub fn start(pg: &Pg, lanes: u32) -> Pages {
+    let manner = Manner {
+        name: "inbox",
+        batch: BATCH,
+        lanes,
+        queue: WAITING,
+    };
+    Shared::start(pg, manner, |conn, asked| {
+        let pages = inbox::pages(conn, asked)?;
+        let joined = |(page, of): (StoredPage, &PageOf)| {
+            let joined = join(conn, of.receiver, &page.entries)?;
+            Ok(Fetched { page, joined })
+        };
+        pages.into_iter().zip(asked).map(joined).collect()
+    })
+}
+
+/// A page with what its entries refer to.
+pub struct Fetched {
+    page: StoredPage,
+    joined: Joined,
 }
 
 /// What entries refer to besides messages, as it is now.

@@ -16,6 +16,7 @@ pub mod overload;
 pub mod passwords;
 pub mod retention;
 pub mod service;
+pub mod shared;
 pub mod swept;
 pub mod tokens;
 pub mod unread;

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::clock;
 use crate::domain::error::Error;
-use crate::domain::heads::Seen;
+use crate::domain::heads::{Seen, look};
 use crate::domain::overload::{Load, admit};
 use crate::domain::unread;
 use crate::domain::waiters::Wake;
@@ -123,7 +123,7 @@ pub async fn wait(
             large_unread: head.large_unread,
             watched: Vec::new(),
         },
-        _ => app.heads.look(caller.user, position.watch_ids()).await?,
+        _ => look(app, caller.user, position.watch_ids()).await?,
     };
     let head = seen.head;
     check_position(app, caller, since, head, position.epoch).await?;

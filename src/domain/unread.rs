@@ -11,6 +11,7 @@
 
 use crate::app::App;
 use crate::domain::error::Error;
+use crate::domain::heads;
 use crate::domain::overload::{Load, admit};
 use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
 use crate::model::unread::{Counts, Unread};
@@ -32,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(1_200);
 pub async fn all(app: &App, user: UserId) -> Result<Unread, Error> {
     admit(app, Load::Fetch)?;
     let cached = cache::all(&app.redis, app.epoch, user).await.ok().flatten();
-    let seen = app.heads.look(user, Vec::new()).await?;
+    let seen = heads::look(app, user, Vec::new()).await?;
     let small = match cached {
         Some(counts) if counts.as_of_seq == seen.head => counts,
         counts => {
@@ -67,7 +68,7 @@ pub async fn look(
     watch: Vec<ConversationId>,
 ) -> Result<(Total, Vec<(ConversationId, ConvSeq)>), Error> {
     let cached = cached(app, user).await;
-    let seen = app.heads.look(user, watch).await?;
+    let seen = heads::look(app, user, watch).await?;
     let total = match cached {
         Some(total) if total.as_of == seen.head => Total {
             as_of: total.as_of,

@@ -174,31 +174,52 @@ pub struct StoredEntry {
     pub message: Option<Message>,
 }
 
-/// A page of an inbox, and the head of the same snapshot.
-pub fn page(
-    conn: &mut PgConnection,
-    receiver: UserId,
-    since: InboxSeq,
-    limit: Limit,
-) -> StorageResult<(InboxSeq, Vec<StoredEntry>)> {
-    let rows: Vec<PageRow> = sql(include_str!("inbox_page.sql"))
-        .bind::<SqlUuid, _>(receiver)
-        .bind::<BigInt, _>(since)
-        .bind::<BigInt, _>(limit.get())
-        .bind::<SqlUuid, _>(receiver)
+/// What is asked of an inbox: the entries after a seq, so many at most.
+#[derive(Clone, Copy, Debug)]
+pub struct PageOf {
+    /// Whose inbox.
+    pub receiver: UserId,
+    /// After which seq.
+    pub since: InboxSeq,
+    /// How many.
+    pub limit: Limit,
+}
+
+/// A page of an inbox.
+pub struct StoredPage {
+    /// The head of the same snapshot.
+    pub head: InboxSeq,
+    /// The entries, in order.
+    pub entries: Vec<StoredEntry>,
+}
+
+/// Pages of inboxes, in the order in which they are asked for.
+pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<StoredPage>> {
+    let rows: Vec<PageRow> = sql(include_str!("inbox_pages.sql"))
+        .bind::<Uuids, _>(asked.iter().map(|one| one.receiver).collect::<Vec<_>>())
+        .bind::<BigInts, _>(asked.iter().map(|one| one.since).collect::<Vec<_>>())
+        .bind::<BigInts, _>(asked.iter().map(|one| one.limit.get()).collect::<Vec<_>>())
         .bind::<BigInt, _>(PAGE_BYTES)
         .columns::<PageColumns>()
         .load(conn)?;
-    let head = rows.first().map_or(InboxSeq(0), |row| row.head);
-    let entries: StorageResult<Vec<_>> = rows
-        .into_iter()
-        .filter_map(|row| row.build().transpose())
-        .collect();
-    let mut entries = entries?;
-    // They come in order. But nothing says so, and a page is proved to be whole by it; sorting here costs less than there.
-    entries.sort_unstable_by_key(|entry| entry.seq);
-    cut(conn, &mut entries)?;
-    Ok((head, entries))
+    let none = || StoredPage {
+        head: InboxSeq(0),
+        entries: Vec::new(),
+    };
+    let mut pages: Vec<_> = asked.iter().map(|_| none()).collect();
+    for row in rows {
+        let place = usize::try_from(row.place - 1).ok();
+        let page = place.and_then(|place| pages.get_mut(place));
+        let page = page.ok_or_else(|| StorageError::Bug("a page of nobody".to_owned()))?;
+        page.head = row.head;
+        page.entries.extend(row.build()?);
+    }
+    for page in &mut pages {
+        // They come in order. But nothing says so, and a page is proved to be whole by it; sorting here costs less than there.
+        page.entries.sort_unstable_by_key(|entry| entry.seq);
+        cut(conn, &mut page.entries)?;
+    }
+    Ok(pages)
 }
 
 /// Cuts a page that was cut by its messages by what else it will have, at about [`PAGE_BYTES`].
@@ -281,6 +302,7 @@ pub fn expire(
 
 type PageColumns = (
     BigInt,
+    BigInt,
     Nullable<BigInt>,
     Nullable<Timestamptz>,
     Nullable<Text>,
@@ -295,9 +317,10 @@ type PageColumns = (
     Nullable<Timestamptz>,
 );
 
-/// A row of `inbox_page.sql`.
+/// A row of `inbox_pages.sql`.
 #[derive(Queryable)]
 struct PageRow {
+    place: i64,
     head: InboxSeq,
     seq: Option<InboxSeq>,
     at: Option<Timestamp>,

@@ -70,7 +70,7 @@ pub struct Usage {
 }
 
 /// A caller at the gate, counted until it is through or has given up.
-struct Waiting(Arc<AtomicUsize>);
+pub struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
     fn at(gate: &Pg) -> Self {
@@ -188,6 +188,11 @@ impl Pg {
             }
         })
         .await
+    }
+
+    /// Counts a caller that waits for a query that others share as one at the gate.
+    pub fn wait(&self) -> Waiting {
+        Waiting::at(self)
     }
 
     /// How busy it is now.
