@@ -1,7 +1,9 @@
 //! The inbox: one cursor over everything a device must learn, provably complete.
 
-use crate::support::{App, execute, id};
+use crate::support::{App, eventually, execute, id};
+use futures_util::future::join_all;
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_replays_its_inbox_and_converges() {
@@ -200,5 +202,52 @@ async fn an_entry_of_an_unknown_kind_is_told_by_its_kind() {
         .collect();
     assert_eq!(kinds, ["conversation", "recall", "message"]);
     assert_eq!(entries[1]["conversation_id"], chat.as_str());
+    app.finish().await;
+}
+
+/// Fetches that come while others are read are read together. Each gets its own page, or its own refusal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fetches_at_once_take_few_connections_and_get_their_own_pages() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let chat = ann.direct(&ben).await;
+    let group = cat.group(&[&ann, &ben]).await;
+    for n in 0..5 {
+        ann.send(&chat, &format!("to Ben {n}")).await;
+        ben.send(&group, &format!("to all {n}")).await;
+    }
+    let mut asked = Vec::new();
+    for person in [&ann, &ben, &cat] {
+        for since in [0, 1, 3, 7, 99] {
+            for limit in [1, 2, 500] {
+                asked.push((person, format!("/inbox?since_seq={since}&limit={limit}")));
+            }
+        }
+    }
+    let mut alone = Vec::new();
+    for (person, path) in &asked {
+        alone.push(person.get(path).await);
+    }
+    let pg = &app.nodes[0].app.pg;
+    app.postgres.freeze();
+    let at_once = join_all(asked.iter().map(|(person, path)| person.get(path)));
+    let held = async {
+        let waiting = async || pg.usage().waiting;
+        let all = asked.len();
+        eventually("all wait", Duration::from_secs(3), waiting, |n| *n >= all).await;
+        let in_use = pg.usage().in_use;
+        app.postgres.heal();
+        in_use
+    };
+    let (together, in_use) = tokio::join!(at_once, held);
+    // Those of the writers, and as many queries: the other connections are free.
+    let writers = app.config.writers;
+    assert!(in_use <= 2 * writers && 2 * writers < app.config.db_pool);
+    for ((mut one, other), (_, path)) in together.into_iter().zip(alone).zip(&asked) {
+        // A problem says of which request it is.
+        if let Some(id) = one.body.get_mut("request_id") {
+            *id = other.body["request_id"].clone();
+        }
+        assert_eq!((one.status, one.body), (other.status, other.body), "{path}");
+    }
     app.finish().await;
 }

@@ -10,7 +10,7 @@
 //!
 //! Time is not in the model, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is
 //! "when everything that is under way has arrived". The product is `domain/{notices,waiters}.rs`, `writer/announce.rs`,
-//! `storage/redis/notices.rs` and `tasks/{sweep,notices}.rs`; steps and fields have their names.
+//! `storage/redis/notices.rs`, `domain/swept.rs` and `tasks/{sweep,notices}.rs`; steps and fields have their names.
 //!
 //! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
 //!
@@ -57,6 +57,10 @@ struct Rules {
     ask_again: bool,
     /// An entry is announced after its commit.
     commit_first: bool,
+    /// What the last sweep found is forgotten when there is news, also while it was asking …
+    heard_forgets: bool,
+    /// … and when the subscription begins, as nothing was heard before.
+    begun_forgets: bool,
 }
 
 const SOUND: Rules = Rules {
@@ -71,6 +75,8 @@ const SOUND: Rules = Rules {
     look_after_ending: true,
     ask_again: true,
     commit_first: true,
+    heard_forgets: true,
+    begun_forgets: true,
 };
 
 /// The bounds of the walk, and the design.
@@ -141,6 +147,8 @@ struct Wait {
     at: At,
     /// Notices find it.
     registered: bool,
+    /// Its subscription stood when it had asked for it.
+    hears: bool,
     /// What it was woken with, first of all.
     wake: Option<Wake>,
 }
@@ -159,6 +167,8 @@ struct Round {
     position: u8,
     /// The devices whose wait was registered and behind the head when it began.
     owed: Vec<u8>,
+    /// The head when it began, unless something was heard since.
+    found: Option<u8>,
 }
 
 /// The rounds: that of the sweep, and that of the look after a reconnection.
@@ -196,6 +206,8 @@ struct State {
     /// The connection was lost, and no look has followed yet.
     lost: bool,
     rounds: [Option<Round>; 2],
+    /// The head that the last sweep found, unless something was heard since.
+    swept: Option<u8>,
     /// Those that were not answered yet, oldest first.
     waits: Vec<Wait>,
     /// How many may begin.
@@ -242,8 +254,10 @@ enum Step {
     Register(usize),
     /// … subscribes, …
     Subscribe(usize),
-    /// … looks, and sleeps or is answered.
+    /// … looks, and sleeps or is answered, …
     Look(usize),
+    /// … or takes what the last sweep found, which is where it waits from.
+    Take(usize),
     /// It has slept enough, and is answered …
     Wake(usize),
     /// … or it was not woken in time …
@@ -257,10 +271,31 @@ enum Step {
 impl State {
     /// `Waiters::news`.
     fn news(&mut self, seq: u8, total: bool, rules: Rules) {
+        if rules.heard_forgets {
+            self.heard();
+        }
         for wait in &mut self.waits {
             if wait.registered && (wait.since < seq || !rules.compare) {
                 wait.registered = false;
                 wait.wake = wait.wake.or(Some(Wake::News(seq, total)));
+            }
+        }
+    }
+
+    /// `Swept::heard`.
+    fn heard(&mut self) {
+        self.swept = None;
+        if let Some(round) = &mut self.rounds[SWEEP] {
+            round.found = None;
+        }
+    }
+
+    /// The subscription stands, if Redis can be told.
+    fn subscribe(&mut self, rules: Rules) {
+        if self.connected && !self.subscribed {
+            self.subscribed = true;
+            if rules.begun_forgets {
+                self.heard();
             }
         }
     }
@@ -341,6 +376,7 @@ impl Waits {
                     since: state.seen[usize::from(device)],
                     at: At::Look,
                     registered: false,
+                    hears: false,
                     wake: None,
                 });
                 if rules.register_first {
@@ -351,11 +387,12 @@ impl Waits {
             Step::Subscribe(index) => {
                 if rules.acknowledged {
                     let later = !state.connected && rules.ask_again;
-                    state.subscribed |= state.connected;
+                    state.subscribe(rules);
                     state.remembered |= state.connected || later;
                     state.lost |= later;
                 }
                 state.subscribing |= state.connected && !rules.acknowledged;
+                state.waits[index].hears = state.subscribed;
                 state.waits[index].at = match rules.register_first {
                     true => At::Look,
                     false => At::Sleep,
@@ -371,6 +408,7 @@ impl Waits {
                     };
                 }
             }
+            Step::Take(index) => state.waits[index].at = At::Sleep,
             Step::Wake(index) => match state.waits[index].wake {
                 Some(Wake::News(seq, true)) => state.answer(index, seq, true),
                 _ => state.answer_with_head(index),
@@ -390,10 +428,14 @@ impl Waits {
                 state.rounds[which] = state.position(self.rules).map(|position| Round {
                     position,
                     owed: state.behind(),
+                    found: Some(state.head),
                 });
             }
             Step::Finish(which) => {
                 let round = state.rounds[which].take().unwrap();
+                if which == SWEEP {
+                    state.swept = round.found;
+                }
                 if state.head > round.position {
                     state.news(state.head, false, self.rules);
                 }
@@ -437,11 +479,13 @@ impl Waits {
             }
             Step::Reconnect => {
                 state.connected = true;
-                state.subscribed = state.remembered;
+                if state.remembered {
+                    state.subscribe(self.rules);
+                }
             }
             Step::Land => {
                 state.subscribing = false;
-                state.subscribed = true;
+                state.subscribe(self.rules);
                 state.remembered = true;
             }
             Step::FindIdle => state.ending = Some(Ending::Idle),
@@ -453,7 +497,7 @@ impl Waits {
             Step::CheckIdle => {
                 state.ending = None;
                 if state.position(self.rules).is_some() {
-                    state.subscribed = state.connected;
+                    state.subscribe(self.rules);
                     state.remembered = true;
                     state.lost |= self.rules.look_after_ending;
                 }
@@ -486,6 +530,7 @@ impl Model for Waits {
             ending: None,
             lost: false,
             rounds: [None, None],
+            swept: None,
             waits: vec![],
             left: self.waits,
             seen: vec![0; usize::from(self.devices)],
@@ -554,6 +599,9 @@ impl Model for Waits {
             if wait.at != At::Sleep {
                 steps.push(Step::Leave(index));
             }
+            if wait.at == At::Look && wait.hears && state.swept == Some(wait.since) {
+                steps.push(Step::Take(index));
+            }
             steps.push(match wait.at {
                 At::Register => Step::Register(index),
                 At::Subscribe => Step::Subscribe(index),
@@ -586,6 +634,7 @@ impl Model for Waits {
             | Step::Register(_)
             | Step::Subscribe(_)
             | Step::Look(_)
+            | Step::Take(_)
             | Step::Wake(_)
             | Step::TimeOut(_)
             | Step::Leave(_) => self.next_of_wait(&mut state, &step),
@@ -781,6 +830,30 @@ fn a_subscription_that_is_asked_for_in_vain_and_once_leaves_a_wait_deaf() {
     assert_eq!(
         without(PROMPT, SHAKY, rules),
         "Cut, Wait(0), Subscribe(0), Reconnect, Begin(1), Finish(1), Look(0), Commit(There), Announce(There, 1)"
+    );
+}
+
+#[test]
+fn what_was_swept_before_something_was_heard_is_old() {
+    let rules = Rules {
+        heard_forgets: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, STEADY, rules),
+        "Wait(0), Subscribe(0), Begin(0), Commit(Here), Drop(Here), Finish(0), Wait(0), Leave(0), Subscribe(0), Take(0)"
+    );
+}
+
+#[test]
+fn what_was_swept_before_anything_could_be_heard_may_be_old() {
+    let rules = Rules {
+        begun_forgets: false,
+        ..SOUND
+    };
+    assert_eq!(
+        without(PROMPT, STEADY, rules),
+        "Wait(0), Begin(0), Finish(0), Commit(There), Announce(There, 1), Subscribe(0), Take(0)"
     );
 }
 
