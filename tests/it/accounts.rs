@@ -180,7 +180,8 @@ async fn logging_in_says_the_same_of_a_wrong_name_and_a_wrong_password() {
     assert!(answers.iter().all(|answer| *answer == answers[0]));
 
     // Nor does the time tell: the refusal of a name that is unknown, impossible or without a password takes a hash, as that
-    // of a known one does. Without one it would take a tenth. The machine may be busy, so they take turns, and medians count.
+    // of a known one does. Without one it would take a tenth. The machine may be busy, which only adds: so they take turns, and the
+    // quickest of each counts.
     let names = ["ann", "nobody", "not a name", "bot"];
     let mut times: [Vec<Duration>; 4] = Default::default();
     for round in 0..15 {
@@ -191,13 +192,10 @@ async fn logging_in_says_the_same_of_a_wrong_name_and_a_wrong_password() {
             times[which].push(started.elapsed());
         }
     }
-    let medians = times.map(|mut times| {
-        times.sort();
-        times[times.len() / 2]
-    });
-    for (name, median) in names.iter().zip(&medians) {
-        let close = *median < 2 * medians[0] && 2 * *median > medians[0];
-        assert!(close, "{name}: {median:?} against {:?}", medians[0]);
+    let quickest = times.map(|times| times.into_iter().min().unwrap());
+    for (name, time) in names.iter().zip(&quickest) {
+        let close = *time < 3 * quickest[0] && 3 * *time > quickest[0];
+        assert!(close, "{name}: {time:?} against {:?}", quickest[0]);
     }
     app.finish().await;
 }
