@@ -118,10 +118,9 @@ pub async fn wait(
     // Most waits come after one that was in vain, and there is nothing to ask that the sweep has not just asked.
     let swept = hears.then(|| app.waiters.swept.head(caller.user)).flatten();
     let seen = match swept {
-        Some(head) if head.seq == since && position.watch.is_empty() => Seen {
-            head: head.seq,
-            large_unread: head.large_unread,
-            watched: Vec::new(),
+        Some(head) if head == since && position.watch.is_empty() => Seen {
+            head,
+            ..Seen::default()
         },
         _ => look(app, caller.user, position.watch_ids()).await?,
     };

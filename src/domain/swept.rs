@@ -1,11 +1,10 @@
-//! The heads that the last sweep found, of those users of whom nothing was heard since.
+//! The heads that the last sweep found, of those users of whom nothing was heard since and who are in no large conversation.
 //!
 //! Thousands of clients wait in vain, again and again. Each would ask PostgreSQL for a head that the sweep has just asked
 //! for, and nothing has been announced meanwhile: so a wait that begins takes that head, if it is the one that it waits from.
 //! A notice that was lost is found by the next sweep, as for a wait that sleeps already.
 
-use crate::model::ids::UserId;
-use crate::storage::pg::inbox::Head;
+use crate::model::ids::{InboxSeq, UserId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ pub struct Swept(Mutex<Found>);
 
 #[derive(Default)]
 struct Found {
-    heads: HashMap<UserId, Head>,
+    heads: HashMap<UserId, InboxSeq>,
     at: Option<Instant>,
     under_way: Option<UnderWay>,
     sweeps: u64,
@@ -64,8 +63,9 @@ impl Swept {
         }
     }
 
-    /// The head of a user's inbox, as PostgreSQL knew it a few seconds ago; nothing when there may have been news since.
-    pub fn head(&self, user: UserId) -> Option<Head> {
+    /// The head of a user's inbox, as PostgreSQL knew it a few seconds ago; nothing when there may have been news since, or
+    /// when it is not all there is to know.
+    pub fn head(&self, user: UserId) -> Option<InboxSeq> {
         let found = self.lock();
         found.at.filter(|at| at.elapsed() < FRESH)?;
         found.heads.get(&user).copied()
@@ -78,7 +78,7 @@ impl Swept {
 
 impl Sweep<'_> {
     /// It has found these.
-    pub fn end(self, heads: HashMap<UserId, Head>) {
+    pub fn end(self, heads: HashMap<UserId, InboxSeq>) {
         let mut found = self.swept.lock();
         let mine = found.under_way.take_if(|sweep| sweep.number == self.number);
         if let Some(UnderWay { heard, .. }) = mine {
@@ -100,7 +100,6 @@ impl Drop for Sweep<'_> {
 mod tests {
     use super::Swept;
     use crate::model::ids::{InboxSeq, UserId};
-    use crate::storage::pg::inbox::Head;
     use std::collections::HashMap;
     use uuid::Uuid;
 
@@ -108,10 +107,7 @@ mod tests {
     fn a_head_is_good_until_something_may_have_been_missed() {
         let swept = Swept::default();
         let [ann, ben] = [1, 2].map(|n| UserId(Uuid::from_u128(n)));
-        let head = Head {
-            seq: InboxSeq(7),
-            large_unread: None,
-        };
+        let head = InboxSeq(7);
         let heads = || HashMap::from([(ann, head), (ben, head)]);
         let known = || [ann, ben].map(|user| swept.head(user).is_some());
         assert_eq!(known(), [false, false]);

@@ -46,7 +46,11 @@ pub async fn once(app: &App) {
                 Some(app.waiters.news(*user, head.seq, None))
             })
             .sum::<usize>();
-        found.extend(heads);
+        // Who has no head yet is at the beginning. Where there are large conversations, their counts move without the head.
+        found.extend(chunk.iter().filter_map(|(user, _)| {
+            let head = heads.get(user).copied().unwrap_or_default();
+            head.large_unread.is_none().then_some((*user, head.seq))
+        }));
     }
     sweep.end(found);
     if late > 0 {

@@ -124,7 +124,7 @@ async fn in_vain(app: &App, ben: &Person, since: i64) {
     };
     // The announcement of an entry may come after a first one.
     eventually("it is swept", AT_ONCE, swept, |head| {
-        head.is_some_and(|head| head.seq.0 == since)
+        head.is_some_and(|head| head.0 == since)
     })
     .await;
     assert_eq!(wait.await.unwrap()["news"], false);
@@ -133,16 +133,21 @@ async fn in_vain(app: &App, ben: &Person, since: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_waits_again_in_vain_asks_nothing_of_postgres() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
-    ann.direct(&ben).await;
-    ben.total().await;
-    in_vain(&app, &ben, 1).await;
-    app.postgres.freeze();
-    assert_eq!(ben.wait(1, 1).await["news"], false);
-    // From another position it has to be asked for.
-    let path = "/notices?since_seq=0&timeout=1";
-    let asked = ben.get(path).await;
-    asked.problem(503, "storage_unavailable");
-    app.postgres.heal();
+    // From before the first entry, and from after it.
+    for since in [0, 1] {
+        ben.total().await;
+        in_vain(&app, &ben, since).await;
+        app.postgres.freeze();
+        assert_eq!(ben.wait(since, 1).await["news"], false);
+        // From another position it has to be asked for.
+        let path = format!("/notices?since_seq={}&timeout=1", 1 - since);
+        let asked = ben.get(&path).await;
+        asked.problem(503, "storage_unavailable");
+        app.postgres.heal();
+        if since == 0 {
+            ann.direct(&ben).await;
+        }
+    }
     app.finish().await;
 }
 
