@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::domain::error::Error;
 use crate::http::large::Budget;
-use crate::http::parking::{Io, Stopping, serve};
+use crate::http::parking::{Io, serve};
 use crate::http::{layer, metrics, routes};
 use crate::tasks;
 use actix_http::HttpService;
@@ -149,10 +149,12 @@ impl Node {
                     .wrap(from_fn(layer::layer))
                     .configure(move |config| routes::configure(config, &metrics));
                 let signal = signal.clone();
-                let stopping = Stopping::new(async move || signal.notified().await);
-                let for_dispatchers = stopping.clone();
+                let stopping = move || {
+                    let signal = signal.clone();
+                    async move { signal.notified().await }
+                };
                 let http = HttpService::build()
-                    .graceful_shutdown_signal(move || for_dispatchers.for_dispatcher())
+                    .graceful_shutdown_signal(stopping.clone())
                     .keep_alive(KEEP_ALIVE)
                     .client_request_timeout(REQUEST_HEAD)
                     .client_disconnect_timeout(DISCONNECT)

@@ -12,6 +12,7 @@ use prometheus::{
 };
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,17 +173,17 @@ impl Metrics {
     }
 
     /// The handles of a route, for one thread.
-    pub fn route(self: &Arc<Self>, pattern: &str) -> Route {
-        Route {
+    pub fn route(self: &Arc<Self>, pattern: &str) -> Rc<Route> {
+        Rc::new(Route {
             pattern: pattern.to_owned(),
             metrics: Arc::clone(self),
             requests: RefCell::default(),
             seconds: OnceCell::new(),
-        }
+        })
     }
 
     /// The handles of what no route takes, for one thread.
-    pub fn unmatched(self: &Arc<Self>) -> Route {
+    pub fn unmatched(self: &Arc<Self>) -> Rc<Route> {
         self.route(UNMATCHED)
     }
 

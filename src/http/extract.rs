@@ -6,7 +6,6 @@ use crate::domain::notices::MAX_TIMEOUT;
 use crate::domain::{accounts, limits};
 use crate::http::address::client;
 use crate::http::large::{Budget, FREE, Part};
-use crate::http::parking::Resumed;
 use crate::http::problem::{Code, Problem};
 use crate::http::strict::Strict;
 use crate::model::account::Caller;
@@ -53,9 +52,6 @@ impl FromRequest for Caller {
     type Future = BoxFuture<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        if let Some(resumed) = request.extensions().get::<Resumed>() {
-            return Box::pin(ready(Ok(resumed.caller)));
-        }
         let token = request
             .headers()
             .get(header::AUTHORIZATION)

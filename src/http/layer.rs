@@ -6,18 +6,18 @@ use crate::http::chunked;
 use crate::http::cors::Cors;
 use crate::http::extract::app;
 use crate::http::large::{Budget, is_large};
-use crate::http::parking::{self, Started};
 use crate::http::problem::{Code, Problem};
 use crate::http::security;
 use crate::model::limit::{Policy, Standing};
 use crate::telemetry::Route;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, dev::Payload, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload, web};
 use std::future::{Ready, ready};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -70,34 +70,100 @@ fn rate_limit(standing: Standing) -> (String, String) {
     )
 }
 
+/// When a request came; in its extensions.
+struct Started(Instant);
+
+/// What an answer, whoever makes it, has on it, and what is told of it when it goes out.
+pub(super) struct Envelope {
+    started: Instant,
+    id: RequestId,
+    method: Method,
+    path: String,
+    cors: Cors,
+    standing: Option<Standing>,
+    route: Option<Rc<Route>>,
+    code: &'static str,
+}
+
+impl Envelope {
+    /// For the answer to a request that has come as far as its handler.
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
+        let app = app(request).ok();
+        let origins = app
+            .as_ref()
+            .map_or(&Origins::Same, |app| &app.config.cors_origins);
+        let extensions = request.extensions();
+        Some(Self {
+            started: extensions.get::<Started>()?.0,
+            id: extensions.get::<RequestId>()?.clone(),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            cors: Cors::of(request, origins),
+            standing: extensions.get::<Standing>().copied(),
+            route: request.app_data::<Rc<Route>>().cloned(),
+            code: "-",
+        })
+    }
+
+    /// The answer that a problem becomes.
+    pub(super) fn refuse(&mut self, problem: Problem) -> HttpResponse {
+        self.code = problem.code.as_str();
+        if let Some(standing) = problem.standing.as_deref() {
+            self.standing = Some(*standing);
+        }
+        problem.into_response(&self.id.0)
+    }
+
+    /// Adds the headers of every answer, and tells the metrics and the log.
+    pub(super) fn seal<B>(self, response: &mut HttpResponse<B>) {
+        let headers = response.headers_mut();
+        self.cors.mark(headers);
+        security::mark(headers, security::Place::of(&self.path));
+        if let Ok(value) = HeaderValue::from_str(&self.id.0) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+        if self.path.starts_with("/v1/") {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if let Some(standing) = self.standing {
+            let (limit, policy) = rate_limit(standing);
+            for (name, value) in [(RATE_LIMIT, limit), (RATE_LIMIT_POLICY, policy)] {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        let (took, status) = (self.started.elapsed(), response.status().as_u16());
+        if let Some(route) = self.route {
+            route.answered(self.method.as_str(), status, took);
+        }
+        log::info!(
+            "{} {} {status} {} {:.1}ms request_id={}",
+            self.method,
+            self.path,
+            self.code,
+            took.as_secs_f64() * 1_000.0,
+            self.id.0,
+        );
+    }
+}
+
 /// The middleware; for `actix_web::middleware::from_fn`.
 pub async fn layer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let resumed = parking::resumed(request.conn_data());
-    let (started, id) = match &resumed {
-        Some(resumed) => (resumed.started, resumed.id.clone()),
-        None => (Instant::now(), id_of(&request)),
-    };
     let reader = chunked::share(&mut request);
-    request.extensions_mut().insert(id.clone());
-    request.extensions_mut().insert(Started(started));
-    if let Some(resumed) = resumed {
-        if let Some(standing) = resumed.standing {
-            request.extensions_mut().insert(standing);
-        }
-        request.extensions_mut().insert(resumed);
-    }
-    let app = app(request.request()).ok();
-    let origins = app
-        .as_ref()
-        .map_or(&Origins::Same, |app| &app.config.cors_origins);
-    let cors = Cors::of(request.request(), origins);
+    let id = id_of(&request);
+    request.extensions_mut().insert(id);
+    request.extensions_mut().insert(Started(Instant::now()));
     let mut response = next.call(request).await?.map_into_boxed_body();
+    let Some(mut envelope) = Envelope::of(response.request()) else {
+        return Err(Problem::new(Code::Internal).into());
+    };
     let mut problem = match response.response().error() {
         Some(error) => Some(error.as_error::<Problem>().cloned().unwrap_or_else(|| {
-            log::error!("request_id={} undocumented error: {error}", id.0);
+            log::error!("request_id={} undocumented error: {error}", envelope.id.0);
             Problem::new(Code::Internal)
         })),
         // A page of the documentation that is not there; the service of these pages knows nothing of problems.
@@ -118,53 +184,12 @@ pub async fn layer(
         });
         response = ServiceResponse::new(request, head.set_body(body));
     }
-    let standing = match problem
-        .as_ref()
-        .and_then(|problem| problem.standing.as_deref())
-    {
-        Some(standing) => Some(*standing),
-        None => response.request().extensions().get::<Standing>().copied(),
-    };
-    let code = problem
-        .as_ref()
-        .map_or("-", |problem| problem.code.as_str());
     if let Some(problem) = problem {
-        response = response.into_response(problem.into_response(&id.0));
+        response = response.into_response(envelope.refuse(problem));
     }
     if let Some(reader) = reader {
         response = response.map_body(|_, body| chunked::keep(reader, body));
     }
-    let path = response.request().path();
-    let (is_api, place) = (path.starts_with("/v1/"), security::Place::of(path));
-    let headers = response.headers_mut();
-    cors.mark(headers);
-    security::mark(headers, place);
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        headers.insert(X_REQUEST_ID, value);
-    }
-    if is_api {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if let Some(standing) = standing {
-        let (limit, policy) = rate_limit(standing);
-        for (name, value) in [(RATE_LIMIT, limit), (RATE_LIMIT_POLICY, policy)] {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
-        }
-    }
-    let took = started.elapsed();
-    if let Some(route) = response.request().app_data::<Route>() {
-        let method = response.request().method().as_str();
-        route.answered(method, response.status().as_u16(), took);
-    }
-    log::info!(
-        "{} {} {} {code} {:.1}ms request_id={}",
-        response.request().method(),
-        response.request().path(),
-        response.status().as_u16(),
-        took.as_secs_f64() * 1_000.0,
-        id.0,
-    );
+    envelope.seal(response.response_mut());
     Ok(response)
 }

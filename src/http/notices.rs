@@ -1,6 +1,6 @@
 //! The long-poll.
 
-use crate::domain::notices::{self, Position, WATCH};
+use crate::domain::notices::{self, Position, WATCH, Wait};
 use crate::http::extract::{Query, app, repeated, timeout};
 use crate::http::parking;
 use crate::http::problem::Problem;
@@ -8,6 +8,7 @@ use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -102,18 +103,26 @@ pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpRe
     };
     let timeout = timeout(query.timeout)?;
     let app = app(&request)?;
-    // Called once more when it sleeps: what it came to is there, then, and `begin` is not.
-    let begin = notices::wait(&app, caller, position, timeout);
-    let notice = parking::wait(&request, caller, begin).await?;
+    let epoch = app.epoch;
+    match notices::wait(&app, caller, position, timeout).await? {
+        Wait::Over(notice) => Ok(answer(epoch, notice)),
+        Wait::Asleep(asleep) => {
+            let asleep = asleep.map(move |notice| Ok(answer(epoch, notice?)));
+            parking::park(&request, Box::pin(asleep)).await
+        }
+    }
+}
+
+fn answer(epoch: Epoch, notice: notices::Notice) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if notice.reconnect_after.is_some() {
         response.force_close();
     }
-    Ok(response.json(Notice {
+    response.json(Notice {
         news: notice.news,
         last_seq: notice.last_seq,
         total_unread: notice.total_unread,
-        epoch: app.epoch,
+        epoch,
         watched: notice
             .watched
             .into_iter()
@@ -127,5 +136,5 @@ pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpRe
         retry_after_ms: notice
             .reconnect_after
             .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-    }))
+    })
 }

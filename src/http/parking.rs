@@ -1,77 +1,52 @@
 //! The connections of clients, and what is left of one while its wait sleeps.
 //!
 //! For every connection actix keeps a dispatcher with two buffers, the headers of the request, and what its handler and the
-//! layers around it keep: four times what a sleeping wait itself needs. So a wait that falls asleep is *parked*:
-//! [`wait`] leaves its future with the [`Connection`], and [`serve`] drops the dispatcher with all that it holds. When the
-//! wait is over, its request is *replayed*, read once more by a new dispatcher, and answered at once with what the wait
-//! came to. What had been proved and counted for the request goes with it ([`Resumed`]), so that all of that happens once.
+//! layers around it keep: five times what a sleeping wait itself needs. So a wait that falls asleep is *parked*:
+//! [`park`] leaves its future with the [`Connection`], and [`serve`] drops the dispatcher with all that it holds. When the
+//! wait is over, the loop writes the answer itself, in the [`Envelope`] of every other answer. The next request on the
+//! connection has a new dispatcher.
 
-use crate::domain::error::Error;
-use crate::domain::notices::{Notice, Wait};
-use crate::http::layer::RequestId;
-use crate::model::account::Caller;
-use crate::model::limit::Standing;
+use crate::clock;
+use crate::http::layer::Envelope;
+use crate::http::problem::Problem;
+use actix_web::body::to_bytes;
 use actix_web::dev::Service;
+use actix_web::http::header::HttpDate;
 use actix_web::http::{ConnectionType, Version, header};
-use actix_web::{HttpMessage, HttpRequest};
+use actix_web::{HttpRequest, HttpResponse};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The longest head of a request that is kept. A longer one waits in its handler.
+/// The longest head of a request whose wait is parked. A longer one waits in its handler.
 const HEAD: usize = 16 * 1024;
 
-/// The end of a wait.
-type Asleep = Pin<Box<dyn Future<Output = Result<Notice, Error>>>>;
+/// The answer to a request, once its wait is over.
+type Asleep = Pin<Box<dyn Future<Output = Result<HttpResponse, Problem>>>>;
 
-/// What a request had come to before its wait fell asleep.
-pub struct Resumed {
-    /// When it came.
-    pub started: Instant,
-    /// Its id.
-    pub id: RequestId,
-    /// Where the caller stands with the rate limit.
-    pub standing: Option<Standing>,
-    /// Who asks, as the token said.
-    pub caller: Caller,
-    /// What the wait came to.
-    notice: Result<Notice, Error>,
-}
-
-/// When a request came; in its extensions.
-#[derive(Clone, Copy)]
-pub struct Started(pub Instant);
-
-/// A wait that sleeps, and its request but for the bytes.
+/// A wait that sleeps.
 struct Parked {
     asleep: Asleep,
-    started: Instant,
-    id: RequestId,
-    standing: Option<Standing>,
-    caller: Caller,
+    envelope: Envelope,
 }
 
 /// A connection of a client, shared by what runs on it.
 pub struct Connection {
     stream: RefCell<TcpStream>,
     /// The first bytes that were read since something was written, and how many there were in all. When they are a whole
-    /// head, and nothing else, it can be replayed.
+    /// head, and nothing else, the buffers of the dispatcher are empty.
     head: RefCell<Vec<u8>>,
     read: Cell<usize>,
-    /// A replay: what is to be read, once more. Nothing else is, until it is answered.
-    again: RefCell<Vec<u8>>,
-    replays: Cell<bool>,
     /// The kernel had no room for all that was to be written.
     is_stuck: Cell<bool>,
     parked: RefCell<Option<Box<Parked>>>,
-    resumed: RefCell<Option<Box<Resumed>>>,
 }
 
 impl Connection {
@@ -80,11 +55,8 @@ impl Connection {
             stream: RefCell::new(stream),
             head: RefCell::default(),
             read: Cell::new(0),
-            again: RefCell::default(),
-            replays: Cell::new(false),
             is_stuck: Cell::new(false),
             parked: RefCell::default(),
-            resumed: RefCell::default(),
         }
     }
 
@@ -120,17 +92,10 @@ impl Connection {
         }
     }
 
-    /// Whether there is nothing in the buffers of a dispatcher that replays: its answer is short, and went out whole.
-    fn has_answered(&self) -> bool {
-        self.replays.get() && self.read.get() == 0 && !self.is_stuck.get()
-    }
-
-    /// Has the request read once more, to be answered with this.
-    fn replay(&self, resumed: Resumed) {
-        self.resumed.replace(Some(Box::new(resumed)));
-        self.again.swap(&self.head);
+    /// Forgets what was read: it has been answered, or will be without a dispatcher.
+    fn forget(&self) {
+        self.head.take();
         self.read.set(0);
-        self.replays.set(true);
     }
 
     /// Ends when the client has gone. One that has sent something more is there, as far as we can see.
@@ -156,83 +121,53 @@ impl Connection {
     }
 }
 
-/// The layer takes this once, at the beginning of the request that is replayed; nothing of it is left for the next one.
-pub fn resumed(connection: Option<&Rc<Connection>>) -> Option<Resumed> {
-    connection?.resumed.take().map(|resumed| *resumed)
-}
-
-/// What the wait of this request comes to, or came to.
-pub async fn wait(
-    request: &HttpRequest,
-    caller: Caller,
-    begin: impl Future<Output = Result<Wait, Error>>,
-) -> Result<Notice, Error> {
-    let resumed = request.extensions_mut().remove::<Resumed>();
-    if let Some(resumed) = resumed {
-        return resumed.notice;
-    }
-    let asleep = match begin.await? {
-        Wait::Over(notice) => return Ok(notice),
-        Wait::Asleep(asleep) => asleep,
-    };
-    match park(request, caller, asleep) {
-        // The dispatcher goes, and this with it.
-        Ok(()) => pending().await,
-        Err(asleep) => asleep.await,
-    }
-}
-
-/// Leaves a wait with its connection, unless the connection has to be kept as it is.
-fn park(request: &HttpRequest, caller: Caller, asleep: Asleep) -> Result<(), Asleep> {
+/// Leaves a wait that sleeps with its connection; in its handler, when the connection has to be kept as it is.
+pub async fn park(request: &HttpRequest, asleep: Asleep) -> Result<HttpResponse, Problem> {
     let connection = request.conn_data::<Rc<Connection>>();
     let Some(connection) = connection.filter(|connection| connection.has_only(request)) else {
-        return Err(asleep);
+        return asleep.await;
     };
-    let extensions = request.extensions();
-    let (id, started) = (extensions.get::<RequestId>(), extensions.get::<Started>());
-    let (Some(id), Some(Started(started))) = (id, started) else {
-        return Err(asleep);
+    let Some(envelope) = Envelope::of(request) else {
+        return asleep.await;
     };
-    connection.parked.replace(Some(Box::new(Parked {
-        asleep,
-        started: *started,
-        id: id.clone(),
-        standing: extensions.get::<Standing>().copied(),
-        caller,
-    })));
-    Ok(())
+    let parked = Box::new(Parked { asleep, envelope });
+    connection.parked.replace(Some(parked));
+    // The dispatcher goes, and this with it.
+    pending().await
 }
 
-/// That the node stops, for the connections of one thread.
-#[derive(Clone)]
-pub struct Stopping<F> {
-    signal: F,
-    /// The dispatcher that is made just now replays.
-    replays: Rc<Cell<bool>>,
-}
-
-impl<F: AsyncFn()> Stopping<F> {
-    /// Of what ends when the node stops.
-    pub fn new(signal: F) -> Self {
-        Self {
-            signal,
-            replays: Rc::default(),
+impl Parked {
+    /// The bytes of the answer, as a dispatcher would write them, and whether it is the last one of its connection.
+    async fn answer(
+        mut self,
+        outcome: Result<HttpResponse, Problem>,
+    ) -> io::Result<(Vec<u8>, bool)> {
+        let mut answer = outcome.unwrap_or_else(|problem| self.envelope.refuse(problem));
+        self.envelope.seal(&mut answer);
+        let (head, body) = answer.into_parts();
+        let body = to_bytes(body)
+            .await
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let (status, length) = (head.status(), body.len());
+        let now = Duration::from_secs(clock::unix_seconds().cast_unsigned());
+        let date = HttpDate::from(UNIX_EPOCH + now);
+        let mut bytes = Vec::with_capacity(1_024);
+        write!(
+            bytes,
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\ndate: {date}\r\n"
+        )?;
+        let is_last = head.head().connection_type() == ConnectionType::Close;
+        if is_last {
+            bytes.extend_from_slice(b"connection: close\r\n");
         }
-    }
-
-    /// What a dispatcher asks for when it is made. One that knows that the node stops begins no request, so one that replays
-    /// is not told: who waits has been promised an answer. [`serve`] ends the connection after it.
-    pub fn for_dispatcher(&self) -> impl Future<Output = ()> + use<F>
-    where
-        F: Clone,
-    {
-        let (signal, replays) = (self.signal.clone(), self.replays.get());
-        async move {
-            match replays {
-                true => pending().await,
-                false => signal().await,
+        for (name, value) in head.headers() {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                bytes.extend_from_slice(part);
             }
         }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&body);
+        Ok((bytes, is_last))
     }
 }
 
@@ -241,47 +176,47 @@ pub fn serve<S, F>(
     http: Rc<S>,
     stream: TcpStream,
     idle: Duration,
-    stopping: Stopping<F>,
+    stopping: impl Fn() -> F,
 ) -> impl Future<Output = Result<(), S::Error>>
 where
     S: Service<(Io, Option<SocketAddr>), Response = ()>,
-    F: AsyncFn(),
+    F: Future<Output = ()>,
 {
     let peer = stream.peer_addr().ok();
     let connection = Rc::new(Connection::of(stream));
     // An async function would keep its arguments twice, for as long as the connection lives.
     async move {
         loop {
-            stopping.replays.set(connection.replays.get());
             let mut dispatcher = Box::pin(http.call((Io(Rc::clone(&connection)), peer)));
-            let ended = poll_fn(|cx| {
-                let ended = dispatcher.as_mut().poll(cx).map(Some);
-                let is_parked = connection.parked.borrow().is_some();
-                if ended.is_pending() && (is_parked || connection.has_answered()) {
-                    return Poll::Ready(None);
+            let parked = poll_fn(|cx| {
+                let ended = dispatcher.as_mut().poll(cx);
+                match connection.parked.take() {
+                    Some(parked) if ended.is_pending() => Poll::Ready(Ok(parked)),
+                    _ => ended.map(Err),
                 }
-                ended
             });
-            if let Some(ended) = ended.await {
-                return ended;
-            }
+            let mut parked = match parked.await {
+                Ok(parked) => parked,
+                Err(ended) => return ended,
+            };
             drop(dispatcher);
-            connection.replays.set(false);
-            let parked = connection.parked.take();
-            if let Some(mut parked) = parked {
-                connection.head.borrow_mut().shrink_to_fit();
-                let notice = tokio::select! {
-                    notice = parked.asleep.as_mut() => notice,
-                    () = connection.gone() => return Ok(()),
-                };
-                connection.replay(Resumed {
-                    started: parked.started,
-                    id: parked.id,
-                    standing: parked.standing,
-                    caller: parked.caller,
-                    notice,
-                });
-            } else if !Box::pin(connection.is_used_again(idle, (stopping.signal)())).await {
+            connection.forget();
+            let outcome = tokio::select! {
+                outcome = parked.asleep.as_mut() => outcome,
+                () = connection.gone() => return Ok(()),
+            };
+            // There are thousands asleep at a time: what is needed only after the waking has a box of its own, then.
+            let stays = Box::pin(async {
+                let (bytes, is_last) = parked.answer(outcome).await?;
+                let mut io = Io(Rc::clone(&connection));
+                io.write_all(&bytes).await?;
+                if is_last {
+                    io.shutdown().await?;
+                }
+                io::Result::Ok(!is_last && connection.is_used_again(idle, stopping()).await)
+            });
+            // Any error is that of a client who has gone.
+            if !matches!(stays.await, Ok(true)) {
                 return Ok(());
             }
         }
@@ -305,19 +240,8 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let mut again = self.0.again.borrow_mut();
-        if !again.is_empty() {
-            let some = again.len().min(buf.remaining());
-            let rest = again.split_off(some);
-            buf.put_slice(&again);
-            *again = rest;
-        } else if self.0.replays.get() {
-            // Whatever the client has sent meanwhile is for the dispatcher after this one.
-            return Poll::Pending;
-        } else {
-            let mut stream = self.0.stream.borrow_mut();
-            ready!(Pin::new(&mut *stream).poll_read(cx, buf))?;
-        }
+        let mut stream = self.0.stream.borrow_mut();
+        ready!(Pin::new(&mut *stream).poll_read(cx, buf))?;
         self.0.note(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use std::rc::Rc;
 use std::sync::Arc;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -71,7 +72,7 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
     }
 }
 
-fn file(route: Route, path: &str, kind: &'static str, bytes: &'static [u8]) -> Resource {
+fn file(route: Rc<Route>, path: &str, kind: &'static str, bytes: &'static [u8]) -> Resource {
     let tag = EntityTag::new_strong(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes)));
     let other = |method: Method| async move { routes::other_method(&method, "GET, HEAD") };
     web::resource(path)
