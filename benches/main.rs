@@ -27,6 +27,7 @@ mod rows;
 mod soak;
 
 use crate::deployment::Ground;
+use crate::report::Line;
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
@@ -131,7 +132,7 @@ async fn bench(ground: &Ground, options: &Options) {
     let mut lines = Vec::new();
     for row in &options.row {
         eprintln!("row {row} …");
-        lines.extend(match row {
+        let measured = match row {
             1 => rows::sends::measure(ground, options).await,
             2 => rows::delivery::measure(ground, options).await,
             3 => rows::fetch::measure(ground, options).await,
@@ -143,7 +144,9 @@ async fn bench(ground: &Ground, options: &Options) {
             9 => rows::reconnect::measure(ground, options).await,
             11 => rows::nodes::measure(ground, options).await,
             _ => panic!("there is no row {row}"),
-        });
+        };
+        measured.iter().for_each(Line::tell);
+        lines.extend(measured);
     }
     let conditions = json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -71,6 +71,29 @@ impl Line {
         }
     }
 
+    fn cells(&self) -> [String; 8] {
+        [
+            self.row.to_string(),
+            format!("{}, {}", self.what, self.unit),
+            Spread::text(&self.ours),
+            Spread::text(&self.reference),
+            self.ratio().map_or(String::new(), short),
+            self.goal(),
+            self.verdict().to_owned(),
+            Spread::text(&self.generator),
+        ]
+    }
+
+    /// Says it before the table is made, for who waits, and for a run that is cut short.
+    pub fn tell(&self) {
+        let cells: Vec<_> = self
+            .cells()
+            .into_iter()
+            .filter(|it| !it.is_empty())
+            .collect();
+        eprintln!("  {}", cells.join("  "));
+    }
+
     fn json(&self) -> Value {
         json!({
             "row": self.row,
@@ -165,18 +188,7 @@ pub fn publish(lines: &[Line], conditions: &Value) {
         "generator",
     ];
     let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(lines.iter().map(|line| {
-        [
-            line.row.to_string(),
-            format!("{}, {}", line.what, line.unit),
-            Spread::text(&line.ours),
-            Spread::text(&line.reference),
-            line.ratio().map_or(String::new(), short),
-            line.goal(),
-            line.verdict().to_owned(),
-            Spread::text(&line.generator),
-        ]
-    }));
+    rows.extend(lines.iter().map(Line::cells));
     print(&rows);
     let lines: Vec<_> = lines.iter().map(Line::json).collect();
     let report = json!({"conditions": conditions, "lines": lines});

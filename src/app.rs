@@ -11,6 +11,7 @@ use crate::domain::limits::Limits;
 use crate::domain::passwords::Passwords;
 use crate::domain::service;
 use crate::domain::tokens::Tokens;
+use crate::domain::totals::Totals;
 use crate::domain::waiters::Waiters;
 use crate::domain::writer::Writers;
 use crate::model::ids::Epoch;
@@ -43,6 +44,8 @@ pub struct App {
     pub revoked: Revoked,
     /// The refresh generations whose first use was seen.
     pub confirmed: Confirmed,
+    /// The totals that waits were told.
+    pub totals: Totals,
     /// Looks up inbox heads.
     pub heads: Heads,
     /// Reads pages of inboxes.
@@ -172,6 +175,7 @@ impl App {
             passwords: Passwords::new(config.workers).map_err(OpenError::Secrets)?,
             revoked: Revoked::default(),
             confirmed: Confirmed::default(),
+            totals: Totals::default(),
             heads: heads::start(&pg),
             // As many at a time as PostgreSQL has cores for: more, and each query is shared by fewer.
             pages: inbox::start(&pg, config.writers),

@@ -6,9 +6,13 @@
 #![expect(clippy::disallowed_methods, reason = "this is the place")]
 
 use rand::Rng;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
+
+/// How far apart ends that need not be exact are.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Seconds since 1970, by the clock of this machine.
 pub fn unix_seconds() -> i64 {
@@ -45,6 +49,15 @@ impl SharedClock {
     fn since(&self) -> i64 {
         self.began.elapsed().as_secs().cast_signed()
     }
+}
+
+/// The first tick after so long a time from now. Thousands of ends, each at a time of its own, would wake a thread for each;
+/// at the ticks it wakes for all of them.
+pub fn tick_after(time: Duration) -> Instant {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let end = (BEGAN.elapsed() + time).as_millis();
+    let ticks = end.div_ceil(TICK.as_millis());
+    *BEGAN + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 /// A new time-ordered id (UUIDv7).

@@ -19,6 +19,7 @@ pub mod service;
 pub mod shared;
 pub mod swept;
 pub mod tokens;
+pub mod totals;
 pub mod unread;
 pub mod waiters;
 pub mod writer;

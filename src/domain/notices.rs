@@ -13,6 +13,7 @@ use crate::model::inbox::Resync;
 use crate::model::limit::{Policy, Standing};
 use crate::storage::pg::inbox;
 use crate::storage::redis::notices::Channel;
+use crate::storage::redis::unread::Total;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -154,10 +155,11 @@ pub async fn wait(
     let left = caller.token_expires.saturating_sub(app.tokens.clock.now());
     let left = u64::try_from(left).ok().filter(|left| *left > 0);
     let sleep = timeout.min(Duration::from_secs(left.ok_or(Error::TokenExpired)?));
+    let end = clock::tick_after(sleep);
     let app = Arc::clone(app);
     // There are thousands of these at a time: what is needed only after the waking has a box of its own, then.
     Ok(Wait::Asleep(Box::pin(async move {
-        match tokio::time::timeout(sleep, parked.sleep()).await {
+        match tokio::time::timeout_at(end.into(), parked.sleep()).await {
             Ok(Some(Wake::News {
                 seq,
                 total: Some(total),
@@ -169,19 +171,32 @@ pub async fn wait(
             }),
             Ok(Some(Wake::Revoked)) => Err(Error::DeviceRevoked),
             Ok(Some(Wake::Reconnect)) => Box::pin(reconnect(&app, caller, &position)).await,
+            Ok(Some(Wake::Moved)) | Err(_) => {
+                Box::pin(nothing(&app, caller, &position, total_is_all)).await
+            }
             Ok(Some(wake)) => Ok(Notice {
                 superseded: wake == Wake::Superseded,
                 ..Box::pin(answer(&app, caller, &position)).await?
             }),
-            Err(_elapsed) if total_is_all => Box::pin(nothing(&app, caller, &position)).await,
-            Ok(None) | Err(_) => Box::pin(answer(&app, caller, &position)).await,
+            Ok(None) => Box::pin(answer(&app, caller, &position)).await,
         }
     })))
 }
 
 /// The state of the inbox and of the watched conversations as it is now: of those that the caller is in now.
 async fn answer(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
-    let (total, heads) = unread::look(app, caller.user, position.watch_ids()).await?;
+    let cached = unread::cached(app, caller.user).await;
+    answer_with(app, caller, position, cached).await
+}
+
+/// The same; the total of small conversations has been looked for before.
+async fn answer_with(
+    app: &App,
+    caller: Caller,
+    position: &Position,
+    cached: Option<Total>,
+) -> Result<Notice, Error> {
+    let (total, heads) = unread::look(app, caller.user, cached, position.watch_ids()).await?;
     Ok(Notice {
         news: total.as_of > position.since,
         last_seq: total.as_of,
@@ -191,16 +206,22 @@ async fn answer(app: &App, caller: Caller, position: &Position) -> Result<Notice
     })
 }
 
-/// After a time without news. The head is where it was, or the sweep would have found it within its seconds: when the counts
-/// in Redis are those of this head, there is nothing to ask PostgreSQL.
-async fn nothing(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
-    match unread::cached(app, caller.user).await {
-        Some(total) if total.as_of == position.since => Ok(Notice {
+/// After a time without news of the inbox. The head is where it was, or the sweep would have found it within its seconds: when
+/// the counts in Redis are those of this head, and they are all there is, there is nothing to ask PostgreSQL.
+async fn nothing(
+    app: &App,
+    caller: Caller,
+    position: &Position,
+    total_is_all: bool,
+) -> Result<Notice, Error> {
+    let cached = unread::cached_as_of(app, caller.user, position.since).await;
+    match cached {
+        Some(total) if total_is_all && total.as_of == position.since => Ok(Notice {
             last_seq: total.as_of,
             total_unread: total.total,
             ..Notice::default()
         }),
-        _ => answer(app, caller, position).await,
+        cached => answer_with(app, caller, position, cached).await,
     }
 }
 

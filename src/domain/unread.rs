@@ -52,7 +52,8 @@ pub async fn all(app: &App, user: UserId) -> Result<Unread, Error> {
 
 /// The unread total of a user and the inbox head that it belongs to.
 pub async fn total(app: &App, user: UserId) -> Result<Total, Error> {
-    Ok(look(app, user, Vec::new()).await?.0)
+    let cached = cached(app, user).await;
+    Ok(look(app, user, cached, Vec::new()).await?.0)
 }
 
 /// The unread total of small conversations as Redis has it, which is exact as of its head.
@@ -61,13 +62,24 @@ pub async fn cached(app: &App, user: UserId) -> Option<Total> {
     cached.ok().flatten()
 }
 
-/// The unread total, and the heads of those watched conversations that the user is in.
+/// The same for a user who waits, and whose head is still this one as far as is known here.
+pub async fn cached_as_of(app: &App, user: UserId, head: InboxSeq) -> Option<Total> {
+    if let Some(total) = app.totals.as_of(user, head) {
+        return Some(total);
+    }
+    let total = cached(app, user).await?;
+    app.totals.told(user, total);
+    Some(total)
+}
+
+/// The unread total, and the heads of those watched conversations that the user is in. The total of small conversations has
+/// been looked for before.
 pub async fn look(
     app: &App,
     user: UserId,
+    cached: Option<Total>,
     watch: Vec<ConversationId>,
 ) -> Result<(Total, Vec<(ConversationId, ConvSeq)>), Error> {
-    let cached = cached(app, user).await;
     let seen = heads::look(app, user, watch).await?;
     let total = match cached {
         Some(total) if total.as_of == seen.head => Total {

@@ -151,6 +151,25 @@ async fn who_waits_again_in_vain_asks_nothing_of_postgres() {
     app.finish().await;
 }
 
+/// The total of a wait in vain is that of the time before, as long as the head is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_again_in_vain_asks_nothing_of_redis() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "one").await;
+    assert_eq!(ben.total().await, 1);
+    assert_eq!(ben.wait(2, 1).await["total_unread"], 1);
+    // What nobody asks for may be anything.
+    let wrong: i64 = app.unread_hash(&ben, "HSET", &["total", "7"]).await;
+    assert_eq!(wrong, 0);
+    assert_eq!(ben.wait(2, 1).await["total_unread"], 1);
+    let _: i64 = app.unread_hash(&ben, "HSET", &["total", "1"]).await;
+    ann.send(&chat, "two").await;
+    assert_eq!(ben.wait(2, 1).await["total_unread"], 2);
+    assert_eq!(ben.wait(3, 1).await["total_unread"], 2);
+    app.finish().await;
+}
+
 /// What comes while nobody waits, and so is told to nobody, is not slept through by the next wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn news_between_two_waits_is_told_at_once() {

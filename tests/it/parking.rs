@@ -2,9 +2,12 @@
 
 use crate::support::{Answer, App, eventually};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tideline::config::RateLimit;
+use tideline::config::origins::Origins;
 use tideline::domain::accounts;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,7 +199,67 @@ async fn who_waits_is_answered_though_the_node_stops_meanwhile() {
     app.finish().await;
 }
 
-/// Though its request is read twice, a wait is one line of the log, which says how long it was.
+/// An answer is the same, to the last header, whether its connection was parked or not: one of news, one of a problem.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_wait_is_answered_like_any_other() {
+    let app = App::configured(|config| {
+        config.cors_origins = Origins::Any;
+        config.rate_limit = Some(RateLimit {
+            per_second: 100,
+            burst: 1_000,
+        });
+    })
+    .await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let other = ben.another_device(&app).await;
+    let named = "X-Request-Id: the-wait\r\nOrigin: https://app.example\r\n";
+    for problem in [false, true] {
+        let mut answers = Vec::new();
+        // With half a request behind it, a wait is not parked.
+        for (person, more) in [(&ben, ""), (&other, "GET ")] {
+            let mut wire = Wire::to(app.nodes[0].address).await;
+            let path = format!("/notices?since_seq={}&timeout=20", person.head().await);
+            wire.write(&(get(&person.token, &path, named) + more)).await;
+            app.asleep(0, 1).await;
+            if problem {
+                person.call("POST", "/auth/logout").await.ok(204);
+            } else {
+                ann.send(&chat, "news").await;
+            }
+            answers.push(wire.answer().await);
+        }
+        let told = answers.iter().map(|answer| {
+            let mut headers = BTreeMap::new();
+            for (name, value) in &answer.headers {
+                // What two answers of the same kind differ by.
+                let value = match name.as_str() {
+                    "date" | "ratelimit" | "content-length" => "",
+                    _ => value.to_str().unwrap(),
+                };
+                headers
+                    .entry(name.as_str())
+                    .or_insert_with(Vec::new)
+                    .push(value);
+            }
+            (answer.status, headers)
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(told[0], told[1]);
+        assert_eq!(told[0].0, if problem { 401 } else { 200 });
+        for name in [
+            "access-control-allow-origin",
+            "ratelimit",
+            "ratelimit-policy",
+            "date",
+        ] {
+            assert!(told[0].1.contains_key(name), "{name}: {:?}", told[0]);
+        }
+    }
+    app.finish().await;
+}
+
+/// A wait is one line of the log, which says how long it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_is_logged_once() {
     let (app, [ben]) = App::with(["ben"]).await;
