@@ -3,7 +3,7 @@
 //! For every connection actix keeps a dispatcher with two buffers, the headers of the request, and what its handler and the
 //! layers around it keep: five times what a sleeping wait itself needs. So a wait that falls asleep is *parked*:
 //! [`park`] leaves its future with the [`Connection`], and [`serve`] drops the dispatcher with all that it holds. When the
-//! wait is over, the loop writes the answer itself, in the [`Envelope`] of every other answer. The next request on the
+//! wait is over, the loop writes the answer itself, in the `Envelope` of every other answer. The next request on the
 //! connection has a new dispatcher.
 
 use crate::clock;
