@@ -55,8 +55,8 @@ impl SharedClock {
 /// at the ticks it wakes for all of them.
 pub fn tick_after(time: Duration) -> Instant {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let end = (BEGAN.elapsed() + time).as_millis();
-    let ticks = end.div_ceil(TICK.as_millis());
+    let end = (BEGAN.elapsed() + time).as_nanos();
+    let ticks = end.div_ceil(TICK.as_nanos());
     *BEGAN + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
@@ -75,4 +75,25 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 /// A random share of a whole, for jitter.
 pub fn jitter() -> f64 {
     f64::from(rand::rng().next_u32()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TICK, tick_after};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn ends_are_whole_ticks_apart_and_never_early() {
+        let time = Duration::from_millis(1_234);
+        let first = tick_after(time);
+        for more in [0, 1, 30, 99, 100, 25_000].map(Duration::from_millis) {
+            let time = time + more;
+            let before = Instant::now();
+            let end = tick_after(time);
+            let asked = before + time..Instant::now() + time;
+            assert!(end >= asked.start && end < asked.end + TICK, "{more:?}");
+            let apart = (end - first).as_nanos();
+            assert_eq!(apart % TICK.as_nanos(), 0, "{more:?}");
+        }
+    }
 }

@@ -121,7 +121,7 @@ impl Connection {
     }
 }
 
-/// Leaves a wait that sleeps with its connection; in its handler, when the connection has to be kept as it is.
+/// Leaves a wait that sleeps with its connection. Where the connection has to be kept as it is, it sleeps here.
 pub async fn park(request: &HttpRequest, asleep: Asleep) -> Result<HttpResponse, Problem> {
     let connection = request.conn_data::<Rc<Connection>>();
     let Some(connection) = connection.filter(|connection| connection.has_only(request)) else {
