@@ -79,7 +79,7 @@ pub fn jitter() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{TICK, tick_after};
+    use crate::clock::{TICK, tick_after};
     use std::time::{Duration, Instant};
 
     #[test]
