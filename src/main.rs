@@ -3,8 +3,9 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::{Parser, Subcommand};
+use env_logger::Target;
 use std::error::Error;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 use tideline::app::App;
 use tideline::clock::random_bytes;
@@ -16,6 +17,7 @@ use tideline::model::account::Username;
 use tideline::model::time::Timestamp;
 use tideline::server::{Node, StopSignal};
 use tideline::storage::pg::instance;
+use tideline::telemetry::lines::Lines;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -85,7 +87,14 @@ const SEED_BATCH: usize = 1_000;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let filter = environment("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+    let lines = Lines::start()?;
+    // People at a terminal see each line at once, and in colour.
+    let target = match stderr().is_terminal() {
+        true => Target::Stderr,
+        false => Target::Pipe(Box::new(lines.clone())),
+    };
     env_logger::Builder::new()
+        .target(target)
         // It calls it an error when a client sends what is no HTTP: nobody should write such lines from outside.
         .filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off)
         .parse_filters(&filter)
@@ -94,9 +103,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Err(error) = &result {
         // The sentence, and not its debug form, which is what returning it would print.
         log::error!("{error}");
+    }
+    lines.write_out();
+    if result.is_err() {
         std::process::exit(1);
     }
-    result
+    Ok(())
 }
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {

@@ -3,7 +3,9 @@
 //! There is no global registry: every node has its own, so that many of them can live in one process, as in the tests.
 //! What changes by itself (how many wait, whether Redis answers) is looked at when somebody asks (`domain/service.rs`); the
 //! rest is a few atomic additions where it happens. `docs/OPERATIONS.md` says what each metric means and when to worry;
-//! a test keeps it complete.
+//! a test keeps it complete. The lines of the log are `telemetry/lines.rs`.
+
+pub mod lines;
 
 use prometheus::core::Collector;
 use prometheus::{
