@@ -17,6 +17,7 @@ use crate::model::page::{Limit, from_cursor, to_cursor};
 use crate::model::unread::Announcement;
 use crate::model::violation::Violation;
 use crate::storage::error::StorageResult;
+use crate::storage::pg::archive::Changes;
 use crate::storage::pg::conversations as rows;
 use crate::storage::pg::members::Joining;
 use crate::storage::pg::{Connection, accounts, blocks, claims, inbox, members as member_rows};
@@ -157,7 +158,7 @@ fn make(
             large: new.large,
         })
         .collect();
-    inbox::deliver(conn, &entries, at)
+    inbox::deliver(conn, &Changes::default(), &entries, at)
 }
 
 async fn told(

@@ -19,6 +19,7 @@ use crate::model::page::{Limit, Page, UserCursor, to_cursor};
 use crate::model::time::Timestamp;
 use crate::model::unread::Announcement;
 use crate::storage::error::StorageResult;
+use crate::storage::pg::archive::Changes;
 use crate::storage::pg::members::{Joining, MemberState};
 use crate::storage::pg::{Connection, accounts, conversations, inbox, members as rows};
 use std::collections::HashSet;
@@ -414,5 +415,5 @@ fn write(
     for user in &change.added {
         entries.push(entry(*user, EntryKind::Conversation, head, 0));
     }
-    inbox::deliver(conn, &entries, it.at)
+    inbox::deliver(conn, &Changes::default(), &entries, it.at)
 }

@@ -25,8 +25,12 @@ pub(super) struct Done {
 /// Executes commands in one transaction. Few sends are repetitions, so messages that were stored before are looked for only
 /// when there is reason to: the key of the archive refuses a second one, and a send that is to be refused may be a
 /// repetition of one that was not.
-pub(super) fn execute(session: &mut Session, commands: &[Command]) -> Result<Done, Failure> {
-    match attempt(session, commands, Replays::Unknown) {
+pub(super) fn execute(
+    session: &mut Session,
+    commands: &[Command],
+    more: impl Fn() -> bool,
+) -> Result<Done, Failure> {
+    match attempt(session, commands, Replays::Unknown, &more) {
         Ok(None) => {}
         Err(Failure {
             error: StorageError::Stored,
@@ -35,7 +39,7 @@ pub(super) fn execute(session: &mut Session, commands: &[Command]) -> Result<Don
         Ok(Some(done)) => return Ok(done),
         Err(failure) => return Err(failure),
     }
-    let done = attempt(session, commands, Replays::Known)?;
+    let done = attempt(session, commands, Replays::Known, &more)?;
     done.ok_or_else(|| Failure {
         error: StorageError::Bug("a batch that knows all asks for more".to_owned()),
         outcome_unknown: false,
@@ -56,8 +60,9 @@ fn attempt(
     session: &mut Session,
     commands: &[Command],
     replays: Replays,
+    more: impl Fn() -> bool,
 ) -> Result<Option<Done>, Failure> {
-    let result = session.transaction(|conn| {
+    let work = |conn: &mut Connection| {
         let mut ids: Vec<_> = commands
             .iter()
             .map(|command| command.conversation)
@@ -86,8 +91,8 @@ fn attempt(
             announcements,
             moved: plan.moved,
         }))
-    })?;
-    Ok(result.ok())
+    };
+    Ok(session.transaction(work, more)?.ok())
 }
 
 fn keys(commands: &[Command]) -> Vec<Key> {
@@ -154,6 +159,5 @@ fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<Announcement>>
     let Some(at) = plan.at.filter(|_| !plan.changes.reads.is_empty()) else {
         return Ok(Vec::new());
     };
-    archive::append(conn, &plan.changes)?;
-    inbox::deliver(conn, &plan.entries, at)
+    inbox::deliver(conn, &plan.changes, &plan.entries, at)
 }

@@ -143,9 +143,10 @@ impl Writers {
         let mut threads = Vec::new();
         for index in 0..count {
             let (queue, commands) = mpsc::channel(QUEUE);
-            let runner = queue::Runner::new(pg.clone(), announcer.clone(), Arc::clone(metrics));
+            let runner =
+                queue::Runner::new(commands, pg.clone(), announcer.clone(), Arc::clone(metrics));
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
-            threads.push(thread.spawn(move || runner.run(commands))?);
+            threads.push(thread.spawn(move || runner.run())?);
             queues.push(queue);
         }
         Ok(Self {

@@ -20,6 +20,7 @@ const BATCH: usize = 256;
 const TRIES: u32 = 3;
 
 pub(super) struct Runner {
+    queue: mpsc::Receiver<Command>,
     pg: Pg,
     announcer: Announcer,
     metrics: Arc<Metrics>,
@@ -27,8 +28,14 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new(pg: Pg, announcer: Announcer, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Command>,
+        pg: Pg,
+        announcer: Announcer,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
+            queue,
             pg,
             announcer,
             metrics,
@@ -37,10 +44,13 @@ impl Runner {
     }
 
     /// Runs until every sender of the queue is gone.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+    pub(super) fn run(mut self) {
         let mut taken = Vec::with_capacity(BATCH);
-        while queue.blocking_recv_many(&mut taken, BATCH) > 0 {
+        while self.queue.blocking_recv_many(&mut taken, BATCH) > 0 {
             self.process(VecDeque::from(std::mem::take(&mut taken)), 1);
+            if let Some(session) = self.session.as_mut().filter(|_| self.queue.is_empty()) {
+                session.rest();
+            }
         }
     }
 
@@ -112,7 +122,7 @@ impl Runner {
                 outcome_unknown: false,
             })?),
         };
-        batch::execute(session, commands)
+        batch::execute(session, commands, || !self.queue.is_empty())
     }
 
     fn make_partitions(&mut self) {

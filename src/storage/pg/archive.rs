@@ -7,7 +7,7 @@ use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
@@ -134,33 +134,6 @@ pub struct Messages {
     pub contents: Vec<String>,
     /// Times.
     pub at: Vec<Timestamp>,
-}
-
-/// Appends to the archive: messages, heads and read positions, in one round trip.
-pub fn append(conn: &mut PgConnection, changes: &Changes) -> StorageResult<()> {
-    let messages = &changes.messages;
-    let (headed, (heads, at)): (Vec<_>, (Vec<_>, Vec<_>)) =
-        changes.heads.iter().map(|(id, head)| (*id, *head)).unzip();
-    let ((read, readers), reads): ((Vec<_>, Vec<_>), Vec<_>) =
-        changes.reads.iter().map(|(key, seq)| (*key, *seq)).unzip();
-    sql(include_str!("archive_append.sql"))
-        .bind::<Uuids, _>(&messages.conversations)
-        .bind::<BigInts, _>(&messages.seqs)
-        .bind::<Uuids, _>(&messages.ids)
-        .bind::<Uuids, _>(&messages.senders)
-        .bind::<Uuids, _>(&messages.client_msg_ids)
-        .bind::<Texts, _>(&messages.kinds)
-        .bind::<Texts, _>(&messages.contents)
-        .bind::<Timestamps, _>(&messages.at)
-        .bind::<Uuids, _>(&headed)
-        .bind::<BigInts, _>(heads)
-        .bind::<Timestamps, _>(at)
-        .bind::<Uuids, _>(&headed)
-        .bind::<Uuids, _>(read)
-        .bind::<Uuids, _>(readers)
-        .bind::<BigInts, _>(reads)
-        .execute(conn)?;
-    Ok(())
 }
 
 /// A range of a conversation's messages above `joined`, ascending, cut at about [`PAGE_BYTES`].

@@ -7,6 +7,7 @@ use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
 use crate::model::unread::Announcement;
 use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::archive::Changes;
 use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
@@ -65,20 +66,22 @@ pub struct NewEntry {
     pub large: bool,
 }
 
-/// Delivers entries to inboxes, in this order per receiver, and returns what is to be announced after the commit.
+/// Delivers entries to inboxes, in this order per receiver, writes what else the transaction changes in their conversations, and
+/// returns what is to be announced after the commit.
 pub fn deliver(
     conn: &mut PgConnection,
+    changes: &Changes,
     entries: &[NewEntry],
     at: Timestamp,
 ) -> StorageResult<Vec<Announcement>> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut counts: HashMap<UserId, i64> = HashMap::new();
     for entry in entries {
         *counts.entry(entry.receiver).or_default() += 1;
     }
-    let advanced = advance(conn, &counts, at)?;
+    let advanced = match counts.is_empty() {
+        true => HashMap::new(),
+        false => advance(conn, &counts, at)?,
+    };
     let mut seqs = Vec::with_capacity(entries.len());
     let mut times = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -92,19 +95,35 @@ pub fn deliver(
         seqs.push(InboxSeq(timeline.last_seq.0 - *left));
         times.push(timeline.last_at);
     }
-    let column = |of: fn(&NewEntry) -> uuid::Uuid| entries.iter().map(of).collect::<Vec<_>>();
-    sql(
-        "INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread)
-         SELECT r, s, t, k, c, f, n FROM unnest($1, $2, $3, $4, $5, $6, $7) AS e(r, s, t, k, c, f, n)",
-    )
-    .bind::<Uuids, _>(column(|entry| entry.receiver.0))
-    .bind::<BigInts, _>(&seqs)
-    .bind::<Timestamps, _>(times)
-    .bind::<Texts, _>(entries.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
-    .bind::<Uuids, _>(column(|entry| entry.conversation.0))
-    .bind::<BigInts, _>(entries.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
-    .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
-    .execute(conn)?;
+    let messages = &changes.messages;
+    let (headed, (heads, head_times)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        changes.heads.iter().map(|(id, head)| (*id, *head)).unzip();
+    let ((read, readers), reads): ((Vec<_>, Vec<_>), Vec<_>) =
+        changes.reads.iter().map(|(key, seq)| (*key, *seq)).unzip();
+    sql(include_str!("inbox_deliver.sql"))
+        .bind::<Uuids, _>(&messages.conversations)
+        .bind::<BigInts, _>(&messages.seqs)
+        .bind::<Uuids, _>(&messages.ids)
+        .bind::<Uuids, _>(&messages.senders)
+        .bind::<Uuids, _>(&messages.client_msg_ids)
+        .bind::<Texts, _>(&messages.kinds)
+        .bind::<Texts, _>(&messages.contents)
+        .bind::<Timestamps, _>(&messages.at)
+        .bind::<Uuids, _>(&headed)
+        .bind::<BigInts, _>(heads)
+        .bind::<Timestamps, _>(head_times)
+        .bind::<Uuids, _>(&headed)
+        .bind::<Uuids, _>(read)
+        .bind::<Uuids, _>(readers)
+        .bind::<BigInts, _>(reads)
+        .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
+        .bind::<BigInts, _>(&seqs)
+        .bind::<Timestamps, _>(times)
+        .bind::<Texts, _>(entries.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Uuids, _>(entries.iter().map(|e| e.conversation).collect::<Vec<_>>())
+        .bind::<BigInts, _>(entries.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
+        .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
+        .execute(conn)?;
     Ok(entries
         .iter()
         .zip(seqs)

@@ -21,9 +21,9 @@ pub mod unread;
 pub mod watched;
 
 use crate::storage::error::{StorageError, StorageResult};
-use diesel::connection::Connection as _;
-use diesel::result::Error as DieselError;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
 use pool::Manager;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -89,6 +89,8 @@ impl Drop for Waiting {
 pub struct Session {
     conn: r2d2::PooledConnection<Manager>,
     manager: Manager,
+    /// The next transaction has begun, with the commit of the last one.
+    begun: bool,
 }
 
 /// Why a transaction did not end with a known result.
@@ -99,17 +101,6 @@ pub struct Failure {
     pub error: StorageError,
     /// It went wrong at the commit: whether it took hold is unknown, so only work that is safe to repeat may be.
     pub outcome_unknown: bool,
-}
-
-enum Abort<E> {
-    Failed(StorageError),
-    Refused(E),
-}
-
-impl<E> From<DieselError> for Abort<E> {
-    fn from(error: DieselError) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 impl Pg {
@@ -167,7 +158,7 @@ impl Pg {
             let mut tries = 0;
             loop {
                 tries += 1;
-                match pg.session()?.transaction(&work) {
+                match pg.session()?.transaction(&work, || false) {
                     Ok(result) => return Ok(result),
                     Err(failure) if failure.outcome_unknown || tries == TRIES => {
                         return Err(failure.error);
@@ -216,6 +207,7 @@ impl Pg {
         Ok(Session {
             conn,
             manager: self.manager.clone(),
+            begun: false,
         })
     }
 
@@ -272,33 +264,59 @@ impl Session {
         result
     }
 
-    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back.
+    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back. When `more` says that another follows at once, the commit
+    /// begins it (decision 0018).
     pub fn transaction<T, E>(
         &mut self,
         work: impl Fn(&mut Connection) -> StorageResult<Result<T, E>>,
+        more: impl Fn() -> bool,
     ) -> Result<Result<T, E>, Failure> {
         let mut worked = false;
-        let result = self.conn.pg.transaction(|pg| match work(pg) {
-            Ok(Ok(value)) => {
-                worked = true;
-                Ok(value)
+        let result = self.begin().and_then(|()| {
+            let result = work(&mut self.conn.pg)?;
+            worked = result.is_ok();
+            match worked {
+                true => self.commit(more())?,
+                false => AnsiTransactionManager::rollback_transaction(&mut self.conn.pg)?,
             }
-            Ok(Err(refusal)) => Err(Abort::Refused(refusal)),
-            Err(error) => Err(Abort::Failed(error)),
+            Ok(result)
         });
-        match result {
-            Ok(value) => Ok(Ok(value)),
-            Err(Abort::Refused(refusal)) => Ok(Err(refusal)),
-            Err(Abort::Failed(error)) => {
-                self.note(Some(&error));
-                // Every error of a COMMIT is "unknown", but for those that say that nothing was done.
-                let outcome_unknown = worked && !matches!(error, StorageError::Contended(_));
-                Err(Failure {
-                    error,
-                    outcome_unknown,
-                })
+        result.map_err(|error| {
+            // What is lost, or was ended by what failed, cannot be rolled back, and need not be.
+            let _ended = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg);
+            self.note(Some(&error));
+            // Every error of a COMMIT is "unknown", but for those that say that nothing was done.
+            let outcome_unknown = worked && !matches!(error, StorageError::Contended(_));
+            Failure {
+                error,
+                outcome_unknown,
             }
+        })
+    }
+
+    /// Ends the transaction that was begun for nothing, if there is one.
+    pub fn rest(&mut self) {
+        if mem::take(&mut self.begun)
+            && let Err(error) = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg)
+        {
+            self.note(Some(&error.into()));
         }
+    }
+
+    fn begin(&mut self) -> StorageResult<()> {
+        if !mem::take(&mut self.begun) {
+            AnsiTransactionManager::begin_transaction(&mut self.conn.pg)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, more: bool) -> StorageResult<()> {
+        match more {
+            true => self.conn.pg.batch_execute("COMMIT AND CHAIN")?,
+            false => AnsiTransactionManager::commit_transaction(&mut self.conn.pg)?,
+        }
+        self.begun = more;
+        Ok(())
     }
 
     fn note(&mut self, error: Option<&StorageError>) {
