@@ -204,6 +204,12 @@ async fn a_send_that_was_given_up_never_lands_after_a_later_one() {
     let taken = async || app.nodes[0].budget.taken();
     eventually("the server has noticed", SOON, taken, |n| *n == 0).await;
     execute(&mut conn, "ROLLBACK");
+    // The commit of the first began a transaction for the second.
+    let ended = "SELECT count(*) AS n FROM pg_stat_activity
+        WHERE datname = current_database() AND state = 'idle' AND query = 'ROLLBACK' AND pid <> ";
+    let holder = number(&mut conn, "SELECT pg_backend_pid()::bigint AS n");
+    let ended = async || number(&mut other, &format!("{ended}{holder}"));
+    eventually("it is ended", SOON, ended, |n| *n == 1).await;
     ann.send(&chat, "third").await;
     let history = ben.history(&chat, 0).await;
     let words: Vec<_> = history
