@@ -156,7 +156,7 @@ impl App {
         let hear = {
             let (waiters, lost) = (Arc::clone(&waiters), Arc::clone(&notices_lost));
             move |heard| match heard {
-                Heard::News { user, seq, total } => drop(waiters.news(user, seq, total)),
+                Heard::News { user, seq, total } => drop(waiters.news([(user, seq, total)])),
                 Heard::Moved { conversation, seq } => drop(waiters.moved(conversation, seq)),
                 Heard::Begun(user) => waiters.swept.heard(user),
                 Heard::Lost => lost.notify_one(),

@@ -7,6 +7,7 @@ use crate::app::{App, OpenError};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::error::Error;
+use crate::domain::tell::hang_bell;
 use crate::http::large::Budget;
 use crate::http::parking::{Io, serve};
 use crate::http::{layer, metrics, routes};
@@ -167,6 +168,7 @@ impl Node {
                     let http = http.new_service(());
                     let stopping = stopping.clone();
                     async move {
+                        hang_bell();
                         let http = Rc::new(http.await?);
                         Ok::<_, ()>(fn_service(move |stream: TcpStream| {
                             guard(&stream);

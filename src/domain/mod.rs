@@ -18,6 +18,7 @@ pub mod retention;
 pub mod service;
 pub mod shared;
 pub mod swept;
+pub mod tell;
 pub mod tokens;
 pub mod totals;
 pub mod unread;

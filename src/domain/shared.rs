@@ -5,11 +5,12 @@
 //! one. No timer: a question that finds nothing running is asked at once.
 
 use crate::domain::error::Error;
+use crate::domain::tell::{Tell, channel, tell_all};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::{Connection, DEADLINE, Pg};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 
 /// How long a refused client should stay away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub struct Manner {
 
 struct Asked<Q, A> {
     question: Q,
-    answer: oneshot::Sender<Result<A, Error>>,
+    answer: Tell<Result<A, Error>>,
 }
 
 /// Questions of a kind.
@@ -59,7 +60,7 @@ where
 
     /// The answer to a question.
     pub async fn ask(&self, question: Q) -> Result<A, Error> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = channel();
         let asked = Asked { question, answer };
         self.queue
             .try_send(asked)
@@ -94,16 +95,14 @@ async fn run<Q, A>(
         }
         let found = pg.read(manner.name, move |conn| ask(conn, &questions));
         match found.await {
-            Ok(found) => {
-                for (answer, found) in answers.into_iter().zip(found) {
-                    let _gone = answer.send(Ok(found));
-                }
-            }
+            Ok(found) => tell_all(answers.into_iter().zip(found.into_iter().map(Ok))),
             Err(error) => {
                 let error = Error::from(error);
-                for answer in answers {
-                    let _gone = answer.send(Err(error.clone()));
-                }
+                tell_all(
+                    answers
+                        .into_iter()
+                        .map(|answer| (answer, Err(error.clone()))),
+                );
             }
         }
     }

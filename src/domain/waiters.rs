@@ -2,6 +2,7 @@
 //! thread and no connection.
 
 use crate::domain::swept::Swept;
+use crate::domain::tell::{Tell, channel, tell_all};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use std::collections::HashMap;
@@ -35,7 +36,7 @@ struct Waiter {
     id: u64,
     device: DeviceId,
     since: InboxSeq,
-    wake: oneshot::Sender<Wake>,
+    wake: Tell<Wake>,
 }
 
 /// A wait that has seen a conversation up to a seq.
@@ -149,12 +150,11 @@ impl Waiters {
         *count += 1;
         drop(by_address);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (wake, woken) = oneshot::channel();
+        let (wake, woken) = channel();
         let mut by_user = self.lock();
         let waiters = by_user.entry(user).or_default();
         for older in waiters.extract_if(.., |waiter| waiter.device == device) {
-            // A wait that is gone already needs no waking; the same below.
-            let _gone = older.wake.send(Wake::Superseded);
+            older.wake.tell(Wake::Superseded);
         }
         waiters.push(Waiter {
             id,
@@ -185,11 +185,21 @@ impl Waiters {
         })
     }
 
-    /// Wakes the waits of a user that have not seen `seq` yet, and says how many there were.
-    pub fn news(&self, user: UserId, seq: InboxSeq, total: Option<i64>) -> usize {
-        // In this order: a wait that has parked is woken, and one that parks later does not take the head from before.
-        self.swept.heard(user);
-        self.end(user, |waiter| waiter.since < seq, Wake::News { seq, total })
+    /// Wakes the waits of users that have not seen these heads yet, and says how many there were. With each head, the total
+    /// as of it, where it is known.
+    pub fn news(&self, heads: impl IntoIterator<Item = (UserId, InboxSeq, Option<i64>)>) -> usize {
+        let end = |(user, seq, total)| {
+            // In this order: a wait that has parked is woken, and one that parks later does not take the head from before.
+            self.swept.heard(user);
+            let wakes = self.end(user, |waiter| waiter.since < seq);
+            wakes
+                .into_iter()
+                .map(move |wake| (wake, Wake::News { seq, total }))
+        };
+        let ended: Vec<_> = heads.into_iter().flat_map(end).collect();
+        let count = ended.len();
+        tell_all(ended);
+        count
     }
 
     /// Wakes the waits that watch a conversation and have not seen `seq` yet, and says how many there were.
@@ -203,8 +213,11 @@ impl Waiters {
             .map(|(id, watcher)| (watcher.user, id))
             .collect();
         drop(watchers);
-        let end = |(user, id)| self.end(user, |waiter| waiter.id == id, Wake::Moved);
-        late.into_iter().map(end).sum()
+        let end = |(user, id)| self.end(user, |waiter| waiter.id == id);
+        let ended: Vec<_> = late.into_iter().flat_map(end).collect();
+        let count = ended.len();
+        tell_all(ended.into_iter().map(|wake| (wake, Wake::Moved)));
+        count
     }
 
     /// Every watched conversation, with the lowest seq that one of its watchers has seen.
@@ -218,12 +231,16 @@ impl Waiters {
 
     /// Ends the waits of a device that was logged out.
     pub fn end_device(&self, user: UserId, device: DeviceId) {
-        self.end(user, |waiter| waiter.device == device, Wake::Revoked);
+        for wake in self.end(user, |waiter| waiter.device == device) {
+            wake.tell(Wake::Revoked);
+        }
     }
 
-    /// Asks all waits of a user to wait again elsewhere, and says how many there were.
-    pub fn reconnect(&self, user: UserId) -> usize {
-        self.end(user, |_| true, Wake::Reconnect)
+    /// Asks all waits of a user to wait again elsewhere.
+    pub fn reconnect(&self, user: UserId) {
+        for wake in self.end(user, |_| true) {
+            wake.tell(Wake::Reconnect);
+        }
     }
 
     /// Every waiting user, with the lowest position that one of its waits has seen.
@@ -247,21 +264,18 @@ impl Waiters {
         self.asleep.load(Ordering::Relaxed)
     }
 
-    fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool, wake: Wake) -> usize {
+    /// Takes out some of the waits of a user, to be told why.
+    fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool) -> Vec<Tell<Wake>> {
         let mut by_user = self.lock();
         let Entry::Occupied(mut waiters) = by_user.entry(user) else {
-            return 0;
+            return Vec::new();
         };
-        let ended: Vec<_> = waiters.get_mut().extract_if(.., |w| which(w)).collect();
+        let ended = waiters.get_mut().extract_if(.., |waiter| which(waiter));
+        let ended = ended.map(|waiter| waiter.wake).collect();
         if waiters.get().is_empty() {
             waiters.remove();
         }
-        drop(by_user);
-        let count = ended.len();
-        for waiter in ended {
-            let _gone = waiter.wake.send(wake);
-        }
-        count
+        ended
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {

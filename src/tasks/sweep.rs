@@ -39,13 +39,10 @@ pub async fn once(app: &App) {
         else {
             break;
         };
-        late += chunk
-            .iter()
-            .filter_map(|(user, since)| {
-                let head = heads.get(user).filter(|head| head.seq > *since)?;
-                Some(app.waiters.news(*user, head.seq, None))
-            })
-            .sum::<usize>();
+        late += app.waiters.news(chunk.iter().filter_map(|(user, since)| {
+            let head = heads.get(user).filter(|head| head.seq > *since)?;
+            Some((*user, head.seq, None))
+        }));
         // Who has no head yet is at the beginning. Where there are large conversations, their counts move without the head.
         found.extend(chunk.iter().filter_map(|(user, _)| {
             let head = heads.get(user).copied().unwrap_or_default();

@@ -128,11 +128,11 @@ fn wake(waiters: &Waiters, entries: &[Announcement], totals: &HashMap<UserId, un
         let head = heads.entry(entry.receiver).or_default();
         *head = entry.seq.max(*head);
     }
-    for (user, seq) in heads {
+    waiters.news(heads.into_iter().map(|(user, seq)| {
         // A total as of an older seq does not belong to this news: the woken wait asks for itself.
         match totals.get(&user).filter(|total| total.as_of >= seq) {
-            Some(total) => waiters.news(user, total.as_of, Some(total.total)),
-            None => waiters.news(user, seq, None),
-        };
-    }
+            Some(total) => (user, total.as_of, Some(total.total)),
+            None => (user, seq, None),
+        }
+    }));
 }
