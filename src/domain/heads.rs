@@ -60,13 +60,9 @@ fn read(conn: &mut Connection, looks: &[Look]) -> StorageResult<Vec<Seen>> {
     pairs.dedup();
     let heads = inbox::heads(conn, &users)?;
     let watched = match pairs.as_slice() {
-        [] => Vec::new(),
+        [] => HashMap::new(),
         pairs => watched::by_members(conn, pairs)?,
     };
-    let watched = watched.into_iter();
-    let watched: HashMap<_, _> = watched
-        .map(|one| ((one.user_id, one.conversation_id), one.last_seq))
-        .collect();
     let seen = |look: &Look| {
         let head = heads.get(&look.user).copied().unwrap_or_default();
         let seq = |id: &ConversationId| Some((*id, *watched.get(&(look.user, *id))?));

@@ -60,26 +60,75 @@ impl<T> Tell<T> {
 
 /// Tells each of many what is for them.
 pub fn tell_all<T: Send + 'static>(all: impl IntoIterator<Item = (Tell<T>, T)>) {
-    let mut threads: Vec<(Bell, Vec<(Tell<T>, T)>)> = Vec::new();
+    let mut threads = Vec::<(Bell, Vec<_>)>::new();
     for (tell, what) in all {
         let Some(bell) = tell.bell.clone() else {
             tell.tell(what);
             continue;
         };
-        match threads
-            .iter_mut()
-            .find(|(of, _)| of.0.same_channel(&bell.0))
-        {
+        let same = |(of, _): &&mut (Bell, _)| of.0.same_channel(&bell.0);
+        match threads.iter_mut().find(same) {
             Some((_, together)) => together.push((tell, what)),
             None => threads.push((bell, vec![(tell, what)])),
         }
     }
     for (bell, together) in threads {
         let round = move || {
-            together
-                .into_iter()
-                .for_each(|(tell, what)| tell.tell(what))
+            for (tell, what) in together {
+                tell.tell(what);
+            }
         };
-        let _ended = bell.0.send(Box::new(round));
+        // Where the bell has ended, so have those who waited, or they are told from here.
+        if let Err(unheard) = bell.0.send(Box::new(round)) {
+            (unheard.0)();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{channel, hang_bell, tell_all};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use tokio::task::{LocalSet, spawn_local};
+
+    /// Three tasks are told from another thread, and each has something to do afterwards: what was done, in order.
+    fn told_from_outside(bell: bool) -> Vec<&'static str> {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            if bell {
+                hang_bell();
+            }
+            let mut tells = Vec::new();
+            let mut tasks = Vec::new();
+            for number in 0..3 {
+                let (tell, told) = channel();
+                tells.push((tell, number));
+                let log = Rc::clone(&log);
+                tasks.push(spawn_local(async move {
+                    assert_eq!(told.await, Ok(number));
+                    log.borrow_mut().push("told");
+                    let next = spawn_local(async move { log.borrow_mut().push("after") });
+                    next.await.unwrap();
+                }));
+            }
+            tokio::task::yield_now().await;
+            std::thread::spawn(|| tell_all(tells)).join().unwrap();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        log.take()
+    }
+
+    #[test]
+    fn all_are_told_before_any_goes_on() {
+        let together = ["told", "told", "told", "after", "after", "after"];
+        // A thread without a bell, then one with it, then one whose bell has ended.
+        assert_ne!(told_from_outside(false), together);
+        assert_eq!(told_from_outside(true), together);
+        assert_ne!(told_from_outside(false), together);
     }
 }

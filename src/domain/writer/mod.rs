@@ -12,6 +12,7 @@ mod decide;
 mod queue;
 
 use crate::domain::error::Error;
+use crate::domain::tell::{Tell, channel};
 use crate::domain::waiters::Waiters;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, UserId};
 use crate::model::message::{Message, NewMessage};
@@ -53,7 +54,7 @@ pub struct Marked {
 /// What a command asks for, and where its answer goes.
 pub struct Work(Kind);
 
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
+type Reply<T> = Tell<Result<T, Error>>;
 
 enum Kind {
     Send(Vec<NewMessage>, Reply<Vec<Result<Sent, Error>>>),
@@ -66,13 +67,13 @@ pub struct Answer<T>(oneshot::Receiver<Result<T, Error>>);
 impl Work {
     /// Stores messages, in this order. A refusal of one does not stop the next.
     pub fn send(messages: Vec<NewMessage>) -> (Self, Answer<Vec<Result<Sent, Error>>>) {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = channel();
         (Self(Kind::Send(messages, reply)), Answer(answer))
     }
 
     /// Moves a read position forward. A command like a send, so that the two are ordered.
     pub fn mark_read(seq: ConvSeq) -> (Self, Answer<Result<Marked, Error>>) {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = channel();
         (Self(Kind::MarkRead(seq, reply)), Answer(answer))
     }
 }
@@ -106,10 +107,9 @@ impl Command {
     }
 
     fn fail(self, error: Error) {
-        // A caller that went away needs no answer; the same wherever a reply is sent.
         match self.kind {
-            Kind::Send(_, reply) => drop(reply.send(Err(error))),
-            Kind::MarkRead(_, reply) => drop(reply.send(Err(error))),
+            Kind::Send(_, reply) => reply.tell(Err(error)),
+            Kind::MarkRead(_, reply) => reply.tell(Err(error)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A writer's thread: it takes what is waiting, and never loses a caller.
 
 use crate::domain::error::Error;
+use crate::domain::tell::tell_all;
 use crate::domain::writer::announce::Announcer;
 use crate::domain::writer::batch::{self, Done};
 use crate::domain::writer::decide::Outcome;
@@ -70,9 +71,7 @@ impl Runner {
                     self.metrics.writer_batch_commands.observe(size);
                     self.announcer.announce(done.announcements, done.moved);
                     let rest = commands.split_off(done.outcomes.len());
-                    for (command, outcome) in commands.into_iter().zip(done.outcomes) {
-                        answer(command, outcome);
-                    }
+                    answer(commands.into_iter().zip(done.outcomes));
                     commands = rest;
                     tries = 1;
                 }
@@ -134,13 +133,18 @@ impl Runner {
     }
 }
 
-fn answer(command: Command, outcome: Outcome) {
-    match (command.kind, outcome) {
-        (Kind::Send(_, reply), Outcome::Sent(sent)) => drop(reply.send(Ok(sent))),
-        (Kind::MarkRead(_, reply), Outcome::Marked(marked)) => drop(reply.send(Ok(marked))),
-        (Kind::Send(_, reply), Outcome::Marked(_)) => drop(reply.send(Err(mixed_up()))),
-        (Kind::MarkRead(_, reply), Outcome::Sent(_)) => drop(reply.send(Err(mixed_up()))),
+fn answer(settled: impl Iterator<Item = (Command, Outcome)>) {
+    let (mut sends, mut marks) = (Vec::new(), Vec::new());
+    for (command, outcome) in settled {
+        match (command.kind, outcome) {
+            (Kind::Send(_, reply), Outcome::Sent(sent)) => sends.push((reply, Ok(sent))),
+            (Kind::MarkRead(_, reply), Outcome::Marked(marked)) => marks.push((reply, Ok(marked))),
+            (Kind::Send(_, reply), Outcome::Marked(_)) => sends.push((reply, Err(mixed_up()))),
+            (Kind::MarkRead(_, reply), Outcome::Sent(_)) => marks.push((reply, Err(mixed_up()))),
+        }
     }
+    tell_all(sends);
+    tell_all(marks);
 }
 
 fn mixed_up() -> Error {

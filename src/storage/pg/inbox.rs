@@ -147,31 +147,17 @@ pub struct Head {
 
 /// The heads of these users' inboxes; a user without one has had no entry yet.
 pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap<UserId, Head>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-        #[diesel(sql_type = BigInt)]
-        last_seq: InboxSeq,
-        #[diesel(sql_type = Nullable<BigInt>)]
-        large_unread: Option<i64>,
-    }
-    let rows: Vec<Row> = sql("SELECT t.user_id, t.last_seq, (
+    let rows: Vec<(UserId, InboxSeq, Option<i64>)> = sql("SELECT t.user_id, t.last_seq, (
              SELECT sum(c.last_seq - m.read_seq)::bigint
              FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = t.user_id AND m.large
          ) AS large_unread
          FROM timelines t WHERE t.user_id = ANY($1)")
     .bind::<Uuids, _>(users)
+    .columns::<(SqlUuid, BigInt, Nullable<BigInt>)>()
     .load(conn)?;
+    let rows = rows.into_iter();
     Ok(rows
-        .into_iter()
-        .map(|row| {
-            let head = Head {
-                seq: row.last_seq,
-                large_unread: row.large_unread,
-            };
-            (row.user_id, head)
-        })
+        .map(|(user, seq, large_unread)| (user, Head { seq, large_unread }))
         .collect())
 }
 
