@@ -61,21 +61,21 @@ impl<T> Tell<T> {
 /// Tells each of many what is for them.
 pub fn tell_all<T: Send + 'static>(all: impl IntoIterator<Item = (Tell<T>, T)>) {
     let mut threads = Vec::<(Bell, Vec<_>)>::new();
-    for (tell, what) in all {
-        let Some(bell) = tell.bell.clone() else {
-            tell.tell(what);
+    for (Tell { to, bell }, what) in all {
+        let Some(bell) = bell else {
+            let _gone = to.send(what);
             continue;
         };
         let same = |(of, _): &&mut (Bell, _)| of.0.same_channel(&bell.0);
         match threads.iter_mut().find(same) {
-            Some((_, together)) => together.push((tell, what)),
-            None => threads.push((bell, vec![(tell, what)])),
+            Some((_, together)) => together.push((to, what)),
+            None => threads.push((bell, vec![(to, what)])),
         }
     }
     for (bell, together) in threads {
         let round = move || {
-            for (tell, what) in together {
-                tell.tell(what);
+            for (to, what) in together {
+                let _gone = to.send(what);
             }
         };
         // Where the bell has ended, so have those who waited, or they are told from here.
@@ -90,13 +90,13 @@ mod tests {
     use super::{channel, hang_bell, tell_all};
     use std::cell::RefCell;
     use std::rc::Rc;
+    use tokio::runtime::Builder;
     use tokio::task::{LocalSet, spawn_local};
 
     /// Three tasks are told from another thread, and each has something to do afterwards: what was done, in order.
     fn told_from_outside(bell: bool) -> Vec<&'static str> {
         let log = Rc::new(RefCell::new(Vec::new()));
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.build().unwrap();
+        let runtime = Builder::new_current_thread().build().unwrap();
         LocalSet::new().block_on(&runtime, async {
             if bell {
                 hang_bell();
