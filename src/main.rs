@@ -16,7 +16,7 @@ use tideline::http::openapi;
 use tideline::model::account::Username;
 use tideline::model::time::Timestamp;
 use tideline::server::{Node, StopSignal};
-use tideline::storage::pg::instance;
+use tideline::storage::pg::{instance, stop_connecting};
 use tideline::telemetry::lines::Lines;
 
 #[global_allocator]
@@ -105,10 +105,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         log::error!("{error}");
     }
     lines.write_out();
-    if result.is_err() {
-        std::process::exit(1);
-    }
-    Ok(())
+    let _none = stop_connecting();
+    std::process::exit(i32::from(result.is_err()))
 }
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {

@@ -75,7 +75,7 @@ impl Secure {
         ];
         let mut command = Process::command(&["serve"], &variables);
         let output = command.stderr(Stdio::piped()).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 }

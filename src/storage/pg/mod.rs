@@ -23,6 +23,7 @@ pub mod watched;
 use crate::storage::error::{StorageError, StorageResult};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
 use pool::Manager;
+pub use pool::stop_connecting;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,8 +5,8 @@ use diesel::connection::{
 };
 use diesel::pg::PgConnection;
 use diesel::result::Error as DieselError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 /// What every connection is told at once.
 ///
@@ -34,6 +34,15 @@ const TIMEOUTS: [(&str, &str); 3] = [
     ("tcp_user_timeout", "5000"),
     ("keepalives_idle", "10"),
 ];
+
+/// Held while a connection is made.
+static CONNECTING: RwLock<()> = RwLock::new(());
+
+/// Waits for the connections that are being made, and makes none while this is held: a process that ends meanwhile can crash,
+/// since it takes the cryptography down that libpq is setting up on another thread.
+pub fn stop_connecting() -> RwLockWriteGuard<'static, ()> {
+    CONNECTING.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A connection of a generation.
 pub(super) struct Conn {
@@ -97,6 +106,7 @@ impl r2d2::ManageConnection for Manager {
     type Error = ConnectError;
 
     fn connect(&self) -> Result<Conn, ConnectError> {
+        let _connecting = CONNECTING.read().unwrap_or_else(PoisonError::into_inner);
         let generation = self.generation.load(Ordering::Acquire);
         let mut pg = PgConnection::establish(&self.url)?;
         pg.batch_execute(SESSION)?;
