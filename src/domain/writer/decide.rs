@@ -11,6 +11,7 @@ use crate::model::time::Timestamp;
 use crate::storage::pg::archive::{Changes, Key, MemberRow};
 use crate::storage::pg::conversations::LockedConversation;
 use crate::storage::pg::inbox::NewEntry;
+use crate::storage::pg::types::Place;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
@@ -42,6 +43,7 @@ impl Plan {
 }
 
 struct Conversation {
+    place: Place,
     last_seq: ConvSeq,
     at: Timestamp,
     /// A direct one, between two of whom one blocks the other.
@@ -77,6 +79,7 @@ impl State {
             .into_iter()
             .map(|one| {
                 let conversation = Conversation {
+                    place: one.place,
                     last_seq: one.last_seq,
                     // A clock that was set back must not give a message an earlier time than the one before it.
                     at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
@@ -165,6 +168,7 @@ fn send(
     }
     // Sending means having read.
     own.read_seq = seq;
+    plan.changes.reads.insert(own.place, seq);
     let content = RawValue::from_string(new.content.json().to_owned())
         .map_err(|error| Error::Internal(error.to_string()))?;
     let message = Message {
@@ -180,8 +184,8 @@ fn send(
         created_at: conversation.at,
     };
     conversation.last_seq = seq;
-    plan.changes.heads.insert(id, (seq, conversation.at));
-    plan.changes.reads.insert((id, sender), seq);
+    let head = (seq, conversation.at);
+    plan.changes.heads.insert(conversation.place, head);
     let entry = |member: &MemberRow, kind| NewEntry {
         receiver: member.user,
         kind,
@@ -238,7 +242,7 @@ fn mark_read(
     }
     if seq > own.read_seq {
         own.read_seq = seq;
-        plan.changes.reads.insert((id, user), seq);
+        plan.changes.reads.insert(own.place, seq);
         plan.entries.push(NewEntry {
             receiver: user,
             kind: EntryKind::Read,

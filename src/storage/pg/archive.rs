@@ -7,11 +7,11 @@ use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::Uuids;
+use crate::storage::pg::types::{Place, Tid, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// A row of the archive.
 #[derive(QueryableByName)]
@@ -58,6 +58,8 @@ pub struct MemberRow {
     pub conversation: ConversationId,
     /// The member.
     pub user: UserId,
+    /// Where the row lies.
+    pub place: Place,
     /// Read up to here.
     pub read_seq: ConvSeq,
     /// An owner or admin.
@@ -71,6 +73,7 @@ pub struct MemberRow {
 type MemberColumns = (
     SqlUuid,
     SqlUuid,
+    Tid,
     BigInt,
     Bool,
     Nullable<Timestamptz>,
@@ -110,9 +113,9 @@ pub struct Changes {
     /// Messages to append.
     pub messages: Messages,
     /// The new head of each conversation, and the time of its newest message.
-    pub heads: BTreeMap<ConversationId, (ConvSeq, Timestamp)>,
+    pub heads: HashMap<Place, (ConvSeq, Timestamp)>,
     /// The new read position of each member that moved.
-    pub reads: BTreeMap<(ConversationId, UserId), ConvSeq>,
+    pub reads: HashMap<Place, ConvSeq>,
 }
 
 /// Messages to append: a row of the archive each.

@@ -17,7 +17,7 @@ use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::Uuids;
+use crate::storage::pg::types::{Place, Tid, Uuids};
 use chrono::DateTime;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -29,6 +29,8 @@ use serde_json::value::RawValue;
 pub struct LockedConversation {
     /// The conversation.
     pub id: ConversationId,
+    /// Where its row lies.
+    pub place: Place,
     /// Its head.
     pub last_seq: ConvSeq,
     /// How many members it has.
@@ -49,11 +51,11 @@ pub fn lock(
     ids: &[ConversationId],
 ) -> StorageResult<Vec<LockedConversation>> {
     Ok(sql(
-        "SELECT id, last_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
+        "SELECT id, ctid, last_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
          FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     )
     .bind::<Uuids, _>(ids)
-    .columns::<(SqlUuid, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
+    .columns::<(SqlUuid, Tid, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
     .load(conn)?)
 }
 

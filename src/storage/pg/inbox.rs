@@ -10,7 +10,7 @@ use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::archive::Changes;
 use crate::storage::pg::conversations::raw_json;
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{BigInts, Texts, Timestamps, Uuids};
+use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
@@ -97,9 +97,9 @@ pub fn deliver(
     }
     let messages = &changes.messages;
     let (headed, (heads, head_times)): (Vec<_>, (Vec<_>, Vec<_>)) =
-        changes.heads.iter().map(|(id, head)| (*id, *head)).unzip();
-    let ((read, readers), reads): ((Vec<_>, Vec<_>), Vec<_>) =
-        changes.reads.iter().map(|(key, seq)| (*key, *seq)).unzip();
+        changes.heads.iter().map(|(at, head)| (*at, *head)).unzip();
+    let (readers, reads): (Vec<_>, Vec<_>) =
+        changes.reads.iter().map(|(at, seq)| (*at, *seq)).unzip();
     sql(include_str!("inbox_deliver.sql"))
         .bind::<Uuids, _>(&messages.conversations)
         .bind::<BigInts, _>(&messages.seqs)
@@ -109,12 +109,10 @@ pub fn deliver(
         .bind::<Texts, _>(&messages.kinds)
         .bind::<Texts, _>(&messages.contents)
         .bind::<Timestamps, _>(&messages.at)
-        .bind::<Uuids, _>(&headed)
+        .bind::<Tids, _>(headed)
         .bind::<BigInts, _>(heads)
         .bind::<Timestamps, _>(head_times)
-        .bind::<Uuids, _>(&headed)
-        .bind::<Uuids, _>(read)
-        .bind::<Uuids, _>(readers)
+        .bind::<Tids, _>(readers)
         .bind::<BigInts, _>(reads)
         .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
         .bind::<BigInts, _>(&seqs)

@@ -16,7 +16,7 @@ pub mod members;
 pub mod partitions;
 mod pool;
 mod sql;
-mod types;
+pub mod types;
 pub mod unread;
 pub mod watched;
 

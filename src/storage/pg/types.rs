@@ -8,8 +8,9 @@ use crate::model::time::Timestamp;
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, FromSql, Queryable};
 use diesel::pg::{Pg, PgValue};
-use diesel::serialize::{self, Output, ToSql};
-use diesel::sql_types::{Array, BigInt, Binary, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::{Array, BigInt, Binary, SqlType, Text, Timestamptz, Uuid as SqlUuid};
+use std::io::Write as _;
 
 /// Arrays of the SQL types, for statements over `unnest`.
 pub type Uuids = Array<SqlUuid>;
@@ -21,6 +22,39 @@ pub type Texts = Array<Text>;
 pub type Binaries = Array<Binary>;
 /// See [`Uuids`].
 pub type Timestamps = Array<Timestamptz>;
+/// See [`Uuids`].
+pub type Tids = Array<Tid>;
+
+/// The SQL type of `ctid`.
+#[derive(SqlType)]
+#[diesel(postgres_type(oid = 27, array_oid = 1010))]
+pub struct Tid;
+
+/// Where a row lies. It stays there while its transaction has the lock under which alone it changes, and is found by this
+/// without an index (decision 0019).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place([u8; 6]);
+
+impl ToSql<Tid, Pg> for Place {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(&self.0)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<Tid, Pg> for Place {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(value.as_bytes().try_into()?))
+    }
+}
+
+impl Queryable<Tid, Pg> for Place {
+    type Row = Self;
+
+    fn build(row: Self) -> deserialize::Result<Self> {
+        Ok(row)
+    }
+}
 
 macro_rules! column {
     ($sql:ty, $inner:ty: $($name:ident),*) => {$(
