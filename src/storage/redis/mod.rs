@@ -13,7 +13,7 @@ mod slots;
 pub mod unread;
 
 use crate::storage::redis::server::{Address, Server, Servers, has_moved};
-use crate::storage::redis::slots::Slots;
+use crate::storage::redis::slots::{Slots, slot};
 use futures_util::future::{join_all, select_ok};
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult};
@@ -110,6 +110,14 @@ impl Redis {
             .into_iter()
             .map(|one| self.servers.at(one))
             .collect()
+    }
+
+    /// What keys have in common that one call of a script may name: their slot, or any, where Redis is alone.
+    fn slot(&self, key: &str) -> u16 {
+        match self.seeds.is_empty() {
+            true => 0,
+            false => slot(key),
+        }
     }
 
     /// Runs a command on the server of its key.

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 const LAST: u16 = 16_383;
 
 /// The slot of a key: that of its first part in braces, where it has one that is not empty.
-fn slot(key: &str) -> u16 {
+pub(super) fn slot(key: &str) -> u16 {
     let tag = key
         .split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))
