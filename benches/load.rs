@@ -109,7 +109,7 @@ pub async fn load(
                 let answer = connection.call(ask.method, &ask.path, Some(&ask.person), ask.body);
                 let body = answer.await.unwrap().ok(ask.status);
                 latency.record(micros(begun.elapsed())).unwrap();
-                let said = String::from_utf8_lossy(&body);
+                let said = str::from_utf8(&body).unwrap();
                 assert!(said.contains(&ask.says), "no {:?} in {said}", ask.says);
             }
         });
