@@ -35,10 +35,6 @@ use std::time::Duration;
 use tideline::server::StopSignal;
 use tokio::sync::Notify;
 
-/// As in a node: it takes less of the processor than the system's, and so less from what we measure.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Measures Tideline on this machine.
 #[derive(Parser)]
 pub struct Options {

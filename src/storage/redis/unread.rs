@@ -17,7 +17,7 @@ static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unre
 /// A week after a rebuild counts are forgotten: a miss is only a rebuild, and a user who is away for long costs nothing.
 const EXPIRY_MS: u64 = 7 * 86_400_000;
 
-/// Entries of one call of the script: about a millisecond, in which Redis does nothing else.
+/// Entries of one call of the script: one or two milliseconds, in which Redis does nothing else.
 const ENTRIES: usize = 250;
 
 /// About how many keys one step of a walk looks at: a fraction of a millisecond, in which Redis does nothing else.
@@ -59,7 +59,7 @@ struct Part<'a> {
 /// One call of the script: parts of one slot.
 type Call<'a> = Vec<Part<'a>>;
 
-/// Shares parts out into calls, in their order. Where they are but one each, there are as many calls.
+/// As few calls as may be, with the parts of each slot in their order.
 fn calls<'a>(redis: &Redis, parts: impl Iterator<Item = Part<'a>>) -> Vec<Call<'a>> {
     let mut slots: HashMap<u16, Vec<Call>> = HashMap::new();
     for part in parts {
