@@ -8,10 +8,10 @@ use crate::model::ids::{ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::inbox::EntryKind;
 use crate::model::message::{Message, NewMessage, StoredBody};
 use crate::model::time::Timestamp;
+use crate::storage::pg::Place;
 use crate::storage::pg::archive::{Changes, Key, MemberRow};
 use crate::storage::pg::conversations::LockedConversation;
 use crate::storage::pg::inbox::NewEntry;
-use crate::storage::pg::types::Place;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 

@@ -16,7 +16,7 @@ pub mod members;
 pub mod partitions;
 mod pool;
 mod sql;
-pub mod types;
+mod types;
 pub mod unread;
 pub mod watched;
 
@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+pub use types::Place;
 
 /// How long a caller waits for PostgreSQL before it is told "unavailable".
 pub const DEADLINE: Duration = Duration::from_secs(4);

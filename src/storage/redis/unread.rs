@@ -59,6 +59,9 @@ struct Part<'a> {
 /// One call of the script: parts of one slot.
 type Call<'a> = Vec<Part<'a>>;
 
+/// What it returns: the mark and the total of each receiver, where they are known.
+type Returned = Vec<Option<(i64, i64)>>;
+
 /// As few calls as may be, with the parts of each slot in their order.
 fn calls<'a>(redis: &Redis, parts: impl Iterator<Item = Part<'a>>) -> Vec<Call<'a>> {
     let mut slots: HashMap<u16, Vec<Call>> = HashMap::new();
@@ -130,7 +133,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> App
         run,
     );
     for (calls, results) in results.await {
-        let results: Result<Vec<Vec<Option<(i64, i64)>>>, _> = results;
+        let results: Result<Vec<Returned>, _> = results;
         let parts = calls.into_iter().flatten();
         let Ok(results) = results else {
             applied.lost += parts.map(|part| part.entries.len()).sum::<usize>();
