@@ -132,6 +132,20 @@ impl Process {
             .status()
             .unwrap();
         assert!(status.success());
+        // One of its threads has to see the signal first, and on a busy machine the others go on until it does.
+        while name == "STOP" && !self.is_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let stat = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.unwrap().path().join("stat"))
+        };
+        // A thread that has ended meanwhile has nothing to tell.
+        let mut told = threads.map(stat).filter_map(Result::ok);
+        told.all(|stat| stat.contains(") T "))
     }
 
     /// Waits for its end: the exit code, or minus the signal.
