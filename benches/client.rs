@@ -76,8 +76,8 @@ pub struct Answer {
 impl Answer {
     /// The body of an answer that was to have this status; with any other the whole run is void.
     pub fn ok(self, status: u16) -> Bytes {
-        let said = || String::from_utf8_lossy(&self.body);
-        assert_eq!(self.status, status, "{}", said());
+        let body = &self.body;
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(body));
         self.body
     }
 

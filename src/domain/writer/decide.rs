@@ -166,11 +166,11 @@ fn send(
         let why = "only the owner and admins post in a channel";
         return Err(Error::Forbidden(why));
     }
+    let content = RawValue::from_string(new.content.json().to_owned())
+        .map_err(|error| Error::Internal(error.to_string()))?;
     // Sending means having read.
     own.read_seq = seq;
     plan.changes.reads.insert(own.place, seq);
-    let content = RawValue::from_string(new.content.json().to_owned())
-        .map_err(|error| Error::Internal(error.to_string()))?;
     let message = Message {
         id: MessageId(clock::new_id()),
         conversation_id: id,
