@@ -7,6 +7,7 @@ there is a channel.
 """
 
 import collections
+import contextlib
 import datetime
 import json
 import os
@@ -90,10 +91,9 @@ class Story:
             kept[message["conversation_id"]].append((message["seq"], message["content"]["text"]))
             if kept == self.sent:
                 raise Enough
-        try:
+        with contextlib.suppress(Enough):
             sync.sync(reader, have, keep)
-        except Enough:
-            assert self.node.text().count("409 cursor_ahead") == 1
+        assert kept == self.sent, f"it read {dict(kept)} of {dict(self.sent)}"
         print("document: positions of another server are given up")
 
     def arrive(self, what, rounds=1):
@@ -146,7 +146,7 @@ def run(directory):
         time.sleep(7)
         story.send("after the end of a token")
         story.arrive("they refresh their tokens")
-        assert node.text().count("POST /v1/auth/refresh 200") >= len(PROGRAMS)
+        node.logs("POST /v1/auth/refresh 200", len(PROGRAMS))
 
         node.stop()
         node = story.node = start()
@@ -162,7 +162,7 @@ def run(directory):
         for one in story.receivers:
             one.signal(signal.SIGCONT)
         story.arrive("they start over when the inbox was trimmed")
-        assert node.text().count("410 inbox_trimmed") >= len(PROGRAMS), "nobody was told to start over"
+        node.logs("410 inbox_trimmed", len(PROGRAMS))
         story.send("after starting over")
         story.arrive("and go on")
 
@@ -170,9 +170,13 @@ def run(directory):
         node.stop()
         node = story.node = start()
         story.arrive("they read everything again in a new epoch", rounds=2)
-        assert node.text().count("409 epoch_changed") >= len(PROGRAMS), "nobody was told of the epoch"
+        node.logs("409 epoch_changed", len(PROGRAMS))
         for one in story.receivers:
             one.stop(expected=one.expected)
+        node.stop()
+        # The one of `read_all`, which did not ask again. A node that has ended has said everything.
+        ahead = node.text().count("409 cursor_ahead")
+        assert ahead == 1, f"{ahead} positions were ahead"
     finally:
         for one in story.receivers if story else []:
             one.signal(signal.SIGCONT)

@@ -127,6 +127,10 @@ class Node(Process):
         except OSError:
             return False
 
+    def logs(self, words, times):
+        """Waits until it has said them so often: a node says a moment later what it has answered."""
+        eventually(f"{self.name} logs {words!r} {times} times", lambda: self.text().count(words) >= times, 10)
+
     def services(self):
         """The variables of `tideline dev` for other programs."""
         lines = (self.directory / "dev" / "env").read_text().splitlines()

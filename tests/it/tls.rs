@@ -93,9 +93,13 @@ async fn ready(url: &str) -> Value {
 
 /// The metrics of a node, where its log says that they are.
 async fn told(node: &Process) -> String {
-    let log = node.log().join("\n");
-    let (_, url) = log.split_once("metrics on ").unwrap();
-    let answer = http().get(url.lines().next().unwrap()).send().await;
+    let url = async || {
+        let log = node.log().into_iter();
+        let mut urls = log.filter_map(|line| Some(line.split_once("metrics on ")?.1.to_owned()));
+        urls.next()
+    };
+    let url = eventually("it says where", SOON, url, Option::is_some).await;
+    let answer = http().get(url.unwrap()).send().await;
     answer.unwrap().text().await.unwrap()
 }
 
