@@ -3,7 +3,9 @@
 use crate::support::{App, eventually, execute, id};
 use futures_util::future::join_all;
 use serde_json::json;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
+use tideline::domain::shared::{Manner, Shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_replays_its_inbox_and_converges() {
@@ -249,5 +251,40 @@ async fn fetches_at_once_take_few_connections_and_get_their_own_pages() {
         }
         assert_eq!((one.status, one.body), (other.status, other.body), "{path}");
     }
+    app.finish().await;
+}
+
+/// A query for each of them would be the main load of a server with many clients.
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_come_while_a_query_runs_share_the_next() {
+    let (app, []) = App::with([]).await;
+    let manner = Manner {
+        name: "shared",
+        batch: 4,
+        lanes: 1,
+        queue: 100,
+    };
+    // A query meets whoever has asked its first question twice, if they want to; each answer is the number of questions.
+    let shared = Shared::start(
+        &app.nodes[0].app.pg,
+        manner,
+        |_, met: &[Option<Arc<Barrier>>]| {
+            for barrier in met[0].iter().chain(&met[0]) {
+                barrier.wait();
+            }
+            Ok(vec![met.len(); met.len()])
+        },
+    );
+    let barrier = Arc::new(Barrier::new(2));
+    let meet = || tokio::task::block_in_place(|| barrier.wait());
+    let first = shared.ask(Some(Arc::clone(&barrier)));
+    let others = async {
+        meet();
+        let others = join_all((0..6).map(|_| shared.ask(None)));
+        tokio::join!(others, async { meet() }).0
+    };
+    let (first, others) = tokio::join!(first, others);
+    let sizes = [first].into_iter().chain(others).map(Result::unwrap);
+    assert_eq!(sizes.collect::<Vec<_>>(), [1, 4, 4, 4, 4, 2, 2]);
     app.finish().await;
 }

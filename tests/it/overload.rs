@@ -88,19 +88,17 @@ async fn waits_go_first_then_history_then_fetches_and_sends_last() {
     app.finish().await;
 }
 
-/// The best of some rounds: what else the machine does makes a round slower, and never faster. They go on for as long as they
-/// may while none is `good`.
-async fn best_p99(who: [&Person; 2], chat: &str, good: Duration, most: Duration) -> Duration {
-    let started = Instant::now();
-    let mut best = Duration::MAX;
-    while best > good && started.elapsed() < most {
-        best = best.min(p99(who, chat).await);
+/// The best of three: what else the machine does makes a round slower, and never faster.
+async fn best_p99(ann: &Person, ben: &Person, chat: &str) -> Duration {
+    let mut best = p99(ann, ben, chat).await;
+    for _ in 0..2 {
+        best = best.min(p99(ann, ben, chat).await);
     }
     best
 }
 
 /// The 99th percentile of so many sends and fetches, one after the other.
-async fn p99([ann, ben]: [&Person; 2], chat: &str) -> Duration {
+async fn p99(ann: &Person, ben: &Person, chat: &str) -> Duration {
     let mut times = Vec::new();
     for _ in 0..100 {
         let started = Instant::now();
@@ -124,8 +122,7 @@ async fn slow_clients_cost_others_nothing_and_are_given_up() {
         let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
         eve.post_message(&large, message).await.ok(201);
     }
-    let others = [&ann, &ben];
-    let before = best_p99(others, &chat, Duration::ZERO, Duration::from_secs(2)).await;
+    let before = best_p99(&ann, &ben, &chat).await;
 
     let address = app.nodes[0].address;
     let heads = Slow::connect(
@@ -160,12 +157,12 @@ async fn slow_clients_cost_others_nothing_and_are_given_up() {
     }
     drop(vanishing);
 
-    // Twice, and a tenth of a second for the noise of a shared machine: what slow clients do to others where nothing
-    // guards against them is counted in seconds. All of them are still there for so long.
-    let good = 2 * before + Duration::from_millis(100);
-    let during = best_p99(others, &chat, good, Duration::from_secs(6)).await;
+    let during = best_p99(&ann, &ben, &chat).await;
+    // Twice, and half a second for the other tests, whose noise was less before and is more now, or the other way round:
+    // what slow clients do to others where nothing guards against them is counted in seconds.
     println!("p99 {before:?} before, {during:?} during");
-    assert!(during <= good, "p99 {before:?} before, {during:?} during");
+    let most = 2 * before + Duration::from_millis(500);
+    assert!(during <= most, "p99 {before:?} before, {during:?} during");
 
     // The kernel gives readers up after 20 s; the server bodies after 10 s, and heads after 30 s.
     let nothing = |bytes: &usize| *bytes == 0;
