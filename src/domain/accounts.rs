@@ -310,18 +310,19 @@ pub async fn reload_revoked(app: &App, all: bool) -> Result<(), Error> {
             rows::revoked_devices(conn, window.as_secs_f64())
         })
         .await?;
-    for (user, device) in &devices {
-        if !app.revoked.contains(*device) {
-            app.waiters.end_device(*user, *device);
-        }
-    }
     let mut known = app
         .revoked
         .0
         .write()
         .unwrap_or_else(PoisonError::into_inner);
     known.retain(|device| !before.contains(device));
-    known.extend(devices.into_iter().map(|(_, device)| device));
+    known.extend(devices.iter().map(|(_, device)| device));
+    drop(known);
+    // Only now: a wait that begins meanwhile finds its device noted, or is found parked, and a client that is told so does not
+    // get in again.
+    for (user, device) in devices {
+        app.waiters.end_device(user, device);
+    }
     Ok(())
 }
 

@@ -3,7 +3,16 @@
 use crate::support::{App, PASSWORD, Person, id};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{self, Context};
 use std::time::Duration;
+use tideline::domain::accounts::reload_revoked;
+use tideline::domain::waiters::Wake;
+use tideline::model::account::Caller;
+use tideline::model::ids::{DeviceId, InboxSeq};
 
 async fn ids(person: &Person) -> Vec<String> {
     let list = person.get("/me/devices").await.ok(200);
@@ -86,6 +95,52 @@ async fn a_removed_device_is_out_on_every_node_within_five_seconds_without_redis
     ended.unwrap().problem(401, "device_revoked");
     phone.get("/me").await.problem(401, "device_revoked");
     app.redis.heal();
+    app.finish().await;
+}
+
+/// The waker of a wait: whether its device had been noted as removed by then.
+struct Woken {
+    node: Arc<tideline::app::App>,
+    device: DeviceId,
+    noted: AtomicBool,
+}
+
+impl task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        let noted = self.node.revoked.contains(self.device);
+        self.noted.store(noted, Ordering::Release);
+    }
+}
+
+/// A wait that began between the ending and the note would sleep on, and a client that is told would get in again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_device_is_noted_before_its_wait_is_ended() {
+    let (mut app, [ann]) = App::with(["ann"]).await;
+    app.add_node().await;
+    let phone = ann.another_device(&app).await;
+    let caller = Caller {
+        user: serde_json::from_value(json!(phone.id)).unwrap(),
+        device: serde_json::from_value(json!(phone.device)).unwrap(),
+        token_expires: i64::MAX,
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let node = Arc::clone(&app.nodes[1].app);
+    let mut parked = node.waiters.park(caller, InboxSeq(0), &[], 1).unwrap();
+    let woken = Arc::new(Woken {
+        node: Arc::clone(&node),
+        device: caller.device,
+        noted: AtomicBool::new(false),
+    });
+    let mut sleep = pin!(parked.sleep());
+    let waker = Arc::clone(&woken).into();
+    let asleep = sleep.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(asleep.is_pending());
+    ann.call("DELETE", &format!("/me/devices/{}", phone.device))
+        .await
+        .ok(204);
+    reload_revoked(&node, false).await.unwrap();
+    assert_eq!(sleep.await, Some(Wake::Revoked));
+    assert!(woken.noted.load(Ordering::Acquire));
     app.finish().await;
 }
 
