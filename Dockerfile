@@ -1,6 +1,6 @@
 # Builds Tideline and leaves the program alone with libpq and certificates. Configure it by environment: .env.example.
 #
-#   docker build -t tideline . && docker compose up
+#   docker build -t tideline . && docker compose -f deploy/compose.yaml up
 
 FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends libpq-dev && rm -rf /var/lib/apt/lists/*
@@ -26,7 +26,7 @@ EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=6s --start-period=10s --retries=3 CMD ["bash", "-c", \
     "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
 # Docker waits 10 s after SIGTERM before it kills: as long as the default TIDELINE_DRAIN_SECONDS, so ask for a little more
-# (docker stop -t 15; stop_grace_period in compose.yaml).
+# (docker stop -t 15; stop_grace_period in deploy/compose.yaml).
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tideline"]
 CMD ["serve"]

@@ -1,4 +1,4 @@
-.PHONY: help run test check openapi bench soak faults mutants
+.PHONY: help run unit it web test check openapi bench soak faults mutants
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -7,6 +7,19 @@ run: ## Run Tideline here, with a PostgreSQL and a Redis of its own
 	.ci/install
 	cargo build --release --locked
 	exec $${CARGO_TARGET_DIR:-target}/release/tideline dev
+
+unit: ## Run the unit tests of the server (seconds)
+	.ci/install
+	cargo test --locked --lib --bins
+
+it: ## Run integration tests by name: make it T=messages
+	.ci/install
+	cargo test --locked --test it -- --test-threads=6 $(T)
+
+web: ## Run the tests of the SDK and of the browser client
+	.ci/install test
+	web/test/run
+	web/test/browser/run
 
 test: ## Run every test, on real servers that are thrown away
 	.ci/install test
@@ -27,10 +40,10 @@ check: ## Check format, lints, docs, licences, packaging and generated files
 	cargo run --quiet --locked -- openapi | diff openapi/openapi.json -
 	npx --yes @redocly/cli@1.34.5 lint --config openapi/redocly.yaml openapi/openapi.json
 	npx --yes dockerfile-utils@0.16.3 lint Dockerfile
-	promtool check rules prometheus/rules.yml
-	promtool test rules prometheus/rules.test.yml
+	promtool check rules deploy/prometheus/rules.yml
+	promtool test rules deploy/prometheus/rules.test.yml
 	compose=docker-compose; ! docker compose version >/dev/null 2>&1 || compose='docker compose'; \
-		TIDELINE_JWT_SECRET='any, to read the file' $$compose -f compose.yaml config --quiet
+		TIDELINE_JWT_SECRET='any, to read the file' $$compose -f deploy/compose.yaml config --quiet
 
 openapi: ## Write openapi/openapi.json again
 	mkdir -p openapi

@@ -16,6 +16,7 @@ mod blocks;
 mod cluster;
 mod conversations;
 mod cors;
+mod deploy;
 mod dev;
 mod devices;
 mod diagnostics;
