@@ -10,10 +10,15 @@ import { Details } from "./app/details.js";
 import { $, $$, open, toast } from "./app/dom.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
+import { languages } from "./app/looks.js";
 import { New } from "./app/new.js";
 import { Sign } from "./app/sign.js";
 import { Status } from "./app/status.js";
 import { Store } from "./app/store.js";
+import { fill, has, t } from "./app/texts.js";
+
+fill();
+languages($("#sign-language"));
 
 const tideline = new Tideline({ device: { name: browserName() } });
 const store = new Store(tideline);
@@ -28,9 +33,9 @@ const sign = new Sign(tideline, enter);
 /** What a person would call this device in the list of theirs. */
 function browserName() {
   const agent = navigator.userAgent;
-  const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrom(e|ium)\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : "Browser";
+  const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrom(e|ium)\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : t("account.device.web");
   const system = /Android/.test(agent) ? "Android" : /iPhone|iPad/.test(agent) ? "iOS" : /Mac OS/.test(agent) ? "macOS" : /Windows/.test(agent) ? "Windows" : /Linux/.test(agent) ? "Linux" : null;
-  return system ? `${browser} on ${system}` : browser;
+  return system ? t("account.device.on", { browser, system }) : browser;
 }
 
 const go = (id) => {
@@ -71,12 +76,6 @@ async function enter() {
   if (!chat.id) $("#new-button").focus();
 }
 
-const REASONS = {
-  device_revoked: "This device was logged out.",
-  refresh_invalid: "Your session has ended. Please sign in again.",
-  unauthenticated: "Your session has ended. Please sign in again.",
-};
-
 tideline.on("signed_out", ({ reason }) => {
   for (const dialog of $$("dialog[open]")) dialog.close();
   account.close();
@@ -85,17 +84,17 @@ tideline.on("signed_out", ({ reason }) => {
   list.draw();
   history.replaceState(null, "", "#/");
   $("#app").classList.remove("in-chat");
-  sign.show(REASONS[reason] ?? null);
+  sign.show(has(`sign.ended.${reason}`) ? t(`sign.ended.${reason}`) : null);
 });
 
 tideline.on("error", (error) => {
-  if (error.code === "storage_failed") toast("This browser does not let the page store anything: you will have to sign in again.");
+  if (error.code === "storage_failed") toast(t("storage.refused"));
   else console.warn(error);
 });
 
 store.on("gone", (id, conversation) => {
   if (chat.id !== id) return;
-  toast(conversation ? `You are no longer in “${titleOf(conversation)}”.` : "You are no longer in this conversation.");
+  toast(conversation ? t("chat.out.titled", { title: titleOf(conversation) }) : t("chat.out"));
   location.hash = "#/";
 });
 

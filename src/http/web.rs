@@ -36,7 +36,7 @@ macro_rules! file {
 }
 
 /// Every file: its path, its type, its bytes.
-const FILES: [(&str, &str, &[u8]); 21] = [
+const FILES: [(&str, &str, &[u8]); 27] = [
     file!(HTML, "index.html", "/"),
     file!(CSS, "app.css"),
     file!(SCRIPT, "app.js"),
@@ -47,12 +47,18 @@ const FILES: [(&str, &str, &[u8]); 21] = [
     file!(SCRIPT, "app/details.js"),
     file!(SCRIPT, "app/dom.js"),
     file!(SCRIPT, "app/emoji.js"),
+    file!(SCRIPT, "app/errors.js"),
     file!(SCRIPT, "app/format.js"),
     file!(SCRIPT, "app/list.js"),
+    file!(SCRIPT, "app/looks.js"),
     file!(SCRIPT, "app/new.js"),
+    file!(SCRIPT, "app/settings.js"),
     file!(SCRIPT, "app/sign.js"),
     file!(SCRIPT, "app/status.js"),
     file!(SCRIPT, "app/store.js"),
+    file!(SCRIPT, "app/texts.js"),
+    file!(SCRIPT, "app/texts/en.js"),
+    file!(SCRIPT, "app/texts/zh.js"),
     file!(SCRIPT, "app/thread.js"),
     file!(DRAWING, "icon.svg"),
     file!(DRAWING, "squiggle.svg"),

@@ -1,9 +1,10 @@
 // The account: the name that others see, the password, the devices, and the way out.
 
-import { $, busy, confirm, el, explain, icon, open, say, toast } from "./dom.js";
+import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
+import { explain } from "./errors.js";
 import { ago, avatar, nameOf, plain } from "./format.js";
-
-const PLATFORMS = { web: "Browser", ios: "iPhone or iPad", android: "Android", desktop: "Desktop", bot: "Bot", other: "Device" };
+import { languages } from "./looks.js";
+import { has, t } from "./texts.js";
 
 export class Account {
   #tideline;
@@ -46,9 +47,10 @@ export class Account {
     this.#body.replaceChildren(
       el("div", { class: "hero" }, avatar(user.id, name), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`))),
       this.#nameForm(user),
-      el("section", {}, el("h3", {}, "Devices"), el("p", { class: "soft" }, "Where this account is signed in."), el("ul", { class: "members", id: "devices" })),
+      this.#looks(),
+      el("section", {}, el("h3", {}, t("account.devices")), el("p", { class: "soft" }, t("account.devices.text")), el("ul", { class: "members", id: "devices" })),
       this.#passwordForm(),
-      el("section", {}, el("button", { type: "button", class: "danger quiet", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, "Sign out")),
+      el("section", {}, el("button", { type: "button", class: "danger quiet", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t("account.out"))),
     );
     this.#drawDevices();
   }
@@ -72,24 +74,29 @@ export class Account {
   }
 
   #nameForm(user) {
-    const input = { id: "own-name", text: "Name that others see", value: user.display_name, maxlength: 64, autocomplete: "name", dir: "auto" };
-    return this.#form(null, [input], "Save", async (values) => {
+    const input = { id: "own-name", text: t("account.name"), value: user.display_name, maxlength: 64, autocomplete: "name", dir: "auto" };
+    return this.#form(null, [input], t("noun.save"), async (values) => {
       this.#store.meet([await this.#tideline.updateMe({ display_name: values["own-name"].trim() })]);
-      toast("Saved.");
+      toast(t("account.saved"));
       this.#draw();
       $("#own-name").focus();
     });
   }
 
+  #looks() {
+    const language = languages(el("select", { id: "own-language", class: "pick" }));
+    return el("section", {}, el("div", { class: "field" }, el("label", { for: "own-language" }, t("looks.language")), language));
+  }
+
   #passwordForm() {
     const inputs = [
-      { id: "old-password", text: "Password now", type: "password", autocomplete: "current-password", maxlength: 128 },
-      { id: "new-password", text: "New password", type: "password", autocomplete: "new-password", maxlength: 128 },
+      { id: "old-password", text: t("account.password.old"), type: "password", autocomplete: "current-password", maxlength: 128 },
+      { id: "new-password", text: t("account.password.new"), type: "password", autocomplete: "new-password", maxlength: 128 },
     ];
-    return this.#form("Password", inputs, "Change it, and sign out all other devices", async (values, form) => {
+    return this.#form(t("account.password"), inputs, t("account.password.change"), async (values, form) => {
       await this.#tideline.changePassword({ old_password: values["old-password"], new_password: values["new-password"] });
       form.reset();
-      toast("Your password is changed.");
+      toast(t("account.password.changed"));
       await this.#load();
     });
   }
@@ -97,14 +104,14 @@ export class Account {
   #drawDevices() {
     const list = $("#devices");
     if (!list) return;
-    if (!this.#devices) return list.replaceChildren(el("li", { class: "soft" }, "Loading…"));
+    if (!this.#devices) return list.replaceChildren(el("li", { class: "soft" }, t("noun.loading")));
     list.replaceChildren(...this.#devices.map((device) => this.#device(device)));
   }
 
   #device({ id, name, platform, last_seen_at, current }) {
-    const title = plain(name || "") || PLATFORMS[platform] || PLATFORMS.other;
+    const title = plain(name || "") || t(has(`account.device.${platform}`) ? `account.device.${platform}` : "account.device.other");
     const out = async ({ currentTarget }) => {
-      if (!(await confirm({ title: `Log out “${title}”?`, text: "Whoever uses it has to sign in again.", yes: "Log out" }))) return;
+      if (!(await confirm({ title: t("account.device.out.ask", { name: title }), text: t("account.device.out.text"), yes: t("account.device.out") }))) return;
       await busy(currentTarget, async () => {
         try {
           await this.#tideline.removeDevice(id);
@@ -119,14 +126,14 @@ export class Account {
       el("span", { class: "tile", "aria-hidden": "true" }, icon("device")),
       el("div", { class: "member-words" },
         el("p", { class: "member-name", dir: "auto" }, title),
-        el("p", { class: "soft" }, current ? "This one" : `Last seen ${ago(last_seen_at)}`)),
-      current ? null : el("button", { type: "button", class: "danger quiet small", onclick: out, "aria-label": `Log out ${title}` }, "Log out"));
+        el("p", { class: "soft" }, current ? t("account.device.this") : t("account.device.seen", { ago: ago(last_seen_at) }))),
+      current ? null : el("button", { type: "button", class: "danger quiet small", onclick: out, "aria-label": t("account.device.out.label", { name: title }) }, t("account.device.out")));
   }
 
   async #leave(button) {
     const unsent = this.#tideline.outbox.length;
-    const text = unsent > 0 ? `${unsent === 1 ? "One message has" : `${unsent} messages have`} not been sent yet, and will be lost.` : "Your messages stay on the server.";
-    if (!(await confirm({ title: "Sign out?", text, yes: "Sign out" }))) return;
+    const text = unsent > 0 ? t("account.out.unsent", { count: unsent }) : t("account.out.text");
+    if (!(await confirm({ title: t("account.out.ask"), text, yes: t("account.out") }))) return;
     // Signs out here whatever the server says; it may be out of reach.
     await busy(button, () => this.#tideline.logout().catch(() => {}));
   }

@@ -2,6 +2,7 @@
 
 import { $, busy, open, say } from "./dom.js";
 import { webUrl } from "./format.js";
+import { t } from "./texts.js";
 
 const PATIENCE_MS = 15_000;
 const MIME = {
@@ -27,7 +28,7 @@ $("#attach-form").addEventListener("submit", (event) => {
   busy($("#attach-submit"), async () => {
     const { kind, url } = Object.fromEntries(new FormData(event.target));
     const address = webUrl(url.trim());
-    if (!address) return say($("#attach-error"), "Please give a whole address, with https:// or http:// before it.");
+    if (!address) return say($("#attach-error"), t("share.address"));
     say($("#attach-error"), null);
     try {
       const content = await describe(kind, address);
@@ -35,8 +36,7 @@ $("#attach-form").addEventListener("submit", (event) => {
       use({ kind, content });
       $("#attach-dialog").close();
     } catch {
-      const what = kind === "image" ? "picture" : "video";
-      say($("#attach-error"), `No ${what} could be loaded from there. It can still be shared as a file.`);
+      say($("#attach-error"), t(`share.${kind}.failed`));
     }
   });
 });

@@ -2,6 +2,7 @@
 
 import { el, icon } from "./dom.js";
 import { avatar, bytes, moment, nameOf, plain, timeOfDay, webUrl } from "./format.js";
+import { t } from "./texts.js";
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/gi;
 
@@ -46,22 +47,22 @@ function shaped(node, { width, height }) {
 
 function picture(content, name) {
   const url = webUrl(content.url);
-  if (!url) return unshown("A picture whose address cannot be opened");
+  if (!url) return unshown(t("message.picture.address"));
   const source = webUrl(content.thumbnail_url ?? "") ?? url;
   // The policy and the laziness must be there before the address, or it is fetched without them.
-  const img = el("img", { class: "media", alt: `Picture from ${name}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
+  const img = el("img", { class: "media", alt: t("message.picture.from", { name }), loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
   const frame = shaped(outside(url, img), content);
   frame.classList.add("frame");
-  img.addEventListener("error", () => frame.replaceChildren(unshown("The picture cannot be loaded")));
+  img.addEventListener("error", () => frame.replaceChildren(unshown(t("message.picture.failed"))));
   img.src = source.href;
   return el("figure", {}, frame, el("figcaption", {}, host(url)));
 }
 
 function video(content, name) {
   const url = webUrl(content.url);
-  if (!url) return unshown("A video whose address cannot be opened");
+  if (!url) return unshown(t("message.video.address"));
   const poster = webUrl(content.thumbnail_url ?? "");
-  const player = el("video", { class: "media", controls: true, preload: "none", playsinline: true, poster: poster?.href, "aria-label": `Video from ${name}` });
+  const player = el("video", { class: "media", controls: true, preload: "none", playsinline: true, poster: poster?.href, "aria-label": t("message.video.from", { name }) });
   player.src = url.href;
   const seconds = Math.round(content.duration_ms / 1_000);
   const length = seconds > 0 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} · ` : "";
@@ -70,7 +71,7 @@ function video(content, name) {
 
 function file(content) {
   const url = webUrl(content.url);
-  if (!url) return unshown("A file whose address cannot be opened");
+  if (!url) return unshown(t("message.file.address"));
   const facts = [bytes(content.size), url.host].filter(Boolean).join(" · ");
   const words = el("span", { class: "file-words" }, el("bdi", { class: "file-name" }, plain(content.name)), el("span", { class: "host" }, facts));
   const link = outside(url, icon("file"), words);
@@ -88,20 +89,20 @@ function body({ kind, content }, name, me) {
   if (kind === "image") return picture(content, name);
   if (kind === "video") return video(content, name);
   if (kind === "file") return file(content);
-  return unshown("A message that this page cannot show");
+  return unshown(t("message.unknown"));
 }
 
 /** What is behind the time: nothing for others' messages, and for one's own how far it has come. */
-const STATES = { sending: ["clock", "sending"], stored: ["check", "stored"], failed: ["alert", "not sent"] };
+const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], failed: ["alert", "message.unsent"] };
 
 /** The row of a message or of an item of the outbox; `dress` adds what changes. */
 export function row(message, { mine, sender, me }) {
-  const name = mine ? "You" : nameOf(sender);
+  const name = mine ? t("message.you") : nameOf(sender);
   const meant = !mine && message.kind === "text" && message.content?.mentions?.includes(me?.id);
   return el("li", { class: `row${mine ? " mine" : ""}${meant ? " mentions-me" : ""}` },
     mine ? null : avatar(message.sender_id, name),
     el("div", { class: "stack" },
-      el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, " mentions you") : null),
+      el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, ` ${t("message.mentions")}`) : null),
       el("div", { class: `bubble is-${["text", "emoji", "image", "video", "file"].includes(message.kind) ? message.kind : "other"}` },
         body(message, name, meant ? me : null),
         el("p", { class: "meta" }, el("time", {}), el("span", { class: "state" }))),
@@ -122,13 +123,13 @@ export function dress(node, { first, last, at, state, error, retry, discard }) {
   node.dataset.state = state ?? "";
   node.dataset.error = error ?? "";
   const [drawing, words] = STATES[state] ?? [];
-  const waiting = state === "sending" && error ? "waiting for the connection" : words;
+  const waiting = drawing ? t(state === "sending" && error ? "message.waiting" : words) : "";
   const place = node.querySelector(".state");
   place.replaceChildren(...(drawing ? [icon(drawing), el("span", { class: "sr-only" }, waiting)] : []));
-  place.title = waiting ?? "";
+  place.title = waiting;
   node.querySelector(".failure")?.replaceChildren(...(state === "failed" ? [
-    `Not sent: ${error}`,
-    el("button", { type: "button", class: "link", onclick: retry }, "Try again"),
-    el("button", { type: "button", class: "link", onclick: discard }, "Discard"),
+    t("message.failed", { reason: error }),
+    el("button", { type: "button", class: "link", onclick: retry }, t("noun.retry")),
+    el("button", { type: "button", class: "link", onclick: discard }, t("message.discard")),
   ] : []));
 }

@@ -2,9 +2,11 @@
 
 import { attach } from "./attach.js";
 import { dress, row } from "./bubble.js";
-import { $, busy, el, explain, say, toast } from "./dom.js";
+import { $, busy, el, say, toast } from "./dom.js";
 import { fillPicker, isEmoji } from "./emoji.js";
-import { avatar, dayName, membersOf, moment, nameOf, namesIn, plain, previewOf, titleOf } from "./format.js";
+import { explain } from "./errors.js";
+import { avatar, dayName, membersOf, moment, nameOf, namesIn, previewOf, titleOf } from "./format.js";
+import { t } from "./texts.js";
 
 const TEXT_BYTES = 16 * 1024;
 const MENTIONS = 100;
@@ -136,9 +138,9 @@ export class Chat {
     const { kind, peer, me } = conversation;
     const title = titleOf(conversation);
     $("#chat-title").textContent = title;
-    $("#chat-subtitle").textContent = kind === "direct" ? `@${peer?.username ?? "…"}` : `${kind === "channel" ? "Channel · " : ""}${membersOf(conversation)}`;
+    $("#chat-subtitle").textContent = kind === "direct" ? `@${peer?.username ?? "…"}` : kind === "channel" ? t("list.channel", { members: membersOf(conversation) }) : membersOf(conversation);
     $("#chat-avatar").replaceChildren(avatar(peer?.id ?? conversation.id, title, kind));
-    this.#text.placeholder = `Message to ${title}`;
+    this.#text.placeholder = t("chat.placeholder", { title });
     const blocked = kind === "direct" && this.#store.blocked.has(peer?.id);
     const mutedMs = me.muted_until ? new Date(me.muted_until) - Date.now() : 0;
     clearTimeout(this.#unmute);
@@ -148,9 +150,9 @@ export class Chat {
     $("#composer").hidden = blocked || reads || mutedMs > 0;
     $("#blocked-bar").hidden = !$("#composer").hidden;
     $("#blocked-action").hidden = !blocked;
-    $("#blocked-text").textContent = blocked ? `You have blocked ${title}.`
-      : reads ? "Only the owner and admins write here."
-      : mutedMs > 0 ? `You may not write here until ${moment(me.muted_until)}.` : "";
+    $("#blocked-text").textContent = blocked ? t("chat.blocked", { title })
+      : reads ? t("chat.readers")
+      : mutedMs > 0 ? t("chat.muted", { time: moment(me.muted_until) }) : "";
     this.#drawJump();
   }
 
@@ -171,7 +173,7 @@ export class Chat {
       const follows = before && day === today && before.sender_id === message.sender_id && new Date(at) - before.at < TOGETHER_MS;
       if (day !== today) rows.push({ key: `day ${today}`, make: () => line("day", dayName(at)) });
       const divides = !divided && this.#divider !== null && !mine && message.seq > this.#divider;
-      if (divides) rows.push({ key: "divider", make: () => line("divider", "New") });
+      if (divides) rows.push({ key: "divider", make: () => line("divider", t("chat.divider")) });
       divided ||= divides;
       const first = !follows || divides;
       if (before && first) before.row.look.last = true;
@@ -187,7 +189,7 @@ export class Chat {
     };
     for (const message of this.#store.thread(id).messages) add(message, "stored", message.created_at);
     for (const item of this.#store.outbox(id)) {
-      add({ ...item, sender_id: item.user_id }, item.state, item.created_at, item.error ? reason(item.error) : undefined);
+      add({ ...item, sender_id: item.user_id }, item.state, item.created_at, item.error ? explain(item.error) : undefined);
     }
     if (before) before.row.look.last = true;
     return rows;
@@ -245,11 +247,11 @@ export class Chat {
 
   #drawTop() {
     const thread = this.#store.thread(this.#id);
-    const again = el("button", { type: "button", class: "link", onclick: () => (thread.loaded ? this.#loadOlder() : this.#load(0)) }, "Try again");
+    const again = el("button", { type: "button", class: "link", onclick: () => (thread.loaded ? this.#loadOlder() : this.#load(0)) }, t("noun.retry"));
     const empty = thread.loaded && thread.messages.length === 0;
     const joined = this.#store.conversations.get(this.#id)?.me.joined_seq > 0;
-    const start = joined ? "You joined here; what was said before is not shown." : empty ? "Nothing here yet. Say hello." : "The beginning of the conversation.";
-    const words = this.#problem ? [explain(this.#problem), " ", again] : thread.loaded && !thread.more ? [start] : ["Loading…"];
+    const start = t(joined ? "chat.joined" : empty ? "chat.empty" : "chat.start");
+    const words = this.#problem ? [explain(this.#problem), " ", again] : thread.loaded && !thread.more ? [start] : [t("noun.loading")];
     $("#log-top").replaceChildren(...words);
   }
 
@@ -288,7 +290,7 @@ export class Chat {
     const unread = this.#store.conversations.get(this.#id)?.me.unread ?? 0;
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     $("#jump").hidden = scrollHeight - scrollTop - clientHeight < 240;
-    $("#jump-text").textContent = unread > 0 ? `${unread} new` : "Newest";
+    $("#jump-text").textContent = unread > 0 ? t("chat.unread", { count: unread }) : t("chat.newest");
   }
 
   // Reading: what is in sight while somebody is looking.
@@ -336,8 +338,8 @@ export class Chat {
     const here = conversation.id === this.#id;
     if (here && this.#divider === null && !this.#attentive()) this.#divider = message.seq - 1;
     const name = nameOf(this.#store.people.get(message.sender_id));
-    const where = here || conversation.kind === "direct" ? "" : ` in ${titleOf(conversation)}`;
-    $("#announcer").textContent = `${name}${where}: ${previewOf(message).slice(0, 200)}`;
+    const where = here || conversation.kind === "direct" ? "announce.direct" : "announce.group";
+    $("#announcer").textContent = t(where, { name, title: titleOf(conversation), text: previewOf(message).slice(0, 200) });
   }
 
   // Writing.
@@ -384,7 +386,7 @@ export class Chat {
 
   #fit() {
     const over = new TextEncoder().encode(this.#text.value).length - TEXT_BYTES;
-    say($("#composer-error"), over > 0 ? `This is ${over} bytes too long for one message.` : null);
+    say($("#composer-error"), over > 0 ? t("chat.bytes", { count: over }) : null);
     this.#text.style.setProperty("height", "auto");
     this.#text.style.setProperty("height", `${this.#text.scrollHeight}px`);
     return over <= 0;
@@ -438,5 +440,3 @@ const touch = matchMedia("(pointer: coarse)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const line = (name, text) => el("li", { class: name }, el("span", {}, text));
-
-const reason = (error) => plain(explain(error));

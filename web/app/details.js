@@ -1,11 +1,12 @@
 // What there is to know and to change about a conversation: the other person, or the group, its members and their roles.
 
-import { $, busy, confirm, el, explain, icon, open, say, toast } from "./dom.js";
-import { avatar, kindName, membersOf, moment, nameOf, plain, titleOf } from "./format.js";
+import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
+import { explain } from "./errors.js";
+import { avatar, kindName, membersOf, moment, nameOf, titleOf } from "./format.js";
 import { findPeople } from "./new.js";
+import { t } from "./texts.js";
 
 const RANK = { member: 0, admin: 1, owner: 2 };
-const ROLE_NAMES = { member: "Member", admin: "Admin", owner: "Owner" };
 const HOUR_MS = 3_600_000;
 /** One page: of a large group nobody reads more names than these. */
 const MOST = 500;
@@ -105,18 +106,18 @@ export class Details {
     const toggle = el("button", {
       type: "button", class: blocked ? "plain" : "danger quiet", "data-key": "block",
       onclick: ({ currentTarget }) => this.#block(currentTarget, peer, blocked),
-    }, blocked ? `Unblock ${name}` : `Block ${name}`);
+    }, t(blocked ? "details.unblock.person" : "details.block.person", { name }));
     return [
       this.#hero(peer.id, name, "direct", `@${peer.username}`),
-      el("p", { class: "soft" }, `You have been talking here since ${moment(created_at)}.`),
-      el("section", {}, el("h3", {}, "Block"),
-        el("p", { class: "soft" }, blocked ? "Neither of you can write to the other here." : "Then neither of you can write to the other here. You still meet in groups."), toggle),
+      el("p", { class: "soft" }, t("details.since", { time: moment(created_at) })),
+      el("section", {}, el("h3", {}, t("details.block")),
+        el("p", { class: "soft" }, t(blocked ? "details.block.now" : "details.block.then")), toggle),
     ];
   }
 
   async #block(button, peer, blocked) {
     const name = nameOf(peer);
-    if (!blocked && !(await confirm({ title: `Block ${name}?`, text: "Neither of you will be able to write to the other directly. You can unblock at any time.", yes: "Block" }))) return;
+    if (!blocked && !(await confirm({ title: t("details.block.ask", { name }), text: t("details.block.ask.text"), yes: t("details.block") }))) return;
     await this.#act(button, async () => {
       await (blocked ? this.#tideline.unblockUser(peer.id) : this.#tideline.blockUser(peer.id));
       this.#store.setBlocked(peer.id, !blocked);
@@ -131,16 +132,16 @@ export class Details {
     const unlisted = this.#members ? member_count - this.#members.length : 0;
     const manages = RANK[me.role] >= RANK.admin;
     return [
-      this.#hero(conversation.id, titleOf(conversation), what, `${membersOf(conversation)} · you are ${me.role === "member" ? "a member" : me.role === "admin" ? "an admin" : "the owner"}`),
-      conversation.public ? el("section", {}, el("h3", {}, "Public"), el("p", { class: "soft" }, "Anybody joins who has this id:"), el("code", { class: "id" }, conversation.id)) : null,
+      this.#hero(conversation.id, titleOf(conversation), what, t(`details.you.${me.role}`, { members: membersOf(conversation) })),
+      conversation.public ? el("section", {}, el("h3", {}, t("details.public")), el("p", { class: "soft" }, t("details.public.text")), el("code", { class: "id" }, conversation.id)) : null,
       manages ? this.#renameForm(conversation) : null,
       manages ? this.#addForm() : null,
-      el("section", {}, el("h3", {}, "Members"),
+      el("section", {}, el("h3", {}, t("details.members")),
         this.#members
           ? el("ul", { class: "members" }, ...this.#members.map((member) => this.#member(member, me.role)))
-          : el("p", { class: "soft" }, "Loading…"),
-        unlisted > 0 ? el("p", { class: "soft" }, `And ${unlisted.toLocaleString()} more.`) : null),
-      el("section", {}, el("button", { type: "button", class: "danger quiet", "data-key": "leave", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, `Leave the ${what}`)),
+          : el("p", { class: "soft" }, t("noun.loading")),
+        unlisted > 0 ? el("p", { class: "soft" }, t("details.more", { count: unlisted })) : null),
+      el("section", {}, el("button", { type: "button", class: "danger quiet", "data-key": "leave", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t(`details.leave.${what}`))),
     ].filter(Boolean);
   }
 
@@ -164,17 +165,17 @@ export class Details {
   }
 
   #renameForm({ id, title }) {
-    const spec = { id: "rename", label: "Name", value: title, button: "Rename", maxlength: 128 };
+    const spec = { id: "rename", label: t("details.name"), value: title, button: t("details.rename"), maxlength: 128 };
     return this.#inlineForm(spec, async (input) => this.#store.put(await this.#tideline.updateConversation(id, { title: input.value.trim() })));
   }
 
   #addForm() {
-    const spec = { id: "add-people", label: "Add people, by their usernames", button: "Add" };
+    const spec = { id: "add-people", label: t("details.add.label"), button: t("details.add") };
     return this.#inlineForm(spec, async (input) => {
       const people = await findPeople(this.#tideline, input.value);
       const { already_members } = await this.#tideline.addMembers(this.#id, people.map(({ id }) => id));
       input.value = "";
-      if (already_members.length > 0) toast(`${already_members.length === 1 ? "One of them is" : "Some of them are"} in here already.`);
+      if (already_members.length > 0) toast(t(already_members.length === 1 ? "details.added.one" : "details.added.some"));
     });
   }
 
@@ -186,7 +187,7 @@ export class Details {
     const expanded = this.#opened === user.id && actions.length > 0;
     const listId = `actions-${user.id}`;
     const toggle = actions.length === 0 ? null : el("button", {
-      type: "button", class: "round", "aria-expanded": String(expanded), "aria-controls": listId, "aria-label": `What to do about ${name}`, "data-key": `menu ${user.id}`,
+      type: "button", class: "round", "aria-expanded": String(expanded), "aria-controls": listId, "aria-label": t("details.menu", { name }), "data-key": `menu ${user.id}`,
       onclick: () => {
         this.#opened = expanded ? null : user.id;
         this.#draw();
@@ -195,9 +196,9 @@ export class Details {
     return el("li", {},
       avatar(user.id, name),
       el("div", { class: "member-words" },
-        el("p", { class: "member-name", dir: "auto" }, own ? `${name} (you)` : name),
-        el("p", { class: "soft" }, `@${user.username}${muted ? ` · may not write until ${moment(muted_until)}` : ""}`)),
-      role === "member" ? null : el("span", { class: `role role-${role}` }, ROLE_NAMES[role]),
+        el("p", { class: "member-name", dir: "auto" }, own ? t("details.own", { name }) : name),
+        el("p", { class: "soft" }, muted ? t("details.mutedUntil", { username: user.username, time: moment(muted_until) }) : `@${user.username}`)),
+      role === "member" ? null : el("span", { class: `role role-${role}` }, t(`details.role.${role}`)),
       toggle,
       el("div", { class: "actions", id: listId, hidden: !expanded }, ...(expanded ? actions : [])));
   }
@@ -210,18 +211,18 @@ export class Details {
       el("button", { type: "button", class: `${kind} small`, "data-key": `${label} ${user.id}`, onclick: ({ currentTarget }) => this.#act(currentTarget, work) }, label);
     const asked = (question, work) => async () => ((await confirm(question)) ? work() : undefined);
     const roles = mine !== "owner" ? [] : [
-      role === "member" ? action("Make admin", () => this.#tideline.setRole(id, user.id, "admin")) : action("Make member", () => this.#tideline.setRole(id, user.id, "member")),
-      action("Make owner", asked(
-        { title: `Hand the ${kindName(this.#conversation)} to ${name}?`, text: `${name} will be the owner, and you will not be any more. Only ${name} can give it back.`, yes: "Hand over" },
+      role === "member" ? action(t("details.make.admin"), () => this.#tideline.setRole(id, user.id, "admin")) : action(t("details.make.member"), () => this.#tideline.setRole(id, user.id, "member")),
+      action(t("details.make.owner"), asked(
+        { title: t(`details.hand.${kindName(this.#conversation)}`, { name }), text: t("details.hand.text", { name }), yes: t("details.hand.yes") },
         () => this.#tideline.setRole(id, user.id, "owner"),
       )),
     ];
     const lower = RANK[mine] <= RANK[role] || mine === "member" ? [] : [
       ...(muted
-        ? [action("Let write again", () => this.#tideline.mute(id, user.id, null))]
-        : [1, 24].map((hours) => action(hours === 1 ? "Mute for an hour" : "Mute for a day", () => this.#tideline.mute(id, user.id, new Date(Date.now() + hours * HOUR_MS))))),
-      action("Remove", asked(
-        { title: `Remove ${name}?`, text: `${name} will not see anything of this ${kindName(this.#conversation)} any more.`, yes: "Remove" },
+        ? [action(t("details.unmute"), () => this.#tideline.mute(id, user.id, null))]
+        : [1, 24].map((hours) => action(t(`details.mute.${hours}`), () => this.#tideline.mute(id, user.id, new Date(Date.now() + hours * HOUR_MS))))),
+      action(t("details.remove"), asked(
+        { title: t("details.remove.ask", { name }), text: t(`details.remove.${kindName(this.#conversation)}`, { name }), yes: t("details.remove") },
         () => this.#tideline.removeMember(id, user.id),
       ), "danger quiet"),
     ];
@@ -229,9 +230,11 @@ export class Details {
   }
 
   async #leave(button) {
-    const title = plain(this.#conversation.title);
-    const heir = this.#conversation.me.role === "owner" && this.#members?.length > 1 ? " Somebody else will be the owner." : "";
-    if (!(await confirm({ title: `Leave “${title}”?`, text: `You will not see the ${kindName(this.#conversation)} any more, unless ${this.#conversation.public ? "you join" : "somebody adds you"} again.${heir}`, yes: "Leave" }))) return;
+    const conversation = this.#conversation;
+    const text = t(`details.leave.text.${conversation.public ? "public" : kindName(conversation)}`);
+    const heir = conversation.me.role === "owner" && this.#members?.length > 1;
+    const question = { title: t("details.leave.ask", { title: titleOf(conversation) }), text: heir ? t("details.leave.heir", { text }) : text, yes: t("details.leave.yes") };
+    if (!(await confirm(question))) return;
     await this.#act(button, () => this.#tideline.leave(this.#id));
   }
 }

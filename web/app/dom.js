@@ -79,13 +79,3 @@ export function toast(text) {
   $("#toasts").append(note);
   setTimeout(() => note.remove(), 6_000);
 }
-
-/** What went wrong, in the server's own words where it said something. */
-export function explain(error) {
-  if (error?.code === "network" || error?.code === "timeout") return "The server cannot be reached. Please try again in a moment.";
-  const named = error?.errors?.map(({ detail }) => detail).filter(Boolean) ?? [];
-  const text = named.length > 0 ? named.join("; ") : (error?.detail ?? error?.message ?? "Something went wrong.");
-  return sentence(text);
-}
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");

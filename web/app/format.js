@@ -1,13 +1,14 @@
 // Values as people read them: times, sizes, names, addresses, avatars.
 
 import { el } from "./dom.js";
+import { locale, t } from "./texts.js";
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat(undefined, { weekday: "long" });
-const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
-const date = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(locale, { weekday: "long" });
+const short = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
+const date = new Intl.DateTimeFormat(locale, { dateStyle: "full" });
+const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 
 const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
 const daysAgo = (time) => Math.round((midnight(Date.now()) - midnight(time)) / 86_400_000);
@@ -47,7 +48,7 @@ export function bytes(size) {
  */
 export const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
 
-export const nameOf = (user) => (user ? plain(user.display_name || user.username) : "Somebody");
+export const nameOf = (user) => (user ? plain(user.display_name || user.username) : t("list.somebody"));
 
 /** An address that may be opened or shown; null for every other scheme. */
 export function webUrl(text) {
@@ -60,12 +61,12 @@ export function webUrl(text) {
 }
 
 export const titleOf = (conversation) =>
-  conversation.kind === "direct" ? nameOf(conversation.peer) : plain(conversation.title ?? "") || `A ${kindName(conversation)}`;
+  conversation.kind === "direct" ? nameOf(conversation.peer) : plain(conversation.title ?? "") || t(`list.untitled.${kindName(conversation)}`);
 
-/** What many people are in together. */
+/** What many people are in together, as a part of the name of a text. */
 export const kindName = ({ kind }) => (kind === "channel" ? "channel" : "group");
 
-export const membersOf = ({ member_count: count }) => `${count.toLocaleString()} ${count === 1 ? "member" : "members"}`;
+export const membersOf = ({ member_count: count }) => t("list.members", { count });
 
 /** The usernames that a text names: `@ben`, but no address of mail, and not the end of a sentence. */
 export const namesIn = (text) =>
@@ -75,9 +76,9 @@ export const namesIn = (text) =>
 export function previewOf({ kind, content }) {
   if (kind === "text") return content.text;
   if (kind === "emoji") return content.emoji;
-  if (kind === "image") return "Picture";
-  if (kind === "video") return "Video";
-  return kind === "file" ? `File: ${plain(content.name)}` : "Something that this page cannot show";
+  if (kind === "image") return t("message.picture");
+  if (kind === "video") return t("message.video");
+  return kind === "file" ? t("message.file", { name: plain(content.name) }) : t("message.other");
 }
 
 const hue = (id) => [...String(id)].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) >>> 0, 7) % 8;

@@ -2,6 +2,7 @@
 
 import { $, $$, el } from "./dom.js";
 import { avatar, kindName, nameOf, previewOf, shortTime, titleOf } from "./format.js";
+import { t } from "./texts.js";
 
 export class List {
   #store;
@@ -63,15 +64,18 @@ export class List {
       el("a", { href: `#/c/${id}` },
         el("span", { class: "face" }),
         el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("time", {})),
-        el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, " unread")))));
+        el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, ` ${t("list.unread")}`)))));
   }
 
   #dress(row, conversation) {
     const { kind, peer, last_message: last, me } = conversation;
     const title = titleOf(conversation);
     const mine = last?.sender_id === this.#store.me?.id;
-    const who = !last ? "" : mine ? "You: " : kind === "direct" ? "" : `${nameOf(this.#store.people.get(last.sender_id))}: `;
-    const preview = last ? who + previewOf(last).slice(0, 200) : kind === "direct" ? "No messages yet" : `A new ${kindName(conversation)}`;
+    const text = last ? previewOf(last).slice(0, 200) : t(kind === "direct" ? "list.quiet" : `list.new.${kindName(conversation)}`);
+    const preview = !last ? text
+      : mine ? t("list.mine", { text })
+      : kind === "direct" ? text
+      : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
     // A list that is drawn at every message does not touch what has not changed.
     const seen = JSON.stringify([title, preview, me.unread, last?.created_at ?? conversation.created_at, new Date().toDateString()]);
     if (row.dataset.seen !== seen) {
@@ -94,8 +98,7 @@ export class List {
     const note = $("#list-empty");
     note.hidden = shown > 0;
     const none = this.#store.conversations.size === 0;
-    const words = !this.#store.ready ? "Loading…" : none ? "No conversations yet. Begin one with the plus above: all you need is a username." : "Nothing by this name.";
-    note.textContent = words;
+    note.textContent = t(!this.#store.ready ? "noun.loading" : none ? "list.none" : "list.unmatched");
   }
 
   #drawTitle() {

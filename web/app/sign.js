@@ -1,12 +1,8 @@
 // Signing in and signing up.
 
-import { $, busy, explain, say } from "./dom.js";
-
-const WORDS = {
-  in: { title: "Welcome back", lede: "Your conversations are where you left them.", submit: "Sign in", swap: "New here?", other: "Create an account" },
-  up: { title: "Come aboard", lede: "A name and a password are all it takes.", submit: "Create account", swap: "Have an account?", other: "Sign in" },
-};
-const FIELDS = ["username", "display_name", "password"];
+import { $, busy, say } from "./dom.js";
+import { explain, explainFields } from "./errors.js";
+import { t } from "./texts.js";
 
 export class Sign {
   #tideline;
@@ -38,12 +34,11 @@ export class Sign {
 
   #show(mode) {
     this.#mode = mode;
-    const words = WORDS[mode];
-    $("#welcome-title").textContent = words.title;
-    $("#welcome-lede").textContent = words.lede;
-    $("#sign-submit").textContent = words.submit;
-    $("#swap-text").textContent = words.swap;
-    $("#swap").textContent = words.other;
+    $("#welcome-title").textContent = t(`sign.${mode}.title`);
+    $("#welcome-lede").textContent = t(`sign.${mode}.lede`);
+    $("#sign-submit").textContent = t(`sign.${mode}.submit`);
+    $("#swap-text").textContent = t(`sign.${mode}.swap`);
+    $("#swap").textContent = t(`sign.${mode}.other`);
     $("#display-name-field").hidden = mode === "in";
     $("#username-help").hidden = $("#password-help").hidden = mode === "in";
     $("#password").autocomplete = mode === "in" ? "current-password" : "new-password";
@@ -63,8 +58,10 @@ export class Sign {
 
   async #submit() {
     const { username, display_name, password } = Object.fromEntries(new FormData($("#sign-form")));
-    const missing = { username: username.trim() ? null : "Please choose a username.", password: password ? null : "Please give a password." };
-    if (this.#mode === "in") missing.username &&= "Please give your username.";
+    const missing = {
+      username: username.trim() ? null : t(this.#mode === "in" ? "sign.username.give" : "sign.username.choose"),
+      password: password ? null : t("sign.password.give"),
+    };
     if (missing.username || missing.password) return this.#complain(missing);
     this.#complain({});
     try {
@@ -80,11 +77,7 @@ export class Sign {
 
   /** A complaint about a field stands at that field. */
   #byField(error) {
-    const found = {};
-    for (const { pointer, detail } of error.errors ?? []) {
-      const name = pointer?.replace(/^[#/]+/, "");
-      if (FIELDS.includes(name)) found[name] = explain({ detail });
-    }
+    const found = explainFields(error);
     if (error.code === "conflict") found.username = explain(error);
     return Object.keys(found).length > 0 ? found : { all: explain(error) };
   }

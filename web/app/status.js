@@ -1,6 +1,7 @@
 // How the connection is, said quietly: in words only when they help.
 
 import { $, say } from "./dom.js";
+import { t } from "./texts.js";
 
 /** A short interruption is not worth a word. */
 const SILENT_MS = 1_500;
@@ -20,10 +21,10 @@ export class Status {
     clearTimeout(this.#late);
     const state = navigator.onLine ? this.#tideline.connection : "offline";
     const [look, words] = {
-      online: ["online", "Online"],
-      superseded: ["superseded", "In use in another window"],
-      offline: navigator.onLine ? ["reconnecting", "Reconnecting…"] : ["offline", "You are offline. What you write is sent later."],
-    }[state] ?? ["reconnecting", "Connecting…"];
+      online: ["online", t("status.online")],
+      superseded: ["superseded", t("status.superseded")],
+      offline: navigator.onLine ? ["reconnecting", t("status.reconnecting")] : ["offline", t("status.offline")],
+    }[state] ?? ["reconnecting", t("status.connecting")];
     const show = () => {
       $("#status").dataset.state = look;
       $("#status-text").textContent = words;

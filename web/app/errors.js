@@ -1,0 +1,22 @@
+// What went wrong, in a sentence of the person's language.
+
+import { has, t } from "./texts.js";
+
+/** Something that the page itself has to complain about: its message is a sentence to show. */
+export class Complaint extends Error {}
+
+/** A field of a request that broke a rule, by its place in the request. */
+const fieldOf = ({ pointer }) => pointer?.split(/[#/]+/).at(-1) ?? "";
+
+/** The sentences about the fields of which there are some, by their names. */
+export function explainFields(error) {
+  const fields = (error?.errors ?? []).map(fieldOf).filter((name) => has(`error.validation.${name}`));
+  return Object.fromEntries(fields.map((name) => [name, t(`error.validation.${name}`)]));
+}
+
+export function explain(error) {
+  if (error instanceof Complaint) return error.message;
+  const named = Object.values(explainFields(error));
+  if (named.length > 0) return named.join(" ");
+  return t(has(`error.${error?.code}`) ? `error.${error.code}` : "error.unknown");
+}

@@ -1,0 +1,229 @@
+// The page speaks the languages of its tables, and nothing on it stands outside of them.
+
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { serve } from "../support/server.js";
+import { browse, enter, password, until } from "./support/browser.js";
+import { api } from "./support/people.js";
+
+const FOLDER = new URL("../../app/texts/", import.meta.url);
+const tables = Object.fromEntries(
+  await Promise.all((await readdir(FOLDER)).map(async (file) => [file.replace(".js", ""), (await import(new URL(file, FOLDER))).default])),
+);
+const sources = await Promise.all(
+  ["index.html", "app.js", ...(await readdir(new URL("../../app/", import.meta.url))).filter((file) => file.endsWith(".js")).map((file) => `app/${file}`)].map((file) =>
+    readFile(new URL(`../../${file}`, import.meta.url), "utf8"),
+  ),
+);
+
+const forms = (entry) => (typeof entry === "string" ? [entry] : Object.values(entry));
+const values = (entry) => [...new Set(forms(entry).flatMap((text) => text.match(/\{\w+\}/g) ?? []))].sort();
+
+test("the tables have the same texts, with the same values", () => {
+  const { en, ...others } = tables;
+  for (const [language, table] of Object.entries(others)) {
+    assert.deepEqual(Object.keys(table), Object.keys(en), language);
+    for (const [key, entry] of Object.entries(table)) {
+      assert.deepEqual(values(entry), values(en[key]), `${language}: ${key}`);
+      assert.equal(typeof entry, typeof en[key], `${language}: ${key}`);
+      for (const text of forms(entry)) assert.ok(text.trim(), `${language}: ${key} is empty`);
+      if (typeof entry === "string") continue;
+      const wanted = new Intl.PluralRules(language).resolvedOptions().pluralCategories;
+      assert.deepEqual(Object.keys(entry).sort(), [...wanted].sort(), `${language}: ${key}`);
+    }
+    assert.equal(table["emoji.names"].split("|").length, en["emoji.names"].split("|").length, language);
+  }
+});
+
+test("every text that the page asks for is in the tables, and none is there for nothing", () => {
+  const text = sources.join("\n");
+  const whole = [...text.matchAll(/["'`]([a-z]+(?:\.[a-z0-9_]+)+)["'`]/gi)].map(([, key]) => key);
+  const begun = [...text.matchAll(/`((?:[a-z]+\.)+)\$\{[^}]+\}([a-z.]*)`/gi)].map(([, start, end]) => [start, end]);
+  const areas = new Set(Object.keys(tables.en).map((key) => key.split(".")[0]));
+  const unknown = whole.filter((key) => areas.has(key.split(".")[0]) && !(key in tables.en));
+  assert.deepEqual(unknown, []);
+  for (const [start, end] of begun.filter(([start]) => areas.has(start.split(".")[0]))) {
+    assert.ok(Object.keys(tables.en).some((key) => key.startsWith(start) && key.endsWith(end)), `${start}…${end}`);
+  }
+  const unused = Object.keys(tables.en).filter((key) => !whole.includes(key) && !begun.some(([start, end]) => key.startsWith(start) && key.endsWith(end)));
+  assert.deepEqual(unused, []);
+});
+
+/** The English table in brackets: what is seen without them does not come from it. */
+async function bracketed(context) {
+  await context.route(/\/app\/texts\/en\.js$/, async (route) => {
+    const mark = (entry) => (typeof entry === "string" ? `⟦${entry}⟧` : Object.fromEntries(Object.entries(entry).map(([form, text]) => [form, `⟦${text}⟧`])));
+    const table = Object.fromEntries(Object.entries(tables.en).map(([key, entry]) => [key, key === "emoji.names" ? entry.split("|").map(mark).join("|") : mark(entry)]));
+    await route.fulfill({ contentType: "text/javascript", body: `export default ${JSON.stringify(table)};` });
+  });
+}
+
+/** What a person can see or hear on the page and does not stand in brackets; people, messages and times are data. */
+const outside = (page) =>
+  page.evaluate(() => {
+    const DATA = "time, kbd, .brand, .avatar, .text, .emoji, .emoji-panel button, .host, .id, .keys kbd, option, bdi, #chat-title, .badge > :first-child, .day, #conversations .title";
+    const found = [];
+    const look = (text, where) => {
+      let rest = text;
+      while (rest !== (rest = rest.replace(/⟦[^⟦⟧]*⟧/g, ""))) continue;
+      if (/\p{L}{2}/u.test(rest.replace(/@?(Data|data)\w*/g, ""))) found.push(`${where}: ${text}`);
+    };
+    const shown = (node) => node.checkVisibility({ visibilityProperty: true });
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walker.nextNode()); ) {
+      const parent = node.parentElement;
+      if (!parent.closest(`script, style, noscript, ${DATA}`) && shown(parent)) look(node.data, parent.id || parent.className || parent.tagName);
+    }
+    for (const name of ["aria-label", "title", "placeholder", "alt"]) {
+      for (const node of document.querySelectorAll(`[${name}]`)) if (shown(node) && !node.closest("time")) look(node.getAttribute(name), name);
+    }
+    look(document.title.replace("Tideline", ""), "title");
+    return found;
+  });
+
+test("in a browser", { timeout: 240_000 }, async (t) => {
+  const server = await serve(t);
+  const browser = await browse(t, server);
+  const ben = await api(t, server, "databen", "DataBen");
+  const mira = await api(t, server, "datamira", "DataMira");
+  const group = await ben.createGroup({ title: "DataGroup", member_ids: [mira.user.id] });
+  await ben.send(group.id, { kind: "custom", content: {} });
+  await ben.send(group.id, { kind: "file", content: { url: "javascript:1//http://", name: "data", mime: "text/plain", size: 1 } }).catch(() => {});
+  await ben.send(group.id, "hello");
+  const direct = await ben.createDirect(mira.user.id);
+  await ben.send(direct.id, "@datamira datahello");
+
+  await t.test("nothing that is seen stands outside of the table", async () => {
+    const context = await browser.installation();
+    await bracketed(context);
+    const page = await browser.tab(context);
+    const wrong = new Set();
+    const look = async (view) => (await outside(page)).forEach((one) => wrong.add(`${view}: ${one}`));
+    const sheet = async (button, ready, view) => {
+      await page.click(button);
+      await page.waitForSelector(ready);
+      await look(view);
+    };
+    const closed = async () => {
+      await page.keyboard.press("Escape");
+      await until(() => page.locator("dialog[open]").count(), 0);
+    };
+
+    await page.waitForSelector("#welcome:not([hidden])");
+    await look("sign-in");
+    await page.click("#sign-submit");
+    await look("sign-in, empty");
+    await page.click("#swap");
+    await page.fill("#username", "x");
+    await page.fill("#password", "short");
+    await page.click("#sign-submit");
+    await page.waitForSelector("#password-error:not([hidden])");
+    await look("sign-up, refused");
+    await page.fill("#username", "databen");
+    await page.fill("#password", password);
+    await page.click("#sign-submit");
+    await page.waitForSelector("#username-error:not([hidden])");
+    await look("sign-up, taken");
+    await page.click("#swap");
+    await page.fill("#password", "wrong password");
+    await page.click("#sign-submit");
+    await page.waitForSelector("#sign-error:not([hidden])");
+    await look("sign-in, refused");
+    await page.fill("#username", "datamira");
+    await page.fill("#password", password);
+    await page.click("#sign-submit");
+    await page.waitForSelector("#conversations a");
+    await page.waitForSelector("#status[data-state=online]");
+    await look("list");
+    await page.fill("#filter", "zzz");
+    await page.waitForSelector("#list-empty:not([hidden])");
+    await look("list, filtered");
+    await page.fill("#filter", "");
+
+    for (const kind of ["direct", "group", "channel", "join"]) {
+      await page.click("#new-button");
+      await page.check(`#new-form [value=${kind}]`);
+      await page.click("#new-submit");
+      await page.waitForSelector("#new-error:not([hidden])");
+      await look(`new ${kind}`);
+      await closed();
+    }
+    await sheet("#account-button", "#devices .tile", "account");
+    await page.click("#account-body >> css=section:last-child button");
+    await look("sign out");
+    await page.keyboard.press("Escape");
+    await closed();
+    await sheet("#help-button", "#help-dialog[open]", "help");
+    await closed();
+
+    await enter(page, "DataGroup");
+    await page.waitForSelector("#rows .text");
+    await look("group");
+    await sheet("#emoji-button", "#emoji-panel:not([hidden])", "emoji");
+    await page.keyboard.press("Escape");
+    await page.click("#attach-button");
+    await page.fill("#attach-url", "nonsense");
+    await page.click("#attach-submit");
+    await page.waitForSelector("#attach-error:not([hidden])");
+    await look("share");
+    await closed();
+    await ben.setRole(group.id, mira.user.id, "owner");
+    await sheet("#details-button", ".members li .round", "members");
+    await page.click(".members li .round");
+    await page.waitForSelector(".actions .danger");
+    await look("member");
+    await page.fill("#add-people", "datanobody");
+    await page.press("#add-people", "Enter");
+    await page.waitForSelector("#add-people-error:not([hidden])");
+    await look("nobody to add");
+    await page.click("[data-key=leave]");
+    await look("leave");
+    await page.keyboard.press("Escape");
+    await closed();
+    await ben.blockUser(mira.user.id);
+    await enter(page, "DataBen");
+    await page.waitForSelector(".divider");
+    await page.fill("#text", "hello");
+    await page.click("#send-button");
+    await page.waitForSelector("[data-state=failed]");
+    await look("refused");
+    await ben.unblockUser(mira.user.id);
+    await page.click(".failure .link >> nth=-1");
+    await sheet("#details-button", "[data-key=block]", "person");
+    await page.click("[data-key=block]");
+    await look("block");
+    await page.click("#confirm-yes");
+    await until(() => page.isVisible("#blocked-action"), true);
+    await closed();
+    await look("blocked");
+    await ben.removeMember(group.id, mira.user.id).catch(() => {});
+    await context.setOffline(true);
+    await page.waitForSelector("#status[data-state=offline]");
+    await look("offline");
+    await context.close();
+    assert.deepEqual([...wrong], []);
+  });
+
+  await t.test("the language is the browser's, until another one is chosen", async () => {
+    const context = await browser.installation({ locale: "zh-TW" });
+    const page = await browser.tab(context);
+    await until(() => page.textContent("#sign-submit"), tables.zh["sign.in.submit"]);
+    assert.equal(await page.getAttribute("html", "lang"), "zh-Hans");
+    await page.selectOption("#sign-language", "en");
+    await until(() => page.textContent("#sign-submit"), tables.en["sign.in.submit"]);
+    await page.fill("#username", "datamira");
+    await page.fill("#password", password);
+    await page.click("#sign-submit");
+    await page.waitForSelector("#conversations a");
+    await page.click("#account-button");
+    await page.selectOption("#own-language", "zh");
+    await until(() => page.getAttribute("#filter", "placeholder"), tables.zh["list.find"]);
+    await page.reload();
+    await until(() => page.getAttribute("#filter", "placeholder"), tables.zh["list.find"]);
+    await context.close();
+
+    const other = await browser.tab(await browser.installation({ locale: "fi-FI" }));
+    await until(() => other.textContent("#sign-submit"), tables.en["sign.in.submit"]);
+  });
+});
