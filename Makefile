@@ -18,14 +18,14 @@ it: ## Run integration tests by name: make it T=messages
 
 web: ## Run the tests of the SDK and of the browser client
 	.ci/install test
-	web/test/run
+	sdk/javascript/test/run
 	web/test/browser/run
 
 test: ## Run every test, on real servers that are thrown away
 	.ci/install test
 	cargo test --locked -- --test-threads=6
 	cargo test --locked --bench bench -- --row 1,2,3,5,6,7,9,11,8 --rounds 1 --seconds 1 --clients 8 --users 60 --parked 90 --archived 6000
-	web/test/run
+	sdk/javascript/test/run
 	web/test/browser/run
 	tests/schemathesis/run.py
 	postman/run

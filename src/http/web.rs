@@ -1,4 +1,5 @@
-//! The browser client at `/`, and the JavaScript SDK it is made with: files of `web/`, inside the program.
+//! The browser client at `/` (files of `web/`) and the JavaScript SDK that it is made with (files of `sdk/javascript/src/` at
+//! `/tideline/`), inside the program.
 //!
 //! They are served under a strict policy (`security.rs`). Browsers ask each time whether a file is still the same
 //! (`no-cache`, an `ETag`), so that after an update nobody runs half of the old client.
@@ -35,8 +36,27 @@ macro_rules! file {
     };
 }
 
+/// A file of the SDK.
+macro_rules! sdk {
+    ($name:literal) => {
+        sdk!(SCRIPT, $name, concat!("/tideline/", $name))
+    };
+    ($kind:expr, $name:literal, $path:expr) => {
+        (
+            $path,
+            $kind,
+            include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/sdk/javascript/src/",
+                $name
+            ))
+            .as_slice(),
+        )
+    };
+}
+
 /// Every file: its path, its type, its bytes.
-const FILES: [(&str, &str, &[u8]); 27] = [
+const FILES: &[(&str, &str, &[u8])] = &[
     file!(HTML, "index.html", "/"),
     file!(CSS, "app.css"),
     file!(SCRIPT, "app.js"),
@@ -63,7 +83,20 @@ const FILES: [(&str, &str, &[u8]); 27] = [
     file!(DRAWING, "icon.svg"),
     file!(DRAWING, "squiggle.svg"),
     file!(SCRIPT, "tideline.js"),
-    file!(TYPES, "tideline.d.ts"),
+    sdk!(TYPES, "tideline.d.ts", "/tideline.d.ts"),
+    sdk!("api.js"),
+    sdk!("core.js"),
+    sdk!("environment.js"),
+    sdk!("errors.js"),
+    sdk!("ids.js"),
+    sdk!("locks.js"),
+    sdk!("outbox.js"),
+    sdk!("session.js"),
+    sdk!("signals.js"),
+    sdk!("storage.js"),
+    sdk!("sync.js"),
+    sdk!("tabs.js"),
+    sdk!("tideline.js"),
 ];
 
 /// Whether one of the files is at this path.
@@ -73,7 +106,7 @@ pub fn has(path: &str) -> bool {
 
 /// Mounts the files.
 pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
-    for (path, kind, bytes) in FILES {
+    for &(path, kind, bytes) in FILES {
         config.service(file(metrics.route(path), path, kind, bytes));
     }
 }

@@ -35,6 +35,7 @@ async fn every_answer_is_locked_down() {
         ("GET", "/app.js", 200),
         ("GET", "/app/chat.js", 200),
         ("GET", "/tideline.js", 200),
+        ("GET", "/tideline/session.js", 200),
         ("GET", "/app/nothing.js", 404),
     ] {
         let request = app.http.request(method.parse().unwrap(), app.url() + path);

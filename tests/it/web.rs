@@ -2,6 +2,7 @@
 
 use crate::support::App;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use tideline::http::problem::Code;
 
 /// What an HTML page loads and links to.
@@ -71,18 +72,20 @@ async fn the_pages_work_offline() {
     );
     // A file that one of the scripts imports, and nobody serves, would be found by its first visitor.
     let mut files = vec!["app.js".to_owned()];
+    let mut found = BTreeSet::new();
     while let Some(file) = files.pop() {
+        if !found.insert(file.clone()) {
+            continue;
+        }
         let script = page(&format!("/{file}")).await;
         for import in script.split(" from \"").skip(1) {
             let import = import.split('"').next().unwrap();
-            let import = import.trim_start_matches("./").trim_start_matches("../");
-            let import = match file.rsplit_once('/') {
-                Some((folder, _)) if import != "tideline.js" => format!("{folder}/{import}"),
-                _ => import.to_owned(),
-            };
-            if !import.starts_with("node:") && import != "tideline.js" {
-                files.push(import);
-            }
+            let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+            files.push(match (import.strip_prefix("./"), folder) {
+                (Some(beside), "") => beside.to_owned(),
+                (Some(beside), folder) => format!("{folder}/{beside}"),
+                (None, _) => import.trim_start_matches("../").to_owned(),
+            });
         }
     }
     browser_asks_again(&app, &browser).await;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { serve } from "../support/server.js";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, enter, say, texts, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { serve } from "../support/server.js";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, enter, look, say, texts, until } from "./support/browser.js";
 import { api, sendMany } from "./support/people.js";
 
@@ -187,7 +187,7 @@ test("in a browser", { timeout: 120_000 }, async (t) => {
     assert.match(answer.headers.get("content-security-policy"), /default-src 'none'; script-src 'self'/);
     const same = await fetch(`${server.url}/app.js`, { headers: { "If-None-Match": (await fetch(`${server.url}/app.js`)).headers.get("etag") } });
     assert.equal(same.status, 304);
-    const own = await readFile(new URL("../../tideline.js", import.meta.url), "utf8");
-    assert.equal(await (await fetch(`${server.url}/tideline.js`)).text(), own);
+    const own = await readFile(new URL("../../../sdk/javascript/src/tideline.js", import.meta.url), "utf8");
+    assert.equal(await (await fetch(`${server.url}/tideline/tideline.js`)).text(), own);
   });
 });

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { serve } from "../support/server.js";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, enter, until } from "./support/browser.js";
 import { api, sendMany } from "./support/people.js";
 

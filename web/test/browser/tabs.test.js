@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { serve } from "../support/server.js";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, enter, look, password, say, texts, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { serve } from "../support/server.js";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, enter, password, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 

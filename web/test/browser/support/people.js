@@ -1,7 +1,7 @@
 // People who use the API without a browser: the other side of a chat.
 
 import { randomUUID } from "node:crypto";
-import { Tideline } from "../../../tideline.js";
+import { Tideline } from "../../../../sdk/javascript/src/tideline.js";
 import { password } from "./browser.js";
 
 export async function api(t, server, username, display_name) {

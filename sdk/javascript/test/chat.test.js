@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
-import { memoryStorage, uuidv7 } from "../tideline.js";
+import { memoryStorage, uuidv7 } from "../src/tideline.js";
 import { backoff, client, eventually, person, proxy, record, texts } from "./support/people.js";
 import { serve } from "./support/server.js";
 

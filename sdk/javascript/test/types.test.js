@@ -6,15 +6,15 @@ import { readFile } from "node:fs/promises";
 import { it } from "node:test";
 import { fileURLToPath } from "node:url";
 import typescript from "typescript";
-import * as tideline from "../tideline.js";
+import * as tideline from "../src/tideline.js";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** What a .d.ts file exports that exists at runtime, classes with the names of their members. */
 function declared() {
-  const program = typescript.createProgram([at("../tideline.d.ts")], { target: typescript.ScriptTarget.ES2022 });
+  const program = typescript.createProgram([at("../src/tideline.d.ts")], { target: typescript.ScriptTarget.ES2022 });
   const checker = program.getTypeChecker();
-  const module = checker.getSymbolAtLocation(program.getSourceFile(at("../tideline.d.ts")));
+  const module = checker.getSymbolAtLocation(program.getSourceFile(at("../src/tideline.d.ts")));
   const values = checker.getExportsOfModule(module).filter(({ flags }) => flags & typescript.SymbolFlags.Value);
   const members = ({ members }) => [...members.keys()].filter((name) => !name.startsWith("__")).sort();
   return Object.fromEntries(values.map((one) => [one.name, one.flags & typescript.SymbolFlags.Class ? members(one) : null]));
@@ -23,7 +23,8 @@ function declared() {
 it("has the same names in the types as in the module", () => {
   const types = declared();
   assert.deepEqual(Object.keys(types).sort(), Object.keys(tideline).sort());
-  const own = Object.getOwnPropertyNames(tideline.Tideline.prototype).filter((name) => name !== "constructor");
+  const { prototype } = tideline.Tideline;
+  const own = [prototype, Object.getPrototypeOf(prototype)].flatMap(Object.getOwnPropertyNames).filter((name) => name !== "constructor");
   assert.deepEqual(types.Tideline, own.sort());
   const inherited = ["cause", "message", "name", "stack"];
   const error = new tideline.TidelineError({ code: "network", cause: 1 });
@@ -32,7 +33,7 @@ it("has the same names in the types as in the module", () => {
 });
 
 it("has a method for every operation of the API", async () => {
-  const document = JSON.parse(await readFile(at("../../openapi/openapi.json"), "utf8"));
+  const document = JSON.parse(await readFile(at("../../../openapi/openapi.json"), "utf8"));
   // Elsewhere under another name, inside the loops, or not for clients.
   const otherwise = {
     register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",

@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { memoryStorage, Tideline, TidelineError, uuidv7 } from "../tideline.js";
+import { memoryStorage, Tideline, TidelineError, uuidv7 } from "../src/tideline.js";
 
 const url = "http://tideline.invalid";
 const signedIn = () => {
@@ -101,7 +101,7 @@ it("makes ids that are UUIDv7 and sort as they were made", () => {
 });
 
 it("leaves nothing behind that keeps a process alive", async () => {
-  const module = fileURLToPath(new URL("../tideline.js", import.meta.url));
+  const module = fileURLToPath(new URL("../src/tideline.js", import.meta.url));
   const program = `
     import { createServer } from "node:http";
     import { memoryStorage, Tideline } from ${JSON.stringify(module)};

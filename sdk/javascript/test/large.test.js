@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
-import { memoryStorage } from "../tideline.js";
+import { memoryStorage } from "../src/tideline.js";
 import { again, client, eventually, password, person, proxy, record, texts } from "./support/people.js";
 import { FakeLocks } from "./support/locks.js";
 import { serve } from "./support/server.js";

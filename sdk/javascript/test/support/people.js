@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer, request } from "node:http";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Tideline } from "../../tideline.js";
+import { Tideline } from "../../src/tideline.js";
 
 /** Quick, so that tests need not wait for the pauses of real life. */
 export const backoff = { base: 20, cap: 100 };

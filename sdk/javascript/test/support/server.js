@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const BIN = process.env.TIDELINE_BIN ?? fileURLToPath(new URL("../../../target/debug/tideline", import.meta.url));
+const BIN = process.env.TIDELINE_BIN ?? fileURLToPath(new URL("../../../../target/debug/tideline", import.meta.url));
 const PATIENCE_MS = 60_000;
 
 const running = new Set();
@@ -29,7 +29,7 @@ async function freePort() {
 
 /** Starts a server; `t` ends it. The port stays the same over restarts, as a load balancer's does. */
 export async function serve(t, env = {}) {
-  const dir = await mkdtemp(path.join(tmpdir(), "tideline-web."));
+  const dir = await mkdtemp(path.join(tmpdir(), "tideline-sdk."));
   await chmod(dir, 0o755); // PostgreSQL runs as another user when we are root.
   const server = new Server(dir, await freePort(), env);
   t.after(async () => {

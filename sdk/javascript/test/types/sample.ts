@@ -1,7 +1,7 @@
 // Never run: it uses everything once, so that the compiler sees whether the types fit their use.
 
-import { Tideline, TidelineError, browserStorage, memoryStorage, uuidv7 } from "../../tideline.js";
-import type { Content, Conversation, Entry, Message, OutboxItem, TidelineStorage, User } from "../../tideline.js";
+import { Tideline, TidelineError, browserStorage, memoryStorage, uuidv7 } from "../../src/tideline.js";
+import type { Content, Conversation, Entry, Message, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
 
 const storage: TidelineStorage = { ...memoryStorage(), get: async (key) => key };
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { memoryStorage, TidelineError } from "../tideline.js";
+import { memoryStorage, TidelineError } from "../src/tideline.js";
 import { again, client, eventually, password, person, proxy, record } from "./support/people.js";
 import { serve } from "./support/server.js";
 

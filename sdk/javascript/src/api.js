@@ -1,0 +1,164 @@
+// The API, a method per operation. Every method takes `{ signal }` last; what comes back is the answer's body.
+
+import { uuidv7 } from "./ids.js";
+
+/** Many pages of one loop, not one huge answer. */
+export const PAGE = 100;
+
+export class Api {
+  #session;
+
+  constructor(session) {
+    this.#session = session;
+  }
+
+  getMe({ signal } = {}) {
+    return this.#session.call("GET", "/v1/me", { signal });
+  }
+
+  getUser(userId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/users/${userId}`, { signal });
+  }
+
+  /** The users of up to 100 ids, or of one exact username. Unknown ones are left out. */
+  async listUsers({ ids, username }, { signal } = {}) {
+    const query = { ids: ids?.join(","), username };
+    return (await this.#session.call("GET", "/v1/users", { query, signal })).users;
+  }
+
+  async findUser(username, { signal } = {}) {
+    return (await this.listUsers({ username }, { signal }))[0] ?? null;
+  }
+
+  async listDevices({ signal } = {}) {
+    return (await this.#session.call("GET", "/v1/me/devices", { signal })).devices;
+  }
+
+  removeDevice(deviceId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/me/devices/${deviceId}`, { signal });
+  }
+
+  /** Signs all other devices out. */
+  changePassword({ old_password, new_password }, { signal } = {}) {
+    const body = { old_password, new_password };
+    return this.#session.call("PUT", "/v1/me/password", { body, repeat: "refusal", signal });
+  }
+
+  listBlocks({ limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", "/v1/me/blocks", { query: { limit, cursor }, signal });
+  }
+
+  blockUser(userId, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/me/blocks/${userId}`, { signal });
+  }
+
+  unblockUser(userId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/me/blocks/${userId}`, { signal });
+  }
+
+  /** The conversation with one other person: there is one per pair, and asking again finds it. */
+  createDirect(userId, { signal } = {}) {
+    return this.#session.call("POST", "/v1/conversations", { body: { kind: "direct", user_id: userId }, signal });
+  }
+
+  /** A new group. Its `client_conversation_id` is what makes a repeat find the group instead of making another. */
+  createGroup({ title, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
+    const body = { kind: "group", title, member_ids, client_conversation_id };
+    return this.#session.call("POST", "/v1/conversations", { body, signal });
+  }
+
+  /** A new channel: the owner and admins post, the others read. Into a public one anybody may `join` who has its id. */
+  createChannel({ title, public: open = false, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
+    const body = { kind: "channel", title, public: open, member_ids, client_conversation_id };
+    return this.#session.call("POST", "/v1/conversations", { body, signal });
+  }
+
+  listConversations({ order, limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", "/v1/conversations", { query: { order, limit, cursor }, signal });
+  }
+
+  getConversation(conversationId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${conversationId}`, { signal });
+  }
+
+  updateConversation(conversationId, { title }, { signal } = {}) {
+    return this.#session.call("PATCH", `/v1/conversations/${conversationId}`, { body: { title }, signal });
+  }
+
+  listMembers(conversationId, { limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${conversationId}/members`, { query: { limit, cursor }, signal });
+  }
+
+  addMembers(conversationId, userIds, { signal } = {}) {
+    return this.#session.call("POST", `/v1/conversations/${conversationId}/members`, { body: { user_ids: userIds }, signal });
+  }
+
+  removeMember(conversationId, userId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/conversations/${conversationId}/members/${userId}`, { signal });
+  }
+
+  /** Lets oneself into a public channel, and yields it. */
+  async join(conversationId, { signal } = {}) {
+    await this.addMembers(conversationId, [(await this.#session.sessionNow()).user.id], { signal });
+    return this.getConversation(conversationId, { signal });
+  }
+
+  async leave(conversationId, { signal } = {}) {
+    return this.removeMember(conversationId, (await this.#session.sessionNow()).user.id, { signal });
+  }
+
+  updateMember(conversationId, userId, { role, muted_until }, { signal } = {}) {
+    const body = { role, muted_until };
+    return this.#session.call("PATCH", `/v1/conversations/${conversationId}/members/${userId}`, { body, signal });
+  }
+
+  setRole(conversationId, userId, role, options) {
+    return this.updateMember(conversationId, userId, { role }, options);
+  }
+
+  /** `until` is a Date or a time as text; null lets them post again. */
+  mute(conversationId, userId, until, options) {
+    const muted_until = until instanceof Date ? until.toISOString() : until;
+    return this.updateMember(conversationId, userId, { muted_until }, options);
+  }
+
+  listMessages(conversationId, { since_seq, before_seq, limit } = {}, { signal } = {}) {
+    const query = { since_seq, before_seq, limit };
+    return this.#session.call("GET", `/v1/conversations/${conversationId}/messages`, { query, signal });
+  }
+
+  getMessage(conversationId, seq, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${conversationId}/messages/${seq}`, { signal });
+  }
+
+  /** Message by message: the newest first, or with `since_seq` the oldest after it first. */
+  async *history(conversationId, { since_seq, before_seq, limit = PAGE } = {}, { signal } = {}) {
+    for (let more = true; more; ) {
+      const page = await this.listMessages(conversationId, { since_seq, before_seq, limit }, { signal });
+      if (since_seq === undefined) page.messages.reverse();
+      yield* page.messages;
+      const last = page.messages.at(-1)?.seq;
+      if (since_seq === undefined) before_seq = last;
+      else since_seq = last;
+      more = page.has_more && last !== undefined;
+    }
+  }
+
+  /** Moves forward only. The other devices learn of it by a `read` entry. */
+  markRead(conversationId, seq, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${conversationId}/read`, { body: { seq }, signal });
+  }
+
+  getUnread({ signal } = {}) {
+    return this.#session.call("GET", "/v1/unread", { signal });
+  }
+
+  /** Sleeps on the server for so many seconds: what is cut earlier is cut by a proxy in between. */
+  diagnoseLongpoll(timeout = 25, { signal } = {}) {
+    return this.#session.call("GET", "/v1/diagnostics/longpoll", { query: { timeout }, timeoutMs: 70_000, repeat: "never", signal });
+  }
+
+  getCapabilities({ signal } = {}) {
+    return this.#session.call("GET", "/v1/capabilities", { auth: false, signal });
+  }
+}

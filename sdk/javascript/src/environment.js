@@ -1,0 +1,3 @@
+// Where the SDK runs.
+
+export const inBrowser = typeof window === "object" && typeof document === "object";

@@ -1,0 +1,151 @@
+// Whoever holds the lock `leader` waits and fetches for all tabs of this browser; the others hear the entries on the
+// channel. Each tab has a position of its own, and inbox seqs have no holes: so a tab that missed something sees it, and
+// fetches that itself; so it is with the history of large conversations. Nothing depends on a broadcast arriving.
+
+import { RESYNC, TidelineError } from "./errors.js";
+import { backoff, linked } from "./signals.js";
+
+export class Tabs {
+  #core;
+  leader = false;
+  #channel = null;
+  #queue = null;
+  #heardAt = 0;
+  #mending = false;
+
+  constructor(core) {
+    this.#core = core;
+  }
+
+  openChannel() {
+    if (!this.#core.hasTabs || this.#channel || this.#core.life.signal.aborted) return;
+    this.#channel = new BroadcastChannel(this.#core.prefix);
+    this.#channel.onmessage = ({ data }) => this.#heard(data);
+  }
+
+  close() {
+    this.#channel?.close();
+    this.#channel = null;
+  }
+
+  post(message) {
+    this.#channel?.postMessage({ user_id: this.#core.session.owner, ...message });
+  }
+
+  announce() {
+    const { of, large } = this.#core.sync.seqs;
+    const heads = Object.keys(large).map((id) => [id, of[id]]);
+    if (this.#core.sync.position) this.post({ type: "head", ...this.#core.sync.position, heads, state: this.#core.sync.connection });
+  }
+
+  /** The lock comes to us when the leader goes, and goes when another tab steals it because we seemed frozen. */
+  async elect(signal) {
+    for (let steal = false; !signal.aborted; ) {
+      const term = linked([signal]);
+      this.#queue = linked([signal]);
+      const options = steal ? { steal } : { signal: this.#queue.signal };
+      steal = false;
+      try {
+        await this.#core.locks.request(`${this.#core.prefix}${this.#core.session.owner}:leader`, options, () => this.#lead(term.signal));
+      } catch (error) {
+        steal = error.code === "silent";
+        if (!signal.aborted && !steal && error.name !== "AbortError") {
+          this.#core.report(error);
+          await this.#core.pause(backoff(this.#core.backoff, 3), signal);
+        }
+      } finally {
+        this.leader = false;
+        term.abort(new TidelineError({ code: "deposed" }));
+        term.done();
+        this.#queue.done();
+        // What was said to the others since we were deposed was not said to us.
+        this.post({ type: "ping" });
+      }
+    }
+  }
+
+  async #lead(signal) {
+    this.leader = true;
+    this.#core.tell("connection", { state: this.#core.sync.connection, leader: true, error: null, retryInMs: null });
+    await this.#core.sync.remember();
+    await this.#core.outbox.load();
+    for (const item of this.#core.outbox.list()) if (item.state === "sending") this.#core.outbox.pump(item.conversation_id);
+    for (;;) {
+      this.announce();
+      await this.#core.sync.insist(signal, () => this.#core.sync.round(signal));
+    }
+  }
+
+  /** A leader that is frozen holds the lock and hears nothing. The tab that is looked at asks now and then, and takes over. */
+  async watchLeader(signal) {
+    const ms = this.#core.options.leaderSilenceMs;
+    for (;;) {
+      await this.#core.pause(ms, signal);
+      if (this.leader || globalThis.document?.visibilityState === "hidden") continue;
+      const askedAt = Date.now();
+      this.post({ type: "ping" });
+      await this.#core.pause(ms / 2, signal);
+      if (!this.leader && this.#heardAt < askedAt) this.#queue?.abort(new TidelineError({ code: "silent" }));
+    }
+  }
+
+  #heard(data) {
+    const { session, outbox, sync } = this.#core;
+    if (data.type === "session") return this.#sessionHeard(data);
+    if (!session.current || data.user_id !== session.owner) return;
+    const { item } = data;
+    if (data.type === "stored") return outbox.stored(item, data.message);
+    if (data.type === "discarded") return void outbox.discarded(item);
+    if (data.type === "item") return this.#itemHeard(item);
+    if (!sync.run || !sync.position) return;
+    if (this.leader) {
+      if (data.type === "ping") this.announce();
+      if (data.type === "resume") sync.resume?.();
+      return;
+    }
+    if (!["head", "entries", "history"].includes(data.type)) return;
+    this.#heardAt = Date.now();
+    if (data.state) sync.setConnection(data.state);
+    this.#core.spawn(this.#follow(data, sync.run.signal));
+  }
+
+  #sessionHeard({ session, reason, user_id }) {
+    const own = this.#core.session;
+    if (!own.current) return;
+    if (session?.user.id === own.current.user.id) own.current = session;
+    else if (session || user_id === own.owner) own.signedOut(new TidelineError({ code: reason ?? "signed_out" }));
+  }
+
+  #itemHeard(item) {
+    const { outbox } = this.#core;
+    if (outbox.settled.has(item.client_msg_id)) return;
+    outbox.note(item);
+    if (item.state === "failed") {
+      const error = new TidelineError(item.error);
+      outbox.settle(item.client_msg_id, (waiting) => waiting.reject(error));
+    } else if (this.leader) outbox.pump(item.conversation_id);
+  }
+
+  /** Takes what the leader has said if it fits behind what we have, and fetches the rest. */
+  async #follow({ since, epoch, entries, page, heads }, signal) {
+    if (this.#mending) return;
+    const { sync } = this.#core;
+    try {
+      await sync.serially(async () => {
+        if (epoch !== sync.position.epoch) throw new TidelineError({ code: "epoch_changed" });
+        if (since > sync.position.since) await sync.fetchAll(signal);
+        if (entries) await sync.take(entries, signal);
+        if (page && page.since_seq <= sync.seqs.of[page.id]) await sync.takeHistory(page, signal);
+        for (const [id, seq] of heads ?? []) sync.hear(id, seq);
+        if (heads) await sync.catchUp(signal);
+      });
+    } catch (error) {
+      if (signal.aborted || this.#mending) return;
+      this.#mending = true;
+      const reason = RESYNC.includes(error.code) ? error.code : null;
+      await sync.insist(signal, () => sync.serially(() => sync.fetchAll(signal)), reason).finally(() => (this.#mending = false));
+      // What was said while we were mending was not listened to.
+      this.post({ type: "ping" });
+    }
+  }
+}
