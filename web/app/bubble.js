@@ -1,22 +1,20 @@
 // One message as an element. What others have written is only ever text, or an address that was looked at by `webUrl`.
 
+import { addressesIn } from "./addresses.js";
 import { el, icon } from "./dom.js";
 import { avatar, bytes, moment, nameOf, plain, timeOfDay, webUrl } from "./format.js";
 import { t } from "./texts.js";
-
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/gi;
 
 /** A link to somewhere else, which learns neither where it was clicked nor who opened it. */
 function outside(url, ...children) {
   return el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", referrerpolicy: "no-referrer" }, ...children);
 }
 
-/** Text with its http and https addresses as links; the end of a sentence is not part of the address. */
+/** Text with its http and https addresses as links. */
 function linked(text) {
   const parts = [];
   let from = 0;
-  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
-    const address = found.replace(/[.,;:!?)\]]+$/, "");
+  for (const { address, index } of addressesIn(text)) {
     const url = webUrl(address);
     if (!url) continue;
     parts.push(text.slice(from, index), outside(url, address));
@@ -96,10 +94,10 @@ function body({ kind, content }, name, me) {
 const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], failed: ["alert", "message.unsent"] };
 
 /** The row of a message or of an item of the outbox; `dress` adds what changes. */
-export function row(message, { mine, sender, me }) {
+export function row(message, { mine, group, sender, me }) {
   const name = mine ? t("message.you") : nameOf(sender);
   const meant = !mine && message.kind === "text" && message.content?.mentions?.includes(me?.id);
-  return el("li", { class: `row${mine ? " mine" : ""}${meant ? " mentions-me" : ""}` },
+  return el("li", { class: `row${mine ? " mine" : ""}${group ? " in-group" : ""}${meant ? " mentions-me" : ""}` },
     mine ? null : avatar(message.sender_id, name),
     el("div", { class: "stack" },
       el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, ` ${t("message.mentions")}`) : null),

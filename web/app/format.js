@@ -1,40 +1,10 @@
-// Values as people read them: times, sizes, names, addresses, avatars.
+// Values as people read them: times (more in dates.js), sizes, names, addresses, avatars.
 
+import { datesIn } from "./dates.js";
 import { el } from "./dom.js";
 import { locale, t } from "./texts.js";
 
-const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat(locale, { weekday: "long" });
-const short = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
-const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
-const date = new Intl.DateTimeFormat(locale, { dateStyle: "full" });
-const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
-
-const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
-const daysAgo = (time) => Math.round((midnight(Date.now()) - midnight(time)) / 86_400_000);
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
-export const timeOfDay = (time) => clock.format(new Date(time));
-export const moment = (time) => full.format(new Date(time));
-
-/** For the list: the time today, then the weekday, then the date. */
-export function shortTime(time) {
-  const days = daysAgo(time);
-  if (days <= 0) return timeOfDay(time);
-  return days < 7 ? weekday.format(new Date(time)).slice(0, 3) : short.format(new Date(time));
-}
-
-/** For the line between two days. */
-export function dayName(time) {
-  const days = daysAgo(time);
-  return days < 2 ? capital(relative.format(-days, "day")) : days < 7 ? weekday.format(new Date(time)) : date.format(new Date(time));
-}
-
-export function ago(time) {
-  const minutes = Math.round((Date.now() - new Date(time)) / 60_000);
-  if (minutes < 60) return relative.format(-Math.max(0, minutes), "minute");
-  return minutes < 1_440 ? relative.format(-Math.round(minutes / 60), "hour") : relative.format(-Math.round(minutes / 1_440), "day");
-}
+export const { timeOfDay, moment, shortTime, dayName, ago } = datesIn(locale);
 
 export function bytes(size) {
   if (!(size > 0)) return "";

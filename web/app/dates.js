@@ -1,0 +1,48 @@
+// Times as people of a language read them.
+
+export function datesIn(locale) {
+  const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
+  const weekday = new Intl.DateTimeFormat(locale, { weekday: "long" });
+  // The first three letters of it are the same for all days in Hebrew, Thai and Vietnamese.
+  const shortWeekday = new Intl.DateTimeFormat(locale, { weekday: "short" });
+  const short = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+  const full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "short" });
+  const date = new Intl.DateTimeFormat(locale, { dateStyle: "full" });
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+  const timeOfDay = byMinute(clock);
+
+  /** For the list: the time today, then the weekday, then the date. */
+  function shortTime(time) {
+    const days = daysAgo(time);
+    if (days <= 0) return timeOfDay(time);
+    return days < 7 ? shortWeekday.format(new Date(time)) : short.format(new Date(time));
+  }
+
+  /** For the line between two days. */
+  function dayName(time) {
+    const days = daysAgo(time);
+    return days < 2 ? capital(relative.format(-days, "day")) : days < 7 ? weekday.format(new Date(time)) : date.format(new Date(time));
+  }
+
+  function ago(time) {
+    const minutes = Math.round((Date.now() - new Date(time)) / 60_000);
+    if (minutes < 60) return relative.format(-Math.max(0, minutes), "minute");
+    return minutes < 1_440 ? relative.format(-Math.round(minutes / 60), "hour") : relative.format(-Math.round(minutes / 1_440), "day");
+  }
+
+  return { timeOfDay, moment: byMinute(full), shortTime, dayName, ago };
+}
+
+/** Many messages are of one minute, and formatting is slow. */
+function byMinute(format) {
+  let last = [null, ""];
+  return (time) => {
+    const minute = Math.floor(new Date(time) / 60_000);
+    if (last[0] !== minute) last = [minute, format.format(minute * 60_000)];
+    return last[1];
+  };
+}
+
+const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
+const daysAgo = (time) => Math.round((midnight(Date.now()) - midnight(time)) / 86_400_000);
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,33 @@
+// What the page makes of values, where no browser is needed.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addressesIn } from "../app/addresses.js";
+import { datesIn } from "../app/dates.js";
+
+test("addresses end where people mean them to end", () => {
+  for (const [text, ...found] of [
+    ["see https://tides.example/harbour.", "https://tides.example/harbour"],
+    ["(see https://en.example/wiki/Tide_(disambiguation))", "https://en.example/wiki/Tide_(disambiguation)"],
+    ["https://en.example/Tide_(water), or [https://b.example/x]!", "https://en.example/Tide_(water)", "https://b.example/x"],
+    ["https://a.example/?q=[1](2){3}", "https://a.example/?q=[1](2){3}"],
+    ["请看 https://a.example/潮汐。谢谢", "https://a.example/潮汐"],
+    ["见https://a.example/x，还有「https://b.example/y」", "https://a.example/x", "https://b.example/y"],
+    ["これ（https://a.example/z）を見て", "https://a.example/z"],
+    ["“https://a.example/quoted” and ‘https://b.example/quoted’", "https://a.example/quoted", "https://b.example/quoted"],
+    ["https://a.example/x...", "https://a.example/x"],
+    ["no address: http:// or example.org"],
+  ]) {
+    const addresses = addressesIn(text);
+    assert.deepEqual(addresses.map(({ address }) => address), found, text);
+    for (const { address, index } of addresses) assert.equal(text.slice(index, index + address.length), address);
+  }
+});
+
+test("the days of a week have different names in every language", () => {
+  for (const language of ["en-GB", "he", "th", "vi", "zh"]) {
+    const { shortTime } = datesIn(language);
+    const days = Array.from({ length: 6 }, (_, n) => shortTime(Date.now() - (n + 1) * 86_400_000));
+    assert.equal(new Set(days).size, 6, `${language}: ${days}`);
+  }
+});
