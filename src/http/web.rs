@@ -72,6 +72,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(SCRIPT, "app/errors.js"),
     file!(SCRIPT, "app/format.js"),
     file!(SCRIPT, "app/list.js"),
+    file!(SCRIPT, "app/log.js"),
     file!(SCRIPT, "app/looks.js"),
     file!(SCRIPT, "app/new.js"),
     file!(SCRIPT, "app/settings.js"),

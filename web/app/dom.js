@@ -28,28 +28,59 @@ export function icon(name) {
   return svg;
 }
 
+/** Keys that belong to an input method. Safari's ends its work before it sends the key that has ended it, with this code. */
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
 /** Shows a sentence, or hides its place when there is none. */
 export function say(node, text) {
   node.textContent = text ?? "";
   node.hidden = !text;
 }
 
-/** Runs something that the user waits for, once at a time: the button is busy until it is done. */
-export async function busy(button, work) {
+/**
+ * Runs something that the user waits for, once at a time: the button is busy until it is done, or until `signal` says that
+ * nobody waits for it any more.
+ */
+export async function busy(button, work, signal) {
   if (button.getAttribute("aria-disabled") === "true") return;
   // Not `disabled`, which would take the focus away from whoever uses the keyboard.
   button.setAttribute("aria-disabled", "true");
+  const free = () => button.removeAttribute("aria-disabled");
+  signal?.addEventListener("abort", free, { once: true });
   try {
     return await work();
   } finally {
-    button.removeAttribute("aria-disabled");
+    signal?.removeEventListener("abort", free);
+    if (!signal?.aborted) free();
   }
 }
+
+/**
+ * `work` as a function that may be called at every change: it runs at once for the first, and for all that come soon after it
+ * together. The pause is at least `ms`, and long beside the work itself, so that the page stays free for other things. By a
+ * timer and not by the frames, of which a hidden page has none.
+ */
+export function paced(work, ms = 100) {
+  let timer = null;
+  let next = 0;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      const began = performance.now();
+      work();
+      next = performance.now() + Math.max(ms, PAUSES * (performance.now() - began));
+    }, next - performance.now());
+  };
+}
+
+/** How many times longer than the work the pause is. */
+const PAUSES = 20;
 
 /** Opens a dialog, and closes it by its own buttons and by a click beside it. */
 export function open(dialog) {
   if (!dialog.dataset.ready) {
     dialog.dataset.ready = "yes";
+    dialog.addEventListener("close", place);
     // Pressed and let go beside it: whoever selects text and lets go outside does not mean it.
     let pressed = false;
     dialog.addEventListener("pointerdown", (event) => (pressed = event.target === dialog));
@@ -76,6 +107,13 @@ export function confirm({ title, text, yes }) {
 /** A sentence in the corner, for a while. */
 export function toast(text) {
   const note = el("p", { class: "toast" }, text);
+  place();
   $("#toasts").append(note);
   setTimeout(() => note.remove(), 6_000);
+}
+
+/** An open dialog lies above the whole page, and what is outside of it is neither seen nor read out. */
+function place() {
+  const room = $$("dialog[open]").at(-1) ?? document.body;
+  if ($("#toasts").parentElement !== room) room.append($("#toasts"));
 }

@@ -1,6 +1,6 @@
 // The conversations, the latest first, and the title of the window.
 
-import { $, $$, el } from "./dom.js";
+import { $, $$, el, isComposing } from "./dom.js";
 import { avatar, kindName, nameOf, previewOf, shortTime, titleOf } from "./format.js";
 import { t } from "./texts.js";
 
@@ -11,8 +11,15 @@ export class List {
 
   constructor(store) {
     this.#store = store;
-    store.on("conversations", () => this.draw());
+    for (const name of ["conversations", "people"]) store.on(name, () => this.draw());
     $("#filter").addEventListener("input", () => this.draw());
+    $("#filter").addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || isComposing(event)) return;
+      // It ends the search, and not also what the key ends elsewhere.
+      event.stopPropagation();
+      this.forget();
+      this.draw();
+    });
     $("#conversations").addEventListener("keydown", (event) => {
       const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (!step || event.altKey) return;
@@ -22,6 +29,10 @@ export class List {
     });
     // "yesterday" and the like grow old by themselves.
     setInterval(() => this.draw(), 60_000);
+  }
+
+  forget() {
+    $("#filter").value = "";
   }
 
   set current(id) {

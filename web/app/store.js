@@ -1,9 +1,13 @@
 // What this page knows: conversations, people, blocks, and the messages of what was opened. It hears the SDK's events and
 // tells the views which part has changed; it knows nothing of the page.
 
+import { paced } from "./dom.js";
 import { Thread } from "./thread.js";
 
 const NAMES_AT_ONCE = 100;
+const MEMBERS_AT_ONCE = 500;
+/** Conversations whose messages are kept, those that were opened last. */
+const THREADS = 20;
 
 export class Store {
   conversations = new Map();
@@ -12,9 +16,13 @@ export class Store {
   /** Whether the first state has arrived: an empty list means nothing before that. */
   ready = false;
   #threads = new Map();
+  #members = new Map();
   #asked = new Map();
+  /** Messages that the server has stored, until their thread has them. */
+  #sent = new Map();
   #views = new Map();
-  #pending = new Set();
+  #changes = new Map();
+  #session = {};
   #tideline;
 
   constructor(tideline) {
@@ -23,7 +31,7 @@ export class Store {
     tideline.on("message", (entry) => this.#message(entry));
     tideline.on("read", (entry) => this.#read(entry));
     tideline.on("conversation", (entry) => this.#conversation(entry));
-    tideline.on("members", (entry) => this.#members(entry));
+    tideline.on("members", (entry) => this.#membersChanged(entry));
     tideline.on("send", (event) => this.#send(event));
     tideline.on("connection", ({ state }) => {
       if (state !== "online") return;
@@ -33,8 +41,9 @@ export class Store {
   }
 
   /**
-   * `conversations` (the list), `thread`, `members` and `gone` (with the id of a conversation), `arrived` (with it and the
-   * message), `resync`, `online`.
+   * To be drawn, once for many changes: `conversations` (the list), `people` (names), `thread` (with the id of a
+   * conversation). At once: `members` and `gone` (with such an id), `arrived` (with a conversation and its message),
+   * `resync`, `online`.
    */
   on(name, view) {
     if (!this.#views.has(name)) this.#views.set(name, new Set());
@@ -45,15 +54,16 @@ export class Store {
     for (const view of this.#views.get(name) ?? []) view(...what);
   }
 
-  /** Many entries of one page are one change of the list. */
-  #listChanged() {
-    if (this.#pending.has("list")) return;
-    this.#pending.add("list");
-    queueMicrotask(() => {
-      this.#pending.delete("list");
-      this.#tell("conversations");
-    });
+  #changed(name, ...what) {
+    this.#changes.set([name, ...what].join(" "), [name, ...what]);
+    this.#draw();
   }
+
+  #draw = paced(() => {
+    const changes = [...this.#changes.values()];
+    this.#changes.clear();
+    for (const change of changes) this.#tell(...change);
+  });
 
   get me() {
     return this.#tideline.user;
@@ -69,85 +79,110 @@ export class Store {
     return [...this.conversations.values()].sort((a, b) => (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : a.id < b.id ? 1 : -1));
   }
 
+  /** The next person inherits nothing, answers that are still under way included. */
   clear() {
-    for (const map of [this.conversations, this.people, this.blocked, this.#threads, this.#asked]) map.clear();
+    for (const map of [this.conversations, this.people, this.blocked, this.#threads, this.#members, this.#asked, this.#sent]) map.clear();
+    this.#session = {};
     this.ready = false;
   }
 
-  thread(id) {
-    if (!this.#threads.has(id)) {
-      const changed = async () => {
-        const thread = this.#threads.get(id);
-        await this.know(thread.messages.map((message) => message.sender_id));
-        this.#tell("thread", id);
-      };
-      this.#threads.set(id, new Thread(id, this.#tideline, changed));
-    }
-    return this.#threads.get(id);
+  /** The answer to something that was asked in this session. */
+  async #answer(question) {
+    const session = this.#session;
+    const answer = await question;
+    if (this.#session !== session) throw new Error("signed out meanwhile");
+    return answer;
   }
 
-  /** What is not stored yet. A message may be both for a moment, told twice in either order. */
+  /** The messages of a conversation. */
+  thread(id) {
+    const thread = this.#threads.get(id) ?? new Thread(id, this.#tideline, (messages) => {
+      if (this.#threads.get(id) !== thread) return;
+      for (const { client_msg_id } of messages) this.#sent.delete(client_msg_id);
+      this.know(messages.map((message) => message.sender_id));
+      this.#changed("thread", id);
+    });
+    this.#threads.delete(id);
+    this.#threads.set(id, thread);
+    if (this.#threads.size > THREADS) this.#threads.delete(this.#threads.keys().next().value);
+    return thread;
+  }
+
+  /** What is not stored yet, or was a moment ago. A message may be both for a moment, told twice in either order. */
   outbox(id) {
     const stored = new Set(this.thread(id).messages.map((message) => message.client_msg_id));
-    return this.#tideline.outbox.filter((item) => item.conversation_id === id && !stored.has(item.client_msg_id));
+    const items = [...this.#sent.values(), ...this.#tideline.outbox];
+    return items.filter((item) => item.conversation_id === id && !stored.has(item.client_msg_id));
   }
 
-  /** Fetches the people of these ids who are not known yet. Names are worth having, not worth failing for. */
-  async know(ids) {
+  /** Fetches the people of these ids who are not known yet. Nothing waits for names: they are drawn when they come. */
+  know(ids) {
     const missing = [...new Set(ids)].filter((id) => !this.people.has(id) && !this.#asked.has(id));
     for (let from = 0; from < missing.length; from += NAMES_AT_ONCE) {
       const some = missing.slice(from, from + NAMES_AT_ONCE);
-      const asked = this.#tideline
-        .listUsers({ ids: some })
+      const asked = this.#answer(this.#tideline.listUsers({ ids: some }))
         .then((users) => this.meet(users), () => {})
-        .finally(() => some.forEach((id) => this.#asked.delete(id)));
+        .finally(() => some.forEach((id) => this.#asked.get(id) === asked && this.#asked.delete(id)));
       for (const id of some) this.#asked.set(id, asked);
     }
-    await Promise.all(ids.map((id) => this.#asked.get(id)));
   }
 
   meet(users) {
     for (const user of users) this.people.set(user.id, user);
+    this.#changed("people");
   }
 
   put(conversation) {
     if (conversation.peer) this.meet([conversation.peer]);
     this.conversations.set(conversation.id, conversation);
-    this.#listChanged();
+    this.#changed("conversations");
     return conversation;
   }
 
   /** Of a large conversation nobody is told of new titles and members: it is looked at when it is opened. */
   async refresh(id) {
     if (this.conversations.get(id)?.fanout !== "read") return;
-    const conversation = await this.#tideline.getConversation(id);
+    const conversation = await this.#answer(this.#tideline.getConversation(id));
     if (this.conversations.has(id)) this.put(conversation);
   }
 
-  /** The ids of the people of these usernames, without those whom nobody knows. */
-  async named(usernames) {
-    const known = new Map([...this.people.values()].map((user) => [user.username, user]));
-    const missing = usernames.filter((name) => !known.has(name));
-    const found = await Promise.all(missing.map((name) => this.#tideline.findUser(name).catch(() => null)));
-    this.meet(found.filter(Boolean));
-    return [...usernames.map((name) => known.get(name)), ...found].filter(Boolean).map(({ id }) => id);
+  /** The people of a conversation, as far as they are known here. */
+  members(id) {
+    const { peer } = this.conversations.get(id) ?? {};
+    return peer ? [peer] : (this.#members.get(id) ?? []);
+  }
+
+  /** Learns who is in a group: the first page, for names that are written there. */
+  async loadMembers(id) {
+    if (this.conversations.get(id)?.kind === "direct") return;
+    const { members } = await this.#answer(this.#tideline.listMembers(id, { limit: MEMBERS_AT_ONCE }));
+    if (!this.conversations.has(id)) return;
+    const users = members.map(({ user }) => user);
+    this.#members.set(id, users);
+    this.meet(users);
+  }
+
+  /** The ids of those in a conversation whom these usernames mean. Others whom we have met may be in it too. */
+  named(id, usernames) {
+    const known = new Map([...this.people.values(), ...this.members(id)].map((user) => [user.username, user.id]));
+    return usernames.map((name) => known.get(name)).filter(Boolean);
   }
 
   setBlocked(id, blocked) {
     if (blocked) this.blocked.add(id);
     else this.blocked.delete(id);
-    this.#listChanged();
+    this.#changed("conversations");
   }
 
   async loadBlocks() {
     const found = new Set();
     for (let cursor; cursor !== null; ) {
-      const page = await this.#tideline.listBlocks({ cursor, limit: 100 });
+      const page = await this.#answer(this.#tideline.listBlocks({ cursor, limit: 100 }));
       for (const { id } of page.users) found.add(id);
       cursor = page.next_cursor;
     }
     this.blocked = found;
-    this.#listChanged();
+    this.#changed("conversations");
   }
 
   /** Forward only, whatever arrives in whichever order. */
@@ -155,17 +190,17 @@ export class Store {
     const conversation = this.conversations.get(id);
     if (!conversation || seq < conversation.me.read_seq) return;
     Object.assign(conversation.me, { read_seq: seq, unread });
-    this.#listChanged();
+    this.#changed("conversations");
   }
 
   async #resync({ reason, conversations }) {
     this.conversations.clear();
     for (const conversation of conversations) this.put(conversation);
     if (this.me) this.meet([this.me]);
-    await this.know(conversations.filter((one) => one.last_message).map((one) => one.last_message.sender_id));
+    this.know(conversations.filter((one) => one.last_message).map((one) => one.last_message.sender_id));
     this.ready = true;
-    this.#listChanged();
-    for (const [id, thread] of this.#threads) {
+    this.#changed("conversations");
+    for (const [id, thread] of [...this.#threads]) {
       if (!this.conversations.has(id)) this.#lost(id);
       else if (reason === "epoch_changed" || reason === "cursor_ahead") await thread.reset();
     }
@@ -177,7 +212,9 @@ export class Store {
   #mend() {
     for (const [id, thread] of this.#threads) {
       const conversation = this.conversations.get(id);
-      if (conversation) thread.reach(conversation.last_seq).catch(() => {});
+      if (!conversation) continue;
+      thread.reach(conversation.last_seq).catch(() => {});
+      this.know(thread.messages.map((message) => message.sender_id));
     }
   }
 
@@ -186,7 +223,7 @@ export class Store {
     const known = this.conversations.get(id);
     if (known) return known;
     try {
-      return this.put(await this.#tideline.getConversation(id));
+      return this.put(await this.#answer(this.#tideline.getConversation(id)));
     } catch (error) {
       if (error.status === 404) return null;
       throw error;
@@ -196,11 +233,11 @@ export class Store {
   async #message({ conversation_id: id, message, unread, at }) {
     const conversation = await this.#about(id);
     if (!conversation) return;
-    await this.know([message.sender_id]);
+    this.know([message.sender_id]);
     if (message.seq > conversation.last_seq) Object.assign(conversation, { last_seq: message.seq, last_message: message, updated_at: at });
     conversation.me.unread = unread;
     if (message.sender_id === this.me?.id) conversation.me.read_seq = Math.max(conversation.me.read_seq, message.seq);
-    this.#listChanged();
+    this.#changed("conversations");
     this.#threads.get(id)?.take(message).catch(() => {});
     this.#tell("arrived", conversation, message);
   }
@@ -217,27 +254,30 @@ export class Store {
 
   #lost(id) {
     const was = this.conversations.get(id);
-    this.conversations.delete(id);
-    this.#threads.delete(id);
-    this.#listChanged();
+    for (const map of [this.conversations, this.#threads, this.#members]) map.delete(id);
+    this.#changed("conversations");
     this.#tell("gone", id, was);
   }
 
-  async #members({ conversation_id: id }) {
+  async #membersChanged({ conversation_id: id }) {
     try {
-      this.put(await this.#tideline.getConversation(id));
+      this.put(await this.#answer(this.#tideline.getConversation(id)));
     } catch (error) {
       if (error.status !== 404) throw error;
       this.#lost(id);
     }
+    if (this.#members.has(id)) this.loadMembers(id).catch(() => {});
     this.#tell("members", id);
   }
 
   #send({ state, item, message }) {
     const id = item.conversation_id;
-    // Drawn by the thread's own change when it takes the message, so that nothing is missing in between.
-    if (state === "stored" && this.#threads.get(id)?.loaded) {
-      this.#threads.get(id).take(message).then(() => this.#tell("thread", id), () => this.#tell("thread", id));
-    } else this.#tell("thread", id);
+    const thread = this.#threads.get(id);
+    if (state === "stored" && thread?.loaded) {
+      // It is shown until the thread has taken it, so that nothing is missing in between.
+      this.#sent.set(item.client_msg_id, item);
+      thread.take(message).then(() => this.#sent.delete(item.client_msg_id), () => {});
+    }
+    this.#changed("thread", id);
   }
 }

@@ -1,0 +1,296 @@
+// The messages of the open conversation on the page: their rows, where one is among them, and loading at both ends.
+
+import { dress, row } from "./bubble.js";
+import { $, el } from "./dom.js";
+import { explain } from "./errors.js";
+import { dayName, nameOf } from "./format.js";
+import { t } from "./texts.js";
+
+/** Messages of one person within this time stand together. */
+const TOGETHER_MS = 5 * 60_000;
+/** How near to an end counts as being there, and how far before one more is fetched. */
+const NEAR = 48;
+const AHEAD = 800;
+/** How far above the end the button that leads there is shown. */
+const FAR = 240;
+/** A message counts as seen when this much of it is in sight. */
+const SEEN = 24;
+
+export class Log {
+  /** The unread divider stands behind this seq until one leaves or answers. */
+  divider = null;
+  #tideline;
+  #store;
+  #moved;
+  #write;
+  #id = null;
+  #rows = new Map();
+  #stick = true;
+  /** The first row in sight, and where it is: what changes above it must not move it. */
+  #held = null;
+  #loading = null;
+  #problem = null;
+  #log = $("#log");
+  #list = $("#rows");
+
+  /** `moved` is called when other messages may be in sight, `write` when the keyboard goes on in the line to write in. */
+  constructor(tideline, store, { moved, write }) {
+    this.#tideline = tideline;
+    this.#store = store;
+    this.#moved = moved;
+    this.#write = write;
+    store.on("thread", (id) => id === this.#id && this.draw());
+    store.on("people", () => this.draw());
+    for (const name of ["resync", "online"]) store.on(name, () => this.#again());
+    this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // Pictures, a growing line to write in, the keyboard of a phone, rows that get their true height when they come near.
+    const grown = new ResizeObserver(() => {
+      this.#hold();
+      this.#moved();
+    });
+    grown.observe(this.#log);
+    grown.observe(this.#list);
+    $("#jump").addEventListener("click", () => {
+      this.toEnd();
+      this.#write();
+    });
+    // After midnight "today" is another day.
+    setInterval(() => this.draw(), 60_000);
+  }
+
+  get #thread() {
+    return this.#store.thread(this.#id);
+  }
+
+  open(id, { unread, read_seq }) {
+    this.#id = id;
+    this.divider = unread > 0 ? read_seq : null;
+    this.#stick = true;
+    this.draw();
+    this.#begin();
+  }
+
+  close() {
+    if (this.#id && this.#store.conversations.has(this.#id)) this.#thread.rest().catch(() => {});
+    this.#id = this.divider = this.#loading = this.#problem = this.#held = null;
+    this.#rows.clear();
+    this.#list.replaceChildren();
+  }
+
+  // Loading. One step at a time; what an earlier opening has begun does not concern a later one.
+
+  async #load(step) {
+    const mine = (this.#loading = {});
+    this.#problem = null;
+    let problem = null;
+    try {
+      await step(this.#thread);
+    } catch (error) {
+      problem = error;
+    }
+    if (this.#loading !== mine) return false;
+    this.#loading = null;
+    this.#problem = problem;
+    this.draw();
+    return !problem;
+  }
+
+  async #begin() {
+    const id = this.#id;
+    await this.#load((thread) => thread.open(this.#store.conversations.get(id)));
+    if (this.#id === id && !this.#loading) this.#place();
+  }
+
+  async #older() {
+    if (await this.#load((thread) => thread.older())) this.#scrolled();
+  }
+
+  /** Without a word when it fails: the next movement tries again. */
+  async #later() {
+    if (await this.#load((thread) => thread.later())) this.#scrolled();
+    else this.#problem = null;
+  }
+
+  /** After a start-over the messages may be other ones, and without a connection they could not be fetched. */
+  #again() {
+    if (!this.#store.conversations.has(this.#id) || this.#loading) return;
+    if (!this.#thread.loaded) this.#begin();
+    else if (this.#problem) this.#older();
+    else this.#scrolled();
+  }
+
+  // Where one is.
+
+  /** Where reading begins: at the divider if there is one, otherwise at the end. */
+  #place() {
+    const divider = this.#rows.get("divider");
+    this.#stick = !divider;
+    if (divider) this.#log.scrollTop += divider.getBoundingClientRect().top - this.#log.getBoundingClientRect().top - NEAR;
+    else this.#log.scrollTop = this.#log.scrollHeight;
+    this.#scrolled();
+  }
+
+  /** Goes to the newest message, and stays there. */
+  async toEnd() {
+    this.#follow(true);
+    this.#log.scrollTop = this.#log.scrollHeight;
+    if (this.#thread.newer) await this.#load((thread) => thread.latest());
+    this.#moved();
+  }
+
+  #follow(stick) {
+    this.#stick = this.#thread.following = stick;
+  }
+
+  get #below() {
+    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight;
+  }
+
+  #scrolled() {
+    if (!this.#id) return;
+    // Who was at the end is there still while newer messages are on their way.
+    this.#follow(this.#below < NEAR && (this.#stick || !this.#thread.newer));
+    this.#held = this.#stick ? null : this.#inSight();
+    if (!this.#loading) {
+      if (this.#log.scrollTop < AHEAD && this.#thread.more && !this.#problem) this.#older();
+      else if (this.#below < AHEAD && this.#thread.newer && !this.#stick) this.#later();
+    }
+    this.#moved();
+  }
+
+  /** Puts things back where they were before something changed its height. */
+  #hold() {
+    if (this.#stick) this.#log.scrollTop = this.#log.scrollHeight;
+    else if (this.#held?.node.isConnected) this.#log.scrollTop += this.#top(this.#held.node) - this.#held.top;
+  }
+
+  #top(node) {
+    return node.getBoundingClientRect().top - this.#log.getBoundingClientRect().top;
+  }
+
+  #inSight() {
+    const rows = this.#list.children;
+    for (let n = this.#first((box, log) => box.bottom > log.top); n < rows.length; n++) {
+      if (rows[n].dataset.seq) return { node: rows[n], top: this.#top(rows[n]) };
+    }
+    return null;
+  }
+
+  /** The highest seq of which a good part is in sight. */
+  get seen() {
+    const rows = this.#list.children;
+    for (let n = this.#first((box, log) => box.top >= log.bottom - SEEN) - 1; n >= 0; n--) {
+      if (rows[n].dataset.seq) return Number(rows[n].dataset.seq);
+    }
+    return 0;
+  }
+
+  /** The first row that is so, where all below it are so too. */
+  #first(is) {
+    const log = this.#log.getBoundingClientRect();
+    const rows = this.#list.children;
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (is(rows[middle].getBoundingClientRect(), log)) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  // The rows. All that are wanted are listed, and the page is made to agree: rows that stay keep their element.
+
+  #wanted() {
+    const id = this.#id;
+    const thread = this.#thread;
+    const me = this.#store.me?.id;
+    const group = this.#store.conversations.get(id).kind !== "direct";
+    const rows = [];
+    let before = null;
+    let day = null;
+    // Where the first unread message is further up than what is here, so is the divider.
+    let divided = this.divider === null || thread.messages[0]?.seq > this.divider + 1;
+    const add = (message, state, at, error) => {
+      const mine = message.sender_id === me;
+      // What is not stored yet has the time of this device's clock, which may be behind.
+      if (before && new Date(at) < before.at) at = before.at.toISOString();
+      const today = new Date(at).toDateString();
+      const follows = before && day === today && before.sender_id === message.sender_id && new Date(at) - before.at < TOGETHER_MS;
+      if (day !== today) rows.push({ key: `day ${today}`, make: () => line("day"), text: dayName(at) });
+      const divides = !divided && !mine && message.seq > this.divider;
+      if (divides) rows.push({ key: "divider", make: () => line("divider"), text: t("chat.divider") });
+      divided ||= divides;
+      const first = !follows || divides;
+      if (before && first) before.row.look.last = true;
+      const sender = mine ? null : this.#store.people.get(message.sender_id);
+      const wanted = {
+        key: `${message.sender_id} ${message.client_msg_id}`,
+        make: () => row(message, { mine, group, sender, me: this.#store.me }),
+        name: mine ? "" : nameOf(sender),
+        look: { first, last: false, at, state: mine ? state : null, error, ...this.#recover(message.client_msg_id) },
+        seq: message.seq,
+      };
+      rows.push(wanted);
+      before = { sender_id: message.sender_id, at: new Date(at), row: wanted };
+      day = today;
+    };
+    for (const message of thread.messages) add(message, "stored", message.created_at);
+    for (const item of thread.newer ? [] : this.#store.outbox(id)) {
+      add({ ...item, sender_id: item.user_id }, item.state, item.created_at, item.error ? explain(item.error) : undefined);
+    }
+    if (before) before.row.look.last = true;
+    return rows;
+  }
+
+  /** What to do about a message that failed. Its buttons go with it, and the keyboard goes on in the line to write in. */
+  #recover(clientMsgId) {
+    const then = (work) => () => {
+      this.#write();
+      work().catch(() => {});
+    };
+    return { retry: then(() => this.#tideline.retry(clientMsgId)), discard: then(() => this.#tideline.discard(clientMsgId)) };
+  }
+
+  draw() {
+    if (!this.#id || !this.#store.conversations.has(this.#id)) return;
+    // Whoever has just scrolled away stays there, though the event that says so has not come yet.
+    if (this.#stick) this.#follow(this.#below < NEAR || !this.#list.firstChild);
+    this.#held = this.#stick ? null : this.#inSight();
+    const kept = new Map();
+    let place = this.#list.firstChild;
+    for (const { key, make, name, text, look, seq } of this.#wanted()) {
+      const old = this.#rows.get(key);
+      const node = old && old.dataset.name === name ? old : make();
+      if (name !== undefined) node.dataset.name = name;
+      if (text && node.textContent !== text) node.firstChild.textContent = text;
+      if (look) dress(node, look);
+      if (seq) node.dataset.seq = seq;
+      kept.set(key, node);
+      if (node === place) place = place.nextSibling;
+      else this.#list.insertBefore(node, place);
+    }
+    for (const [key, node] of this.#rows) if (kept.get(key) !== node) node.remove();
+    this.#rows = kept;
+    this.#drawTop();
+    this.#hold();
+    this.#moved();
+  }
+
+  #drawTop() {
+    const thread = this.#thread;
+    const again = el("button", { type: "button", class: "link", onclick: () => (thread.loaded ? this.#older() : this.#begin()) }, t("noun.retry"));
+    const empty = thread.loaded && thread.messages.length === 0;
+    const joined = this.#store.conversations.get(this.#id).me.joined_seq > 0;
+    const start = t(joined ? "chat.joined" : empty ? "chat.empty" : "chat.start");
+    const words = this.#problem ? [explain(this.#problem), " ", again] : thread.loaded && !thread.more ? [start] : [t("noun.loading")];
+    $("#log-top").replaceChildren(...words);
+  }
+
+  /** The button that leads to the end. */
+  drawJump(unread) {
+    $("#jump").hidden = this.#below < FAR && !this.#thread.newer;
+    $("#jump-text").textContent = unread > 0 ? t("chat.unread", { count: unread }) : t("chat.newest");
+  }
+}
+
+const line = (name) => el("li", { class: name }, el("span"));
