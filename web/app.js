@@ -7,7 +7,7 @@ import { Tideline } from "./tideline.js";
 import { Account } from "./app/account.js";
 import { Chat } from "./app/chat.js";
 import { Details } from "./app/details.js";
-import { $, $$, open, toast } from "./app/dom.js";
+import { $, $$, isComposing, open, toast } from "./app/dom.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
@@ -78,13 +78,15 @@ async function enter() {
 
 tideline.on("signed_out", ({ reason }) => {
   for (const dialog of $$("dialog[open]")) dialog.close();
-  account.close();
-  chat.forget();
+  for (const form of $$("form")) form.reset();
+  $("#toasts").replaceChildren();
+  for (const part of [account, details, list, chat]) part.forget();
   store.clear();
   list.draw();
   history.replaceState(null, "", "#/");
   $("#app").classList.remove("in-chat");
-  sign.show(has(`sign.ended.${reason}`) ? t(`sign.ended.${reason}`) : null);
+  const ended = `sign.ended.${reason}`;
+  sign.show(has(ended) && !account.leaving ? t(ended) : null);
 });
 
 tideline.on("error", (error) => {
@@ -111,14 +113,18 @@ const COMMANDS = {
   ArrowDown: () => jump(1),
 };
 
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+
 function jump(step) {
   const id = list.neighbour(step);
   if (id) go(id);
 }
 
 document.addEventListener("keydown", (event) => {
-  if (!tideline.user || $("dialog[open]") || event.isComposing) return;
+  if (!tideline.user || $("dialog[open]") || isComposing(event)) return;
   if (event.key === "Escape" && !event.defaultPrevented && chat.id) location.hash = "#/";
+  // On a Mac this key writes letters and moves by words, where one writes.
+  if (MAC && event.target.matches("input, textarea")) return;
   // By the place of the key: with Alt many keyboards write another letter.
   const command = event.altKey && !event.ctrlKey && !event.metaKey ? COMMANDS[event.code] : null;
   if (!command) return;

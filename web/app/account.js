@@ -7,6 +7,8 @@ import { languages } from "./looks.js";
 import { has, t } from "./texts.js";
 
 export class Account {
+  /** Whether the person has chosen to go: then a session that is gone has not been ended by somebody else. */
+  leaving = false;
   #tideline;
   #store;
   #devices = null;
@@ -25,14 +27,18 @@ export class Account {
     this.#load();
   }
 
-  close() {
+  /** Nothing of one person is left for the next. */
+  forget() {
     this.#dialog.close();
+    this.#devices = null;
     this.#body.replaceChildren();
   }
 
   async #load() {
+    const { user } = this.#tideline;
     try {
       const devices = await this.#tideline.listDevices();
+      if (this.#tideline.user?.id !== user.id) return;
       this.#devices = devices.sort((a, b) => b.current - a.current || (a.last_seen_at < b.last_seen_at ? 1 : -1));
     } catch (error) {
       if (this.#tideline.user) toast(explain(error));
@@ -135,6 +141,8 @@ export class Account {
     const text = unsent > 0 ? t("account.out.unsent", { count: unsent }) : t("account.out.text");
     if (!(await confirm({ title: t("account.out.ask"), text, yes: t("account.out") }))) return;
     // Signs out here whatever the server says; it may be out of reach.
+    this.leaving = true;
     await busy(button, () => this.#tideline.logout().catch(() => {}));
+    this.leaving = false;
   }
 }

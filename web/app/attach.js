@@ -12,42 +12,50 @@ const MIME = {
 };
 const OTHERWISE = { image: "image/jpeg", video: "video/mp4", file: "application/octet-stream" };
 
-let use = null;
+const dialog = $("#attach-dialog");
+/** The opening that is under way: whom it is for, and a signal that ends with it. */
+let opening = null;
 
 /** Asks for an address, and gives the message that shares it to `send`. */
 export function attach(send) {
-  use = send;
+  opening?.controller.abort();
+  opening = { send, controller: new AbortController() };
   $("#attach-form").reset();
   say($("#attach-error"), null);
-  open($("#attach-dialog"));
+  open(dialog);
   $("#attach-url").focus();
 }
 
+// What has begun in one opening is nothing to the next, which may be in another conversation.
+dialog.addEventListener("close", () => opening.controller.abort());
+
 $("#attach-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  busy($("#attach-submit"), async () => {
+  const { send, controller } = opening;
+  const share = async () => {
     const { kind, url } = Object.fromEntries(new FormData(event.target));
     const address = webUrl(url.trim());
     if (!address) return say($("#attach-error"), t("share.address"));
     say($("#attach-error"), null);
     try {
-      const content = await describe(kind, address);
-      if (!$("#attach-dialog").open) return;
-      use({ kind, content });
-      $("#attach-dialog").close();
+      const content = await describe(kind, address, controller.signal);
+      if (controller.signal.aborted) return;
+      send({ kind, content });
+      dialog.close();
     } catch {
-      say($("#attach-error"), t(`share.${kind}.failed`));
+      if (!controller.signal.aborted) say($("#attach-error"), t(`share.${kind}.failed`));
     }
-  });
+  };
+  busy($("#attach-submit"), share, controller.signal);
 });
 
-async function describe(kind, url) {
+async function describe(kind, url, signal) {
   const name = nameIn(url);
   const mime = MIME[name.split(".").at(-1).toLowerCase()];
   // Nobody but its own host knows the size, and we may not ask: 0 says that.
   const content = { url: url.href, mime: mime?.startsWith(kind) || kind === "file" ? (mime ?? OTHERWISE.file) : OTHERWISE[kind], size: 0 };
   if (kind === "file") return { ...content, name };
-  const seen = await (kind === "image" ? measurePicture : measureVideo)(url.href);
+  const seen = await (kind === "image" ? measurePicture : measureVideo)(url.href, signal);
   if (!(seen.width > 0 && seen.height > 0)) throw new Error("nothing to see");
   return { ...content, ...seen };
 }
@@ -61,23 +69,29 @@ function nameIn(url) {
   }
 }
 
-function measurePicture(address) {
+function measurePicture(address, signal) {
   const img = new Image();
   img.referrerPolicy = "no-referrer";
   const size = () => ({ width: img.naturalWidth, height: img.naturalHeight });
-  return loaded(img, "load", address, size);
+  return loaded(img, "load", address, size, signal);
 }
 
-function measureVideo(address) {
+function measureVideo(address, signal) {
   const video = document.createElement("video");
   video.preload = "metadata";
   const size = () => ({ width: video.videoWidth, height: video.videoHeight, duration_ms: Math.round(video.duration * 1_000) || 0 });
-  return loaded(video, "loadedmetadata", address, size);
+  return loaded(video, "loadedmetadata", address, size, signal);
 }
 
-function loaded(media, name, address, size) {
+function loaded(media, name, address, size, signal) {
   return new Promise((resolve, reject) => {
     const late = setTimeout(reject, PATIENCE_MS);
+    const end = () => {
+      clearTimeout(late);
+      media.removeAttribute("src");
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", end, { once: true });
     media.addEventListener(name, () => resolve(size()), { once: true });
     media.addEventListener("error", reject, { once: true });
     media.src = address;

@@ -37,9 +37,15 @@ export class Details {
     }
   }
 
+  /** Nothing of one person is left for the next. */
+  forget() {
+    this.#id = this.#members = this.#opened = null;
+    this.#body.replaceChildren();
+  }
+
   show(id) {
+    this.forget();
     this.#id = id;
-    this.#members = this.#opened = null;
     this.#draw();
     open(this.#dialog);
     this.#load();
@@ -51,14 +57,16 @@ export class Details {
 
   async #load() {
     const id = this.#id;
+    const user = this.#store.me?.id;
     if (this.#conversation?.kind === "direct") return this.#draw();
     try {
       await this.#store.refresh(id);
       const { members } = await this.#tideline.listMembers(id, { limit: MOST });
-      if (id !== this.#id) return;
+      if (id !== this.#id || user !== this.#store.me?.id) return;
       this.#store.meet(members.map(({ user }) => user));
       this.#members = members.sort((a, b) => RANK[b.role] - RANK[a.role] || nameOf(a.user).localeCompare(nameOf(b.user)));
     } catch (error) {
+      if (id !== this.#id) return;
       if (error.status !== 404) toast(explain(error));
     }
     this.#draw();
@@ -87,7 +95,9 @@ export class Details {
     this.#stale = this.#pressed;
     if (!conversation || this.#pressed) return;
     const focused = this.#body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const typed = new Map([...this.#body.querySelectorAll("input")].map((input) => [input.id, input.value]));
+    // Only what was typed is put back: a name that somebody else has changed meanwhile was not.
+    const changed = [...this.#body.querySelectorAll("input")].filter((input) => input.value !== input.defaultValue);
+    const typed = new Map(changed.map((input) => [input.id, input.value]));
     const parts = conversation.kind === "direct" ? this.#person(conversation) : this.#group(conversation);
     this.#body.replaceChildren(...parts);
     for (const [id, value] of typed) if (id && this.#body.querySelector(`#${id}`)) $(`#${id}`, this.#body).value = value;
@@ -170,10 +180,11 @@ export class Details {
   }
 
   #addForm() {
+    const id = this.#id;
     const spec = { id: "add-people", label: t("details.add.label"), button: t("details.add") };
     return this.#inlineForm(spec, async (input) => {
       const people = await findPeople(this.#tideline, input.value);
-      const { already_members } = await this.#tideline.addMembers(this.#id, people.map(({ id }) => id));
+      const { already_members } = await this.#tideline.addMembers(id, people.map((one) => one.id));
       input.value = "";
       if (already_members.length > 0) toast(t(already_members.length === 1 ? "details.added.one" : "details.added.some"));
     });

@@ -20,6 +20,8 @@ export class New {
   #store;
   #go;
   #clientId = null;
+  /** Ends with the dialog: what was begun in it goes nowhere then. */
+  #opening = null;
 
   /** `go` opens a conversation. */
   constructor(tideline, store, go) {
@@ -29,14 +31,17 @@ export class New {
     for (const radio of $$("#new-form [name=kind]")) radio.addEventListener("change", () => this.#dress());
     $("#new-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      busy($("#new-submit"), () => this.#submit());
+      const { signal } = this.#opening;
+      busy($("#new-submit"), () => this.#submit(signal), signal);
     });
+    $("#new-dialog").addEventListener("close", () => this.#opening.abort());
   }
 
   show() {
     $("#new-form").reset();
     // One form is one group or channel, however often it is sent.
     this.#clientId = uuidv7();
+    this.#opening = new AbortController();
     this.#dress();
     open($("#new-dialog"));
     $("#new-people").focus();
@@ -58,21 +63,24 @@ export class New {
     say($("#new-error"), null);
   }
 
-  async #submit() {
+  async #submit(signal) {
     say($("#new-error"), null);
     try {
       const values = Object.fromEntries(new FormData($("#new-form")));
-      const conversation = this.#kind === "join" ? await this.#join(values.people) : await this.#make(values);
+      const conversation = this.#kind === "join" ? await this.#join(values.people) : await this.#make(values, signal);
+      if (signal.aborted) return;
       if (!this.#store.conversations.has(conversation.id)) this.#store.put(conversation);
       $("#new-dialog").close();
       this.#go(conversation.id);
     } catch (error) {
-      say($("#new-error"), explain(error));
+      if (!signal.aborted) say($("#new-error"), explain(error));
     }
   }
 
-  async #make({ kind, title, people, open }) {
+  async #make({ kind, title, people, open }, signal) {
     const found = kind !== "direct" && !people.trim() ? [] : await findPeople(this.#tideline, people);
+    // Nothing is made any more for somebody who has closed the dialog.
+    signal.throwIfAborted();
     const ids = found.map(({ id }) => id);
     this.#store.meet(found);
     if (kind === "direct") {

@@ -24,7 +24,7 @@ export class Sign {
 
   /** `notice` says why one is here again. */
   show(notice = null) {
-    this.#show(this.#mode);
+    this.#show("in");
     say($("#welcome-notice"), notice);
     $("#welcome").hidden = false;
     $("#app").hidden = true;
