@@ -1,23 +1,25 @@
 // The API, a method per operation. Every method takes `{ signal }` last; what comes back is the answer's body.
 
-import { uuidv7 } from "./ids.js";
+import { seqOf, uuid, uuidv7 } from "./ids.js";
 
 /** Many pages of one loop, not one huge answer. */
 export const PAGE = 100;
 
 export class Api {
+  #core;
   #session;
 
-  constructor(session) {
-    this.#session = session;
+  constructor(core) {
+    this.#core = core;
+    this.#session = core.session;
   }
 
   getMe({ signal } = {}) {
     return this.#session.call("GET", "/v1/me", { signal });
   }
 
-  getUser(userId, { signal } = {}) {
-    return this.#session.call("GET", `/v1/users/${userId}`, { signal });
+  async getUser(userId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/users/${uuid(userId)}`, { signal });
   }
 
   /** The users of up to 100 ids, or of one exact username. Unknown ones are left out. */
@@ -34,8 +36,8 @@ export class Api {
     return (await this.#session.call("GET", "/v1/me/devices", { signal })).devices;
   }
 
-  removeDevice(deviceId, { signal } = {}) {
-    return this.#session.call("DELETE", `/v1/me/devices/${deviceId}`, { signal });
+  async removeDevice(deviceId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/me/devices/${uuid(deviceId)}`, { signal });
   }
 
   /** Signs all other devices out. */
@@ -48,12 +50,21 @@ export class Api {
     return this.#session.call("GET", "/v1/me/blocks", { query: { limit, cursor }, signal });
   }
 
-  blockUser(userId, { signal } = {}) {
-    return this.#session.call("PUT", `/v1/me/blocks/${userId}`, { signal });
+  async blockUser(userId, { signal } = {}) {
+    return this.#block("PUT", userId, signal);
   }
 
-  unblockUser(userId, { signal } = {}) {
-    return this.#session.call("DELETE", `/v1/me/blocks/${userId}`, { signal });
+  async unblockUser(userId, { signal } = {}) {
+    return this.#block("DELETE", userId, signal);
+  }
+
+  /** The tabs of this browser are told: the server has no entry for it. */
+  async #block(method, userId, signal) {
+    const answer = await this.#session.call(method, `/v1/me/blocks/${uuid(userId)}`, { signal });
+    const block = { user_id: userId, blocked: method === "PUT" };
+    this.#core.tell("block", block);
+    this.#core.tabs.post({ type: "block", block });
+    return answer;
   }
 
   /** The conversation with one other person: there is one per pair, and asking again finds it. */
@@ -77,39 +88,45 @@ export class Api {
     return this.#session.call("GET", "/v1/conversations", { query: { order, limit, cursor }, signal });
   }
 
-  getConversation(conversationId, { signal } = {}) {
-    return this.#session.call("GET", `/v1/conversations/${conversationId}`, { signal });
+  async getConversation(conversationId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}`, { signal });
   }
 
-  updateConversation(conversationId, { title }, { signal } = {}) {
-    return this.#session.call("PATCH", `/v1/conversations/${conversationId}`, { body: { title }, signal });
+  async updateConversation(conversationId, { title }, { signal } = {}) {
+    return this.#session.call("PATCH", `/v1/conversations/${uuid(conversationId)}`, { body: { title }, signal });
   }
 
-  listMembers(conversationId, { limit, cursor } = {}, { signal } = {}) {
-    return this.#session.call("GET", `/v1/conversations/${conversationId}/members`, { query: { limit, cursor }, signal });
+  async listMembers(conversationId, { limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/members`, { query: { limit, cursor }, signal });
   }
 
-  addMembers(conversationId, userIds, { signal } = {}) {
-    return this.#session.call("POST", `/v1/conversations/${conversationId}/members`, { body: { user_ids: userIds }, signal });
+  async addMembers(conversationId, userIds, { signal } = {}) {
+    return this.#session.call("POST", `/v1/conversations/${uuid(conversationId)}/members`, { body: { user_ids: userIds }, signal });
   }
 
-  removeMember(conversationId, userId, { signal } = {}) {
-    return this.#session.call("DELETE", `/v1/conversations/${conversationId}/members/${userId}`, { signal });
+  /** Removes oneself only when what one has written there is stored or has failed: later it would be refused. */
+  async removeMember(conversationId, userId, { signal } = {}) {
+    const path = `/v1/conversations/${uuid(conversationId)}/members/${uuid(userId)}`;
+    const user = (await this.#session.sessionNow()).user.id;
+    if (userId === user) await this.#core.outbox.drained(conversationId, signal);
+    return this.#session.call("DELETE", path, { user, signal });
   }
 
   /** Lets oneself into a public channel, and yields it. */
   async join(conversationId, { signal } = {}) {
-    await this.addMembers(conversationId, [(await this.#session.sessionNow()).user.id], { signal });
-    return this.getConversation(conversationId, { signal });
+    const path = `/v1/conversations/${uuid(conversationId)}`;
+    const user = (await this.#session.sessionNow()).user.id;
+    await this.#session.call("POST", `${path}/members`, { body: { user_ids: [user] }, user, signal });
+    return this.#session.call("GET", path, { user, signal });
   }
 
-  async leave(conversationId, { signal } = {}) {
-    return this.removeMember(conversationId, (await this.#session.sessionNow()).user.id, { signal });
+  async leave(conversationId, options) {
+    return this.removeMember(conversationId, (await this.#session.sessionNow()).user.id, options);
   }
 
-  updateMember(conversationId, userId, { role, muted_until }, { signal } = {}) {
+  async updateMember(conversationId, userId, { role, muted_until }, { signal } = {}) {
     const body = { role, muted_until };
-    return this.#session.call("PATCH", `/v1/conversations/${conversationId}/members/${userId}`, { body, signal });
+    return this.#session.call("PATCH", `/v1/conversations/${uuid(conversationId)}/members/${uuid(userId)}`, { body, signal });
   }
 
   setRole(conversationId, userId, role, options) {
@@ -122,19 +139,21 @@ export class Api {
     return this.updateMember(conversationId, userId, { muted_until }, options);
   }
 
-  listMessages(conversationId, { since_seq, before_seq, limit } = {}, { signal } = {}) {
+  async listMessages(conversationId, { since_seq, before_seq, limit } = {}, { signal } = {}) {
     const query = { since_seq, before_seq, limit };
-    return this.#session.call("GET", `/v1/conversations/${conversationId}/messages`, { query, signal });
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal });
   }
 
-  getMessage(conversationId, seq, { signal } = {}) {
-    return this.#session.call("GET", `/v1/conversations/${conversationId}/messages/${seq}`, { signal });
+  async getMessage(conversationId, seq, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`, { signal });
   }
 
   /** Message by message: the newest first, or with `since_seq` the oldest after it first. */
   async *history(conversationId, { since_seq, before_seq, limit = PAGE } = {}, { signal } = {}) {
+    const path = `/v1/conversations/${uuid(conversationId)}/messages`;
+    const user = (await this.#session.sessionNow()).user.id;
     for (let more = true; more; ) {
-      const page = await this.listMessages(conversationId, { since_seq, before_seq, limit }, { signal });
+      const page = await this.#session.call("GET", path, { query: { since_seq, before_seq, limit }, user, signal });
       if (since_seq === undefined) page.messages.reverse();
       yield* page.messages;
       const last = page.messages.at(-1)?.seq;
@@ -145,8 +164,8 @@ export class Api {
   }
 
   /** Moves forward only. The other devices learn of it by a `read` entry. */
-  markRead(conversationId, seq, { signal } = {}) {
-    return this.#session.call("PUT", `/v1/conversations/${conversationId}/read`, { body: { seq }, signal });
+  async markRead(conversationId, seq, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/read`, { body: { seq }, signal });
   }
 
   getUnread({ signal } = {}) {

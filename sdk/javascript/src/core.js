@@ -1,12 +1,12 @@
 // What the parts of a client share: its options, its events, and the time until `close`. Each part finds the others here.
 
 import { inBrowser } from "./environment.js";
-import { TidelineError } from "./errors.js";
-import { SoloLocks } from "./locks.js";
+import { LONGEST_PAUSE_MS, TidelineError } from "./errors.js";
+import { Locks } from "./locks.js";
 import { Outbox } from "./outbox.js";
 import { Session } from "./session.js";
 import { abortable, linked } from "./signals.js";
-import { defaultStorage } from "./storage.js";
+import { localStorageOrNull, memoryStorage, Store } from "./storage.js";
 import { Sync } from "./sync.js";
 import { Tabs } from "./tabs.js";
 
@@ -31,25 +31,35 @@ export class Core {
     const url = options.url ?? globalThis.location?.origin;
     if (!url) throw new TypeError("tell Tideline the url of the server");
     this.url = new URL(url).href.replace(/\/+$/, "");
-    this.storage = options.storage ?? defaultStorage();
     this.backoff = { base: 500, cap: 30_000, ...options.backoff };
     this.prefix = `tideline:${options.name ?? this.url}:`;
+    const storage = options.storage ?? localStorageOrNull();
+    this.store = new Store(storage ?? memoryStorage(), this.prefix, (error) => this.report(error));
     // Tabs are told from programs by the storage they share. Two programs in one Node process share nothing.
-    const tabs = options.tabs ?? inBrowser;
-    const locks = tabs && typeof BroadcastChannel === "function" ? (options.locks ?? globalThis.navigator?.locks) : null;
-    this.locks = locks ?? new SoloLocks();
+    const tabs = storage && (options.tabs ?? inBrowser) && typeof BroadcastChannel === "function";
+    const locks = tabs ? (options.locks ?? globalThis.navigator?.locks) : null;
     this.hasTabs = Boolean(locks);
+    this.locks = new Locks(locks, () => this.separate());
     this.#network = options.network ?? (inBrowser ? window : null);
     for (const name of NETWORK_EVENTS) this.#network?.addEventListener(name, this.sync.networkChanged);
+  }
+
+  /** What tabs need is forbidden here: this one is alone. */
+  separate() {
+    this.hasTabs = false;
+    this.tabs.close();
   }
 
   on(name, handler, { signal } = {}) {
     if (!this.#handlers.has(name)) this.#handlers.set(name, new Set());
     const handlers = this.#handlers.get(name);
     const own = (event) => handler(event);
-    const off = () => void handlers.delete(own);
+    const off = () => {
+      handlers.delete(own);
+      signal?.removeEventListener("abort", off);
+    };
     if (!signal?.aborted) handlers.add(own);
-    signal?.addEventListener("abort", off, { once: true });
+    signal?.addEventListener("abort", off);
     return off;
   }
 
@@ -77,18 +87,30 @@ export class Core {
   }
 
   report(error) {
-    if (this.#handlers.get("error")?.size) for (const handler of this.#handlers.get("error")) handler(error);
-    else console.error(error);
+    const handlers = [...(this.#handlers.get("error") ?? [])];
+    if (handlers.length === 0) console.error(error);
+    for (const handler of handlers) {
+      try {
+        handler(error);
+      } catch (failure) {
+        console.error(failure, error);
+      }
+    }
   }
 
-  /** Waits. Being online again ends it early, but not a time that the server has asked for. */
-  async pause(ms, signal, { early = false } = {}) {
+  /** Waits. Where `atLeast` is given, being online again ends the pause early, but not before these ms. */
+  async pause(ms, signal, { atLeast = null } = {}) {
     this.life.signal.throwIfAborted();
     const link = linked([signal], { all: this.links });
+    const due = Date.now() + atLeast;
     let timer, wake;
     const over = new Promise((resolve) => {
-      timer = setTimeout((wake = resolve), ms);
-      if (early) this.nudges.add(wake);
+      timer = setTimeout(resolve, Math.min(ms, LONGEST_PAUSE_MS));
+      wake = () => {
+        clearTimeout(timer);
+        timer = setTimeout(resolve, due - Date.now());
+      };
+      if (atLeast !== null) this.nudges.add(wake);
     });
     try {
       await abortable(over, link.signal);
@@ -99,19 +121,15 @@ export class Core {
     }
   }
 
-  /** Storage that is full or forbidden costs the survival of a reload, not the chat. */
-  async keep(key, value) {
+  /** A signal of its own for every request of a lock: many conversations would be too many listeners of one signal. */
+  async withLock(name, held, { signal } = {}) {
+    this.life.signal.throwIfAborted();
+    const link = linked([signal], { all: this.links });
     try {
-      await this.storage.set(this.prefix + key, JSON.stringify(value));
-      return true;
-    } catch (cause) {
-      this.report(new TidelineError({ code: "storage_failed", detail: `cannot store ${key}`, cause }));
-      return false;
+      return await this.locks.request(this.prefix + name, { signal: link.signal }, held);
+    } finally {
+      link.done();
     }
-  }
-
-  withLock(name, held) {
-    return this.locks.request(this.prefix + name, { signal: this.life.signal }, held);
   }
 
   /** Work in the background: `close` waits for it, and a failure that nobody else hears of is reported. */

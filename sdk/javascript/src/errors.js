@@ -24,15 +24,25 @@ export class TidelineError extends Error {
   }
 }
 
-/** What the server answered instead of what was asked for. */
+/** No server is waited for longer. Timers overflow at 24.8 days, and would then fire at once. */
+export const LONGEST_PAUSE_MS = 3_600_000;
+
+/** A pause that a server asks for, in ms. Null when it is not a number of them: then the own back-off is used. */
+export const asked = (ms) => (Number.isFinite(ms) && ms >= 0 ? Math.min(ms, LONGEST_PAUSE_MS) : null);
+
+/** `Retry-After`: seconds, or a date. */
+function retryAfter(header) {
+  if (header === null) return null;
+  return asked(/^\s*[\d.]+\s*$/.test(header) ? Number.parseFloat(header) * 1_000 : Math.max(0, Date.parse(header) - Date.now()));
+}
+
+/** What the server answered instead of what was asked for. An answer without a code is not Tideline's but that of a proxy. */
 export function refusal(response, problem) {
-  const seconds = Number.parseFloat(response.headers.get("Retry-After"));
-  return new TidelineError({
-    code: problem.code ?? "unexpected",
-    status: response.status,
-    detail: problem.detail ?? `the answer is ${response.status}, and not Tideline's`,
-    request_id: problem.request_id ?? response.headers.get("X-Request-Id"),
-    errors: problem.errors,
-    retryAfterMs: problem.retry_after_ms ?? (seconds >= 0 ? seconds * 1_000 : null),
-  });
+  const retryAfterMs = asked(problem?.retry_after_ms) ?? retryAfter(response.headers.get("Retry-After"));
+  const request_id = problem?.request_id ?? response.headers.get("X-Request-Id");
+  if (typeof problem?.code !== "string") {
+    return new TidelineError({ code: "network", detail: `the answer is ${response.status}, and not Tideline's`, request_id, retryAfterMs });
+  }
+  const { code, detail, errors } = problem;
+  return new TidelineError({ code, status: response.status, detail, request_id, errors, retryAfterMs });
 }

@@ -1,13 +1,25 @@
-// Ids that are made here.
+// Ids: those that are made here, and those that become a part of an address.
 
-// getRandomValues and not randomUUID, which insecure origins do not have. Node 18 has it in a module only.
-const crypto = globalThis.crypto ?? (await import("node:crypto")).webcrypto;
+import { TidelineError } from "./errors.js";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const DIGITS = /^\d{1,16}$/;
+
 let lastTime = 0;
 let lastCount = 0;
 
-/** A UUIDv7 that sorts after every one made or seen before it: outboxes are kept in this order. */
+/**
+ * Random bytes. Web Crypto has getRandomValues on insecure origins too, where randomUUID is missing. Node 18 has no global
+ * Web Crypto: ids must be unique among those of one sender and need not be secret, so Math.random is enough there.
+ */
+function randomBytes(count) {
+  const bytes = new Uint8Array(count);
+  return globalThis.crypto?.getRandomValues(bytes) ?? bytes.map(() => Math.random() * 256);
+}
+
+/** A UUIDv7 that sorts after every one that was made here before it. */
 export function uuidv7() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const bytes = randomBytes(16);
   const now = Date.now();
   if (now > lastTime) {
     lastTime = now;
@@ -24,8 +36,16 @@ export function uuidv7() {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** A clock that was set back, or another tab's that is ahead, must not put new messages before older ones. */
-export function noteId(id) {
-  const time = parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
-  if (id[14] === "7" && time > lastTime && time < Date.now() + 86_400_000) [lastTime, lastCount] = [time, 0xfff];
+export const isUuid = (value) => typeof value === "string" && UUID.test(value);
+
+/** Applications take ids from links: anything but an id in an address would make the request another one. */
+function checked(fits, value, what) {
+  if (fits) return value;
+  throw new TidelineError({ code: "validation", detail: `not ${what}: ${JSON.stringify(String(value).slice(0, 80))}` });
 }
+
+/** The id, for an address; `validation` when it is not one. */
+export const uuid = (value) => checked(isUuid(value), value, "a UUID");
+
+/** The seq, for an address; `validation` when it is not one. */
+export const seqOf = (value) => checked(DIGITS.test(String(value)), value, "a seq");

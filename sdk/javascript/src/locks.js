@@ -21,3 +21,31 @@ export class SoloLocks {
     }
   }
 }
+
+/** Web Locks while they are allowed: with site data blocked, a request for one is a SecurityError. */
+export class Locks {
+  #locks;
+  #forbidden;
+
+  /** `forbidden` is called when they turn out to be. */
+  constructor(locks, forbidden) {
+    this.#locks = locks ?? new SoloLocks();
+    this.#forbidden = forbidden;
+  }
+
+  async request(name, options, held) {
+    let began = false;
+    const once = (lock) => {
+      began = true;
+      return held(lock);
+    };
+    try {
+      return await this.#locks.request(name, options, once);
+    } catch (error) {
+      if (began || error?.name !== "SecurityError") throw error;
+      if (!(this.#locks instanceof SoloLocks)) this.#locks = new SoloLocks();
+      this.#forbidden();
+      return this.#locks.request(name, options, held);
+    }
+  }
+}

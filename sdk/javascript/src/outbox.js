@@ -1,42 +1,55 @@
 // Sending. A message goes into the outbox, and leaves it when the server has stored or refused it. Each conversation has
-// one message in flight, over all tabs: with two, a retry of the first could land behind the second.
+// one message in flight, over all tabs: with two, a retry of the first could land behind the second. A message goes out
+// under the session of the person who wrote it, or waits for it.
 
 import { TidelineError } from "./errors.js";
-import { noteId, uuidv7 } from "./ids.js";
+import { isUuid, uuid, uuidv7 } from "./ids.js";
 import { abortable, backoff, handled, linked } from "./signals.js";
 
 /** How many settled sends are remembered, so that a late look into the storage does not bring one back. */
 const SETTLED = 1_000;
 
+const keyOf = ({ user_id, client_msg_id }) => `${user_id}:outbox:${client_msg_id}`;
+
 export class Outbox {
   #core;
   items = new Map();
-  /** The attempts under way, by the id of their message. */
-  attempts = new Map();
-  settled = new Set();
   writes = Promise.resolve();
+  #attempts = new Map();
   #waiting = new Map();
   #pumps = new Map();
+  #settled = new Set();
+  /** Whose stored messages have been read, and the ids of those that were written here before that. */
+  #loadedFor = null;
+  #early = [];
+  #lastOrder = 0;
 
   constructor(core) {
     this.#core = core;
   }
 
   list() {
-    return [...this.items.values()].sort((a, b) => (a.client_msg_id < b.client_msg_id ? -1 : 1));
+    return [...this.items.values()].sort((a, b) => a.order - b.order || (a.client_msg_id < b.client_msg_id ? -1 : 1));
   }
 
   send(conversationId, message, { mentions, client_msg_id = uuidv7(), signal } = {}) {
-    const ended = [this.#core.life.signal, signal].find((one) => one?.aborted);
-    if (ended) return handled(Promise.reject(ended.reason));
-    const options = { mentions, client_msg_id, signal };
-    if (!this.#core.session.current) return handled(this.#core.session.sessionNow().then(() => this.send(conversationId, message, options)));
-    // A copy, because a retry must say exactly what the first attempt said.
-    const { kind, content } = typeof message === "string" ? { kind: "text", content: { text: message } } : structuredClone(message);
-    if (mentions) content.mentions = [...mentions];
-    const created_at = new Date().toISOString();
-    const user_id = this.#core.session.current.user.id;
-    return this.#enqueue({ client_msg_id, user_id, conversation_id: conversationId, kind, content, created_at }, signal);
+    const { session, life } = this.#core;
+    try {
+      life.signal.throwIfAborted();
+      signal?.throwIfAborted();
+      uuid(conversationId);
+      uuid(client_msg_id);
+      const options = { mentions, client_msg_id, signal };
+      if (!session.current) return handled(session.sessionNow().then(() => this.send(conversationId, message, options)));
+      // A copy, because a retry must say exactly what the first attempt said. As JSON, which copies the proxies of frameworks too.
+      const { kind, content } = typeof message === "string" ? { kind: "text", content: { text: message } } : JSON.parse(JSON.stringify(message));
+      if (mentions) content.mentions = [...mentions];
+      const created_at = new Date().toISOString();
+      const item = { client_msg_id, user_id: session.user.id, conversation_id: conversationId, kind, content, created_at };
+      return this.#enqueue({ ...item, order: this.#number() }, signal);
+    } catch (error) {
+      return handled(Promise.reject(error));
+    }
   }
 
   retry(clientMsgId, { signal } = {}) {
@@ -49,24 +62,61 @@ export class Outbox {
     const item = this.items.get(clientMsgId);
     if (!item) return;
     this.#core.tabs.post({ type: "discarded", item });
-    await this.discarded(item);
+    this.discarded(item);
     await this.#unwrite(item);
   }
 
-  #outboxKey({ user_id, client_msg_id }) {
-    return `${user_id}:outbox:${client_msg_id}`;
+  /** The session has ended. What is not stored yet stays as it is until its owner signs in again, or gives it up. */
+  end(reason) {
+    for (const attempt of this.#attempts.values()) attempt.abort(reason);
+    this.rejectAll(reason);
+  }
+
+  /** Somebody else's messages are not shown. They stay stored. */
+  clear() {
+    this.items.clear();
+    this.#loadedFor = null;
+    this.#early = [];
+  }
+
+  /** Their owner has signed out: nothing of them stays. */
+  async drop() {
+    const items = [...this.items.values()];
+    this.clear();
+    for (const item of items) await this.#unwrite(item);
+  }
+
+  /** Waits until nothing of a conversation is on its way, at most for the time of a request. */
+  async drained(conversationId, signal) {
+    const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });
+    try {
+      await this.load();
+      for (let item; this.#core.session.term && (item = this.#next(conversationId)); ) {
+        await abortable(this.#promise(item.client_msg_id).catch(() => {}), link.signal);
+      }
+    } finally {
+      link.done();
+    }
+  }
+
+  /** Numbers and not ids are the order of sending: an application may bring ids of its own, and clocks are set back. */
+  #number() {
+    return (this.#lastOrder = Math.max(this.#lastOrder + 1, Date.now()));
   }
 
   async #unwrite(item) {
     await this.writes;
-    await this.#core.storage.delete(this.#core.prefix + this.#outboxKey(item));
+    await this.#core.store.delete(keyOf(item));
   }
 
   #enqueue(item, signal) {
     item = { ...item, state: "sending", error: null };
     const stored = this.#promise(item.client_msg_id, signal);
-    this.settled.delete(item.client_msg_id);
-    this.note(item);
+    this.#settled.delete(item.client_msg_id);
+    if (this.#loadedFor !== item.user_id) {
+      if (this.#early.push(item.client_msg_id) === 1) this.writes = this.writes.then(() => this.load());
+    }
+    this.#note(item);
     this.#write(item);
     this.#core.tabs.post({ type: "item", item });
     this.pump(item.conversation_id);
@@ -87,35 +137,72 @@ export class Outbox {
     return handled(abortable(waiting.promise, signal));
   }
 
-  note(item) {
-    noteId(item.client_msg_id);
+  #note(item) {
+    this.#lastOrder = Math.max(this.#lastOrder, item.order);
     this.items.set(item.client_msg_id, item);
     this.#core.tell("send", { state: item.state, item, message: null, error: item.error });
   }
 
   /** Writes happen one after the other, and an item is written before it is sent. */
-  #write(item) {
-    this.writes = this.writes.then(() => this.items.get(item.client_msg_id) === item && this.#core.keep(this.#outboxKey(item), item));
+  #write({ client_msg_id }) {
+    this.writes = this.writes.then(() => {
+      const item = this.items.get(client_msg_id);
+      return item && this.#core.store.write(keyOf(item), item);
+    });
   }
 
+  /** Takes up what is stored: by an earlier run, or by another tab. */
   async load() {
+    const { session, store } = this.#core;
+    const { owner } = session;
     try {
-      for (const key of await this.#core.storage.keys(`${this.#core.prefix}${this.#core.session.owner}:outbox:`)) {
-        const item = JSON.parse((await this.#core.storage.get(key)) ?? "null");
-        if (item && !this.settled.has(item.client_msg_id) && !this.items.has(item.client_msg_id)) this.note(item);
+      const found = [];
+      for (const key of await store.keys(`${owner}:outbox:`)) {
+        const item = await store.read(key, (value) => value === null || this.#isItem(value, owner));
+        if (item && !this.#settled.has(item.client_msg_id) && !this.items.has(item.client_msg_id)) found.push([key, item]);
       }
-    } catch (cause) {
-      this.#core.report(new TidelineError({ code: "storage_failed", detail: "cannot read the outbox", cause }));
+      if (session.owner !== owner) return;
+      found.sort(([a], [b]) => (a < b ? -1 : 1));
+      for (const [at, [key, item]] of found.entries()) {
+        // Versions before 0.1 have stored no number; their ids were the order.
+        if (this.#sendable(item)) this.#note({ order: at, ...item });
+        else await this.#refuse(key, item);
+      }
+      this.#loadedFor = owner;
+      for (const id of this.#early.splice(0)) {
+        const item = this.items.get(id);
+        if (item) this.items.set(id, { ...item, order: this.#number() });
+      }
+    } catch (error) {
+      this.#core.report(error);
     }
+  }
+
+  #isItem({ user_id, client_msg_id, kind, content, state }, owner) {
+    const known = state === "sending" || state === "failed";
+    return known && user_id === owner && typeof client_msg_id === "string" && typeof kind === "string" && content instanceof Object;
+  }
+
+  /** Its ids become a part of an address. Versions before 0.1 have not looked at them. */
+  #sendable({ conversation_id, client_msg_id }) {
+    return isUuid(conversation_id) && isUuid(client_msg_id);
+  }
+
+  async #refuse(key, item) {
+    await this.#core.store.delete(key);
+    const error = { code: "validation", status: 0, detail: "an id of the message is not a UUID", request_id: null, errors: [] };
+    this.#core.tell("send", { state: "failed", item: { ...item, state: "failed", error }, message: null, error });
   }
 
   #next(conversationId) {
     return this.list().find((item) => item.conversation_id === conversationId && item.state === "sending");
   }
 
-  /** Sends what a conversation has waiting, whichever tab has written it; one at a time by the lock. */
+  /** Sends what a conversation has waiting, whichever tab has written it; one at a time by the lock; until the session ends. */
   pump(conversationId) {
-    const owner = this.#core.session.owner;
+    const { session, life } = this.#core;
+    if (!session.term) return;
+    const { owner, term } = session;
     const name = `${owner}:send:${conversationId}`;
     const running = this.#pumps.get(name);
     if (running) return void (running.again = true);
@@ -127,7 +214,7 @@ export class Outbox {
       return !this.#next(conversationId) && !pump.again;
     };
     const drain = async () => {
-      for (let failures = 0; this.#core.session.owner === owner && !(await empty()); ) {
+      for (let failures = 0; !term.signal.aborted && !(await empty()) && !term.signal.aborted; ) {
         const item = this.#next(conversationId);
         if (item) failures = await this.#attempt(item, failures);
       }
@@ -135,38 +222,45 @@ export class Outbox {
     this.#pumps.set(name, pump);
     const done = () => {
       this.#pumps.delete(name);
-      // Something came after the last look.
-      if (pump.again && this.#core.session.owner === owner && !this.#core.life.signal.aborted) this.pump(conversationId);
+      // Something came after the last look, or the same person has signed in again.
+      if (pump.again && session.owner === owner && !life.signal.aborted) this.pump(conversationId);
     };
     this.#core.spawn(this.#core.withLock(name, drain).finally(done));
   }
 
+  /** Sends what waits in all conversations. */
+  pumpAll() {
+    for (const item of this.list()) if (item.state === "sending") this.pump(item.conversation_id);
+  }
+
   /** One attempt, and the pause after it if it was for nothing. Returns how many have failed in a row. */
   async #attempt(item, failures) {
-    const link = linked([], { all: this.#core.links });
-    this.attempts.set(item.client_msg_id, link);
-    const { client_msg_id, conversation_id, kind, content } = item;
-    const options = { body: { client_msg_id, kind, content }, signal: link.signal };
+    const { session, tabs, life, links } = this.#core;
+    const link = linked([], { all: links });
+    this.#attempts.set(item.client_msg_id, link);
+    const { client_msg_id, conversation_id, user_id, kind, content } = item;
+    const options = { body: { client_msg_id, kind, content }, user: user_id, signal: link.signal };
     try {
-      const message = await this.#core.session.authorized("POST", `/v1/conversations/${conversation_id}/messages`, options);
+      const message = await session.authorized("POST", `/v1/conversations/${uuid(conversation_id)}/messages`, options);
       // Told before it is forgotten: when this tab dies in between, another one sends it again and is told the same.
-      this.#core.tabs.post({ type: "stored", item, message });
+      tabs.post({ type: "stored", item, message });
       this.stored(item, message);
       await this.#unwrite(item);
     } catch (error) {
-      if (this.#core.life.signal.aborted) throw error;
+      life.signal.throwIfAborted();
       if (link.signal.aborted) return 0;
-      if (error.transient) {
+      // Only a refusal is final. Without a session, or without an answer, the message waits.
+      if (error.transient || error.status < 400 || error.status === 401) {
         this.#core.tell("send", { state: "sending", item, message: null, error });
         // Until this one is settled, later ones wait: that is what keeps the order.
-        const pause = this.#core.pause(backoff(this.#core.backoff, failures, error), link.signal, { early: true });
-        await pause.catch(() => this.#core.life.signal.throwIfAborted());
+        const ms = backoff(this.#core.backoff, failures, error);
+        await this.#core.pause(ms, link.signal, { atLeast: error.retryAfterMs ?? 0 }).catch(() => life.signal.throwIfAborted());
         return failures + 1;
       }
       this.#failed(item, error);
     } finally {
       link.done();
-      if (this.attempts.get(client_msg_id) === link) this.attempts.delete(client_msg_id);
+      if (this.#attempts.get(client_msg_id) === link) this.#attempts.delete(client_msg_id);
     }
     return 0;
   }
@@ -175,39 +269,49 @@ export class Outbox {
     if (!this.items.has(item.client_msg_id)) return;
     const { code, status, detail, request_id, errors } = error;
     const failed = { ...item, state: "failed", error: { code, status, detail, request_id, errors } };
-    this.note(failed);
+    this.#note(failed);
     this.#write(failed);
     this.#core.tabs.post({ type: "item", item: failed });
-    this.settle(item.client_msg_id, (waiting) => waiting.reject(error));
+    this.#settle(item.client_msg_id, (waiting) => waiting.reject(error));
+  }
+
+  /** Another tab has written a message, or has seen one fail. */
+  heard(item) {
+    if (this.#settled.has(item.client_msg_id) || !this.#sendable(item)) return;
+    this.#note({ order: this.#number(), ...item });
+    if (item.state === "failed") {
+      const error = new TidelineError(item.error);
+      this.#settle(item.client_msg_id, (waiting) => waiting.reject(error));
+    } else if (this.#core.tabs.leader) this.pump(item.conversation_id);
   }
 
   stored(item, message) {
     if (!this.#forget(item)) return;
     this.#core.tell("send", { state: "stored", item: { ...item, state: "stored" }, message, error: null });
-    this.settle(item.client_msg_id, (waiting) => waiting.resolve(message));
+    this.#settle(item.client_msg_id, (waiting) => waiting.resolve(message));
   }
 
-  async discarded(item) {
+  discarded(item) {
     if (!this.#forget(item)) return;
     const error = new TidelineError({ code: "discarded", detail: "the message was given up" });
-    this.attempts.get(item.client_msg_id)?.abort(error);
+    this.#attempts.get(item.client_msg_id)?.abort(error);
     this.#core.tell("send", { state: "discarded", item: { ...item, state: "discarded" }, message: null, error: null });
-    this.settle(item.client_msg_id, (waiting) => waiting.reject(error));
+    this.#settle(item.client_msg_id, (waiting) => waiting.reject(error));
   }
 
   #forget({ client_msg_id }) {
-    this.settled.add(client_msg_id);
-    if (this.settled.size > SETTLED) this.settled.delete(this.settled.values().next().value);
+    this.#settled.add(client_msg_id);
+    if (this.#settled.size > SETTLED) this.#settled.delete(this.#settled.values().next().value);
     return this.items.delete(client_msg_id);
   }
 
-  settle(id, how) {
+  #settle(id, how) {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (waiting) how(waiting);
   }
 
   rejectAll(reason) {
-    for (const id of [...this.#waiting.keys()]) this.settle(id, (waiting) => waiting.reject(reason));
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, (waiting) => waiting.reject(reason));
   }
 }

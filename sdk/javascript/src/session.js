@@ -10,13 +10,21 @@ const PATIENCE_MS = 10_000;
 /** A lost refresh is repeated soon: the server takes the old token for a minute only. */
 const REFRESH_CAP_MS = 4_000;
 
+const isSession = (value) =>
+  value === null || [value.user?.id, value.access_token, value.refresh_token].every((text) => typeof text === "string");
+const signedOutError = (detail) => new TidelineError({ code: "signed_out", detail });
+
 export class Session {
   #core;
   /** `user`, `device_id` and the tokens; null when nobody is signed in. */
   current = null;
-  /** Whose outbox this is: the id of whoever is signed in, or was. */
+  /** Whose outbox this is: the id of the person who is signed in, or was. */
   owner = null;
-  #sessionStored = false;
+  /** Aborted when the person who is signed in no longer is; null when nobody is. */
+  term = null;
+  #stored = false;
+  /** After a sign-out only `restore` and `login` begin a session: a call must not become that of the next person. */
+  #left = false;
   #refreshing = null;
 
   constructor(core) {
@@ -27,7 +35,7 @@ export class Session {
     return this.current?.user ?? null;
   }
 
-  /** One request, once. `auth` is the access token, or null. */
+  /** One request, once. `token` is the access token, if any. */
   async #once(method, path, { query, body, signal, timeoutMs }, token) {
     this.#core.life.signal.throwIfAborted();
     const link = linked([signal], { ms: timeoutMs ?? this.#core.options.requestTimeoutMs, all: this.#core.links });
@@ -40,10 +48,12 @@ export class Session {
     if (body !== undefined) headers["Content-Type"] = "application/json";
     try {
       link.signal.throwIfAborted();
-      const send = this.#core.options.fetch ?? globalThis.fetch;
-      const request = { method, headers, signal: link.signal, cache: "no-store", credentials: "omit" };
+      // A redirect is not followed: its target would get the credentials.
+      const request = { method, headers, signal: link.signal, cache: "no-store", credentials: "omit", redirect: "manual" };
       if (body !== undefined) request.body = JSON.stringify(body);
-      const response = await abortable(send(url.href, request), link.signal);
+      const response = await this.#fetch(url.href, request);
+      const redirects = response.type === "opaqueredirect" || response.redirected || (response.status >= 300 && response.status < 400);
+      if (redirects) throw await this.#redirection(response, url, link.signal);
       const text = await abortable(response.text(), link.signal);
       if (response.status === 204) return null;
       let value;
@@ -52,7 +62,7 @@ export class Session {
       } catch (cause) {
         // Not Tideline but something before it: a proxy's page, or the log-in page of a hotel's network.
         if (response.ok) throw new TidelineError({ code: "network", detail: "the answer is not JSON", cause });
-        value = {};
+        value = null;
       }
       if (response.ok) return value;
       throw refusal(response, value);
@@ -65,12 +75,31 @@ export class Session {
     }
   }
 
-  /** With the session: an access token that has ended is refreshed, and only then; a session that has ended ends here too. */
+  #fetch(href, request) {
+    const send = this.#core.options.fetch ?? globalThis.fetch;
+    return abortable(send(href, request), request.signal);
+  }
+
+  /** Names the new address. Browsers do not show where a redirect leads to, so there it is followed once, without credentials. */
+  async #redirection(response, url, signal) {
+    const location = response.headers.get("Location");
+    let to = location ? new URL(location, url).href : response.redirected ? response.url : null;
+    if (!to) {
+      const request = { signal, cache: "no-store", credentials: "omit" };
+      const followed = await this.#fetch(`${this.#core.url}/v1/capabilities`, request).catch(() => null);
+      to = followed?.redirected ? followed.url : "another address";
+    }
+    return new TidelineError({ code: "network", detail: `${url.origin} redirects to ${to}: give Tideline the url of the server itself` });
+  }
+
+  /**
+   * With the session of the `user` of this id: an access token that has ended is refreshed, and only then; a session that has
+   * ended ends here too. What was begun for one person is never sent as another who has signed in meanwhile.
+   */
   async authorized(method, path, options) {
-    const { user } = await this.sessionNow();
+    const user = options.user ?? (await this.sessionNow()).user.id;
     for (let refreshes = 0; ; refreshes++) {
-      // What one person has begun is not repeated as another who has signed in meanwhile.
-      if (this.current?.user.id !== user.id) throw new TidelineError({ code: "signed_out", status: 401, detail: "signed out meanwhile" });
+      if (this.user?.id !== user) throw new TidelineError({ code: "signed_out", status: 401, detail: "signed out meanwhile" });
       const token = this.current.access_token;
       try {
         return await this.#once(method, path, options, token);
@@ -88,9 +117,11 @@ export class Session {
    */
   async call(method, path, options = {}) {
     const { repeat = "always", auth = true } = options;
+    // Found once, before the first attempt: a repeat is still that person's.
+    const user = auth ? (options.user ?? (await this.sessionNow()).user.id) : null;
     for (let failures = 0; ; failures++) {
       try {
-        return await (auth ? this.authorized(method, path, options) : this.#once(method, path, options));
+        return await (auth ? this.authorized(method, path, { ...options, user }) : this.#once(method, path, options));
       } catch (error) {
         // The first DELETE was done, and only its answer was lost.
         if (method === "DELETE" && error.status === 404 && failures > 0) return null;
@@ -102,45 +133,48 @@ export class Session {
   }
 
   async sessionNow() {
-    const session = this.current ?? ((await this.restore()) && this.current);
-    if (!session) throw new TidelineError({ code: "unauthenticated", status: 401, detail: "nobody is signed in: call login" });
-    return session;
+    if (!this.current && !this.#left) await this.restore();
+    if (!this.current) throw new TidelineError({ code: "unauthenticated", status: 401, detail: "nobody is signed in: call login" });
+    return this.current;
   }
 
   async restore() {
-    if (this.#core.life.signal.aborted) throw this.#core.life.signal.reason;
+    this.#core.life.signal.throwIfAborted();
     if (!this.current) {
-      const session = await this.#storedSession();
+      const session = await this.#readSession();
       if (session && !this.current) {
-        this.owner = session.user.id;
-        this.#sessionStored = true;
+        this.#stored = true;
         this.#adopt(session);
       }
     }
     return this.user;
   }
 
-  async #storedSession() {
-    return JSON.parse((await this.#core.storage.get(`${this.#core.prefix}session`)) ?? "null");
+  #readSession() {
+    return this.#core.store.read("session", isSession);
   }
 
-  /** The storage knows better than this tab, unless it has refused to store. To be asked under the lock `refresh`. */
-  #currentSession() {
-    return this.#sessionStored ? this.#storedSession() : this.current;
+  /** The storage knows better than this tab, unless it has refused to store. */
+  async #latest() {
+    return this.#stored ? this.#readSession() : this.current;
   }
 
   #adopt(session) {
+    if (this.owner !== session.user.id) this.#core.outbox.clear();
+    const before = this.user;
+    this.owner = session.user.id;
     this.current = session;
-    if (session) this.#core.tabs.openChannel();
+    this.term ??= new AbortController();
+    this.#left = false;
+    this.#core.tabs.open();
+    if (before && JSON.stringify(before) !== JSON.stringify(session.user)) this.#core.tell("user", session.user);
   }
 
   /** Tokens are stored before they are used: the old refresh token dies with the first use of the new ones. */
   async #signedIn({ user, device_id, access_token, refresh_token }) {
     const session = { user, device_id, access_token, refresh_token };
-    if (this.owner !== user.id) this.#core.outbox.items.clear();
-    this.owner = user.id;
-    this.#sessionStored = await this.#core.keep("session", session);
-    await this.#core.keep("device", device_id);
+    this.#stored = await this.#core.store.write("session", session);
+    await this.#core.store.write("device", device_id);
     this.#adopt(session);
     this.#core.tabs.post({ type: "session", session });
     return user;
@@ -148,103 +182,166 @@ export class Session {
 
   /**
    * One refresh at a time in this tab, and by the lock one in all tabs: a refresh token is good once, and a second use
-   * looks to the server like a thief's. Whoever comes second finds the new tokens in the storage.
+   * looks to the server like a thief's. The tab that comes second finds the new tokens in the storage. A log-in or a log-out
+   * ends the refresh, and then the caller looks at the session again.
    */
   #refresh(token) {
-    this.#refreshing ??= this.#core.withLock("refresh", async () => {
-      const session = await this.#currentSession();
-      if (!session || session.user.id !== this.current?.user.id) {
-        throw new TidelineError({ code: "unauthenticated", status: 401, detail: "signed out meanwhile" });
-      }
-      if (session.access_token !== token) return this.#adopt(session);
-      for (let failures = 0; ; failures++) {
-        try {
-          const body = { refresh_token: session.refresh_token };
-          return await this.#signedIn(await this.#once("POST", "/v1/auth/refresh", { body }));
-        } catch (error) {
-          // A lost answer logs nobody out: the server takes the same token again, for a minute.
-          if (!error.transient || this.#core.life.signal.aborted) throw error;
-          const { base, cap } = this.#core.backoff;
-          await this.#core.pause(backoff({ base, cap: Math.min(cap, REFRESH_CAP_MS) }, failures, error), null, { early: true });
-        }
-      }
-    })
+    if (this.#refreshing) return this.#refreshing.done;
+    const link = linked([], { all: this.#core.links });
+    const done = this.#core
+      .withLock("refresh", () => this.#renew(token, link.signal), { signal: link.signal })
       .catch(async (error) => {
+        if (error.code === "signed_out") return;
         throw SIGNED_OUT.includes(error.code) ? await this.#sessionEnded(error, token) : error;
       })
-      .finally(() => (this.#refreshing = null));
-    return this.#refreshing;
+      .finally(() => {
+        link.done();
+        if (this.#refreshing?.link === link) this.#refreshing = null;
+      });
+    this.#refreshing = { link, done };
+    return done;
+  }
+
+  #endRefresh() {
+    this.#refreshing?.link.abort(signedOutError("signed out, or in again"));
+  }
+
+  async #renew(token, signal) {
+    const found = await this.#theirs();
+    if (found.access_token !== token) return this.#adopt(found);
+    for (let failures = 0; ; failures++) {
+      try {
+        const answer = await this.#once("POST", "/v1/auth/refresh", { body: { refresh_token: found.refresh_token }, signal });
+        // When another tab has signed out or in meanwhile, what it has stored stays.
+        const now = await this.#theirs();
+        signal.throwIfAborted();
+        return now.refresh_token === found.refresh_token ? await this.#signedIn(answer) : this.#adopt(now);
+      } catch (error) {
+        // A lost answer logs nobody out: the server takes the same token again, for a minute.
+        if (!error.transient || signal.aborted) throw error;
+        const { base, cap } = this.#core.backoff;
+        const ms = backoff({ base, cap: Math.min(cap, REFRESH_CAP_MS) }, failures, error);
+        await this.#core.pause(ms, signal, { atLeast: error.retryAfterMs ?? 0 });
+      }
+    }
+  }
+
+  /** The latest session of the person who is signed in here. */
+  async #theirs() {
+    const session = await this.#latest();
+    if (session && session.user.id === this.user?.id) return session;
+    throw new TidelineError({ code: "unauthenticated", status: 401, detail: "signed out meanwhile" });
   }
 
   /** The server knows this session no more. The outbox stays: its owner may log in again. */
   async #sessionEnded(error, token) {
     if (this.current?.access_token !== token) return error;
     // Another tab may have signed in meanwhile; what it has stored stays.
-    if ((await this.#storedSession())?.access_token === token) {
-      await this.#core.storage.delete(`${this.#core.prefix}session`);
+    if ((await this.#readSession())?.access_token === token) {
+      await this.#core.store.delete("session");
       this.#core.tabs.post({ type: "session", session: null, reason: error.code });
     }
-    this.signedOut(error);
+    this.#signedOut(error);
     return error;
   }
 
-  /** Ends what runs for the session: here, or because another tab has said so. */
-  signedOut(reason) {
-    if (!this.current) return;
+  /** Ends what runs for the session. */
+  #end(reason) {
     this.current = null;
+    this.#left = true;
+    this.term.abort(reason);
+    this.term = null;
+    this.#endRefresh();
     this.#core.sync.stop(reason);
-    this.#core.outbox.rejectAll(reason);
+    this.#core.outbox.end(reason);
+  }
+
+  #signedOut(reason) {
+    if (!this.current) return;
+    this.#end(reason);
     this.#core.tell("signed_out", { reason: reason.code });
   }
 
-  async register({ username, password, display_name, device }, { signal } = {}) {
-    const body = { username, password, display_name, device: await this.#deviceInfo(device, false) };
-    return this.#enter(await this.call("POST", "/v1/auth/register", { body, auth: false, repeat: "refusal", signal }));
+  /** Another tab has signed in or out, or has new tokens. */
+  async heard({ session, reason, user_id }) {
+    if (session && session.user.id === this.user?.id) return this.#adopt(session);
+    if (session) {
+      this.#signedOut(signedOutError());
+      return this.#core.tell("signed_in", { user: session.user });
+    }
+    if (user_id !== this.owner) return;
+    const token = this.current?.access_token;
+    this.#signedOut(new TidelineError({ code: reason }));
+    if (reason !== "signed_out") return;
+    // What this tab has written after the other one had deleted everything.
+    await this.#core.outbox.drop();
+    if ((await this.#readSession())?.access_token === token) await this.#core.store.delete("session");
   }
 
-  async login({ username, password, device }, { signal } = {}) {
-    const body = { username, password, device: await this.#deviceInfo(device, true) };
-    return this.#enter(await this.call("POST", "/v1/auth/login", { body, auth: false, repeat: "refusal", signal }));
+  async register({ username, password, display_name, device }, options) {
+    return this.#signIn("/v1/auth/register", { username, password, display_name }, device, false, options);
+  }
+
+  async login({ username, password, device }, options) {
+    return this.#signIn("/v1/auth/login", { username, password }, device, true, options);
+  }
+
+  /**
+   * Log-ins take turns as a whole: on one device the later one ends the earlier, and must be the one that is kept. They wait
+   * for no refresh, and are done within the time of a request.
+   */
+  async #signIn(path, account, device, known, { signal } = {}) {
+    const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });
+    const turn = async () => {
+      const body = { ...account, device: await this.#deviceInfo(device, known) };
+      const session = await this.call("POST", path, { body, auth: false, repeat: "refusal", signal: link.signal });
+      if (this.current && this.user.id !== session.user.id) this.#signedOut(signedOutError());
+      this.#endRefresh();
+      return this.#signedIn(session);
+    };
+    try {
+      return await this.#core.withLock("login", turn, { signal: link.signal });
+    } finally {
+      link.done();
+    }
   }
 
   async #deviceInfo(given, known) {
-    const stored = JSON.parse((await this.#core.storage.get(`${this.#core.prefix}device`)) ?? "null");
-    const id = known && stored ? { id: stored } : {};
+    const stored = known ? await this.#core.store.read("device", (id) => id === null || typeof id === "string") : null;
+    const id = stored ? { id: stored } : {};
     return { platform: inBrowser ? "web" : "other", ...id, ...this.#core.options.device, ...given };
   }
 
-  async #enter(session) {
-    if (this.current && this.current.user.id !== session.user.id) {
-      const reason = new TidelineError({ code: "signed_out" });
-      for (const attempt of this.#core.outbox.attempts.values()) attempt.abort(reason);
-      this.signedOut(reason);
-    }
-    return this.#core.withLock("refresh", () => this.#signedIn(session));
-  }
-
+  /** Is done within the time of a request, whatever a refresh or another tab does; then nothing of the account is stored. */
   async logout({ signal } = {}) {
     const { user } = await this.sessionNow();
+    const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });
     try {
-      await this.call("POST", "/v1/auth/logout", { signal });
+      await this.call("POST", "/v1/auth/logout", { user: user.id, signal: link.signal });
     } catch (error) {
-      if (!SIGNED_OUT.includes(error.code)) throw error;
+      if (!SIGNED_OUT.includes(error.code) && error.code !== "signed_out") throw error;
     } finally {
-      // Under the lock, so that a refresh of another tab does not store the session again.
-      await this.#core.withLock("refresh", async () => {
-        for (const key of await this.#core.storage.keys(`${this.#core.prefix}${user.id}:`)) await this.#core.storage.delete(key);
-        await this.#core.storage.delete(`${this.#core.prefix}session`);
-      });
-      this.#core.tabs.post({ type: "session", session: null, reason: "signed_out" });
-      this.#core.outbox.items.clear();
-      this.signedOut(new TidelineError({ code: "signed_out", detail: "signed out" }));
+      link.done();
+      if (this.user?.id === user.id) await this.#leave(user.id);
     }
+  }
+
+  async #leave(userId) {
+    const reason = signedOutError("signed out");
+    const { store, outbox, tabs } = this.#core;
+    this.#end(reason);
+    await outbox.drop();
+    for (const key of await store.keys(`${userId}:`)) await store.delete(key);
+    if ((await this.#readSession())?.user.id === userId) await store.delete("session");
+    tabs.post({ type: "session", session: null, reason: reason.code });
+    this.#core.tell("signed_out", { reason: reason.code });
   }
 
   async updateMe({ display_name }, { signal } = {}) {
     const user = await this.call("PATCH", "/v1/me", { body: { display_name }, signal });
     await this.#core.withLock("refresh", async () => {
-      const session = await this.#currentSession();
-      if (session?.user.id === user.id) await this.#signedIn({ ...session, user });
+      const session = await this.#latest();
+      if (session?.user.id === user.id && this.user?.id === user.id) await this.#signedIn({ ...session, user });
     });
     return user;
   }

@@ -2,6 +2,9 @@
 
 import { TidelineError } from "./errors.js";
 
+/** A longer one would overflow, and fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Full jitter: anything up to a bound that doubles. What a server asked for is waited out first. */
 export const backoff = ({ base, cap }, failures, error) =>
   (error?.retryAfterMs ?? 0) + Math.random() * Math.min(cap, base * 2 ** Math.min(failures, 30));
@@ -16,7 +19,7 @@ export function linked(signals, { ms, all } = {}) {
   const end = (event) => controller.abort(event.target.reason);
   for (const signal of given) signal.aborted ? controller.abort(signal.reason) : signal.addEventListener("abort", end);
   const late = new TidelineError({ code: "timeout", detail: `no answer within ${ms} ms` });
-  const timer = ms === undefined ? undefined : setTimeout(() => controller.abort(late), ms);
+  const timer = ms === undefined ? undefined : setTimeout(() => controller.abort(late), Math.min(ms, LONGEST_TIMER_MS));
   const done = () => {
     clearTimeout(timer);
     all?.delete(link);

@@ -6,10 +6,15 @@
 // we hear with the next wait, since the sum of what is unread no longer agrees.
 
 import { PAGE } from "./api.js";
-import { RESYNC, TidelineError } from "./errors.js";
+import { asked, RESYNC, TidelineError } from "./errors.js";
+import { uuid } from "./ids.js";
 import { abortable, backoff, linked } from "./signals.js";
 
 const ENTRY_KINDS = ["message", "mention", "read", "conversation", "members"];
+/** How long an answer may take after the time of the wait is over. */
+const ANSWER_MS = 10_000;
+/** A wait that began within this time needs no other. */
+const RECENT_MS = 1_000;
 /** The most conversations that the server lets one wait watch. */
 const WATCH = 100;
 
@@ -35,6 +40,7 @@ export class Sync {
   #countedTo = 0;
   #turn = Promise.resolve();
   #wait = null;
+  #hurry = false;
 
   constructor(core) {
     this.#core = core;
@@ -59,16 +65,17 @@ export class Sync {
       this.resume?.();
       if (!this.#core.tabs.leader) this.#core.tabs.post({ type: "resume" });
     }
-    if (!this.run) {
-      const run = (this.run = this.#begin());
-      const stop = () => this.run === run && this.stop(signal.reason);
-      signal?.addEventListener("abort", stop, { once: true });
-    }
+    if (!this.run) this.#begin(signal);
     return abortable(this.run.started, signal);
   }
 
-  #begin() {
-    const run = linked([this.#core.life.signal]);
+  #begin(signal) {
+    const run = linked([], { all: this.#core.links });
+    this.run = run;
+    run.user = this.#core.session.user.id;
+    const stop = () => this.run === run && this.stop(signal.reason);
+    signal?.addEventListener("abort", stop);
+    run.over = () => signal?.removeEventListener("abort", stop);
     run.started = (async () => {
       this.setConnection("connecting");
       this.#core.spawn(this.#core.outbox.load());
@@ -80,13 +87,19 @@ export class Sync {
       if (this.#core.hasTabs) this.#core.spawn(this.#core.tabs.watchLeader(run.signal));
       this.#core.tabs.post({ type: "ping" });
     })();
-    this.#core.spawn(run.started);
-    return run;
+    // What has failed to start can be started again.
+    this.#core.spawn(run.started.catch((error) => (this.run === run && this.stop(error), Promise.reject(error))));
+  }
+
+  /** A request of the person for whom the loop runs. */
+  #ask(method, path, options) {
+    return this.#core.session.authorized(method, path, { ...options, user: this.run?.user });
   }
 
   stop(reason) {
     this.run?.abort(reason);
     this.run?.done();
+    this.run?.over();
     this.run = null;
     this.position = null;
     this.#counts.clear();
@@ -111,7 +124,7 @@ export class Sync {
         const ms = backoff(this.#core.backoff, failures++, error);
         if (error.code === "handler_failed" || !error.transient) this.#core.report(error);
         if (error.code !== "handler_failed") this.setConnection("offline", error, ms);
-        await this.#core.pause(ms, signal, { early: true });
+        await this.#core.pause(ms, signal, { atLeast: error.retryAfterMs ?? 0 });
       }
     }
   }
@@ -129,7 +142,7 @@ export class Sync {
     let first;
     for (let cursor; cursor !== null; ) {
       const query = { order: "id", limit: PAGE, cursor };
-      const page = await this.#core.session.authorized("GET", "/v1/conversations", { query, signal });
+      const page = await this.#ask("GET", "/v1/conversations", { query, signal });
       first ??= page;
       for (const conversation of page.conversations) found.set(conversation.id, conversation);
       cursor = page.next_cursor;
@@ -188,7 +201,7 @@ export class Sync {
     for (let more = true; more; ) {
       const since_seq = this.seqs.of[id] ?? 0;
       const query = { since_seq, limit: PAGE };
-      const { messages, has_more } = await this.#core.session.authorized("GET", `/v1/conversations/${id}/messages`, { query, signal });
+      const { messages, has_more } = await this.#ask("GET", `/v1/conversations/${uuid(id)}/messages`, { query, signal });
       yield { id, since_seq, messages };
       more = has_more && messages.length > 0;
     }
@@ -251,7 +264,7 @@ export class Sync {
     for (let more = true; more; ) {
       const { since, epoch } = this.position;
       const query = { since_seq: since, epoch, limit: PAGE };
-      const page = await this.#core.session.authorized("GET", "/v1/inbox", { query, signal });
+      const page = await this.#ask("GET", "/v1/inbox", { query, signal });
       if (this.#core.tabs.leader) this.#core.tabs.post({ type: "entries", since, epoch, entries: page.entries });
       await this.take(page.entries, signal);
       more = page.has_more;
@@ -317,22 +330,23 @@ export class Sync {
 
   /** The position outlives the process only for an application that keeps its own copy; others must list anyway. */
   async remember() {
-    if (!this.#core.options.resume || !this.#core.tabs.leader || !this.#core.session.current) return;
-    await this.#core.keep(`${this.#core.session.current.user.id}:position`, { ...this.position, seqs: this.seqs });
+    if (!this.#core.options.resume || !this.#core.tabs.leader || !this.run) return;
+    await this.#core.store.write(`${this.run.user}:position`, { ...this.position, seqs: this.seqs });
   }
 
   async #recall() {
-    const key = `${this.#core.prefix}${this.#core.session.current.user.id}:position`;
-    const { seqs, ...position } = JSON.parse((await this.#core.storage.get(key)) ?? "{}");
+    const fits = (value) => value === null || (Number.isSafeInteger(value.since) && typeof value.epoch === "string");
+    const found = await this.#core.store.read(`${this.run.user}:position`, fits);
     // A version that did not know of large conversations has not kept any.
-    if (!seqs?.large) return false;
+    if (!found?.seqs?.large || !found.seqs.of) return false;
+    const { seqs, ...position } = found;
     this.position = position;
     this.seqs = seqs;
     return true;
   }
 
   async #countAgain(signal) {
-    const { conversations, as_of_seq } = await this.#core.session.authorized("GET", "/v1/unread", { signal });
+    const { conversations, as_of_seq } = await this.#ask("GET", "/v1/unread", { signal });
     this.#countedTo = as_of_seq;
     this.#recount(new Map(conversations.map((one) => [one.conversation_id, one.unread])));
     const { large } = this.seqs;
@@ -341,17 +355,19 @@ export class Sync {
 
   /** Waits once, and fetches what there is. After a failure it asks without waiting, to know soon that all is well again. */
   async round(signal) {
-    const timeout = this.connection === "online" ? this.#core.options.waitSeconds : 0;
-    const wait = linked([signal]);
+    const timeout = this.connection === "online" && !this.#hurry ? this.#core.options.waitSeconds : 0;
+    this.#hurry = false;
+    const wait = Object.assign(linked([signal]), { began: Date.now() });
     this.#wait = wait;
     const { since, epoch } = this.position;
     const { of, large } = this.seqs;
     const watch = Object.keys(large).slice(-WATCH).map((id) => `${id}:${of[id]}`);
-    const options = { query: { since_seq: since, epoch, timeout, watch }, signal: wait.signal, timeoutMs: timeout * 1_000 + 10_000 };
+    const options = { query: { since_seq: since, epoch, timeout, watch }, signal: wait.signal, timeoutMs: timeout * 1_000 + ANSWER_MS };
     let notice;
     try {
-      notice = await this.#core.session.authorized("GET", "/v1/notices", options);
+      notice = await this.#ask("GET", "/v1/notices", options);
     } catch (error) {
+      if (error.code === "hurry") return;
       if (error.code !== "not_found") throw error;
       // We are out of a conversation that we watch. The inbox says of which.
       await this.serially(() => this.fetchAll(signal));
@@ -363,7 +379,7 @@ export class Sync {
     }
     this.setConnection("online");
     await this.serially(() => this.#takeNotice(notice, signal));
-    if (notice.reconnect) await this.#core.pause(notice.retry_after_ms ?? 0, signal);
+    if (notice.reconnect) await this.#core.pause(asked(notice.retry_after_ms) ?? backoff(this.#core.backoff, 0), signal);
     if (!notice.superseded) return;
     this.setConnection("superseded");
     await abortable(new Promise((resolve) => (this.resume = resolve)), signal);
@@ -382,11 +398,22 @@ export class Sync {
 
   networkChanged = (event) => {
     if (event.type === "online") for (const wake of [...this.#core.nudges]) wake();
-    // A wait that was under way when the network went, or when the page was frozen, hears nothing any more.
-    else if (event.type === "offline" || event.persisted) {
-      this.#wait?.abort(new TidelineError({ code: "network", detail: "the network is gone" }));
-    }
-    // Whoever looks at this tab again wants to see all that it has missed.
-    if (!this.#core.tabs.leader) this.#core.tabs.post({ type: "ping" });
+    // A wait that was under way when the network went hears nothing any more.
+    if (event.type === "offline") this.#wait?.abort(new TidelineError({ code: "network", detail: "the network is gone" }));
+    else if (globalThis.document?.visibilityState !== "hidden") this.look();
   };
+
+  /** Somebody looks at the page again, or the network is back: a wait from before a sleep may be on a dead connection. */
+  look() {
+    if (!this.#core.tabs.leader) return this.#core.tabs.post({ type: "look" });
+    if (!this.#wait || Date.now() - this.#wait.began < RECENT_MS) return;
+    this.#hurry = true;
+    this.#wait.abort(new TidelineError({ code: "hurry" }));
+  }
+
+  /** All that there is beyond the position, of the inbox and of large conversations. */
+  async takeAll(signal) {
+    await this.fetchAll(signal);
+    await this.catchUp(signal);
+  }
 }

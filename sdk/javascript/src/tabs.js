@@ -12,14 +12,20 @@ export class Tabs {
   #queue = null;
   #heardAt = 0;
   #mending = false;
+  #mends = 0;
 
   constructor(core) {
     this.#core = core;
   }
 
-  openChannel() {
+  open() {
     if (!this.#core.hasTabs || this.#channel || this.#core.life.signal.aborted) return;
-    this.#channel = new BroadcastChannel(this.#core.prefix);
+    try {
+      this.#channel = new BroadcastChannel(this.#core.prefix);
+    } catch (error) {
+      if (error.name !== "SecurityError") throw error;
+      return this.#core.separate();
+    }
     this.#channel.onmessage = ({ data }) => this.#heard(data);
   }
 
@@ -69,7 +75,7 @@ export class Tabs {
     this.#core.tell("connection", { state: this.#core.sync.connection, leader: true, error: null, retryInMs: null });
     await this.#core.sync.remember();
     await this.#core.outbox.load();
-    for (const item of this.#core.outbox.list()) if (item.state === "sending") this.#core.outbox.pump(item.conversation_id);
+    this.#core.outbox.pumpAll();
     for (;;) {
       this.announce();
       await this.#core.sync.insist(signal, () => this.#core.sync.round(signal));
@@ -91,15 +97,17 @@ export class Tabs {
 
   #heard(data) {
     const { session, outbox, sync } = this.#core;
-    if (data.type === "session") return this.#sessionHeard(data);
+    if (data.type === "session") return this.#core.spawn(session.heard(data));
     if (!session.current || data.user_id !== session.owner) return;
     const { item } = data;
     if (data.type === "stored") return outbox.stored(item, data.message);
-    if (data.type === "discarded") return void outbox.discarded(item);
-    if (data.type === "item") return this.#itemHeard(item);
+    if (data.type === "discarded") return outbox.discarded(item);
+    if (data.type === "item") return outbox.heard(item);
+    if (data.type === "block") return this.#core.tell("block", data.block);
     if (!sync.run || !sync.position) return;
     if (this.leader) {
-      if (data.type === "ping") this.announce();
+      if (data.type === "ping" || data.type === "look") this.announce();
+      if (data.type === "look") sync.look();
       if (data.type === "resume") sync.resume?.();
       return;
     }
@@ -107,23 +115,6 @@ export class Tabs {
     this.#heardAt = Date.now();
     if (data.state) sync.setConnection(data.state);
     this.#core.spawn(this.#follow(data, sync.run.signal));
-  }
-
-  #sessionHeard({ session, reason, user_id }) {
-    const own = this.#core.session;
-    if (!own.current) return;
-    if (session?.user.id === own.current.user.id) own.current = session;
-    else if (session || user_id === own.owner) own.signedOut(new TidelineError({ code: reason ?? "signed_out" }));
-  }
-
-  #itemHeard(item) {
-    const { outbox } = this.#core;
-    if (outbox.settled.has(item.client_msg_id)) return;
-    outbox.note(item);
-    if (item.state === "failed") {
-      const error = new TidelineError(item.error);
-      outbox.settle(item.client_msg_id, (waiting) => waiting.reject(error));
-    } else if (this.leader) outbox.pump(item.conversation_id);
   }
 
   /** Takes what the leader has said if it fits behind what we have, and fetches the rest. */
@@ -139,11 +130,18 @@ export class Tabs {
         for (const [id, seq] of heads ?? []) sync.hear(id, seq);
         if (heads) await sync.catchUp(signal);
       });
+      this.#mends = 0;
     } catch (error) {
       if (signal.aborted || this.#mending) return;
       this.#mending = true;
       const reason = RESYNC.includes(error.code) ? error.code : null;
-      await sync.insist(signal, () => sync.serially(() => sync.fetchAll(signal)), reason).finally(() => (this.#mending = false));
+      try {
+        // A leader that says again and again what does not fit must not make this tab ask in a tight circle.
+        if (this.#mends++ > 0) await this.#core.pause(backoff(this.#core.backoff, this.#mends), signal, { atLeast: 0 });
+        await sync.insist(signal, () => sync.serially(() => sync.takeAll(signal)), reason);
+      } finally {
+        this.#mending = false;
+      }
       // What was said while we were mending was not listened to.
       this.post({ type: "ping" });
     }

@@ -154,6 +154,8 @@ export type OutboxItem = Content & {
   conversation_id: string;
   user_id: string;
   created_at: string;
+  /** Of two messages in the outbox, the one with the lower number goes first. */
+  order: number;
   state: "sending" | "stored" | "failed" | "discarded";
   /** Why it has failed. */
   error: { code: string; status: number; detail: string; request_id: string | null; errors: Violation[] } | null;
@@ -185,6 +187,12 @@ export interface Events {
   connection: { state: ConnectionState; leader: boolean; error: TidelineError | null; retryInMs: number | null };
   /** `signed_out`, or the code with which the server has ended the session. */
   signed_out: { reason: string };
+  /** Another tab has signed in, and nobody is signed in here any more: `restore` takes that session up. */
+  signed_in: { user: User };
+  /** The own account has changed, here or in another tab. */
+  user: User;
+  /** Somebody was blocked or unblocked, in this tab or in another one of this browser. */
+  block: { user_id: string; blocked: boolean };
   /** What went wrong in the background: handlers that failed, storage that is full. Without a handler it is logged. */
   error: Error;
 }
@@ -239,7 +247,8 @@ export interface CallOptions {
 
 export interface PageOptions {
   limit?: number;
-  cursor?: string;
+  /** The `next_cursor` of the page before; null is the first page. */
+  cursor?: string | null;
 }
 
 export class TidelineError extends Error {
@@ -254,7 +263,7 @@ export class TidelineError extends Error {
   });
   /**
    * A code of `/docs/problems`, or one of our own, with status 0: `network`, `timeout`, `closed`, `signed_out`,
-   * `discarded`, `handler_failed`, `storage_failed`. An open set.
+   * `discarded`, `handler_failed`, `storage_failed`, and `validation` for an id that is not one. An open set.
    */
   readonly code: string;
   readonly status: number;

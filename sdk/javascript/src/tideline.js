@@ -31,7 +31,7 @@ export class Tideline extends Api {
   /** See `TidelineOptions` in tideline.d.ts. In a browser `new Tideline()` talks to the page's own origin. */
   constructor(options = {}) {
     const core = new Core(options);
-    super(core.session);
+    super(core);
     this.#core = core;
   }
 

@@ -8,9 +8,10 @@ import { fileURLToPath } from "node:url";
 import { memoryStorage, Tideline, TidelineError, uuidv7 } from "../src/tideline.js";
 
 const url = "http://tideline.invalid";
+const id = "01890000-0000-7000-8000-000000000000";
 const signedIn = () => {
   const storage = memoryStorage();
-  const session = { user: { id: "u", username: "ann" }, device_id: "d", access_token: "a", refresh_token: "r" };
+  const session = { user: { id, username: "ann" }, device_id: "d", access_token: "a", refresh_token: "r" };
   storage.set(`tideline:${url}:session`, JSON.stringify(session));
   return storage;
 };
@@ -36,9 +37,9 @@ describe("a call", () => {
       new TypeError("fetch failed"),
       problem(503, "overloaded", {}, { "Retry-After": "0.2" }),
       problem(429, "rate_limited", { retry_after_ms: 120 }, { "Retry-After": "1" }),
-      Response.json({ id: "u" }),
+      Response.json({ id }),
     );
-    assert.equal((await tideline.getMe()).id, "u");
+    assert.equal((await tideline.getMe()).id, id);
     assert.ok(times[2] - times[1] >= 195 && times[2] - times[1] < 900, "Retry-After, where nothing is more exact");
     assert.ok(times[3] - times[2] >= 115 && times[3] - times[2] < 900, "retry_after_ms, where it is there");
   });
@@ -55,20 +56,20 @@ describe("a call", () => {
     const register = scripted(problem(503, "storage_unavailable", { retry_after_ms: 1 }));
     await assert.rejects(register.tideline.register({ username: "ann", password: "correct horse" }), { code: "storage_unavailable" });
     const refused = scripted(problem(404, "not_found"));
-    await assert.rejects(refused.tideline.leave("c"), { code: "not_found" });
+    await assert.rejects(refused.tideline.leave(id), { code: "not_found" });
     const limited = scripted(problem(429, "rate_limited", { retry_after_ms: 1 }), problem(401, "invalid_credentials"));
     await assert.rejects(limited.tideline.login({ username: "ann", password: "correct horse" }), { code: "invalid_credentials" });
   });
 
   it("knows that a DELETE was done whose answer was lost", async () => {
     const { tideline } = scripted(new TypeError("fetch failed"), problem(404, "not_found"));
-    assert.equal(await tideline.leave("c"), null);
+    assert.equal(await tideline.leave(id), null);
   });
 
   it("does not take a proxy's page for an answer", async () => {
     const html = () => new Response("<html>Welcome to our hotel</html>");
-    const { tideline } = scripted(html(), new Response("<h1>Bad gateway</h1>", { status: 502 }), Response.json({ id: "u" }));
-    assert.equal((await tideline.getMe()).id, "u");
+    const { tideline } = scripted(html(), new Response("<h1>Bad gateway</h1>", { status: 502 }), Response.json({ id }));
+    assert.equal((await tideline.getMe()).id, id);
     const { tideline: other } = scripted(...Array(4).fill().map(html));
     await assert.rejects(other.getMe(), (error) => error instanceof TidelineError && error.code === "network");
   });
@@ -82,11 +83,11 @@ describe("a call", () => {
     await assert.rejects(call, { name: "AbortError" });
     await assert.rejects(tideline.getMe(), { code: "timeout" });
     const patient = new Tideline({ url, fetch, storage: signedIn() });
-    const starting = [patient.getMe(), patient.start(), patient.send("c", "hi")];
+    const starting = [patient.getMe(), patient.start(), patient.send(id, "hi")];
     await new Promise((resolve) => setTimeout(resolve, 20));
     await patient.close();
     for (const one of starting) await assert.rejects(one, { code: "closed" });
-    await assert.rejects(patient.send("c", "too late"), { code: "closed" });
+    await assert.rejects(patient.send(id, "too late"), { code: "closed" });
     assert.throws(() => new Tideline(), TypeError);
   });
 });
@@ -120,7 +121,7 @@ it("leaves nothing behind that keeps a process alive", async () => {
       storage.set("tideline:" + url + ":session", JSON.stringify(session));
       const tideline = new Tideline({ url, storage, tabs: true, locks: navigatorLocks(), backoff: { base: 60_000, cap: 60_000 } });
       await tideline.start();
-      tideline.send("c", "hi");
+      tideline.send("${id}", "hi");
       setTimeout(async () => {
         await tideline.close();
         server.closeAllConnections();
