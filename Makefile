@@ -1,7 +1,7 @@
-.PHONY: help run unit it web test check openapi bench soak faults mutants
+.PHONY: help run unit it web test check openapi bench soak soak-web faults mutants
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
 run: ## Run Tideline here, with a PostgreSQL and a Redis of its own
 	.ci/install
@@ -57,6 +57,10 @@ bench: ## Measure it against plain SQL (OPTIONS=--help says what can be chosen),
 soak: ## Half an hour of everything people do (MINUTES), and nothing may grow; write target/soak/report.json
 	.ci/install
 	cargo bench --locked --bench bench -- soak --minutes $(or $(MINUTES),30)
+
+soak-web: ## Two people at two tabs each, on bad networks, for ten MINUTES (SEED): each text arrives once, in order, under its name
+	.ci/install test
+	MINUTES=$(or $(MINUTES),10) web/test/browser/run test/browser/soak.test.js
 
 faults: ## Break everything under load, check every promise (FAULT, SEED, ROUNDS, SECONDS), write target/faults/report.md
 	.ci/install faults
