@@ -70,8 +70,8 @@ impl Tokens {
         // Checked below, after everything else: only a token that was good may be called expired.
         validation.validate_exp = false;
         Ok(Self {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
+            encoding: EncodingKey::from_secret(secret).map_err(internal)?,
+            decoding: DecodingKey::from_secret(secret).map_err(internal)?,
             validation,
             refresh_key: key(&derived.into_bytes())?,
             access_life,
@@ -102,8 +102,7 @@ impl Tokens {
             typ: Some(TYPE.to_owned()),
             ..Header::new(Algorithm::HS256)
         };
-        jsonwebtoken::encode(&header, &claims, &self.encoding)
-            .map_err(|error| Error::Internal(error.to_string()))
+        jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(internal)
     }
 
     /// The life of an access token.
@@ -192,6 +191,10 @@ impl Tokens {
             bytes,
         }
     }
+}
+
+fn internal(error: JwtError) -> Error {
+    Error::Internal(error.to_string())
 }
 
 /// A refresh token: whose it is, how many rotations came before, and a seal.

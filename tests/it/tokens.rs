@@ -72,8 +72,7 @@ async fn forged_access_tokens_are_refused() {
             &good,
             "k",
         ),
-        // Headers that a reader must understand, and a payload that is packed.
-        forge(&with(&header(), "crit", Some(json!(["exp"]))), &good, "k"),
+        // A payload that is packed.
         forge(&with(&header(), "zip", Some(json!("DEF"))), &good, "k"),
         forge(
             &with(&header(), "jku", Some(json!("http://127.0.0.1:1/keys"))),
@@ -107,8 +106,42 @@ async fn forged_access_tokens_are_refused() {
             bad.push(claimed(name, Some(value)));
         }
     }
-    bad.push(claimed("iss", Some(json!(["tideline"]))));
-    bad.push(claimed("sub", Some(json!(0))));
+    // The right value in another type, and what compares like it in looser languages.
+    for name in ["iss", "aud", "sub"] {
+        for value in [
+            json!([good[name]]),
+            json!([[good[name]]]),
+            json!([good[name], "somebody"]),
+            json!({name: good[name]}),
+            json!({"0": good[name]}),
+            json!([]),
+            json!(0),
+            json!(0.5),
+            json!(false),
+        ] {
+            bad.push(claimed(name, Some(value)));
+        }
+    }
+    // Headers that a reader must understand: nobody here understands any.
+    for crit in [
+        json!([]),
+        json!(["exp"]),
+        json!(["typ"]),
+        json!(["b64"]),
+        json!(["http://127.0.0.1:1/policy"]),
+        json!(["b64", "b64"]),
+        json!("exp"),
+        json!({}),
+        json!(true),
+    ] {
+        bad.push(headed("crit", Some(crit)));
+    }
+    let named = with(&header(), "policy", Some(json!("strict")));
+    let named = with(&named, "crit", Some(json!(["policy"])));
+    bad.push(forge(&named, &good, SECRET));
+    for b64 in [json!(false), json!(0), json!("true")] {
+        bad.push(headed("b64", Some(b64)));
+    }
     bad.push(claimed("exp", Some(json!((now + 60).to_string()))));
     // Another service that shares the secret, and a token of ours that is for something else.
     bad.push(forge(
@@ -117,7 +150,6 @@ async fn forged_access_tokens_are_refused() {
         SECRET,
     ));
     bad.push(claimed("nbf", Some(json!(now + 60))));
-    bad.push(claimed("aud", Some(json!(["tideline", "somebody"]))));
     // Expired, and bad besides: nobody is told to refresh a token that was never good.
     let stale = with(&good, "exp", Some(ended));
     bad.push(forge(
