@@ -5,7 +5,8 @@
 //! request: a tenth of every limit is this node's own to give. Only who takes more is counted in Redis. So `n` nodes
 //! together give at most `1 + n / 10` of the limit, whichever way somebody spreads the requests. Each node counts
 //! everything that it gives besides: who is over the limit here is refused without asking, and while Redis is away each
-//! node keeps the limit alone.
+//! node keeps the limit alone. A request takes from the node's bucket before Redis is asked, and what Redis refuses is put
+//! back: of many requests that wait for a Redis that does not answer, no more go on than the bucket has room for.
 
 use crate::app::App;
 use crate::domain::error::Error;
@@ -52,12 +53,12 @@ struct Bucket {
 enum Asked {
     Refused(Duration),
     Given,
-    /// There seems to be room, but all nodes together have the last word.
+    /// Taken here, but all nodes together have the last word.
     Share,
 }
 
 impl Limits {
-    /// What this node says alone.
+    /// Takes from the bucket of this node, if there is room. Returns when it will be empty, too.
     fn ask(&self, subject: &Subject, policy: Policy, cost: u32, now: Instant) -> (Asked, Instant) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.by_subject.len() > buckets.forget_at {
@@ -75,18 +76,20 @@ impl Limits {
             return (Asked::Refused(all - now - policy.window()), bucket.all);
         }
         // The own part is a bucket of a tenth of the size that flows off at a tenth of the speed.
-        if own <= now + policy.window() {
-            (bucket.all, bucket.own) = (all, own);
-            return (Asked::Given, all);
+        bucket.all = all;
+        if own > now + policy.window() {
+            return (Asked::Share, all);
         }
-        (Asked::Share, all)
+        bucket.own = own;
+        (Asked::Given, all)
     }
 
-    /// Notes when a bucket will be empty, as all nodes together know.
-    fn note(&self, subject: &Subject, empty: Instant) {
+    /// Notes when a bucket will be empty, as all nodes together know, after putting back what was taken for so long.
+    fn note(&self, subject: &Subject, put_back: Duration, empty: Instant) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.by_subject.get_mut(subject) {
-            bucket.all = bucket.all.max(empty);
+            let all = bucket.all.checked_sub(put_back).unwrap_or(empty);
+            bucket.all = all.max(empty);
         }
     }
 }
@@ -102,19 +105,17 @@ async fn take(app: &App, subject: &Subject, policy: Policy, cost: u32) -> Standi
         Asked::Given => None,
         Asked::Share => match shared::take(&app.redis, app.epoch, subject, policy, cost).await {
             Ok(taken) => {
-                empty = if taken.allowed {
-                    empty.max(now + taken.empty_after)
-                } else {
-                    now + taken.empty_after
+                let shared = now + taken.empty_after;
+                let (put_back, known) = match taken.allowed {
+                    true => (Duration::ZERO, empty.max(shared)),
+                    false => (policy.interval * cost, shared),
                 };
-                app.limits.note(subject, empty);
+                empty = known;
+                app.limits.note(subject, put_back, shared);
                 (!taken.allowed).then_some(taken.retry_after)
             }
-            // The circuit breaker has logged it; this node keeps the limit alone.
-            Err(_away) => {
-                app.limits.note(subject, empty);
-                None
-            }
+            // The circuit breaker has logged it; it was taken here, and this node keeps the limit alone.
+            Err(_away) => None,
         },
     };
     let reset_after = empty.saturating_duration_since(now);

@@ -1,6 +1,7 @@
 //! Rate limits: of users, addresses and login names, on one node and on two, with Redis and without.
 
 use crate::support::{Answer, App, PASSWORD, Person, eventually, text};
+use futures_util::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tideline::config::{Config, RateLimit};
@@ -97,6 +98,51 @@ async fn without_redis_each_node_keeps_the_limit() {
     assert!(
         (30..=30 + seconds as usize).contains(&good),
         "{good} in {seconds} s"
+    );
+    app.redis.heal();
+    app.finish().await;
+}
+
+/// So many at once: how many are allowed, and how long they took.
+async fn allowed_at_once(count: usize, request: impl AsyncFn(usize) -> Answer) -> (usize, u64) {
+    let started = Instant::now();
+    let answers = join_all((0..count).map(|n| request(n))).await;
+    let allowed = answers.iter().filter(|answer| answer.status != 429).count();
+    (allowed, started.elapsed().as_secs() + 1)
+}
+
+/// Redis takes commands and does not answer: whoever waits for it goes on with what this node has left for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_hangs_requests_at_once_get_no_more_than_the_limit() {
+    let app = App::configured(slow(30)).await;
+    let [ann] = app.people(["ann"]).await;
+    app.redis.freeze();
+    let (good, seconds) = allowed_at_once(80, async |_| ann.get("/me").await).await;
+    assert!(
+        (30..=30 + seconds as usize).contains(&good),
+        "user: {good} in {seconds} s"
+    );
+    // Signing up was one.
+    let capabilities = async |_| app.call("GET", "/v1/capabilities", None).await;
+    let (good, seconds) = allowed_at_once(80, capabilities).await;
+    assert!(
+        (29..=30 + seconds as usize).contains(&good),
+        "address: {good} in {seconds} s"
+    );
+    app.redis.heal();
+    app.finish().await;
+
+    let app = App::configured(slow(1_000)).await;
+    let [_ann] = app.people(["ann"]).await;
+    app.redis.freeze();
+    let guess = async |n| {
+        let body = json!({"username": "ann", "password": format!("guess {n}")});
+        app.call("POST", "/v1/auth/login", Some(body)).await
+    };
+    let (tried, seconds) = allowed_at_once(50, guess).await;
+    assert!(
+        (10..=10 + seconds as usize / 6).contains(&tried),
+        "log-ins: {tried} in {seconds} s"
     );
     app.redis.heal();
     app.finish().await;
