@@ -70,7 +70,10 @@ pub async fn page(
             let Some(view) = conversations::view(conn, conversation, caller.user)? else {
                 return Ok(None);
             };
-            let messages = archive::page(conn, conversation, view.joined_seq, range, limit)?;
+            let mut messages = archive::page(conn, conversation, view.joined_seq, range, limit)?;
+            // The page is as of the moment at which the caller was seen to be a member: what is beyond that head may have
+            // come after they were removed.
+            messages.retain(|message| message.seq <= view.last_seq);
             Ok(Some((view, messages)))
         })
         .await?
@@ -83,16 +86,14 @@ pub async fn page(
                 last_seq: view.last_seq.0,
             }));
         }
-        // The page was read after the head, so it may end beyond it.
         Range::Since(_) => messages.last().is_some_and(|last| last.seq < view.last_seq),
         Range::Before(_) | Range::Newest => messages
             .first()
             .is_some_and(|first| first.seq > view.joined_seq.next()),
     };
-    let newest = messages.last().map_or(ConvSeq(0), |message| message.seq);
     Ok(Page {
         has_more,
-        last_seq: view.last_seq.max(newest),
+        last_seq: view.last_seq,
         messages,
     })
 }
@@ -108,7 +109,9 @@ pub async fn get(
     app.pg
         .read("message", move |conn| {
             match conversations::view(conn, conversation, caller.user)? {
-                Some(view) if seq > view.joined_seq => archive::get(conn, conversation, seq),
+                Some(view) if view.joined_seq < seq && seq <= view.last_seq => {
+                    archive::get(conn, conversation, seq)
+                }
                 Some(_) | None => Ok(None),
             }
         })

@@ -1,11 +1,12 @@
 //! Groups while everything happens at once: removals and sends, two adds, an owner who goes, creates and joins; and a large
 //! one on two nodes.
 
-use crate::support::{App, Person, execute, id, text, waiting_for_locks};
+use crate::support::{App, Person, eventually, execute, id, number, text, waiting_for_locks};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tideline::domain::accounts;
 
 /// Lock first, look after. The send begins while the member is in, waits for the lock behind the removal, and must see the
@@ -88,6 +89,43 @@ async fn nobody_is_heard_between_leaving_and_joining() {
         replay(&person.entries(0).await, &chat, &ben, false);
     }
     replay(&ben.entries(0).await, &chat, &ben, true);
+    app.finish().await;
+}
+
+/// Membership is looked at in one statement and messages are read in the next. Between the two the reader is removed, and
+/// somebody else speaks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_read_under_way_has_nothing_from_after_the_removal() {
+    // One connection for reads, whose statements are prepared: the first answer that is kept back is the membership's.
+    let app = App::configured(|config| (config.writers, config.db_pool) = (1, 2)).await;
+    let elsewhere = app.add_process(&[]);
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let ann = ann.at(&elsewhere.process.url);
+    let mut conn = app.database();
+    for read in ["", "/2", "?since_seq=1", "?before_seq=9"] {
+        let chat = ann.group(&[&ben]).await;
+        ann.send(&chat, "before").await;
+        let path = format!("/conversations/{chat}/messages{read}");
+        ben.get(&path).await;
+        app.postgres.hold_answers();
+        let reading = tokio::spawn({
+            let ben = ben.clone();
+            async move { ben.get(&path).await }
+        });
+        let looked = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()
+            AND state = 'idle' AND query LIKE 'SELECT m.joined_seq, m.read_seq%'";
+        let looked = async || number(&mut conn, looked);
+        eventually("looked", Duration::from_secs(10), looked, |n| *n == 1).await;
+        ann.remove(&chat, &ben).await.ok(204);
+        ann.send(&chat, "after").await;
+        app.postgres.heal();
+        let answer = reading.await.unwrap();
+        assert!(
+            !answer.body.to_string().contains("after"),
+            "{}",
+            answer.body
+        );
+    }
     app.finish().await;
 }
 
