@@ -2,7 +2,8 @@
 
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::domain::accounts::{Confirmed, Revoked};
+use crate::domain::accounts::Revoked;
+use crate::domain::confirmed::Confirmed;
 use crate::domain::diagnostics::Diagnostics;
 use crate::domain::error::Error;
 use crate::domain::heads::{self, Heads};

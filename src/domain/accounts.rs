@@ -8,14 +8,14 @@ use crate::domain::tokens::RefreshToken;
 use crate::model::account::{Caller, DeviceInfo, User, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::storage::pg::{accounts as rows, devices, instance};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 /// How long a repeat of a rotated refresh token is answered, if its successor was not used: a lost answer must not log
 /// anyone out.
-const REPEAT: Duration = Duration::from_secs(60);
+pub(super) const REPEAT: Duration = Duration::from_secs(60);
 
 /// The longest life of any access token: the most that can be set, and what the seed issues.
 const LONGEST_ACCESS: Duration = Duration::from_secs(86_400);
@@ -55,23 +55,6 @@ impl Revoked {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(device);
-    }
-}
-
-/// The refresh generations whose first use this node has seen, for as long as that matters.
-#[derive(Default)]
-pub struct Confirmed(Mutex<HashMap<(DeviceId, i64), Instant>>);
-
-impl Confirmed {
-    fn seen(&self, key: (DeviceId, i64)) -> bool {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.contains_key(&key)
-    }
-
-    fn add(&self, key: (DeviceId, i64)) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, at| at.elapsed() < 2 * REPEAT);
-        seen.insert(key, Instant::now());
     }
 }
 

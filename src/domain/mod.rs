@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod blocks;
+pub mod confirmed;
 pub mod conversations;
 pub mod devices;
 pub mod diagnostics;

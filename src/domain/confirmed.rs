@@ -1,0 +1,74 @@
+//! The refresh generations whose first use this node has seen, so that not every request with a fresh token asks PostgreSQL.
+
+use crate::domain::accounts::REPEAT;
+use crate::model::ids::DeviceId;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Confirmed generations that do not matter any more are forgotten whenever twice as many are kept as did matter, and so many
+/// more.
+const FORGET: usize = 1_000;
+
+/// The refresh generations whose first use this node has seen, for as long as that matters.
+#[derive(Default)]
+pub struct Confirmed(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    by_generation: HashMap<(DeviceId, i64), Instant>,
+    forget_at: usize,
+}
+
+impl Confirmed {
+    /// Whether the first use was seen.
+    pub fn seen(&self, key: (DeviceId, i64)) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.by_generation.contains_key(&key)
+    }
+
+    /// Notes a first use.
+    pub fn add(&self, key: (DeviceId, i64)) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if seen.by_generation.len() >= seen.forget_at {
+            seen.by_generation
+                .retain(|_, at| now.duration_since(*at) < 2 * REPEAT);
+            // Each look through all of them follows as many new ones: after a restart everybody's first use comes at once.
+            seen.forget_at = 2 * seen.by_generation.len() + FORGET;
+        }
+        seen.by_generation.insert(key, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Confirmed, FORGET};
+    use crate::clock::new_id;
+    use crate::domain::accounts::REPEAT;
+    use crate::model::ids::DeviceId;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_first_use_costs_the_same_however_many_came_before() {
+        let confirmed = Confirmed::default();
+        let long_ago = Instant::now().checked_sub(3 * REPEAT).unwrap();
+        let forgotten = (DeviceId(new_id()), 1);
+        confirmed.add(forgotten);
+        confirmed
+            .0
+            .lock()
+            .unwrap()
+            .by_generation
+            .insert(forgotten, long_ago);
+        let devices: Vec<_> = (0..50 * FORGET).map(|_| DeviceId(new_id())).collect();
+        let started = Instant::now();
+        for device in &devices {
+            confirmed.add((*device, 1));
+        }
+        // A look through all of them with each one would be a billion steps.
+        assert!(started.elapsed() < Duration::from_secs(3));
+        assert!(devices.iter().all(|device| confirmed.seen((*device, 1))));
+        assert!(!confirmed.seen(forgotten));
+    }
+}
