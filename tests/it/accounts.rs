@@ -7,6 +7,7 @@ use crate::support::{
 use crate::tokens::refreshed;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -301,6 +302,48 @@ async fn users_are_found_by_ids_and_by_exact_name() {
             .await
             .problem(404, "not_found");
     }
+    app.finish().await;
+}
+
+/// The users of a run of the seed, by name, with their devices. Every token is good.
+async fn seeded(app: &App, count: usize) -> BTreeMap<String, String> {
+    let output = app.admin(&["seed", "--users", &count.to_string()]);
+    assert!(output.status.success());
+    let mut devices = BTreeMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| line[name].as_str().unwrap().to_owned();
+        let request = app.http.get(app.url() + "/v1/me");
+        let request = request.bearer_auth(text("access_token"));
+        let me = Answer::of(request.send().await.unwrap()).await.ok(200);
+        assert_eq!(
+            (&me["id"], &me["username"]),
+            (&line["user_id"], &line["username"])
+        );
+        devices.insert(text("username"), text("device_id"));
+    }
+    let all: BTreeSet<_> = (0..count).map(|n| format!("seed{n}")).collect();
+    assert!(devices.keys().eq(&all), "{devices:?}");
+    devices
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seed_includes_users_whose_devices_are_logged_out() {
+    let app = App::start().await;
+    let first = seeded(&app, 3).await;
+    let second = seeded(&app, 4).await;
+    assert!(first.iter().all(|(name, device)| second[name] == *device));
+    let out = format!(
+        "UPDATE devices SET revoked_at = now() WHERE id IN ('{}', '{}')",
+        first["seed0"], first["seed2"]
+    );
+    execute(&mut app.database(), &out);
+    let third = seeded(&app, 4).await;
+    for (name, device) in &third {
+        let is_new = ["seed0", "seed2"].contains(&name.as_str());
+        assert_eq!(second[name] != *device, is_new, "{name}");
+    }
+    assert_eq!(seeded(&app, 4).await, third);
     app.finish().await;
 }
 

@@ -32,7 +32,7 @@ const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
 END $$";
 
 /// Statements that no node sends while it serves, by words of theirs, and when they are sent.
-const NOT_SERVING: [(&str, &str); 7] = [
+const NOT_SERVING: [(&str, &str); 8] = [
     ("hashtext('tideline migrations')", "before a node starts"),
     ("hashtext('tideline partitions')", "around a new partition"),
     ("UPDATE instance SET epoch", "by an operator: a new epoch"),
@@ -41,6 +41,7 @@ const NOT_SERVING: [(&str, &str); 7] = [
         "SELECT id, $1, now() FROM users",
         "by an operator: a new epoch",
     ),
+    ("'!' FROM made", "before a test of load"),
     ("'seed', 'bot'", "before a test of load"),
     ("DISTINCT ON (n.username)", "before a test of load"),
 ];

@@ -290,13 +290,13 @@ pub struct Seeded {
     /// The user.
     #[diesel(sql_type = SqlUuid)]
     pub user_id: UserId,
-    /// The user's first device.
+    /// The user's first device that is signed in.
     #[diesel(sql_type = SqlUuid)]
     pub device_id: DeviceId,
 }
 
-/// Makes the users of these names that do not exist yet, each with one device, none with a password. The ids are used
-/// for those that are made.
+/// Makes the users of these names that do not exist yet, none with a password, and a device for each user of them who is
+/// signed in on none. The ids are used for those that are made.
 pub fn seed(
     conn: &mut PgConnection,
     usernames: &[String],
@@ -308,24 +308,28 @@ pub fn seed(
         "WITH made AS (
              INSERT INTO usernames (username, user_id)
              SELECT n, u FROM unnest($1, $2) AS s(n, u) ORDER BY n ON CONFLICT DO NOTHING RETURNING username, user_id
-         ), made_users AS (
-             INSERT INTO users (id, username, display_name, password_hash)
-             SELECT user_id, username, username, '!' FROM made
          )
-         INSERT INTO devices (user_id, id, name, platform, refresh_hash, refresh_expires_at)
-         SELECT m.user_id, s.d, 'seed', 'bot', s.h, now()
-         FROM made m JOIN unnest($3, $4, $5) AS s(u, d, h) ON s.u = m.user_id",
+         INSERT INTO users (id, username, display_name, password_hash)
+         SELECT user_id, username, username, '!' FROM made",
     )
     .bind::<Texts, _>(usernames)
     .bind::<Uuids, _>(user_ids)
-    .bind::<Uuids, _>(user_ids)
+    .execute(conn)?;
+    sql(
+        "INSERT INTO devices (user_id, id, name, platform, refresh_hash, refresh_expires_at)
+         SELECT n.user_id, s.d, 'seed', 'bot', s.h, now()
+         FROM unnest($1, $2, $3) AS s(n, d, h) JOIN usernames n ON n.username = s.n
+         WHERE NOT EXISTS (SELECT FROM devices d WHERE d.user_id = n.user_id AND d.revoked_at IS NULL)",
+    )
+    .bind::<Texts, _>(usernames)
     .bind::<Uuids, _>(device_ids)
     .bind::<Binaries, _>(refresh_hashes)
     .execute(conn)?;
+    // Somebody who is logged out just now is in it all the same, with a token that is good for nothing.
     Ok(sql(
         "SELECT DISTINCT ON (n.username) n.username, n.user_id, d.id AS device_id
-         FROM usernames n JOIN devices d ON d.user_id = n.user_id AND d.revoked_at IS NULL
-         WHERE n.username = ANY($1) ORDER BY n.username, d.created_at, d.id",
+         FROM usernames n JOIN devices d ON d.user_id = n.user_id
+         WHERE n.username = ANY($1) ORDER BY n.username, d.revoked_at IS NOT NULL, d.created_at, d.id",
     )
     .bind::<Texts, _>(usernames)
     .load(conn)?)
