@@ -13,7 +13,7 @@ use tideline::config::{self, Config, environment};
 use tideline::dev;
 use tideline::domain::{accounts, retention, unread};
 use tideline::http::openapi;
-use tideline::model::account::Username;
+use tideline::model::account::{Password, Username};
 use tideline::model::time::Timestamp;
 use tideline::server::{Node, StopSignal};
 use tideline::storage::pg::{instance, stop_connecting};
@@ -192,12 +192,11 @@ async fn create_user(
     if !in_bounds(&display_name, 1, 64) {
         return Err("--display-name must be 1 to 64 characters long".into());
     }
-    if !in_bounds(&password, 8, 128) {
-        return Err("--password must be 8 to 128 characters long".into());
-    }
     let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
+    let parsed = Password::parse(password.clone())
+        .ok_or_else(|| format!("--password {}", Password::RULE))?;
     let app = App::open_for_command(config).await?;
-    let user = accounts::create(&app, name, password.clone(), display_name)
+    let user = accounts::create(&app, name, parsed, display_name)
         .await
         .map_err(|error| format!("the account was not made: {error:?}"))?;
     let line =

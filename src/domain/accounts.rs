@@ -4,10 +4,12 @@ use crate::app::App;
 use crate::clock;
 use crate::domain::devices::LIMIT;
 use crate::domain::error::Error;
+use crate::domain::passwords::Fitted;
 use crate::domain::tokens::RefreshToken;
-use crate::model::account::{Caller, DeviceInfo, User, Username};
+use crate::model::account::{Caller, DeviceInfo, Password, User, Username};
 use crate::model::ids::{DeviceId, UserId};
-use crate::storage::pg::{accounts as rows, devices, instance};
+use crate::storage::error::StorageResult;
+use crate::storage::pg::{Connection, accounts as rows, devices, instance};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock};
@@ -19,6 +21,10 @@ pub(super) const REPEAT: Duration = Duration::from_secs(60);
 
 /// The longest life of any access token: the most that can be set, and what the seed issues.
 const LONGEST_ACCESS: Duration = Duration::from_secs(86_400);
+
+/// How often a password is checked: a second time only when the user's hash was changed while the first one went on. A password
+/// that fits the new hash as well (it was renewed) must not be refused.
+pub(super) const CHECKS: usize = 2;
 
 /// A signed-in device and its tokens.
 #[derive(Debug)]
@@ -62,7 +68,7 @@ impl Revoked {
 pub async fn register(
     app: &App,
     username: Username,
-    password: String,
+    password: Password,
     display_name: Option<String>,
     device: DeviceInfo,
 ) -> Result<Session, Error> {
@@ -80,7 +86,7 @@ pub async fn register(
 pub async fn create(
     app: &App,
     username: Username,
-    password: String,
+    password: Password,
     display_name: Option<String>,
 ) -> Result<User, Error> {
     let id = UserId(clock::new_id());
@@ -92,7 +98,7 @@ async fn insert(
     app: &App,
     id: UserId,
     username: Username,
-    password: String,
+    password: Password,
     display_name: Option<String>,
     first: Option<(DeviceId, Vec<u8>, DeviceInfo)>,
 ) -> Result<User, Error> {
@@ -116,64 +122,93 @@ async fn insert(
 pub async fn login(
     app: &App,
     username: Option<Username>,
-    password: String,
+    password: Password,
     known_device: Option<DeviceId>,
     device: DeviceInfo,
 ) -> Result<Session, Error> {
-    let found = match username {
-        Some(name) => {
-            app.pg
-                .read("login", move |conn| {
-                    let Some(user) = rows::user_by_name(conn, &name)? else {
-                        return Ok(None);
-                    };
-                    let hash = rows::password_hash(conn, user.id)?;
-                    Ok(Some((user, hash)))
-                })
-                .await?
+    for _ in 0..CHECKS {
+        let (user, hash) = credentials(app, username.clone()).await?;
+        let fitted = app.passwords.check(password.clone(), hash).await?;
+        let (Some(user), Some(fitted)) = (user, fitted) else {
+            break;
+        };
+        if let Some(refresh) = sign_in(app, user.id, fitted, known_device, device.clone()).await? {
+            return session(app, user, &refresh, app.config.refresh_token);
         }
-        None => None,
-    };
-    let (user, hash) = match found {
-        Some((user, hash)) => (Some(user), hash),
-        None => (None, None),
-    };
-    let fits = app.passwords.check(password, hash).await?;
-    let user = user.filter(|_| fits).ok_or(Error::InvalidCredentials)?;
-    let refresh = sign_in(app, user.id, known_device, device).await?;
-    session(app, user, &refresh, app.config.refresh_token)
+    }
+    Err(Error::InvalidCredentials)
 }
 
+async fn credentials(
+    app: &App,
+    username: Option<Username>,
+) -> Result<(Option<User>, Option<String>), Error> {
+    let Some(name) = username else {
+        return Ok((None, None));
+    };
+    let found = app
+        .pg
+        .read("login", move |conn| {
+            let Some(user) = rows::user_by_name(conn, &name)? else {
+                return Ok((None, None));
+            };
+            let hash = rows::password_hash(conn, user.id)?;
+            Ok((Some(user), hash))
+        })
+        .await?;
+    Ok(found)
+}
+
+/// Whether the hash that a password fitted is still the user's, whose row is locked from now on: a change of the password comes
+/// before, and is seen, or after, and sees what this transaction did.
+pub(super) fn still_fits(
+    conn: &mut Connection,
+    user: UserId,
+    fitted: &Fitted,
+) -> StorageResult<bool> {
+    Ok(rows::lock_user(conn, user)?.as_ref() == Some(&fitted.hash))
+}
+
+/// Signs in on a device, or returns nothing when the password is not the one that was checked any more.
 async fn sign_in(
     app: &App,
     user: UserId,
+    fitted: Fitted,
     known_device: Option<DeviceId>,
     info: DeviceInfo,
-) -> Result<RefreshToken, Error> {
+) -> Result<Option<RefreshToken>, Error> {
     let seconds = app.config.refresh_token.as_secs_f64();
     let tokens = app.tokens.clone();
     let new_device = DeviceId(clock::new_id());
-    let (refresh, removed) = app
+    let signed_in = app
         .pg
         .transaction("sign_in", move |conn| {
+            if !still_fits(conn, user, &fitted)? {
+                return Ok(Ok(None));
+            }
+            if let Some(renewed) = &fitted.renewed {
+                rows::replace_password(conn, user, renewed)?;
+            }
             if let Some(device) = known_device {
                 let locked = rows::lock_device(conn, user, device, 0.0)?;
                 if let Some(locked) = locked.filter(|locked| !locked.revoked) {
                     let refresh = tokens.first_refresh(user, device, locked.refresh_generation + 1);
                     rows::relogin_device(conn, user, device, &info, &refresh.hash(), seconds)?;
-                    return Ok(Ok((refresh, Vec::new())));
+                    return Ok(Ok(Some((refresh, Vec::new()))));
                 }
             }
             let removed = devices::make_room(conn, user, LIMIT - 1)?;
             let refresh = tokens.first_refresh(user, new_device, 0);
             rows::create_device(conn, user, new_device, &info, &refresh.hash(), seconds)?;
-            Ok(Ok::<_, Error>((refresh, removed)))
+            Ok(Ok::<_, Error>(Some((refresh, removed))))
         })
         .await??;
-    for device in removed {
-        forget_device(app, user, device);
-    }
-    Ok(refresh)
+    Ok(signed_in.map(|(refresh, removed)| {
+        for device in removed {
+            forget_device(app, user, device);
+        }
+        refresh
+    }))
 }
 
 enum Refreshed {
@@ -330,6 +365,7 @@ pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Cal
     Ok(Caller {
         user: claims.sub,
         device: claims.device_id,
+        generation: claims.generation,
         token_expires: claims.exp,
         address,
     })

@@ -23,7 +23,8 @@ pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error>
             if accounts::users_by_ids(conn, &[user])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
-            // Before the pair, always: a lock of the caller's own row.
+            // Before the pair, always.
+            accounts::lock_user(conn, caller.user)?;
             let count = blocks::count(conn, caller.user)?;
             claims::lock_pair(conn, pair(caller.user, user))?;
             blocks::insert(conn, caller.user, user)?;

@@ -2,6 +2,7 @@
 //! must not take the server with it.
 
 use crate::domain::error::Error;
+use crate::model::account::Password;
 use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -20,6 +21,16 @@ pub struct Passwords {
     jobs: mpsc::Sender<Job>,
     /// The hash of nobody's password, checked for who has none, so that they take as long as others.
     decoy: String,
+}
+
+/// The hash that a password fitted. That it is still the user's is to be looked at under the lock of the user's row: a
+/// password that changed meanwhile must let nobody in.
+#[derive(Debug)]
+pub struct Fitted {
+    /// What the user's hash was.
+    pub hash: String,
+    /// What it should be: it was made of the bytes as they were typed, and not of their normal form.
+    pub renewed: Option<String>,
 }
 
 fn hash(password: &str) -> Result<String, Error> {
@@ -56,22 +67,39 @@ impl Passwords {
     }
 
     /// The hash to store.
-    pub async fn hash(&self, password: String) -> Result<String, Error> {
-        self.run(move || hash(&password)).await
+    pub async fn hash(&self, password: Password) -> Result<String, Error> {
+        self.run(move || hash(password.composed())).await
     }
 
-    /// Whether the password is the one of this hash; an unknown user has none.
-    pub async fn check(&self, password: String, stored: Option<String>) -> Result<bool, Error> {
+    /// The hash, if the password is the one of it; an unknown user has none.
+    pub async fn check(
+        &self,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<Option<Fitted>, Error> {
         // What is not a hash ("!" for accounts without a password) fits no password.
         let stored = stored.filter(|stored| PasswordHash::new(stored).is_ok());
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
         self.run(move || {
-            Ok(PasswordHash::new(&stored).is_ok_and(|hash| {
-                Argon2::default()
-                    .verify_password(password.as_bytes(), &hash)
-                    .is_ok()
-            }) && known)
+            let fits = |text: &str| {
+                PasswordHash::new(&stored).is_ok_and(|hash| {
+                    Argon2::default()
+                        .verify_password(text.as_bytes(), &hash)
+                        .is_ok()
+                }) && known
+            };
+            let renewed = if fits(password.composed()) {
+                None
+            } else if password.as_typed().is_some_and(fits) {
+                Some(hash(password.composed())?)
+            } else {
+                return Ok(None);
+            };
+            Ok(Some(Fitted {
+                hash: stored,
+                renewed,
+            }))
         })
         .await
     }
@@ -102,6 +130,7 @@ impl Passwords {
 mod tests {
     use super::Passwords;
     use crate::domain::error::Error;
+    use crate::model::account::Password;
     use std::panic::resume_unwind;
 
     #[tokio::test]
@@ -109,12 +138,9 @@ mod tests {
         let passwords = Passwords::new(1).unwrap();
         let lost = passwords.run::<()>(|| resume_unwind(Box::new(()))).await;
         assert!(matches!(lost, Err(Error::Internal(_))), "{lost:?}");
-        let stored = passwords.hash("open".to_owned()).await.unwrap();
-        assert!(
-            passwords
-                .check("open".to_owned(), Some(stored))
-                .await
-                .unwrap()
-        );
+        let open = || Password::typed("open".to_owned());
+        let stored = passwords.hash(open()).await.unwrap();
+        let fitted = passwords.check(open(), Some(stored)).await;
+        assert!(fitted.unwrap().is_some());
     }
 }

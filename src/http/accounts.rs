@@ -3,7 +3,7 @@
 use crate::domain::accounts::{self, Session};
 use crate::http::extract::{Body, Guest, Ids, Query, app, charge};
 use crate::http::problem::Problem;
-use crate::model::account::{Caller, DeviceInfo, Platform, User, Username};
+use crate::model::account::{Caller, DeviceInfo, Password, Platform, User, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::limit::Subject;
 use crate::model::rules::chars;
@@ -54,8 +54,8 @@ pub struct RegisterRequest {
     #[garde(custom(is_username))]
     #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
-    /// 8 to 128 characters.
-    #[garde(custom(chars(8..=128)))]
+    /// 8 to 128 characters in the normal form NFC. However a keyboard composes them, it is the same password.
+    #[garde(custom(is_password))]
     #[schema(example = "correct horse", min_length = 8, max_length = 128)]
     password: String,
     /// What other people see, 1 to 64 characters; the username when not given.
@@ -155,6 +155,13 @@ pub struct UsersQuery {
     username: Option<String>,
 }
 
+/// A rule for garde: a new password.
+pub fn is_password(text: &str, _: &()) -> garde::Result {
+    Password::parse(text.to_owned())
+        .map(drop)
+        .ok_or_else(|| garde::Error::new(Password::RULE))
+}
+
 fn is_username(text: &str, _: &()) -> garde::Result {
     Username::parse(text)
         .map(drop)
@@ -176,19 +183,15 @@ pub async fn register_user(
 ) -> Result<HttpResponse, Problem> {
     let name = Username::parse(&body.username)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/username", Username::RULE)]))?;
+    let password = Password::parse(body.password)
+        .ok_or_else(|| Problem::invalid(vec![Violation::new("/password", Password::RULE)]))?;
     let device = body.device.unwrap_or_default();
     let info = DeviceInfo {
         name: device.name,
         platform: device.platform,
     };
-    let session = accounts::register(
-        &*app(&request)?,
-        name,
-        body.password,
-        body.display_name,
-        info,
-    )
-    .await?;
+    let app = app(&request)?;
+    let session = accounts::register(&app, name, password, body.display_name, info).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/v1/users/{}", session.user.id)))
         .json(SessionBody::from(session)))
@@ -215,7 +218,8 @@ pub async fn login_user(
         let subject = Subject::Login(name.as_str().to_owned());
         charge(&request, &subject, 1).await?;
     }
-    let session = accounts::login(&*app(&request)?, name, body.password, device.id, info).await?;
+    let password = Password::typed(body.password);
+    let session = accounts::login(&*app(&request)?, name, password, device.id, info).await?;
     Ok(web::Json(session.into()))
 }
 

@@ -1,12 +1,13 @@
 //! The caller's devices, and the password that signs them in.
 
 use crate::domain::devices;
+use crate::http::accounts::is_password;
 use crate::http::extract::{Body, Ids, app, charge};
 use crate::http::problem::Problem;
-use crate::model::account::{Caller, Device};
+use crate::model::account::{Caller, Device, Password};
 use crate::model::ids::DeviceId;
 use crate::model::limit::Subject;
-use crate::model::rules::chars;
+use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,8 @@ pub struct ChangePasswordRequest {
     #[garde(skip)]
     #[schema(example = "correct horse")]
     old_password: String,
-    /// The new one, 8 to 128 characters.
-    #[garde(custom(chars(8..=128)))]
+    /// The new one, 8 to 128 characters in the normal form NFC.
+    #[garde(custom(is_password))]
     #[schema(example = "battery staple", min_length = 8, max_length = 128)]
     new_password: String,
 }
@@ -64,7 +65,8 @@ pub async fn remove_device(
 
 /// Change the password
 ///
-/// Logs the caller's other devices out.
+/// Logs the caller's other devices out. Of this one, only the refresh token that came with the access token of this request
+/// stays good: send it with the newest.
 #[utoipa::path(put, path = "/v1/me/password", tag = "Accounts", request_body = ChangePasswordRequest,
     responses((status = 204, description = "Changed")),
     extensions(("x-problems" = json!(["invalid_credentials"]))))]
@@ -77,6 +79,8 @@ pub async fn change_password(
     let subject = Subject::Login(caller.user.to_string());
     charge(&request, &subject, 1).await?;
     let app = app(&request)?;
-    devices::change_password(&app, caller, body.old_password, body.new_password).await?;
+    let new = Password::parse(body.new_password)
+        .ok_or_else(|| Problem::invalid(vec![Violation::new("/new_password", Password::RULE)]))?;
+    devices::change_password(&app, caller, Password::typed(body.old_password), new).await?;
     Ok(HttpResponse::NoContent().finish())
 }

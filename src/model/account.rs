@@ -2,6 +2,7 @@
 
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::ToSchema;
@@ -106,6 +107,47 @@ impl Username {
     }
 }
 
+/// A password as somebody typed it.
+///
+/// Keyboards compose the same characters differently ("é" is one code point on Windows and two on macOS), so passwords are
+/// counted, hashed and compared in the normal form NFC. Hashes made before that was so are of the bytes as they were typed.
+#[derive(Clone)]
+pub struct Password {
+    composed: String,
+    typed: Option<String>,
+}
+
+impl Password {
+    /// What a new password must be, for people.
+    pub const RULE: &str = "must be 8 to 128 characters long";
+
+    /// A password that is to be checked, whatever it is.
+    pub fn typed(text: String) -> Self {
+        let composed = ComposingNormalizerBorrowed::new_nfc()
+            .normalize(&text)
+            .into_owned();
+        let typed = Some(text).filter(|text| *text != composed);
+        Self { composed, typed }
+    }
+
+    /// A new password, or nothing when it is too short or too long for one.
+    pub fn parse(text: String) -> Option<Self> {
+        let password = Self::typed(text);
+        let fits = (8..=128).contains(&password.composed.chars().count());
+        fits.then_some(password)
+    }
+
+    /// In the normal form.
+    pub fn composed(&self) -> &str {
+        &self.composed
+    }
+
+    /// As it was typed, where that differs.
+    pub fn as_typed(&self) -> Option<&str> {
+        self.typed.as_deref()
+    }
+}
+
 /// Who makes a request, proved by an access token that was checked and is not revoked.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
@@ -113,6 +155,8 @@ pub struct Caller {
     pub user: UserId,
     /// The device that the token was issued to.
     pub device: DeviceId,
+    /// The device's refresh generation that the token was issued with.
+    pub generation: i64,
     /// When the access token ends, in seconds since 1970; a wait ends with it.
     pub token_expires: i64,
     /// Where the request comes from.

@@ -121,6 +121,7 @@ async fn a_removed_device_is_noted_before_its_wait_is_ended() {
     let caller = Caller {
         user: serde_json::from_value(json!(phone.id)).unwrap(),
         device: serde_json::from_value(json!(phone.device)).unwrap(),
+        generation: 0,
         token_expires: i64::MAX,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };

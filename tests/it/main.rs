@@ -40,6 +40,7 @@ mod operations;
 mod overload;
 mod parking;
 mod partitions;
+mod passwords;
 mod plans;
 mod postman;
 mod properties;

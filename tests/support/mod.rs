@@ -256,12 +256,12 @@ pub fn execute(conn: &mut PgConnection, sql: &str) {
     conn.batch_execute(sql).unwrap();
 }
 
-/// Waits until so many statements of this database wait for a lock.
+/// Waits until so many statements of this database, or more, wait for a lock.
 pub async fn waiting_for_locks(conn: &mut PgConnection, count: i64) {
     let waiting = "SELECT count(*) AS n FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let now = async || number(conn, waiting);
-    eventually("waits", Duration::from_secs(10), now, |n| *n == count).await;
+    eventually("waits", Duration::from_secs(10), now, |n| *n >= count).await;
 }
 
 /// A single number from SQL that names it `n`.

@@ -85,35 +85,37 @@ pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResu
     Ok(row.map(User::from))
 }
 
+#[derive(QueryableByName)]
+struct PasswordRow {
+    #[diesel(sql_type = Text)]
+    password_hash: String,
+}
+
 /// The password hash of a user.
 pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        password_hash: String,
-    }
-    let row: Option<Row> = sql("SELECT password_hash FROM users WHERE id = $1")
+    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1")
         .bind::<SqlUuid, _>(user)
         .get_result(conn)
         .optional()?;
     Ok(row.map(|row| row.password_hash))
 }
 
-/// Replaces a password hash, if it is still the one that was checked.
-pub fn replace_password(
-    conn: &mut PgConnection,
-    user: UserId,
-    old: Option<&str>,
-    new: &str,
-) -> StorageResult<bool> {
-    Ok(
-        sql("UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3")
-            .bind::<Text, _>(new)
-            .bind::<SqlUuid, _>(user)
-            .bind::<Nullable<Text>, _>(old)
-            .execute(conn)?
-            == 1,
-    )
+/// Locks a user's row, and returns the password hash that it has now.
+pub fn lock_user(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
+    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
+        .bind::<SqlUuid, _>(user)
+        .get_result(conn)
+        .optional()?;
+    Ok(row.map(|row| row.password_hash))
+}
+
+/// Replaces a password hash. Under [`lock_user`].
+pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> StorageResult<()> {
+    sql("UPDATE users SET password_hash = $1 WHERE id = $2")
+        .bind::<Text, _>(hash)
+        .bind::<SqlUuid, _>(user)
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Changes what other people see of a user.
@@ -244,6 +246,26 @@ pub fn rotate_refresh(
     .bind::<SqlUuid, _>(device)
     .execute(conn)?;
     Ok(())
+}
+
+/// Ends every refresh token of a device but that of this generation, and says whether the device is still signed in.
+pub fn end_other_refreshes(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    generation: i64,
+) -> StorageResult<bool> {
+    // Not now(): a refresh that has waited for this row judges by the time at which its own transaction began.
+    Ok(sql(
+        "UPDATE devices SET previous_hash = NULL,
+                refresh_expires_at = CASE WHEN refresh_generation = $1 THEN refresh_expires_at ELSE to_timestamp(0) END
+         WHERE user_id = $2 AND id = $3 AND revoked_at IS NULL",
+    )
+    .bind::<BigInt, _>(generation)
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .execute(conn)?
+        == 1)
 }
 
 /// An access token of this generation was used: the refresh token before is spent.

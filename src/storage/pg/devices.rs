@@ -80,12 +80,9 @@ pub fn remove_others(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// Logs out all but the `keep` most recently seen devices of a user, and returns those that had to go. The user's row is
-/// locked, so that two log-ins at once cannot both find room.
+/// Logs out all but the `keep` most recently seen devices of a user, and returns those that had to go. Under the lock of
+/// the user's row, so that two log-ins at once cannot both find room.
 pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageResult<Vec<DeviceId>> {
-    sql("SELECT FROM users WHERE id = $1 FOR UPDATE")
-        .bind::<SqlUuid, _>(user)
-        .execute(conn)?;
     let rows: Vec<IdRow> = sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id IN (
              SELECT id FROM devices WHERE user_id = $2 AND revoked_at IS NULL
