@@ -13,6 +13,9 @@ import { Tabs } from "./tabs.js";
 const NETWORK_EVENTS = ["online", "offline", "pageshow", "visibilitychange"];
 const DEFAULTS = { requestTimeoutMs: 30_000, waitSeconds: 25, leaderSilenceMs: 15_000, resume: false, backfill: false };
 
+/** An option that is given as undefined is one that is not given. */
+const given = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+
 export class Core {
   life = new AbortController();
   links = new Set();
@@ -27,11 +30,11 @@ export class Core {
   #closing = null;
 
   constructor(options) {
-    this.options = { ...DEFAULTS, ...options };
+    this.options = { ...DEFAULTS, ...given(options) };
     const url = options.url ?? globalThis.location?.origin;
     if (!url) throw new TypeError("tell Tideline the url of the server");
     this.url = new URL(url).href.replace(/\/+$/, "");
-    this.backoff = { base: 500, cap: 30_000, ...options.backoff };
+    this.backoff = { base: 500, cap: 30_000, ...given(options.backoff) };
     this.prefix = `tideline:${options.name ?? this.url}:`;
     const storage = options.storage ?? localStorageOrNull();
     this.store = new Store(storage ?? memoryStorage(), this.prefix, (error) => this.report(error));

@@ -10,8 +10,8 @@ export interface User {
 export type Platform = "web" | "ios" | "android" | "desktop" | "bot" | "other";
 
 export interface DeviceInfo {
-  name?: string;
-  platform?: Platform;
+  name?: string | undefined;
+  platform?: Platform | undefined;
 }
 
 export interface Device {
@@ -59,7 +59,7 @@ export interface ImageContent {
   size: number;
   width: number;
   height: number;
-  thumbnail_url?: string | null;
+  thumbnail_url?: string | null | undefined;
 }
 
 export interface VideoContent extends ImageContent {
@@ -75,7 +75,7 @@ export interface FileContent {
 
 /** What can be said. An open set: a newer server may hand out kinds that are not listed here; skip them. */
 export type Content =
-  | { kind: "text"; content: { text: string; mentions?: string[] } }
+  | { kind: "text"; content: { text: string; mentions?: string[] | undefined } }
   | { kind: "emoji"; content: { emoji: string } }
   | { kind: "image"; content: ImageContent }
   | { kind: "video"; content: VideoContent }
@@ -213,52 +213,52 @@ export interface TidelineLocks {
 
 export interface TidelineOptions {
   /** The server, without `/v1`. In a browser the page's own origin when not given. */
-  url?: string | URL;
+  url?: string | URL | undefined;
   /** localStorage in browsers, otherwise memory. */
-  storage?: TidelineStorage;
-  fetch?: typeof globalThis.fetch;
+  storage?: TidelineStorage | undefined;
+  fetch?: typeof globalThis.fetch | undefined;
   /** How this installation calls itself when it signs in. */
-  device?: DeviceInfo;
+  device?: DeviceInfo | undefined;
   /** Tells installations apart that share a storage; the url when not given. */
-  name?: string;
+  name?: string | undefined;
   /** The application keeps its own copy between runs: `start` continues where it was instead of listing anew. */
-  resume?: boolean;
+  resume?: boolean | undefined;
   /** Every message of every conversation is delivered, by a `message` event, from the first one on: for copies and archives. */
-  backfill?: boolean;
+  backfill?: boolean | undefined;
   /** Whether others share the storage and one of them waits for all: true in browsers. Needs Web Locks. */
-  tabs?: boolean;
+  tabs?: boolean | undefined;
   /** Instead of `navigator.locks`. */
-  locks?: TidelineLocks;
+  locks?: TidelineLocks | undefined;
   /** Tells `online`, `offline` and `pageshow`: the window in browsers. */
-  network?: EventTarget;
+  network?: EventTarget | undefined;
   /** Pauses after failures: anything up to `base * 2 ** failures`, at most `cap`, in ms (500, 30,000). */
-  backoff?: { base?: number; cap?: number };
+  backoff?: { base?: number | undefined; cap?: number | undefined } | undefined;
   /** 30,000. A wait has its own time. */
-  requestTimeoutMs?: number;
+  requestTimeoutMs?: number | undefined;
   /** How long one wait takes at most, 1 to 55; 25. */
-  waitSeconds?: number;
+  waitSeconds?: number | undefined;
   /** How long the leading tab may be silent before it is asked whether it lives; 15,000. */
-  leaderSilenceMs?: number;
+  leaderSilenceMs?: number | undefined;
 }
 
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface PageOptions {
-  limit?: number;
+  limit?: number | undefined;
   /** The `next_cursor` of the page before; null is the first page. */
-  cursor?: string | null;
+  cursor?: string | null | undefined;
 }
 
 export class TidelineError extends Error {
   constructor(problem: {
     code: string;
-    status?: number;
-    detail?: string;
-    request_id?: string | null;
-    errors?: Violation[];
-    retryAfterMs?: number | null;
+    status?: number | undefined;
+    detail?: string | undefined;
+    request_id?: string | null | undefined;
+    errors?: Violation[] | undefined;
+    retryAfterMs?: number | null | undefined;
     cause?: unknown;
   });
   /**
@@ -287,8 +287,8 @@ export class Tideline {
   readonly leader: boolean;
 
   restore(): Promise<User | null>;
-  register(account: { username: string; password: string; display_name?: string; device?: DeviceInfo }, options?: CallOptions): Promise<User>;
-  login(account: { username: string; password: string; device?: DeviceInfo }, options?: CallOptions): Promise<User>;
+  register(account: { username: string; password: string; display_name?: string | undefined; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
+  login(account: { username: string; password: string; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
   logout(options?: CallOptions): Promise<void>;
   getMe(options?: CallOptions): Promise<User>;
   updateMe(change: { display_name: string }, options?: CallOptions): Promise<User>;
@@ -303,13 +303,13 @@ export class Tideline {
   unblockUser(userId: string, options?: CallOptions): Promise<null>;
 
   createDirect(userId: string, options?: CallOptions): Promise<Conversation>;
-  createGroup(group: { title: string; member_ids?: string[]; client_conversation_id?: string }, options?: CallOptions): Promise<Conversation>;
+  createGroup(group: { title: string; member_ids?: string[] | undefined; client_conversation_id?: string | undefined }, options?: CallOptions): Promise<Conversation>;
   createChannel(
-    channel: { title: string; public?: boolean; member_ids?: string[]; client_conversation_id?: string },
+    channel: { title: string; public?: boolean | undefined; member_ids?: string[] | undefined; client_conversation_id?: string | undefined },
     options?: CallOptions,
   ): Promise<Conversation>;
   listConversations(
-    page?: PageOptions & { order?: "activity" | "id" },
+    page?: PageOptions & { order?: "activity" | "id" | undefined },
     options?: CallOptions,
   ): Promise<{ conversations: Conversation[]; next_cursor: string | null; inbox_seq: number; epoch: string }>;
   getConversation(conversationId: string, options?: CallOptions): Promise<Conversation>;
@@ -320,19 +320,19 @@ export class Tideline {
   removeMember(conversationId: string, userId: string, options?: CallOptions): Promise<null>;
   join(conversationId: string, options?: CallOptions): Promise<Conversation>;
   leave(conversationId: string, options?: CallOptions): Promise<null>;
-  updateMember(conversationId: string, userId: string, change: { role?: Role; muted_until?: string | null }, options?: CallOptions): Promise<Member>;
+  updateMember(conversationId: string, userId: string, change: { role?: Role | undefined; muted_until?: string | null | undefined }, options?: CallOptions): Promise<Member>;
   setRole(conversationId: string, userId: string, role: Role, options?: CallOptions): Promise<Member>;
   mute(conversationId: string, userId: string, until: Date | string | null, options?: CallOptions): Promise<Member>;
 
   listMessages(
     conversationId: string,
-    page?: { since_seq?: number; before_seq?: number; limit?: number },
+    page?: { since_seq?: number | undefined; before_seq?: number | undefined; limit?: number | undefined },
     options?: CallOptions,
   ): Promise<{ messages: Message[]; last_seq: number; has_more: boolean }>;
   getMessage(conversationId: string, seq: number, options?: CallOptions): Promise<Message>;
   history(
     conversationId: string,
-    from?: { since_seq?: number; before_seq?: number; limit?: number },
+    from?: { since_seq?: number | undefined; before_seq?: number | undefined; limit?: number | undefined },
     options?: CallOptions,
   ): AsyncGenerator<Message, void, undefined>;
   markRead(
@@ -347,7 +347,7 @@ export class Tideline {
   send(
     conversationId: string,
     message: string | Content,
-    options?: CallOptions & { mentions?: string[]; client_msg_id?: string },
+    options?: CallOptions & { mentions?: string[] | undefined; client_msg_id?: string | undefined },
   ): Promise<Message>;
   retry(clientMsgId: string, options?: CallOptions): Promise<Message>;
   discard(clientMsgId: string): Promise<void>;

@@ -74,6 +74,21 @@ describe("a call", () => {
     await assert.rejects(other.getMe(), (error) => error instanceof TidelineError && error.code === "network");
   });
 
+  it("takes an option that is undefined for one that is not given", async () => {
+    const asked = [];
+    const fetch = async (href, { signal }) => {
+      asked.push(new URL(href).searchParams.get("timeout"));
+      if (!href.includes("/v1/notices")) return Response.json({ conversations: [], next_cursor: null, inbox_seq: 0, epoch: "e" });
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    const backoff = { base: undefined, cap: undefined };
+    const tideline = new Tideline({ url, fetch, storage: signedIn(), waitSeconds: undefined, requestTimeoutMs: undefined, backoff });
+    await tideline.start();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(asked, [null, "25"]);
+    await tideline.close();
+  });
+
   it("ends with its signal, with its time, and with the client", async () => {
     const fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const tideline = new Tideline({ url, fetch, storage: signedIn(), requestTimeoutMs: 20, backoff: { base: 1, cap: 1 } });

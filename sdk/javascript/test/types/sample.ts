@@ -36,7 +36,7 @@ export async function everything(signal: AbortSignal): Promise<string> {
   for (const device of await tideline.listDevices()) if (!device.current) await tideline.removeDevice(device.id);
   await tideline.blockUser(ben.id);
   const blocks = await tideline.listBlocks({ limit: 10 });
-  if (blocks.next_cursor) await tideline.listBlocks({ cursor: blocks.next_cursor });
+  await tideline.listBlocks({ cursor: blocks.next_cursor });
   await tideline.unblockUser(ben.id);
 
   const off: () => void = tideline.on("message", async ({ message }) => show(message), { signal });
@@ -50,6 +50,9 @@ export async function everything(signal: AbortSignal): Promise<string> {
   tideline.on("send", ({ state, item, message, error }) => `${state} ${item.client_msg_id} ${message?.seq} ${error?.code}`);
   tideline.on("connection", ({ state, leader, error, retryInMs }) => state === "offline" && leader && error?.code && retryInMs);
   tideline.on("signed_out", ({ reason }) => reason);
+  tideline.on("signed_in", ({ user }) => user.username);
+  tideline.on("user", ({ display_name }) => display_name);
+  tideline.on("block", ({ user_id, blocked }) => blocked && user_id);
   tideline.on("error", (error) => error.message);
   await tideline.start({ signal });
 
@@ -117,3 +120,18 @@ export function explain(error: unknown): string {
 void ((tideline: Tideline) => tideline.send("", { kind: "text", content: "hi" }));
 // @ts-expect-error there is no such event
 void ((tideline: Tideline) => tideline.on("massage", () => {}));
+
+/** With `exactOptionalPropertyTypes`: whoever has a value or none may pass it on. */
+export async function passedOn(given: { url?: string; signal?: AbortSignal; limit?: number; name?: string }): Promise<void> {
+  const { url, signal, limit, name } = given;
+  const tideline = new Tideline({ url, name, device: { name }, waitSeconds: limit, backoff: { base: limit, cap: limit } });
+  for (let cursor: string | null = null; ; ) {
+    const page: { next_cursor: string | null } = await tideline.listConversations({ limit, cursor }, { signal });
+    cursor = page.next_cursor;
+    if (cursor === null) break;
+  }
+  await tideline.register({ username: "ann", password: "correct horse", display_name: name, device: undefined }, { signal });
+  await tideline.listMessages(uuidv7(), { since_seq: limit, before_seq: limit, limit }, { signal });
+  await tideline.send(uuidv7(), "hi", { mentions: undefined, client_msg_id: name, signal });
+  throw new TidelineError({ code: "network", detail: name, status: limit });
+}
