@@ -1,0 +1,126 @@
+// The package as its users load it: by bundlers for browsers, and by every engine, with import and with require.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import vm from "node:vm";
+import nodeResolve from "@rollup/plugin-node-resolve";
+import * as esbuild from "esbuild";
+import { rollup } from "rollup";
+import * as vite from "vite";
+import webpack from "webpack";
+import * as sdk from "../src/tideline.js";
+import { EXPECTED, PROGRAM } from "./support/everywhere.js";
+
+const own = fileURLToPath(new URL("..", import.meta.url));
+const NAME = "@tideline/sdk";
+/** The sources of the programs: what they load with, and where the line goes. */
+const IMPORT = `import * as sdk from "${NAME}";\n${PROGRAM}`;
+const REQUIRE = `const sdk = require("${NAME}");\n${PROGRAM}`;
+const PRINT = "run(sdk, (line) => console.log(line));";
+const HAND_OVER = "globalThis.outcome = run(sdk, (line) => line);";
+
+let dir;
+before(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), "tideline-everywhere."));
+  await mkdir(path.join(dir, "node_modules", "@tideline"), { recursive: true });
+  await symlink(own, path.join(dir, "node_modules", NAME), "dir");
+  await writeFile(path.join(dir, "import.mjs"), `${IMPORT}${PRINT}`);
+  await writeFile(path.join(dir, "require.cjs"), `${REQUIRE}${PRINT}`);
+  await writeFile(path.join(dir, "bundle-import.mjs"), `${IMPORT}${HAND_OVER}`);
+  await writeFile(path.join(dir, "bundle-require.cjs"), `${REQUIRE}${HAND_OVER}`);
+  await writeFile(path.join(dir, "thread.mjs"), `import { parentPort } from "node:worker_threads";\n${IMPORT}run(sdk, (line) => parentPort.postMessage(line));`);
+  await writeFile(path.join(dir, "threads.mjs"), 'import { Worker } from "node:worker_threads";\nnew Worker(new URL("thread.mjs", import.meta.url)).on("message", (line) => console.log(line));');
+  await writeFile(path.join(dir, "web-worker.mjs"), `${IMPORT}run(sdk, (line) => postMessage(line));`);
+  const page = 'const worker = new Worker(new URL("web-worker.mjs", import.meta.url).href, { type: "module" });\nworker.onmessage = ({ data }) => (console.log(data), worker.terminate());';
+  await writeFile(path.join(dir, "web-workers.mjs"), page);
+});
+after(() => rm(dir, { recursive: true, force: true }));
+
+describe("a bundle for browsers", () => {
+  /** Runs it as a classic script without Node's globals, and without `window`: as a worker does. */
+  async function runs(code) {
+    assert.doesNotMatch(code, /["']node:/);
+    const globals = { URL, AbortController, setTimeout, clearTimeout, structuredClone, console };
+    const context = vm.createContext({ ...globals });
+    new vm.Script(code).runInContext(context);
+    assert.equal(await context.outcome, EXPECTED);
+  }
+
+  const withWebpack = (entry) =>
+    new Promise((resolve, reject) => {
+      const output = { path: path.join(dir, "webpack"), filename: "out.js" };
+      webpack({ mode: "production", target: "web", context: dir, entry, output }, (error, stats) => {
+        if (error || stats.hasErrors()) return reject(error ?? new Error(stats.toString()));
+        resolve(readFile(path.join(output.path, output.filename), "utf8"));
+      });
+    });
+  const withEsbuild = async (entry) => {
+    const options = { entryPoints: [path.join(dir, entry)], bundle: true, write: false, platform: "browser", format: "iife", absWorkingDir: dir };
+    return (await esbuild.build(options)).outputFiles[0].text;
+  };
+
+  for (const entry of ["./bundle-import.mjs", "./bundle-require.cjs"]) {
+    it(`by esbuild of ${entry}`, async () => runs(await withEsbuild(entry)));
+    it(`by webpack of ${entry}`, async () => runs(await withWebpack(entry)));
+  }
+
+  it("by Rollup", async () => {
+    const bundle = await rollup({ input: path.join(dir, "bundle-import.mjs"), plugins: [nodeResolve({ browser: true })] });
+    const { output } = await bundle.generate({ format: "iife" });
+    await bundle.close();
+    await runs(output[0].code);
+  });
+
+  it("by Vite", async () => {
+    const lib = { entry: path.join(dir, "bundle-import.mjs"), formats: ["iife"], name: "bundle" };
+    const [{ output }] = [await vite.build({ root: dir, configFile: false, logLevel: "silent", build: { write: false, lib } })].flat();
+    await runs(output[0].code);
+  });
+});
+
+describe("the package loads", () => {
+  const binary = (name, file) => path.join(own, "node_modules", name, "bin", file);
+  const engines = {
+    "Node 18": { file: binary("node-18", "node"), programs: ["import.mjs", "require.cjs", "threads.mjs"] },
+    "Node 20": { file: binary("node-20", "node"), programs: ["import.mjs", "require.cjs", "threads.mjs"] },
+    "Node 22": { file: binary("node-22", "node"), programs: ["import.mjs", "require.cjs", "threads.mjs"] },
+    "this Node": { file: process.execPath, programs: ["import.mjs", "require.cjs", "threads.mjs"] },
+    Bun: { file: binary("@oven/bun-linux-x64", "bun"), programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
+    Deno: { file: path.join(own, "node_modules", "@deno", "linux-x64-glibc", "deno"), args: ["run", "-A", "--no-remote", "--node-modules-dir=manual"], programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
+  };
+  // npm installs these binaries where they run.
+  const elsewhere = process.platform !== "linux" || process.arch !== "x64";
+
+  for (const [name, { file, args = [], programs }] of Object.entries(engines)) {
+    it(`in ${name}`, { skip: elsewhere && !existsSync(file) && "no binary for this platform" }, async () => {
+      for (const program of programs) {
+        const env = { ...process.env, DENO_DIR: path.join(dir, "deno"), DENO_NO_UPDATE_CHECK: "1" };
+        const { stdout, stderr } = await promisify(execFile)(file, [...args, path.join(dir, program)], { cwd: dir, env, timeout: 60_000 });
+        assert.equal(stdout.trim(), EXPECTED, `${program}: ${stderr}`);
+      }
+    });
+  }
+});
+
+it("the CommonJS entry has the exports of the module, line by line", async () => {
+  const required = createRequire(import.meta.url)("../src/index.cjs");
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(sdk).sort());
+  const names = ({ prototype }) => [prototype, Object.getPrototypeOf(prototype)].flatMap(Object.getOwnPropertyNames).sort();
+  assert.deepEqual(names(required.Tideline), names(sdk.Tideline));
+  // What it reads: named imports and exports at the beginning of a line, and nothing that only one engine has.
+  for (const file of (await readdir(path.join(own, "src"))).filter((name) => name.endsWith(".js"))) {
+    const text = await readFile(path.join(own, "src", file), "utf8");
+    for (const line of text.split("\n").filter((line) => /^(import|export)\b/.test(line))) {
+      assert.match(line, /^(import|export) \{ [\w, ]+ \} from "\.\/\w+\.js";$|^export (async )?(function|class|const) \w+/, `${file}: ${line}`);
+    }
+    assert.doesNotMatch(text, /\bimport\(|["']node:|\brequire\(/, file);
+  }
+});
