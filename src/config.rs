@@ -47,6 +47,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `TIDELINE_CORS_ORIGINS`
     pub cors_origins: Origins,
+    /// `TIDELINE_TRUSTED_MEDIA_HOSTS`: as they stand in addresses, or after `*.`, or `*` alone.
+    pub trusted_media_hosts: Vec<String>,
     /// `TIDELINE_WORKERS`
     pub workers: usize,
     /// `TIDELINE_WRITERS`
@@ -136,6 +138,7 @@ impl Config {
             rate_limit: rate_limit(lookup)?,
             trusted_proxies: trusted_proxies(lookup)?,
             cors_origins: cors_origins(lookup)?,
+            trusted_media_hosts: trusted_media_hosts(lookup)?,
             // The other half is for the writers, PostgreSQL and Redis; alone on two cores, one is faster than two.
             workers: number(lookup, "TIDELINE_WORKERS", (cores / 2).clamp(1, 64), 1, 256)?,
             writers,
@@ -214,6 +217,31 @@ fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {
         "*, or origins with commas between them, as browsers write them: in lower case, without the default port, a path \
          or a slash at the end, such as https://app.example, http://localhost:3000",
     ))
+}
+
+fn trusted_media_hosts(lookup: Lookup<'_>) -> Result<Vec<String>, ConfigError> {
+    let text = lookup("TIDELINE_TRUSTED_MEDIA_HOSTS").unwrap_or_default();
+    let parts = text.split(',').map(str::trim);
+    let hosts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    if hosts.iter().all(|host| *host == "*" || is_media_host(host)) {
+        return Ok(hosts.into_iter().map(str::to_owned).collect());
+    }
+    Err(ConfigError::Bad(
+        "TIDELINE_TRUSTED_MEDIA_HOSTS",
+        text,
+        "*, or hosts with commas between them, in lower case, with a port where it is not the scheme's own, and *. before those \
+         that stand for what is below them, such as media.example, *.cdn.example, 10.0.0.7:9000",
+    ))
+}
+
+/// As browsers write the host of an address.
+fn is_media_host(text: &str) -> bool {
+    let rest = text.strip_prefix("*.").unwrap_or(text);
+    let (host, port) = rest.split_once(':').unwrap_or((rest, "1"));
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+    host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && host.chars().all(fits)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {

@@ -143,12 +143,15 @@ impl Node {
             .shutdown_timeout(drain.as_secs().max(1))
             .disable_signals()
             .listen("public", listener, move || {
-                let metrics = Arc::clone(&for_workers.metrics);
+                let handles = for_workers.clone();
                 let app = actix_web::App::new()
                     .app_data(for_workers.clone())
                     .app_data(for_answers.clone())
                     .wrap(from_fn(layer::layer))
-                    .configure(move |config| routes::configure(config, &metrics));
+                    .configure(move |config| {
+                        let hosts = &handles.config.trusted_media_hosts;
+                        routes::configure(config, &handles.metrics, hosts);
+                    });
                 let signal = signal.clone();
                 let stopping = move || {
                     let signal = signal.clone();

@@ -8,13 +8,17 @@ import { Account } from "./app/account.js";
 import { Chat } from "./app/chat.js";
 import { Details } from "./app/details.js";
 import { $, $$, isComposing, open, toast } from "./app/dom.js";
+import { Drafts } from "./app/drafts.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
+import { forget as forgetMedia } from "./app/media.js";
 import { New } from "./app/new.js";
+import { Notify } from "./app/notify.js";
 import { Sign } from "./app/sign.js";
 import { Status } from "./app/status.js";
 import { Store } from "./app/store.js";
+import { Tabs } from "./app/tabs.js";
 import { fill, has, t } from "./app/texts.js";
 
 fill();
@@ -23,12 +27,18 @@ languages($("#sign-language"));
 const tideline = new Tideline({ device: { name: browserName() } });
 const store = new Store(tideline);
 const list = new List(store);
-const chat = new Chat(tideline, store);
+const drafts = new Drafts();
+const chat = new Chat(tideline, store, drafts);
 const details = new Details(tideline, store);
 const account = new Account(tideline, store);
 const status = new Status(tideline);
 const fresh = new New(tideline, store, (id) => go(id));
-const sign = new Sign(tideline, enter);
+const sign = new Sign(tideline, async () => {
+  tabs.tell("signed_in", tideline.user.id);
+  await enter();
+});
+const tabs = new Tabs(() => tideline.user?.id ?? null, () => (document.visibilityState === "visible" && document.hasFocus() ? chat.id : null));
+const notify = new Notify(tideline, store, tabs, (id) => go(id));
 
 /** What a person would call this device in the list of theirs. */
 function browserName() {
@@ -60,12 +70,14 @@ function show() {
     if (was) $(`#conversations a[href="#/c/${CSS.escape(was)}"]`)?.focus();
     if (id) history.replaceState(null, "", "#/");
   }
+  tabs.look();
 }
 
 async function enter() {
   $("#welcome").hidden = true;
   $("#app").hidden = false;
   store.clear();
+  drafts.begin(tideline.user.id);
   list.draw();
   status.draw();
   // It repeats what fails until it has the first state; only a sign-out ends it early.
@@ -80,14 +92,37 @@ tideline.on("signed_out", ({ reason }) => {
   for (const dialog of $$("dialog[open]")) dialog.close();
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
-  for (const part of [account, details, list, chat]) part.forget();
+  for (const part of [account, details, list, chat, notify]) part.forget();
+  forgetMedia();
   store.clear();
   list.draw();
   history.replaceState(null, "", "#/");
   $("#app").classList.remove("in-chat");
   const ended = `sign.ended.${reason}`;
   sign.show(has(ended) && !account.leaving ? t(ended) : null);
+  follow();
 });
+
+// What another tab of this browser has done.
+
+/** Who signed in there, while somebody else was still signed in here. */
+let next = null;
+
+async function follow() {
+  if (tideline.user || !next) return;
+  next = null;
+  if (await tideline.restore()) await enter();
+}
+
+tabs.on("signed_in", (id) => {
+  if (tideline.user?.id === id) return;
+  next = id;
+  follow();
+});
+tabs.on("blocked", (id, blocked) => store.setBlocked(id, blocked));
+tabs.on("renamed", (user) => store.rename(user));
+tabs.on("retitled", (conversation) => store.retitle(conversation));
+for (const name of ["blocked", "renamed", "retitled"]) store.on(name, (...what) => tabs.tell(name, ...what));
 
 tideline.on("error", (error) => {
   if (error.code === "storage_failed") toast(t("storage.refused"));

@@ -111,7 +111,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Mounts everything on an actix app. Every route carries the handles of its metrics, which the request layer finds.
-pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
+pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_hosts: &[String]) {
     config.app_data(metrics.unmatched());
     // Sorted, a literal segment comes before a parameter ("batch" before "{seq}"), as actix takes the first that fits.
     let mut by_path: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
@@ -139,7 +139,7 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
         })));
     }
     docs::configure(config, metrics);
-    client::configure(config, metrics);
+    client::configure(config, metrics, media_hosts);
     config.default_service(web::to(async |request: HttpRequest| {
         // A browser shows a page the answer "not found" only when it was allowed to ask.
         if cors::is_preflight(&request) {

@@ -18,7 +18,8 @@ const DOCS: &str = "default-src 'none'; script-src 'self'; \
     style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Of the browser client: what lies beside it, and pictures and videos from wherever a message says. With
+/// Of the browser client: what lies beside it, and pictures and videos from wherever a message says, which the page asks
+/// about first (`web/app/media.js`) where the operator does not trust the host: a policy cannot wait for a click. With
 /// `trusted-types 'none'` the browser itself refuses to make markup out of what somebody wrote.
 const CLIENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src http: https:; \
     media-src http: https:; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; \

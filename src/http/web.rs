@@ -8,6 +8,7 @@ use crate::http::routes;
 use crate::telemetry::{Metrics, Route};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETag, EntityTag, Header, IfNoneMatch};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -68,17 +69,22 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(SCRIPT, "app/dates.js"),
     file!(SCRIPT, "app/details.js"),
     file!(SCRIPT, "app/dom.js"),
+    file!(SCRIPT, "app/drafts.js"),
     file!(SCRIPT, "app/emoji.js"),
     file!(SCRIPT, "app/errors.js"),
     file!(SCRIPT, "app/format.js"),
     file!(SCRIPT, "app/list.js"),
     file!(SCRIPT, "app/log.js"),
     file!(SCRIPT, "app/looks.js"),
+    file!(SCRIPT, "app/media.js"),
+    file!(SCRIPT, "app/mention.js"),
     file!(SCRIPT, "app/new.js"),
+    file!(SCRIPT, "app/notify.js"),
     file!(SCRIPT, "app/settings.js"),
     file!(SCRIPT, "app/sign.js"),
     file!(SCRIPT, "app/status.js"),
     file!(SCRIPT, "app/store.js"),
+    file!(SCRIPT, "app/tabs.js"),
     file!(SCRIPT, "app/texts.js"),
     file!(SCRIPT, "app/texts/en.js"),
     file!(SCRIPT, "app/texts/zh.js"),
@@ -107,15 +113,27 @@ pub fn has(path: &str) -> bool {
     FILES.iter().any(|(file, ..)| *file == path)
 }
 
-/// Mounts the files.
-pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
+/// Where the page reads which hosts' pictures it loads unasked.
+const MEDIA_HOSTS: &str = r#"<meta name="media-hosts" content="">"#;
+
+/// Mounts the files. The page is told the hosts that the operator trusts.
+pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_hosts: &[String]) {
     for &(path, kind, bytes) in FILES {
+        let bytes = match std::str::from_utf8(bytes) {
+            Ok(page) if path == "/" => page
+                .replace(
+                    MEDIA_HOSTS,
+                    &MEDIA_HOSTS.replace(r#""">"#, &format!("\"{}\">", media_hosts.join(" "))),
+                )
+                .into(),
+            Ok(_) | Err(_) => Bytes::from_static(bytes),
+        };
         config.service(file(metrics.route(path), path, kind, bytes));
     }
 }
 
-fn file(route: Rc<Route>, path: &str, kind: &'static str, bytes: &'static [u8]) -> Resource {
-    let tag = EntityTag::new_strong(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes)));
+fn file(route: Rc<Route>, path: &str, kind: &'static str, bytes: Bytes) -> Resource {
+    let tag = EntityTag::new_strong(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes)));
     let other = |method: Method| async move { routes::other_method(&method, "GET, HEAD") };
     web::resource(path)
         .app_data(route)
@@ -123,19 +141,14 @@ fn file(route: Rc<Route>, path: &str, kind: &'static str, bytes: &'static [u8]) 
             web::route()
                 .guard(guard::Any(guard::Get()).or(guard::Head()))
                 .to(move |request: HttpRequest| {
-                    let answer = answer(&request, tag.clone(), kind, bytes);
+                    let answer = answer(&request, tag.clone(), kind, bytes.clone());
                     async { answer }
                 }),
         )
         .default_service(web::to(other))
 }
 
-fn answer(
-    request: &HttpRequest,
-    tag: EntityTag,
-    kind: &'static str,
-    bytes: &'static [u8],
-) -> HttpResponse {
+fn answer(request: &HttpRequest, tag: EntityTag, kind: &'static str, bytes: Bytes) -> HttpResponse {
     let has_it = match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => request.headers().contains_key(IfNoneMatch::name()),
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|theirs| theirs.weak_eq(&tag)),

@@ -313,6 +313,16 @@ fn a_bad_setting_stops_the_start_with_a_sentence() {
             "TIDELINE_CORS_ORIGINS is \"*,https://app.example\"",
         ),
         (
+            "TIDELINE_TRUSTED_MEDIA_HOSTS",
+            "https://media.example",
+            "TIDELINE_TRUSTED_MEDIA_HOSTS is \"https://media.example\", but must be *, or hosts with commas between them",
+        ),
+        (
+            "TIDELINE_TRUSTED_MEDIA_HOSTS",
+            "media.example,*.\"><script>",
+            "TIDELINE_TRUSTED_MEDIA_HOSTS is",
+        ),
+        (
             "TIDELINE_WORKERS",
             "-1",
             "TIDELINE_WORKERS is \"-1\", but must be a whole number from 1 to 256",

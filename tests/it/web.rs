@@ -139,3 +139,24 @@ async fn the_pages_work_offline() {
     );
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_names_the_trusted_media_hosts() {
+    let page = async |hosts: &[&str]| {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let app = App::configured(|config| config.trusted_media_hosts = hosts).await;
+        let answer = app.call("GET", "/", None).await;
+        app.finish().await;
+        answer.body.as_str().unwrap().to_owned()
+    };
+    let none = page(&[]).await;
+    assert!(
+        none.contains(r#"<meta name="media-hosts" content="">"#),
+        "{none}"
+    );
+    let some = page(&["media.example", "*.cdn.example:8443"]).await;
+    assert!(
+        some.contains(r#"<meta name="media-hosts" content="media.example *.cdn.example:8443">"#),
+        "{some}"
+    );
+}

@@ -3,7 +3,7 @@
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
 import { ago, avatar, nameOf, plain } from "./format.js";
-import { languages } from "./looks.js";
+import { languages, themes } from "./looks.js";
 import { has, t } from "./texts.js";
 
 export class Account {
@@ -18,6 +18,7 @@ export class Account {
   constructor(tideline, store) {
     this.#tideline = tideline;
     this.#store = store;
+    store.on("renamed", () => $(".hero", this.#body)?.replaceWith(this.#hero()));
   }
 
   show() {
@@ -48,10 +49,9 @@ export class Account {
   }
 
   #draw() {
-    const { user } = this.#tideline;
-    const name = nameOf(user);
+    const user = this.#user;
     this.#body.replaceChildren(
-      el("div", { class: "hero" }, avatar(user.id, name), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`))),
+      this.#hero(),
       this.#nameForm(user),
       this.#looks(),
       el("section", {}, el("h3", {}, t("account.devices")), el("p", { class: "soft" }, t("account.devices.text")), el("ul", { class: "members", id: "devices" })),
@@ -59,6 +59,18 @@ export class Account {
       el("section", {}, el("button", { type: "button", class: "danger quiet", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t("account.out"))),
     );
     this.#drawDevices();
+  }
+
+  /** As it is now: another tab may have changed the name. */
+  get #user() {
+    const { user } = this.#tideline;
+    return this.#store.people.get(user.id) ?? user;
+  }
+
+  #hero() {
+    const user = this.#user;
+    const name = nameOf(user);
+    return el("div", { class: "hero" }, avatar(user.id, name), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`)));
   }
 
   #form(title, inputs, label, submit) {
@@ -82,7 +94,7 @@ export class Account {
   #nameForm(user) {
     const input = { id: "own-name", text: t("account.name"), value: user.display_name, maxlength: 64, autocomplete: "name", dir: "auto" };
     return this.#form(null, [input], t("noun.save"), async (values) => {
-      this.#store.meet([await this.#tideline.updateMe({ display_name: values["own-name"].trim() })]);
+      this.#store.rename(await this.#tideline.updateMe({ display_name: values["own-name"].trim() }));
       toast(t("account.saved"));
       this.#draw();
       $("#own-name").focus();
@@ -90,8 +102,8 @@ export class Account {
   }
 
   #looks() {
-    const language = languages(el("select", { id: "own-language", class: "pick" }));
-    return el("section", {}, el("div", { class: "field" }, el("label", { for: "own-language" }, t("looks.language")), language));
+    const field = (id, label, fill) => el("div", { class: "field" }, el("label", { for: id }, label), fill(el("select", { id, class: "pick" })));
+    return el("section", {}, field("own-language", t("looks.language"), languages), field("own-theme", t("looks.theme"), themes));
   }
 
   #passwordForm() {

@@ -2,6 +2,7 @@
 
 import { $, busy, open, say } from "./dom.js";
 import { webUrl } from "./format.js";
+import { ask } from "./media.js";
 import { t } from "./texts.js";
 
 const PATIENCE_MS = 15_000;
@@ -69,7 +70,9 @@ function nameIn(url) {
   }
 }
 
+/** Who shares a picture has asked to see it. */
 function measurePicture(address, signal) {
+  ask(new URL(address));
   const img = new Image();
   img.referrerPolicy = "no-referrer";
   const size = () => ({ width: img.naturalWidth, height: img.naturalHeight });

@@ -1,8 +1,9 @@
 // One message as an element. What others have written is only ever text, or an address that was looked at by `webUrl`.
 
 import { addressesIn } from "./addresses.js";
-import { el, icon } from "./dom.js";
+import { $, el, icon } from "./dom.js";
 import { avatar, bytes, moment, nameOf, plain, timeOfDay, webUrl } from "./format.js";
+import { ask, isLoaded } from "./media.js";
 import { t } from "./texts.js";
 
 /** A link to somewhere else, which learns neither where it was clicked nor who opened it. */
@@ -47,20 +48,34 @@ function picture(content, name) {
   const url = webUrl(content.url);
   if (!url) return unshown(t("message.picture.address"));
   const source = webUrl(content.thumbnail_url ?? "") ?? url;
+  if (isLoaded(source)) return el("figure", {}, shaped(loaded(url, source, name), content), el("figcaption", {}, host(url)));
+  const load = ({ currentTarget }) => {
+    ask(source);
+    const shown = picture(content, name);
+    currentTarget.closest("figure").replaceWith(shown);
+    // The keyboard goes on at what took the button's place.
+    $("a", shown).focus();
+  };
+  const frame = el("div", { class: "frame unloaded" },
+    icon("box"), el("button", { type: "button", class: "link", onclick: load }, t("message.picture.load")), el("span", {}, t("message.picture.why", { host: source.host })));
+  return el("figure", {}, shaped(frame, content), el("figcaption", {}, outside(url, host(url))));
+}
+
+function loaded(url, source, name) {
   // The policy and the laziness must be there before the address, or it is fetched without them.
   const img = el("img", { class: "media", alt: t("message.picture.from", { name }), loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
-  const frame = shaped(outside(url, img), content);
+  const frame = outside(url, img);
   frame.classList.add("frame");
   img.addEventListener("error", () => frame.replaceChildren(unshown(t("message.picture.failed"))));
   img.src = source.href;
-  return el("figure", {}, frame, el("figcaption", {}, host(url)));
+  return frame;
 }
 
 function video(content, name) {
   const url = webUrl(content.url);
   if (!url) return unshown(t("message.video.address"));
   const poster = webUrl(content.thumbnail_url ?? "");
-  const player = el("video", { class: "media", controls: true, preload: "none", playsinline: true, poster: poster?.href, "aria-label": t("message.video.from", { name }) });
+  const player = el("video", { class: "media", controls: true, preload: "none", playsinline: true, poster: poster && isLoaded(poster) ? poster.href : null, "aria-label": t("message.video.from", { name }) });
   player.src = url.href;
   const seconds = Math.round(content.duration_ms / 1_000);
   const length = seconds > 0 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} · ` : "";

@@ -6,6 +6,7 @@ import { fillPicker, isEmoji } from "./emoji.js";
 import { explain } from "./errors.js";
 import { avatar, membersOf, moment, nameOf, namesIn, previewOf, titleOf } from "./format.js";
 import { Log } from "./log.js";
+import { Mention } from "./mention.js";
 import { t } from "./texts.js";
 
 const TEXT_BYTES = 16 * 1024;
@@ -18,7 +19,8 @@ export class Chat {
   #tideline;
   #store;
   #id = null;
-  #drafts = new Map();
+  #drafts;
+  #mention;
   #reading = null;
   #marking = 0;
   #unmute = null;
@@ -26,9 +28,10 @@ export class Chat {
   #log;
   #text = $("#text");
 
-  constructor(tideline, store) {
+  constructor(tideline, store, drafts) {
     this.#tideline = tideline;
     this.#store = store;
+    this.#drafts = drafts;
     this.#log = new Log(tideline, store, { moved: () => this.#look(), write: () => this.#text.focus() });
     store.on("conversations", () => this.#drawFrame());
     store.on("arrived", (conversation, message) => this.#arrived(conversation, message));
@@ -48,7 +51,8 @@ export class Chat {
     if (this.#id === id) return;
     this.close();
     this.#id = id;
-    this.#text.value = this.#drafts.get(id) ?? "";
+    this.#mention.conversation = id;
+    this.#text.value = this.#drafts.get(id);
     this.#fit();
     $("#no-chat").hidden = true;
     $("#chat").hidden = false;
@@ -59,8 +63,6 @@ export class Chat {
   }
 
   close() {
-    if (this.#id && this.#text.value) this.#drafts.set(this.#id, this.#text.value);
-    else this.#drafts.delete(this.#id);
     clearTimeout(this.#reading);
     clearTimeout(this.#unmute);
     this.#log.close();
@@ -75,7 +77,7 @@ export class Chat {
   /** Nothing of one person is left for the next. */
   forget() {
     this.close();
-    this.#drafts.clear();
+    this.#drafts.end();
     this.#text.value = this.#text.placeholder = this.#said = "";
     for (const part of ["title", "subtitle", "avatar"]) $(`#chat-${part}`).replaceChildren();
     for (const part of ["#announcer", "#blocked-text"]) $(part).replaceChildren();
@@ -171,7 +173,8 @@ export class Chat {
       event.preventDefault();
       this.#submit();
     });
-    this.#text.addEventListener("input", () => this.#fit());
+    this.#text.addEventListener("input", () => this.#typed());
+    this.#mention = new Mention(this.#store, this.#text, () => this.#typed());
     fillPicker($("#emoji-panel"), (emoji) => this.#insert(emoji), () => this.#showEmoji(false, true));
     $("#emoji-button").addEventListener("click", () => this.toggleEmoji());
     document.addEventListener("pointerdown", (event) => {
@@ -199,6 +202,12 @@ export class Chat {
     if (!touch.matches && !$("#composer").hidden) this.#text.focus();
   }
 
+  /** It is kept as it is written: a page may end at any time. */
+  #typed() {
+    this.#drafts.set(this.#id, this.#text.value);
+    this.#fit();
+  }
+
   #fit() {
     const over = new TextEncoder().encode(this.#text.value).length - TEXT_BYTES;
     say($("#composer-error"), over > 0 ? t("chat.bytes", { count: over }) : null);
@@ -212,7 +221,7 @@ export class Chat {
     if (!text || !this.#fit()) return;
     const mentions = this.#store.named(this.#id, namesIn(text).slice(0, MENTIONS));
     this.#text.value = "";
-    this.#fit();
+    this.#typed();
     this.#showEmoji(false);
     this.#send(this.#id, isEmoji(text) ? { kind: "emoji", content: { emoji: text } } : text, mentions);
     this.#text.focus();
@@ -230,7 +239,7 @@ export class Chat {
   #insert(emoji) {
     const { selectionStart, selectionEnd } = this.#text;
     this.#text.setRangeText(emoji, selectionStart, selectionEnd, "end");
-    this.#fit();
+    this.#typed();
     this.#showEmoji(false, true);
   }
 

@@ -8,14 +8,15 @@ import { t } from "./texts.js";
 
 const RANK = { member: 0, admin: 1, owner: 2 };
 const HOUR_MS = 3_600_000;
-/** One page: of a large group nobody reads more names than these. */
-const MOST = 500;
+/** The members of one page, and how many are shown until somebody asks for more. */
+const PAGE = 500;
 
 export class Details {
   #tideline;
   #store;
   #id = null;
   #members = null;
+  #shown = PAGE;
   #opened = null;
   /** A button is held down, and whether something has changed since. */
   #pressed = false;
@@ -27,6 +28,7 @@ export class Details {
     this.#tideline = tideline;
     this.#store = store;
     store.on("members", (id) => id === this.#id && this.#dialog.open && this.#load());
+    store.on("blocked", () => this.#dialog.open && this.#draw());
     store.on("gone", (id) => id === this.#id && this.#dialog.close());
     this.#body.addEventListener("pointerdown", () => (this.#pressed = true));
     // What a click does is drawn at once.
@@ -46,6 +48,7 @@ export class Details {
   show(id) {
     this.forget();
     this.#id = id;
+    this.#shown = PAGE;
     this.#draw();
     open(this.#dialog);
     this.#load();
@@ -61,7 +64,7 @@ export class Details {
     if (this.#conversation?.kind === "direct") return this.#draw();
     try {
       await this.#store.refresh(id);
-      const { members } = await this.#tideline.listMembers(id, { limit: MOST });
+      const members = await this.#list(id);
       if (id !== this.#id || user !== this.#store.me?.id) return;
       this.#store.meet(members.map(({ user }) => user));
       this.#members = members.sort((a, b) => RANK[b.role] - RANK[a.role] || nameOf(a.user).localeCompare(nameOf(b.user)));
@@ -70,6 +73,17 @@ export class Details {
       if (error.status !== 404) toast(explain(error));
     }
     this.#draw();
+  }
+
+  /** As many members as are to be shown, page after page. */
+  async #list(id) {
+    const found = [];
+    for (let cursor; cursor !== null && found.length < this.#shown; ) {
+      const page = await this.#tideline.listMembers(id, { limit: PAGE, ...(cursor && { cursor }) });
+      found.push(...page.members);
+      cursor = page.next_cursor;
+    }
+    return found;
   }
 
   /** What one does here fails in words. What it has changed, the inbox says as well; we do not wait for that. */
@@ -150,9 +164,14 @@ export class Details {
         this.#members
           ? el("ul", { class: "members" }, ...this.#members.map((member) => this.#member(member, me.role)))
           : el("p", { class: "soft" }, t("noun.loading")),
-        unlisted > 0 ? el("p", { class: "soft" }, t("details.more", { count: unlisted })) : null),
+        unlisted > 0 ? el("button", { type: "button", class: "plain", "data-key": "more", onclick: ({ currentTarget }) => this.#more(currentTarget) }, t("details.more", { count: Math.min(unlisted, PAGE) })) : null),
       el("section", {}, el("button", { type: "button", class: "danger quiet", "data-key": "leave", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t(`details.leave.${what}`))),
     ].filter(Boolean);
+  }
+
+  async #more(button) {
+    this.#shown += PAGE;
+    await busy(button, () => this.#load());
   }
 
   #inlineForm({ id, label, value = "", button, maxlength }, submit) {
@@ -176,7 +195,7 @@ export class Details {
 
   #renameForm({ id, title }) {
     const spec = { id: "rename", label: t("details.name"), value: title, button: t("details.rename"), maxlength: 128 };
-    return this.#inlineForm(spec, async (input) => this.#store.put(await this.#tideline.updateConversation(id, { title: input.value.trim() })));
+    return this.#inlineForm(spec, async (input) => this.#store.retitle(await this.#tideline.updateConversation(id, { title: input.value.trim() })));
   }
 
   #addForm() {

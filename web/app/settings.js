@@ -1,5 +1,4 @@
-// What this browser remembers for the page, whoever is signed in: the language, the theme. Where site data is blocked,
-// it is remembered until the page is closed.
+// What this browser remembers for the page. Where site data is blocked, it is remembered until the page is closed.
 
 const PREFIX = "tideline.page.";
 const memory = new Map();
@@ -14,12 +13,23 @@ export function recall(name) {
 
 /** `null` forgets it. */
 export function remember(name, value) {
-  if (value === null) memory.delete(name);
-  else memory.set(name, value);
+  memory.delete(name);
   try {
     if (value === null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, value);
   } catch {
-    // Blocked or full: the memory above has it.
+    // Blocked or full.
+    if (value !== null) memory.set(name, value);
   }
+}
+
+/** The names that begin with this. */
+export function remembered(prefix) {
+  const names = [...memory.keys()];
+  try {
+    names.push(...Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length)));
+  } catch {
+    // Blocked: the memory is all there is.
+  }
+  return names.filter((name) => name.startsWith(prefix));
 }

@@ -43,7 +43,7 @@ export class Store {
   /**
    * To be drawn, once for many changes: `conversations` (the list), `people` (names), `thread` (with the id of a
    * conversation). At once: `members` and `gone` (with such an id), `arrived` (with a conversation and its message),
-   * `resync`, `online`.
+   * `resync`, `online`; and what the other tabs must be told: `renamed`, `retitled`, `blocked`.
    */
   on(name, view) {
     if (!this.#views.has(name)) this.#views.set(name, new Set());
@@ -168,10 +168,27 @@ export class Store {
     return usernames.map((name) => known.get(name)).filter(Boolean);
   }
 
+  /** This person, here or in another tab, has another name. */
+  rename(user) {
+    if (this.people.get(user.id)?.display_name === user.display_name) return;
+    this.meet([user]);
+    this.#tell("renamed", user);
+  }
+
+  /** A conversation has another title; of a large one nobody tells the other tabs. */
+  retitle({ id, title }) {
+    const conversation = this.conversations.get(id);
+    if (!conversation || conversation.title === title) return;
+    this.put({ ...conversation, title });
+    this.#tell("retitled", { id, title });
+  }
+
   setBlocked(id, blocked) {
+    if (this.blocked.has(id) === blocked) return;
     if (blocked) this.blocked.add(id);
     else this.blocked.delete(id);
     this.#changed("conversations");
+    this.#tell("blocked", id, blocked);
   }
 
   async loadBlocks() {

@@ -31,6 +31,10 @@ export default {
   "sign.ended.refresh_invalid": "Your session has ended. Please sign in again.",
   "sign.ended.unauthenticated": "Your session has ended. Please sign in again.",
   "looks.language": "Language",
+  "looks.theme": "Colours",
+  "looks.theme.system": "As the system",
+  "looks.theme.light": "Light",
+  "looks.theme.dark": "Dark",
 
   "list.pane": "Conversations and account",
   "list.label": "Conversations",
@@ -62,6 +66,14 @@ export default {
   "action.emoji.keys": "Emoji (Alt+E)",
   "action.send": "Send",
 
+  "notify.label": "Notifications and sound",
+  "notify.on": "Notifications and sound are on",
+  "notify.off": "Notifications and sound are off",
+  "notify.ask": "Be notified of new messages, with a sound when you are named?",
+  "notify.yes": "Yes",
+  "notify.no": "No",
+  "notify.title": "{name} in {title}",
+
   "status.online": "Online",
   "status.superseded": "In use in another window",
   "status.reconnecting": "Reconnecting…",
@@ -91,6 +103,9 @@ export default {
   "announce.direct": "{name}: {text}",
   "announce.group": "{name} in {title}: {text}",
 
+  "mention.label": "Who can be named",
+  "mention.count": { one: "{count} person can be named", other: "{count} people can be named" },
+
   "message.you": "You",
   "message.mentions": "mentions you",
   "message.sending": "sending",
@@ -105,6 +120,8 @@ export default {
   "message.other": "Something that this page cannot show",
   "message.picture.from": "Picture from {name}",
   "message.picture.address": "A picture whose address cannot be opened",
+  "message.picture.load": "Load the picture",
+  "message.picture.why": "{host} will see that you look at it.",
   "message.picture.failed": "The picture cannot be loaded",
   "message.video.from": "Video from {name}",
   "message.video.address": "A video whose address cannot be opened",
@@ -175,7 +192,7 @@ export default {
   "details.added.one": "One of them is in here already.",
   "details.added.some": "Some of them are in here already.",
   "details.members": "Members",
-  "details.more": "And {count} more.",
+  "details.more": { one: "Show {count} more", other: "Show {count} more" },
   "details.own": "{name} (you)",
   "details.mutedUntil": "@{username} · may not write until {time}",
   "details.role.admin": "Admin",

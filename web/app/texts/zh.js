@@ -31,6 +31,10 @@ export default {
   "sign.ended.refresh_invalid": "您的登录已失效，请重新登录。",
   "sign.ended.unauthenticated": "您的登录已失效，请重新登录。",
   "looks.language": "语言",
+  "looks.theme": "颜色",
+  "looks.theme.system": "跟随系统",
+  "looks.theme.light": "浅色",
+  "looks.theme.dark": "深色",
 
   "list.pane": "会话与账号",
   "list.label": "会话",
@@ -62,6 +66,14 @@ export default {
   "action.emoji.keys": "表情（Alt+E）",
   "action.send": "发送",
 
+  "notify.label": "通知与声音",
+  "notify.on": "通知与声音已开启",
+  "notify.off": "通知与声音已关闭",
+  "notify.ask": "有新消息时通知您，并在有人提到您时播放声音？",
+  "notify.yes": "是",
+  "notify.no": "否",
+  "notify.title": "{name}（{title}）",
+
   "status.online": "在线",
   "status.superseded": "正在另一个窗口中使用",
   "status.reconnecting": "正在重新连接…",
@@ -91,6 +103,9 @@ export default {
   "announce.direct": "{name}：{text}",
   "announce.group": "{name}（{title}）：{text}",
 
+  "mention.label": "可以提到的人",
+  "mention.count": { other: "可以提到 {count} 人" },
+
   "message.you": "我",
   "message.mentions": "提到了您",
   "message.sending": "发送中",
@@ -105,6 +120,8 @@ export default {
   "message.other": "此页面无法显示的内容",
   "message.picture.from": "来自 {name} 的图片",
   "message.picture.address": "图片的地址无法打开",
+  "message.picture.load": "加载图片",
+  "message.picture.why": "{host} 将知道您查看了它。",
   "message.picture.failed": "图片无法加载",
   "message.video.from": "来自 {name} 的视频",
   "message.video.address": "视频的地址无法打开",
@@ -175,7 +192,7 @@ export default {
   "details.added.one": "其中一人已经在这里了。",
   "details.added.some": "其中一些人已经在这里了。",
   "details.members": "成员",
-  "details.more": "还有 {count} 人。",
+  "details.more": { other: "再显示 {count} 人" },
   "details.own": "{name}（我）",
   "details.mutedUntil": "@{username} · 在 {time} 之前不能发言",
   "details.role.admin": "管理员",

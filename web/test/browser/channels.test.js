@@ -6,7 +6,7 @@ import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, enter, say, texts, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 
-test("channels and large groups", { timeout: 120_000 }, async (t) => {
+test("channels and large groups", { timeout: 300_000 }, async (t) => {
   const server = await serve(t, { TIDELINE_FANOUT_LIMIT: "3" });
   const browser = await browse(t, server);
   const [ann, ben] = await Promise.all(["ann", "ben"].map((name) => browser.person(name)));

@@ -9,7 +9,7 @@ import { api, sendMany } from "./support/people.js";
 
 const stored = (page) => page.locator(".row.mine[data-state=stored]").count();
 
-test("in a browser", { timeout: 120_000 }, async (t) => {
+test("in a browser", { timeout: 300_000 }, async (t) => {
   const server = await serve(t);
   const browser = await browse(t, server);
   const ann = await browser.person("ann");

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, enter, say, texts, until } from "./support/browser.js";
 
-test("groups", { timeout: 120_000 }, async (t) => {
+test("groups", { timeout: 300_000 }, async (t) => {
   const server = await serve(t);
   const browser = await browse(t, server);
   const [ann, ben, cato] = await Promise.all(["ann", "ben", "cato"].map((name) => browser.person(name)));

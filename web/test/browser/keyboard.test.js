@@ -6,7 +6,7 @@ import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, texts, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 
-test("the keyboard alone", { timeout: 120_000 }, async (t) => {
+test("the keyboard alone", { timeout: 300_000 }, async (t) => {
   const server = await serve(t);
   const browser = await browse(t, server);
   const ben = await api(t, server, "ben", "Ben");

@@ -20,6 +20,8 @@ const LOOKS = [
   { name: "wide-dark", viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
   { name: "narrow-light", viewport: { width: 360, height: 740 }, colorScheme: "light", hasTouch: true },
   { name: "narrow-dark", viewport: { width: 360, height: 740 }, colorScheme: "dark", hasTouch: true },
+  { name: "wide-forced", viewport: { width: 1280, height: 800 }, colorScheme: "dark", forcedColors: "active" },
+  { name: "narrow-forced", viewport: { width: 360, height: 740 }, colorScheme: "light", forcedColors: "active", hasTouch: true },
 ];
 
 /** A small world with something of everything in it. */
@@ -57,7 +59,7 @@ async function people(t, server) {
   return { ...all, sail, withTom };
 }
 
-test("looks", { timeout: 180_000 }, async (t) => {
+test("looks", { timeout: 600_000 }, async (t) => {
   const server = await serve(t);
   const browser = await browse(t, server);
   const world = await people(t, server);
@@ -72,7 +74,7 @@ test("looks", { timeout: 180_000 }, async (t) => {
         // Isolated, it is not bound by the page's policy.
         const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
         for (const { id, impact, nodes } of found.violations) {
-          if (impact === "serious" || impact === "critical") findings.push(`${screen}: ${id} at ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
+          findings.push(`${screen}: ${impact} ${id} at ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
         }
       };
       const closed = async () => {
@@ -105,15 +107,27 @@ test("looks", { timeout: 180_000 }, async (t) => {
       await page.click("#account-button");
       await page.waitForSelector("#devices .tile");
       await show("account");
+      await page.selectOption("#own-theme", options.colorScheme === "dark" ? "light" : "dark");
+      await show("account-other-theme");
+      await page.selectOption("#own-theme", "system");
       await closed();
       await page.click("#help-button");
       await show("help");
       await closed();
 
       await enter(page, "Sunday sail");
-      await page.waitForFunction(() => document.querySelector("#rows img")?.complete);
+      await page.waitForSelector(".unloaded");
       await until(() => page.locator("#rows .row.last .text").last().textContent(), "Half past nine at the pier, then?");
       await show("chat");
+      await page.click(".unloaded button");
+      await page.waitForFunction(() => document.querySelector("#rows img")?.complete);
+      await show("picture");
+      await page.fill("#text", "");
+      await page.locator("#text").pressSequentially("@");
+      await page.waitForSelector("#mentions [role=option]");
+      await show("mentions");
+      await page.keyboard.press("Escape");
+      await page.fill("#text", "");
       await page.click("#emoji-button");
       await show("emoji");
       await page.keyboard.press("Escape");

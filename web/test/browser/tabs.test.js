@@ -8,7 +8,7 @@ import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, enter, look, password, say, texts, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 
-test("tabs", { timeout: 120_000 }, async (t) => {
+test("tabs", { timeout: 300_000 }, async (t) => {
   const server = await serve(t);
   const browser = await browse(t, server);
   const metrics = (await readFile(path.join(server.dir, "log"), "utf8")).match(/http:\S+\/metrics/)[0];

@@ -62,7 +62,7 @@ async function bracketed(context) {
 /** What a person can see or hear on the page and does not stand in brackets; people, messages and times are data. */
 const outside = (page) =>
   page.evaluate(() => {
-    const DATA = "time, kbd, .brand, .avatar, .text, .emoji, .emoji-panel button, .host, .id, .keys kbd, option, bdi, #chat-title, .badge > :first-child, .day, #conversations .title";
+    const DATA = "time, kbd, .brand, #app > h1, .avatar, .text, .emoji, .emoji-panel button, .host, .id, .keys kbd, option, bdi, #chat-title, .badge > :first-child, .day, #conversations .title";
     const found = [];
     const look = (text, where) => {
       let rest = text;

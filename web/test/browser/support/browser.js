@@ -6,7 +6,7 @@ import path from "node:path";
 import { chromium } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 export const password = "correct horse";
 
 /** The system's own browser: what it looks like there is what counts. */

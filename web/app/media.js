@@ -1,0 +1,17 @@
+// Which pictures are loaded unasked. A picture tells its host who looks at it, and when: those of hosts that the operator
+// trusts (TIDELINE_TRUSTED_MEDIA_HOSTS) are loaded at once, those of others when somebody asks for them.
+
+import { $ } from "./dom.js";
+
+const hosts = $("meta[name=media-hosts]").content.split(" ").filter(Boolean);
+const asked = new Set();
+
+const trusts = (host) => (pattern) => pattern === "*" || pattern === host || (pattern.startsWith("*.") && host.endsWith(pattern.slice(1)));
+
+/** Whether this picture may be loaded without a click. */
+export const isLoaded = (url) => url.origin === location.origin || asked.has(url.href) || hosts.some(trusts(url.host));
+
+/** Somebody wants to see this picture; it is shown from then on, until they sign out. */
+export const ask = (url) => asked.add(url.href);
+
+export const forget = () => asked.clear();

@@ -1,0 +1,56 @@
+// The tabs of one browser tell each other what the server tells nobody: who signed in, whom one blocks, a new name. And
+// which conversation somebody is looking at, so that no tab notifies of it.
+
+export class Tabs {
+  #channel = new BroadcastChannel("tideline.page");
+  #handlers = new Map();
+  #user;
+  #looked;
+  #self = String(Math.random());
+  #told = null;
+  /** What is looked at in another tab: the conversation, and the tab that said so. */
+  #elsewhere = null;
+
+  /** `user` gives the id of who is signed in here, `looked` that of the conversation that somebody looks at here; or null. */
+  constructor(user, looked) {
+    this.#user = user;
+    this.#looked = looked;
+    this.#channel.addEventListener("message", ({ data }) => this.#heard(data));
+    for (const name of ["focus", "blur"]) window.addEventListener(name, () => this.look());
+    document.addEventListener("visibilitychange", () => this.look());
+    window.addEventListener("pagehide", () => this.#tellLook(null));
+  }
+
+  /** `signed_in` (with the id), `blocked` (an id, and whether), `renamed` (the user), `retitled` (the conversation). */
+  on(name, handler) {
+    this.#handlers.set(name, handler);
+  }
+
+  /** Tells the others; what is about one person is heard by tabs of that person only. */
+  tell(name, ...what) {
+    this.#channel.postMessage({ name, what, user: this.#user(), from: this.#self });
+  }
+
+  #heard({ name, what, user, from }) {
+    if (name === "look") {
+      if (what[0]) this.#elsewhere = { conversation: what[0], from };
+      else if (this.#elsewhere?.from === from) this.#elsewhere = null;
+    } else if (name === "signed_in" || user === this.#user()) this.#handlers.get(name)?.(...what);
+  }
+
+  /** To be called when another conversation is opened. */
+  look() {
+    this.#tellLook(this.#looked());
+  }
+
+  #tellLook(conversation) {
+    if (conversation === this.#told) return;
+    this.#told = conversation;
+    this.tell("look", conversation);
+  }
+
+  /** Whether somebody looks at this conversation in one of the tabs. */
+  isLookedAt(conversation) {
+    return this.#looked() === conversation || this.#elsewhere?.conversation === conversation;
+  }
+}

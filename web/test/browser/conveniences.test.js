@@ -1,0 +1,256 @@
+// What people miss most: drafts that stay, notifications, completion of names, tabs that agree, a theme of one's own.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
+import { badge, browse, enter, look, password, say, texts, until } from "./support/browser.js";
+import { api } from "./support/people.js";
+
+const signIn = async (page, username) => {
+  await page.fill("#username", username);
+  await page.fill("#password", password);
+  await page.click("#sign-submit");
+};
+const signOut = async (page) => {
+  await page.click("#account-button");
+  await page.click("#account-body > section:last-child button");
+  await page.click("#confirm-yes");
+  await page.waitForSelector("#welcome:not([hidden])");
+};
+
+/** A desktop that notes what is shown on it, and a loudspeaker that counts. */
+async function desktop(context) {
+  await context.addInitScript(() => {
+    window.shown = [];
+    window.asked = 0;
+    window.rung = 0;
+    window.Notification = class {
+      static permission = "default";
+      static async requestPermission() {
+        window.asked++;
+        return (this.permission = "granted");
+      }
+      constructor(title, options) {
+        Object.assign(this, { title, ...options });
+        window.shown = [...window.shown.filter(({ tag }) => tag !== this.tag), this];
+      }
+      close() {
+        window.shown = window.shown.filter((one) => one !== this);
+      }
+    };
+    window.OscillatorNode = class extends OscillatorNode {
+      start(...when) {
+        window.rung++;
+        super.start(...when);
+      }
+    };
+  });
+}
+
+test("conveniences", { timeout: 480_000 }, async (t) => {
+  const server = await serve(t);
+  const browser = await browse(t, server);
+  const ben = await api(t, server, "ben", "Ben Bo");
+  const cem = await api(t, server, "cem", "Cem");
+  const context = await browser.installation();
+  await desktop(context);
+  const ann = await browser.tab(context);
+  await ann.click("#swap");
+  await signIn(ann, "ann");
+  await ann.waitForSelector("#status[data-state=online]");
+  const me = await ben.findUser("ann");
+  const group = await ben.createGroup({ title: "Crew", member_ids: [me.id, cem.user.id] });
+  const direct = await ben.createDirect(me.id);
+  await ben.send(direct.id, "hello Ann");
+  const shown = () => ann.evaluate(() => window.shown.map(({ title, body }) => `${title}: ${body}`));
+
+  await t.test("a draft belongs to its conversation, and outlives a reload", async () => {
+    await enter(ann, "Crew");
+    await ann.fill("#text", "a draft for the crew");
+    await enter(ann, "Ben Bo");
+    assert.equal(await ann.inputValue("#text"), "");
+    await ann.fill("#text", "a draft for Ben");
+    await ann.reload();
+    await until(() => ann.inputValue("#text"), "a draft for Ben");
+    await enter(ann, "Crew");
+    assert.equal(await ann.inputValue("#text"), "a draft for the crew");
+    await ann.press("#text", "Enter");
+    await until(() => texts(ann), ["a draft for the crew"]);
+    await ann.reload();
+    await until(() => texts(ann), ["a draft for the crew"]);
+    assert.equal(await ann.inputValue("#text"), "");
+  });
+
+  await t.test("drafts end with the session, in every tab", async () => {
+    const other = await browser.tab(context, `#/c/${direct.id}`);
+    await until(() => other.inputValue("#text"), "a draft for Ben");
+    await signOut(ann);
+    await other.waitForSelector("#welcome:not([hidden])");
+    assert.deepEqual(await ann.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))), []);
+    await signIn(ann, "ann");
+    // The other tab hears that somebody signed in.
+    await other.waitForSelector("#status[data-state=online]");
+    await enter(ann, "Ben Bo");
+    assert.equal(await ann.inputValue("#text"), "");
+    await other.close();
+  });
+
+  await t.test("names are completed with the keyboard", async () => {
+    await enter(ann, "Crew");
+    await ann.click("#text");
+    await ann.keyboard.type("hi @");
+    await until(() => ann.locator("#mentions [role=option] .soft").allTextContents(), ["@ben", "@cem"]);
+    assert.equal(await ann.getAttribute("#text", "aria-activedescendant"), "mention-0");
+    await ann.keyboard.press("ArrowDown");
+    assert.equal(await ann.locator("#mentions [aria-selected=true] .mention-name").textContent(), "Cem");
+    await ann.keyboard.press("Tab");
+    assert.equal(await ann.inputValue("#text"), "hi @cem ");
+    await ann.keyboard.type("and @Bo");
+    await until(() => ann.locator("#mentions [role=option] .soft").allTextContents(), ["@ben"]);
+    await ann.keyboard.press("Escape");
+    assert.equal(await ann.isVisible("#mentions"), false);
+    assert.equal(await ann.isVisible("#chat"), true);
+    await ann.keyboard.press("Enter");
+    await until(async () => (await texts(ann)).at(-1), "hi @cem and @Bo");
+    await until(async () => (await cem.listMessages(group.id)).messages.at(-1).content.mentions, [cem.user.id]);
+  });
+
+  await t.test("names are completed with the pointer, and an address of mail is no name", async () => {
+    await ann.keyboard.type("x@b");
+    assert.equal(await ann.isVisible("#mentions"), false);
+    await ann.fill("#text", "");
+    await ann.keyboard.type("@b");
+    await ann.click("#mentions [role=option]");
+    assert.equal(await ann.inputValue("#text"), "@ben ");
+    assert.equal(await ann.evaluate(() => document.activeElement.id), "text");
+    await ann.press("#text", "Enter");
+    await until(async () => (await texts(ann)).at(-1), "@ben");
+  });
+
+  await t.test("notifications are asked for once", async () => {
+    await ann.goto(`${server.url}/#/`);
+    await ann.waitForSelector("#ask:not([hidden])");
+    assert.equal(await ann.evaluate(() => window.asked), 0);
+    await ann.click("#ask-yes");
+    assert.equal(await ann.evaluate(() => window.asked), 1);
+    assert.equal(await ann.isVisible("#ask"), false);
+    assert.equal(await ann.getAttribute("#bell", "aria-pressed"), "true");
+  });
+
+  await t.test("what arrives elsewhere is notified of, and rings for a mention or a person", async () => {
+    await cem.send(group.id, "to everybody");
+    await until(shown, ["Cem in Crew: to everybody"]);
+    assert.equal(await ann.evaluate(() => window.rung), 0);
+    await cem.send(group.id, "@ann look", { mentions: [me.id] });
+    await until(shown, ["Cem in Crew: @ann look"]);
+    await until(() => ann.evaluate(() => window.rung > 0), true);
+    await enter(ann, "Crew");
+    await until(shown, []);
+  });
+
+  await t.test("nothing is notified of in the open conversation, in whichever tab it is open", async () => {
+    const other = await browser.tab(context, `#/c/${direct.id}`);
+    await other.waitForSelector("#rows .row");
+    await look(ann, false);
+    await ann.evaluate(() => window.dispatchEvent(new Event("blur")));
+    await look(other, true);
+    const all = async () => [await shown(), await other.evaluate(() => window.shown.length)];
+    await ben.send(direct.id, "you see this");
+    await until(async () => (await texts(other)).at(-1), "you see this");
+    await cem.send(group.id, "but not this");
+    // One of the tabs shows the second; by then the first would have been shown as well.
+    await until(async () => (await all()).flat().length > 0 && (await ann.evaluate(() => window.shown.length)) + (await other.evaluate(() => window.shown.length)), 1);
+    await other.close();
+    await look(ann, true);
+  });
+
+  await t.test("one click ends notifications", async () => {
+    await ann.goto(`${server.url}/#/`);
+    await ann.click("#bell");
+    assert.equal(await ann.getAttribute("#bell", "aria-pressed"), "false");
+    const before = await badge(ann, "Ben Bo");
+    await ben.send(direct.id, "quiet now");
+    await until(() => badge(ann, "Ben Bo"), before + 1);
+    await ann.waitForTimeout(500);
+    assert.deepEqual(await shown(), []);
+    await ann.reload();
+    assert.equal(await ann.getAttribute("#bell", "aria-pressed"), "false");
+    assert.equal(await ann.isVisible("#ask"), false);
+  });
+
+  await t.test("a block and new names in one tab reach the others", async () => {
+    const other = await browser.tab(context, `#/c/${direct.id}`);
+    await other.waitForSelector("#rows .row");
+    await enter(ann, "Ben Bo");
+    await ann.click("#details-button");
+    await ann.click("[data-key=block]");
+    await ann.click("#confirm-yes");
+    await until(() => other.isVisible("#blocked-action"), true);
+    await ann.keyboard.press("Escape");
+    await other.click("#blocked-action");
+    await until(() => ann.isVisible("#composer"), true);
+    await other.click("#account-button");
+    await ann.click("#account-button");
+    await ann.fill("#own-name", "Ann the Second");
+    await ann.press("#own-name", "Enter");
+    await until(() => other.textContent("#account-body .hero-title"), "Ann the Second");
+    await ann.keyboard.press("Escape");
+    await other.keyboard.press("Escape");
+    await ben.setRole(group.id, me.id, "admin");
+    await enter(ann, "Crew");
+    await ann.click("#details-button");
+    await ann.fill("#rename", "Night crew");
+    await ann.press("#rename", "Enter");
+    await until(async () => (await other.locator("#conversations .title").allTextContents()).includes("Night crew"), true);
+    await ann.keyboard.press("Escape");
+    await other.close();
+  });
+
+  await t.test("the theme is the system's, until another one is chosen in any tab", async () => {
+    const other = await browser.tab(context);
+    const theme = (page) => page.getAttribute("html", "data-theme");
+    await ann.emulateMedia({ colorScheme: "dark" });
+    await until(() => theme(ann), "dark");
+    await ann.emulateMedia({ colorScheme: "light" });
+    await until(() => theme(ann), "light");
+    await ann.click("#account-button");
+    await ann.selectOption("#own-theme", "dark");
+    for (const page of [ann, other]) await until(() => theme(page), "dark");
+    const ground = await ann.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert.equal(ground, "rgb(7, 24, 31)");
+    await ann.reload();
+    await until(() => theme(ann), "dark");
+    await ann.click("#account-button");
+    await ann.selectOption("#own-theme", "system");
+    await until(() => theme(other), "light");
+    await other.close();
+  });
+
+  await t.test("the members of a large group come in pages", async () => {
+    const crowd = (await server.admin("seed", "--users", "520")).map(({ user_id }) => user_id);
+    const fleet = await ben.createGroup({ title: "Fleet", member_ids: [me.id] });
+    for (let from = 0; from < crowd.length; from += 100) await ben.addMembers(fleet.id, crowd.slice(from, from + 100));
+    await ann.keyboard.press("Escape");
+    await enter(ann, "Fleet");
+    await ann.click("#details-button");
+    await until(() => ann.locator(".members li").count(), 500);
+    await ann.click("text=Show 22 more");
+    await until(() => ann.locator(".members li").count(), 522);
+    assert.equal(await ann.locator("[data-key=more]").count(), 0);
+    assert.equal(new Set(await ann.locator(".members .soft").allTextContents()).size, 522);
+    await ann.keyboard.press("Escape");
+  });
+
+  await t.test("two tabs on the first page: signing in at one is signing in at both", async () => {
+    const fresh = await browser.installation();
+    const tabs = [await browser.tab(fresh), await browser.tab(fresh)];
+    for (const tab of tabs) await tab.waitForSelector("#welcome:not([hidden])");
+    await signIn(tabs[0], "ann");
+    for (const tab of tabs) await tab.waitForSelector("#status[data-state=online]");
+    await until(() => tabs[1].locator("#conversations li").count(), 3);
+    await enter(tabs[1], "Ben Bo");
+    await say(tabs[1], "from the other one");
+    await until(async () => (await ben.listMessages(direct.id)).messages.at(-1).content.text, "from the other one");
+    await fresh.close();
+  });
+});
