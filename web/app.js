@@ -109,13 +109,13 @@ tideline.on("signed_out", ({ reason }) => {
 let next = null;
 
 async function follow() {
-  if (tideline.user || !next) return;
+  if (!next || !$("#app").hidden) return;
   next = null;
   if (await tideline.restore()) await enter();
 }
 
 tabs.on("signed_in", (id) => {
-  if (tideline.user?.id === id) return;
+  if (tideline.user?.id === id && !$("#app").hidden) return;
   next = id;
   follow();
 });

@@ -54,6 +54,7 @@ export class Log {
       this.toEnd();
       this.#write();
     });
+    $("#first-unread").addEventListener("click", () => this.#toDivider());
     // After midnight "today" is another day.
     setInterval(() => this.draw(), 60_000);
   }
@@ -136,6 +137,16 @@ export class Log {
     this.#log.scrollTop = this.#log.scrollHeight;
     if (this.#thread.newer) await this.#load((thread) => thread.latest());
     this.#moved();
+  }
+
+  /** Goes back to where the unread messages began; the keyboard reads on from there. */
+  async #toDivider() {
+    const seq = this.divider;
+    this.#follow(false);
+    if (!this.#rows.has("divider")) await this.#load((thread) => thread.around(seq));
+    if (this.divider !== seq || !this.#rows.has("divider")) return;
+    this.#place();
+    this.#log.focus();
   }
 
   #follow(stick) {
@@ -286,8 +297,16 @@ export class Log {
     $("#log-top").replaceChildren(...words);
   }
 
-  /** The button that leads to the end. */
+  /** Whether the divider is further up than what is in sight. */
+  get #isPassed() {
+    if (this.divider === null || !this.#thread.loaded) return false;
+    const divider = this.#rows.get("divider");
+    return divider ? this.#top(divider) + divider.offsetHeight < 0 : this.#thread.messages[0]?.seq > this.divider + 1;
+  }
+
+  /** The buttons that lead to the first unread message, and to the end. */
   drawJump(unread) {
+    $("#first-unread").hidden = !this.#isPassed;
     $("#jump").hidden = this.#below < FAR && !this.#thread.newer;
     $("#jump-text").textContent = unread > 0 ? t("chat.unread", { count: unread }) : t("chat.newest");
   }

@@ -55,10 +55,19 @@ export class Thread {
       const shown = this.loaded && this.#head - this.#end <= GAP && (me.unread === 0 || this.messages[0]?.seq <= me.read_seq + 1);
       if (shown) return this.#catchUp();
       if (me.unread + BEFORE <= PAGE) return this.#newest();
-      const since_seq = Math.max(0, me.read_seq - BEFORE);
-      const page = await this.#api.listMessages(this.#id, { since_seq, limit: PAGE });
-      this.#replace(page, since_seq > 0);
+      await this.#from(me.read_seq);
     });
+  }
+
+  /** The messages behind this seq, and some before it. */
+  around(seq) {
+    return this.#serially(() => this.#from(seq));
+  }
+
+  async #from(seq) {
+    const since_seq = Math.max(0, seq - BEFORE);
+    const page = await this.#api.listMessages(this.#id, { since_seq, limit: PAGE });
+    this.#replace(page, since_seq > 0);
   }
 
   /** The newest page, wherever the range was. */

@@ -88,6 +88,7 @@ export default {
   "chat.message": "Message",
   "chat.placeholder": "Message to {title}",
   "chat.newest": "Newest",
+  "chat.first": "First unread",
   "chat.unread": "{count} new",
   "chat.divider": "New",
   "chat.empty": "Nothing here yet. Say hello.",

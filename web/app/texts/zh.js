@@ -88,6 +88,7 @@ export default {
   "chat.message": "消息",
   "chat.placeholder": "发送消息给 {title}",
   "chat.newest": "最新",
+  "chat.first": "第一条未读",
   "chat.unread": "{count} 条新消息",
   "chat.divider": "新消息",
   "chat.empty": "这里还没有消息。打个招呼吧。",

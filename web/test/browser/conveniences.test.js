@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, enter, look, password, say, texts, until } from "./support/browser.js";
-import { api } from "./support/people.js";
+import { api, sendMany } from "./support/people.js";
 
 const signIn = async (page, username) => {
   await page.fill("#username", username);
@@ -206,6 +206,35 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await other.close();
   });
 
+  await t.test("one jumps back to the first unread message, however far up it is", async () => {
+    await ann.goto(`${server.url}/#/`);
+    await until(() => ann.isVisible("#no-chat"), true);
+    const withCem = await cem.createDirect(me.id);
+    await sendMany(cem, server, withCem.id, 420);
+    await until(() => ann.locator("#conversations .title", { hasText: /^Cem$/ }).count(), 1);
+    await until(() => badge(ann, "Cem"), 420);
+    await enter(ann, "Cem");
+    await ann.waitForSelector(".divider");
+    assert.equal(await ann.isVisible("#first-unread"), false);
+    await ann.click("#jump");
+    await until(async () => (await texts(ann)).at(-1), "message 420");
+    // It is not among what is loaded here.
+    assert.equal(await ann.locator(".divider").count(), 0);
+    await ann.click("#first-unread");
+    await ann.waitForSelector(".divider");
+    await until(() => ann.isVisible("#first-unread"), false);
+    const next = await ann.evaluate(() => {
+      const row = document.querySelector(".divider + .row");
+      const { top, bottom } = document.querySelector("#log").getBoundingClientRect();
+      const box = row.getBoundingClientRect();
+      return [row.querySelector(".text").textContent, box.top > top && box.bottom < bottom, document.activeElement.id];
+    });
+    assert.deepEqual(next, ["message 1", true, "log"]);
+    // Written to, it has done its work.
+    await say(ann, "I have read it all");
+    await until(() => ann.isVisible("#first-unread"), false);
+  });
+
   await t.test("the theme is the system's, until another one is chosen in any tab", async () => {
     const other = await browser.tab(context);
     const theme = (page) => page.getAttribute("html", "data-theme");
@@ -233,11 +262,11 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await ann.keyboard.press("Escape");
     await enter(ann, "Fleet");
     await ann.click("#details-button");
-    await until(() => ann.locator(".members li").count(), 500);
+    await until(() => ann.locator("#details-body .members li").count(), 500);
     await ann.click("text=Show 22 more");
-    await until(() => ann.locator(".members li").count(), 522);
+    await until(() => ann.locator("#details-body .members li").count(), 522);
     assert.equal(await ann.locator("[data-key=more]").count(), 0);
-    assert.equal(new Set(await ann.locator(".members .soft").allTextContents()).size, 522);
+    assert.equal(new Set(await ann.locator("#details-body .members .soft").allTextContents()).size, 522);
     await ann.keyboard.press("Escape");
   });
 
@@ -247,7 +276,7 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     for (const tab of tabs) await tab.waitForSelector("#welcome:not([hidden])");
     await signIn(tabs[0], "ann");
     for (const tab of tabs) await tab.waitForSelector("#status[data-state=online]");
-    await until(() => tabs[1].locator("#conversations li").count(), 3);
+    await until(() => tabs[1].locator("#conversations li").count(), 4);
     await enter(tabs[1], "Ben Bo");
     await say(tabs[1], "from the other one");
     await until(async () => (await ben.listMessages(direct.id)).messages.at(-1).content.text, "from the other one");
