@@ -307,6 +307,7 @@ mod tests {
         let caller = |n, address: &str| Caller {
             user: UserId(Uuid::from_u128(n)),
             device: DeviceId(Uuid::from_u128(n)),
+            generation: 0,
             token_expires: 0,
             address: address.parse::<IpAddr>().unwrap(),
         };
