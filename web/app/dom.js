@@ -74,7 +74,7 @@ export function paced(work, ms = 100) {
 }
 
 /** How many times longer than the work the pause is. */
-const PAUSES = 20;
+const PAUSES = 40;
 
 /** Opens a dialog, and closes it by its own buttons and by a click beside it. */
 export function open(dialog) {
