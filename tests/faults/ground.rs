@@ -1,9 +1,12 @@
 //! What the nodes stand on: PostgreSQL and Redis, and for some faults a standby, a small disk or a clock that is wrong.
 
-use crate::support::{Cluster, admin, execute, number, throw_away};
+use crate::support::{Cluster, Proxy, admin, execute, number, throw_away};
 use diesel::{Connection, PgConnection};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,6 +19,8 @@ pub type Variable = (String, String);
 pub struct Ground {
     // In this order they are taken down.
     pub standby: Option<Standby>,
+    /// Of the primary.
+    pub host: Option<Host>,
     /// Instead of the Redis of the services.
     pub cluster: Option<Cluster>,
     pub services: Services,
@@ -34,11 +39,16 @@ impl Ground {
             None => throw_away("matrix"),
         };
         let mut variables = [Vec::new(), Vec::new()];
-        let follows = has("postgres-failover") || has("standby-stopped");
+        let host = has("postgres-vanished").then(|| Host::before(&services.database_url()));
+        let follows = has("postgres-failover") || has("standby-stopped") || host.is_some();
         let standby = follows.then(|| follow(&services));
         if let Some(standby) = &standby {
+            let primary = services.database_url();
+            let primary = host
+                .as_ref()
+                .map_or(primary.as_str(), |host| host.proxy.url());
             for node in &mut variables {
-                let url = either_url(&services, standby);
+                let url = either_url(primary, standby);
                 node.push(("DATABASE_URL".to_owned(), url));
             }
         }
@@ -56,6 +66,7 @@ impl Ground {
         }
         Self {
             standby,
+            host,
             cluster,
             services,
             disk,
@@ -148,8 +159,8 @@ fn standby_url(services: &Services, standby: &Standby) -> String {
 }
 
 /// Whichever of the two takes writes.
-fn either_url(services: &Services, standby: &Standby) -> String {
-    let url = services.database_url().replace(
+fn either_url(primary: &str, standby: &Standby) -> String {
+    let url = primary.replace(
         "/tideline?",
         &format!(",127.0.0.1:{}/tideline?", standby.port()),
     );
@@ -173,6 +184,64 @@ fn turned_clock(turn: &str) -> Vec<Variable> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()
+}
+
+/// A host of its own, as far as TCP can tell: a network namespace, and a proxy that listens in it.
+pub struct Host {
+    name: String,
+    pub proxy: Proxy,
+}
+
+impl Host {
+    fn before(url: &str) -> Self {
+        let pid = std::process::id();
+        let (name, here, there) = (format!("tl{pid}"), format!("tl{pid}h"), format!("tl{pid}n"));
+        let net = format!("10.213.{}", pid % 250);
+        let (ours, theirs) = (format!("{net}.1/24"), format!("{net}.2"));
+        let mac = "02:00:00:00:00:02";
+        for words in [
+            format!("netns add {name}"),
+            format!("link add {here} type veth peer name {there} address {mac} netns {name}"),
+            format!("address add {ours} dev {here}"),
+            format!("link set {here} up"),
+            format!("-n {name} address add {theirs}/24 dev {there}"),
+            format!("-n {name} link set {there} up"),
+            // A router does not learn that a host behind it has vanished: nobody says that it cannot be reached.
+            format!("neighbour replace {theirs} lladdr {mac} dev {here} nud permanent"),
+        ] {
+            let words: Vec<_> = words.split(' ').collect();
+            assert!(
+                run("ip", &words),
+                "ip {words:?} fails: postgres-vanished needs Linux, root and `.ci/install faults`, and a machine (or \
+                 container) that lets network namespaces be made"
+            );
+        }
+        let space = File::open(format!("/run/netns/{name}")).unwrap();
+        // A socket stays in the namespace where it was made, whoever uses it.
+        let listener = std::thread::spawn(move || {
+            move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            TcpListener::bind((theirs, 0)).unwrap()
+        });
+        Self {
+            name,
+            proxy: Proxy::listening(listener.join().unwrap(), url),
+        }
+    }
+
+    /// From now on what is sent to it or by it is lost.
+    pub fn vanish(&self) {
+        let device = format!("{}n", self.name);
+        let words = ["-n", &self.name, "address", "flush", "dev", &device];
+        assert!(run("ip", &words), "ip {words:?} fails");
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.proxy.cut();
+        run("ip", &["link", "delete", &format!("{}h", self.name)]);
+        run("ip", &["netns", "delete", &self.name]);
+    }
 }
 
 /// Room for a few minutes of load.

@@ -24,6 +24,7 @@ pub const FAULTS: &[&str] = &[
     "postgres-cut",
     "postgres-full",
     "postgres-failover",
+    "postgres-vanished",
     "standby-stopped",
     "disk-full",
     "commits-lost",
@@ -45,6 +46,10 @@ pub const FAULTS: &[&str] = &[
 
 /// Within its drain time, and some for a busy machine, a node that is told to end has ended.
 const DRAIN: Duration = Duration::from_secs(7);
+
+/// So long after the primary's host has vanished nodes may still fail: what they had sent, or waited for, has to run into
+/// time-outs. The checker allows two seconds more for what is begun, so that they send again after 12 s.
+const VANISHED: Duration = Duration::from_secs(10);
 
 struct Nemesis<'a> {
     deployment: &'a Deployment,
@@ -161,6 +166,16 @@ impl Nemesis<'_> {
                 services.kill_postgres();
                 self.pause(10..1_500).await;
                 ground.promote();
+                self.window(fault, None, from);
+                self.hold().await;
+            }
+            // No connection is ended by anybody, and none is refused.
+            "postgres-vanished" => {
+                let (from, vanished) = (self.now(), Instant::now());
+                ground.host.as_ref().unwrap().vanish();
+                self.pause(10..1_500).await;
+                ground.promote();
+                tokio::time::sleep_until((vanished + VANISHED).into()).await;
                 self.window(fault, None, from);
                 self.hold().await;
             }

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -22,23 +22,30 @@ pub struct Proxy {
     server: Arc<Mutex<SocketAddr>>,
     mode: Arc<AtomicU8>,
     connections: Arc<Mutex<Vec<TcpStream>>>,
+    opened: Arc<AtomicUsize>,
 }
 
 impl Proxy {
     /// Before the server of a URL with a host and a port.
     pub fn before(url: &str) -> Self {
+        Self::listening(TcpListener::bind("127.0.0.1:0").unwrap(), url)
+    }
+
+    /// The same, where this listens.
+    pub fn listening(listener: TcpListener, url: &str) -> Self {
         let (start, end, server) = address(url);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let proxy = Self {
             url: format!("{}{address}{}", &url[..start], &url[end..]),
             server: Arc::new(Mutex::new(server)),
             mode: Arc::default(),
             connections: Arc::default(),
+            opened: Arc::default(),
         };
         let server = Arc::clone(&proxy.server);
         let mode = Arc::clone(&proxy.mode);
         let connections = Arc::clone(&proxy.connections);
+        let opened = Arc::clone(&proxy.opened);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if mode.load(Ordering::Acquire) == CUT {
@@ -48,6 +55,7 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(server) else {
                     continue;
                 };
+                opened.fetch_add(1, Ordering::Relaxed);
                 let mut open = connections.lock().unwrap();
                 open.push(client.try_clone().unwrap());
                 open.push(server.try_clone().unwrap());
@@ -67,6 +75,11 @@ impl Proxy {
     /// The server's URL, through the proxy.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// How many connections were ever made.
+    pub fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Leads new connections to another server: the one of this URL.
