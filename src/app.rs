@@ -17,12 +17,13 @@ use crate::domain::waiters::Waiters;
 use crate::domain::writer::Writers;
 use crate::model::ids::Epoch;
 use crate::storage::error::StorageError;
-use crate::storage::pg::{Pg, instance};
+use crate::storage::pg::{DEADLINE, Pg, instance};
 use crate::storage::redis::notices::{Heard, Notices};
 use crate::storage::redis::{Redis, RedisUnavailable};
 use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The handles of a process.
@@ -108,8 +109,11 @@ pub enum OpenError {
 impl From<StorageError> for OpenError {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Unavailable(_) => Self::Unreachable,
-            StorageError::Contended(_)
+            StorageError::Unavailable(_) | StorageError::Lost(_) | StorageError::Late => {
+                Self::Unreachable
+            }
+            StorageError::ReadOnly(_)
+            | StorageError::Contended(_)
             | StorageError::NoPartition
             | StorageError::Stored
             | StorageError::Busy
@@ -122,21 +126,27 @@ impl App {
     /// Opens everything for a node, on the Tokio runtime that this is called on. PostgreSQL must answer; Redis need not.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let ready = config.db_pool;
-        Self::open_with(config, ready).await
+        Self::open_with(config, ready, Some(DEADLINE)).await
     }
 
     /// Opens everything for a command that soon ends, with no more connections than it needs: a process that ends while
     /// libpq makes one on another thread can crash, since it takes the cryptography down that the other is setting up.
+    /// Nobody gives up an operator's command: its work has no deadline.
     pub async fn open_for_command(config: Config) -> Result<Self, OpenError> {
-        Self::open_with(config, 0).await
+        Self::open_with(config, 0, None).await
     }
 
-    async fn open_with(config: Config, ready: u32) -> Result<Self, OpenError> {
+    async fn open_with(
+        config: Config,
+        ready: u32,
+        deadline: Option<Duration>,
+    ) -> Result<Self, OpenError> {
         let pg = Pg::connect(
             &config.database_url.0,
             config.db_pool,
             config.writers,
             ready,
+            deadline,
         );
         let unfit = service::unfit(&pg).await?;
         if !unfit.is_empty() {

@@ -4,9 +4,11 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::{Parser, Subcommand};
 use env_logger::Target;
+use std::cell::Cell;
 use std::error::Error;
 use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use tideline::app::App;
 use tideline::clock::random_bytes;
 use tideline::config::{self, Config, environment};
@@ -15,7 +17,7 @@ use tideline::domain::{accounts, retention, unread};
 use tideline::http::openapi;
 use tideline::model::account::{Password, Username};
 use tideline::model::time::Timestamp;
-use tideline::server::{Node, StopSignal};
+use tideline::server::{LEAVING, Node, StopSignal};
 use tideline::storage::pg::{instance, stop_connecting};
 use tideline::telemetry::lines::Lines;
 
@@ -105,7 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         log::error!("{error}");
     }
     lines.write_out();
-    let _none = stop_connecting();
+    stop_connecting(LEAVING);
     std::process::exit(i32::from(result.is_err()))
 }
 
@@ -113,16 +115,11 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Serve => {
             let config = Config::load(&environment)?;
-            runtime()?.block_on(async {
-                let stop = StopSignal::new()?;
-                let node = Node::start(config).await?;
-                log::info!("listening on http://{}", node.address);
-                if let Some(address) = node.metrics_address {
-                    log::info!("metrics on http://{address}/metrics");
-                }
-                stop.received().await;
-                Ok(node.stop().await?)
-            })
+            let runtime = runtime()?;
+            let result = runtime.block_on(serve(config));
+            // Dropping it would wait for what hangs.
+            runtime.shutdown_background();
+            result
         }
         Command::Migrate => {
             for name in instance::migrate(&config::database_url(&environment)?.0)? {
@@ -147,7 +144,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Admin(Admin::ExpireInbox { before }) => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(async {
-                let gone = retention::expire_before(&App::open_for_command(config).await?, before)
+                let app = App::open_for_command(config).await?;
+                let gone = retention::expire_before(&app, before, progress("entries dropped"))
                     .await
                     .map_err(|error| format!("not all entries were dropped: {error:?}"))?;
                 Ok(writeln!(stdout(), r#"{{"dropped":{gone}}}"#)?)
@@ -156,9 +154,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Admin(Admin::NewEpoch) => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(async {
-                let epoch = retention::new_epoch(&App::open_for_command(config).await?)
-                    .await
-                    .map_err(|error| format!("the epoch is the old one: {error:?}"))?;
+                let app = App::open_for_command(config).await?;
+                let epoch = retention::new_epoch(&app, progress("inbox heads moved")).await?;
                 Ok(writeln!(stdout(), r#"{{"epoch":"{epoch}"}}"#)?)
             })
         }
@@ -175,6 +172,28 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .worker_threads(2)
         .enable_all()
         .build()
+}
+
+/// Tells a person at a terminal how far a command is, each second on a line of its own.
+fn progress(what: &'static str) -> impl Fn(usize) + Send + 'static {
+    let (shown, last) = (stderr().is_terminal(), Cell::new(Instant::now()));
+    move |done| {
+        if shown && last.get().elapsed() >= Duration::from_secs(1) {
+            last.set(Instant::now());
+            log::info!("{what}: {done}");
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    let stop = StopSignal::new()?;
+    let node = Node::start(config).await?;
+    log::info!("listening on http://{}", node.address);
+    if let Some(address) = node.metrics_address {
+        log::info!("metrics on http://{address}/metrics");
+    }
+    stop.received().await;
+    Ok(node.stop().await?)
 }
 
 async fn create_user(
@@ -206,7 +225,7 @@ async fn create_user(
 
 async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
     let app = App::open_for_command(config).await?;
-    let mut out = BufWriter::new(stdout().lock());
+    let (mut out, made) = (BufWriter::new(stdout().lock()), progress("users"));
     for from in (0..users).step_by(SEED_BATCH) {
         let to = users.min(from + SEED_BATCH);
         let seeded = accounts::seed(&app, from, to)
@@ -221,13 +240,14 @@ async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
             });
             writeln!(out, "{line}")?;
         }
+        made(to);
     }
     Ok(out.flush()?)
 }
 
 async fn rebuild_unread(config: Config) -> Result<(), Box<dyn Error>> {
     let app = App::open_for_command(config).await?;
-    let done = unread::rebuild_all(&app)
+    let done = unread::rebuild_all(&app, progress("users"))
         .await
         .map_err(|error| format!("not all counts were rebuilt, so run it again: {error}"))?;
     let line = serde_json::json!({"rebuilt": done.rebuilt, "wrong": done.wrong});

@@ -51,6 +51,10 @@ const KNOCKING: i32 = 4_096;
 /// How often a ramp asks some of the parked waits to reconnect, and a stopping node looks whether its threads have gone.
 const STEP: Duration = Duration::from_millis(50);
 
+/// What a process that ends needs of the drain time after its node has stopped: the last lines of its log, and what libpq is
+/// setting up.
+pub const LEAVING: Duration = Duration::from_millis(500);
+
 /// For so many steps a stopping node waits until its threads have let go of its handles.
 const LETTING_GO: u32 = 40;
 
@@ -66,6 +70,11 @@ pub enum ServeError {
     /// PostgreSQL, the settings or the database do not let it start.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Something hangs: most likely PostgreSQL.
+    #[error(
+        "the drain time has passed and not everything has ended: what PostgreSQL has not answered may or may not be stored"
+    )]
+    Unfinished,
     /// The inbox has no room for new entries.
     #[error("cannot make the inbox's partitions: {0:?}")]
     Partitions(Error),
@@ -203,8 +212,16 @@ impl Node {
         })
     }
 
-    /// Stops politely within the drain time, and returns when everything is down.
+    /// Stops politely, and returns when everything is down, or when the drain time is over: then the process has to end,
+    /// and what still waits for PostgreSQL with it.
     pub async fn stop(self) -> Result<(), ServeError> {
+        let time = self.app.config.drain.saturating_sub(LEAVING);
+        tokio::time::timeout(time, self.take_down())
+            .await
+            .unwrap_or(Err(ServeError::Unfinished))
+    }
+
+    async fn take_down(self) -> Result<(), ServeError> {
         log::info!("draining {} waits", self.app.waiters.count());
         self.app.draining.store(true, Ordering::Release);
         self.app.diagnostics.end();
@@ -215,6 +232,8 @@ impl Node {
             // Cancelled, as asked.
             let _cancelled = task.await;
         }
+        // Tasks that are cancelled, and requests that are, leave their queries behind.
+        self.app.pg.idle().await;
         // Of the listeners the last: the metrics tell how the rest went.
         if let Some(metrics) = self.metrics
             && let Err(error) = metrics.stop().await

@@ -188,7 +188,7 @@ impl Services {
         let (password, port) = (&self.password, self.postgres.port);
         format!(
             "postgres://tideline:{password}@127.0.0.1:{port}/{database}\
-             ?connect_timeout=3&tcp_user_timeout=5000&keepalives_idle=10"
+             ?connect_timeout=3"
         )
     }
 

@@ -402,11 +402,11 @@ pub async fn user_by_name(app: &App, username: Username) -> Result<Option<User>,
 /// Changes what other people see of the caller.
 pub async fn rename(app: &App, caller: Caller, display_name: String) -> Result<User, Error> {
     app.pg
-        .read("rename_user", move |conn| {
-            rows::rename_user(conn, caller.user, &display_name)
+        .transaction("rename_user", move |conn| {
+            let renamed = rows::rename_user(conn, caller.user, &display_name)?;
+            Ok(renamed.ok_or(Error::NotFound))
         })
         .await?
-        .ok_or(Error::NotFound)
 }
 
 /// A user for load tests and its access token.

@@ -66,6 +66,9 @@ impl From<StorageError> for Error {
         match error {
             StorageError::Busy => Self::Overloaded(RETRY_AFTER),
             StorageError::Unavailable(_)
+            | StorageError::Lost(_)
+            | StorageError::ReadOnly(_)
+            | StorageError::Late
             | StorageError::Contended(_)
             | StorageError::NoPartition => Self::StorageUnavailable,
             StorageError::Stored | StorageError::Bug(_) => Self::Internal(error.to_string()),

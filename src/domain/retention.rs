@@ -5,14 +5,38 @@ use crate::app::App;
 use crate::domain::error::Error;
 use crate::model::ids::{Epoch, UserId};
 use crate::model::time::Timestamp;
+use crate::storage::error::StorageError;
 use crate::storage::pg::{inbox, instance, partitions};
+use std::convert::Infallible;
+use std::time::Duration;
 
 /// Users of one step of [`expire_before`], which locks nothing that others wait for, and is short.
 const STEP: i64 = 1_000;
 
-/// Drops the inbox entries before a moment, while nodes may serve, and says how many went one by one: those of whole
-/// weeks go uncounted, as tables.
-pub async fn expire_before(app: &App, before: Timestamp) -> Result<usize, Error> {
+/// How often the epoch is read after an error, and the pause between: a server that was lost may take so long to come back.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why no new epoch is known to have begun.
+#[derive(Debug, thiserror::Error)]
+pub enum NoNewEpoch {
+    /// The transaction did nothing.
+    #[error("the epoch is the old one: {0}")]
+    Old(StorageError),
+    /// PostgreSQL does not say.
+    #[error(
+        "whether a new epoch was begun is unknown, so run this again (one more does no harm): {0}"
+    )]
+    Unknown(StorageError),
+}
+
+/// Drops the inbox entries before a moment, while nodes may serve, and says how many went one by one, and how many so far:
+/// those of whole weeks go uncounted, as tables.
+pub async fn expire_before(
+    app: &App,
+    before: Timestamp,
+    dropped: impl Fn(usize),
+) -> Result<usize, Error> {
     let weeks = move |conn: &mut _| partitions::expire(conn, before);
     app.pg.read("expire_partitions", weeks).await?;
     let mut after: Option<UserId> = None;
@@ -23,6 +47,7 @@ pub async fn expire_before(app: &App, before: Timestamp) -> Result<usize, Error>
             Some((last, count)) => {
                 after = Some(last);
                 gone += count;
+                dropped(gone);
             }
             None => return Ok(gone),
         }
@@ -30,9 +55,28 @@ pub async fn expire_before(app: &App, before: Timestamp) -> Result<usize, Error>
 }
 
 /// Begins a new epoch, after a backup was restored and before nodes serve: positions of the life that the database has
-/// forgotten must not be taken for its own.
-pub async fn new_epoch(app: &App) -> Result<Epoch, Error> {
-    app.pg
-        .transaction("new_epoch", |conn| instance::new_epoch(conn).map(Ok))
-        .await?
+/// forgotten must not be taken for its own. Tells how many inbox heads it has moved.
+pub async fn new_epoch(
+    app: &App,
+    moved: impl Fn(usize) + Send + 'static,
+) -> Result<Epoch, NoNewEpoch> {
+    let begun = app
+        .pg
+        .transaction("new_epoch", move |conn| {
+            instance::new_epoch(conn, &moved).map(Ok::<_, Infallible>)
+        })
+        .await;
+    let error = match begun {
+        Ok(Ok(epoch)) => return Ok(epoch),
+        Err(error) => error,
+    };
+    // The commit may have taken hold all the same, or may be about to.
+    for _ in 0..TRIES {
+        match app.pg.read("epoch", instance::settled_epoch).await {
+            Ok(epoch) if epoch == app.epoch => return Err(NoNewEpoch::Old(error)),
+            Ok(epoch) => return Ok(epoch),
+            Err(_logged) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    Err(NoNewEpoch::Unknown(error))
 }

@@ -38,6 +38,9 @@ pub async fn readiness(app: &App) -> Readiness {
     if epoch.is_ok_and(|epoch| epoch != app.epoch) {
         reasons.push("the database began a new epoch: restart this node".to_owned());
     }
+    if app.writers.has_panicked() {
+        reasons.push("a writer has ended for a bug: restart this node".to_owned());
+    }
     if app.draining.load(Ordering::Acquire) {
         reasons.push("the node is going away".to_owned());
     }

@@ -214,9 +214,9 @@ pub struct Rebuilt {
     pub wrong: usize,
 }
 
-/// Replaces all counts that Redis knows by those of PostgreSQL, while nodes may serve. What is announced between a
+/// Replaces all counts that Redis knows by those of PostgreSQL, while nodes may serve, and tells how many so far. What is announced between a
 /// snapshot and its merge leaves the hash behind the head, where the next reader finds and mends it.
-pub async fn rebuild_all(app: &App) -> Result<Rebuilt, Unreachable> {
+pub async fn rebuild_all(app: &App, done: impl Fn(usize)) -> Result<Rebuilt, Unreachable> {
     // All of them first: a walk that meets keys made again under way could go round for long, and count twice.
     let mut users = HashSet::new();
     let mut at = Walk::default();
@@ -238,6 +238,7 @@ pub async fn rebuild_all(app: &App) -> Result<Rebuilt, Unreachable> {
         };
         patiently(replace).await?;
         result.rebuilt += 1;
+        done(result.rebuilt);
         result.wrong += usize::from(found == Found::Drifted);
     }
     Ok(result)

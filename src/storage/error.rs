@@ -5,9 +5,18 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 /// A failure of PostgreSQL. Everything not understood is a [`StorageError::Bug`].
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// It does not answer, or not in time. Whether a commit under way took hold is unknown.
+    /// It does not answer, or cannot do it now. Whether a commit under way took hold is unknown.
     #[error("PostgreSQL is unavailable: {0}")]
     Unavailable(String),
+    /// The connection was lost. Whether a commit under way took hold is unknown.
+    #[error("the connection to PostgreSQL was lost: {0}")]
+    Lost(String),
+    /// It takes no writes, as a standby: the transaction did nothing.
+    #[error("PostgreSQL takes no writes: {0}")]
+    ReadOnly(String),
+    /// The caller waits no longer. What had not begun to commit did nothing.
+    #[error("PostgreSQL gave no answer in time")]
+    Late,
     /// A deadlock, a serialisation failure or a lock not granted in time: the transaction did nothing, try again.
     #[error("PostgreSQL refused for contention: {0}")]
     Contended(String),
@@ -25,6 +34,21 @@ pub enum StorageError {
     Bug(String),
 }
 
+impl StorageError {
+    /// Another connection, or another server, may do better.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Lost(_) | Self::ReadOnly(_) => true,
+            Self::Late
+            | Self::Contended(_)
+            | Self::Stored
+            | Self::NoPartition
+            | Self::Busy
+            | Self::Bug(_) => false,
+        }
+    }
+}
+
 /// The result of work on a connection.
 pub type StorageResult<T> = Result<T, StorageError>;
 
@@ -32,14 +56,16 @@ pub type StorageResult<T> = Result<T, StorageError>;
 /// on English messages.
 fn by_message(message: &str) -> Option<StorageError> {
     const CONTENDED: [&str; 2] = ["deadlock detected", "lock timeout"];
+    const LOST: &str = "terminating connection";
     const UNAVAILABLE: [&str; 9] = [
-        "terminating connection",
         "the database system is",
         "No space left on device",
         // The same, where a part of the pages still had room.
         "could not extend file",
         "could not write",
+        // 53200: the first is of a process, the second of what all of them share, such as the table of locks.
         "out of memory",
+        "out of shared memory",
         "too many clients",
         "remaining connection slots",
         "canceling statement",
@@ -49,6 +75,8 @@ fn by_message(message: &str) -> Option<StorageError> {
         Some(StorageError::NoPartition)
     } else if CONTENDED.iter().any(has) {
         Some(StorageError::Contended(message.to_owned()))
+    } else if message.contains(LOST) {
+        Some(StorageError::Lost(message.to_owned()))
     } else if UNAVAILABLE.iter().any(has) {
         Some(StorageError::Unavailable(message.to_owned()))
     } else {
@@ -70,9 +98,10 @@ fn of_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) ->
         {
             StorageError::Stored
         }
-        DatabaseErrorKind::ClosedConnection
-        | DatabaseErrorKind::UnableToSendCommand
-        | DatabaseErrorKind::ReadOnlyTransaction => StorageError::Unavailable(message.to_owned()),
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+            StorageError::Lost(message.to_owned())
+        }
+        DatabaseErrorKind::ReadOnlyTransaction => StorageError::ReadOnly(message.to_owned()),
         _ => by_message(message).unwrap_or_else(|| StorageError::Bug(message.to_owned())),
     }
 }
@@ -101,11 +130,17 @@ mod tests {
     use super::{StorageError, by_message};
 
     #[test]
-    fn a_disk_with_room_for_half_a_page_is_full() {
-        let said = "could not extend file \"base/5/6\": wrote only 4096 of 8192 bytes at block 7";
-        assert!(matches!(
-            by_message(said),
-            Some(StorageError::Unavailable(_))
-        ));
+    fn a_disk_or_a_memory_that_is_full_is_unavailable() {
+        for said in [
+            "could not extend file \"base/5/6\": wrote only 4096 of 8192 bytes at block 7",
+            "out of memory",
+            "out of shared memory",
+        ] {
+            let error = by_message(said);
+            assert!(
+                matches!(error, Some(StorageError::Unavailable(_))),
+                "{said}"
+            );
+        }
     }
 }

@@ -399,3 +399,34 @@ async fn a_stopped_postgres_is_answered_with_503_and_never_hangs() {
     ann.send(&chat, "after").await;
     app.finish().await;
 }
+
+/// Its writers, its reads and its connections all wait for an answer that does not come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_ends_within_its_drain_time_while_postgres_hangs_and_says_so() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let mut node = app.add_process(&[("TIDELINE_DRAIN_SECONDS", "4")]);
+    let through = ann.at(&node.process.url);
+    through.send(&chat, "before").await;
+    node.postgres.freeze();
+    let hang = tokio::spawn(async move {
+        let message = text("unknown");
+        tokio::join!(through.post_message(&chat, message), through.get("/me"))
+    });
+    for answer in <[Answer; 2]>::from(hang.await.unwrap()) {
+        answer.problem(503, "storage_unavailable");
+    }
+    node.process.signal("TERM");
+    let (asked, most) = (Instant::now(), Duration::from_secs(30));
+    let (code, node) = tokio::task::spawn_blocking(move || (node.process.wait_for(most), node))
+        .await
+        .unwrap();
+    // The drain time, and some for the machine of the tests.
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    let log = node.process.log();
+    assert_eq!(code, 1, "{log:#?}");
+    let said = |line: &String| line.contains("the drain time has passed");
+    assert!(log.iter().any(said), "{log:#?}");
+    app.finish().await;
+}

@@ -46,6 +46,7 @@ mod postman;
 mod properties;
 mod retention;
 mod secrets;
+mod storage;
 mod tidy;
 mod tls;
 mod tokens;

@@ -32,13 +32,21 @@ const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
 END $$";
 
 /// Statements that no node sends while it serves, by words of theirs, and when they are sent.
-const NOT_SERVING: [(&str, &str); 8] = [
+const NOT_SERVING: [(&str, &str); 10] = [
     ("hashtext('tideline migrations')", "before a node starts"),
     ("hashtext('tideline partitions')", "around a new partition"),
     ("UPDATE instance SET epoch", "by an operator: a new epoch"),
     ("TRUNCATE inbox", "by an operator: a new epoch"),
     (
-        "SELECT id, $1, now() FROM users",
+        "SELECT id FROM users WHERE id > COALESCE",
+        "by an operator: a new epoch",
+    ),
+    (
+        "SELECT id, $1, now() FROM unnest",
+        "by an operator: a new epoch",
+    ),
+    (
+        "SELECT epoch FROM instance FOR SHARE",
         "by an operator: a new epoch",
     ),
     ("'!' FROM made", "before a test of load"),
@@ -141,7 +149,9 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     app.flush_redis().await;
     ann.unread().await;
     let long_ago = Timestamp("2026-01-01T00:00:00Z".parse().unwrap());
-    retention::expire_before(node, long_ago).await.unwrap();
+    retention::expire_before(node, long_ago, |_| ())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

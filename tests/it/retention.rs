@@ -1,6 +1,8 @@
 //! Away for too long: what was trimmed is said, and a device recovers everything by the steps of the contract.
 
-use crate::support::{App, Client, eventually, number, text};
+use crate::support::{
+    App, Client, Proxy, admin as run, eventually, execute, number, services, text,
+};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -173,5 +175,78 @@ async fn a_new_epoch_sends_every_device_back_to_the_start() {
         *total == 7
     })
     .await;
+    app.finish().await;
+}
+
+/// A trigger that sleeps so long, and where it is.
+fn slow(app: &App, seconds: u32, trigger: &str) {
+    execute(
+        &mut app.database(),
+        &format!(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END';
+             {trigger} EXECUTE FUNCTION slow()"
+        ),
+    );
+}
+
+fn stored_epoch(app: &App, epoch: &Value) -> bool {
+    let text = epoch.as_str().unwrap();
+    let same = format!("SELECT count(*) AS n FROM instance WHERE epoch = '{text}'");
+    number(&mut app.database(), &same) == 1
+}
+
+/// As with a million accounts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_epoch_takes_as_long_as_it_takes() {
+    let (app, _) = App::with(["ann"]).await;
+    let trigger = "CREATE TRIGGER slow AFTER INSERT ON timelines FOR EACH STATEMENT";
+    slow(&app, 5, trigger);
+    let epoch = admin(&app, &["new-epoch"])["epoch"].clone();
+    assert!(stored_epoch(&app, &epoch));
+    execute(&mut app.database(), "DROP FUNCTION slow CASCADE");
+    app.finish().await;
+}
+
+/// The connection is lost while PostgreSQL commits, and the command still says what became of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_epoch_whose_commit_was_not_acknowledged_is_told() {
+    let (app, _) = App::with(["ann"]).await;
+    let trigger = "CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON instance
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW";
+    slow(&app, 3, trigger);
+    let proxy = Proxy::before(&app.database_url());
+    let (url, redis) = (proxy.url().to_owned(), services().redis_url());
+    let command = tokio::task::spawn_blocking(move || run(&url, &redis, &["new-epoch"]));
+    let mut conn = app.database();
+    let commits = "SELECT count(*) AS n FROM pg_stat_activity
+        WHERE datname = current_database() AND query = 'COMMIT' AND state = 'active'";
+    let commits = async || number(&mut conn, commits);
+    let soon = Duration::from_secs(20);
+    eventually("it commits", soon, commits, |n| *n == 1).await;
+    proxy.cut();
+    proxy.heal();
+    let output = command.await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(stored_epoch(&app, &line["epoch"]));
+    execute(&mut app.database(), "DROP FUNCTION slow CASCADE");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_epoch_that_failed_leaves_the_old_one_and_says_so() {
+    let (app, _) = App::with(["ann"]).await;
+    execute(
+        &mut app.database(),
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+         CREATE TRIGGER no AFTER INSERT ON timelines FOR EACH STATEMENT EXECUTE FUNCTION no()",
+    );
+    let output = app.admin(&["new-epoch"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the epoch is the old one"), "{said}");
+    assert!(stored_epoch(&app, &json!(app.nodes[0].app.epoch)));
+    execute(&mut app.database(), "DROP FUNCTION no CASCADE");
     app.finish().await;
 }

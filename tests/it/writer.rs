@@ -177,6 +177,60 @@ async fn a_locked_conversation_does_not_harm_its_neighbours() {
     app.finish().await;
 }
 
+/// One writer, and a conversation that stays locked, to which two go on sending.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_conversation_that_stays_locked_does_not_starve_those_of_its_writer() {
+    let app = App::configured(|config| config.writers = 1).await;
+    let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
+    let (stuck, free) = (ann.direct(&ben).await, cat.direct(&dan).await);
+    let mut conn = app.database();
+    let lock = format!("BEGIN; SELECT FROM conversations WHERE id = '{stuck}' FOR UPDATE");
+    execute(&mut conn, &lock);
+    let (done, started) = (AtomicBool::new(false), Instant::now());
+    let persist = async |person: &Person| {
+        for n in 0.. {
+            let message = text(&n.to_string());
+            loop {
+                let answer = person.post_message(&stuck, message.clone()).await;
+                if answer.status != 503 {
+                    break assert!([200, 201].contains(&answer.status));
+                }
+                answer.problem(503, "storage_unavailable");
+            }
+            if done.load(Ordering::Acquire) {
+                break;
+            }
+        }
+    };
+    let others = async {
+        waiting_for_locks(&mut app.database(), 1).await;
+        let mut slowest = Duration::ZERO;
+        while started.elapsed() < Duration::from_secs(9) {
+            let sent = Instant::now();
+            cat.send(&free, "x").await;
+            slowest = slowest.max(sent.elapsed());
+        }
+        done.store(true, Ordering::Release);
+        execute(&mut conn, "ROLLBACK");
+        slowest
+    };
+    let ((), (), slowest) = tokio::join!(persist(&ann), persist(&ben), others);
+    // Once a batch has waited a second for the lock; the rest is for the machine of the tests.
+    assert!(slowest < Duration::from_millis(2_500), "{slowest:?}");
+    let history = ann.history(&stuck, 0).await;
+    for person in [&ann, &ben] {
+        let own = history
+            .iter()
+            .filter(|one| one["sender_id"] == person.id.as_str());
+        let words: Vec<_> = own
+            .map(|one| one["content"]["text"].as_str().unwrap())
+            .collect();
+        let order: Vec<_> = (0..words.len()).map(|n| n.to_string()).collect();
+        assert_eq!(words, order);
+    }
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_that_was_given_up_never_lands_after_a_later_one() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;

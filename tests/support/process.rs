@@ -77,7 +77,7 @@ impl Process {
     /// Starts `tideline dev` and waits until it listens.
     pub fn dev(dir: &Path) -> Self {
         let variables = [
-            ("TIDELINE_DRAIN_SECONDS", "1"),
+            ("TIDELINE_DRAIN_SECONDS", "3"),
             // Its default is for one on a machine.
             ("TIDELINE_METRICS_BIND", "127.0.0.1:0"),
         ];
@@ -148,6 +148,16 @@ impl Process {
         // A thread that has ended meanwhile has nothing to tell.
         let mut told = threads.map(stat).filter_map(Result::ok);
         told.all(|stat| stat.contains(") T "))
+    }
+
+    /// Waits so long for its end.
+    pub fn wait_for(&mut self, time: Duration) -> i32 {
+        let since = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(since.elapsed() < time, "it goes on: {:#?}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.wait()
     }
 
     /// Waits for its end: the exit code, or minus the signal.

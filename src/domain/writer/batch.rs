@@ -22,15 +22,25 @@ pub(super) struct Done {
     pub(super) moved: HashMap<ConversationId, ConvSeq>,
 }
 
+/// How long a batch waits for a lock that somebody else has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as any other statement.
+    Usual,
+    /// Hardly: its conversation was met locked.
+    Hardly,
+}
+
 /// Executes commands in one transaction. Few sends are repetitions, so messages that were stored before are looked for only
 /// when there is reason to: the key of the archive refuses a second one, and a send that is to be refused may be a
 /// repetition of one that was not.
 pub(super) fn execute(
     session: &mut Session,
     commands: &[Command],
+    patience: Patience,
     more: impl Fn() -> bool,
 ) -> Result<Done, Failure> {
-    match attempt(session, commands, Replays::Unknown, &more) {
+    match attempt(session, commands, patience, Replays::Unknown, &more) {
         Ok(None) => {}
         Err(Failure {
             error: StorageError::Stored,
@@ -39,7 +49,7 @@ pub(super) fn execute(
         Ok(Some(done)) => return Ok(done),
         Err(failure) => return Err(failure),
     }
-    let done = attempt(session, commands, Replays::Known, &more)?;
+    let done = attempt(session, commands, patience, Replays::Known, &more)?;
     done.ok_or_else(|| Failure {
         error: StorageError::Bug("a batch that knows all asks for more".to_owned()),
         outcome_unknown: false,
@@ -59,10 +69,14 @@ struct LookFirst;
 fn attempt(
     session: &mut Session,
     commands: &[Command],
+    patience: Patience,
     replays: Replays,
     more: impl Fn() -> bool,
 ) -> Result<Option<Done>, Failure> {
     let work = |conn: &mut Connection| {
+        if patience == Patience::Hardly {
+            conversations::wait_hardly(conn)?;
+        }
         let mut ids: Vec<_> = commands
             .iter()
             .map(|command| command.conversation)
@@ -92,7 +106,9 @@ fn attempt(
             moved: plan.moved,
         }))
     };
-    Ok(session.transaction(work, more)?.ok())
+    // When one of the callers waits no longer, the others are tried again without it.
+    let until = commands.iter().map(|command| command.deadline).min();
+    Ok(session.transaction(work, until, more)?.ok())
 }
 
 fn keys(commands: &[Command]) -> Vec<Key> {

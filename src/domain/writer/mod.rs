@@ -4,9 +4,10 @@
 //! connection. A writer takes whatever is waiting (no timer, no artificial delay), executes it as one transaction of a
 //! handful of statements, and answers each caller after the commit. Then an announcer, in order, tells Redis and wakes
 //! the waits of this node. `queue` is the thread, `batch` the transaction, `decide` what is allowed and which seqs are
-//! taken, `announce` what happens after the commit.
+//! taken, `announce` what happens after the commit, `aside` what waits for a conversation that somebody else has locked.
 
 mod announce;
+mod aside;
 mod batch;
 mod decide;
 mod queue;
@@ -25,10 +26,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many commands may wait for one writer.
 const QUEUE: usize = 8_192;
+
+/// How often a node that stops looks whether a writer has ended.
+const STEP: Duration = Duration::from_millis(10);
 
 /// How long a refused client should stay away.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -143,8 +148,13 @@ impl Writers {
         let mut threads = Vec::new();
         for index in 0..count {
             let (queue, commands) = mpsc::channel(QUEUE);
-            let runner =
-                queue::Runner::new(commands, pg.clone(), announcer.clone(), Arc::clone(metrics));
+            let runner = queue::Runner::new(
+                commands,
+                Handle::current(),
+                pg.clone(),
+                announcer.clone(),
+                Arc::clone(metrics),
+            );
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
             threads.push(thread.spawn(move || runner.run())?);
             queues.push(queue);
@@ -187,6 +197,11 @@ impl Writers {
             .map(|queue| queue.max_capacity() - queue.capacity())
     }
 
+    /// Whether a writer has panicked: the commands of its conversations would wait for nobody.
+    pub fn has_panicked(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Tells of entries that another transaction has committed.
     pub fn announce(&self, entries: Vec<Announcement>) {
         self.announcer.announce(entries, HashMap::new());
@@ -196,9 +211,11 @@ impl Writers {
     pub async fn stop(self) {
         drop(self.queues);
         for thread in self.threads {
-            // A writer is done when its queue is empty; the threads of the runtime must not wait for that.
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
+            // A writer is done when its queue is empty. While PostgreSQL hangs it is not, and nobody may join it then.
+            while !thread.is_finished() {
+                tokio::time::sleep(STEP).await;
+            }
+            if thread.join().is_err() {
                 log::error!("bug: a writer has panicked");
             }
         }

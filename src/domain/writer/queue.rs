@@ -3,7 +3,8 @@
 use crate::domain::error::Error;
 use crate::domain::tell::tell_all;
 use crate::domain::writer::announce::Announcer;
-use crate::domain::writer::batch::{self, Done};
+use crate::domain::writer::aside::Aside;
+use crate::domain::writer::batch::{self, Done, Patience};
 use crate::domain::writer::decide::Outcome;
 use crate::domain::writer::{Command, Kind};
 use crate::storage::error::StorageError;
@@ -11,59 +12,85 @@ use crate::storage::pg::{Failure, Pg, Session, partitions};
 use crate::telemetry::Metrics;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 /// The most commands of one transaction. Larger ones gain nothing more.
 const BATCH: usize = 256;
 
-/// How often a single command is tried that meets contention.
-const TRIES: u32 = 3;
+/// How long a conversation that was met locked stays out of batches before it is tried again. With what each try waits for the
+/// lock, it takes a sixth of the writer's time.
+const MOMENT: Duration = Duration::from_millis(100);
 
 pub(super) struct Runner {
     queue: mpsc::Receiver<Command>,
+    runtime: Handle,
     pg: Pg,
     announcer: Announcer,
     metrics: Arc<Metrics>,
     session: Option<Session>,
+    aside: Aside,
 }
 
 impl Runner {
     pub(super) fn new(
         queue: mpsc::Receiver<Command>,
+        runtime: Handle,
         pg: Pg,
         announcer: Announcer,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             queue,
+            runtime,
             pg,
             announcer,
             metrics,
             session: None,
+            aside: Aside::default(),
         }
     }
 
     /// Runs until every sender of the queue is gone.
     pub(super) fn run(mut self) {
         let mut taken = Vec::with_capacity(BATCH);
-        while self.queue.blocking_recv_many(&mut taken, BATCH) > 0 {
-            self.process(VecDeque::from(std::mem::take(&mut taken)), 1);
+        while self.take(&mut taken) {
+            self.process(VecDeque::from(std::mem::take(&mut taken)), Patience::Usual);
+            // One at a time, so that those of the queue do not wait for all of them.
+            if let Some(due) = self.aside.take_due() {
+                self.process(due, Patience::Hardly);
+            }
             if let Some(session) = self.session.as_mut().filter(|_| self.queue.is_empty()) {
                 session.rest();
             }
         }
     }
 
+    /// Takes what is waiting, or waits until something is or what is set aside is due. False when there is nothing to come.
+    fn take(&mut self, taken: &mut Vec<Command>) -> bool {
+        let Some(due) = self.aside.next() else {
+            return self.queue.blocking_recv_many(taken, BATCH) > 0;
+        };
+        let some = self.queue.recv_many(taken, BATCH);
+        let until = async { tokio::time::timeout_at(due.into(), some).await };
+        if let Ok(0) = self.runtime.block_on(until) {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        true
+    }
+
     /// Executes commands in order, in as few transactions as it takes.
-    fn process(&mut self, mut commands: VecDeque<Command>, mut tries: u32) {
+    fn process(&mut self, mut commands: VecDeque<Command>, patience: Patience) {
+        let mut tries = 1;
         loop {
+            commands = self.aside.hold_back(commands);
             commands.retain(|command| !command.is_given_up());
             if commands.is_empty() {
                 return;
             }
             let started = Instant::now();
-            match self.execute(commands.make_contiguous()) {
+            match self.execute(commands.make_contiguous(), patience) {
                 Ok(done) => {
                     let took = started.elapsed().as_secs_f64();
                     self.metrics.writer_batch_seconds.observe(took);
@@ -77,28 +104,33 @@ impl Runner {
                 }
                 Err(failure) => {
                     self.metrics.writer_batch_failures.inc();
-                    log::warn!(
-                        "writer: {} commands: {failure}, try {tries}",
-                        commands.len()
-                    );
+                    // While a conversation stays locked, its next tries are no news.
+                    if patience == Patience::Usual {
+                        let count = commands.len();
+                        log::warn!("writer: {count} commands: {failure}, try {tries}");
+                    }
                     match failure.error {
-                        // Repeating is safe even when the commit may have taken hold: replays are found.
-                        StorageError::Unavailable(_) if tries == 1 => self.session = None,
+                        // Somebody else has a lock: each conversation is tried alone until its callers wait no longer.
+                        StorageError::Contended(_) => {
+                            let pause = match patience {
+                                Patience::Usual => Duration::ZERO,
+                                Patience::Hardly => MOMENT,
+                            };
+                            return self.aside.put(commands, Instant::now() + pause);
+                        }
+                        // Those who wait no longer are dropped.
+                        StorageError::Late => continue,
                         StorageError::NoPartition if tries == 1 => self.make_partitions(),
-                        StorageError::Contended(_) | StorageError::Bug(_) if commands.len() > 1 => {
+                        StorageError::Bug(_) if commands.len() > 1 => {
                             // One of them is the cause: the others must not suffer for it.
                             let second = commands.split_off(commands.len() / 2);
-                            self.process(commands, 1);
+                            self.process(commands, patience);
                             commands = second;
                             tries = 0;
                         }
-                        StorageError::Contended(_) if tries < TRIES => {}
-                        error @ (StorageError::Unavailable(_)
-                        | StorageError::NoPartition
-                        | StorageError::Stored
-                        | StorageError::Busy
-                        | StorageError::Contended(_)
-                        | StorageError::Bug(_)) => {
+                        // Repeating is safe even when the commit may have taken hold: replays are found.
+                        error if error.is_away() && tries == 1 => self.session = None,
+                        error => {
                             self.session = None;
                             let error = Error::from(error);
                             for command in commands {
@@ -113,7 +145,7 @@ impl Runner {
         }
     }
 
-    fn execute(&mut self, commands: &[Command]) -> Result<Done, Failure> {
+    fn execute(&mut self, commands: &[Command], patience: Patience) -> Result<Done, Failure> {
         let session = match &mut self.session {
             Some(session) => session,
             none => none.insert(self.pg.session().map_err(|error| Failure {
@@ -121,7 +153,7 @@ impl Runner {
                 outcome_unknown: false,
             })?),
         };
-        batch::execute(session, commands, || !self.queue.is_empty())
+        batch::execute(session, commands, patience, || !self.queue.is_empty())
     }
 
     fn make_partitions(&mut self) {

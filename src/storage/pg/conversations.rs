@@ -19,6 +19,7 @@ use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{Place, Tid, Uuids};
 use chrono::DateTime;
+use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
@@ -57,6 +58,12 @@ pub fn lock(
     .bind::<Uuids, _>(ids)
     .columns::<(SqlUuid, Tid, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
     .load(conn)?)
+}
+
+/// From here to its end, a transaction hardly waits for a lock that somebody else has. (NOWAIT would be for the rows of one
+/// statement: whose lock it is, and whether of a conversation, a timeline or a table, is not known.)
+pub fn wait_hardly(conn: &mut PgConnection) -> StorageResult<()> {
+    Ok(conn.batch_execute("SET LOCAL lock_timeout = '20ms'")?)
 }
 
 /// A conversation to make.

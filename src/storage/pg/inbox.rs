@@ -100,7 +100,7 @@ pub fn deliver(
         changes.heads.iter().map(|(at, head)| (*at, *head)).unzip();
     let (readers, reads): (Vec<_>, Vec<_>) =
         changes.reads.iter().map(|(at, seq)| (*at, *seq)).unzip();
-    sql(include_str!("inbox_deliver.sql"))
+    let written: (i64, i64) = sql(include_str!("inbox_deliver.sql"))
         .bind::<Uuids, _>(&messages.conversations)
         .bind::<BigInts, _>(&messages.seqs)
         .bind::<Uuids, _>(&messages.ids)
@@ -121,7 +121,15 @@ pub fn deliver(
         .bind::<Uuids, _>(entries.iter().map(|e| e.conversation).collect::<Vec<_>>())
         .bind::<BigInts, _>(entries.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
         .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
-        .execute(conn)?;
+        .columns::<(BigInt, BigInt)>()
+        .get_result(conn)?;
+    // A place where the row does not lie any more would leave a head or a read position behind, and say nothing.
+    let meant = (changes.heads.len() as i64, changes.reads.len() as i64);
+    if written != meant {
+        return Err(StorageError::Bug(format!(
+            "{written:?} conversations and members were at their places, of {meant:?}"
+        )));
+    }
     Ok(entries
         .iter()
         .zip(seqs)

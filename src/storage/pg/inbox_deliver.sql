@@ -1,15 +1,17 @@
 -- Everything that a transaction writes to locked conversations and advanced timelines. The four parts touch different tables,
 -- so one statement does them in one round trip, which costs as much as a few rows; each part may be empty. Conversations and
--- members were read under the lock and lie where they lay then (decision 0019).
+-- members were read under the lock and lie where they lay then (decision 0019); how many did is returned.
 WITH appended AS (
     INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at)
     SELECT c, s, i, u, m, k, j::json, t FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, s, i, u, m, k, j, t)
 ), advanced AS (
     UPDATE conversations c SET last_seq = n.last_seq, updated_at = n.at
-    FROM unnest($9, $10, $11) AS n(place, last_seq, at) WHERE c.ctid = n.place
+    FROM unnest($9, $10, $11) AS n(place, last_seq, at) WHERE c.ctid = n.place RETURNING 1
 ), read AS (
     UPDATE members m SET read_seq = n.read_seq
-    FROM unnest($12, $13) AS n(place, read_seq) WHERE m.ctid = n.place
+    FROM unnest($12, $13) AS n(place, read_seq) WHERE m.ctid = n.place RETURNING 1
+), delivered AS (
+    INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread)
+    SELECT r, s, t, k, c, f, n FROM unnest($14, $15, $16, $17, $18, $19, $20) AS e(r, s, t, k, c, f, n)
 )
-INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread)
-SELECT r, s, t, k, c, f, n FROM unnest($14, $15, $16, $17, $18, $19, $20) AS e(r, s, t, k, c, f, n)
+SELECT (SELECT count(*) FROM advanced), (SELECT count(*) FROM read)

@@ -1,11 +1,12 @@
 //! The database as a whole: its epoch, its migrations, and whether what it acknowledges is safe.
 
-use crate::model::ids::Epoch;
+use crate::model::ids::{Epoch, UserId};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
 use diesel::connection::Connection;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -56,18 +57,53 @@ pub fn clock(conn: &mut PgConnection) -> StorageResult<i64> {
 /// nine thousand epochs below [`MAX_SEQ`](crate::model::ids::MAX_SEQ).
 const LEAP: i64 = 1_000_000_000_000;
 
+/// Heads of one statement of a new epoch.
+const HEADS: i64 = 10_000;
+
 /// Begins a new life of the database, in one transaction: another epoch, empty inboxes, and every head, also of those who
-/// have had no entry yet, past anything that was handed out in a life that this database has forgotten.
-pub fn new_epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
+/// have had no entry yet, past anything that was handed out in a life that this database has forgotten. Tells how many heads
+/// it has moved.
+pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResult<Epoch> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        id: UserId,
+    }
     sql("UPDATE instance SET epoch = gen_random_uuid(), started_at = now()").execute(conn)?;
     sql("TRUNCATE inbox").execute(conn)?;
-    sql(
-        "INSERT INTO timelines (user_id, last_seq, last_at) SELECT id, $1, now() FROM users
-         ON CONFLICT (user_id) DO UPDATE SET last_seq = timelines.last_seq + excluded.last_seq",
-    )
-    .bind::<BigInt, _>(LEAP)
-    .execute(conn)?;
-    epoch(conn)
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let users: Vec<Row> = sql("SELECT id FROM users
+             WHERE id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $2")
+        .bind::<Nullable<SqlUuid>, _>(after)
+        .bind::<BigInt, _>(HEADS)
+        .load(conn)?;
+        let users: Vec<_> = users.into_iter().map(|row| row.id).collect();
+        let Some(last) = users.last() else {
+            return epoch(conn);
+        };
+        after = Some(*last);
+        count += users.len();
+        sql(
+            "INSERT INTO timelines (user_id, last_seq, last_at) SELECT id, $1, now() FROM unnest($2) AS u(id)
+             ON CONFLICT (user_id) DO UPDATE SET last_seq = timelines.last_seq + excluded.last_seq",
+        )
+        .bind::<BigInt, _>(LEAP)
+        .bind::<Uuids, _>(users)
+        .execute(conn)?;
+        moved(count);
+    }
+}
+
+/// This life of the database, once a transaction that begins another one has ended.
+pub fn settled_epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        epoch: Epoch,
+    }
+    let row: Row = sql("SELECT epoch FROM instance FOR SHARE").get_result(conn)?;
+    Ok(row.epoch)
 }
 
 /// What keeps PostgreSQL from being trusted with an acknowledged message, in sentences; empty when it is safe.

@@ -2,7 +2,8 @@
 //!
 //! Requests come through [`Pg::read`] and [`Pg::transaction`]: they wait at a gate (so that no more threads block than
 //! there are connections), run on a blocking thread, and are given up after [`DEADLINE`]: libpq has no time-out of its
-//! own, and a stopped server would otherwise hold a request for ever. The writers own a [`Session`] each.
+//! own, and a stopped server would otherwise hold a request for ever. What was given up is not committed later: its caller
+//! may have asked for the opposite since. The writers own a [`Session`] each.
 
 pub mod accounts;
 pub mod archive;
@@ -57,6 +58,8 @@ pub struct Pg {
     pool: r2d2::Pool<Manager>,
     manager: Manager,
     gate: Arc<Semaphore>,
+    permits: u32,
+    deadline: Option<Duration>,
     waiting: Arc<AtomicUsize>,
     blocking: Handle,
 }
@@ -108,8 +111,14 @@ pub struct Failure {
 impl Pg {
     /// Opens a pool of at most `size` connections, of which `writers` are kept for sessions. So many as are `ready` are
     /// made at once, the others when they are needed. Does not wait for PostgreSQL; blocking work runs on the Tokio
-    /// runtime that this is called on.
-    pub fn connect(url: &str, size: u32, writers: u32, ready: u32) -> Self {
+    /// runtime that this is called on, and is given up after the `deadline`, if there is one.
+    pub fn connect(
+        url: &str,
+        size: u32,
+        writers: u32,
+        ready: u32,
+        deadline: Option<Duration>,
+    ) -> Self {
         let manager = Manager::new(url);
         let pool = r2d2::Pool::builder()
             .max_size(size)
@@ -118,11 +127,13 @@ impl Pg {
             // The default logs every try of every connection; the door logs what comes of them.
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
-        let permits = usize::try_from(size.saturating_sub(writers).max(1)).unwrap_or(1);
+        let permits = size.saturating_sub(writers).max(1);
         Self {
             pool,
             manager,
-            gate: Arc::new(Semaphore::new(permits)),
+            gate: Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(1))),
+            permits,
+            deadline,
             waiting: Arc::default(),
             blocking: Handle::current(),
         }
@@ -134,18 +145,19 @@ impl Pg {
         T: Send + 'static,
         F: Fn(&mut Connection) -> StorageResult<T> + Send + 'static,
     {
-        self.pass(name, move |pg| {
+        self.pass(name, move |pg, until| {
             let once = |pg: &Self| pg.session()?.read(&work);
             match once(&pg) {
                 // An idle connection may have died with a server that is back by now.
-                Err(StorageError::Unavailable(_)) => once(&pg),
+                Err(error) if error.is_away() && !is_over(until) => once(&pg),
                 result => result,
             }
         })
         .await
     }
 
-    /// Runs a transaction. The closure may run more than once; `Ok(Err(refusal))` rolls back.
+    /// Runs a transaction. The closure may run more than once; `Ok(Err(refusal))` rolls back. It does not begin to commit
+    /// once its caller waits no longer.
     pub async fn transaction<T, E, F>(
         &self,
         name: &'static str,
@@ -156,31 +168,37 @@ impl Pg {
         E: Send + 'static,
         F: Fn(&mut Connection) -> StorageResult<Result<T, E>> + Send + 'static,
     {
-        self.pass(name, move |pg| {
+        self.pass(name, move |pg, until| {
             let mut tries = 0;
             loop {
+                if is_over(until) {
+                    return Err(StorageError::Late);
+                }
                 tries += 1;
-                match pg.session()?.transaction(&work, || false) {
+                // The connection is given back before another is asked for: there may be no second one.
+                let done = pg.session()?.transaction(&work, until, || false);
+                match done {
                     Ok(result) => return Ok(result),
                     Err(failure) if failure.outcome_unknown || tries == TRIES => {
                         return Err(failure.error);
                     }
                     Err(Failure { error, .. }) => match error {
                         StorageError::Contended(_) => {}
-                        StorageError::Unavailable(_) if tries == 1 => {}
                         StorageError::NoPartition if tries == 1 => {
                             pg.session()?.read(partitions::make)?;
                         }
-                        StorageError::Unavailable(_)
-                        | StorageError::NoPartition
-                        | StorageError::Stored
-                        | StorageError::Busy
-                        | StorageError::Bug(_) => return Err(error),
+                        error if error.is_away() && tries == 1 => {}
+                        error => return Err(error),
                     },
                 }
             }
         })
         .await
+    }
+
+    /// Returns when nothing is under way but what sessions do.
+    pub async fn idle(&self) {
+        let _all = self.gate.acquire_many(self.permits).await;
     }
 
     /// Counts a caller that waits for a query that others share as one at the gate.
@@ -216,12 +234,13 @@ impl Pg {
     async fn pass<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(Self) -> StorageResult<T> + Send + 'static,
+        F: FnOnce(Self, Option<Instant>) -> StorageResult<T> + Send + 'static,
     {
         if self.waiting.load(Ordering::Relaxed) >= WAITING {
             return Err(StorageError::Busy);
         }
         let started = Instant::now();
+        let until = self.deadline.map(|deadline| started + deadline);
         let through = async {
             let waiting = Waiting::at(self);
             let permit = Arc::clone(&self.gate)
@@ -233,18 +252,17 @@ impl Pg {
             self.blocking
                 .spawn_blocking(move || {
                     let _permit = permit;
-                    work(pg)
+                    work(pg, until)
                 })
                 .await
                 .unwrap_or_else(|panic| Err(StorageError::Bug(format!("{name}: {panic}"))))
         };
-        let result = tokio::time::timeout(DEADLINE, through)
-            .await
-            .unwrap_or_else(|_elapsed| {
-                Err(StorageError::Unavailable(format!(
-                    "{name}: no answer in time"
-                )))
-            });
+        let result = match until {
+            Some(until) => tokio::time::timeout_at(until.into(), through)
+                .await
+                .unwrap_or(Err(StorageError::Late)),
+            None => through.await,
+        };
         let took = started.elapsed();
         match &result {
             Err(error) => log::warn!("postgres {name}: {error} after {took:?}"),
@@ -253,6 +271,10 @@ impl Pg {
         }
         result
     }
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }
 
 impl Session {
@@ -266,16 +288,20 @@ impl Session {
         result
     }
 
-    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back. When `more` says that another follows at once, the commit
-    /// begins it (decision 0018).
+    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back, and so does a commit that would begin after `until`. When
+    /// `more` says that another follows at once, the commit begins it (decision 0018).
     pub fn transaction<T, E>(
         &mut self,
         work: impl Fn(&mut Connection) -> StorageResult<Result<T, E>>,
+        until: Option<Instant>,
         more: impl Fn() -> bool,
     ) -> Result<Result<T, E>, Failure> {
         let mut worked = false;
         let result = self.begin().and_then(|()| {
             let result = work(&mut self.conn.pg)?;
+            if result.is_ok() && is_over(until) {
+                return Err(StorageError::Late);
+            }
             worked = result.is_ok();
             match worked {
                 true => self.commit(more())?,
@@ -322,8 +348,10 @@ impl Session {
     }
 
     fn note(&mut self, error: Option<&StorageError>) {
-        if let Some(StorageError::Unavailable(_)) = error {
-            self.manager.lost(&self.conn);
+        match error {
+            Some(StorageError::Lost(_)) => self.manager.lost(&self.conn),
+            Some(StorageError::ReadOnly(_)) => self.manager.read_only(&self.conn),
+            Some(_) | None => {}
         }
     }
 }

@@ -6,7 +6,8 @@ use diesel::connection::{
 use diesel::pg::PgConnection;
 use diesel::result::Error as DieselError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::time::{Duration, Instant};
 
 /// What every connection is told at once.
 ///
@@ -29,19 +30,37 @@ const SESSION: &str = "\
     SET client_min_messages = warning;";
 
 /// What libpq is told, unless the URL says otherwise: without these a host that vanished holds a thread for minutes.
-const TIMEOUTS: [(&str, &str); 3] = [
+///
+/// `tcp_user_timeout` is for what was sent and not acknowledged. Who waits for an answer has sent nothing, and notices by the
+/// keepalives: with `tcp_user_timeout`, at the first interval after the first of them.
+const TIMEOUTS: [(&str, &str); 5] = [
     ("connect_timeout", "3"),
     ("tcp_user_timeout", "5000"),
-    ("keepalives_idle", "10"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "3"),
 ];
+
+/// How often a server that takes no writes is left for the one that does, if there is one by now.
+const READ_ONLY: Duration = Duration::from_secs(1);
 
 /// Held while a connection is made.
 static CONNECTING: RwLock<()> = RwLock::new(());
 
-/// Waits for the connections that are being made, and makes none while this is held: a process that ends meanwhile can crash,
-/// since it takes the cryptography down that libpq is setting up on another thread.
-pub fn stop_connecting() -> RwLockWriteGuard<'static, ()> {
-    CONNECTING.write().unwrap_or_else(PoisonError::into_inner)
+/// Waits for the connections that are being made, and has no more made: a process that ends meanwhile can crash, since it
+/// takes the cryptography down that libpq is setting up on another thread. A server that hangs is not waited for longer than
+/// this: then libpq only waits as well.
+pub fn stop_connecting(within: Duration) {
+    let (stopped, stop) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _none = CONNECTING.write().unwrap_or_else(PoisonError::into_inner);
+        let _late = stopped.send(());
+        // To the end of the process.
+        loop {
+            std::thread::park();
+        }
+    });
+    let _late = stop.recv_timeout(within);
 }
 
 /// A connection of a generation.
@@ -66,6 +85,8 @@ pub(super) enum ConnectError {
 pub(super) struct Manager {
     url: String,
     generation: Arc<AtomicU64>,
+    /// When a server that takes no writes was last left.
+    left: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Manager {
@@ -73,6 +94,7 @@ impl Manager {
         Self {
             url: with_timeouts(url),
             generation: Arc::default(),
+            left: Arc::default(),
         }
     }
 
@@ -82,23 +104,41 @@ impl Manager {
         let next = conn.generation + 1;
         self.generation.fetch_max(next, Ordering::AcqRel);
     }
+
+    /// Notes that the server of this connection takes no writes: another one may have taken its place. While none has, new
+    /// connections are no better, so they are not made for each refusal.
+    pub(super) fn read_only(&self, conn: &Conn) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_none_or(|at| at.elapsed() >= READ_ONLY) {
+            *left = Some(Instant::now());
+            self.lost(conn);
+        }
+    }
 }
 
 /// A libpq URL or keyword string with our time-outs added where it does not name them.
 fn with_timeouts(url: &str) -> String {
-    let mut url = url.to_owned();
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    let mut all = url.to_owned();
     for (name, value) in TIMEOUTS {
-        if !url.contains(name) {
-            let separator = match (is_url, url.contains('?')) {
+        let names = |part: &str| part.split('=').next().is_some_and(|it| it.trim() == name);
+        let is_named = match (is_url, url.split_once('?')) {
+            (true, None) => false,
+            (true, Some((_, parameters))) => parameters.split('&').any(names),
+            // Spaces may stand before and after the sign.
+            (false, _) => url.split_whitespace().any(names),
+        };
+        if !is_named {
+            let separator = match (is_url, all.contains('?')) {
+                (true, true) if all.ends_with(['?', '&']) => "",
                 (true, true) => "&",
                 (true, false) => "?",
                 (false, _) => " ",
             };
-            url.push_str(&format!("{separator}{name}={value}"));
+            all.push_str(&format!("{separator}{name}={value}"));
         }
     }
-    url
+    all
 }
 
 impl r2d2::ManageConnection for Manager {
@@ -136,14 +176,28 @@ mod tests {
 
     #[test]
     fn timeouts_are_added_where_the_operator_named_none() {
-        let ours = "connect_timeout=3&tcp_user_timeout=5000&keepalives_idle=10";
+        let rest =
+            "tcp_user_timeout=5000&keepalives_idle=5&keepalives_interval=2&keepalives_count=3";
+        let ours = format!("connect_timeout=3&{rest}");
         assert_eq!(
             with_timeouts("postgres://h/d"),
             format!("postgres://h/d?{ours}")
         );
         assert_eq!(
             with_timeouts("postgresql://h/d?connect_timeout=1"),
-            "postgresql://h/d?connect_timeout=1&tcp_user_timeout=5000&keepalives_idle=10"
+            format!("postgresql://h/d?connect_timeout=1&{rest}")
+        );
+        for open in [
+            "postgres://h/d?",
+            "postgres://h/d?sslmode=disable&",
+            // A name elsewhere is none.
+            "postgres://connect_timeout:tcp_user_timeout@keepalives_idle/keepalives_count?",
+        ] {
+            assert_eq!(with_timeouts(open), format!("{open}{ours}"));
+        }
+        assert_eq!(
+            with_timeouts("host=a connect_timeout = 7"),
+            format!("host=a connect_timeout = 7 {}", rest.replace('&', " "))
         );
         assert_eq!(
             with_timeouts("postgres://h/d?sslmode=verify-full&sslrootcert=/ca.pem"),
