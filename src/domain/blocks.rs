@@ -1,4 +1,5 @@
-//! Blocks: between two people of whom one blocks the other, nothing new is sent directly, in either direction.
+//! Blocks: between two people of whom one blocks the other, nothing new is sent directly, and neither adds the other to a
+//! group. Whom somebody blocks does not reach them by mentions.
 
 use crate::app::App;
 use crate::domain::conversations::pair;
@@ -13,7 +14,8 @@ use crate::storage::pg::{Connection, accounts, blocks, claims, conversations};
 /// The most people that somebody may block.
 pub const LIMIT: i64 = 1_000;
 
-/// Blocks somebody. Once this has returned, nothing that they send to the caller directly is stored.
+/// Blocks somebody. Once this has returned, nothing that they send to the caller directly is stored, no mention of theirs
+/// comes into the caller's inbox, and they add the caller to no group.
 pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
     if user == caller.user {
         return Err(Error::invalid("user_id", "must be somebody else"));
@@ -23,10 +25,10 @@ pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error>
             if accounts::users_by_ids(conn, &[user])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
-            // Before the pair, always.
+            // Before other locks, always.
             accounts::lock_user(conn, caller.user)?;
             let count = blocks::count(conn, caller.user)?;
-            claims::lock_pair(conn, pair(caller.user, user))?;
+            blocks::lock(conn, pair(caller.user, user))?;
             blocks::insert(conn, caller.user, user)?;
             if count >= LIMIT && blocks::count(conn, caller.user)? > count {
                 return Ok(Err(Error::LimitReached("too many people are blocked")));
@@ -41,7 +43,7 @@ pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error>
 pub async fn unblock(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
     app.pg
         .transaction("unblock", move |conn| {
-            claims::lock_pair(conn, pair(caller.user, user))?;
+            blocks::lock(conn, pair(caller.user, user))?;
             blocks::delete(conn, caller.user, user)?;
             settle(conn, caller.user, user)?;
             Ok(Ok(()))
@@ -54,7 +56,7 @@ fn settle(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()
     let pair = pair(one, other);
     if let Some(id) = claims::find_direct(conn, pair)? {
         conversations::lock(conn, &[id])?;
-        let blocked = blocks::between(conn, pair)?;
+        let blocked = !blocks::around(conn, one, &[other])?.is_empty();
         conversations::set_blocked(conn, id, blocked)?;
     }
     Ok(())

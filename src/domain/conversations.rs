@@ -16,36 +16,46 @@ use crate::model::member::Role;
 use crate::model::page::{Limit, from_cursor, to_cursor};
 use crate::model::unread::Announcement;
 use crate::model::violation::Violation;
-use crate::storage::error::StorageResult;
+use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::archive::Changes;
+use crate::storage::pg::claims::ClaimedGroup;
 use crate::storage::pg::conversations as rows;
 use crate::storage::pg::members::Joining;
 use crate::storage::pg::{Connection, accounts, blocks, claims, inbox, members as member_rows};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// Finds or makes the direct conversation of the caller with a peer. The flag says that it was made now.
-pub async fn create_direct(
-    app: &App,
-    caller: Caller,
-    peer: UserId,
-) -> Result<(Conversation, bool), Error> {
+/// What came of a create.
+#[derive(Debug)]
+pub struct Created {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// It was made now.
+    pub is_new: bool,
+    /// Who was left out, because one of the two blocks the other.
+    pub refused: Vec<UserId>,
+}
+
+/// Finds or makes the direct conversation of the caller with a peer.
+pub async fn create_direct(app: &App, caller: Caller, peer: UserId) -> Result<Created, Error> {
     if peer == caller.user {
         return Err(Error::invalid("/user_id", "must be somebody else"));
     }
     let id = ConversationId(clock::new_id());
     let pair = pair(caller.user, peer);
-    let (id, announcements) = app
+    let settled = app
         .pg
         .transaction("create_direct", move |conn| {
             if accounts::users_by_ids(conn, &[peer])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
-            claims::lock_pair(conn, pair)?;
+            blocks::hold(conn, &[caller.user].into())?;
             if !claims::claim_direct(conn, pair, id)? {
                 // Lost the race, or it exists for long: a new statement sees the winner's row.
-                return Ok(found(claims::find_direct(conn, pair)?));
+                let id = claims::find_direct(conn, pair)?.ok_or_else(claimed_by_none)?;
+                return Ok(Ok(Settled::found(id, Vec::new())));
             }
-            if blocks::between(conn, pair)? {
+            if !blocks::around(conn, caller.user, &[peer])?.is_empty() {
                 return Ok(Err(Error::Blocked));
             }
             let people = [(pair.0, Role::Member), (pair.1, Role::Member)];
@@ -57,10 +67,15 @@ pub async fn create_direct(
                 large: false,
                 public: false,
             };
-            Ok(Ok((id, make(conn, &row, &people)?)))
+            let announcements = make(conn, &row, &people)?;
+            Ok(Ok(Settled {
+                id,
+                announcements,
+                refused: Vec::new(),
+            }))
         })
         .await??;
-    told(app, caller, id, announcements).await
+    told(app, caller, settled).await
 }
 
 /// Two people in the one order of their pair.
@@ -81,35 +96,53 @@ pub struct NewGroup {
     pub channel: Option<bool>,
 }
 
-/// Makes a group or channel of the caller, who owns it, and others; or finds the one that the caller has made under this id.
-/// The flag says that it was made now. Who has left it since is not shown it again: what a conversation is, only its members see.
-/// A channel is large from its first member on: there the few speak to the many.
-pub async fn create_group(
-    app: &App,
-    caller: Caller,
-    new: NewGroup,
-) -> Result<(Conversation, bool), Error> {
+/// Makes a group or channel of the caller, who owns it, and others; or finds the one that the caller has made under this id
+/// by the same request. Who has left it since is not shown it again: what a conversation is, only its members see.
+/// Whom a block keeps from the caller is left out. A channel is large from its first member on: there the few speak to the many.
+pub async fn create_group(app: &App, caller: Caller, new: NewGroup) -> Result<Created, Error> {
     let others: BTreeSet<_> = new.members.iter().copied().collect();
     let others: Vec<_> = others.into_iter().filter(|u| *u != caller.user).collect();
     let id = ConversationId(clock::new_id());
     let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
-    let (id, announcements) = app
+    let asked = serde_json::to_vec(&(&new.title, new.channel, &others))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let request_hash = Sha256::digest(asked).to_vec();
+    let settled = app
         .pg
         .transaction("create_group", move |conn| {
-            if let Some(client_id) = new.client_id
-                && !claims::claim_group(conn, caller.user, client_id, id)?
-            {
-                return Ok(found(claims::find_group(conn, caller.user, client_id)?));
+            blocks::hold(conn, &[caller.user].into())?;
+            let blocked = blocks::around(conn, caller.user, &others)?;
+            let (refused, added): (Vec<_>, Vec<_>) =
+                others.iter().partition(|user| blocked.contains(user));
+            if let Some(client_id) = new.client_id {
+                let claim = ClaimedGroup {
+                    conversation_id: id,
+                    request_hash: Some(request_hash.clone()),
+                    refused: refused.clone(),
+                };
+                // A repeat is one whatever has happened since: before blocks, limits and unknown users are judged.
+                if !claims::claim_group(conn, caller.user, client_id, &claim)? {
+                    let group = claims::find_group(conn, caller.user, client_id)?;
+                    let group = group.ok_or_else(claimed_by_none)?;
+                    let is_same = |hash: Vec<u8>| hash == request_hash;
+                    return Ok(match group.request_hash.is_none_or(is_same) {
+                        true => Ok(Settled::found(group.conversation_id, group.refused)),
+                        false => Err(Error::ClientConversationIdReused),
+                    });
+                }
             }
-            if others.len() + 1 > limit {
+            if added.len() + 1 > limit {
                 return Ok(Err(members::FULL));
             }
             if accounts::users_by_ids(conn, &others)?.len() < others.len() {
                 return Ok(Err(Error::NotFound));
             }
+            if others.len() == 1 && added.is_empty() {
+                return Ok(Err(Error::Blocked));
+            }
             let owner = std::iter::once((caller.user, Role::Owner));
             let people: Vec<_> = owner
-                .chain(others.iter().map(|user| (*user, Role::Member)))
+                .chain(added.iter().map(|user| (*user, Role::Member)))
                 .collect();
             let row = rows::NewConversation {
                 id,
@@ -122,17 +155,37 @@ pub async fn create_group(
                 large: new.channel.is_some() || people.len() > fanout_limit,
                 public: new.channel.unwrap_or(false),
             };
-            Ok(Ok((id, make(conn, &row, &people)?)))
+            let announcements = make(conn, &row, &people)?;
+            Ok(Ok(Settled {
+                id,
+                announcements,
+                refused,
+            }))
         })
         .await??;
-    told(app, caller, id, announcements).await
+    told(app, caller, settled).await
 }
 
-type Found = (ConversationId, Vec<Announcement>);
+/// The transaction of a create is done.
+struct Settled {
+    id: ConversationId,
+    /// None when it was made before.
+    announcements: Vec<Announcement>,
+    refused: Vec<UserId>,
+}
 
-fn found(id: Option<ConversationId>) -> Result<Found, Error> {
-    id.map(|id| (id, Vec::new()))
-        .ok_or_else(|| Error::Internal("a claim without a conversation".to_owned()))
+impl Settled {
+    fn found(id: ConversationId, refused: Vec<UserId>) -> Self {
+        Self {
+            id,
+            announcements: Vec::new(),
+            refused,
+        }
+    }
+}
+
+fn claimed_by_none() -> StorageError {
+    StorageError::Bug("a claim without a conversation".to_owned())
 }
 
 fn make(
@@ -161,15 +214,14 @@ fn make(
     inbox::deliver(conn, &Changes::default(), &entries, at)
 }
 
-async fn told(
-    app: &App,
-    caller: Caller,
-    id: ConversationId,
-    announcements: Vec<Announcement>,
-) -> Result<(Conversation, bool), Error> {
-    let made = !announcements.is_empty();
-    app.writers.announce(announcements);
-    Ok((get(app, caller, id).await?, made))
+async fn told(app: &App, caller: Caller, settled: Settled) -> Result<Created, Error> {
+    let is_new = !settled.announcements.is_empty();
+    app.writers.announce(settled.announcements);
+    Ok(Created {
+        conversation: get(app, caller, settled.id).await?,
+        is_new,
+        refused: settled.refused,
+    })
 }
 
 /// One conversation of the caller.

@@ -20,7 +20,7 @@ pub enum Error {
     Forbidden(&'static str),
     /// The sender may not post for now.
     Muted,
-    /// The peer of a direct conversation blocks the caller, or the caller them.
+    /// The other person blocks the caller, or the caller them.
     Blocked,
     /// The name is taken.
     Conflict(&'static str),
@@ -38,6 +38,8 @@ pub enum Error {
     RefreshInvalid,
     /// The client_msg_id belongs to another message of this sender in this conversation.
     ClientMsgIdReused,
+    /// The client_conversation_id belongs to another group or channel of this creator.
+    ClientConversationIdReused,
     /// A position beyond the head.
     CursorAhead(Resync),
     /// A position from another life of the database.

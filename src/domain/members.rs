@@ -21,14 +21,16 @@ use crate::model::unread::Announcement;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::archive::Changes;
 use crate::storage::pg::members::{Joining, MemberState};
-use crate::storage::pg::{Connection, accounts, conversations, inbox, members as rows};
-use std::collections::HashSet;
+use crate::storage::pg::{
+    Connection, accounts, bans, blocks, conversations, inbox, members as rows,
+};
+use std::collections::BTreeSet;
 
 /// The answer when a group would grow beyond `TIDELINE_MEMBERS_LIMIT`.
 pub(super) const FULL: Error = Error::LimitReached("the group would have too many members");
 
 /// A group under its lock.
-struct Group {
+pub(super) struct Group {
     it: conversations::Group,
     head: ConvSeq,
     /// Everybody, or of a large group those whom the change concerns.
@@ -38,7 +40,7 @@ struct Group {
 }
 
 impl Group {
-    fn member(&self, user: UserId) -> Option<&MemberState> {
+    pub(super) fn member(&self, user: UserId) -> Option<&MemberState> {
         self.members.iter().find(|member| member.user == user)
     }
 
@@ -46,18 +48,12 @@ impl Group {
         self.caller.ok_or(Error::NotFound)
     }
 
-    fn needs(&self, role: Role) -> Result<(), Error> {
-        if self.caller()?.role >= role {
-            return Ok(());
-        }
-        Err(Error::Forbidden(match role {
-            Role::Owner => "only the owner may do this",
-            Role::Admin | Role::Member => "only the owner and admins may do this",
-        }))
+    pub(super) fn needs(&self, role: Role) -> Result<(), Error> {
+        needs(self.caller, role)
     }
 
-    /// Somebody whom the caller may remove or mute.
-    fn below(&self, user: UserId) -> Result<&MemberState, Error> {
+    /// Somebody whom the caller may remove, ban or mute.
+    pub(super) fn below(&self, user: UserId) -> Result<&MemberState, Error> {
         self.needs(Role::Admin)?;
         let other = self.member(user).ok_or(Error::NotFound)?;
         if other.role < self.caller()?.role {
@@ -68,15 +64,38 @@ impl Group {
     }
 }
 
+/// Whether a member, if it is one, has a role or a higher one.
+pub(super) fn needs(member: Option<MemberState>, role: Role) -> Result<(), Error> {
+    if member.ok_or(Error::NotFound)?.role >= role {
+        return Ok(());
+    }
+    Err(Error::Forbidden(match role {
+        Role::Owner => "only the owner may do this",
+        Role::Admin | Role::Member => "only the owner and admins may do this",
+    }))
+}
+
 /// What a verb wants changed.
 #[derive(Default)]
-struct Change {
+pub(super) struct Change {
     title: Option<String>,
     added: Vec<UserId>,
+    /// Who was to be added and may not be.
+    refused: Vec<UserId>,
     removed: Vec<UserId>,
     changed: Vec<MemberChange>,
     /// The group becomes large.
     enlarges: bool,
+}
+
+impl Change {
+    /// These people are out.
+    pub(super) fn removing(removed: Vec<UserId>) -> Self {
+        Self {
+            removed,
+            ..Self::default()
+        }
+    }
 }
 
 /// Renames a group.
@@ -86,7 +105,8 @@ pub async fn rename(
     id: ConversationId,
     title: String,
 ) -> Result<Conversation, Error> {
-    change(app, "rename", caller, id, Vec::new(), move |_, group| {
+    let verb = Verb::about("rename", Vec::new());
+    change(app, verb, caller, id, move |_, group| {
         Ok(group.needs(Role::Admin).map(|()| Change {
             title: Some(title.clone()).filter(|title| group.it.title.as_ref() != Some(title)),
             ..Change::default()
@@ -96,38 +116,73 @@ pub async fn rename(
     crate::domain::conversations::get(app, caller, id).await
 }
 
-/// Lets people into a group, and returns those who were not in it before. Into a public one anybody lets themselves in.
+/// What came of an addition. Who is in neither list was a member before.
+pub struct Added {
+    /// Who is in since now.
+    pub added: Vec<UserId>,
+    /// Who is banned, or blocks the caller, or is blocked by the caller.
+    pub refused: Vec<UserId>,
+}
+
+/// Lets people into a group. Into a public one anybody lets themselves in, but for those who are banned, to whom it looks
+/// like none. A mute outlives leaving: who comes back before its time is muted again.
 pub async fn add(
     app: &App,
     caller: Caller,
     id: ConversationId,
-    users: Vec<UserId>,
-) -> Result<HashSet<UserId>, Error> {
+    asked: BTreeSet<UserId>,
+) -> Result<Added, Error> {
     let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
-    let asked: HashSet<_> = users.iter().copied().collect();
+    let verb = Verb {
+        minds_blocks: true,
+        ..Verb::about("add_members", asked.iter().copied().collect())
+    };
     let decide = move |conn: &mut Connection, group: &mut Group| {
         let joins = group.it.public && asked.iter().all(|user| *user == caller.user);
         if !joins && let Err(refusal) = group.needs(Role::Admin) {
             return Ok(Err(refusal));
         }
         let new = asked.iter().filter(|user| group.member(**user).is_none());
-        let mut added: Vec<_> = new.copied().collect();
-        added.sort_unstable();
-        if accounts::users_by_ids(conn, &added)?.len() < added.len() {
+        let new: Vec<_> = new.copied().collect();
+        if accounts::users_by_ids(conn, &new)?.len() < new.len() {
             return Ok(Err(Error::NotFound));
         }
+        let banned = bans::among(conn, id, &new)?;
+        let blocked = blocks::around(conn, caller.user, &new)?;
+        if joins && !banned.is_empty() {
+            return Ok(Err(Error::NotFound));
+        }
+        if asked.len() == 1 && !banned.is_empty() {
+            let why = "they are banned, and can be added when the ban has been ended";
+            return Ok(Err(Error::Forbidden(why)));
+        }
+        if asked.len() == 1 && !blocked.is_empty() {
+            return Ok(Err(Error::Blocked));
+        }
+        let (refused, added): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|user| banned.contains(user) || blocked.contains(user));
+        let muted = rows::take_mutes(conn, id, &added)?.into_iter();
+        let changed = muted.filter(|(_, until)| *until > group.it.at);
+        let changed = changed.map(|(user_id, until)| MemberChange {
+            user_id,
+            role: Role::Member,
+            muted_until: Some(until),
+        });
         let count = group.it.member_count + added.len();
         if count > limit {
             return Ok(Err(FULL));
         }
         Ok(Ok(Change {
             added,
+            refused,
+            changed: changed.collect(),
             enlarges: group.it.switch_seq.is_none() && count > fanout_limit,
             ..Change::default()
         }))
     };
-    let change = change(app, "add_members", caller, id, users, decide).await?;
-    Ok(change.added.into_iter().collect())
+    let Change { added, refused, .. } = change(app, verb, caller, id, decide).await?;
+    Ok(Added { added, refused })
 }
 
 /// Removes somebody from a group, or leaves it. An owner who leaves is followed by the longest-standing admin, else
@@ -140,10 +195,7 @@ pub async fn remove(
 ) -> Result<(), Error> {
     let decide = move |conn: &mut Connection, group: &mut Group| {
         if user != caller.user {
-            return Ok(group.below(user).map(|_| Change {
-                removed: vec![user],
-                ..Change::default()
-            }));
+            return Ok(group.below(user).map(|_| Change::removing(vec![user])));
         }
         let mut changed = Vec::new();
         match group.caller() {
@@ -159,12 +211,12 @@ pub async fn remove(
             Ok(_) => {}
         }
         Ok(Ok(Change {
-            removed: vec![user],
             changed,
-            ..Change::default()
+            ..Change::removing(vec![user])
         }))
     };
-    change(app, "remove_member", caller, id, vec![user], decide).await?;
+    let verb = Verb::about("remove_member", vec![user]);
+    change(app, verb, caller, id, decide).await?;
     Ok(())
 }
 
@@ -194,7 +246,8 @@ pub async fn update(
             ..Change::default()
         }))
     };
-    change(app, "update_member", caller, id, vec![user], decide).await?;
+    let verb = Verb::about("update_member", vec![user]);
+    change(app, verb, caller, id, decide).await?;
     app.pg
         .read("member", move |conn| rows::get(conn, id, user))
         .await?
@@ -285,23 +338,46 @@ pub(super) fn by_user<T>(
     Ok(Page { items, next_cursor })
 }
 
-/// Changes a group as `decide` says, in one transaction, and returns what was changed. Nothing to change is no change:
-/// nobody is told. Of a large group it looks at the caller and these users only.
-async fn change<F>(
-    app: &App,
+/// What somebody wants to do with a group.
+pub(super) struct Verb {
+    /// The name of the transaction.
     name: &'static str,
+    /// Of a large group it looks at these and the caller only.
+    users: Vec<UserId>,
+    /// It depends on what blocks say of the caller.
+    minds_blocks: bool,
+}
+
+impl Verb {
+    /// A verb that concerns these people.
+    pub(super) fn about(name: &'static str, users: Vec<UserId>) -> Self {
+        Self {
+            name,
+            users,
+            minds_blocks: false,
+        }
+    }
+}
+
+/// Changes a group as `decide` says, in one transaction, and returns what was changed. Nothing to change is no change:
+/// nobody is told.
+pub(super) async fn change<F>(
+    app: &App,
+    mut verb: Verb,
     caller: Caller,
     id: ConversationId,
-    mut users: Vec<UserId>,
     decide: F,
 ) -> Result<Change, Error>
 where
     F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
 {
-    users.push(caller.user);
+    verb.users.push(caller.user);
     let (change, announcements) = app
         .pg
-        .transaction(name, move |conn| {
+        .transaction(verb.name, move |conn| {
+            if verb.minds_blocks {
+                blocks::hold(conn, &[caller.user].into())?;
+            }
             // Lock first, look after: members who came or went while we waited are seen as they are now.
             let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
                 return Ok(Err(Error::NotFound));
@@ -310,11 +386,12 @@ where
                 return Ok(Err(Error::NotFound));
             };
             let members = match it.switch_seq {
-                Some(_) => rows::some(conn, id, &users)?,
+                Some(_) => rows::some(conn, id, &verb.users)?,
                 None => rows::all(conn, id)?,
             };
             let own = members.iter().find(|one| one.user == caller.user).copied();
-            if own.is_none() && !it.public {
+            // Without members nobody reaches it any more: who joined would be in a group that has no owner.
+            if own.is_none() && !(it.public && it.member_count > 0) {
                 return Ok(Err(Error::NotFound));
             }
             if it.kind == ConversationKind::Direct {

@@ -1,6 +1,7 @@
 //! What Tideline does: a verb per function. Knows no status code and no table.
 
 pub mod accounts;
+pub mod bans;
 pub mod blocks;
 pub mod confirmed;
 pub mod conversations;

@@ -38,8 +38,9 @@ pub async fn list_blocks(
 
 /// Block somebody
 ///
-/// Stops new direct conversations and direct sends between the two, in both directions (`blocked`); what was sent before
-/// stays readable, and groups are not affected. They are not told.
+/// Stops new direct conversations and direct sends between the two, in both directions (`blocked`), and that either adds the
+/// other to a group or channel; mentions by whom one blocks make no entry in one's inbox. What was sent before stays readable,
+/// and in groups that both are in already they read each other. They are not told.
 #[utoipa::path(put, path = "/v1/me/blocks/{user_id}", tag = "Accounts",
     params(("user_id" = Uuid, Path, description = "Whom")),
     responses((status = 204, description = "Blocked, now or before")),

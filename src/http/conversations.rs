@@ -1,6 +1,6 @@
 //! Making, reading and listing conversations.
 
-use crate::domain::conversations::{self, NewGroup};
+use crate::domain::conversations::{self, Created, NewGroup};
 use crate::domain::members;
 use crate::http::extract::{Body, Ids, Query, app, limit, replayed};
 use crate::http::problem::Problem;
@@ -10,7 +10,7 @@ use crate::model::ids::{ClientConversationId, ConversationId, UserId};
 use crate::model::rules::{chars, items};
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// The most people of one request.
@@ -36,8 +36,9 @@ pub enum CreateConversationRequest {
         #[garde(custom(items(0..=PEOPLE)))]
         #[schema(max_items = 1000, required = false)]
         member_ids: Vec<UserId>,
-        /// The caller's own id of the group, best a UUIDv7: a repeat with it finds the group that it has made (200),
-        /// whatever else it says, and 404 once the caller has left it.
+        /// The caller's own id of the group, best a UUIDv7: a repeat with it finds the group that it has made (200), and
+        /// is 404 once the caller has left it. With another kind or title, or other members (in any order), it is
+        /// `client_conversation_id_reused`.
         #[garde(skip)]
         client_conversation_id: Option<ClientConversationId>,
     },
@@ -131,6 +132,16 @@ impl TryFrom<AnyConversation> for CreateConversationRequest {
     }
 }
 
+/// A conversation that was made, now or before.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedConversation {
+    /// As the caller sees it.
+    #[serde(flatten)]
+    conversation: Conversation,
+    /// Those of `member_ids` who were left out: one of the two, they and the caller, blocks the other.
+    refused: Vec<UserId>,
+}
+
 /// A change of a group.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,21 +172,23 @@ pub struct ListConversationsQuery {
 ///
 /// A direct conversation exists once per pair: a repeat, by either side, finds it (200). A group is made anew each time,
 /// unless `client_conversation_id` says that it is a repeat; who has left the group since gets `not_found`. A group with more
-/// members than the server's limit (500 by default) has read fan-out, as every channel has.
+/// members than the server's limit (500 by default) has read fan-out, as every channel has. Somebody who blocks the caller, or
+/// whom the caller blocks, is left out of a group (`refused`); when they are the only other one, the answer is `blocked`.
 #[utoipa::path(post, path = "/v1/conversations", tag = "Conversations", request_body = CreateConversationRequest,
     responses(
-        (status = 201, description = "Made", body = Conversation,
+        (status = 201, description = "Made", body = CreatedConversation,
             headers(("Location" = String, description = "The conversation"))),
-        (status = 200, description = "It exists already", body = Conversation,
+        (status = 200, description = "It exists already", body = CreatedConversation,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
-    extensions(("x-problems" = json!(["not_found", "blocked", "limit_reached"]))))]
+    extensions(("x-problems" = json!([
+        "not_found", "blocked", "limit_reached", "client_conversation_id_reused"]))))]
 pub async fn create_conversation(
     request: HttpRequest,
     caller: Caller,
     Body(body): Body<CreateConversationRequest>,
 ) -> Result<HttpResponse, Problem> {
     let app = app(&request)?;
-    let (conversation, made) = match body {
+    let created = match body {
         CreateConversationRequest::Direct { user_id } => {
             conversations::create_direct(&app, caller, user_id).await?
         }
@@ -185,7 +198,7 @@ pub async fn create_conversation(
             client_conversation_id,
         } => {
             let new = NewGroup {
-                title,
+                title: title.into(),
                 members: member_ids,
                 client_id: client_conversation_id,
                 channel: None,
@@ -199,7 +212,7 @@ pub async fn create_conversation(
             public,
         } => {
             let new = NewGroup {
-                title,
+                title: title.into(),
                 members: member_ids,
                 client_id: client_conversation_id,
                 channel: Some(public),
@@ -207,7 +220,12 @@ pub async fn create_conversation(
             conversations::create_group(&app, caller, new).await?
         }
     };
-    let mut response = if made {
+    let Created {
+        conversation,
+        is_new,
+        refused,
+    } = created;
+    let mut response = if is_new {
         HttpResponse::Created()
     } else {
         replayed()
@@ -217,7 +235,10 @@ pub async fn create_conversation(
             header::LOCATION,
             format!("/v1/conversations/{}", conversation.id),
         ))
-        .json(conversation))
+        .json(CreatedConversation {
+            conversation,
+            refused,
+        }))
 }
 
 /// List the caller's conversations
@@ -271,6 +292,6 @@ pub async fn update_conversation(
     Body(body): Body<UpdateConversationRequest>,
 ) -> Result<web::Json<Conversation>, Problem> {
     let app = app(&request)?;
-    let conversation = members::rename(&app, caller, ConversationId(id), body.title).await?;
+    let conversation = members::rename(&app, caller, ConversationId(id), body.title.into()).await?;
     Ok(web::Json(conversation))
 }

@@ -3,7 +3,7 @@
 //! In the code the kinds of a thing are an enum, flattened into what they have in common. The document would show that as
 //! an `allOf` of a `oneOf`, which generators of clients do not understand: one left out everything that has to do with
 //! messages. So the document spells each kind out, as a plain object with a name of its own, and the thing is a `oneOf`
-//! of them that `kind` tells apart.
+//! of them that `kind` tells apart. What has members of another thing and some of its own is a plain object too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::openapi::schema::AdditionalProperties;
@@ -85,6 +85,15 @@ pub fn spell_out(schemas: &mut Schemas) {
         schemas.insert(family.name.to_owned(), Schema::OneOf(one_of).into());
     }
     schemas.retain(|name, _| !flattened.contains(name));
+    for (name, schema) in schemas.clone() {
+        if let RefOr::T(Schema::AllOf(all_of)) = &schema {
+            let mut object = Object::with_type(Type::Object);
+            object.description = all_of.description.clone();
+            // The other thing is there for itself, and stays.
+            pour(schemas, &schema, &mut object, &mut BTreeSet::new());
+            schemas.insert(name, Schema::Object(object).into());
+        }
+    }
 }
 
 /// The kinds of a thing, and what they share.

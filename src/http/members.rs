@@ -36,13 +36,15 @@ pub struct AddMembersRequest {
     user_ids: Vec<UserId>,
 }
 
-/// Who was let in.
+/// Who was let in, and who not.
 #[derive(Serialize, ToSchema)]
 pub struct AddedMembers {
     /// Those who are in since now.
     added: Vec<UserId>,
     /// Those who were in before.
     already_members: Vec<UserId>,
+    /// Those who were left out: they are banned, or one of the two, they and the caller, blocks the other.
+    refused: Vec<UserId>,
 }
 
 /// A change of a member: at least one of the two.
@@ -94,11 +96,14 @@ pub async fn list_members(
 /// For the owner and admins of a group; anybody adds themselves to a public channel. Newcomers see what is sent from now on
 /// and learn of the group by a `conversation` entry, the others by a `members` entry, of a large group only the caller.
 /// Beyond the server's limit (500 members by default) a group becomes large, for good: every member gets a `conversation`
-/// entry with `fanout: "read"`. When one of the users is unknown, or there is no room for all, none is added.
+/// entry with `fanout: "read"`. When one of the users is unknown, or there is no room for all, none is added. Somebody who is
+/// banned, who blocks the caller or whom the caller blocks is left out (`refused`); when nobody else was asked for, the answer
+/// is `forbidden` or `blocked`. To somebody who is banned a public channel is `not_found`, as is one without members. Who was
+/// muted when they left is muted again until that time, which `changed` of the `members` entry says.
 #[utoipa::path(post, path = "/v1/conversations/{id}/members", tag = "Members",
     params(("id" = Uuid, Path, description = "The group")), request_body = AddMembersRequest,
     responses((status = 200, description = "All of them are members now", body = AddedMembers)),
-    extensions(("x-problems" = json!(["not_found", "forbidden", "limit_reached"]))))]
+    extensions(("x-problems" = json!(["not_found", "forbidden", "blocked", "limit_reached"]))))]
 pub async fn add_members(
     request: HttpRequest,
     caller: Caller,
@@ -107,11 +112,14 @@ pub async fn add_members(
 ) -> Result<web::Json<AddedMembers>, Problem> {
     let users: BTreeSet<_> = body.user_ids.iter().copied().collect();
     let app = app(&request)?;
-    let new = members::add(&app, caller, ConversationId(id), body.user_ids).await?;
-    let (added, already_members) = users.into_iter().partition(|user| new.contains(user));
+    let members::Added { added, refused } =
+        members::add(&app, caller, ConversationId(id), users.clone()).await?;
+    let is_new = |user: &UserId| added.contains(user) || refused.contains(user);
+    let already_members = users.into_iter().filter(|user| !is_new(user)).collect();
     Ok(web::Json(AddedMembers {
         added,
         already_members,
+        refused,
     }))
 }
 
@@ -119,7 +127,8 @@ pub async fn add_members(
 ///
 /// With the caller's own id it leaves the group; an owner who leaves is followed by the longest-standing admin, else
 /// member. Otherwise it removes somebody whose role is below the caller's. Who is out gets a last entry with
-/// `conversation: null`, and the conversation is `not_found` from then on.
+/// `conversation: null`, and the conversation is `not_found` from then on. A group or channel whose last member has left is
+/// `not_found` to everybody, for good. Who was removed from a public channel may join it again, unless they are banned.
 #[utoipa::path(delete, path = "/v1/conversations/{id}/members/{user_id}", tag = "Members",
     params(("id" = Uuid, Path, description = "The group"), ("user_id" = Uuid, Path, description = "The member")),
     responses((status = 204, description = "Out")),
@@ -136,7 +145,7 @@ pub async fn remove_member(
 /// Change a member's role or mute
 ///
 /// The owner changes roles; the owner and admins mute whose role is below theirs. A muted member reads and leaves, but
-/// does not post.
+/// does not post; a mute outlives leaving until its time.
 #[utoipa::path(patch, path = "/v1/conversations/{id}/members/{user_id}", tag = "Members",
     params(("id" = Uuid, Path, description = "The group"), ("user_id" = Uuid, Path, description = "The member")),
     request_body = UpdateMemberRequest,

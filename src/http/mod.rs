@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod address;
+pub mod bans;
 pub mod blocks;
 mod chunked;
 pub mod conversations;

@@ -65,7 +65,7 @@ codes! {
     Muted "muted" FORBIDDEN "May not post for now"
         "The caller is muted in this conversation; `me.muted_until` of the conversation says until when.";
     Blocked "blocked" FORBIDDEN "One of the two blocks the other"
-        "The other person blocks the caller, or the caller them: nothing can be sent between the two.";
+        "The other person blocks the caller, or the caller them: neither sends to the other, or adds them to a group.";
     NotFound "not_found" NOT_FOUND "Not found"
         "It does not exist, or the caller may not see it: the two look alike on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "This method is not served here"
@@ -82,6 +82,8 @@ codes! {
         "A limit of `GET /v1/capabilities` is reached, as `detail` says. Nothing was done.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
         "This client_msg_id was used for a message of other kind or content. Make a new id for a new message.";
+    ClientConversationIdReused "client_conversation_id_reused" UNPROCESSABLE_ENTITY "The client_conversation_id belongs to another group"
+        "This client_conversation_id was used to make a group or channel of another kind or title, or with other members. Make a new id for a new group.";
     CursorAhead "cursor_ahead" CONFLICT "The position is beyond the head"
         "`since_seq` is ahead of everything there is: the position is from another life of the data. Start over: list conversations by id and continue from their `inbox_seq`.";
     EpochChanged "epoch_changed" CONFLICT "The database started a new life"
@@ -264,10 +266,9 @@ impl From<Error> for Problem {
             Error::Forbidden(why) => Self::detailed(Code::Forbidden, why),
             Error::NotFound => Self::new(Code::NotFound),
             Error::Muted => Self::new(Code::Muted),
-            Error::Blocked => Self::detailed(
-                Code::Blocked,
-                "one of the two of you blocks the other, so nothing can be sent",
-            ),
+            Error::Blocked => {
+                Self::detailed(Code::Blocked, "one of the two of you blocks the other")
+            }
             Error::LimitReached(what) => Self::detailed(Code::LimitReached, what),
             Error::Conflict(what) => Self::detailed(Code::Conflict, what),
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),
@@ -276,6 +277,7 @@ impl From<Error> for Problem {
             Error::DeviceRevoked => Self::new(Code::DeviceRevoked),
             Error::RefreshInvalid => Self::new(Code::RefreshInvalid),
             Error::ClientMsgIdReused => Self::new(Code::ClientMsgIdReused),
+            Error::ClientConversationIdReused => Self::new(Code::ClientConversationIdReused),
             Error::CursorAhead(resync) => Self::resync(Code::CursorAhead, resync),
             Error::EpochChanged(resync) => Self::resync(Code::EpochChanged, resync),
             Error::InboxTrimmed(resync) => Self::resync(Code::InboxTrimmed, resync),

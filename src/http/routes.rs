@@ -3,8 +3,8 @@
 use crate::http::problem::{Code, Problem};
 use crate::http::web as client;
 use crate::http::{
-    accounts, blocks, conversations, cors, devices, diagnostics, docs, inbox, members, messages,
-    notices, service, unread,
+    accounts, bans, blocks, conversations, cors, devices, diagnostics, docs, inbox, members,
+    messages, notices, service, unread,
 };
 use crate::model::violation::Violation;
 use crate::telemetry::Metrics;
@@ -101,6 +101,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         blocks: list_blocks, block_user, unblock_user;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;
+        bans: list_bans, ban_user, unban_user;
         messages: send_message, send_messages, list_messages, get_message, mark_read;
         inbox: fetch_inbox;
         notices: wait_notices;

@@ -28,8 +28,8 @@ pub struct TextContent {
     #[garde(custom(bytes(1..=TEXT_BYTES)))]
     #[schema(example = "hi Ben")]
     pub text: String,
-    /// Up to 100 users whom the text names. Members among them get a `mention` entry in their inbox; others do not
-    /// learn of it.
+    /// Up to 100 users whom the text names. Members among them who do not block the sender get a `mention` entry in their
+    /// inbox; others do not learn of it.
     #[garde(custom(items(0..=MENTIONS)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100, required = false)]

@@ -43,6 +43,9 @@ const TABLE: &str = "
     add_members          token      not_found not_found forbidden forbidden validation 200   200
     remove_member        token      not_found not_found forbidden forbidden validation 204   204
     update_member        token      not_found not_found forbidden forbidden validation 200   200
+    list_bans            token      not_found not_found forbidden forbidden forbidden  200   200
+    ban_user             token      not_found not_found forbidden forbidden validation 204   204
+    unban_user           token      not_found not_found forbidden forbidden validation 204   204
     send_message         token      not_found not_found 201       muted     blocked    201   201
     send_messages        token      not_found not_found 201       muted     blocked    201   201
     list_messages        token      not_found not_found 200       200       200        200   200

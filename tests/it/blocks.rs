@@ -1,6 +1,6 @@
 //! Blocks: what they stop, and what not.
 
-use crate::support::{App, execute, id, text};
+use crate::support::{App, Person, execute, id, text, waiting_for_locks};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -145,6 +145,144 @@ async fn a_block_and_a_new_conversation_do_not_miss_each_other() {
             }
             _ => drop(made.problem(403, "blocked")),
         }
+    }
+    app.finish().await;
+}
+
+/// The kinds of the entries that a text by somebody, who names others, makes in the inbox of one of them.
+async fn kinds_of_a_mention(by: &Person, chat: &str, named: &[&Person], of: &Person) -> Vec<Value> {
+    let before = of.head().await;
+    let ids: Vec<_> = named.iter().map(|one| one.id.as_str()).collect();
+    let mut message = text("look here");
+    message["content"]["mentions"] = json!(ids);
+    // In a batch of one, by the same way as alone.
+    let (path, batch) = (
+        format!("/conversations/{chat}/messages/batch"),
+        json!({"messages": [message]}),
+    );
+    let sent = by.post(&path, batch).await.ok(200);
+    assert_eq!(sent["results"][0]["status"], 201);
+    let entries = of.entries(before).await;
+    entries.iter().map(|one| one["kind"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_stops_mentions_by_those_who_are_blocked() {
+    let app = App::configured(|config| config.fanout_limit = 3).await;
+    let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
+    let small = ann.group(&[&ben, &cat]).await;
+    let large = ann.group(&[&ben, &cat, &dan]).await;
+    for (chat, without, with) in [
+        (&small, json!(["message"]), json!(["message", "mention"])),
+        (&large, json!([]), json!(["mention"])),
+    ] {
+        let named = [&ben, &cat];
+        ben.block(&ann).await.ok(204);
+        let kinds = kinds_of_a_mention(&ann, chat, &named, &ben).await;
+        assert_eq!(json!(kinds), without);
+        // Others are mentioned, by the one and by the other.
+        let kinds = kinds_of_a_mention(&ann, chat, &named, &cat).await;
+        assert_eq!(json!(kinds), with);
+        let kinds = kinds_of_a_mention(&cat, chat, &named, &ben).await;
+        assert_eq!(json!(kinds), with);
+        let kinds = kinds_of_a_mention(&ben, chat, &[&ann], &ann).await;
+        assert_eq!(json!(kinds), with);
+        let path = format!("/me/blocks/{}", ann.id);
+        ben.call("DELETE", &path).await.ok(204);
+        let kinds = kinds_of_a_mention(&ann, chat, &named, &ben).await;
+        assert_eq!(json!(kinds), with);
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_stops_that_either_adds_the_other() {
+    let names = ["ann", "ben", "cat", "dan", "eve"];
+    let (app, [ann, ben, cat, dan, eve]) = App::with(names).await;
+    let chat = ann.group(&[&eve]).await;
+    let role = json!({"role": "admin"});
+    ann.change(&chat, &eve, role).await.ok(200);
+    ben.block(&ann).await.ok(204);
+    ann.block(&cat).await.ok(204);
+    let mut both = [json!(ben.id), json!(cat.id)];
+    both.sort_by_key(Value::to_string);
+    for one in [&ben, &cat] {
+        ann.add(&chat, &[one]).await.problem(403, "blocked");
+    }
+    let added = ann.add(&chat, &[&ben, &cat, &dan, &eve]).await.ok(200);
+    let expected = json!({"added": [dan.id], "already_members": [eve.id], "refused": both});
+    assert_eq!(added, expected);
+    let added = ann.add(&chat, &[&ben, &cat]).await.ok(200);
+    let expected = json!({"added": [], "already_members": [], "refused": both});
+    assert_eq!(added, expected);
+    assert_eq!([ben.head().await, cat.head().await], [0, 0]);
+
+    // Whom no block stops adds them, and who is in already is in.
+    eve.add(&chat, &[&ben, &cat]).await.ok(200);
+    let added = ann.add(&chat, &[&ben]).await.ok(200);
+    assert_eq!(added["already_members"], json!([ben.id]));
+    ben.send(&chat, "hello all the same").await;
+
+    for kind in ["group", "channel"] {
+        let make = |members: &[&Person], own: &str| {
+            let ids: Vec<_> = members.iter().map(|one| one.id.as_str()).collect();
+            json!({"kind": kind, "title": "x", "member_ids": ids, "client_conversation_id": own})
+        };
+        let own = id();
+        for one in [&ben, &cat] {
+            let refused = ann.post("/conversations", make(&[one, &ann], &own)).await;
+            refused.problem(403, "blocked");
+        }
+        // That has not used the id up.
+        let many = [&ben, &cat, &dan];
+        let made = ann.post("/conversations", make(&many, &own)).await.ok(201);
+        assert_eq!(
+            (&made["refused"], &made["member_count"]),
+            (&json!(both), &json!(2))
+        );
+        // A repeat says the same, whom it blocks meanwhile or not.
+        let path = format!("/me/blocks/{}", ann.id);
+        ben.call("DELETE", &path).await.ok(204);
+        let again = ann.post("/conversations", make(&many, &own)).await.ok(200);
+        assert_eq!(again, made);
+        ben.block(&ann).await.ok(204);
+    }
+    app.finish().await;
+}
+
+/// Something that a block stops has looked at the blocks, and not committed: the block waits for it, so that nothing of the
+/// kind happens once the block is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_block_and_what_it_stops_do_not_miss_each_other() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let chat = ann.group(&[&ben]).await;
+    ann.send(&chat, "so that the writer has its connection")
+        .await;
+    cat.group(&[]).await;
+    for (who, adds) in [(&ben, false), (&cat, true)] {
+        let (mut holder, mut watcher) = (app.database(), app.database());
+        // Where a transaction writes when it has decided.
+        let lock = format!(
+            "BEGIN; SELECT FROM timelines WHERE user_id = '{}' FOR UPDATE",
+            who.id
+        );
+        execute(&mut holder, &lock);
+        let (actor, group, whom) = (ann.clone(), chat.clone(), who.clone());
+        let act = tokio::spawn(async move {
+            let mut mention = text("look here");
+            mention["content"]["mentions"] = json!([whom.id]);
+            match adds {
+                true => actor.add(&group, &[&whom]).await.ok(200),
+                false => actor.post_message(&group, mention).await.ok(201),
+            }
+        });
+        waiting_for_locks(&mut watcher, 1).await;
+        let (blocker, actor) = (who.clone(), ann.clone());
+        let block = tokio::spawn(async move { blocker.block(&actor).await });
+        waiting_for_locks(&mut watcher, 2).await;
+        execute(&mut holder, "COMMIT");
+        act.await.unwrap();
+        block.await.unwrap().ok(204);
     }
     app.finish().await;
 }

@@ -1,6 +1,6 @@
 //! Conversations: a direct one per pair, groups made once, listed in both orders, invisible to everybody else.
 
-use crate::support::{App, id};
+use crate::support::{App, execute, id};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -297,6 +297,47 @@ async fn a_group_is_made_once_per_client_conversation_id() {
     ann.remove(chat, &ann).await.ok(204);
     let repeat = ann.post("/conversations", body).await;
     repeat.problem(404, "not_found");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_id_stands_for_one_request() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let own = id();
+    let make = |kind: &str, title: &str, members: &[&str]| json!({"kind": kind, "title": title, "member_ids": members, "client_conversation_id": own});
+    let [a, b, c] = [&ann, &ben, &cat].map(|one| one.id.as_str());
+    let made = ann.post("/conversations", make("group", "Friday", &[b, c]));
+    let made = made.await.ok(201);
+    let path = format!("/conversations/{}", made["id"].as_str().unwrap());
+    let title = json!({"title": "Saturday"});
+    ann.patch(&path, title).await.ok(200);
+    // The members are a set, and the title is what was asked for, not what has become of it.
+    for same in [
+        make("group", "Friday", &[c, b]),
+        make("group", " Friday ", &[b, a, c, b]),
+    ] {
+        let again = ann.post("/conversations", same).await.ok(200);
+        assert_eq!(again["id"], made["id"]);
+    }
+    let mut public = make("channel", "Friday", &[b, c]);
+    public["public"] = json!(true);
+    for other in [
+        make("group", "Saturday", &[b, c]),
+        make("group", "Friday", &[b]),
+        make("group", "Friday", &[]),
+        make("channel", "Friday", &[b, c]),
+        public,
+    ] {
+        let refused = ann.post("/conversations", other).await;
+        refused.problem(422, "client_conversation_id_reused");
+    }
+    assert_eq!(ann.head().await, 2);
+    // Of a group from before this was kept nothing is known.
+    let forget = "UPDATE client_conversations SET request_hash = NULL, refused = NULL";
+    execute(&mut app.database(), forget);
+    let again = ann.post("/conversations", make("group", "Friday", &[b]));
+    let again = again.await.ok(200);
+    assert_eq!((&again["id"], &again["refused"]), (&made["id"], &json!([])));
     app.finish().await;
 }
 

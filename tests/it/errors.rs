@@ -28,6 +28,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("rate_limited", "limits::a_user_has_a_burst_and_then_a_rate"),
     ("limit_reached", "members::a_group_has_room_for_so_many"),
+    (
+        "client_conversation_id_reused",
+        "conversations::an_own_id_stands_for_one_request",
+    ),
 ];
 
 /// The codes met so far.

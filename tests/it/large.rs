@@ -391,7 +391,10 @@ async fn in_a_channel_few_speak_and_to_a_public_one_anybody_comes() {
     let [dan] = app.people(["dan"]).await;
     cat.add(chat, &[&cat, &dan]).await.problem(404, "not_found");
     let joined = cat.add(chat, &[&cat]).await.ok(200);
-    assert_eq!(joined, json!({"added": [cat.id], "already_members": []}));
+    assert_eq!(
+        joined,
+        json!({"added": [cat.id], "already_members": [], "refused": []})
+    );
     let again = cat.add(chat, &[&cat]).await.ok(200);
     assert_eq!(again["already_members"], json!([cat.id]));
     cat.add(chat, &[&dan]).await.problem(403, "forbidden");

@@ -12,6 +12,7 @@ mod support;
 
 mod accounts;
 mod authorization;
+mod bans;
 mod blocks;
 mod cluster;
 mod conversations;

@@ -1,6 +1,6 @@
 //! Groups: who is in them, what they may do there, and what they see.
 
-use crate::support::{App, Person, id, text};
+use crate::support::{App, Person, execute, id, text};
 use serde_json::{Value, json};
 
 fn kinds(entries: &[Value]) -> Vec<&str> {
@@ -363,6 +363,55 @@ async fn the_muted_do_not_post() {
     let replay = ben.post_message(&chat, first).await;
     assert_eq!(replay.header("idempotent-replayed"), "true");
     replay.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_outlives_leaving_until_its_time() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let chat = ann.group(&[&ben, &cat]).await;
+    let until = |time: Value| json!({"muted_until": time});
+    let end = "2100-01-01T00:00:00.000Z";
+    ann.change(&chat, &ben, until(json!(end))).await.ok(200);
+    // By leaving, by being removed, and by a ban.
+    for way in 0..3 {
+        match way {
+            0 => drop(ben.remove(&chat, &ben).await.ok(204)),
+            1 => drop(ann.remove(&chat, &ben).await.ok(204)),
+            _ => {
+                ann.ban(&chat, &ben).await.ok(204);
+                let path = format!("/conversations/{chat}/bans/{}", ben.id);
+                ann.call("DELETE", &path).await.ok(204);
+            }
+        }
+        let before = cat.head().await;
+        ann.add(&chat, &[&ben]).await.ok(200);
+        let refused = ben.post_message(&chat, text("back")).await;
+        refused.problem(403, "muted");
+        let seen = ben.conversation(&chat).await.ok(200);
+        assert_eq!(seen["me"]["muted_until"], end);
+        let told = &cat.entries(before).await[0];
+        let muted = json!([{"user_id": ben.id, "role": "member", "muted_until": end}]);
+        assert_eq!(
+            (&told["added"], &told["changed"]),
+            (&json!([ben.id]), &muted)
+        );
+    }
+    // A mute that was ended, and one that has passed, end for good.
+    for time in [Value::Null, json!("2020-01-01T00:00:00Z")] {
+        ann.change(&chat, &ben, until(time)).await.ok(200);
+        ben.remove(&chat, &ben).await.ok(204);
+        let before = cat.head().await;
+        ann.add(&chat, &[&ben]).await.ok(200);
+        assert_eq!(cat.entries(before).await[0]["changed"], json!([]));
+        ben.send(&chat, "back").await;
+    }
+    // One that passes while they are out, too.
+    ann.change(&chat, &ben, until(json!(end))).await.ok(200);
+    ben.remove(&chat, &ben).await.ok(204);
+    execute(&mut app.database(), "UPDATE mutes SET muted_until = now()");
+    ann.add(&chat, &[&ben]).await.ok(200);
+    ben.send(&chat, "back").await;
     app.finish().await;
 }
 

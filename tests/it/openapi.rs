@@ -19,9 +19,9 @@ const PUBLIC: &[&str] = &[
 
 /// The first words of operationIds.
 const VERBS: &[&str] = &[
-    "add", "block", "create", "delete", "fetch", "find", "get", "leave", "list", "login", "logout",
-    "mark", "refresh", "register", "remove", "rename", "send", "unblock", "update", "wait",
-    "change", "diagnose",
+    "add", "ban", "block", "create", "delete", "fetch", "find", "get", "leave", "list", "login",
+    "logout", "mark", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
+    "update", "wait", "change", "diagnose",
 ];
 
 fn document() -> Value {
@@ -419,6 +419,13 @@ async fn real_answers_fit_their_schemas() {
     fits("send_message", 403, muted);
     fits("remove_member", 204, ann.call("DELETE", &path).await);
     fits("remove_member", 404, ann.call("DELETE", &path).await);
+    let bans = format!("{group}/bans");
+    let path = format!("{bans}/{}", ben.id);
+    fits("ban_user", 204, ann.put(&path, Value::Null).await);
+    fits("list_bans", 200, ann.get(&bans).await);
+    let add = json!({"user_ids": [ben.id]});
+    fits("add_members", 403, ann.post(&members, add).await);
+    fits("unban_user", 204, ann.call("DELETE", &path).await);
     let path = format!("/me/blocks/{}", cat.id);
     let nothing = Value::Null;
     fits("block_user", 204, ann.put(&path, nothing).await);

@@ -79,8 +79,14 @@ async fn operate(app: &App, [ann, ben, cat, ..]: &[Person; 5], chat: &str) {
             member: ben,
             stranger: cat,
         };
-        let answer = operation.good(app, &scene).await.send_as(ann).await;
+        let request = operation.good(app, &scene).await;
+        let answer = request.send_as(ann).await;
         assert!(answer.status < 300, "{}: {}", operation.id, answer.body);
+        if ["ban_user", "block_user"].contains(&operation.id.as_str()) {
+            // Others need them.
+            let path = request.path.strip_prefix("/v1").unwrap();
+            ann.call("DELETE", path).await.ok(204);
+        }
     }
 }
 
@@ -104,6 +110,11 @@ async fn talk([ann, ben, cat, dan, _]: &[Person; 5], chat: &str) {
     ann.change(chat, cat, json!({"role": "admin"})).await;
     get(ann, &format!("{path}/members?limit=3")).await;
     cat.remove(chat, cat).await.ok(204);
+    ann.change(chat, ben, json!({"muted_until": "2100-01-01T00:00:00Z"}))
+        .await
+        .ok(200);
+    ann.remove(chat, ben).await.ok(204);
+    ann.add(chat, &[ben]).await.ok(200);
 }
 
 /// Everything else that makes a node ask PostgreSQL.

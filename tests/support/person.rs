@@ -146,6 +146,18 @@ impl Person {
         self.call("DELETE", &path).await
     }
 
+    /// Bans somebody from a group.
+    pub async fn ban(&self, group: &str, who: &Person) -> Answer {
+        let path = format!("/conversations/{group}/bans/{}", who.id);
+        self.put(&path, Value::Null).await
+    }
+
+    /// Blocks somebody.
+    pub async fn block(&self, who: &Person) -> Answer {
+        self.put(&format!("/me/blocks/{}", who.id), Value::Null)
+            .await
+    }
+
     /// Changes somebody's role or mute.
     pub async fn change(&self, group: &str, who: &Person, change: Value) -> Answer {
         let path = format!("/conversations/{group}/members/{}", who.id);

@@ -117,7 +117,7 @@ impl Operation {
                 query = format!("?ids={},{}", member.id, stranger.id);
                 Value::Null
             }
-            "block_user" | "unblock_user" => {
+            "block_user" | "unblock_user" | "ban_user" | "unban_user" => {
                 user = &stranger.id;
                 Value::Null
             }
@@ -141,7 +141,7 @@ impl Operation {
                 Value::Null
             }
             "get_capabilities" | "get_conversation" | "get_live" | "get_me" | "get_message"
-            | "get_ready" | "get_unread" | "list_blocks" | "list_conversations"
+            | "get_ready" | "get_unread" | "list_bans" | "list_blocks" | "list_conversations"
             | "list_devices" | "list_members" | "list_messages" | "remove_member" => Value::Null,
             new => panic!("{new} is new: give it a good request here"),
         };

@@ -105,6 +105,29 @@ const BROKEN: &[(&str, &str)] = &[
          WHERE c.blocked <> EXISTS (SELECT FROM blocks WHERE (blocker_id, blocked_id)
              IN ((low_user_id, high_user_id), (high_user_id, low_user_id)))",
     ),
+    (
+        "nobody who is banned is a member, and only who is out has a mute that waits",
+        "SELECT b.user_id::text AS what FROM bans b JOIN members m USING (conversation_id, user_id)
+         UNION ALL
+         SELECT k.user_id::text FROM mutes k JOIN members m USING (conversation_id, user_id)",
+    ),
+    (
+        "nobody is mentioned by somebody whom they had blocked",
+        "SELECT i.receiver_id::text || ':' || i.seq AS what FROM inbox i
+         JOIN messages m ON m.conversation_id = i.conversation_id AND m.seq = i.ref_seq
+         JOIN blocks b ON b.blocker_id = i.receiver_id AND b.blocked_id = m.sender_id AND b.created_at < m.created_at
+         WHERE i.kind = 'mention'",
+    ),
+    (
+        "nobody was let in by somebody of whom a block had kept them",
+        "SELECT m.user_id::text AS what FROM members m
+         JOIN LATERAL (
+             SELECT actor_id FROM member_changes c WHERE c.conversation_id = m.conversation_id AND m.user_id = ANY(c.added)
+             ORDER BY seq DESC LIMIT 1
+         ) AS c ON true
+         JOIN blocks b ON (b.blocker_id, b.blocked_id) IN ((m.user_id, c.actor_id), (c.actor_id, m.user_id))
+             AND b.created_at < m.joined_at",
+    ),
 ];
 
 #[derive(QueryableByName)]

@@ -203,9 +203,12 @@ export class Details {
     const spec = { id: "add-people", label: t("details.add.label"), button: t("details.add") };
     return this.#inlineForm(spec, async (input) => {
       const people = await findPeople(this.#tideline, input.value);
-      const { already_members } = await this.#tideline.addMembers(id, people.map((one) => one.id));
+      const { already_members, refused } = await this.#tideline.addMembers(id, people.map((one) => one.id));
       input.value = "";
-      if (already_members.length > 0) toast(t(already_members.length === 1 ? "details.added.one" : "details.added.some"));
+      const said = [];
+      if (already_members.length > 0) said.push(t(already_members.length === 1 ? "details.added.one" : "details.added.some"));
+      if (refused.length > 0) said.push(t(refused.length === 1 ? "details.refused.one" : "details.refused.some"));
+      if (said.length > 0) toast(said.join(" "));
     });
   }
 

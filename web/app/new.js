@@ -1,7 +1,7 @@
 // Beginning a conversation: with one person, a group or a channel; or joining a channel that is there.
 
 import { uuidv7 } from "../tideline.js";
-import { $, $$, busy, open, say } from "./dom.js";
+import { $, $$, busy, open, say, toast } from "./dom.js";
 import { Complaint, explain } from "./errors.js";
 import { t } from "./texts.js";
 
@@ -29,6 +29,7 @@ export class New {
     this.#store = store;
     this.#go = go;
     for (const radio of $$("#new-form [name=kind]")) radio.addEventListener("change", () => this.#dress());
+    $("#new-form").addEventListener("input", () => this.#identify());
     $("#new-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const { signal } = this.#opening;
@@ -39,12 +40,16 @@ export class New {
 
   show() {
     $("#new-form").reset();
-    // One form is one group or channel, however often it is sent.
-    this.#clientId = uuidv7();
+    this.#identify();
     this.#opening = new AbortController();
     this.#dress();
     open($("#new-dialog"));
     $("#new-people").focus();
+  }
+
+  /** What is filled in is one group or channel, however often it is sent; filled in otherwise it is another one. */
+  #identify() {
+    this.#clientId = uuidv7();
   }
 
   get #kind() {
@@ -72,6 +77,7 @@ export class New {
       if (!this.#store.conversations.has(conversation.id)) this.#store.put(conversation);
       $("#new-dialog").close();
       this.#go(conversation.id);
+      if (conversation.refused?.length > 0) toast(t(conversation.refused.length === 1 ? "details.refused.one" : "details.refused.some"));
     } catch (error) {
       if (!signal.aborted) say($("#new-error"), explain(error));
     }

@@ -72,7 +72,10 @@ export class Api {
     return this.#session.call("POST", "/v1/conversations", { body: { kind: "direct", user_id: userId }, signal });
   }
 
-  /** A new group. Its `client_conversation_id` is what makes a repeat find the group instead of making another. */
+  /**
+   * A new group. Its `client_conversation_id` is what makes a repeat find the group instead of making another. `refused` of
+   * what comes back names those who are left out because of a block.
+   */
   createGroup({ title, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
     const body = { kind: "group", title, member_ids, client_conversation_id };
     return this.#session.call("POST", "/v1/conversations", { body, signal });
@@ -100,6 +103,7 @@ export class Api {
     return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/members`, { query: { limit, cursor }, signal });
   }
 
+  /** Those who are banned, and those between whom and the caller there is a block, are left out: `refused` names them. */
   async addMembers(conversationId, userIds, { signal } = {}) {
     return this.#session.call("POST", `/v1/conversations/${uuid(conversationId)}/members`, { body: { user_ids: userIds }, signal });
   }
@@ -110,6 +114,20 @@ export class Api {
     const user = (await this.#session.sessionNow()).user.id;
     if (userId === user) await this.#core.outbox.drained(conversationId, signal);
     return this.#session.call("DELETE", path, { user, signal });
+  }
+
+  /** For the owner and admins, as the other two. */
+  async listBans(conversationId, { limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/bans`, { query: { limit, cursor }, signal });
+  }
+
+  /** Removes somebody, who can then neither join nor be added. */
+  async banUser(conversationId, userId, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/bans/${uuid(userId)}`, { signal });
+  }
+
+  async unbanUser(conversationId, userId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/conversations/${uuid(conversationId)}/bans/${uuid(userId)}`, { signal });
   }
 
   /** Lets oneself into a public channel, and yields it. */

@@ -46,6 +46,11 @@ export interface Conversation {
   peer: User | null;
 }
 
+export interface CreatedConversation extends Conversation {
+  /** Who was left out because of a block. */
+  refused: string[];
+}
+
 export interface Member {
   user: User;
   role: Role;
@@ -302,12 +307,12 @@ export class Tideline {
   blockUser(userId: string, options?: CallOptions): Promise<null>;
   unblockUser(userId: string, options?: CallOptions): Promise<null>;
 
-  createDirect(userId: string, options?: CallOptions): Promise<Conversation>;
-  createGroup(group: { title: string; member_ids?: string[] | undefined; client_conversation_id?: string | undefined }, options?: CallOptions): Promise<Conversation>;
+  createDirect(userId: string, options?: CallOptions): Promise<CreatedConversation>;
+  createGroup(group: { title: string; member_ids?: string[] | undefined; client_conversation_id?: string | undefined }, options?: CallOptions): Promise<CreatedConversation>;
   createChannel(
     channel: { title: string; public?: boolean | undefined; member_ids?: string[] | undefined; client_conversation_id?: string | undefined },
     options?: CallOptions,
-  ): Promise<Conversation>;
+  ): Promise<CreatedConversation>;
   listConversations(
     page?: PageOptions & { order?: "activity" | "id" | undefined },
     options?: CallOptions,
@@ -316,8 +321,15 @@ export class Tideline {
   updateConversation(conversationId: string, change: { title: string }, options?: CallOptions): Promise<Conversation>;
 
   listMembers(conversationId: string, page?: PageOptions, options?: CallOptions): Promise<{ members: Member[]; next_cursor: string | null }>;
-  addMembers(conversationId: string, userIds: string[], options?: CallOptions): Promise<{ added: string[]; already_members: string[] }>;
+  addMembers(
+    conversationId: string,
+    userIds: string[],
+    options?: CallOptions,
+  ): Promise<{ added: string[]; already_members: string[]; refused: string[] }>;
   removeMember(conversationId: string, userId: string, options?: CallOptions): Promise<null>;
+  listBans(conversationId: string, page?: PageOptions, options?: CallOptions): Promise<{ users: User[]; next_cursor: string | null }>;
+  banUser(conversationId: string, userId: string, options?: CallOptions): Promise<null>;
+  unbanUser(conversationId: string, userId: string, options?: CallOptions): Promise<null>;
   join(conversationId: string, options?: CallOptions): Promise<Conversation>;
   leave(conversationId: string, options?: CallOptions): Promise<null>;
   updateMember(conversationId: string, userId: string, change: { role?: Role | undefined; muted_until?: string | null | undefined }, options?: CallOptions): Promise<Member>;

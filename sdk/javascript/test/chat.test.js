@@ -70,6 +70,22 @@ describe("chat", () => {
     assert.deepEqual((await ann.listConversations({ order: "activity", limit: 5 })).conversations.map((one) => one.id), [id]);
   });
 
+  it("leaves people out of groups, and bans them", async (t) => {
+    const [ann, ben, cem] = [await person(t, server.url), await person(t, server.url), await person(t, server.url)];
+    await ben.blockUser(ann.user.id);
+    const group = await ann.createGroup({ title: "Friday", member_ids: [ben.user.id, cem.user.id] });
+    assert.deepEqual([group.refused, group.member_count], [[ben.user.id], 2]);
+    assert.deepEqual((await ann.addMembers(group.id, [ben.user.id, cem.user.id])).refused, [ben.user.id]);
+    await assert.rejects(ann.addMembers(group.id, [ben.user.id]), { code: "blocked", status: 403 });
+    const channel = await ann.createChannel({ title: "News", public: true });
+    await cem.join(channel.id);
+    await ann.banUser(channel.id, cem.user.id);
+    assert.deepEqual((await ann.listBans(channel.id)).users.map(({ id }) => id), [cem.user.id]);
+    await assert.rejects(cem.join(channel.id), { code: "not_found" });
+    await ann.unbanUser(channel.id, cem.user.id);
+    assert.equal((await cem.join(channel.id)).me.role, "member");
+  });
+
   it("makes one group when the answer is lost", async (t) => {
     const between = await proxy(t, server.url);
     const ann = await person(t, between.url);

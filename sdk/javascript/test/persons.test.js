@@ -186,11 +186,11 @@ it("an id that is none goes into no address", async (t) => {
   const calls = (id) => ({
     getUser: [id], removeDevice: [id], blockUser: [id], unblockUser: [id], getConversation: [id], updateConversation: [id, { title: "t" }], listMembers: [id],
     addMembers: [id, [chat]], removeMember: [id, chat], join: [id], leave: [id], updateMember: [id, chat, {}], setRole: [id, chat, "admin"],
-    mute: [id, chat, null], listMessages: [id], getMessage: [id, 1], markRead: [id, 1], send: [id, "hi"],
+    listBans: [id], banUser: [id, chat], unbanUser: [id, chat], mute: [id, chat, null], listMessages: [id], getMessage: [id, 1], markRead: [id, 1], send: [id, "hi"],
   });
   for (const id of bad) {
     for (const [name, args] of Object.entries(calls(id))) await assert.rejects(tideline[name](...args), { code: "validation" }, `${name} ${id}`);
-    for (const name of ["removeMember", "updateMember", "setRole", "mute"]) await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
+    for (const name of ["removeMember", "updateMember", "setRole", "mute", "banUser", "unbanUser"]) await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
     if (id !== "1") await assert.rejects(tideline.getMessage(chat, id), { code: "validation" });
     await assert.rejects(tideline.history(id).next(), { code: "validation" });
     if (id !== undefined) await assert.rejects(tideline.send(chat, "hi", { client_msg_id: id }), { code: "validation" });

@@ -7,9 +7,10 @@ use crate::model::message::NewMessage;
 use crate::model::unread::Announcement;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::archive::Key;
+use crate::storage::pg::blocks::Block;
 use crate::storage::pg::conversations::LockedConversation;
-use crate::storage::pg::{Connection, Failure, Session, archive, conversations, inbox};
-use std::collections::{BTreeSet, HashMap};
+use crate::storage::pg::{Connection, Failure, Session, archive, blocks, conversations, inbox};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// About how many inbox entries one transaction may write: it bounds how long its locks are held.
 const ENTRIES: i64 = 10_000;
@@ -83,6 +84,10 @@ fn attempt(
             .collect();
         ids.sort_unstable();
         ids.dedup();
+        let mentioning: BTreeSet<_> = mentions(commands).map(|(_, _, sender)| sender).collect();
+        if !mentioning.is_empty() {
+            blocks::hold(conn, &mentioning)?;
+        }
         // Lock first, look after: every statement below starts after this one returned, so it sees what the
         // transactions that held these locks before have committed.
         let locked = conversations::lock(conn, &ids)?;
@@ -95,7 +100,14 @@ fn attempt(
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
         };
-        let plan = decide(commands, State::new(locked, members, stored));
+        let by_mention: BTreeSet<Block> = mentions(commands)
+            .map(|(_, mentioned, sender)| (mentioned, sender))
+            .collect();
+        let blocks = match by_mention.is_empty() {
+            true => HashSet::new(),
+            false => blocks::among(conn, by_mention)?,
+        };
+        let plan = decide(commands, State::new(locked, members, stored, blocks));
         if replays == Replays::Unknown && plan.refuses_a_send() {
             return Ok(Err(LookFirst));
         }
@@ -109,6 +121,18 @@ fn attempt(
     // When one of the callers waits no longer, the others are tried again without it.
     let until = commands.iter().map(|command| command.deadline).min();
     Ok(session.transaction(work, until, more)?.ok())
+}
+
+/// The people whom sends mention: where, whom, and by whom.
+fn mentions(commands: &[Command]) -> impl Iterator<Item = (ConversationId, UserId, UserId)> {
+    commands.iter().flat_map(|command| {
+        let messages = match &command.kind {
+            Kind::Send(messages, _) => messages.as_slice(),
+            Kind::MarkRead(..) => &[],
+        };
+        let mentioned = messages.iter().flat_map(|one| one.content.mentions());
+        mentioned.map(|user| (command.conversation, *user, command.user))
+    })
 }
 
 fn keys(commands: &[Command]) -> Vec<Key> {
@@ -156,18 +180,11 @@ fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> 
 
 /// Who matters of large conversations: whoever sends, reads or is mentioned.
 fn concerned(commands: &[Command], large: &[&LockedConversation]) -> Vec<(ConversationId, UserId)> {
-    let mut users = BTreeSet::new();
-    for command in commands {
-        let id = command.conversation;
-        if large.iter().any(|one| one.id == id) {
-            users.insert((id, command.user));
-            if let Kind::Send(messages, _) = &command.kind {
-                let mentions = messages.iter().flat_map(|one| one.content.mentions());
-                users.extend(mentions.map(|user| (id, *user)));
-            }
-        }
-    }
-    users.into_iter().collect()
+    let own = commands.iter().map(|one| (one.conversation, one.user));
+    let mentioned = mentions(commands).map(|(id, user, _)| (id, user));
+    let users: BTreeSet<_> = own.chain(mentioned).collect();
+    let is_large = |(id, _): &(ConversationId, UserId)| large.iter().any(|one| one.id == *id);
+    users.into_iter().filter(is_large).collect()
 }
 
 fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<Announcement>> {

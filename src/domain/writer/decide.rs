@@ -10,10 +10,11 @@ use crate::model::message::{Message, NewMessage, StoredBody};
 use crate::model::time::Timestamp;
 use crate::storage::pg::Place;
 use crate::storage::pg::archive::{Changes, Key, MemberRow};
+use crate::storage::pg::blocks::Block;
 use crate::storage::pg::conversations::LockedConversation;
 use crate::storage::pg::inbox::NewEntry;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What became of a command.
 pub(super) enum Outcome {
@@ -66,6 +67,8 @@ pub(super) struct State {
     now: Option<Timestamp>,
     conversations: HashMap<ConversationId, Conversation>,
     stored: HashMap<Key, Message>,
+    /// Those of people who are mentioned against who mentions them.
+    blocks: HashSet<Block>,
 }
 
 impl State {
@@ -73,6 +76,7 @@ impl State {
         locked: Vec<LockedConversation>,
         members: Vec<MemberRow>,
         stored: Vec<Message>,
+        blocks: HashSet<Block>,
     ) -> Self {
         let now = members.first().map(|member| member.now);
         let mut conversations: HashMap<_, _> = locked
@@ -104,6 +108,7 @@ impl State {
             now,
             conversations,
             stored,
+            blocks,
         }
     }
 }
@@ -203,9 +208,10 @@ fn send(
             .extend(all.map(|member| entry(member, EntryKind::Message)));
     }
     let mentions = new.content.mentions();
-    let named = members
-        .iter()
-        .filter(|member| member.user != sender && mentions.contains(&member.user));
+    let named = members.iter().filter(|member| {
+        let user = member.user;
+        user != sender && mentions.contains(&user) && !state.blocks.contains(&(user, sender))
+    });
     plan.entries
         .extend(named.map(|member| entry(member, EntryKind::Mention)));
     let rows = &mut plan.changes.messages;

@@ -36,6 +36,13 @@ impl From<UserRow> for User {
     }
 }
 
+/// A user's id alone.
+#[derive(QueryableByName)]
+pub(super) struct UserIdRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub(super) user_id: UserId,
+}
+
 /// Makes a user, or returns `None` when the name is taken.
 pub fn create_user(
     conn: &mut PgConnection,

@@ -1,21 +1,56 @@
 //! Who blocks whom.
+//!
+//! What a block stops and the block itself must not miss each other. So there is a lock for each person, of what blocks say
+//! of them: a new or ended block takes the locks of both alone ([`lock`]), and what a block of somebody else may stop takes
+//! that of the one who acts, shared with others of the kind ([`hold`]), and looks afterwards. One lock of the actor is enough
+//! for any number of people whom they act on.
 
 use crate::model::account::User;
 use crate::model::ids::UserId;
 use crate::model::page::Limit;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::accounts::users_by_ids;
+use crate::storage::pg::accounts::{UserIdRow, users_by_ids};
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{Texts, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
+use std::collections::{BTreeSet, HashSet};
+
+/// A block: who blocks, and whom.
+pub type Block = (UserId, UserId);
+
+/// Locks what blocks say of two people, to the end of the transaction, to change it.
+pub fn lock(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageResult<()> {
+    sql("SELECT pg_advisory_xact_lock(hashtextextended(k, 0)) FROM unnest($1) AS p(k)")
+        .bind::<Texts, _>([low, high].map(key).to_vec())
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Keeps what blocks say of these people as it is to the end of the transaction. Look at it in a later statement.
+pub fn hold(conn: &mut PgConnection, users: &BTreeSet<UserId>) -> StorageResult<()> {
+    // In the order of their ids, as every lock of several rows.
+    let keys: Vec<_> = users.iter().copied().map(key).collect();
+    sql("SELECT pg_advisory_xact_lock_shared(hashtextextended(k, 0)) FROM unnest($1) AS p(k)")
+        .bind::<Texts, _>(keys)
+        .execute(conn)?;
+    Ok(())
+}
+
+fn key(user: UserId) -> String {
+    format!("tideline blocks {user}")
+}
 
 /// Makes a block, unless it is there.
 pub fn insert(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<()> {
-    sql("INSERT INTO blocks (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind::<SqlUuid, _>(blocker)
-        .bind::<SqlUuid, _>(blocked)
-        .execute(conn)?;
+    sql(
+        "INSERT INTO blocks (blocker_id, blocked_id, created_at) VALUES ($1, $2, clock_timestamp())
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<SqlUuid, _>(blocker)
+    .bind::<SqlUuid, _>(blocked)
+    .execute(conn)?;
     Ok(())
 }
 
@@ -28,18 +63,44 @@ pub fn delete(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> Stor
     Ok(())
 }
 
-/// Whether either of the two blocks the other.
-pub fn between(conn: &mut PgConnection, (one, other): (UserId, UserId)) -> StorageResult<bool> {
-    Ok(sql(
-        "SELECT FROM blocks WHERE blocker_id = $1 AND blocked_id = $2
-         UNION ALL SELECT FROM blocks WHERE blocker_id = $3 AND blocked_id = $4",
-    )
-    .bind::<SqlUuid, _>(one)
-    .bind::<SqlUuid, _>(other)
-    .bind::<SqlUuid, _>(other)
-    .bind::<SqlUuid, _>(one)
-    .execute(conn)?
-        > 0)
+/// Those of these blocks that there are.
+pub fn among(
+    conn: &mut PgConnection,
+    blocks: impl IntoIterator<Item = Block>,
+) -> StorageResult<HashSet<Block>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        blocker_id: UserId,
+        #[diesel(sql_type = SqlUuid)]
+        blocked_id: UserId,
+    }
+    let (blockers, blocked): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+    let rows: Vec<Row> = sql("SELECT w.blocker_id, w.blocked_id FROM unnest($1, $2) AS w(blocker_id, blocked_id)
+         CROSS JOIN LATERAL (
+             SELECT FROM blocks WHERE blocker_id = w.blocker_id AND blocked_id = w.blocked_id LIMIT 1
+         ) AS b")
+    .bind::<Uuids, _>(blockers)
+    .bind::<Uuids, _>(blocked)
+    .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.blocker_id, row.blocked_id))
+        .collect())
+}
+
+/// Those of these users who block somebody, or whom they block.
+pub fn around(
+    conn: &mut PgConnection,
+    user: UserId,
+    others: &[UserId],
+) -> StorageResult<HashSet<UserId>> {
+    let both_ways = others
+        .iter()
+        .flat_map(|other| [(user, *other), (*other, user)]);
+    let found = among(conn, both_ways)?;
+    let other = |(blocker, blocked)| if blocker == user { blocked } else { blocker };
+    Ok(found.into_iter().map(other).collect())
 }
 
 /// How many people somebody blocks. Under the lock of their own row, so that two new blocks at once cannot both find room.
@@ -62,18 +123,15 @@ pub fn page(
     after: Option<UserId>,
     limit: Limit,
 ) -> StorageResult<Vec<User>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        blocked_id: UserId,
-    }
-    let rows: Vec<Row> = sql("SELECT blocked_id FROM blocks WHERE blocker_id = $1
+    let rows: Vec<UserIdRow> = sql(
+        "SELECT blocked_id AS user_id FROM blocks WHERE blocker_id = $1
              AND blocked_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
-         ORDER BY blocked_id LIMIT $3")
+         ORDER BY blocked_id LIMIT $3",
+    )
     .bind::<SqlUuid, _>(blocker)
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(limit.get())
     .load(conn)?;
-    let ids: Vec<_> = rows.into_iter().map(|row| row.blocked_id).collect();
+    let ids: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
     users_by_ids(conn, &ids)
 }

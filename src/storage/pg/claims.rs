@@ -3,23 +3,15 @@
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Text, Uuid as SqlUuid};
+use diesel::sql_types::{Binary, Nullable, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 
 #[derive(QueryableByName)]
 struct IdRow {
     #[diesel(sql_type = SqlUuid)]
     id: ConversationId,
-}
-
-/// Locks a pair of people, whether they have a conversation or not, to the end of the transaction: a new conversation and
-/// a new block of the same pair must not miss each other.
-pub fn lock_pair(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageResult<()> {
-    sql("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind::<Text, _>(format!("tideline pair {low} {high}"))
-        .execute(conn)?;
-    Ok(())
 }
 
 /// The direct conversation of a pair.
@@ -55,19 +47,34 @@ pub fn claim_direct(
         == 1)
 }
 
+/// A group that was made under an id of its creator.
+#[derive(QueryableByName)]
+pub struct ClaimedGroup {
+    /// The group.
+    #[diesel(sql_type = SqlUuid)]
+    pub conversation_id: ConversationId,
+    /// A hash of what was asked; nothing of a group from before these were kept.
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub request_hash: Option<Vec<u8>>,
+    /// Who was left out.
+    #[diesel(sql_type = Uuids)]
+    pub refused: Vec<UserId>,
+}
+
 /// The group that the creator has made under an id of their own.
 pub fn find_group(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,
-) -> StorageResult<Option<ConversationId>> {
-    let row: Option<IdRow> = sql("SELECT conversation_id AS id FROM client_conversations
-         WHERE creator_id = $1 AND client_conversation_id = $2")
+) -> StorageResult<Option<ClaimedGroup>> {
+    Ok(sql(
+        "SELECT conversation_id, request_hash, COALESCE(refused, '{}') AS refused FROM client_conversations
+         WHERE creator_id = $1 AND client_conversation_id = $2",
+    )
     .bind::<SqlUuid, _>(creator)
     .bind::<SqlUuid, _>(client_id)
     .get_result(conn)
-    .optional()?;
-    Ok(row.map(|row| row.id))
+    .optional()?)
 }
 
 /// Claims a creator's own id for a new group, or returns `false` when another one has it, as [`claim_direct`] does.
@@ -75,15 +82,17 @@ pub fn claim_group(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,
-    id: ConversationId,
+    group: &ClaimedGroup,
 ) -> StorageResult<bool> {
     Ok(sql(
-        "INSERT INTO client_conversations (creator_id, client_conversation_id, conversation_id)
-         VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        "INSERT INTO client_conversations (creator_id, client_conversation_id, conversation_id, request_hash, refused)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
     )
     .bind::<SqlUuid, _>(creator)
     .bind::<SqlUuid, _>(client_id)
-    .bind::<SqlUuid, _>(id)
+    .bind::<SqlUuid, _>(group.conversation_id)
+    .bind::<Nullable<Binary>, _>(group.request_hash.as_deref())
+    .bind::<Uuids, _>(&group.refused)
     .execute(conn)?
         == 1)
 }

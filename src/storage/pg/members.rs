@@ -135,6 +135,39 @@ pub fn insert(
     Ok(())
 }
 
+/// Takes the mutes of people who were muted when they left, who come back.
+pub fn take_mutes(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> StorageResult<Vec<(UserId, Timestamp)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+        #[diesel(sql_type = Timestamptz)]
+        muted_until: Timestamp,
+    }
+    let rows: Vec<Row> = sql(
+        "SELECT m.user_id, m.muted_until FROM unnest($1) AS w(user_id) CROSS JOIN LATERAL (
+             SELECT * FROM mutes WHERE conversation_id = $2 AND user_id = w.user_id LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(users)
+    .bind::<SqlUuid, _>(conversation)
+    .load(conn)?;
+    for row in &rows {
+        sql("DELETE FROM mutes WHERE conversation_id = $1 AND user_id = $2")
+            .bind::<SqlUuid, _>(conversation)
+            .bind::<SqlUuid, _>(row.user_id)
+            .execute(conn)?;
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.muted_until))
+        .collect())
+}
+
 /// Writes a change of a conversation's members, and keeps it under its number for the inbox entries that tell of it.
 pub fn change(
     conn: &mut PgConnection,
@@ -145,10 +178,17 @@ pub fn change(
 ) -> StorageResult<()> {
     // One by one, of the one or two whom a change is about: see `some`.
     for user in &change.removed {
-        sql("DELETE FROM members WHERE conversation_id = $1 AND user_id = $2")
-            .bind::<SqlUuid, _>(conversation)
-            .bind::<SqlUuid, _>(user)
-            .execute(conn)?;
+        // A mute outlives leaving.
+        sql(
+            "WITH gone AS (DELETE FROM members WHERE conversation_id = $1 AND user_id = $2 RETURNING *)
+             INSERT INTO mutes (conversation_id, user_id, muted_until)
+             SELECT conversation_id, user_id, muted_until FROM gone WHERE muted_until > $3
+             ON CONFLICT (conversation_id, user_id) DO UPDATE SET muted_until = excluded.muted_until",
+        )
+        .bind::<SqlUuid, _>(conversation)
+        .bind::<SqlUuid, _>(user)
+        .bind::<Timestamptz, _>(joining.at)
+        .execute(conn)?;
     }
     if !change.added.is_empty() {
         let added: Vec<_> = change.added.iter().map(|u| (*u, Role::Member)).collect();

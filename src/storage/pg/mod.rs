@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod archive;
+pub mod bans;
 pub mod blocks;
 pub mod claims;
 pub mod conversations;

@@ -33,9 +33,10 @@ const READ_MORE: [(&str, &str); 4] = [
 ];
 
 /// Statements of which an index has all columns.
-const INDEX_ONLY: [&str; 3] = [
+const INDEX_ONLY: [&str; 4] = [
     "SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1",
-    "SELECT blocked_id FROM blocks WHERE blocker_id = $1",
+    "SELECT blocked_id AS user_id FROM blocks WHERE blocker_id = $1",
+    "SELECT user_id FROM bans WHERE conversation_id = $1",
     "SELECT w.u AS user_id, w.c AS conversation_id, h.last_seq FROM unnest",
 ];
 

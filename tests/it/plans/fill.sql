@@ -10,6 +10,10 @@ INSERT INTO blocks SELECT a.id, b.id FROM strangers a JOIN strangers b ON b.n IN
 INSERT INTO client_conversations
 SELECT id, gen_random_uuid(), gen_random_uuid() FROM strangers CROSS JOIN generate_series(1, 3);
 
+INSERT INTO bans SELECT c.id, gen_random_uuid() FROM conversations c CROSS JOIN generate_series(1, 100) WHERE c.kind = 'group';
+INSERT INTO mutes
+SELECT c.id, gen_random_uuid(), now() FROM conversations c CROSS JOIN generate_series(1, 100) WHERE c.kind = 'group';
+
 -- The crowd of every large group, and what has become of its members.
 INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at, large)
 SELECT c.id, s.id, 'member', c.last_seq, c.last_seq, c.updated_at, true

@@ -65,8 +65,12 @@ export async function everything(signal: AbortSignal): Promise<string> {
   await tideline.getConversation(page.conversations[0]?.id ?? direct.id);
   await tideline.updateConversation(group.id, { title: "Saturday" });
   const { members } = await tideline.listMembers(group.id, { limit: 50 });
-  const { already_members } = await tideline.addMembers(group.id, members.map((member) => member.user.id));
-  await tideline.removeMember(group.id, already_members[0] ?? ben.id);
+  const { already_members, refused } = await tideline.addMembers(group.id, members.map((member) => member.user.id));
+  await tideline.removeMember(group.id, already_members[0] ?? refused[0] ?? group.refused[0] ?? ben.id);
+  await tideline.banUser(group.id, ben.id);
+  const bans = await tideline.listBans(group.id, { limit: 10 });
+  if (bans.next_cursor) await tideline.listBans(group.id, { cursor: bans.next_cursor }, { signal });
+  await tideline.unbanUser(group.id, bans.users[0]?.id ?? ben.id);
   await tideline.setRole(group.id, ben.id, "admin");
   await tideline.mute(group.id, ben.id, new Date());
   await tideline.updateMember(group.id, ben.id, { role: "member", muted_until: null });

@@ -1,0 +1,1 @@
+ALTER TABLE client_conversations DROP COLUMN request_hash, DROP COLUMN refused;
