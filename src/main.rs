@@ -16,6 +16,7 @@ use tideline::dev;
 use tideline::domain::{accounts, retention, unread};
 use tideline::http::openapi;
 use tideline::model::account::{Password, Username};
+use tideline::model::name::{Name, is_name};
 use tideline::model::time::Timestamp;
 use tideline::server::{LEAVING, Node, StopSignal};
 use tideline::storage::pg::{instance, stop_connecting};
@@ -61,7 +62,7 @@ enum Admin {
         /// What other people see; the username when not given
         #[arg(long)]
         display_name: Option<String>,
-        /// 8 to 128 characters; a random one when not given
+        /// 8 to 128 Unicode code points; a random one when not given
         #[arg(long)]
         password: Option<String>,
     },
@@ -204,18 +205,15 @@ async fn create_user(
 ) -> Result<(), Box<dyn Error>> {
     let name = Username::parse(username)
         .ok_or_else(|| format!("--username {username:?} {}", Username::RULE))?;
-    let in_bounds = |text: &Option<String>, min, max| {
-        text.as_ref()
-            .is_none_or(|text| (min..=max).contains(&text.chars().count()))
-    };
-    if !in_bounds(&display_name, 1, 64) {
-        return Err("--display-name must be 1 to 64 characters long".into());
+    let display_name = display_name.map(Name::from);
+    if let Some(display_name) = &display_name {
+        is_name(64)(display_name, &()).map_err(|fault| format!("--display-name {fault}"))?;
     }
     let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
     let parsed = Password::parse(password.clone())
         .ok_or_else(|| format!("--password {}", Password::RULE))?;
     let app = App::open_for_command(config).await?;
-    let user = accounts::create(&app, name, parsed, display_name)
+    let user = accounts::create(&app, name, parsed, display_name.map(String::from))
         .await
         .map_err(|error| format!("the account was not made: {error:?}"))?;
     let line =

@@ -6,7 +6,7 @@ use crate::http::problem::Problem;
 use crate::model::account::{Caller, DeviceInfo, Password, Platform, User, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::limit::Subject;
-use crate::model::rules::chars;
+use crate::model::name::{Name, is_name};
 use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
@@ -21,10 +21,10 @@ const IDS: usize = 100;
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
-    /// A name for people, 1 to 64 characters.
-    #[garde(inner(custom(chars(1..=64))))]
-    #[schema(example = "Ann's laptop", min_length = 1, max_length = 64)]
-    name: Option<String>,
+    /// A name for people, 1 to 64 Unicode code points. What a display name may be, this may be.
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann's laptop", min_length = 1, max_length = 64)]
+    name: Option<Name>,
     /// What kind of program it is; `other` when not said.
     #[garde(skip)]
     platform: Option<Platform>,
@@ -37,10 +37,10 @@ pub struct LoginDevice {
     /// One of the user's own devices, to be used again. Any other id makes a new device.
     #[garde(skip)]
     id: Option<DeviceId>,
-    /// A name for people, 1 to 64 characters.
-    #[garde(inner(custom(chars(1..=64))))]
-    #[schema(example = "Ann's laptop", min_length = 1, max_length = 64)]
-    name: Option<String>,
+    /// A name for people, 1 to 64 Unicode code points. What a display name may be, this may be.
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann's laptop", min_length = 1, max_length = 64)]
+    name: Option<Name>,
     /// What kind of program it is; `other` when not said.
     #[garde(skip)]
     platform: Option<Platform>,
@@ -54,14 +54,16 @@ pub struct RegisterRequest {
     #[garde(custom(is_username))]
     #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
-    /// 8 to 128 characters in the normal form NFC. However a keyboard composes them, it is the same password.
+    /// 8 to 128 Unicode code points in the normal form NFC. However a keyboard composes them, it is the same password.
     #[garde(custom(is_password))]
     #[schema(example = "correct horse", min_length = 8, max_length = 128)]
     password: String,
-    /// What other people see, 1 to 64 characters; the username when not given.
-    #[garde(inner(custom(chars(1..=64))))]
-    #[schema(example = "Ann", min_length = 1, max_length = 64)]
-    display_name: Option<String>,
+    /// What other people see; the username when not given. 1 to 64 Unicode code points, after white space around it was taken
+    /// away. Without control characters, line breaks and the overrides of the direction of text (U+202D, U+202E), and with
+    /// something visible.
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
+    display_name: Option<Name>,
     /// The device that signs up.
     #[garde(dive)]
     device: Option<NewDevice>,
@@ -97,10 +99,10 @@ pub struct RefreshRequest {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateMeRequest {
-    /// What other people see, 1 to 64 characters.
-    #[garde(custom(chars(1..=64)))]
-    #[schema(example = "Ann", min_length = 1, max_length = 64)]
-    display_name: String,
+    /// What other people see, 1 to 64 Unicode code points, as of a new account.
+    #[garde(custom(is_name(64)))]
+    #[schema(value_type = String, example = "Ann", min_length = 1, max_length = 64)]
+    display_name: Name,
 }
 
 /// A signed-in device.
@@ -187,11 +189,12 @@ pub async fn register_user(
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/password", Password::RULE)]))?;
     let device = body.device.unwrap_or_default();
     let info = DeviceInfo {
-        name: device.name,
+        name: device.name.map(String::from),
         platform: device.platform,
     };
     let app = app(&request)?;
-    let session = accounts::register(&app, name, password, body.display_name, info).await?;
+    let display_name = body.display_name.map(String::from);
+    let session = accounts::register(&app, name, password, display_name, info).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/v1/users/{}", session.user.id)))
         .json(SessionBody::from(session)))
@@ -210,13 +213,13 @@ pub async fn login_user(
 ) -> Result<web::Json<SessionBody>, Problem> {
     let device = body.device.unwrap_or_default();
     let info = DeviceInfo {
-        name: device.name,
+        name: device.name.map(String::from),
         platform: device.platform,
     };
     let name = Username::parse(&body.username);
     if let Some(name) = &name {
         let subject = Subject::Login(name.as_str().to_owned());
-        charge(&request, &subject, 1).await?;
+        charge(&request, &subject).await?;
     }
     let password = Password::typed(body.password);
     let session = accounts::login(&*app(&request)?, name, password, device.id, info).await?;
@@ -267,7 +270,7 @@ pub async fn update_me(
     caller: Caller,
     Body(body): Body<UpdateMeRequest>,
 ) -> Result<web::Json<User>, Problem> {
-    let user = accounts::rename(&*app(&request)?, caller, body.display_name).await?;
+    let user = accounts::rename(&*app(&request)?, caller, body.display_name.into()).await?;
     Ok(web::Json(user))
 }
 

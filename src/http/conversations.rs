@@ -7,7 +7,8 @@ use crate::http::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::conversation::{Conversation, ConversationKind, ConversationPage, Order};
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
-use crate::model::rules::{chars, items};
+use crate::model::name::{Name, is_name};
+use crate::model::rules::items;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -28,10 +29,11 @@ pub enum CreateConversationRequest {
     },
     /// Between the caller, who owns it, and others.
     Group {
-        /// 1 to 128 characters.
-        #[garde(custom(chars(1..=128)))]
-        #[schema(example = "Friday", min_length = 1, max_length = 128)]
-        title: String,
+        /// 1 to 128 Unicode code points, after white space around it was taken away. Without control characters, line breaks
+        /// and the overrides of the direction of text (U+202D, U+202E), and with something visible.
+        #[garde(custom(is_name(128)))]
+        #[schema(value_type = String, example = "Friday", min_length = 1, max_length = 128)]
+        title: Name,
         /// Who is in it besides the caller, up to 1,000; `limits.members` of the capabilities counts the caller too.
         #[garde(custom(items(0..=PEOPLE)))]
         #[schema(max_items = 1000, required = false)]
@@ -44,10 +46,10 @@ pub enum CreateConversationRequest {
     },
     /// A group in which only the owner and admins post, with read fan-out from the first member on.
     Channel {
-        /// 1 to 128 characters.
-        #[garde(custom(chars(1..=128)))]
-        #[schema(example = "News", min_length = 1, max_length = 128)]
-        title: String,
+        /// As of a group.
+        #[garde(custom(is_name(128)))]
+        #[schema(value_type = String, example = "News", min_length = 1, max_length = 128)]
+        title: Name,
         /// Who is in it besides the caller, up to 1,000.
         #[garde(custom(items(0..=PEOPLE)))]
         #[schema(max_items = 1000, required = false)]
@@ -68,7 +70,7 @@ pub enum CreateConversationRequest {
 struct AnyConversation {
     kind: ConversationKind,
     user_id: Option<UserId>,
-    title: Option<String>,
+    title: Option<Name>,
     #[serde(default, deserialize_with = "given")]
     member_ids: Option<Vec<UserId>>,
     client_conversation_id: Option<ClientConversationId>,
@@ -146,10 +148,10 @@ pub struct CreatedConversation {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateConversationRequest {
-    /// 1 to 128 characters.
-    #[garde(custom(chars(1..=128)))]
-    #[schema(example = "Saturday", min_length = 1, max_length = 128)]
-    title: String,
+    /// As of a new group.
+    #[garde(custom(is_name(128)))]
+    #[schema(value_type = String, example = "Saturday", min_length = 1, max_length = 128)]
+    title: Name,
 }
 
 /// Which page of the caller's conversations.

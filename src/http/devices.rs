@@ -28,7 +28,7 @@ pub struct ChangePasswordRequest {
     #[garde(skip)]
     #[schema(example = "correct horse")]
     old_password: String,
-    /// The new one, 8 to 128 characters in the normal form NFC.
+    /// The new one, 8 to 128 Unicode code points in the normal form NFC.
     #[garde(custom(is_password))]
     #[schema(example = "battery staple", min_length = 8, max_length = 128)]
     new_password: String,
@@ -77,7 +77,7 @@ pub async fn change_password(
 ) -> Result<HttpResponse, Problem> {
     // As a log-in: whoever has a token of a device must not try passwords at leisure.
     let subject = Subject::Login(caller.user.to_string());
-    charge(&request, &subject, 1).await?;
+    charge(&request, &subject).await?;
     let app = app(&request)?;
     let new = Password::parse(body.new_password)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/new_password", Password::RULE)]))?;

@@ -119,7 +119,7 @@ pub struct Password {
 
 impl Password {
     /// What a new password must be, for people.
-    pub const RULE: &str = "must be 8 to 128 characters long";
+    pub const RULE: &str = "must be 8 to 128 Unicode code points long";
 
     /// A password that is to be checked, whatever it is.
     pub fn typed(text: String) -> Self {

@@ -10,6 +10,7 @@ pub mod inbox;
 pub mod limit;
 pub mod member;
 pub mod message;
+pub mod name;
 pub mod page;
 pub mod rules;
 pub mod time;

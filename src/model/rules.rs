@@ -8,9 +8,9 @@ pub fn bytes(range: RangeInclusive<usize>) -> impl Fn(&str, &()) -> garde::Resul
     move |text, ()| check(&range, &text.len(), " bytes long")
 }
 
-/// A text of so many characters.
+/// A text of so many characters, which are code points of Unicode: what one person sees as one may be several.
 pub fn chars(range: RangeInclusive<usize>) -> impl Fn(&str, &()) -> garde::Result {
-    move |text, ()| check(&range, &text.chars().count(), " characters long")
+    move |text, ()| check(&range, &text.chars().count(), " Unicode code points long")
 }
 
 /// A list of so many items.

@@ -34,6 +34,7 @@ mod log;
 mod members;
 mod messages;
 mod metrics;
+mod names;
 mod nodes;
 mod notices;
 mod openapi;

@@ -45,7 +45,7 @@ async fn a_violation_says_what_would_be_right() {
         (
             "/auth/register",
             named,
-            json!([["/password", "must be 8 to 128 characters long"]]),
+            json!([["/password", "must be 8 to 128 Unicode code points long"]]),
         ),
     ] {
         let problem = ann.post(path, body).await.problem(400, "validation");

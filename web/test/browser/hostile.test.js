@@ -25,7 +25,7 @@ const HOSTILE = [
 test("hostile words", { timeout: 300_000 }, async (t) => {
   const server = await serve(t);
   const browser = await browse(t, server);
-  const eve = await api(t, server, "eve", `<b onmouseover=alert(1)>Eve</b>\u202E`);
+  const eve = await api(t, server, "eve", `<b onmouseover=alert(1)>Eve</b>\u202B`);
   for (const width of [1280, 360]) {
     await t.test(`stay words at ${width} pixels`, async () => {
       const username = `ann${width}`;
@@ -35,7 +35,7 @@ test("hostile words", { timeout: 300_000 }, async (t) => {
         asked.push(route.request());
         return route.fulfill({ contentType: "image/png", body: PIXEL });
       });
-      const group = await eve.createGroup({ title: `<i>Group</i>\u202E${width}`, member_ids: [(await eve.findUser(username)).id] });
+      const group = await eve.createGroup({ title: `<i>Group</i>\u202B${width}`, member_ids: [(await eve.findUser(username)).id] });
       const send = (kind, content) => eve.send(group.id, { kind, content });
       for (const text of HOSTILE) await eve.send(group.id, text);
       await send("emoji", { emoji: "<b>hi</b>" });
