@@ -10,6 +10,7 @@
 
 use crate::app::App;
 use crate::domain::error::Error;
+use crate::model::ids::UserId;
 use crate::model::limit::{Policy, Standing, Subject};
 use crate::storage::redis::limits as shared;
 use std::collections::HashMap;
@@ -94,10 +95,8 @@ impl Limits {
     }
 }
 
-/// Takes `cost` from a bucket. The standing says whether there was room.
+/// Takes `cost` from a bucket, whose size it does not exceed. The standing says whether there was room.
 async fn take(app: &App, subject: &Subject, policy: Policy, cost: u32) -> Standing {
-    // A batch that is larger than the bucket needs the whole bucket.
-    let cost = cost.min(policy.burst);
     let now = Instant::now();
     let (asked, mut empty) = app.limits.ask(subject, policy, cost, now);
     let retry_after = match asked {
@@ -129,8 +128,23 @@ async fn take(app: &App, subject: &Subject, policy: Policy, cost: u32) -> Standi
     }
 }
 
-/// Counts requests of a subject, where limits are set. Returns where it stands, or that it has to wait.
-pub async fn charge(app: &App, subject: &Subject, cost: u32) -> Result<Option<Standing>, Error> {
+/// Counts a request of a subject, where limits are set. Returns where it stands, or that it has to wait.
+pub async fn charge(app: &App, subject: &Subject) -> Result<Option<Standing>, Error> {
+    count(app, subject, |_| 1).await
+}
+
+/// Counts what a request of a user causes, besides the one that it was counted as: one that is larger than the bucket needs
+/// the whole bucket.
+pub async fn charge_more(app: &App, user: UserId, more: u32) -> Result<Option<Standing>, Error> {
+    let rest = |policy: Policy| more.min(policy.burst.saturating_sub(1));
+    count(app, &Subject::User(user), rest).await
+}
+
+async fn count(
+    app: &App,
+    subject: &Subject,
+    cost: impl Fn(Policy) -> u32,
+) -> Result<Option<Standing>, Error> {
     let Some(limit) = app.config.rate_limit else {
         return Ok(None);
     };
@@ -139,7 +153,7 @@ pub async fn charge(app: &App, subject: &Subject, cost: u32) -> Result<Option<St
         Subject::Address(_) => Policy::per_second("address", limit.per_second, limit.burst),
         Subject::Login(_) => LOGIN,
     };
-    let standing = take(app, subject, policy, cost).await;
+    let standing = take(app, subject, policy, cost(policy)).await;
     if standing.retry_after.is_some() {
         Err(Error::RateLimited(standing))
     } else {

@@ -2,7 +2,7 @@
 
 use crate::domain::conversations::{self, Created, NewGroup};
 use crate::domain::members;
-use crate::http::extract::{Body, Ids, Query, app, limit, replayed};
+use crate::http::extract::{Body, Ids, Query, app, charge_more, limit, of_people, replayed};
 use crate::http::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::conversation::{Conversation, ConversationKind, ConversationPage, Order};
@@ -199,6 +199,7 @@ pub async fn create_conversation(
             member_ids,
             client_conversation_id,
         } => {
+            charge_more(&request, caller, of_people(member_ids.len()) - 1).await?;
             let new = NewGroup {
                 title: title.into(),
                 members: member_ids,
@@ -213,6 +214,7 @@ pub async fn create_conversation(
             client_conversation_id,
             public,
         } => {
+            charge_more(&request, caller, of_people(member_ids.len()) - 1).await?;
             let new = NewGroup {
                 title: title.into(),
                 members: member_ids,

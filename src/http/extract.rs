@@ -68,10 +68,10 @@ impl FromRequest for Caller {
                 None => Err(Error::Unauthenticated),
             };
             match &caller {
-                Ok(caller) => charge(&request, &Subject::User(caller.user), 1).await?,
+                Ok(caller) => charge(&request, &Subject::User(caller.user)).await?,
                 // Who tries tokens is counted by address; a database that is away is nobody's fault.
                 Err(Error::Unauthenticated | Error::TokenExpired | Error::DeviceRevoked) => {
-                    charge(&request, &Subject::address(address), 1).await?;
+                    charge(&request, &Subject::address(address)).await?;
                 }
                 Err(_) => {}
             }
@@ -91,18 +91,40 @@ impl FromRequest for Guest {
         let request = request.clone();
         Box::pin(async move {
             let address = address(&request, &*app(&request)?);
-            charge(&request, &Subject::address(address), 1).await?;
+            charge(&request, &Subject::address(address)).await?;
             Ok(Self)
         })
     }
 }
 
-/// Counts so many requests of a subject; where it stands goes into the headers of the answer.
-pub async fn charge(request: &HttpRequest, subject: &Subject, cost: u32) -> Result<(), Problem> {
-    if let Some(standing) = limits::charge(&*app(request)?, subject, cost).await? {
+/// Counts a request of a subject; where it stands goes into the headers of the answer.
+pub async fn charge(request: &HttpRequest, subject: &Subject) -> Result<(), Problem> {
+    if let Some(standing) = limits::charge(&*app(request)?, subject).await? {
         request.extensions_mut().insert(standing);
     }
     Ok(())
+}
+
+/// Counts what a request causes besides the one that it was counted as.
+pub async fn charge_more(
+    request: &HttpRequest,
+    caller: Caller,
+    more: usize,
+) -> Result<(), Problem> {
+    if more == 0 {
+        return Ok(());
+    }
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    if let Some(standing) = limits::charge_more(&*app(request)?, caller.user, more).await? {
+        request.extensions_mut().insert(standing);
+    }
+    Ok(())
+}
+
+/// What a request or message counts as that names so many people, each of whom it may write an entry for: a tenth each,
+/// rounded up, and one at least.
+pub fn of_people(count: usize) -> usize {
+    count.div_ceil(10).max(1)
 }
 
 fn address(request: &HttpRequest, app: &App) -> IpAddr {

@@ -2,7 +2,7 @@
 
 use crate::domain::members;
 use crate::http::conversations::PEOPLE;
-use crate::http::extract::{Body, Ids, PeopleQuery, Query, app, limit};
+use crate::http::extract::{Body, Ids, PeopleQuery, Query, app, charge_more, limit, of_people};
 use crate::http::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{ConversationId, UserId};
@@ -110,7 +110,8 @@ pub async fn add_members(
     Ids([id]): Ids<1>,
     Body(body): Body<AddMembersRequest>,
 ) -> Result<web::Json<AddedMembers>, Problem> {
-    let users: BTreeSet<_> = body.user_ids.iter().copied().collect();
+    charge_more(&request, caller, of_people(body.user_ids.len()) - 1).await?;
+    let users: BTreeSet<_> = body.user_ids.into_iter().collect();
     let app = app(&request)?;
     let members::Added { added, refused } =
         members::add(&app, caller, ConversationId(id), users.clone()).await?;

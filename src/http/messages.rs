@@ -3,13 +3,12 @@
 use crate::domain::error::Error;
 use crate::domain::messages;
 use crate::domain::writer::Sent;
-use crate::http::extract::{Body, Ids, Query, app, charge, limit, replayed};
+use crate::http::extract::{Body, Ids, Query, app, charge_more, limit, of_people, replayed};
 use crate::http::layer::RequestId;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::model::account::Caller;
 use crate::model::content::{Content, TypedContent};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
-use crate::model::limit::Subject;
 use crate::model::message::{Message, NewMessage};
 use crate::model::page::Range;
 use crate::model::rules::items;
@@ -169,6 +168,8 @@ pub async fn send_message(
     Body(body): Body<SendMessage>,
 ) -> Result<HttpResponse, Problem> {
     let message = body.parse("")?;
+    let people = message.content.mentions().len();
+    charge_more(&request, caller, of_people(people) - 1).await?;
     let conversation = ConversationId(id);
     let mut results = messages::send(&*app(&request)?, caller, conversation, vec![message]).await?;
     let sent = results
@@ -200,15 +201,15 @@ pub async fn send_messages(
     Ids([id]): Ids<1>,
     Body(body): Body<SendMessagesRequest>,
 ) -> Result<web::Json<SendMessagesResults>, Problem> {
-    // The first one was counted with the request.
-    let more = u32::try_from(body.messages.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    charge(&request, &Subject::User(caller.user), more).await?;
+    // One was counted with the request.
+    let mut more = body.messages.len().saturating_sub(1);
     let mut parsed = Vec::with_capacity(body.messages.len());
     let mut good = Vec::with_capacity(body.messages.len());
     for (index, message) in body.messages.into_iter().enumerate() {
         let client_msg_id = message.client_msg_id;
         let refusal = match message.parse(&format!("/messages/{index}")) {
             Ok(message) => {
+                more += of_people(message.content.mentions().len()) - 1;
                 good.push(message);
                 None
             }
@@ -216,6 +217,7 @@ pub async fn send_messages(
         };
         parsed.push((client_msg_id, refusal));
     }
+    charge_more(&request, caller, more).await?;
     let count = good.len();
     let app = app(&request)?;
     let mut sent: VecDeque<Result<Sent, Error>> =

@@ -1,6 +1,6 @@
 //! Rate limits: of users, addresses and login names, on one node and on two, with Redis and without.
 
-use crate::support::{Answer, App, PASSWORD, Person, eventually, text};
+use crate::support::{Answer, App, PASSWORD, Person, eventually, id, text};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -158,6 +158,69 @@ async fn a_batch_counts_each_message() {
     ann.post(&path, batch()).await.ok(200);
     refused_batch(&ann, &path, batch()).await;
     assert_eq!(ben.history(&chat, 0).await.len(), 25);
+    app.finish().await;
+}
+
+/// What a user may do besides, as an answer says, whatever the request came to.
+fn left(answer: &Answer) -> usize {
+    let limit = answer.header("ratelimit");
+    let left = limit.split(';').find_map(|part| part.strip_prefix("r="));
+    left.unwrap_or_else(|| panic!("{limit}")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_counts_what_it_causes() {
+    let app = App::configured(slow(100)).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.group(&[&ben]).await;
+    let many = |count: usize| (0..count).map(|_| json!(id())).collect::<Vec<_>>();
+    let make = |kind: &str, count| json!({"kind": kind, "title": "x", "member_ids": many(count)});
+    let mention = |count: usize| {
+        let mut message = text("look here");
+        message["content"]["mentions"] = json!(many(count));
+        message
+    };
+    let conversations = "/conversations".to_owned();
+    let (members, messages, batch) = (
+        format!("/conversations/{chat}/members"),
+        format!("/conversations/{chat}/messages"),
+        format!("/conversations/{chat}/messages/batch"),
+    );
+    for (path, body, cost) in [
+        (&conversations, make("group", 0), 1),
+        (&conversations, make("group", 10), 1),
+        (&conversations, make("group", 11), 2),
+        (&conversations, make("channel", 95), 10),
+        (&members, json!({"user_ids": many(10)}), 1),
+        (&members, json!({"user_ids": many(101)}), 11),
+        (&messages, mention(10), 1),
+        (&messages, mention(25), 3),
+        (
+            &batch,
+            json!({"messages": [mention(11), text("x"), mention(30)]}),
+            6,
+        ),
+    ] {
+        let started = Instant::now();
+        let before = left(&ann.get("/me").await);
+        let after = left(&ann.post(path, body).await);
+        // One a second flows off.
+        let most = after + cost;
+        let least = most.saturating_sub(started.elapsed().as_secs() as usize + 1);
+        assert!(
+            (least..=most).contains(&before),
+            "{path}: {before} to {after}"
+        );
+    }
+    app.finish().await;
+
+    // What is larger than the bucket needs all of it, and is not refused for ever.
+    let app = App::configured(slow(5)).await;
+    let [ann] = app.people(["ann"]).await;
+    let made = ann.post("/conversations", make("group", 1_000)).await;
+    made.problem(404, "not_found");
+    let refused = ann.post("/conversations", make("group", 0)).await;
+    refused.problem(429, "rate_limited");
     app.finish().await;
 }
 
