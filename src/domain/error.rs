@@ -58,7 +58,7 @@ pub enum Error {
 
 impl Error {
     /// One fault of the input.
-    pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
+    pub fn invalid(pointer: &str, detail: impl AsRef<str>) -> Self {
         Self::Invalid(vec![Violation::new(pointer, detail)])
     }
 }

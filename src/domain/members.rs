@@ -277,13 +277,16 @@ fn update_of(
         return if after.role == Role::Owner {
             Ok(Vec::new())
         } else {
-            let how = "an owner gives the role up by making somebody else the owner";
+            let how = "must be owner: an owner gives the role up by making somebody else the owner";
             Err(Error::invalid("/role", how))
         };
     }
     if after.role == Role::Owner {
         if muted_until.flatten().is_some() {
-            return Err(Error::invalid("/muted_until", "an owner cannot be muted"));
+            return Err(Error::invalid(
+                "/muted_until",
+                "must not be set for an owner",
+            ));
         }
         let before = MemberChange {
             user_id: group.caller()?.user,
@@ -395,7 +398,7 @@ where
                 return Ok(Err(Error::NotFound));
             }
             if it.kind == ConversationKind::Direct {
-                let why = "a direct conversation has no title, and its two members stay";
+                let why = "must not be a direct conversation, which has no title and whose two members stay";
                 return Ok(Err(Error::invalid("id", why)));
             }
             let mut group = Group {

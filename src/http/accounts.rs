@@ -310,9 +310,13 @@ pub async fn list_users(
                 .collect(),
             None => Vec::new(),
         },
-        (Some(_), Some(_)) | (None, None) => {
-            let violation = Violation::new("ids", "give either ids or username");
-            return Err(Problem::invalid(vec![violation]));
+        (Some(_), Some(_)) => {
+            let detail = "must not be given together with username";
+            return Err(Violation::new("ids", detail).into());
+        }
+        (None, None) => {
+            let detail = "must be given when username is not";
+            return Err(Violation::new("ids", detail).into());
         }
     };
     Ok(web::Json(UserList { users }))

@@ -11,6 +11,7 @@ use crate::model::name::{Name, is_name};
 use crate::model::rules::items;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,8 +19,8 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) const PEOPLE: usize = 1_000;
 
 /// A conversation to make.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", try_from = "AnyConversation")]
+#[derive(Debug, Validate, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CreateConversationRequest {
     /// Between the caller and one other person.
     Direct {
@@ -85,52 +86,52 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
-impl TryFrom<AnyConversation> for CreateConversationRequest {
-    type Error = &'static str;
-
-    fn try_from(any: AnyConversation) -> Result<Self, Self::Error> {
-        let AnyConversation {
-            kind,
-            user_id,
-            title,
-            member_ids,
-            client_conversation_id,
-            public,
-        } = any;
-        let has_group_fields =
-            title.is_some() || member_ids.is_some() || client_conversation_id.is_some();
-        match kind {
-            ConversationKind::Direct => {
-                if has_group_fields || public.is_some() {
-                    return Err("a direct conversation has a user_id and nothing more");
-                }
-                let user_id = user_id.ok_or("missing field `user_id`")?;
-                Ok(Self::Direct { user_id })
-            }
-            ConversationKind::Group | ConversationKind::Channel => {
-                if user_id.is_some() {
-                    return Err("a group has member_ids, not a user_id");
-                }
-                let title = title.ok_or("missing field `title`")?;
-                let member_ids = member_ids.unwrap_or_default();
-                if kind == ConversationKind::Channel {
-                    return Ok(Self::Channel {
-                        title,
-                        member_ids,
-                        client_conversation_id,
-                        public: public.unwrap_or(false),
-                    });
-                }
-                if public.is_some() {
-                    return Err("only a channel may be public");
-                }
-                Ok(Self::Group {
-                    title,
-                    member_ids,
-                    client_conversation_id,
-                })
-            }
+impl<'de> Deserialize<'de> for CreateConversationRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const GROUP: &[&str] = &["title", "member_ids", "client_conversation_id"];
+        const CHANNEL: &[&str] = &["title", "member_ids", "client_conversation_id", "public"];
+        let any = AnyConversation::deserialize(deserializer)?;
+        let takes = match any.kind {
+            ConversationKind::Direct => &["user_id"],
+            ConversationKind::Group => GROUP,
+            ConversationKind::Channel => CHANNEL,
+        };
+        let given = [
+            ("user_id", any.user_id.is_some()),
+            ("title", any.title.is_some()),
+            ("member_ids", any.member_ids.is_some()),
+            (
+                "client_conversation_id",
+                any.client_conversation_id.is_some(),
+            ),
+            ("public", any.public.is_some()),
+        ];
+        let of_others = |(name, given): &&(&str, bool)| *given && !takes.contains(name);
+        if let Some((name, _)) = given.iter().find(of_others) {
+            return Err(D::Error::unknown_field(name, takes));
         }
+        let missing = D::Error::missing_field;
+        if any.kind == ConversationKind::Direct {
+            let user_id = any.user_id.ok_or_else(|| missing("user_id"))?;
+            return Ok(Self::Direct { user_id });
+        }
+        let title = any.title.ok_or_else(|| missing("title"))?;
+        let member_ids = any.member_ids.unwrap_or_default();
+        let client_conversation_id = any.client_conversation_id;
+        Ok(if any.kind == ConversationKind::Channel {
+            Self::Channel {
+                title,
+                member_ids,
+                client_conversation_id,
+                public: any.public.unwrap_or(false),
+            }
+        } else {
+            Self::Group {
+                title,
+                member_ids,
+                client_conversation_id,
+            }
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct DiagnoseLongpollQuery {
     /// How long to wait, in seconds, 0 to 55; 25 when not given.
     #[param(minimum = 0, maximum = 55)]
-    timeout: Option<u64>,
+    timeout: Option<i64>,
 }
 
 /// How a wait for nothing went, as the server saw it.

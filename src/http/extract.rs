@@ -7,10 +7,11 @@ use crate::domain::{accounts, limits};
 use crate::http::address::client;
 use crate::http::large::{Budget, FREE, Part};
 use crate::http::problem::{Code, Problem};
-use crate::http::strict::Strict;
 use crate::model::account::Caller;
+use crate::model::input;
 use crate::model::limit::Subject;
 use crate::model::page::{Limit, UserCursor, from_cursor};
+use crate::model::strict::Strict;
 use crate::model::violation::Violation;
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -19,7 +20,6 @@ use futures_util::StreamExt;
 use garde::Validate;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::future::{Future, Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -173,7 +173,7 @@ async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::By
     let mut bytes = web::BytesMut::new();
     let mut part: Option<Part> = None;
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| invalid("", error.to_string()))?;
+        let chunk = chunk.map_err(|_broken| Violation::new("", "does not come to its end"))?;
         if bytes.len() + chunk.len() > BODY_BYTES {
             return Err(Problem::new(Code::PayloadTooLarge));
         }
@@ -197,22 +197,11 @@ async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::By
 }
 
 fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Problem> {
-    let Strict(value) =
-        serde_json::from_slice(bytes).map_err(|error| invalid("", error.to_string()))?;
-    typed("", value)
-}
-
-/// A value of the contract from JSON that was parsed strictly.
-pub fn typed<T: DeserializeOwned + Validate<Context = ()>>(
-    prefix: &str,
-    value: Value,
-) -> Result<T, Problem> {
-    let typed: T = serde_path_to_error::deserialize(value)
-        .map_err(|error| Problem::invalid(vec![Violation::from_serde(prefix, &error)]))?;
-    typed
+    let value: T = input::json(Strict::parse(bytes)?)?;
+    value
         .validate()
-        .map_err(|report| Problem::invalid(Violation::from_report(prefix, &report)))?;
-    Ok(typed)
+        .map_err(|report| Problem::invalid(Violation::from_report("", &report)))?;
+    Ok(value)
 }
 
 /// The query parameters: none twice, none unknown.
@@ -230,9 +219,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 impl<T: DeserializeOwned> Query<T> {
     /// The parameters of a query string.
     pub fn parse(query: &str) -> Result<Self, Problem> {
-        web::Query::<T>::from_query(query)
-            .map(|query| Self(query.into_inner()))
-            .map_err(|error| invalid("query", error.to_string()))
+        Ok(Self(input::query(query)?))
     }
 }
 
@@ -277,13 +264,17 @@ pub fn limit(asked: Option<i64>) -> Result<Limit, Problem> {
 }
 
 /// How long a wait is to take, as asked for in seconds.
-pub fn timeout(asked: Option<u64>) -> Result<Duration, Problem> {
-    let timeout = asked.map_or(WAIT, Duration::from_secs);
-    if timeout > MAX_TIMEOUT {
-        let detail = format!("must be 0 to {}", MAX_TIMEOUT.as_secs());
-        return Err(invalid("timeout", detail));
-    }
-    Ok(timeout)
+pub fn timeout(asked: Option<i64>) -> Result<Duration, Violation> {
+    let timeout = asked.map_or(Ok(WAIT), |asked| {
+        u64::try_from(asked).map(Duration::from_secs)
+    });
+    timeout
+        .ok()
+        .filter(|timeout| *timeout <= MAX_TIMEOUT)
+        .ok_or_else(|| {
+            let detail = format!("must be 0 to {}", MAX_TIMEOUT.as_secs());
+            Violation::new("timeout", detail)
+        })
 }
 
 /// Which page of a listing of people.
@@ -310,8 +301,4 @@ pub fn replayed() -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response.insert_header(("Idempotent-Replayed", "true"));
     response
-}
-
-fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
-    Problem::invalid(vec![Violation::new(pointer, detail)])
 }

@@ -9,7 +9,6 @@ use crate::model::inbox::InboxPage;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 /// From where, and how much.
 #[derive(Deserialize, IntoParams)]
@@ -23,7 +22,8 @@ pub struct FetchInboxQuery {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// The epoch that `since_seq` belongs to; checked when given.
-    epoch: Option<Uuid>,
+    #[param(value_type = Option<Uuid>)]
+    epoch: Option<Epoch>,
 }
 
 /// Fetch what is new
@@ -40,7 +40,6 @@ pub async fn fetch_inbox(
 ) -> Result<web::Json<InboxPage>, Problem> {
     let since = InboxSeq::parse("since_seq", query.since_seq)?;
     let limit = limit(query.limit)?;
-    let epoch = query.epoch.map(Epoch);
-    let page = inbox::fetch(&*app(&request)?, caller, since, limit, epoch).await?;
+    let page = inbox::fetch(&*app(&request)?, caller, since, limit, query.epoch).await?;
     Ok(web::Json(page))
 }

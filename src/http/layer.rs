@@ -9,6 +9,7 @@ use crate::http::large::{Budget, is_large};
 use crate::http::problem::{Code, Problem};
 use crate::http::security;
 use crate::model::limit::{Policy, Standing};
+use crate::model::violation::cut;
 use crate::telemetry::Route;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -139,8 +140,8 @@ impl Envelope {
         }
         log::info!(
             "{} {} {status} {} {:.1}ms request_id={}",
-            self.method,
-            self.path,
+            cut(self.method.as_str()),
+            cut(&self.path),
             self.code,
             took.as_secs_f64() * 1_000.0,
             self.id.0,
@@ -163,7 +164,11 @@ pub async fn layer(
     };
     let mut problem = match response.response().error() {
         Some(error) => Some(error.as_error::<Problem>().cloned().unwrap_or_else(|| {
-            log::error!("request_id={} undocumented error: {error}", envelope.id.0);
+            log::error!(
+                "request_id={} undocumented error: {}",
+                envelope.id.0,
+                cut(&error.to_string())
+            );
             Problem::new(Code::Internal)
         })),
         // A page of the documentation that is not there; the service of these pages knows nothing of problems.

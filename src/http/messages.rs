@@ -12,12 +12,12 @@ use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
 use crate::model::message::{Message, NewMessage};
 use crate::model::page::Range;
 use crate::model::rules::items;
+use crate::model::strict::Strict;
 use crate::model::unread::ReadMark;
 use crate::model::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::VecDeque;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -34,7 +34,7 @@ pub struct SendMessage {
     #[garde(skip)]
     kind: String,
     #[garde(skip)]
-    content: Value,
+    content: Strict,
 }
 
 /// A message to store.
@@ -46,7 +46,7 @@ pub struct SendMessage {
 #[schema(as = SendMessage)]
 pub struct SendMessageSchema {
     /// The sender's own id of the message, best a UUIDv7. A repeat with the same id and the same kind and content is the
-    /// same message, for ever.
+    /// same message, for ever. It comes back in lower case: compare ids as UUIDs, not as strings.
     client_msg_id: ClientMsgId,
     /// Kind and content.
     #[schema(inline = false)]
@@ -134,10 +134,7 @@ impl SendMessage {
                 content,
             }),
             Err(violations) => Err(Problem::invalid(
-                violations
-                    .into_iter()
-                    .map(|one| Violation::new(format!("{prefix}{}", one.pointer), one.detail))
-                    .collect(),
+                violations.iter().map(|one| one.inside(prefix)).collect(),
             )),
         }
     }
@@ -274,7 +271,8 @@ pub async fn list_messages(
     let seq = |name, value| ConvSeq::parse(name, value).map_err(|one| Problem::invalid(vec![one]));
     let range = match (query.since_seq, query.before_seq) {
         (Some(_), Some(_)) => {
-            let violation = Violation::new("before_seq", "give either since_seq or before_seq");
+            let violation =
+                Violation::new("before_seq", "must not be given together with since_seq");
             return Err(Problem::invalid(vec![violation]));
         }
         (Some(since), None) => Range::Since(seq("since_seq", since)?),

@@ -25,6 +25,5 @@ pub mod problem;
 pub mod routes;
 mod security;
 pub mod service;
-mod strict;
 pub mod unread;
 pub mod web;

@@ -24,16 +24,17 @@ pub struct WaitNoticesQuery {
     since_seq: i64,
     /// How long to wait at most, in seconds, 0 to 55; 25 when not given. 0 is a probe: it answers at once.
     #[param(minimum = 0, maximum = 55)]
-    timeout: Option<u64>,
+    timeout: Option<i64>,
     /// The epoch that `since_seq` belongs to; checked when given.
-    epoch: Option<Uuid>,
+    #[param(value_type = Option<Uuid>)]
+    epoch: Option<Epoch>,
 }
 
 /// The watched conversations, none twice.
 fn watched(given: &[String]) -> Result<Vec<(ConversationId, ConvSeq)>, Violation> {
     let wrong = |detail: String| Violation::new("watch", detail);
     if given.len() > WATCH {
-        return Err(wrong(format!("must not be more than {WATCH}")));
+        return Err(wrong(format!("must not be given more than {WATCH} times")));
     }
     let mut watched = BTreeMap::new();
     for text in given {
@@ -43,7 +44,7 @@ fn watched(given: &[String]) -> Result<Vec<(ConversationId, ConvSeq)>, Violation
             .ok_or_else(|| wrong("must be <conversation_id>:<seq>".to_owned()))?;
         let seq = ConvSeq::parse("watch", seq)?;
         if watched.insert(ConversationId(id), seq).is_some() {
-            return Err(wrong(format!("names {id} twice")));
+            return Err(wrong(format!("must not name {id} twice")));
         }
     }
     Ok(watched.into_iter().collect())
@@ -98,7 +99,7 @@ pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpRe
     let Query(query) = Query::<WaitNoticesQuery>::parse(&rest)?;
     let position = Position {
         since: InboxSeq::parse("since_seq", query.since_seq)?,
-        epoch: query.epoch.map(Epoch),
+        epoch: query.epoch,
         watch: watched(&watch)?,
     };
     let timeout = timeout(query.timeout)?;

@@ -21,7 +21,8 @@ use utoipa::{OpenApi as _, ToSchema};
         title = "Tideline",
         description = "Chat messaging as a service. Every message is stored once, in its conversation's timeline, and \
             referenced in every receiver's inbox under a contiguous seq. A device waits for notices, then fetches its \
-            inbox from the last seq that it has. Errors are RFC 9457 problems: switch on `code` \
+            inbox from the last seq that it has. Ids are compared as UUIDs: they are taken in any case, and answered in lower \
+            case. Errors are RFC 9457 problems: switch on `code` \
             ([the list](/docs/problems)).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),

@@ -131,7 +131,7 @@ pub struct ProblemBody {
     /// The HTTP status.
     #[schema(example = 400)]
     status: u16,
-    /// What happened and what to do, in a sentence for people.
+    /// What happened and what to do, in a sentence for people. Of `validation`: the first rule that the input breaks.
     detail: String,
     /// What clients switch on. An open set.
     #[schema(example = "validation")]
@@ -177,6 +177,7 @@ impl Problem {
     /// Bad input.
     pub fn invalid(errors: Vec<Violation>) -> Self {
         Self {
+            detail: errors.first().map(Violation::sentence),
             errors,
             ..Self::new(Code::Validation)
         }

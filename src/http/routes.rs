@@ -1,18 +1,19 @@
 //! The one list of endpoints: it mounts the handlers and yields the OpenAPI document.
 
+use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
 use crate::http::web as client;
 use crate::http::{
     accounts, bans, blocks, conversations, cors, devices, diagnostics, docs, inbox, members,
     messages, notices, service, unread,
 };
-use crate::model::violation::Violation;
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpRequest, HttpResponse, Route, web};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::__dev::{SchemaReferences, Tags};
@@ -68,17 +69,21 @@ impl Endpoint {
     }
 }
 
-/// For operations without query parameters, where every one is unknown.
+/// The query of an operation without parameters, where every one is unknown.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoQuery {}
+
+/// For operations without query parameters.
 async fn no_query(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if request.query_string().is_empty() {
-        return Ok(next.call(request).await?.map_into_boxed_body());
+    match Query::<NoQuery>::parse(request.query_string()) {
+        Ok(Query(NoQuery {})) => Ok(next.call(request).await?.map_into_boxed_body()),
+        // An answer, not an `Err`, which would fly past the request layer that gives problems their bodies.
+        Err(problem) => Ok(request.error_response(problem)),
     }
-    let violation = Violation::new("query", "there are no query parameters here");
-    // An answer, not an `Err`, which would fly past the request layer that gives problems their bodies.
-    Ok(request.error_response(Problem::invalid(vec![violation])))
 }
 
 macro_rules! endpoints {

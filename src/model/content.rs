@@ -2,8 +2,10 @@
 //! JSON of the parsed value, so nothing unchecked ever reaches the archive.
 
 use crate::model::ids::UserId;
+use crate::model::input;
 use crate::model::message::StoredBody;
 use crate::model::rules::{bytes, items, within};
+use crate::model::strict::Strict;
 use crate::model::violation::Violation;
 use garde::Validate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -153,14 +155,14 @@ pub struct Content {
 
 impl Content {
     /// Checks kind and content. Pointers of the violations are relative to the message.
-    pub fn parse(kind: &str, content: Value) -> Result<Self, Vec<Violation>> {
+    pub fn parse(kind: &str, content: Strict) -> Result<Self, Vec<Violation>> {
         let typed = match kind {
             "text" => TypedContent::Text(checked(content)?),
             "emoji" => TypedContent::Emoji(checked(content)?),
             "image" => TypedContent::Image(checked(content)?),
             "video" => TypedContent::Video(checked(content)?),
             "file" => TypedContent::File(checked(content)?),
-            "custom" => match content {
+            "custom" => match content.0 {
                 Value::Object(map) if depth(&map) <= CUSTOM_DEPTH => TypedContent::Custom(map),
                 Value::Object(_) => {
                     let detail = format!("must not be nested deeper than {CUSTOM_DEPTH} levels");
@@ -181,7 +183,9 @@ impl Content {
             TypedContent::File(c) => ("file", serde_json::to_value(c)),
             TypedContent::Custom(c) => ("custom", serde_json::to_value(c)),
         };
-        let value = value.map_err(|error| vec![Violation::new("/content", error.to_string())])?;
+        let value = value.map_err(|_unreachable| {
+            vec![Violation::new("/content", "cannot be written as JSON")]
+        })?;
         let mentions = match typed {
             TypedContent::Text(text) => text.mentions,
             TypedContent::Emoji(_)
@@ -219,10 +223,10 @@ impl Content {
         }
         self.json == stored.content.get()
             || match (
-                serde_json::from_str(&self.json),
-                serde_json::from_str(stored.content.get()),
+                Strict::parse(self.json.as_bytes()),
+                Strict::parse(stored.content.get().as_bytes()),
             ) {
-                (Ok(new), Ok(old)) => same(&new, &old),
+                (Ok(Strict(new)), Ok(Strict(old))) => same(&new, &old),
                 (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
             }
     }
@@ -248,10 +252,9 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 fn checked<T: DeserializeOwned + Validate<Context = ()>>(
-    value: Value,
+    value: Strict,
 ) -> Result<T, Vec<Violation>> {
-    let content: T = serde_path_to_error::deserialize(value)
-        .map_err(|error| vec![Violation::from_serde("/content", &error)])?;
+    let content: T = input::json(value).map_err(|violation| vec![violation.inside("/content")])?;
     content
         .validate()
         .map_err(|report| Violation::from_report("/content", &report))?;
@@ -259,9 +262,15 @@ fn checked<T: DeserializeOwned + Validate<Context = ()>>(
 }
 
 fn web_url(url: &str, _: &()) -> garde::Result {
+    // A scheme has no case.
+    let is_web = |scheme: &str| {
+        ["http", "https"]
+            .iter()
+            .any(|one| scheme.eq_ignore_ascii_case(one))
+    };
     let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
+        .split_once("://")
+        .and_then(|(scheme, rest)| is_web(scheme).then_some(rest))
         .ok_or_else(|| garde::Error::new("must be an http or https URL"))?;
     if rest.is_empty() || rest.starts_with('/') || url.len() > 2048 {
         return Err(garde::Error::new(

@@ -27,7 +27,7 @@ pub struct Message {
     pub seq: ConvSeq,
     /// Who sent it.
     pub sender_id: UserId,
-    /// The sender's own id of it.
+    /// The sender's own id of it, in lower case: compare it as a UUID.
     pub client_msg_id: ClientMsgId,
     /// Kind and content.
     #[serde(flatten)]

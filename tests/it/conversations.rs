@@ -349,15 +349,15 @@ async fn bad_groups_are_refused_and_nothing_is_done() {
     for (body, pointer) in [
         (group(json!(""), json!([])), "/title"),
         (group(json!(long), json!([])), "/title"),
-        (group(json!(null), json!([])), ""),
+        (group(json!(null), json!([])), "/title"),
         (group(json!(5), json!([])), "/title"),
         (
             json!({"kind": "group", "title": "x", "user_id": ben.id}),
-            "",
+            "/user_id",
         ),
         (
             json!({"kind": "direct", "title": "x", "user_id": ben.id}),
-            "",
+            "/title",
         ),
         (group(json!("x"), json!("ben")), "/member_ids"),
         (group(json!("x"), json!(["ben"])), "/member_ids/0"),

@@ -427,7 +427,7 @@ async fn no_operation_takes_an_unknown_query_parameter() {
             let answer = ann.try_call(&method, &url, body.as_ref()).await.unwrap();
             let told = answer.problem(400, "validation");
             assert_eq!(
-                told["errors"][0]["pointer"], "query",
+                told["errors"][0]["pointer"], "unknown",
                 "{method} {path}: {told}"
             );
         }

@@ -2,6 +2,8 @@
 //! answered with a documented status, never with a failure, and who asks properly afterwards is served.
 
 mod raw;
+mod repeated;
+mod strict;
 mod wire;
 
 use crate::support::requests::{Operation, Request, Scene, document, operations};

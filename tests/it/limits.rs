@@ -315,6 +315,15 @@ async fn an_address_is_what_the_connection_or_a_trusted_proxy_says() {
     );
     refused(guest("203.0.113.1").await, "address");
     guest("203.0.113.2").await.ok(200);
+    // Some proxies add the port of the connection, which is another one each time.
+    let (good, seconds) = allowed(30, async |n| {
+        guest(&format!("203.0.113.3:{}", 4_000 + n)).await
+    })
+    .await;
+    assert!(
+        (12..=13 + seconds as usize).contains(&good),
+        "{good} in {seconds} s"
+    );
     // One customer of a provider has a network of IPv6 addresses.
     let (good, seconds) = allowed(30, async |n| guest(&format!("2001:db8::{n}")).await).await;
     assert!(

@@ -115,7 +115,7 @@ async fn bad_content_is_refused_with_its_place() {
         ),
         ("text", json!({"text": 5}), "/content/text"),
         ("text", json!({"text": "x", "bold": true}), "/content/bold"),
-        ("text", json!({}), "/content"),
+        ("text", json!({}), "/content/text"),
         ("text", json!("x"), "/content"),
         ("emoji", json!({"emoji": "👍".repeat(17)}), "/content/emoji"),
         ("image", picture("javascript:alert(1)", 3), "/content/url"),
@@ -143,7 +143,10 @@ async fn bad_content_is_refused_with_its_place() {
             json!({"client_msg_id": "1", "kind": "text", "content": {"text": "x"}}),
             "/client_msg_id",
         ),
-        (json!({"kind": "text", "content": {"text": "x"}}), ""),
+        (
+            json!({"kind": "text", "content": {"text": "x"}}),
+            "/client_msg_id",
+        ),
         (
             json!({"client_msg_id": id(), "kind": "text", "content": {"text": "x"}, "seq": 9}),
             "/seq",

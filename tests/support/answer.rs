@@ -3,6 +3,48 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+/// How every sentence about an input begins: the words of a library are not among them.
+const OURS: &[&str] = &[
+    "must ",
+    "is required",
+    "is not known here",
+    "is not a cursor of this listing",
+    "is no valid JSON at line ",
+    "is no complete JSON: it ends at line ",
+    "is nested too deep at line ",
+    "has a number beyond the range of a double at line ",
+    "has an unpaired surrogate at line ",
+    "has a NUL character at line ",
+    "has the duplicate key ",
+    "does not come to its end",
+];
+
+/// Asserts that every fault is told in a sentence of ours, and that the first one is the detail of the problem.
+#[track_caller]
+fn is_in_our_words(problem: &Value) {
+    let faults = problem["errors"].as_array().unwrap();
+    for fault in faults {
+        let told = fault["detail"].as_str().unwrap();
+        let is_ours = OURS.iter().any(|begin| told.starts_with(begin));
+        assert!(is_ours && !told.contains("expected"), "{problem:#}");
+    }
+    let (place, told) = (
+        faults[0]["pointer"].as_str().unwrap(),
+        faults[0]["detail"].as_str().unwrap(),
+    );
+    let place = match place.trim_start_matches('/') {
+        "" => "the body",
+        place => place,
+    };
+    let sentence = format!("{place} {told}");
+    let detail = problem["detail"].as_str().unwrap();
+    let is_first = match detail.strip_suffix('…') {
+        Some(begin) => sentence.starts_with(begin),
+        None => sentence == detail,
+    };
+    assert!(is_first, "{problem:#}");
+}
+
 /// Status, headers and JSON body (null when there is none).
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -50,6 +92,9 @@ impl Answer {
         assert_eq!(self.body["type"], format!("/docs/problems#{code}"));
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
         assert!(self.body["title"].is_string() && self.body["detail"].is_string());
+        if code == "validation" {
+            is_in_our_words(&self.body);
+        }
         self.body
     }
 

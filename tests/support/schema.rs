@@ -49,7 +49,8 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
+        // 1.0 is an integer.
+        Value::Number(number) if number.as_f64().is_some_and(|it| it.fract() != 0.0) => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",

@@ -5,7 +5,7 @@ use crate::support::{Answer, App, Person};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A request in the making.
@@ -102,7 +102,11 @@ impl Head {
 
 /// Writes bytes, reads until the server closes the connection, which it must, and returns its answers.
 pub async fn exchange(app: &App, bytes: Vec<u8>) -> Vec<Answer> {
-    let address = app.nodes[0].address;
+    exchange_with(app.nodes[0].address, bytes).await
+}
+
+/// The same with another node.
+pub async fn exchange_with(address: SocketAddr, bytes: Vec<u8>) -> Vec<Answer> {
     let exchange = move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream

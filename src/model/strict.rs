@@ -1,12 +1,45 @@
 //! JSON without what different readers would read differently: duplicate keys, and NUL characters, which PostgreSQL
-//! cannot store. (Lone surrogates, numbers beyond a double and nesting beyond 128 levels serde_json refuses itself.)
+//! cannot store. (Unpaired surrogates, numbers beyond a double and nesting beyond 127 levels serde_json refuses itself.)
+//!
+//! Free JSON, such as the content of a message, is read by this visitor alone. That of `serde_json::Value` takes an object
+//! whose only key is a name of its own (`$serde_json::private::RawValue`) for JSON text, and reads that without these checks.
 
+use crate::model::violation::Violation;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
 /// A JSON value that was parsed strictly.
+#[derive(Debug)]
 pub struct Strict(pub Value);
+
+impl Strict {
+    /// The value of JSON text.
+    pub fn parse(text: &[u8]) -> Result<Self, Violation> {
+        serde_json::from_slice(text).map_err(|error| Violation::new("", sentence(&error)))
+    }
+}
+
+/// What is wrong with JSON text, and where, in words of ours.
+fn sentence(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let said = error.to_string();
+    let ours = said
+        .strip_suffix(&format!(" at line {line} column {column}"))
+        .unwrap_or(&said);
+    let fault = match (error.classify(), ours) {
+        (Category::Data, ours) => ours,
+        (Category::Eof, _) => "is no complete JSON: it ends",
+        (_, "recursion limit exceeded") => "is nested too deep",
+        (_, "number out of range") => "has a number beyond the range of a double",
+        (_, "lone leading surrogate in hex escape" | "unexpected end of hex escape") => {
+            "has an unpaired surrogate"
+        }
+        (Category::Io | Category::Syntax, _) => "is no valid JSON",
+    };
+    format!("{fault} at line {line}, column {column}")
+}
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -18,7 +51,7 @@ struct StrictVisitor;
 
 fn without_nul<E: Error>(text: &str) -> Result<(), E> {
     if text.contains('\0') {
-        Err(E::custom("NUL characters are not allowed"))
+        Err(E::custom("has a NUL character"))
     } else {
         Ok(())
     }
@@ -50,7 +83,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
         Number::from_f64(value)
             .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+            .ok_or_else(|| E::custom("has a number beyond the range of a double"))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
@@ -77,7 +110,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
             without_nul(&key)?;
             let Strict(value) = entries.next_value()?;
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("duplicate key {key:?}")));
+                return Err(A::Error::custom(format!("has the duplicate key {key:?}")));
             }
             map.insert(key, value);
         }
