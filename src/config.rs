@@ -6,7 +6,9 @@
 pub mod origins;
 
 use crate::config::origins::Origins;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -96,6 +98,41 @@ pub fn environment(name: &str) -> Option<String> {
 /// Whether a variable is set, and set to nothing: where the default is something, that is how to say "none".
 pub fn is_empty(name: &str) -> bool {
     std::env::var(name).is_ok_and(|value| value.is_empty())
+}
+
+/// What `tideline dev` writes for programs of integrators besides the variables of the server.
+const URL: &str = "TIDELINE_URL";
+
+/// A sentence for each variable that has our prefix and that nobody reads, which is a mistake in its name.
+pub fn unknown_variables() -> Vec<String> {
+    let names = known_variables();
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("TIDELINE_") && !names.contains(name))
+        .filter_map(|name| {
+            let nearest = names
+                .iter()
+                .min_by_key(|known| strsim::levenshtein(known, &name))?;
+            Some(format!(
+                "{name} is no variable of Tideline: did you mean {nearest}?"
+            ))
+        })
+        .collect()
+}
+
+/// The names that are looked up when only what is required is set, which are all.
+fn known_variables() -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::from([URL.to_owned()]));
+    let _config = Config::load(&|name| {
+        names.borrow_mut().insert(name.to_owned());
+        match name {
+            "DATABASE_URL" => Some("postgres://localhost".to_owned()),
+            "REDIS_URL" => Some("redis://localhost".to_owned()),
+            "TIDELINE_JWT_SECRET" => Some("x".repeat(SECRET_BYTES)),
+            _ => None,
+        }
+    });
+    names.into_inner()
 }
 
 /// The smallest key that HS256 deserves.
@@ -192,7 +229,8 @@ fn trusted_proxies(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
     let network = |part: &str| {
         let part = part.trim();
         let address = || part.parse::<IpAddr>().map(IpNet::from);
-        part.parse::<IpNet>().or_else(|_not_a_network| address())
+        let network = part.parse::<IpNet>().or_else(|_not_a_network| address());
+        network.map(canonical)
     };
     let parts = text.split(',').filter(|part| !part.trim().is_empty());
     parts
@@ -205,6 +243,20 @@ fn trusted_proxies(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
                 "networks and addresses with commas between them, such as 10.0.0.0/8, fd00::1",
             )
         })
+}
+
+/// A network of IPv4 addresses that is written in IPv6 (`::ffff:10.0.0.0/104`) as what it is: addresses are looked for in
+/// that form.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else {
+        return network;
+    };
+    let v4 = v6
+        .prefix_len()
+        .checked_sub(96)
+        .zip(v6.network().to_ipv4_mapped());
+    v4.and_then(|(length, address)| Ipv4Net::new(address, length).ok())
+        .map_or(network, IpNet::V4)
 }
 
 fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {
@@ -249,6 +301,11 @@ fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {
         "REDIS_URL",
         "such as redis://localhost:6379",
     ))?;
+    // A scheme has no case.
+    let url = match url.split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url,
+    };
     if is_redis_url(&url) {
         Ok(Secret(url))
     } else {

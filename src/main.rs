@@ -13,11 +13,12 @@ use tideline::app::App;
 use tideline::clock::random_bytes;
 use tideline::config::{self, Config, environment};
 use tideline::dev;
-use tideline::domain::{accounts, retention, unread};
+use tideline::domain::{self, accounts, retention, unread};
 use tideline::http::openapi;
 use tideline::model::account::{Password, Username};
 use tideline::model::name::{Name, is_name};
 use tideline::model::time::Timestamp;
+use tideline::model::violation::Violation;
 use tideline::server::{LEAVING, Node, StopSignal};
 use tideline::storage::pg::{instance, stop_connecting};
 use tideline::telemetry::lines::Lines;
@@ -102,6 +103,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off)
         .parse_filters(&filter)
         .init();
+    for sentence in config::unknown_variables() {
+        log::warn!("{sentence}");
+    }
     let result = run(arguments.command);
     if let Err(error) = &result {
         // The sentence, and not its debug form, which is what returning it would print.
@@ -148,7 +152,12 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 let app = App::open_for_command(config).await?;
                 let gone = retention::expire_before(&app, before, progress("entries dropped"))
                     .await
-                    .map_err(|error| format!("not all entries were dropped: {error:?}"))?;
+                    .map_err(|error| match error {
+                        domain::error::Error::Invalid(faults) => {
+                            faults.iter().map(Violation::sentence).collect()
+                        }
+                        error => format!("not all entries were dropped: {error:?}"),
+                    })?;
                 Ok(writeln!(stdout(), r#"{{"dropped":{gone}}}"#)?)
             })
         }

@@ -31,14 +31,22 @@ pub enum NoNewEpoch {
 }
 
 /// Drops the inbox entries before a moment, while nodes may serve, and says how many went one by one, and how many so far:
-/// those of whole weeks go uncounted, as tables.
+/// those of whole weeks go uncounted, as tables, which are logged. A moment in the future is a mistake that would leave nothing.
 pub async fn expire_before(
     app: &App,
     before: Timestamp,
     dropped: impl Fn(usize),
 ) -> Result<usize, Error> {
+    let now = |conn: &mut _| partitions::days_ago(conn, 0);
+    let now = app.pg.read("clock", now).await?;
+    if before > now {
+        let detail = format!("must not be in the future: the database has {now}");
+        return Err(Error::invalid("--before", detail));
+    }
     let weeks = move |conn: &mut _| partitions::expire(conn, before);
-    app.pg.read("expire_partitions", weeks).await?;
+    for statement in app.pg.read("expire_partitions", weeks).await? {
+        log::info!("partitions: {statement}");
+    }
     let mut after: Option<UserId> = None;
     let mut gone = 0;
     loop {

@@ -157,8 +157,10 @@ def run(directory):
             one.signal(signal.SIGSTOP)
         for number in range(3):
             story.send(f"while they slept {number}")
-        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
-        node.admin("expire-inbox", "--before", now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        # Past the last entry, whose time has more digits than a millisecond has, and not in the future.
+        time.sleep(0.01)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        node.admin("expire-inbox", "--before", now.isoformat(timespec="milliseconds"))
         for one in story.receivers:
             one.signal(signal.SIGCONT)
         story.arrive("they start over when the inbox was trimmed")

@@ -15,6 +15,7 @@ mod authorization;
 mod bans;
 mod blocks;
 mod cluster;
+mod config;
 mod conversations;
 mod cors;
 mod deploy;

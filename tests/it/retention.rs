@@ -100,7 +100,11 @@ async fn who_was_away_past_the_retention_recovers_everything_while_messages_arri
     assert_eq!(away.restarts, ["inbox_trimmed"]);
     assert_eq!(left_behind.restarts, ["inbox_trimmed"]);
     // Nothing is kept at all: the head is where one continues.
-    admin(&app, &["expire-inbox", "--before", "2999-01-01T00:00:00Z"]);
+    let now = number(
+        &mut app.database(),
+        "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS n",
+    );
+    admin(&app, &["expire-inbox", "--before", &chrono(now)]);
     let head = ann.head().await;
     assert_eq!(ann.inbox(head).await["entries"], json!([]));
     let trimmed = ann
@@ -109,6 +113,37 @@ async fn who_was_away_past_the_retention_recovers_everything_while_messages_arri
         .problem(410, "inbox_trimmed");
     assert_eq!(trimmed["first_seq"], head + 1);
     ann.total().await;
+    app.finish().await;
+}
+
+/// A moment in the future is a slip of the hand that would leave nothing at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_of_the_future_cannot_be_dropped_and_dropped_weeks_are_named() {
+    // The node's own upkeep must not come before us.
+    let app = App::configured(|config| config.inbox_retention_days = 3_650).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    ann.send(&ann.direct(&ben).await, "hi").await;
+    execute(
+        &mut app.database(),
+        "CREATE TABLE inbox_20200106 (LIKE inbox INCLUDING DEFAULTS);
+         ALTER TABLE inbox ATTACH PARTITION inbox_20200106 FOR VALUES FROM ('2020-01-06Z') TO ('2020-01-13Z')",
+    );
+    let refused = app.admin(&["expire-inbox", "--before", "2999-01-01T00:00:00Z"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    let why = "--before must not be in the future: the database has 20";
+    assert!(said.contains(why), "{said}");
+    assert_eq!(ben.entries(0).await.len(), 2);
+
+    let dropped = app.admin(&["expire-inbox", "--before", "2020-02-01T00:00:00Z"]);
+    let said = String::from_utf8_lossy(&dropped.stderr);
+    assert!(dropped.status.success(), "{said}");
+    let lines = said.lines().filter(|line| line.contains("partitions: "));
+    let named: Vec<_> = lines
+        .filter(|line| line.contains("inbox_20200106"))
+        .collect();
+    assert_eq!(named.len(), 1, "{said}");
+    assert_eq!(ben.entries(0).await.len(), 2);
     app.finish().await;
 }
 
