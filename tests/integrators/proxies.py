@@ -1,13 +1,20 @@
 """The proxies of docs/INTEGRATING.md: its nginx and HAProxy configurations, with two real nodes behind them.
 
 Through each, at the same time: a wait of 55 seconds is not cut, messages sent through one node end a wait on the other, a
-body that is too large is refused by Tideline and not by the proxy, people at different addresses are limited apart and
+body that is too large is refused by Tideline and not by the proxy, a page of a megabyte is compressed, a cookie stays at the
+proxy, people at different addresses are limited apart and
 cannot pretend to be elsewhere, and a node that is stopped sends its waits away while sends go on without a fault.
 """
 
 import concurrent.futures
+import contextlib
+import gzip
+import http.client
+import http.server
+import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import threading
@@ -148,6 +155,65 @@ def large_body(proxy, name):
     print(f"proxies: {name}: a large body passes, and Tideline refuses what is too large")
 
 
+def compressed_page(proxy, name):
+    """A page of a megabyte, as a client gets it that takes compressed answers."""
+    ann, words = Person(proxy.url, "ann"), [uuid.uuid4().hex[:8] for _ in range(2_000)]
+    chat = direct(ann, Person(proxy.url, "ben"))
+    message = {**text(""), "kind": "custom", "content": {"data": " ".join(random.choices(words, k=110_000))}}
+    ok(ann.call("POST", f"/v1/conversations/{chat}/messages", message), 201)
+    path = f"/v1/conversations/{chat}/messages"
+    plain = ok(ann.call("GET", path))
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {ann.token}", "Accept-Encoding": "gzip"})
+    answer = connection.getresponse()
+    wire = answer.read()
+    connection.close()
+    assert answer.headers["Content-Encoding"] == "gzip", answer.headers
+    page = gzip.decompress(wire)
+    assert len(page) > 900_000 and json.loads(page) == plain
+    assert len(wire) < len(page) / 2, f"{len(wire)} bytes for {len(page)}"
+    print(f"proxies: {name}: a page of {len(page)} bytes crosses the wire as {len(wire)}")
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Answers anything, and keeps the headers of what it was asked."""
+
+    def do_GET(self):
+        self.server.seen.append(self.headers)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def recorder():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+    server.seen, server.port = [], server.server_port
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+
+
+def cookies(directory):
+    """A cookie of another program of the same host goes no further than the proxy."""
+    with recorder() as upstream:
+        for name in PROXIES:
+            home = directory / f"cookies-{name}"
+            home.mkdir(mode=0o755)
+            with start(name, home, [upstream, upstream]) as proxy:
+                upstream.seen.clear()
+                ok(call(proxy.url, "GET", "/v1/me", headers={"Cookie": "other=1", "X-Mark": name}))
+                seen = next(headers for headers in upstream.seen if headers.get("X-Mark") == name)
+                assert "Cookie" not in seen and "127.0.0.1" in seen["X-Forwarded-For"], seen
+                print(f"proxies: {name}: a cookie stays at the proxy")
+
+
 def addresses(proxy, name, here, there):
     """A flood from one address is refused; another address is not, and cannot be borrowed."""
     def ask(source, **headers):
@@ -209,18 +275,26 @@ def drain(proxies, nodes):
                 assert ok(wait.result(10))["news"]
 
 
+PROXIES = {"nginx": (NGINX, ["-e", "stderr", "-c", "{path}"], 0), "haproxy": (HAPROXY, ["-db", "-f", "{path}"], -signal.SIGTERM)}
+
+
+def start(name, directory, nodes):
+    return Proxy(name, directory, nodes, *PROXIES[name])
+
+
 def run(directory):
+    cookies(directory)
     # Slow enough that a busy machine can reach the limit, and enough at once for everything else here.
     settings = {"TIDELINE_TRUSTED_PROXIES": "127.0.0.1", "TIDELINE_RATE_LIMIT": "5:60"}
     with Node(directory, **settings) as first, Node(directory, "second", joins=first, **settings) as second:
         nodes = [first, second]
-        with Proxy("nginx", directory, nodes, NGINX, ["-e", "stderr", "-c", "{path}"], 0) as nginx, \
-                Proxy("haproxy", directory, nodes, HAPROXY, ["-db", "-f", "{path}"], -signal.SIGTERM) as haproxy:
+        with start("nginx", directory, nodes) as nginx, start("haproxy", directory, nodes) as haproxy:
             proxies = {"nginx": nginx, "haproxy": haproxy}
             waits = [in_parallel(lambda name=name, proxy=proxy: long_wait(proxy, name)) for name, proxy in proxies.items()]
             for number, (name, proxy) in enumerate(proxies.items()):
                 across_nodes(proxy, name, nodes)
                 large_body(proxy, name)
+                compressed_page(proxy, name)
                 addresses(proxy, name, f"127.0.0.{2 + 2 * number}", f"127.0.0.{3 + 2 * number}")
             for wait in waits:
                 wait.result(LONG_WAIT + 10)

@@ -24,6 +24,49 @@ fn it_says_what_to_do_with_every_code_and_every_kind() {
     }
 }
 
+/// The rows of the table of what an answer means for an outbox: code, status and what to do.
+fn outbox() -> Vec<[&'static str; 3]> {
+    let (_, table) = DOCUMENT
+        .split_once("| answer to a send | status | the outbox |\n|---|---|---|\n")
+        .unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows = table.lines().map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        cells.try_into().unwrap()
+    });
+    rows.collect()
+}
+
+#[test]
+fn it_says_what_each_code_means_for_an_outbox() {
+    let rows = outbox();
+    let (no_answer, rows) = rows.split_first().unwrap();
+    assert_eq!(no_answer[1..], ["any", "repeat"]);
+    let mut listed: Vec<_> = rows
+        .iter()
+        .map(|[code, ..]| code.trim_matches('`'))
+        .collect();
+    let mut all: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    listed.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(listed, all);
+    for code in Code::ALL {
+        let name = format!("`{}`", code.as_str());
+        let [_, status, outbox] = rows.iter().find(|[one, ..]| *one == name).unwrap();
+        assert_eq!(*status, code.status().as_u16().to_string(), "{name}");
+        let resyncs = [Code::CursorAhead, Code::EpochChanged, Code::InboxTrimmed];
+        let expected = match code.status().as_u16() {
+            401 => "sign in",
+            408 | 429 | 500..=599 => "repeat",
+            _ if resyncs.contains(code) => "start over",
+            _ => "give up",
+        };
+        assert_eq!(*outbox, expected, "{name}");
+        let explained = format!("- **{outbox}**: ");
+        assert!(DOCUMENT.contains(&explained), "{outbox} is not explained");
+    }
+}
+
 #[test]
 fn the_paths_that_it_names_are_paths_of_the_api() {
     let document: Value = serde_json::to_value(openapi::document()).unwrap();

@@ -1,0 +1,52 @@
+// What each answer means for an outbox, as the table of docs/INTEGRATING.md has it.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { memoryStorage, Tideline } from "../src/tideline.js";
+
+const url = "http://tideline.invalid";
+const conversation = "0199a3c0-0000-7000-8000-000000000001";
+const user = { id: "0199a3c0-0000-7000-8000-000000000002", username: "ann" };
+
+const document = readFileSync(new URL("../../../docs/INTEGRATING.md", import.meta.url), "utf8");
+const [, table] = document.match(/^\| answer to a send \| status \| the outbox \|\n\|[-|]+\n([^]*?)\n\n/m);
+const rows = table.split("\n").map((row) => row.split("|").slice(1, 4).map((cell) => cell.trim()));
+
+/** A client that is signed in, whose first send is answered so, and whose next one is stored. */
+function scripted(answer) {
+  const storage = memoryStorage();
+  const session = { user, device_id: conversation, access_token: "a", refresh_token: "r" };
+  storage.set(`tideline:${url}:session`, JSON.stringify(session));
+  const sends = [];
+  const fetch = async (address, { body }) => {
+    if (!address.endsWith("/messages")) return problem("unauthenticated", 401);
+    sends.push(body);
+    return sends.length === 1 ? answer : Response.json({ id: "m", seq: 1 }, { status: 201 });
+  };
+  return { sends, tideline: new Tideline({ url, fetch, storage, backoff: { base: 1, cap: 2 } }) };
+}
+
+const problem = (code, status) => new Response(JSON.stringify({ code, status, detail: code }), { status });
+
+describe("the outbox", () => {
+  assert.ok(rows.length > 20, `only ${rows.length} rows`);
+  for (const [name, status, outbox] of rows) {
+    const answer = () => (status === "any" ? new Response("<h1>Bad gateway</h1>", { status: 502 }) : problem(name.replaceAll("`", ""), Number(status)));
+    // What only a wait, a fetch or a log-in is answered never comes for a send.
+    if (outbox === "start over" || name === "`invalid_credentials`") continue;
+    it(`does as the table says after ${name}: ${outbox}`, async () => {
+      const { sends, tideline } = scripted(answer());
+      const sent = tideline.send(conversation, "hi");
+      if (outbox === "repeat") {
+        assert.equal((await sent).seq, 1);
+        assert.equal(sends[1], sends[0]);
+      } else {
+        await assert.rejects(sent);
+        assert.equal(sends.length, 1);
+        assert.deepEqual(tideline.outbox.map(({ state }) => state), [outbox === "give up" ? "failed" : "sending"]);
+      }
+      tideline.close();
+    });
+  }
+});
