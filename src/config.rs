@@ -45,6 +45,9 @@ pub struct Config {
     pub open_registration: bool,
     /// `TIDELINE_RATE_LIMIT`; nothing: off.
     pub rate_limit: Option<RateLimit>,
+    /// `TIDELINE_WAITS_PER_ADDRESS`, where rate limits are set: many people share the address of their office, and nobody alone
+    /// may take all connections.
+    pub waits_per_address: u32,
     /// `TIDELINE_TRUSTED_PROXIES`
     pub trusted_proxies: Vec<IpNet>,
     /// `TIDELINE_CORS_ORIGINS`
@@ -173,6 +176,7 @@ impl Config {
             ),
             open_registration: registration(lookup)?,
             rate_limit: rate_limit(lookup)?,
+            waits_per_address: number(lookup, "TIDELINE_WAITS_PER_ADDRESS", 10_000, 1, 1_000_000)?,
             trusted_proxies: trusted_proxies(lookup)?,
             cors_origins: cors_origins(lookup)?,
             trusted_media_hosts: trusted_media_hosts(lookup)?,

@@ -26,20 +26,19 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(55);
 /// The most conversations that one wait watches.
 pub const WATCH: usize = 100;
 
-/// The most waits of one address that park on one node, where rate limits are set: many people share the address of their
-/// office, and nobody alone may take all connections.
-const PER_ADDRESS: usize = 10_000;
-
-const FULL: Error = Error::RateLimited(Standing {
-    policy: Policy {
-        name: "waits",
-        interval: Duration::ZERO,
-        burst: 10_000,
-    },
-    remaining: 0,
-    reset_after: Duration::ZERO,
-    retry_after: Some(Duration::from_secs(5)),
-});
+/// The waits of an address are too many.
+fn full(most: u32) -> Error {
+    Error::RateLimited(Standing {
+        policy: Policy {
+            name: "waits",
+            interval: Duration::ZERO,
+            burst: most,
+        },
+        remaining: 0,
+        reset_after: Duration::ZERO,
+        retry_after: Some(Duration::from_secs(5)),
+    })
+}
 
 /// The answer to a wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,12 +100,16 @@ pub async fn wait(
     admit(app, Load::Wait)?;
     // Register before looking: a message that commits between a look and a later registration would be slept through.
     // A probe does not wait, and must not supersede a wait that does.
-    let most = app.config.rate_limit.map_or(usize::MAX, |_| PER_ADDRESS);
+    let most = app
+        .config
+        .rate_limit
+        .map_or(u32::MAX, |_| app.config.waits_per_address);
     let parked = match timeout {
         Duration::ZERO => None,
         _ => {
-            let parked = app.waiters.park(caller, since, &position.watch, most);
-            Some(parked.ok_or(FULL)?)
+            let limit = usize::try_from(most).unwrap_or(usize::MAX);
+            let parked = app.waiters.park(caller, since, &position.watch, limit);
+            Some(parked.ok_or_else(|| full(most))?)
         }
     };
     // Registered means: on other nodes too. Without Redis there is the sweep.
@@ -137,6 +140,10 @@ pub async fn wait(
         .any(|(id, seq)| heads.get(id) < Some(seq))
     {
         return Err(Error::CursorAhead(resync(app, caller, head).await?));
+    }
+    // Not before: a wait that is refused leaves the good one alone.
+    if let Some(parked) = &parked {
+        parked.supersede_older(caller.device);
     }
     let has_news = head > since || !position.moved(seen.watched).is_empty();
     let Some(mut parked) = parked.filter(|_| !has_news) else {

@@ -5,6 +5,7 @@ use crate::domain::swept::Swept;
 use crate::domain::tell::{Tell, channel, tell_all};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
+use crate::model::limit::network;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -52,6 +53,7 @@ pub struct Waiters {
     by_user: Mutex<HashMap<UserId, Vec<Waiter>>>,
     /// By the number of the wait, so that ten thousand of them go away quickly.
     watchers: Mutex<HashMap<ConversationId, HashMap<u64, Watcher>>>,
+    /// By network, what its waits count.
     by_address: Mutex<HashMap<IpAddr, usize>>,
     next_id: AtomicU64,
     parked: AtomicUsize,
@@ -70,7 +72,20 @@ pub struct Parked {
     woken: oneshot::Receiver<Wake>,
 }
 
+/// What a wait counts among those of its address: it may take ten times the memory for what it watches.
+fn weight(watched: usize) -> usize {
+    1 + watched / 10
+}
+
 impl Parked {
+    /// Ends the older waits of the device: there is one waiting process for each.
+    pub fn supersede_older(&self, device: DeviceId) {
+        let is_older = |waiter: &Waiter| waiter.device == device && waiter.id < self.id;
+        for wake in self.waiters.end(self.user, is_older) {
+            wake.tell(Wake::Superseded);
+        }
+    }
+
     /// Sleeps until there is a reason to wake; `None` when there will be none any more.
     pub async fn sleep(&mut self) -> Option<Wake> {
         let _asleep = Asleep::new(&self.waiters.asleep);
@@ -118,7 +133,7 @@ impl Drop for Parked {
         self.waiters.parked.fetch_sub(1, Ordering::Relaxed);
         let mut by_address = self.waiters.addresses();
         if let Entry::Occupied(mut count) = by_address.entry(self.address) {
-            *count.get_mut() -= 1;
+            *count.get_mut() -= weight(self.watch.len());
             if *count.get() == 0 {
                 count.remove();
             }
@@ -127,8 +142,7 @@ impl Drop for Parked {
 }
 
 impl Waiters {
-    /// Parks a wait, unless there are `most` from its address. An older wait of the same device is superseded: one
-    /// waiting process per device, so the waits of a user are no more than the devices.
+    /// Parks a wait, unless those of its address count more than `most` with it.
     pub fn park(
         self: &Arc<Self>,
         caller: Caller,
@@ -142,21 +156,19 @@ impl Waiters {
             address,
             ..
         } = caller;
+        let address = network(address);
         let mut by_address = self.addresses();
-        let count = by_address.entry(address).or_default();
-        if *count >= most {
+        let count = by_address.get(&address).copied().unwrap_or_default();
+        let count = count + weight(watch.len());
+        if count > most {
             return None;
         }
-        *count += 1;
+        by_address.insert(address, count);
         drop(by_address);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (wake, woken) = channel();
         let mut by_user = self.lock();
-        let waiters = by_user.entry(user).or_default();
-        for older in waiters.extract_if(.., |waiter| waiter.device == device) {
-            older.wake.tell(Wake::Superseded);
-        }
-        waiters.push(Waiter {
+        by_user.entry(user).or_default().push(Waiter {
             id,
             device,
             since,
@@ -296,33 +308,63 @@ impl Waiters {
 mod tests {
     use super::{Waiters, Wake};
     use crate::model::account::Caller;
-    use crate::model::ids::{DeviceId, InboxSeq, UserId};
+    use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
     use std::net::IpAddr;
     use std::sync::Arc;
     use uuid::Uuid;
 
-    #[test]
-    fn so_many_waits_of_an_address_park() {
-        let waiters = Arc::new(Waiters::default());
-        let caller = |n, address: &str| Caller {
+    fn caller(n: u128, address: &str) -> Caller {
+        Caller {
             user: UserId(Uuid::from_u128(n)),
             device: DeviceId(Uuid::from_u128(n)),
             generation: 0,
             token_expires: 0,
             address: address.parse::<IpAddr>().unwrap(),
-        };
+        }
+    }
+
+    #[test]
+    fn so_many_waits_of_an_address_park() {
+        let waiters = Arc::new(Waiters::default());
         let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
         let first = park(1, "192.0.2.1").unwrap();
         let mut second = park(2, "192.0.2.1").unwrap();
         assert!(park(3, "192.0.2.1").is_none());
+        assert!(park(3, "::ffff:192.0.2.1").is_none());
         let _elsewhere = park(3, "192.0.2.2").unwrap();
         drop(first);
         // A newer wait of the same device ends the older one, whose place is free when it is gone.
-        let _third = park(2, "192.0.2.1").unwrap();
+        let third = park(2, "192.0.2.1").unwrap();
+        assert!(second.woken.try_recv().is_err());
+        third.supersede_older(DeviceId(Uuid::from_u128(2)));
         assert_eq!(second.woken.try_recv(), Ok(Wake::Superseded));
         assert!(park(4, "192.0.2.1").is_none());
         drop(second);
         assert!(park(4, "192.0.2.1").is_some());
         assert_eq!(waiters.count(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let waiters = Arc::new(Waiters::default());
+        let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
+        let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| park(1, one).unwrap());
+        assert!(park(3, "2001:db8::3").is_none());
+        assert!(park(3, "2001:db8:0:1::3").is_some());
+    }
+
+    #[test]
+    fn a_wait_that_watches_much_counts_more() {
+        let waiters = Arc::new(Waiters::default());
+        let watch: Vec<_> = (0..20)
+            .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))
+            .collect();
+        let park = |n, watch| waiters.park(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
+        let heavy = park(1, &watch).unwrap();
+        assert!(park(2, &watch).is_none());
+        let _light = park(2, &[]).unwrap();
+        assert!(park(3, &[]).is_none());
+        drop(heavy);
+        assert!(park(3, &watch).is_some());
     }
 }

@@ -353,3 +353,31 @@ async fn a_parked_wait_counts_once() {
     assert_eq!(answer.ok(200)["news"], true);
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_waits() {
+    let app = App::configured(|config| {
+        config.rate_limit = Some(RateLimit {
+            per_second: 100,
+            burst: 1_000,
+        });
+        config.waits_per_address = 2;
+    })
+    .await;
+    let [ann, ben, cat] = app.people(["ann", "ben", "cat"]).await;
+    let waits = [ann, ben].map(|person| tokio::spawn(async move { person.wait(0, 25).await }));
+    app.asleep(0, 2).await;
+    let answer = cat.get("/notices?since_seq=0").await;
+    assert_eq!(answer.header("ratelimit-policy"), "\"waits\";q=2;w=0");
+    refused(answer, "waits");
+    // A probe does not wait.
+    cat.wait(0, 0).await;
+    for wait in waits {
+        wait.abort();
+    }
+    app.asleep(0, 0).await;
+    let wait = tokio::spawn(async move { cat.wait(0, 25).await });
+    app.asleep(0, 1).await;
+    wait.abort();
+    app.finish().await;
+}

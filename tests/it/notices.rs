@@ -1,6 +1,6 @@
 //! The wait path: woken at once, honest when not, free when gone.
 
-use crate::support::{App, Person, eventually};
+use crate::support::{App, Person, eventually, id};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -118,6 +118,29 @@ async fn a_newer_wait_of_a_device_supersedes_the_older_one() {
             (&json!(false), &json!(true))
         );
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_wait_supersedes_nothing() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let good = parked(&app, &ben, 1, 25).await;
+    let ahead = ben.get("/notices?since_seq=9&timeout=25").await;
+    ahead.problem(409, "cursor_ahead");
+    let other = ben
+        .get(&format!("/notices?since_seq=1&epoch={}", id()))
+        .await;
+    other.problem(409, "epoch_changed");
+    let foreign = format!("/notices?since_seq=1&watch={}:0", id());
+    ben.get(&foreign).await.problem(404, "not_found");
+    assert_eq!(app.nodes[0].app.waiters.asleep(), 1);
+    ann.send(&chat, "news").await;
+    let notice = good.await.unwrap();
+    assert_eq!(
+        (&notice["superseded"], &notice["news"]),
+        (&json!(false), &json!(true))
+    );
     app.finish().await;
 }
 
