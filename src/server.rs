@@ -8,8 +8,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::domain::error::Error;
 use crate::domain::tell::hang_bell;
+use crate::http::connection::{DISCONNECT, Io, REQUEST_HEAD};
 use crate::http::large::Budget;
-use crate::http::parking::{Io, serve};
+use crate::http::parking::{Public, serve};
 use crate::http::{layer, metrics, routes};
 use crate::tasks;
 use actix_http::HttpService;
@@ -29,13 +30,6 @@ use tokio::task::JoinHandle;
 
 /// Longer than the idle time of common proxies, so that it is never us who closes a connection they are about to use.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long the head of a request may take to arrive. A node that was stopped looks at this clock before it reads what has
-/// arrived meanwhile, and answers a bare 408: so it is longer than a stop that the promises cover and clients sit out.
-const REQUEST_HEAD: Duration = Duration::from_secs(30);
-
-/// How long a client may go on sending a body that was refused, so that it gets to read the refusal.
-const DISCONNECT: Duration = Duration::from_secs(1);
 
 /// How long a client may leave what was sent to it unread before the kernel gives the connection up.
 #[cfg(target_os = "linux")]
@@ -153,6 +147,7 @@ impl Node {
             .disable_signals()
             .listen("public", listener, move || {
                 let handles = for_workers.clone();
+                let for_refusals = for_workers.clone();
                 let app = actix_web::App::new()
                     .app_data(for_workers.clone())
                     .app_data(for_answers.clone())
@@ -179,12 +174,18 @@ impl Node {
                 fn_factory(move || {
                     let http = http.new_service(());
                     let stopping = stopping.clone();
+                    let app = for_refusals.clone();
                     async move {
                         hang_bell();
-                        let http = Rc::new(http.await?);
+                        let public = Rc::new(Public {
+                            http: http.await?,
+                            unmatched: app.metrics.unmatched(),
+                            app,
+                            idle: KEEP_ALIVE,
+                        });
                         Ok::<_, ()>(fn_service(move |stream: TcpStream| {
                             guard(&stream);
-                            serve(Rc::clone(&http), stream, KEEP_ALIVE, stopping.clone())
+                            serve(Rc::clone(&public), stream, stopping.clone())
                         }))
                     }
                 })

@@ -11,7 +11,7 @@ use actix_web::http::header::{
 };
 
 /// The methods of all operations.
-pub const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
+pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 /// The headers that a page may send, besides those that it always may.
 const SENT: &str = "Authorization, Content-Type, X-Request-Id";
@@ -39,19 +39,26 @@ pub struct Cors {
 impl Cors {
     /// Looks at a request.
     pub fn of(request: &HttpRequest, origins: &Origins) -> Self {
-        let given: Vec<_> = request.headers().get_all(ORIGIN).collect();
-        let allowed = match (origins, given.as_slice()) {
+        let given = request.headers().get_all(ORIGIN);
+        let given: Vec<_> = given.map(HeaderValue::as_bytes).collect();
+        Self::from(&given, is_preflight(request), origins)
+    }
+
+    /// For a request with these origins.
+    pub fn from(given: &[&[u8]], preflight: bool, origins: &Origins) -> Self {
+        let allowed = match (origins, given) {
             (Origins::Any, [_]) => Some(HeaderValue::from_static("*")),
-            // To the letter, since a browser always writes an origin the same way.
+            // To the letter, since a browser always writes an origin the same way. A copy: the value of the request would
+            // keep the whole head of a wait that is parked.
             (Origins::Listed(listed), [origin]) => listed
                 .iter()
-                .any(|one| one.as_bytes() == origin.as_bytes())
-                .then(|| (*origin).clone()),
+                .find(|one| one.as_bytes() == *origin)
+                .and_then(|one| HeaderValue::from_str(one).ok()),
             (Origins::Same | Origins::Any | Origins::Listed(_), _) => None,
         };
         Self {
             on: *origins != Origins::Same,
-            preflight: is_preflight(request),
+            preflight,
             allowed,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::domain::diagnostics;
 use crate::http::extract::{Query, app, timeout};
+use crate::http::parking::check_head;
 use crate::http::problem::Problem;
 use crate::model::account::Caller;
 use actix_web::{HttpRequest, HttpResponse};
@@ -40,12 +41,13 @@ pub struct LongpollDiagnosis {
 /// a hundred on each node (`overloaded`).
 #[utoipa::path(get, path = "/v1/diagnostics/longpoll", tag = "Service", params(DiagnoseLongpollQuery),
     responses((status = 200, description = "How the wait went", body = LongpollDiagnosis)),
-    extensions(("x-problems" = json!(["overloaded"]))))]
+    extensions(("x-problems" = json!(["head_too_large", "overloaded"]))))]
 pub async fn diagnose_longpoll(
     request: HttpRequest,
     caller: Caller,
     Query(query): Query<DiagnoseLongpollQuery>,
 ) -> Result<HttpResponse, Problem> {
+    check_head(&request)?;
     let timeout = timeout(query.timeout)?;
     let waited = diagnostics::longpoll(&*app(&request)?, caller.user, timeout).await?;
     let mut response = HttpResponse::Ok();

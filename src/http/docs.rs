@@ -21,7 +21,8 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
     let page = Config::from("/openapi.json").validator_url("none");
     let get = |path: &str| -> Resource {
         let route = metrics.route(path);
-        web::resource(path).guard(guard::Get()).app_data(route)
+        let reads = guard::Any(guard::Get()).or(guard::Head());
+        web::resource(path).guard(reads).app_data(route)
     };
     // A scope, since the pages' own service has no place for the handles of a route's metrics.
     let pages = web::scope("/docs").app_data(metrics.route("/docs/{page}"));

@@ -152,9 +152,14 @@ where
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse::<usize>().ok());
+        let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
+        let is_plain = encodings.all(|one| one.as_bytes().eq_ignore_ascii_case(b"identity"));
         let mut payload = payload.take();
         let request = request.clone();
         Box::pin(async move {
+            if !is_plain {
+                return Err(Problem::encoded());
+            }
             if !is_json {
                 return Err(Problem::new(Code::UnsupportedMediaType));
             }
@@ -197,6 +202,8 @@ async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::By
 }
 
 fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Problem> {
+    // A byte order mark says nothing, and some tools write one.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let value: T = input::json(Strict::parse(bytes)?)?;
     value
         .validate()

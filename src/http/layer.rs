@@ -1,13 +1,16 @@
 //! Around every request: its id, its log line, its metrics, the headers of every answer, and the body of every problem.
 
+use crate::app::App;
 use crate::clock;
 use crate::config::origins::Origins;
 use crate::http::chunked;
+use crate::http::connection::Connection;
 use crate::http::cors::Cors;
 use crate::http::extract::app;
+use crate::http::heads::Heads;
 use crate::http::large::{Budget, is_large};
 use crate::http::problem::{Code, Problem};
-use crate::http::security;
+use crate::http::security::{self, Place};
 use crate::model::limit::{Policy, Standing};
 use crate::model::violation::cut;
 use crate::telemetry::Route;
@@ -44,19 +47,16 @@ impl FromRequest for RequestId {
     }
 }
 
-fn id_of(request: &ServiceRequest) -> RequestId {
-    let sane = |id: &&str| {
-        (1..=128).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    let given = request
-        .headers()
-        .get(X_REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(sane);
-    RequestId(given.map_or_else(|| clock::new_id().to_string(), str::to_owned))
+impl RequestId {
+    fn of(given: Option<&[u8]>) -> Self {
+        let sane = |id: &&[u8]| {
+            let is_sane = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            (1..=128).contains(&id.len()) && id.iter().all(is_sane)
+        };
+        let given = given.filter(sane);
+        let given = given.and_then(|id| std::str::from_utf8(id).ok());
+        Self(given.map_or_else(|| clock::new_id().to_string(), str::to_owned))
+    }
 }
 
 /// The two headers of draft-ietf-httpapi-ratelimit-headers, in whole seconds: what is left, and the policy.
@@ -80,6 +80,7 @@ pub(super) struct Envelope {
     id: RequestId,
     method: Method,
     path: String,
+    place: Place,
     cors: Cors,
     standing: Option<Standing>,
     route: Option<Rc<Route>>,
@@ -99,11 +100,29 @@ impl Envelope {
             id: extensions.get::<RequestId>()?.clone(),
             method: request.method().clone(),
             path: request.path().to_owned(),
+            place: Place::of(request.match_info().get_ref().path()),
             cors: Cors::of(request, origins),
             standing: extensions.get::<Standing>().copied(),
             route: request.app_data::<Rc<Route>>().cloned(),
             code: "-",
         })
+    }
+
+    /// For the answer to a request of which only this could be read.
+    pub(super) fn unread(app: &App, heads: &Heads, route: Rc<Route>) -> Self {
+        let origin = Some(heads.origin()).filter(|origin| !origin.is_empty());
+        let origins = &app.config.cors_origins;
+        Self {
+            started: Instant::now(),
+            id: RequestId::of(Some(heads.request_id())),
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            path: "-".to_owned(),
+            place: Place::Api,
+            cors: Cors::from(origin.as_slice(), false, origins),
+            standing: None,
+            route: Some(route),
+            code: "-",
+        }
     }
 
     /// The answer that a problem becomes.
@@ -119,11 +138,12 @@ impl Envelope {
     pub(super) fn seal<B>(self, response: &mut HttpResponse<B>) {
         let headers = response.headers_mut();
         self.cors.mark(headers);
-        security::mark(headers, security::Place::of(&self.path));
+        security::mark(headers, self.place);
         if let Ok(value) = HeaderValue::from_str(&self.id.0) {
             headers.insert(X_REQUEST_ID, value);
         }
-        if self.path.starts_with("/v1/") {
+        // What may be kept says so itself.
+        if !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         if let Some(standing) = self.standing {
@@ -154,8 +174,11 @@ pub async fn layer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let connection = request.conn_data::<Rc<Connection>>();
+    let _under_way = connection.map(Connection::begin);
     let reader = chunked::share(&mut request);
-    let id = id_of(&request);
+    let given = request.headers().get(X_REQUEST_ID);
+    let id = RequestId::of(given.map(HeaderValue::as_bytes));
     request.extensions_mut().insert(id);
     request.extensions_mut().insert(Started(Instant::now()));
     let mut response = next.call(request).await?.map_into_boxed_body();

@@ -10,7 +10,8 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Mounts them. Whoever finds this listener by mistake is told nothing: a plain 404.
 pub fn configure(config: &mut web::ServiceConfig) {
-    let metrics = web::resource("/metrics").guard(guard::Get()).to(metrics);
+    let reads = guard::Any(guard::Get()).or(guard::Head());
+    let metrics = web::resource("/metrics").guard(reads).to(metrics);
     config
         .service(metrics)
         .default_service(web::to(HttpResponse::NotFound));

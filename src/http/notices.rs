@@ -93,8 +93,9 @@ pub struct Watched {
             read fan-out to wait for, up to 100, each as `<conversation_id>:<seq>` with the last seq of it that the \
             device has. Repeat the parameter for each.")),
     responses((status = 200, description = "What the wait came to", body = Notice)),
-    extensions(("x-problems" = json!(["validation", "not_found", "epoch_changed", "cursor_ahead"]))))]
+    extensions(("x-problems" = json!(["validation", "not_found", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
 pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
+    parking::check_head(&request)?;
     let (watch, rest) = repeated(request.query_string(), "watch");
     let Query(query) = Query::<WaitNoticesQuery>::parse(&rest)?;
     let position = Position {

@@ -74,8 +74,10 @@ codes! {
         "The body did not arrive in time. Repeat the request.";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "The body is over the limit that `GET /v1/capabilities` names.";
-    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Not JSON"
-        "Bodies are JSON: send `Content-Type: application/json`.";
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Not plain JSON"
+        "Bodies are JSON that is not compressed: send `Content-Type: application/json` and no `Content-Encoding`.";
+    HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "The head of the request is too large"
+        "The headers are over 128 KiB or too many, or over 16 KiB for a wait: send fewer or shorter ones, such as cookies.";
     Conflict "conflict" CONFLICT "Already taken"
         "The name is taken. Choose another one; after a lost answer to `register`, log in.";
     LimitReached "limit_reached" CONFLICT "There is no room for more"
@@ -113,6 +115,8 @@ pub struct Problem {
     retry_after: Option<Duration>,
     resync: Option<Resync>,
     allow: Option<String>,
+    /// Says which encodings of bodies are taken.
+    accept: bool,
     /// Where the caller stands with a rate limit.
     pub standing: Option<Box<Standing>>,
 }
@@ -170,6 +174,7 @@ impl Problem {
             retry_after: None,
             resync: None,
             allow: None,
+            accept: false,
             standing: None,
         }
     }
@@ -188,6 +193,31 @@ impl Problem {
         Self {
             allow: Some(allow),
             ..Self::new(Code::MethodNotAllowed)
+        }
+    }
+
+    /// A body that is compressed.
+    pub fn encoded() -> Self {
+        let detail = "the body must not be compressed: send it without `Content-Encoding`";
+        Self {
+            accept: true,
+            ..Self::detailed(Code::UnsupportedMediaType, detail)
+        }
+    }
+
+    /// What cannot be read as a request, by the status that actix gives it.
+    pub fn unread(status: u16) -> Self {
+        match status {
+            408 => Self::detailed(
+                Code::RequestTimeout,
+                "the head of the request did not arrive in time",
+            ),
+            431 => Self::new(Code::HeadTooLarge),
+            400..500 => {
+                let detail = "must be one of HTTP/1.1, with one `Host`, one length and well-formed headers";
+                Self::invalid(vec![Violation::new("request", detail)])
+            }
+            _ => Self::new(Code::Internal),
         }
     }
 
@@ -241,6 +271,9 @@ impl Problem {
         }
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if self.accept {
+            response.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

@@ -12,7 +12,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, HttpRequest, HttpResponse, Route, web};
+use actix_web::{Error, HttpRequest, HttpResponse, Route, guard, web};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ pub(super) struct Endpoint {
     pub(super) method: HttpMethod,
     pub(super) operation: Operation,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
-    mount: fn(Method) -> Route,
+    mount: fn(Route) -> Route,
 }
 
 impl Endpoint {
-    fn of<'t, P: Path + SchemaReferences + Tags<'t>>(mount: fn(Method) -> Route) -> Self {
+    fn of<'t, P: Path + SchemaReferences + Tags<'t>>(mount: fn(Route) -> Route) -> Self {
         let mut schemas = Vec::new();
         P::schemas(&mut schemas);
         let mut operation = P::operation();
@@ -53,6 +53,22 @@ impl Endpoint {
             || parameters
                 .into_iter()
                 .any(|one| matches!(one, RefOr::T(one) if one.parameter_in == ParameterIn::Query))
+    }
+
+    /// Whether HEAD is answered as GET is, without a body. Nobody waits for that.
+    fn takes_head(&self) -> bool {
+        let mut parameters = self.operation.parameters.iter().flatten();
+        let waits = parameters.any(|one| matches!(one, RefOr::T(one) if one.name == "timeout"));
+        self.method() == Method::GET && !waits
+    }
+
+    fn route(&self) -> Route {
+        let route = web::route();
+        (self.mount)(if self.takes_head() {
+            route.guard(guard::Any(guard::Get()).or(guard::Head()))
+        } else {
+            route.method(self.method())
+        })
     }
 
     fn method(&self) -> Method {
@@ -90,9 +106,7 @@ macro_rules! endpoints {
     ($($module:ident: $($handler:ident),+;)*) => {
         pastey::paste! {
             vec![$($(
-                Endpoint::of::<$module::[<__path_ $handler>]>(|method| {
-                    web::method(method).to($module::$handler)
-                })
+                Endpoint::of::<$module::[<__path_ $handler>]>(|route| route.to($module::$handler))
             ),+),*]
         }
     };
@@ -128,11 +142,15 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_
             .push(endpoint);
     }
     for (path, endpoints) in by_path {
-        let methods: Vec<_> = endpoints.iter().map(|e| e.method().to_string()).collect();
+        let methods = endpoints.iter().flat_map(|endpoint| {
+            let head = endpoint.takes_head().then_some(Method::HEAD);
+            [endpoint.method()].into_iter().chain(head)
+        });
+        let methods: Vec<_> = methods.map(|method| method.to_string()).collect();
         let allow = methods.join(", ");
         let mut resource = web::resource(&path).app_data(metrics.route(&path));
         for endpoint in endpoints {
-            let route = (endpoint.mount)(endpoint.method());
+            let route = endpoint.route();
             resource = resource.route(if endpoint.takes_query() {
                 route
             } else {
@@ -147,8 +165,10 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_
     docs::configure(config, metrics);
     client::configure(config, metrics, media_hosts);
     config.default_service(web::to(async |request: HttpRequest| {
-        // A browser shows a page the answer "not found" only when it was allowed to ask.
-        if cors::is_preflight(&request) {
+        // A browser shows a page the answer "not found" only when it was allowed to ask. `*` is the server as a whole.
+        if cors::is_preflight(&request)
+            || (request.method() == Method::OPTIONS && request.path() == "*")
+        {
             Ok(options(cors::METHODS))
         } else {
             Err(Problem::new(Code::NotFound))

@@ -60,7 +60,8 @@ fn readable(answer: &Answer, origin: &str) {
     );
     assert_eq!(answer.header("access-control-expose-headers"), READ);
     assert_eq!(cors(answer).len(), 2, "{:?}", answer.headers);
-    assert_eq!(answer.header("vary"), "Origin");
+    let mut vary = answer.headers.get_all("vary").iter();
+    assert!(vary.any(|name| name == "Origin"), "{:?}", answer.headers);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +113,12 @@ async fn a_preflight_tells_the_methods_of_every_path() {
             .keys()
             .map(|m| m.to_uppercase())
             .collect();
-        let methods: BTreeSet<_> = methods.iter().map(String::as_str).collect();
+        let mut methods: BTreeSet<_> = methods.iter().map(String::as_str).collect();
         let answer = preflight(&app, PAGE, methods.first().unwrap(), path).await;
+        let waits = ["/v1/notices", "/v1/diagnostics/longpoll"].contains(&path.as_str());
+        if methods.contains("GET") && !waits {
+            methods.insert("HEAD");
+        }
         assert_eq!((answer.status, &answer.body), (204, &Value::Null), "{path}");
         assert_eq!(
             words(answer.header("access-control-allow-methods")),

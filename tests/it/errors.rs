@@ -26,6 +26,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "blocked",
         "blocks::a_block_stops_direct_sends_both_ways_and_nothing_else",
     ),
+    (
+        "head_too_large",
+        "parking::a_wait_with_a_long_head_is_refused",
+    ),
     ("rate_limited", "limits::a_user_has_a_burst_and_then_a_rate"),
     ("limit_reached", "members::a_group_has_room_for_so_many"),
     (
@@ -176,9 +180,9 @@ async fn requests(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
         seen.see(nowhere, 404, "not_found");
     }
     for (method, path, allow) in [
-        ("DELETE", "/unread", "GET"),
-        ("POST", "/me", "GET, PATCH"),
-        ("HEAD", "/me", "GET, PATCH"),
+        ("DELETE", "/unread", "GET, HEAD"),
+        ("POST", "/me", "GET, HEAD, PATCH"),
+        ("HEAD", "/auth/login", "POST"),
     ] {
         let answer = ann.try_call(method, path, None).await.unwrap();
         let mut allowed: Vec<_> = answer.header("allow").split(", ").collect();

@@ -1,7 +1,7 @@
 //! Input that is meant to do harm: to the JSON of every body, to every query and path, and to HTTP itself. Whatever comes is
 //! answered with a documented status, never with a failure, and who asks properly afterwards is served.
 
-mod raw;
+pub mod raw;
 mod repeated;
 mod strict;
 mod wire;

@@ -53,6 +53,7 @@ mod storage;
 mod tidy;
 mod tls;
 mod tokens;
+mod transport;
 mod unread;
 mod violations;
 mod web;

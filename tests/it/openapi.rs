@@ -260,6 +260,8 @@ async fn the_server_serves_what_is_documented_and_nothing_more() {
             if !methods.contains(&method) {
                 let answer = app.call(method, &operation.url(), None).await;
                 let mut allow: Vec<_> = answer.header("allow").split(", ").collect();
+                // That is GET without a body.
+                allow.retain(|method| *method != "HEAD");
                 allow.sort_unstable();
                 assert_eq!(allow, methods, "{method} {}", operation.path);
                 answer.problem(405, "method_not_allowed");

@@ -1,7 +1,6 @@
 //! Connections whose waits sleep: next to nothing is kept of them, and nobody can tell.
 
-use crate::support::{Answer, App, eventually};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use crate::support::{Answer, App, Wire, eventually};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use tideline::config::RateLimit;
 use tideline::config::origins::Origins;
 use tideline::domain::accounts;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tideline::model::ids::UserId;
 use tokio::net::{TcpListener, TcpStream};
 
 /// What a browser sends besides.
@@ -18,59 +17,9 @@ const BROWSER: &str = "Host: chat.example.com\r\n\
     Accept: application/json\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
     Referer: https://chat.example.com/\r\nSec-Fetch-Dest: empty\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n";
 
-/// A connection, byte by byte.
-struct Wire {
-    stream: TcpStream,
-    /// What has arrived after the answer that was read last.
-    rest: Vec<u8>,
-}
-
-impl Wire {
-    async fn to(address: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(address).await.unwrap(),
-            rest: Vec::new(),
-        }
-    }
-
-    async fn write(&mut self, bytes: &str) {
-        self.stream.write_all(bytes.as_bytes()).await.unwrap();
-    }
-
-    /// Some more bytes, or `false` at the end.
-    async fn more(&mut self) -> bool {
-        let read = self.stream.read_buf(&mut self.rest);
-        let read = tokio::time::timeout(Duration::from_secs(20), read).await;
-        read.expect("an answer within 20 s").unwrap() > 0
-    }
-
-    /// The next answer.
-    async fn answer(&mut self) -> Answer {
-        loop {
-            let text = String::from_utf8_lossy(&self.rest).into_owned();
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let mut headers = HeaderMap::new();
-                for line in head.lines().skip(1) {
-                    let (name, value) = line.split_once(": ").unwrap();
-                    let name: HeaderName = name.parse().unwrap();
-                    headers.insert(name, HeaderValue::from_str(value).unwrap());
-                }
-                let length: usize = headers["content-length"].to_str().unwrap().parse().unwrap();
-                if body.len() >= length {
-                    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-                    let body = serde_json::from_str(&body[..length]).unwrap();
-                    self.rest.drain(..head.len() + 4 + length);
-                    return Answer {
-                        status,
-                        headers,
-                        body,
-                    };
-                }
-            }
-            assert!(self.more().await, "{text}");
-        }
-    }
-}
+/// What the HTTP client of Java offers with every request.
+const JAVA: &str = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+    HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n";
 
 fn get(token: &str, path: &str, more: &str) -> String {
     format!("GET /v1{path} HTTP/1.1\r\n{BROWSER}Authorization: Bearer {token}\r\n{more}\r\n")
@@ -148,23 +97,46 @@ async fn nothing_that_is_sent_around_a_wait_is_lost() {
             assert!(is_me(wire.answer().await), "way {way}");
         }
     }
-    // What is odd: a body that comes late, and connections that end with their wait.
-    for (more, version, ends) in [
-        ("Content-Length: 4\r\n", "HTTP/1.1", false),
-        ("Connection: close\r\n", "HTTP/1.1", true),
-        ("", "HTTP/1.0", true),
+    // What is odd: a body that comes late, an empty one, offers, and connections that end with their wait. A wait that is not
+    // parked takes a part of the budget of large bodies.
+    let taken = || app.nodes[0].budget.taken();
+    for (more, version, parks, ends) in [
+        ("Content-Length: 4\r\n", "HTTP/1.1", false, false),
+        ("Content-Length: 0\r\n", "HTTP/1.1", true, false),
+        (JAVA, "HTTP/1.1", true, false),
+        (
+            "Connection: upgrade\r\nUpgrade: websocket\r\n",
+            "HTTP/1.1",
+            true,
+            false,
+        ),
+        ("Connection: close\r\n", "HTTP/1.1", true, true),
+        ("", "HTTP/1.0", true, true),
+        ("Connection: keep-alive\r\n", "HTTP/1.0", true, false),
     ] {
         let mut wire = Wire::to(app.nodes[0].address).await;
         let path = format!("/notices?since_seq={seq}&timeout=20");
         let wait = get(&ben.token, &path, more).replace("HTTP/1.1", version);
         wire.write(&wait).await;
         app.asleep(0, 1).await;
-        if !ends {
+        let parked = async || taken() == 0;
+        if parks {
+            eventually("it is parked", Duration::from_secs(5), parked, |is| *is).await;
+        } else {
+            eventually("it is not", Duration::from_secs(5), parked, |is| !is).await;
             wire.write("late").await;
         }
         ann.send(&chat, "news").await;
         seq += 1;
-        assert_eq!(wire.answer().await.ok(200)["last_seq"], seq);
+        let answer = wire.answer().await;
+        assert_eq!(answer.header("upgrade"), "");
+        let connection = match (version, ends) {
+            ("HTTP/1.0", false) => "keep-alive",
+            ("HTTP/1.1", true) => "close",
+            _ => "",
+        };
+        assert_eq!(answer.header("connection"), connection, "{more}");
+        assert_eq!(answer.ok(200)["last_seq"], seq);
         if ends {
             assert!(!wire.more().await);
         } else {
@@ -172,6 +144,79 @@ async fn nothing_that_is_sent_around_a_wait_is_lost() {
             assert!(is_me(wire.answer().await));
         }
     }
+    app.finish().await;
+}
+
+/// The answer to an earlier request is not lost when a wait behind it is parked, nor is a wait like the one that is parked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_is_not_parked_over_other_requests() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    // With somebody waiting, and the head known, another wait sleeps without asking anybody.
+    let other = ben.another_device(&app).await;
+    let mut elsewhere = Wire::to(app.nodes[0].address).await;
+    let wait = |token: &str| get(token, "/notices?since_seq=1&timeout=20", "");
+    elsewhere.write(&wait(&other.token)).await;
+    app.asleep(0, 1).await;
+    let user = ben.id.parse().unwrap();
+    let swept = async || app.nodes[0].app.waiters.swept.head(UserId(user)).is_some();
+    eventually(
+        "the sweep knows the head",
+        Duration::from_secs(10),
+        swept,
+        |is| *is,
+    )
+    .await;
+
+    let mut wire = Wire::to(app.nodes[0].address).await;
+    let me = get(&ben.token, "/me", "");
+    let slow = get(&ben.token, "/diagnostics/longpoll?timeout=1", "");
+    wire.write(&format!("{me}{slow}")).await;
+    assert_eq!(wire.answer().await.ok(200)["username"], "ben");
+    wire.write(&wait(&ben.token)).await;
+    assert_eq!(wire.answer().await.ok(200)["asked_ms"], 1_000);
+    app.asleep(0, 2).await;
+    // And one more that looks the same, while it sleeps.
+    wire.write(&wait(&ben.token)).await;
+    ann.send(&chat, "news").await;
+    for wire in [&mut elsewhere, &mut wire] {
+        assert_eq!(wire.answer().await.ok(200)["last_seq"], 2);
+    }
+    assert_eq!(wire.answer().await.ok(200)["last_seq"], 2);
+    app.finish().await;
+}
+
+/// What a wait keeps is bounded by bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_with_a_long_head_is_refused() {
+    let (app, [ben]) = App::with(["ben"]).await;
+    for path in [
+        "/notices?since_seq=0&timeout=0",
+        "/diagnostics/longpoll?timeout=0",
+    ] {
+        for (long, status) in [(14_000, 200), (17_000, 431), (100_000, 431)] {
+            // White space counts as well, and so it does where something else has been sent before.
+            for (filler, before) in [("x", 0), (" ", 0), ("x", 1)] {
+                let mut wire = Wire::to(app.nodes[0].address).await;
+                let cookie = format!("Cookie: {}x\r\n", filler.repeat(long));
+                let me = get(&ben.token, "/me", "").repeat(before);
+                wire.write(&(me + &get(&ben.token, path, &cookie))).await;
+                for _ in 0..before {
+                    wire.answer().await.ok(200);
+                }
+                let answer = wire.answer().await;
+                match status {
+                    200 => drop(answer.ok(200)),
+                    _ => drop(answer.problem(431, "head_too_large")),
+                }
+            }
+        }
+    }
+    // Of other requests they are as long as they may be.
+    let mut wire = Wire::to(app.nodes[0].address).await;
+    let cookie = format!("Cookie: {}\r\n", "x".repeat(100_000));
+    wire.write(&get(&ben.token, "/me", &cookie)).await;
+    wire.answer().await.ok(200);
     app.finish().await;
 }
 

@@ -22,6 +22,7 @@ pub mod schema;
 mod services;
 pub mod slow;
 pub mod token;
+mod wire;
 mod world;
 
 pub use answer::Answer;
@@ -31,6 +32,7 @@ pub use person::{PASSWORD, Person};
 pub use process::{NodeProcess, Process, free_address};
 pub use proxy::Proxy;
 pub use services::{services, throw_away, throw_away_as};
+pub use wire::Wire;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
