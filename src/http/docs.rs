@@ -1,14 +1,45 @@
 //! The pages for people: the browsable API, and the list of problems. Both work offline.
 
-use crate::http::openapi;
-use crate::http::problem::{Code, Problem};
+use crate::http::files::{CSS, File, HTML, SCRIPT, inside};
+use crate::http::problem::Code;
+use crate::http::routes::other_method;
 use crate::telemetry::Metrics;
+use actix_web::http::Method;
 use actix_web::http::header::{self, ContentType};
 use actix_web::{HttpResponse, Resource, guard, web};
-use std::sync::{Arc, LazyLock};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use std::sync::Arc;
 
-static OPENAPI: LazyLock<Option<String>> = LazyLock::new(|| openapi::json().ok());
+const PICTURE: &str = "image/png";
+
+/// A file of Swagger UI.
+macro_rules! page {
+    ($kind:expr, $name:literal) => {
+        page!($kind, $name, concat!("/docs/", $name))
+    };
+    ($kind:expr, $name:literal, $path:expr) => {
+        inside!($kind, concat!("docs/", $name), $path)
+    };
+}
+
+/// What the browsable API is made of.
+static PAGES: [File; 9] = [
+    page!(HTML, "index.html", "/docs/"),
+    page!(HTML, "index.html"),
+    page!(CSS, "index.css"),
+    page!(CSS, "swagger-ui.css"),
+    page!(SCRIPT, "swagger-ui-bundle.js"),
+    page!(SCRIPT, "swagger-ui-standalone-preset.js"),
+    // Ours: the default asks a validator on the internet about the document of whoever looks at the page.
+    inside!(
+        SCRIPT,
+        "openapi/swagger-initializer.js",
+        "/docs/swagger-initializer.js"
+    ),
+    page!(PICTURE, "favicon-16x16.png"),
+    page!(PICTURE, "favicon-32x32.png"),
+];
+
+static DOCUMENT: File = inside!("application/json", "openapi/openapi.json", "/openapi.json");
 
 /// Mounts the pages.
 pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
@@ -17,30 +48,22 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
             .insert_header((header::LOCATION, "/docs/"))
             .finish()
     };
-    // The default asks a validator on the internet about the document of whoever looks at the page.
-    let page = Config::from("/openapi.json").validator_url("none");
-    let get = |path: &str| -> Resource {
-        let route = metrics.route(path);
+    let get = |path: &str, route: actix_web::Route| -> Resource {
+        let other = |method: Method| async move { other_method(&method, "GET, HEAD") };
         let reads = guard::Any(guard::Get()).or(guard::Head());
-        web::resource(path).guard(reads).app_data(route)
+        web::resource(path)
+            .app_data(metrics.route(path))
+            .route(route.guard(reads))
+            .default_service(web::to(other))
     };
-    // A scope, since the pages' own service has no place for the handles of a route's metrics.
-    let pages = web::scope("/docs").app_data(metrics.route("/docs/{page}"));
     config
-        .service(get("/docs").to(to_docs))
-        .service(get("/docs/problems").to(problems))
-        .service(get("/docs/problems.css").to(style))
-        .service(get("/openapi.json").to(document))
-        .service(pages.service(SwaggerUi::new("/{_:.*}").config(page)));
-}
-
-async fn document() -> Result<HttpResponse, Problem> {
-    let text = OPENAPI
-        .as_deref()
-        .ok_or_else(|| Problem::new(Code::Internal))?;
-    Ok(HttpResponse::Ok()
-        .content_type(ContentType::json())
-        .body(text))
+        .service(get("/docs", web::to(to_docs)))
+        .service(get("/docs/problems", web::to(problems)))
+        .service(get("/docs/problems.css", web::to(style)))
+        .service(DOCUMENT.resource(metrics.route(DOCUMENT.path)));
+    for page in &PAGES {
+        config.service(page.resource(metrics.route("/docs/{page}")));
+    }
 }
 
 /// Beside its page, because the policy of the pages allows nothing within them.

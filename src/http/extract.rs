@@ -68,7 +68,10 @@ impl FromRequest for Caller {
                 None => Err(Error::Unauthenticated),
             };
             match &caller {
-                Ok(caller) => charge(&request, &Subject::User(caller.user)).await?,
+                Ok(caller) => {
+                    request.extensions_mut().insert(*caller);
+                    charge(&request, &Subject::User(caller.user)).await?;
+                }
                 // Who tries tokens is counted by address; a database that is away is nobody's fault.
                 Err(Error::Unauthenticated | Error::TokenExpired | Error::DeviceRevoked) => {
                     charge(&request, &Subject::address(address)).await?;
@@ -125,6 +128,16 @@ pub async fn charge_more(
 /// rounded up, and one at least.
 pub fn of_people(count: usize) -> usize {
     count.div_ceil(10).max(1)
+}
+
+/// In whose shares a request counts: that of its address, and of the caller once one is known.
+pub fn whose(request: &HttpRequest) -> Vec<Subject> {
+    let address = app(request).map(|app| Subject::address(address(request, &app)));
+    let user = request
+        .extensions()
+        .get::<Caller>()
+        .map(|caller| caller.user);
+    address.into_iter().chain(user.map(Subject::User)).collect()
 }
 
 fn address(request: &HttpRequest, app: &App) -> IpAddr {
@@ -186,10 +199,9 @@ async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::By
         if bytes.len() + chunk.len() > FREE
             && let Some(budget) = request.app_data::<web::Data<Budget>>()
         {
-            let more = budget.take(chunk.len())?;
             match &mut part {
-                Some(part) => part.merge(more),
-                none => *none = Some(more),
+                Some(part) => part.grow(chunk.len())?,
+                none => *none = Some(budget.take(whose(request), chunk.len())?),
             }
         }
         bytes.extend_from_slice(&chunk);

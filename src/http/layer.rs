@@ -6,9 +6,9 @@ use crate::config::origins::Origins;
 use crate::http::chunked;
 use crate::http::connection::Connection;
 use crate::http::cors::Cors;
-use crate::http::extract::app;
+use crate::http::extract::{app, whose};
 use crate::http::heads::Heads;
-use crate::http::large::{Budget, is_large};
+use crate::http::large::{Budget, Shared, is_large, pace_shared};
 use crate::http::problem::{Code, Problem};
 use crate::http::security::{self, Place};
 use crate::model::limit::{Policy, Standing};
@@ -16,8 +16,8 @@ use crate::model::violation::cut;
 use crate::telemetry::Route;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload, web};
 use std::future::{Ready, ready};
@@ -185,19 +185,16 @@ pub async fn layer(
     let Some(mut envelope) = Envelope::of(response.request()) else {
         return Err(Problem::new(Code::Internal).into());
     };
-    let mut problem = match response.response().error() {
-        Some(error) => Some(error.as_error::<Problem>().cloned().unwrap_or_else(|| {
+    let mut problem = response.response().error().map(|error| {
+        error.as_error::<Problem>().cloned().unwrap_or_else(|| {
             log::error!(
                 "request_id={} undocumented error: {}",
                 envelope.id.0,
                 cut(&error.to_string())
             );
             Problem::new(Code::Internal)
-        })),
-        // A page of the documentation that is not there; the service of these pages knows nothing of problems.
-        None if response.status() == StatusCode::NOT_FOUND => Some(Problem::new(Code::NotFound)),
-        None => None,
-    };
+        })
+    });
     if let Some(budget) = response
         .request()
         .app_data::<web::Data<Budget>>()
@@ -205,8 +202,14 @@ pub async fn layer(
         .filter(|_| is_large(response.response().body()))
     {
         let (request, answer) = response.into_parts();
+        let is_shared = answer.extensions().get::<Shared>().is_some();
         let (head, body) = answer.into_parts();
-        let body = budget.pace(body).unwrap_or_else(|refusal| {
+        let paced = if is_shared {
+            pace_shared(body)
+        } else {
+            budget.pace(body, whose(&request))
+        };
+        let body = paced.unwrap_or_else(|refusal| {
             problem = Some(refusal);
             BoxBody::new(())
         });

@@ -12,6 +12,7 @@ pub mod devices;
 pub mod diagnostics;
 pub mod docs;
 mod extract;
+mod files;
 mod heads;
 pub mod inbox;
 mod kinds;

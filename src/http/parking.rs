@@ -9,6 +9,7 @@
 use crate::app::App;
 use crate::clock;
 use crate::http::connection::{Connection, Io};
+use crate::http::extract::whose;
 use crate::http::large::Budget;
 use crate::http::layer::Envelope;
 use crate::http::problem::{Code, Problem};
@@ -91,7 +92,8 @@ pub async fn park(request: &HttpRequest, asleep: Asleep) -> Result<HttpResponse,
         .filter(|connection| connection.only_head().is_some() && !has_body);
     let (Some(connection), Some(envelope)) = (connection, Envelope::of(request)) else {
         let budget = request.app_data::<web::Data<Budget>>();
-        let _part = budget.map(|budget| budget.take(KEPT)).transpose()?;
+        let take = |budget: &web::Data<Budget>| budget.take(whose(request), KEPT);
+        let _part = budget.map(take).transpose()?;
         return asleep.await;
     };
     let wire = Wire {

@@ -214,7 +214,8 @@ impl Problem {
             ),
             431 => Self::new(Code::HeadTooLarge),
             400..500 => {
-                let detail = "must be one of HTTP/1.1, with one `Host`, one length and well-formed headers";
+                let detail =
+                    "must be one of HTTP/1.1, with one `Host`, one length and well-formed headers";
                 Self::invalid(vec![Violation::new("request", detail)])
             }
             _ => Self::new(Code::Internal),

@@ -32,7 +32,6 @@ const EVERYWHERE: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "server.rs"]),
     ("utoipa", &["http/", "model/"]),
-    ("utoipa_swagger_ui", &["http/"]),
     ("diesel", &["storage/"]),
     ("diesel_migrations", &["storage/"]),
     ("r2d2", &["storage/"]),
