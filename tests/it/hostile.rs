@@ -202,7 +202,8 @@ async fn what_is_no_json_is_refused_wherever_json_is_taken() {
         for bytes in [
             Vec::new(),
             b" ".to_vec(),
-            joined(&[b"\xef\xbb\xbf", &body]),
+            // One byte order mark is skipped.
+            joined(&[b"\xef\xbb\xbf\xef\xbb\xbf", &body]),
             joined(&[&body, b"x"]),
             joined(&[&body, &body]),
             joined(&[&body, b"\0"]),
