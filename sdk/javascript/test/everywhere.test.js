@@ -87,14 +87,14 @@ describe("a bundle for browsers", () => {
 });
 
 describe("the package loads", () => {
-  const binary = (name, file) => path.join(own, "node_modules", name, "bin", file);
+  const binary = (name, file) => path.join(own, "test", "node_modules", name, "bin", file);
   const engines = {
     "Node 18": { file: binary("node-18", "node"), programs: ["import.mjs", "require.cjs", "threads.mjs"] },
     "Node 20": { file: binary("node-20", "node"), programs: ["import.mjs", "require.cjs", "threads.mjs"] },
     "Node 22": { file: binary("node-22", "node"), programs: ["import.mjs", "require.cjs", "threads.mjs"] },
     "this Node": { file: process.execPath, programs: ["import.mjs", "require.cjs", "threads.mjs"] },
     Bun: { file: binary("@oven/bun-linux-x64", "bun"), programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
-    Deno: { file: path.join(own, "node_modules", "@deno", "linux-x64-glibc", "deno"), args: ["run", "-A", "--no-remote", "--node-modules-dir=manual"], programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
+    Deno: { file: path.join(own, "test", "node_modules", "@deno", "linux-x64-glibc", "deno"), args: ["run", "-A", "--no-remote", "--node-modules-dir=manual"], programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
   };
   // npm installs these binaries where they run.
   const elsewhere = process.platform !== "linux" || process.arch !== "x64";
