@@ -87,7 +87,7 @@ describe("sync", () => {
     await ben.close();
 
     await sendAll(ann, chat, names(4, 3));
-    await server.admin("expire-inbox", "--before", new Date(Date.now() + 1000).toISOString());
+    await server.expireInbox();
     const later = client(t, server.url, { storage, resume: true, backfill: true });
     const toldLater = record(later, "message", "resync");
     await later.start();

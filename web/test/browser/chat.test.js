@@ -104,7 +104,7 @@ test("in a browser", { timeout: 300_000 }, async (t) => {
     for (const text of ["missed one", "missed two"]) await say(ben, text);
     await until(async () => (await texts(ben)).at(-1), "missed two");
     await until(() => ben.locator(".row.mine[data-state=sending]").count(), 0);
-    await server.admin("expire-inbox", "--before", new Date(Date.now() + 1_000).toISOString());
+    await server.expireInbox();
     await ann.context().setOffline(false);
     await until(async () => (await texts(ann)).slice(-2), ["missed one", "missed two"]);
     assert.deepEqual(await texts(ann), await texts(ben));

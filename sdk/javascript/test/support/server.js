@@ -105,4 +105,10 @@ class Server {
     const { stdout } = await promisify(execFile)(BIN, ["admin", ...words], { env, timeout: PATIENCE_MS });
     return stdout.trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
+
+  /** Drops what is in the inboxes. Times have milliseconds, so what was written in this one is older a moment later. */
+  async expireInbox() {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await this.admin("expire-inbox", "--before", new Date().toISOString());
+  }
 }
