@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(cut(&longest), longest);
         for character in ["x", "é", "€", "👋"] {
             for before in 0..4 {
-                let text = "-".repeat(before) + &character.repeat(REPEATED);
+                let text = "-".repeat(before) + &character.repeat(REPEATED + 1);
                 let cut = cut(&text);
                 let kept = cut.strip_suffix('…').unwrap();
                 assert!(text.starts_with(kept) && cut.len() <= REPEATED, "{cut}");
