@@ -171,5 +171,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!(
+                "the end of its log: {:#?}",
+                &log[log.len().saturating_sub(50)..]
+            );
+        }
     }
 }
