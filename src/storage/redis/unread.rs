@@ -6,7 +6,7 @@ use crate::storage::redis::notices::Channel;
 use crate::storage::redis::{Redis, RedisUnavailable};
 use redis::Script;
 use redis::aio::MultiplexedConnection;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use std::time::Instant;
 use uuid::Uuid;
@@ -125,7 +125,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> App
             result => result,
         }
     };
-    let mut applied = Applied::default();
+    let (mut applied, mut unknown) = (Applied::default(), HashSet::new());
     let results = redis.spread(
         &redis.servers,
         calls.iter().collect(),
@@ -144,9 +144,13 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> App
             if let Some((mark, total)) = result {
                 let as_of = InboxSeq(mark);
                 applied.totals.insert(part.user, Total { as_of, total });
+            } else {
+                unknown.insert(part.user);
             }
         }
     }
+    // What is large in one part is missing in the total of a later one.
+    applied.totals.retain(|user, _| !unknown.contains(user));
     applied
 }
 
