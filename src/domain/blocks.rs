@@ -9,7 +9,7 @@ use crate::model::account::{Caller, User};
 use crate::model::ids::UserId;
 use crate::model::page::{Limit, Page, UserCursor};
 use crate::storage::error::StorageResult;
-use crate::storage::pg::{Connection, accounts, blocks, claims, conversations};
+use crate::storage::pg::{Connection, blocks, claims, conversations};
 
 /// The most people that somebody may block.
 pub const LIMIT: i64 = 1_000;
@@ -22,13 +22,10 @@ pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error>
     }
     app.pg
         .transaction("block", move |conn| {
-            if accounts::users_by_ids(conn, &[user])?.is_empty() {
+            if !blocks::lock(conn, pair(caller.user, user))? {
                 return Ok(Err(Error::NotFound));
             }
-            // Before other locks, always.
-            accounts::lock_user(conn, caller.user)?;
             let count = blocks::count(conn, caller.user)?;
-            blocks::lock(conn, pair(caller.user, user))?;
             blocks::insert(conn, caller.user, user)?;
             if count >= LIMIT && blocks::count(conn, caller.user)? > count {
                 return Ok(Err(Error::LimitReached("too many people are blocked")));

@@ -1,9 +1,8 @@
 //! Who blocks whom.
 //!
-//! What a block stops and the block itself must not miss each other. So there is a lock for each person, of what blocks say
-//! of them: a new or ended block takes the locks of both alone ([`lock`]), and what a block of somebody else may stop takes
-//! that of the one who acts, shared with others of the kind ([`hold`]), and looks afterwards. One lock of the actor is enough
-//! for any number of people whom they act on.
+//! What a block stops and the block itself must not miss each other. So the row of a person in `users` guards what blocks say of
+//! them: a new or ended block locks the rows of both ([`lock`]), and what a block may stop shares that of the one who acts with
+//! others of the kind ([`hold`]), and looks afterwards. One row is enough for any number of people whom they act on.
 
 use crate::model::account::User;
 use crate::model::ids::UserId;
@@ -11,7 +10,7 @@ use crate::model::page::Limit;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::accounts::{UserIdRow, users_by_ids};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{Texts, Uuids};
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
@@ -20,26 +19,21 @@ use std::collections::{BTreeSet, HashSet};
 /// A block: who blocks, and whom.
 pub type Block = (UserId, UserId);
 
-/// Locks what blocks say of two people, to the end of the transaction, to change it.
-pub fn lock(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageResult<()> {
-    sql("SELECT pg_advisory_xact_lock(hashtextextended(k, 0)) FROM unnest($1) AS p(k)")
-        .bind::<Texts, _>([low, high].map(key).to_vec())
+/// Locks what blocks say of two people, to the end of the transaction, to change it, and returns whether there are both.
+pub fn lock(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageResult<bool> {
+    let locked = sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+        .bind::<Uuids, _>(vec![low, high])
         .execute(conn)?;
-    Ok(())
+    Ok(locked == 2)
 }
 
 /// Keeps what blocks say of these people as it is to the end of the transaction. Look at it in a later statement.
 pub fn hold(conn: &mut PgConnection, users: &BTreeSet<UserId>) -> StorageResult<()> {
-    // In the order of their ids, as every lock of several rows.
-    let keys: Vec<_> = users.iter().copied().map(key).collect();
-    sql("SELECT pg_advisory_xact_lock_shared(hashtextextended(k, 0)) FROM unnest($1) AS p(k)")
-        .bind::<Texts, _>(keys)
+    // This mode lets a change of a name pass.
+    sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR KEY SHARE")
+        .bind::<Uuids, _>(users.iter().copied().collect::<Vec<_>>())
         .execute(conn)?;
     Ok(())
-}
-
-fn key(user: UserId) -> String {
-    format!("tideline blocks {user}")
 }
 
 /// Makes a block, unless it is there.
@@ -103,7 +97,7 @@ pub fn around(
     Ok(found.into_iter().map(other).collect())
 }
 
-/// How many people somebody blocks. Under the lock of their own row, so that two new blocks at once cannot both find room.
+/// How many people somebody blocks. Under [`lock`], so that two new blocks at once cannot both find room.
 pub fn count(conn: &mut PgConnection, blocker: UserId) -> StorageResult<i64> {
     #[derive(QueryableByName)]
     struct Row {

@@ -1,8 +1,7 @@
 //! Conversations, as those who write lock them and as their members see them.
 //!
-//! Lock order, everywhere: what blocks say of people in ascending id (`blocks.rs`), the pair of two people or a creator's own
-//! id of a group, then conversations in ascending id, then timelines in ascending user id; a user's own row, where it is
-//! locked, before all of these.
+//! Lock order, everywhere: rows of users in ascending id, the pair of two people or a creator's own id of a group, then
+//! conversations in ascending id, then timelines in ascending user id.
 //! Rows of `members` change only under their conversation's lock. A statement that waits for a lock still sees
 //! everything else with the snapshot it began with, so whatever depends on the lock is read by a statement that starts
 //! after the locking one returned.
