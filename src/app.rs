@@ -13,6 +13,7 @@ use crate::domain::passwords::Passwords;
 use crate::domain::service;
 use crate::domain::tokens::Tokens;
 use crate::domain::totals::Totals;
+use crate::domain::unread::{self, Recounts};
 use crate::domain::waiters::Waiters;
 use crate::domain::writer::Writers;
 use crate::model::ids::Epoch;
@@ -50,6 +51,8 @@ pub struct App {
     pub totals: Totals,
     /// Looks up inbox heads.
     pub heads: Heads,
+    /// Counts what is unread in PostgreSQL.
+    pub recounts: Recounts,
     /// Reads pages of inboxes.
     pub pages: Pages,
     /// How many connections of clients there may be.
@@ -189,6 +192,7 @@ impl App {
             totals: Totals::default(),
             heads: heads::start(&pg),
             // As many at a time as PostgreSQL has cores for: more, and each query is shared by fewer.
+            recounts: unread::start(&pg, config.writers),
             pages: inbox::start(&pg, config.writers),
             connections,
             most_waits: connections - connections / 20,

@@ -13,21 +13,40 @@ use crate::app::App;
 use crate::domain::error::Error;
 use crate::domain::heads;
 use crate::domain::overload::{Load, admit};
+use crate::domain::shared::{Manner, Shared};
 use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
 use crate::model::unread::{Counts, Unread};
 use crate::storage::error::StorageError;
-use crate::storage::pg;
+use crate::storage::pg::{self, Pg};
 use crate::storage::redis::RedisUnavailable;
 use crate::storage::redis::unread as cache;
 use crate::storage::redis::unread::{Total, Walk};
+use futures_util::future::try_join_all;
 use std::collections::HashSet;
 use std::time::Duration;
+
+/// How many users' counts one query computes.
+const BATCH: usize = 100;
 
 /// How often a rebuild tries each step …
 const TRIES: u32 = 4;
 
 /// … and how long it waits in between: longer than the circuit of Redis stays open.
 const PAUSE: Duration = Duration::from_millis(1_200);
+
+/// Counts in PostgreSQL. When Redis has lost its counts, a crowd asks for its own at once.
+pub type Recounts = Shared<UserId, Counts>;
+
+/// Starts the counting on the Tokio runtime that this is called on, with so many queries at a time.
+pub fn start(pg: &Pg, lanes: u32) -> Recounts {
+    let manner = Manner {
+        name: "unread",
+        batch: BATCH,
+        lanes,
+        queue: 20_000,
+    };
+    Shared::start(pg, manner, |conn, users| pg::unread::counts(conn, users))
+}
 
 /// All counts of a user.
 pub async fn all(app: &App, user: UserId) -> Result<Unread, Error> {
@@ -106,10 +125,7 @@ async fn rebuild(
     head: InboxSeq,
 ) -> Result<Unread, Error> {
     app.metrics.unread_rebuilds.inc();
-    let counts = app
-        .pg
-        .read("unread", move |conn| pg::unread::counts(conn, user))
-        .await?;
+    let counts = app.recounts.ask(user).await?;
     let as_of = counts.small.as_of_seq;
     if mark.is_some_and(|mark| mark > as_of && mark > head) {
         log::warn!("unread counts of {user} are ahead of the database: forgotten");
@@ -142,15 +158,25 @@ pub enum Unreachable {
     Storage(#[from] StorageError),
 }
 
-/// Compares a user's counts, and returns the true ones of those that Redis keeps. Redis is read first: had PostgreSQL been, an entry that was
-/// announced in between would look like drift.
-async fn compare(app: &App, user: UserId) -> Result<(Found, Unread), Unreachable> {
-    let cached = cache::all(&app.redis, app.epoch, user).await?;
-    let truth = app
+/// Compares the counts of some users, and returns the true ones of those that Redis keeps. Redis is read first: had
+/// PostgreSQL been, an entry that was announced in between would look like drift.
+async fn compare(app: &App, users: &[UserId]) -> Result<Vec<(Found, Unread)>, Unreachable> {
+    let cached = users
+        .iter()
+        .map(|user| cache::all(&app.redis, app.epoch, *user));
+    let cached = try_join_all(cached).await?;
+    let asked = users.to_vec();
+    let truths = app
         .pg
-        .read("audit", move |conn| pg::unread::counts(conn, user))
-        .await?
-        .small;
+        .read("audit", move |conn| pg::unread::counts(conn, &asked))
+        .await?;
+    let compared = users.iter().zip(cached).zip(truths);
+    Ok(compared
+        .map(|((user, cached), truth)| judge(*user, cached, truth.small))
+        .collect())
+}
+
+fn judge(user: UserId, cached: Option<Unread>, truth: Unread) -> (Found, Unread) {
     let found = match cached.filter(|cached| cached.as_of_seq == truth.as_of_seq) {
         None => Found::Unproved,
         Some(cached) if cached == truth => Found::Exact,
@@ -166,19 +192,22 @@ async fn compare(app: &App, user: UserId) -> Result<(Found, Unread), Unreachable
             Found::Drifted
         }
     };
-    Ok((found, truth))
+    (found, truth)
 }
 
-/// Compares a user's counts, and has Redis forget wrong ones: the next reader counts again.
-pub async fn audit(app: &App, user: UserId) -> Result<Found, Unreachable> {
-    let (found, _) = compare(app, user).await?;
-    match found {
-        Found::Unproved => {}
-        Found::Exact => app.metrics.unread_audited.inc(),
-        Found::Drifted => {
-            app.metrics.unread_audited.inc();
-            app.metrics.unread_drift.inc();
-            cache::forget(&app.redis, app.epoch, user).await?;
+/// Compares the counts of some users, and has Redis forget wrong ones: the next reader counts again.
+pub async fn audit(app: &App, users: &[UserId]) -> Result<Vec<Found>, Unreachable> {
+    let compared = compare(app, users).await?;
+    let found: Vec<_> = compared.into_iter().map(|(found, _)| found).collect();
+    for (user, found) in users.iter().zip(&found) {
+        match found {
+            Found::Unproved => {}
+            Found::Exact => app.metrics.unread_audited.inc(),
+            Found::Drifted => {
+                app.metrics.unread_audited.inc();
+                app.metrics.unread_drift.inc();
+                cache::forget(&app.redis, app.epoch, *user).await?;
+            }
         }
     }
     Ok(found)
@@ -187,8 +216,8 @@ pub async fn audit(app: &App, user: UserId) -> Result<Found, Unreachable> {
 /// Audits the next few users whose counts Redis knows, and returns where to go on. A walk begins and ends at the default.
 pub async fn audit_some(app: &App, at: Walk) -> Result<Walk, Unreachable> {
     let (next, users) = cache::users(&app.redis, app.epoch, at).await?;
-    for user in users {
-        audit(app, user).await?;
+    for users in users.chunks(BATCH) {
+        audit(app, users).await?;
     }
     Ok(next)
 }
@@ -230,16 +259,20 @@ pub async fn rebuild_all(app: &App, done: impl Fn(usize)) -> Result<Rebuilt, Unr
         }
     }
     let mut result = Rebuilt::default();
-    for user in users {
-        let (found, truth) = patiently(async || compare(app, user).await).await?;
-        let replace = async || {
-            cache::forget(&app.redis, app.epoch, user).await?;
-            Ok(cache::merge(&app.redis, app.epoch, user, &truth).await?)
+    let users: Vec<_> = users.into_iter().collect();
+    for users in users.chunks(BATCH) {
+        let compared = patiently(async || compare(app, users).await).await?;
+        let replace = async |(user, (_, truth)): (&UserId, &(Found, Unread))| {
+            cache::forget(&app.redis, app.epoch, *user).await?;
+            cache::merge(&app.redis, app.epoch, *user, truth).await
         };
-        patiently(replace).await?;
-        result.rebuilt += 1;
+        let replace_all =
+            async || Ok(try_join_all(users.iter().zip(&compared).map(replace)).await?);
+        patiently(replace_all).await?;
+        let is_wrong = |(found, _): &&(Found, Unread)| *found == Found::Drifted;
+        result.rebuilt += users.len();
+        result.wrong += compared.iter().filter(is_wrong).count();
         done(result.rebuilt);
-        result.wrong += usize::from(found == Found::Drifted);
     }
     Ok(result)
 }

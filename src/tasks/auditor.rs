@@ -5,8 +5,8 @@ use crate::domain::unread;
 use crate::storage::redis::unread::Walk;
 use std::time::Duration;
 
-/// A hundred users each time: about ten small queries a second, which nobody feels, and an hour for 36,000 users on each
-/// node, which is soon enough for what should never be found.
+/// About a hundred users each time: one query, and an hour for 36,000 users on each node, which is soon enough for what
+/// should never be found.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Audits until it is dropped.

@@ -174,8 +174,8 @@ async fn notices_and_counts_of_everybody_wherever_their_slot_is() {
     futures_util::future::join_all(sends).await;
     for other in &others {
         assert_eq!(other.total().await, 53);
-        let proved = async || unread::audit(&app.nodes[0].app, id(other)).await.ok();
-        let exact = |found: &Option<Found>| *found == Some(Found::Exact);
+        let proved = async || unread::audit(&app.nodes[0].app, &[id(other)]).await.ok();
+        let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
         eventually("Redis knows it", AT_ONCE, proved, exact).await;
     }
     app.finish().await;
@@ -324,8 +324,8 @@ async fn the_operator_can_rebuild_all_counts_of_all_masters() {
         let chat = ann.direct(other).await;
         ann.send(&chat, "hi").await;
         assert_eq!(other.total().await, 1);
-        let proved = async || unread::audit(&app.nodes[0].app, id(other)).await.ok();
-        let exact = |found: &Option<Found>| *found == Some(Found::Exact);
+        let proved = async || unread::audit(&app.nodes[0].app, &[id(other)]).await.ok();
+        let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
         eventually("Redis knows it", AT_ONCE, proved, exact).await;
         let key = key(&app, other);
         let _: i64 = cluster.ask(cluster.master_of(&key), &["HSET", &key, "total", "9"]);
@@ -337,8 +337,8 @@ async fn the_operator_can_rebuild_all_counts_of_all_masters() {
     assert_eq!(line, json!({"rebuilt": all, "wrong": all}), "{said}");
     for other in &others {
         assert_eq!(other.total().await, 1);
-        let found = unread::audit(&app.nodes[0].app, id(other)).await;
-        assert_eq!(found.unwrap(), Found::Exact);
+        let found = unread::audit(&app.nodes[0].app, &[id(other)]).await;
+        assert_eq!(found.unwrap(), [Found::Exact]);
     }
     app.finish().await;
 }

@@ -259,7 +259,7 @@ async fn a_send_and_a_wait_move_what_they_should() {
     assert_eq!(now().await.get("tideline_unread_drift_total"), 0.0);
     let _: i64 = app.unread_hash(&ben, "HINCRBY", &["total", "1"]).await;
     let user = tideline::model::ids::UserId(ben.id.parse().unwrap());
-    tideline::domain::unread::audit(&node.app, user)
+    tideline::domain::unread::audit(&node.app, &[user])
         .await
         .unwrap();
     let after = now().await;

@@ -1,11 +1,15 @@
 //! Unread counts: a view of the timeline that cannot drift, whatever happens to Redis.
 
-use crate::support::{App, Person, admin, eventually, services};
+use crate::support::{App, Person, admin, eventually, execute, services};
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
+use tideline::domain::accounts;
 use tideline::domain::unread::{self, Found};
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
 use tideline::model::unread::{Announcement, Unread};
@@ -138,10 +142,15 @@ async fn nobodys_counts_depend_on_those_of_others() {
         conversation,
         unread: Some(2 * seq),
     };
-    let much = known[0];
+    let (much, partly_large) = (known[0], known[1]);
     let mut entries = vec![entry(&broken, 1), entry(&unknown, 1)];
     entries.extend(known.iter().map(|user| entry(user, 1)));
     entries.extend((2..=600).map(|seq| entry(&much, seq)));
+    entries.push(Announcement {
+        unread: None,
+        ..entry(&partly_large, 2)
+    });
+    entries.extend((3..=600).map(|seq| entry(&partly_large, seq)));
     let apply = async || cache::apply(&node.redis, node.epoch, &entries).await;
     let all = |applied: &Applied| applied.lost == 0;
     let applied = eventually("Redis is told", WITHIN, apply, all).await;
@@ -151,6 +160,8 @@ async fn nobodys_counts_depend_on_those_of_others() {
     };
     let mut expected: HashMap<_, _> = known.iter().map(|user| (*user, total(1))).collect();
     expected.insert(much, total(600));
+    // What is large is not in the total of a later part.
+    expected.remove(&partly_large);
     assert_eq!(applied.totals, expected);
     app.finish().await;
 }
@@ -270,7 +281,10 @@ async fn counts_that_no_reader_would_use_are_not_drift() {
     let user = UserId(ben.id.parse().unwrap());
     let node = &app.nodes[0].app;
     let unproved = async || {
-        assert_eq!(unread::audit(node, user).await.unwrap(), Found::Unproved);
+        assert_eq!(
+            unread::audit(node, &[user]).await.unwrap(),
+            [Found::Unproved]
+        );
         assert_eq!(app.unread_hash::<i64>(&ben, "EXISTS", &[]).await, 1);
     };
     // Behind and ahead of the head, with a total that would be wrong.
@@ -281,7 +295,7 @@ async fn counts_that_no_reader_would_use_are_not_drift() {
     }
     let fields = ["mark", "4", "total", "3"];
     let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
-    assert_eq!(unread::audit(node, user).await.unwrap(), Found::Exact);
+    assert_eq!(unread::audit(node, &[user]).await.unwrap(), [Found::Exact]);
     // Committed, and its announcement lost, or so late that it just finds Redis back.
     app.redis.cut();
     ann.send(&chat, "x").await;
@@ -289,11 +303,14 @@ async fn counts_that_no_reader_would_use_are_not_drift() {
     app.redis.heal();
     let ping = async || node.redis.ping().await;
     eventually("Redis is back", WITHIN, ping, |up| *up).await;
-    assert_ne!(unread::audit(node, user).await.unwrap(), Found::Drifted);
+    assert_ne!(
+        unread::audit(node, &[user]).await.unwrap(),
+        [Found::Drifted]
+    );
     assert_eq!(ben.total().await, 4);
-    assert_eq!(unread::audit(node, user).await.unwrap(), Found::Exact);
+    assert_eq!(unread::audit(node, &[user]).await.unwrap(), [Found::Exact]);
     app.postgres.cut();
-    assert!(unread::audit(node, user).await.is_err());
+    assert!(unread::audit(node, &[user]).await.is_err());
     app.postgres.heal();
     assert_eq!(drift(&app), 0);
     app.finish().await;
@@ -332,7 +349,7 @@ async fn the_operator_can_rebuild_all_counts_beside_running_nodes() {
     let node = &app.nodes[0].app;
     for person in [&ann, &ben, &cat] {
         let user = UserId(person.id.parse().unwrap());
-        assert_eq!(unread::audit(node, user).await.unwrap(), Found::Exact);
+        assert_eq!(unread::audit(node, &[user]).await.unwrap(), [Found::Exact]);
     }
     assert_eq!(app.unread_hash::<i64>(&dan, "EXISTS", &[]).await, 0);
     assert_eq!(ben.total().await, 3);
@@ -365,5 +382,62 @@ async fn the_operator_can_rebuild_all_counts_beside_running_nodes() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("not all counts were rebuilt"), "{said}");
     assert!(output.stdout.is_empty());
+    app.finish().await;
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// When Redis has lost its counts, everybody who waits needs theirs counted at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_of_a_crowd_share_queries() {
+    let (app, ann, ben, chat, _) = counted().await;
+    let node = &app.nodes[0].app;
+    let crowd = accounts::seed(node, 0, 300).await.unwrap();
+    let mut database = app.database();
+    execute(
+        &mut database,
+        "BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE",
+    );
+    let [ann, ben] = [&ann, &ben].map(|person| UserId(person.id.parse().unwrap()));
+    let users = crowd.iter().map(|one| one.user).chain([ben, ann, ben]);
+    let counts = join_all(users.map(|user| node.recounts.ask(user)));
+    let release = async {
+        let hung = async || {
+            let count = "SELECT count(*) AS n FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            sql_query(count)
+                .get_result::<Count>(&mut database)
+                .unwrap()
+                .n
+        };
+        let lanes = i64::from(node.config.writers);
+        eventually("they wait for the lock", WITHIN, hung, |n| *n == lanes).await;
+        assert_eq!(node.pg.usage().waiting, 0);
+        execute(&mut database, "ROLLBACK");
+    };
+    let (counts, ()) = tokio::join!(counts, release);
+    let counts: Vec<_> = counts
+        .into_iter()
+        .map(|counts| counts.unwrap().small)
+        .collect();
+    let (crowd, known) = counts.split_at(300);
+    assert!(
+        crowd
+            .iter()
+            .all(|counts| counts.as_of_seq.0 == 0 && counts.conversations.is_empty())
+    );
+    let totals: Vec<_> = known
+        .iter()
+        .map(|counts| (counts.total, counts.as_of_seq.0))
+        .collect();
+    assert_eq!(totals, [(3, 4), (0, 4), (3, 4)]);
+    assert_eq!(
+        known[0].conversations[0].conversation_id.0.to_string(),
+        chat
+    );
     app.finish().await;
 }

@@ -256,7 +256,11 @@ impl Pg {
                     work(pg, until)
                 })
                 .await
-                .unwrap_or_else(|panic| Err(StorageError::Bug(format!("{name}: {panic}"))))
+                .unwrap_or_else(|ended| match ended.is_cancelled() {
+                    // Not begun when the process ended.
+                    true => Err(StorageError::Unavailable(ended.to_string())),
+                    false => Err(StorageError::Bug(format!("{name}: {ended}"))),
+                })
         };
         let result = match until {
             Some(until) => tokio::time::timeout_at(until.into(), through)

@@ -2,16 +2,20 @@
 
 use crate::model::ids::{ConversationId, InboxSeq, UserId};
 use crate::model::unread::{ConversationUnread, Counts, Unread};
-use crate::storage::error::StorageResult;
+use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
+use std::collections::{BTreeSet, HashMap};
 
-/// All counts of a user and the inbox head that they belong to, in one snapshot.
-pub fn counts(conn: &mut PgConnection, user: UserId) -> StorageResult<Counts> {
+/// All counts of each of these users and the inbox head that they belong to, in one snapshot.
+pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Counts>> {
     #[derive(QueryableByName)]
     struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
         #[diesel(sql_type = BigInt)]
         head: InboxSeq,
         #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -21,36 +25,53 @@ pub fn counts(conn: &mut PgConnection, user: UserId) -> StorageResult<Counts> {
         #[diesel(sql_type = Nullable<Bool>)]
         large: Option<bool>,
     }
-    let rows: Vec<Row> = sql("SELECT t.head, u.conversation_id, u.unread, u.large
-         FROM (SELECT COALESCE((SELECT last_seq FROM timelines WHERE user_id = $1), 0) AS head) AS t
-         LEFT JOIN (
+    // OFFSET 0 keeps each user's memberships a walk of their own: joined as a whole, all memberships would be read.
+    let rows: Vec<Row> = sql(
+        "SELECT w.user_id, t.head, u.conversation_id, u.unread, u.large
+         FROM unnest($1) AS w(user_id)
+         CROSS JOIN LATERAL (
+             SELECT COALESCE((SELECT last_seq FROM timelines WHERE user_id = w.user_id), 0) AS head
+         ) AS t
+         LEFT JOIN LATERAL (
              SELECT m.conversation_id, c.last_seq - m.read_seq AS unread, m.large
              FROM members m JOIN conversations c ON c.id = m.conversation_id
-             WHERE m.user_id = $2 AND c.last_seq > m.read_seq
-         ) AS u ON true ORDER BY u.conversation_id")
-    .bind::<SqlUuid, _>(user)
-    .bind::<SqlUuid, _>(user)
+             WHERE m.user_id = w.user_id AND c.last_seq > m.read_seq OFFSET 0
+         ) AS u ON true ORDER BY w.user_id, u.conversation_id",
+    )
+    .bind::<Uuids, _>(distinct(users))
     .load(conn)?;
-    let as_of_seq = rows.first().map_or(InboxSeq(0), |row| row.head);
-    let (mut conversations, mut large) = (Vec::new(), Vec::new());
+    let mut found: HashMap<UserId, Counts> = HashMap::with_capacity(users.len());
     for row in rows {
+        let counts = found.entry(row.user_id).or_insert_with(|| Counts {
+            small: Unread {
+                total: 0,
+                conversations: Vec::new(),
+                as_of_seq: row.head,
+            },
+            large: Vec::new(),
+        });
         if let (Some(conversation_id), Some(unread)) = (row.conversation_id, row.unread) {
-            let of_its_size = match row.large {
-                Some(true) => &mut large,
-                Some(false) | None => &mut conversations,
-            };
-            of_its_size.push(ConversationUnread {
+            let one = ConversationUnread {
                 conversation_id,
                 unread,
-            });
+            };
+            if row.large == Some(true) {
+                counts.large.push(one);
+            } else {
+                counts.small.total += unread;
+                counts.small.conversations.push(one);
+            }
         }
     }
-    let small = Unread {
-        total: conversations.iter().map(|one| one.unread).sum(),
-        conversations,
-        as_of_seq,
-    };
-    Ok(Counts { small, large })
+    let missing = || StorageError::Bug("counts of nobody".to_owned());
+    let of = |user| found.get(user).cloned().ok_or_else(missing);
+    users.iter().map(of).collect()
+}
+
+/// Devices of one user may ask at once.
+fn distinct(users: &[UserId]) -> Vec<UserId> {
+    let users: BTreeSet<_> = users.iter().copied().collect();
+    users.into_iter().collect()
 }
 
 /// What is unread in a user's large conversations.

@@ -15,7 +15,7 @@ const BESIDES: f64 = 30.0;
 /// Statements that read more than they return, by words of theirs, and what bounds them.
 const READ_MORE: [(&str, &str); 4] = [
     (
-        "SELECT t.head, u.conversation_id, u.unread, u.large FROM",
+        "SELECT w.user_id, t.head, u.conversation_id, u.unread, u.large FROM",
         "the user's conversations: a count is the difference of two numbers, and no counter is indexed",
     ),
     (
