@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in [
         "build.rs",
         "migrations",
-        "src/http/web.rs",
-        "src/http/docs.rs",
+        "src/http/pages/web.rs",
+        "src/http/pages/docs.rs",
     ] {
         println!("cargo:rerun-if-changed={path}");
     }

@@ -32,7 +32,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
-use tideline::server::StopSignal;
+use tideline::node::StopSignal;
 use tokio::sync::Notify;
 
 /// Measures Tideline on this machine.

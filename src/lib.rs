@@ -1,22 +1,22 @@
 //! Tideline: a message backend for chat over HTTP long-poll, PostgreSQL and Redis.
 //!
-//! The floors, each importing only from those below it (`tests/it/tidy.rs` proves it):
+//! The floors, each importing only from those below it (`tests/architecture.rs` proves it):
 //!
 //! ```text
-//! main → server → http ┐
-//!               → tasks ┴→ domain → storage → model
+//! main → dev → node → http ┐
+//!                   → tasks ┴→ domain → engine → storage → model
 //! ```
 //!
-//! `app`, `config`, `clock` and `telemetry` are importable by all. `docs/ARCHITECTURE.md` shows the way of a send, a wait and a fetch.
+//! `config`, `clock` and `telemetry` are importable by all. `docs/ARCHITECTURE.md` shows the way of a send, a wait and a fetch.
 
-pub mod app;
 pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod engine;
 pub mod http;
 pub mod model;
-pub mod server;
+pub mod node;
 pub mod storage;
 pub mod tasks;
 pub mod telemetry;

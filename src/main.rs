@@ -9,18 +9,23 @@ use std::error::Error;
 use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tideline::app::App;
 use tideline::clock::random_bytes;
 use tideline::config::{self, Config, environment};
 use tideline::dev;
-use tideline::domain::{self, accounts, retention, unread};
+use tideline::domain::identity::accounts;
+use tideline::domain::identity::seeding;
+use tideline::domain::operations::retention;
+use tideline::domain::sync::unread;
+use tideline::engine;
+use tideline::engine::handles::App;
 use tideline::http::openapi;
 use tideline::model::account::{Password, Username};
 use tideline::model::name::{Name, is_name};
 use tideline::model::time::Timestamp;
 use tideline::model::violation::Violation;
-use tideline::server::{LEAVING, Node, StopSignal};
-use tideline::storage::pg::{instance, stop_connecting};
+use tideline::node::{LEAVING, Node, StopSignal};
+use tideline::storage::pg::operations::instance;
+use tideline::storage::pg::stop_connecting;
 use tideline::telemetry::lines::Lines;
 
 #[global_allocator]
@@ -153,7 +158,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 let gone = retention::expire_before(&app, before, progress("entries dropped"))
                     .await
                     .map_err(|error| match error {
-                        domain::error::Error::Invalid(faults) => {
+                        engine::error::Error::Invalid(faults) => {
                             faults.iter().map(Violation::sentence).collect()
                         }
                         error => format!("not all entries were dropped: {error:?}"),
@@ -235,7 +240,7 @@ async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
     let (mut out, made) = (BufWriter::new(stdout().lock()), progress("users"));
     for from in (0..users).step_by(SEED_BATCH) {
         let to = users.min(from + SEED_BATCH);
-        let seeded = accounts::seed(&app, from, to)
+        let seeded = seeding::seed(&app, from, to)
             .await
             .map_err(|error| format!("seeding failed: {error:?}"))?;
         for user in seeded {

@@ -1,7 +1,7 @@
 //! What a process counts and measures, for Prometheus.
 //!
 //! There is no global registry: every node has its own, so that many of them can live in one process, as in the tests.
-//! What changes by itself (how many wait, whether Redis answers) is looked at when somebody asks (`domain/service.rs`); the
+//! What changes by itself (how many wait, whether Redis answers) is looked at when somebody asks (`domain/operations/health.rs`); the
 //! rest is a few atomic additions where it happens. `docs/OPERATIONS.md` says what each metric means and when to worry;
 //! a test keeps it complete. The lines of the log are `telemetry/lines.rs`.
 

@@ -6,9 +6,9 @@ pub mod services;
 
 use crate::clock;
 use crate::config::{Config, ConfigError, environment, is_empty};
-use crate::server::{Node, ServeError, StopSignal};
+use crate::node::{Node, ServeError, StopSignal};
 use crate::storage::error::StorageError;
-use crate::storage::pg::instance;
+use crate::storage::pg::operations::instance;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use services::{Data, Services, ServicesError};

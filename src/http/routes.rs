@@ -1,18 +1,22 @@
 //! The one list of endpoints: it mounts the handlers and yields the OpenAPI document.
 
-use crate::http::extract::Query;
-use crate::http::problem::{Code, Problem};
-use crate::http::web as client;
-use crate::http::{
-    accounts, bans, blocks, conversations, cors, devices, diagnostics, docs, inbox, members,
-    messages, notices, service, unread,
-};
+use crate::http::identity::{accounts, devices};
+use crate::http::kit::cors;
+use crate::http::kit::extractors::Query;
+use crate::http::kit::methods::{options, other_method};
+use crate::http::kit::problem::{Code, Problem};
+use crate::http::messaging::{bans, conversations, members, messages};
+use crate::http::operations::{diagnostics, health};
+use crate::http::pages::docs;
+use crate::http::pages::web as client;
+use crate::http::people::blocks;
+use crate::http::sync::{inbox, notices, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, header};
+use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, HttpRequest, HttpResponse, Route, guard, web};
+use actix_web::{Error, HttpRequest, Route, guard, web};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,7 +129,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         inbox: fetch_inbox;
         notices: wait_notices;
         unread: get_unread;
-        service: get_capabilities, get_live, get_ready;
+        health: get_capabilities, get_live, get_ready;
         diagnostics: diagnose_longpoll;
     }
 }
@@ -174,19 +178,4 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_
             Err(Problem::new(Code::NotFound))
         }
     }));
-}
-
-/// What a path says to a method that is not among its own.
-pub(super) fn other_method(method: &Method, allow: &str) -> Result<HttpResponse, Problem> {
-    match *method {
-        Method::OPTIONS => Ok(options(allow)),
-        _ => Err(Problem::method_not_allowed(allow.to_owned())),
-    }
-}
-
-/// The methods of a path. Whoever asks needs no token, and is not counted: browsers ask before a page of another origin may
-/// do anything.
-fn options(allow: &str) -> HttpResponse {
-    let mut response = HttpResponse::NoContent();
-    response.insert_header((header::ALLOW, allow)).finish()
 }

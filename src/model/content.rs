@@ -3,12 +3,12 @@
 
 use crate::model::ids::UserId;
 use crate::model::input;
-use crate::model::message::StoredBody;
-use crate::model::rules::{bytes, items, within};
 use crate::model::strict::Strict;
+use crate::model::validators::{bytes, items, within};
 use crate::model::violation::Violation;
 use garde::Validate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -294,4 +294,13 @@ fn depth(map: &Map<String, Value>) -> usize {
         }
     }
     1 + map.values().map(of).max().unwrap_or(0)
+}
+
+/// Kind and content as the archive holds them: the content goes out byte for byte, without being parsed again.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoredBody {
+    /// The kind. An open set: clients skip kinds they do not know.
+    pub kind: String,
+    /// The content, an object.
+    pub content: Box<RawValue>,
 }

@@ -90,3 +90,8 @@ seq! {
     /// A position in a receiver's timeline; 0 is before the first entry.
     InboxSeq,
 }
+
+/// Two people in the one order of their pair.
+pub fn pair(one: UserId, other: UserId) -> (UserId, UserId) {
+    (one.min(other), one.max(other))
+}

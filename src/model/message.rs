@@ -1,11 +1,13 @@
 //! Messages: as they come in, as they are stored, as they go out.
 
-use crate::model::content::{Content, TypedContent};
+use crate::model::content::{Content, StoredBody, TypedContent};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::time::Timestamp;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
+
+/// The most messages of one batch.
+pub const BATCH: usize = 100;
 
 /// A message that a sender asks to store: parsed, so nothing about it can be wrong any more.
 #[derive(Clone, Debug)]
@@ -35,13 +37,4 @@ pub struct Message {
     pub body: StoredBody,
     /// When it was stored, by the database's clock.
     pub created_at: Timestamp,
-}
-
-/// Kind and content as the archive holds them: the content goes out byte for byte, without being parsed again.
-#[derive(Clone, Debug, Serialize)]
-pub struct StoredBody {
-    /// The kind. An open set: clients skip kinds they do not know.
-    pub kind: String,
-    /// The content, an object.
-    pub content: Box<RawValue>,
 }

@@ -1,6 +1,6 @@
 //! Names for people to read: of users, groups and devices.
 
-use crate::model::rules::chars;
+use crate::model::validators::chars;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 

@@ -77,3 +77,17 @@ pub fn from_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T, Violation> {
     json.and_then(|json| serde_json::from_slice(&json).ok())
         .ok_or_else(|| Violation::new("cursor", "is not a cursor of this listing"))
 }
+
+/// A page of a listing of people, with the cursor of the next one.
+pub fn by_user<T>(
+    items: Vec<T>,
+    limit: Limit,
+    id: fn(&T) -> UserId,
+) -> serde_json::Result<Page<T>> {
+    let full = i64::try_from(items.len()).is_ok_and(|len| len == limit.get());
+    let last = items.last().filter(|_| full);
+    let next_cursor = last
+        .map(|last| to_cursor(&UserCursor { after: id(last) }))
+        .transpose()?;
+    Ok(Page { items, next_cursor })
+}

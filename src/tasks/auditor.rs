@@ -1,8 +1,7 @@
 //! The auditor: compares unread counts in Redis with PostgreSQL, a few users at a time, for as long as the node runs.
 
-use crate::app::App;
-use crate::domain::unread;
-use crate::storage::redis::unread::Walk;
+use crate::domain::sync::unread;
+use crate::engine::handles::App;
 use std::time::Duration;
 
 /// About a hundred users each time: one query, and an hour for 36,000 users on each node, which is soon enough for what
@@ -11,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Audits until it is dropped.
 pub async fn run(app: &App) {
-    let mut at = Walk::default();
+    let mut at = unread::Walk::default();
     loop {
         tokio::time::sleep(EVERY).await;
         // A failure was logged by the door or the circuit; the next round begins at the same place.

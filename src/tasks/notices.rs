@@ -1,9 +1,9 @@
 //! The subscriptions to notices from other nodes: what is missing is asked for again and again, then every wait looks again;
 //! those of users who wait no more are ended.
 
-use crate::app::App;
-use crate::domain::notices;
-use crate::tasks::sweep;
+use crate::domain::sync::notices;
+use crate::engine::handles::App;
+use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
 /// How long a subscription outlives its last wait, about: a client that polls again at once finds it there.
@@ -26,7 +26,7 @@ pub async fn run(app: &App) {
                 let missing = !app.notices.missing().is_empty();
                 // What was published until a subscription stands again is lost. One may stand again without our doing.
                 if renewed || !missing {
-                    sweep::once(app).await;
+                    reconcile::once(app).await;
                 }
                 if missing {
                     tokio::time::sleep(RETRY).await;

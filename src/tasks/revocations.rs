@@ -1,8 +1,8 @@
 //! Learns which devices were logged out on other nodes, and what time it is: every two seconds, from PostgreSQL, so that neither
 //! a lost message between nodes nor a clock that is wrong keeps a stolen token alive.
 
-use crate::app::App;
-use crate::domain::accounts;
+use crate::domain::identity::revocations;
+use crate::engine::handles::App;
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -21,14 +21,14 @@ pub async fn run(app: &App) {
     loop {
         let all = round == 0 || last.elapsed() > GAP;
         // An error was logged by the door.
-        if accounts::reload_revoked(app, all).await.is_ok() {
+        if revocations::reload_revoked(app, all).await.is_ok() {
             round = (round + 1) % ALL;
             last = Instant::now();
         } else {
             round = 0;
         }
         // Without an answer it goes on from the last one.
-        let _logged = accounts::set_clock(app).await;
+        let _logged = revocations::set_clock(app).await;
         tokio::time::sleep(EVERY).await;
     }
 }

@@ -1,72 +1,16 @@
-//! The sweep: whatever happened to a notice, a wait answers within five seconds.
-//!
-//! Every few seconds this asks PostgreSQL for the heads of all waiting users and of all watched conversations, in large
-//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow. What it finds is
-//! kept for those who wait again (`domain/swept.rs`).
+//! Looks every few seconds for what waits have missed.
 
-use crate::app::App;
-use crate::storage::pg::{inbox, watched as watched_rows};
-use std::collections::HashMap;
+use crate::engine::handles::App;
+use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
 /// Sweep and query together stay below the promised five seconds.
 const EVERY: Duration = Duration::from_secs(3);
 
-/// Heads of one query.
-const BATCH: usize = 10_000;
-
 /// Sweeps until it is dropped.
 pub async fn run(app: &App) {
     loop {
         tokio::time::sleep(EVERY).await;
-        once(app).await;
+        reconcile::once(app).await;
     }
-}
-
-/// Looks at the heads of all waiting users and of all watched conversations, once.
-pub async fn once(app: &App) {
-    let mut late = watched(app).await;
-    let sweep = app.waiters.swept.begin();
-    let positions = app.waiters.positions();
-    let mut found = HashMap::with_capacity(positions.len());
-    for chunk in positions.chunks(BATCH) {
-        let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
-        // An error was logged by the door; the next round looks again.
-        let Ok(heads) = app
-            .pg
-            .read("sweep", move |conn| inbox::heads(conn, &users))
-            .await
-        else {
-            break;
-        };
-        late += app.waiters.news(chunk.iter().filter_map(|(user, since)| {
-            let head = heads.get(user).filter(|head| head.seq > *since)?;
-            Some((*user, head.seq, None))
-        }));
-        // Who has no head yet is at the beginning. Where there are large conversations, their counts move without the head.
-        found.extend(chunk.iter().filter_map(|(user, _)| {
-            let head = heads.get(user).copied().unwrap_or_default();
-            head.large_unread.is_none().then_some((*user, head.seq))
-        }));
-    }
-    sweep.end(found);
-    app.totals.forget_old();
-    if late > 0 {
-        app.metrics.notices_recovered.inc_by(late as u64);
-        log::info!("sweep: {late} waits had missed their notice");
-    }
-}
-
-async fn watched(app: &App) -> usize {
-    let mut late = 0;
-    for chunk in app.waiters.watched().chunks(BATCH) {
-        let ids: Vec<_> = chunk.iter().map(|(id, _)| *id).collect();
-        let heads = move |conn: &mut _| watched_rows::heads(conn, &ids);
-        let Ok(heads) = app.pg.read("sweep_watched", heads).await else {
-            break;
-        };
-        let moved = |(id, seq)| app.waiters.moved(id, seq);
-        late += heads.into_iter().map(moved).sum::<usize>();
-    }
-    late
 }

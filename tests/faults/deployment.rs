@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tideline::dev::services::Services;
-use tideline::storage::pg::instance;
+use tideline::storage::pg::operations::instance;
 
 /// Within this a node answers whatever is broken behind it: 5 s, and one for a busy machine.
 const LIMIT: Micros = 6 * SECOND;

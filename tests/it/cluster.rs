@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tideline::config::{Config, RateLimit, Secret};
-use tideline::domain::unread::{self, Found};
+use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::UserId;
-use tideline::storage::redis::Redis;
+use tideline::storage::redis::client::Redis;
 use tokio::task::JoinHandle;
 
 /// Less than the period of the sweep, which would hide a notice that was lost.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Context};
 use std::time::Duration;
-use tideline::domain::accounts::reload_revoked;
-use tideline::domain::waiters::Wake;
+use tideline::domain::identity::revocations::reload_revoked;
+use tideline::engine::waiting::registry::Wake;
 use tideline::model::account::Caller;
 use tideline::model::ids::{DeviceId, InboxSeq};
 
@@ -100,7 +100,7 @@ async fn a_removed_device_is_out_on_every_node_within_five_seconds_without_redis
 
 /// The waker of a wait: whether its device had been noted as removed by then.
 struct Woken {
-    node: Arc<tideline::app::App>,
+    node: Arc<tideline::engine::handles::App>,
     device: DeviceId,
     noted: AtomicBool,
 }

@@ -9,9 +9,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use tideline::clock::unix_seconds;
-use tideline::domain::writer::Work;
+use tideline::engine::writer::Work;
+use tideline::http::kit::problem::Code;
 use tideline::http::openapi;
-use tideline::http::problem::Code;
 use tideline::model::ids::{ConvSeq, ConversationId, UserId};
 use uuid::Uuid;
 

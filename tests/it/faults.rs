@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tideline::dev::services::Services;
-use tideline::domain::accounts;
+use tideline::domain::identity::seeding;
 use tideline::model::inbox::EntryKind;
-use tideline::storage::pg::instance;
+use tideline::storage::pg::operations::instance;
 
 /// What a sender knows: what it sent, and whether it was acknowledged.
 struct Diary {
@@ -259,7 +259,7 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_parked_waits_are_drained_politely() {
     let app = App::start().await;
-    let people = accounts::seed(&app.nodes[0].app, 0, 1_000).await.unwrap();
+    let people = seeding::seed(&app.nodes[0].app, 0, 1_000).await.unwrap();
     let metrics = free_address();
     let variables = [
         ("TIDELINE_DRAIN_SECONDS", "6"),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tideline::domain::accounts;
+use tideline::domain::identity::seeding;
 
 /// Lock first, look after. The send begins while the member is in, waits for the lock behind the removal, and must see the
 /// removal all the same: a statement that locks and looks in one sees the members as of its beginning, and would store it.
@@ -253,7 +253,7 @@ async fn a_group_of_500_on_two_nodes_reaches_20_devices_of_one_user() {
     let [ann, hub] = app.people(["ann", "hub"]).await;
     app.add_node().await;
     let urls = [app.url(), format!("http://{}", app.nodes[1].address)];
-    let seeded = accounts::seed(&app.nodes[0].app, 0, 498).await.unwrap();
+    let seeded = seeding::seed(&app.nodes[0].app, 0, 498).await.unwrap();
     let crowd: Vec<Person> = seeded
         .into_iter()
         .map(|user| Person {

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
-use tideline::domain::shared::{Manner, Shared};
+use tideline::engine::batching::query_batcher::{Manner, Shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_replays_its_inbox_and_converges() {

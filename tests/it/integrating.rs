@@ -1,8 +1,8 @@
 //! docs/INTEGRATING.md leaves out nothing that a program has to switch on. `tests/integrators` runs its programs.
 
 use serde_json::Value;
+use tideline::http::kit::problem::Code;
 use tideline::http::openapi;
-use tideline::http::problem::Code;
 
 const DOCUMENT: &str = include_str!("../../docs/INTEGRATING.md");
 

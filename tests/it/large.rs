@@ -5,7 +5,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tideline::domain::accounts;
+use tideline::domain::identity::seeding;
 
 /// Well below the sweep: only a notice can be so quick.
 const AT_ONCE: Duration = Duration::from_millis(1_500);
@@ -461,7 +461,7 @@ async fn a_send_does_no_work_for_each_member() {
     let [ann] = app.people(["ann"]).await;
     let mut ids = Vec::new();
     for first in (0..10_000).step_by(1_000) {
-        let seeded = accounts::seed(&app.nodes[0].app, first, first + 1_000)
+        let seeded = seeding::seed(&app.nodes[0].app, first, first + 1_000)
             .await
             .unwrap();
         ids.extend(seeded.iter().map(|one| one.user.to_string()));

@@ -50,7 +50,6 @@ mod properties;
 mod retention;
 mod secrets;
 mod storage;
-mod tidy;
 mod tls;
 mod tokens;
 mod transport;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::time::Duration;
 use tideline::config::{Config, Secret};
-use tideline::server::Node;
+use tideline::node::Node;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -259,7 +259,7 @@ async fn a_send_and_a_wait_move_what_they_should() {
     assert_eq!(now().await.get("tideline_unread_drift_total"), 0.0);
     let _: i64 = app.unread_hash(&ben, "HINCRBY", &["total", "1"]).await;
     let user = tideline::model::ids::UserId(ben.id.parse().unwrap());
-    tideline::domain::unread::audit(&node.app, &[user])
+    tideline::domain::sync::unread::audit(&node.app, &[user])
         .await
         .unwrap();
     let after = now().await;

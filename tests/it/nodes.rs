@@ -5,12 +5,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tideline::config::Secret;
-use tideline::domain::notices::unsubscribe_idle;
+use tideline::domain::sync::notices::unsubscribe_idle;
+use tideline::engine::waiting::reconcile;
 use tideline::model::ids::UserId;
-use tideline::server::Node;
-use tideline::storage::redis::notices::Channel;
-use tideline::storage::redis::unread;
-use tideline::tasks::sweep;
+use tideline::node::Node;
+use tideline::storage::redis::sync::notices::Channel;
+use tideline::storage::redis::sync::unread;
 use tokio::task::JoinHandle;
 
 /// Less than the period of the sweep, which would hide a notice that was lost.
@@ -119,7 +119,7 @@ async fn in_vain(app: &App, ben: &Person, since: i64) {
     });
     app.asleep(0, 1).await;
     let swept = async || {
-        sweep::once(&app.nodes[0].app).await;
+        reconcile::once(&app.nodes[0].app).await;
         app.nodes[0].app.waiters.swept.head(user)
     };
     // The announcement of an entry may come after a first one.

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tideline::app::App as TidelineApp;
+use tideline::engine::handles::App as TidelineApp;
 
 /// Starts a wait and returns once it is parked.
 async fn parked(

@@ -4,8 +4,8 @@ use crate::support::schema::faults;
 use crate::support::{Answer, App, PASSWORD, Person, id, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use tideline::http::kit::problem::Code;
 use tideline::http::openapi;
-use tideline::http::problem::Code;
 
 /// What the contract lets anybody call.
 const PUBLIC: &[&str] = &[

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tideline::config::Config;
-use tideline::server::Node;
-use tideline::storage::pg::instance;
+use tideline::node::Node;
+use tideline::storage::pg::operations::instance;
 
 async fn ready(app: &App) -> (u16, Value) {
     let answer = app.call("GET", "/health/ready", None).await;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tideline::config::RateLimit;
 use tideline::config::origins::Origins;
-use tideline::domain::accounts;
+use tideline::domain::identity::seeding;
 use tideline::model::ids::UserId;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -337,7 +337,7 @@ async fn a_wait_that_sleeps_takes_little_memory() {
     const FEW: usize = 100;
     const MANY: usize = 900;
     let app = App::start().await;
-    let people = accounts::seed(&app.nodes[0].app, 0, MANY).await.unwrap();
+    let people = seeding::seed(&app.nodes[0].app, 0, MANY).await.unwrap();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let metrics = free.local_addr().unwrap().to_string();
     drop(free);

@@ -4,7 +4,7 @@ use crate::support::{App, eventually, execute, number, text, waiting_for_locks};
 use diesel::PgConnection;
 use std::time::Duration;
 use tideline::storage::error::StorageResult;
-use tideline::storage::pg::partitions;
+use tideline::storage::pg::sync::partitions;
 
 const OLD: &str = "CREATE TABLE inbox_20260105 (LIKE inbox INCLUDING DEFAULTS);
     ALTER TABLE inbox ATTACH PARTITION inbox_20260105 FOR VALUES FROM ('2026-01-05 00:00Z') TO ('2026-01-12 00:00Z')";

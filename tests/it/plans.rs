@@ -16,9 +16,10 @@ use executed::{faults, indexes, plans};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tideline::domain::{retention, unread};
+use tideline::domain::operations::retention;
+use tideline::domain::sync::unread;
+use tideline::engine::waiting::reconcile;
 use tideline::model::time::Timestamp;
-use tideline::tasks::sweep;
 
 /// Autovacuum would make new statistics whenever it likes.
 const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
@@ -150,7 +151,7 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     let parked = async || node.waiters.count();
     tokio::join!(get(ann, &path), async {
         eventually("ann waits", Duration::from_secs(10), parked, |n| *n == 1).await;
-        sweep::once(node).await;
+        reconcile::once(node).await;
         ann.send(large, "moved").await;
     });
     // Counts that Redis has, and that it has not.

@@ -18,11 +18,11 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tideline::config::environment;
-use tideline::domain::accounts;
+use tideline::domain::identity::seeding;
 use tideline::model::ids::{Epoch, UserId};
 use tideline::model::unread::Announcement;
-use tideline::storage::redis::Redis;
-use tideline::storage::redis::unread::{self as cache, Applied, Total};
+use tideline::storage::redis::client::Redis;
+use tideline::storage::redis::sync::unread::{self as cache, Applied, Total};
 
 /// Asserts that a property holds for random inputs, so many of them unless `PROPTEST_CASES` says otherwise. They share
 /// one deployment, which is checked in the end like after every test.
@@ -77,7 +77,7 @@ async fn applied(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> HashM
 pub async fn newcomers<const N: usize>(app: &App) -> [Person; N] {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let first = NEXT.fetch_add(N, Ordering::Relaxed);
-    let seeded = accounts::seed(&app.nodes[0].app, first, first + N)
+    let seeded = seeding::seed(&app.nodes[0].app, first, first + N)
         .await
         .unwrap();
     let people = seeded.into_iter().map(|one| Person {

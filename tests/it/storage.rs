@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tideline::model::ids::ConversationId;
 use tideline::storage::error::StorageError;
-use tideline::storage::pg::archive::Changes;
-use tideline::storage::pg::{conversations, inbox};
+use tideline::storage::pg::messaging::archive::Changes;
+use tideline::storage::pg::messaging::conversations;
+use tideline::storage::pg::sync::inbox;
 
 const SOON: Duration = Duration::from_secs(10);
 

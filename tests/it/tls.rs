@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tideline::dev::services::{Identity, Services};
-use tideline::storage::pg::instance;
+use tideline::storage::pg::operations::instance;
 
 const SOON: Duration = Duration::from_secs(10);
 

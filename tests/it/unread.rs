@@ -9,11 +9,11 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::Duration;
-use tideline::domain::accounts;
-use tideline::domain::unread::{self, Found};
+use tideline::domain::identity::seeding;
+use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
 use tideline::model::unread::{Announcement, Unread};
-use tideline::storage::redis::unread::{self as cache, Applied, Total, Walk};
+use tideline::storage::redis::sync::unread::{self as cache, Applied, Total, Walk};
 
 /// A busy machine may be slower than a command's time-out, and what was done may be done again.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -396,7 +396,7 @@ struct Count {
 async fn counts_of_a_crowd_share_queries() {
     let (app, ann, ben, chat, _) = counted().await;
     let node = &app.nodes[0].app;
-    let crowd = accounts::seed(node, 0, 300).await.unwrap();
+    let crowd = seeding::seed(node, 0, 300).await.unwrap();
     let mut database = app.database();
     execute(
         &mut database,

@@ -3,7 +3,7 @@
 use crate::support::App;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use tideline::http::problem::Code;
+use tideline::http::kit::problem::Code;
 
 /// What an HTML page loads and links to.
 fn links(html: &str) -> Vec<&str> {

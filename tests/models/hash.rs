@@ -1,6 +1,6 @@
 //! What Redis runs, in Rust: a user's hash of unread counts and its two scripts, line by line.
 //!
-//! `src/storage/redis/unread_apply.lua` and `unread_merge.lua` are the truth. This follows them, in their order and with
+//! `src/storage/redis/sync/unread_apply.lua` and `unread_merge.lua` are the truth. This follows them, in their order and with
 //! their names, so that `unread` can run them a million times. `tests/it/properties/scripts.rs` takes random walks through it with
 //! the scripts beside, and so proves that it does what they do. A change of a script is made here too, and its reasons stay
 //! there.

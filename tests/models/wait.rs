@@ -10,7 +10,7 @@
 //!
 //! Time is not in the model, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is
 //! "when everything that is under way has arrived". The product is `domain/{notices,waiters}.rs`, `writer/announce.rs`,
-//! `storage/redis/notices.rs`, `domain/swept.rs` and `tasks/{sweep,notices}.rs`; steps and fields have their names.
+//! `storage/redis/sync/notices.rs`, `engine/waiting/head_cache.rs` and `tasks/{sweep,notices}.rs`; steps and fields have their names.
 //!
 //! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
 //!

@@ -40,7 +40,7 @@ use serde_json::{Value, json};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 use tideline::config::Config;
-use tideline::server::{Node, ServeError};
+use tideline::node::{Node, ServeError};
 
 /// The JWT secret of every test node.
 pub const SECRET: &str = "a secret of the tests, long enough for HS256";

@@ -5,7 +5,8 @@ use diesel::{Connection, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tideline::dev::services::{Data, Identity, Services, ServicesError};
-use tideline::storage::pg::{instance, partitions};
+use tideline::storage::pg::operations::instance;
+use tideline::storage::pg::sync::partitions;
 
 const TEMPLATE: &str = "template";
 

@@ -4,7 +4,7 @@ use crate::support::{App, Person, eventually};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tideline::domain::unread::{self, Found};
+use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::UserId;
 
 /// Each finds the rows that break a promise.

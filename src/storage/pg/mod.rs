@@ -5,22 +5,14 @@
 //! own, and a stopped server would otherwise hold a request for ever. What was given up is not committed later: its caller
 //! may have asked for the opposite since. The writers own a [`Session`] each.
 
-pub mod accounts;
-pub mod archive;
-pub mod bans;
-pub mod blocks;
-pub mod claims;
-pub mod conversations;
-pub mod devices;
-pub mod inbox;
-pub mod instance;
-pub mod members;
-pub mod partitions;
+pub mod identity;
+pub mod messaging;
+pub mod operations;
+pub mod people;
 mod pool;
 mod sql;
+pub mod sync;
 mod types;
-pub mod unread;
-pub mod watched;
 
 use crate::storage::error::{StorageError, StorageResult};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
@@ -186,7 +178,7 @@ impl Pg {
                     Err(Failure { error, .. }) => match error {
                         StorageError::Contended(_) => {}
                         StorageError::NoPartition if tries == 1 => {
-                            pg.session()?.read(partitions::make)?;
+                            pg.session()?.read(sync::partitions::make)?;
                         }
                         error if error.is_away() && tries == 1 => {}
                         error => return Err(error),

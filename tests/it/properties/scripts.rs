@@ -17,8 +17,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
 use tideline::model::unread::{Announcement, ConversationUnread, Unread as Snapshot};
-use tideline::storage::redis::RedisUnavailable;
-use tideline::storage::redis::unread as cache;
+use tideline::storage::redis::sync::unread as cache;
+use tideline::storage::redis::transport::server::RedisUnavailable;
 
 /// More than can be walked through whole.
 const CONVERSATIONS: u8 = 3;

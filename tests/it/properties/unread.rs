@@ -9,8 +9,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
 use tideline::model::unread::{Announcement, ConversationUnread, Unread};
-use tideline::storage::redis::RedisUnavailable;
-use tideline::storage::redis::unread as cache;
+use tideline::storage::redis::sync::unread as cache;
+use tideline::storage::redis::transport::server::RedisUnavailable;
 
 /// What happens to the hash of one user.
 #[derive(Clone, Debug)]

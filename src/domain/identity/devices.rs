@@ -1,0 +1,38 @@
+//! The devices of a user: seeing them, and logging them out.
+
+use crate::domain::identity::revocations::forget_device;
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::{Caller, Device};
+use crate::model::ids::DeviceId;
+use crate::storage::pg::identity::devices;
+
+/// How many devices a user may have: over it the least recently seen one is logged out.
+pub const LIMIT: i64 = 20;
+
+/// The caller's devices.
+pub async fn list(app: &App, caller: Caller) -> Result<Vec<Device>, Error> {
+    let devices = app
+        .pg
+        .read("devices", move |conn| {
+            devices::list(conn, caller.user, caller.device)
+        })
+        .await?;
+    Ok(devices)
+}
+
+/// Logs one of the caller's devices out: its tokens stop working on every node within seconds, its wait ends.
+pub async fn remove(app: &App, caller: Caller, device: DeviceId) -> Result<(), Error> {
+    app.pg
+        .transaction("remove_device", move |conn| {
+            let removed = devices::remove(conn, caller.user, device)?;
+            Ok(if removed {
+                Ok(())
+            } else {
+                Err(Error::NotFound)
+            })
+        })
+        .await??;
+    forget_device(app, caller.user, device);
+    Ok(())
+}

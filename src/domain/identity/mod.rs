@@ -1,0 +1,7 @@
+//! Accounts, sessions and devices.
+
+pub mod accounts;
+pub mod devices;
+pub mod revocations;
+pub mod seeding;
+pub mod sessions;

@@ -1,0 +1,303 @@
+//! Signing up, logging in, staying logged in, logging out, passwords; and who the caller of a request is.
+
+use crate::clock;
+use crate::domain::identity::accounts;
+use crate::domain::identity::devices::LIMIT;
+use crate::domain::identity::revocations::forget_device;
+use crate::engine::auth::passwords::Fitted;
+use crate::engine::auth::tokens::RefreshToken;
+use crate::engine::auth::used_generations::REPEAT;
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::{Caller, DeviceInfo, Password, User, Username};
+use crate::model::ids::{DeviceId, UserId};
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::identity::{accounts as rows, devices};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How often a password is checked: a second time only when the user's hash was changed while the first one went on. A password
+/// that fits the new hash as well (it was renewed) must not be refused.
+const CHECKS: usize = 2;
+
+/// A signed-in device and its tokens.
+#[derive(Debug)]
+pub struct Session {
+    /// Who signed in.
+    pub user: User,
+    /// On which device.
+    pub device: DeviceId,
+    /// The access token.
+    pub access_token: String,
+    /// How long the access token lives.
+    pub access_life: Duration,
+    /// The refresh token.
+    pub refresh_token: String,
+    /// How long the refresh token lives.
+    pub refresh_life: Duration,
+}
+
+/// Makes an account and signs it in, where anybody may sign up.
+pub async fn register(
+    app: &App,
+    username: Username,
+    password: Password,
+    display_name: Option<String>,
+    device: DeviceInfo,
+) -> Result<Session, Error> {
+    if !app.config.open_registration {
+        return Err(Error::Forbidden("only the operator makes accounts here"));
+    }
+    let id = UserId(clock::new_id());
+    let refresh = app.tokens.first_refresh(id, DeviceId(clock::new_id()), 0);
+    let first = Some((refresh.device, refresh.hash(), device));
+    let user = accounts::insert(app, id, username, password, display_name, first).await?;
+    session(app, user, &refresh, app.config.refresh_token)
+}
+
+/// Signs in with a password, on a new device or one of the user's own.
+pub async fn login(
+    app: &App,
+    username: Option<Username>,
+    password: Password,
+    known_device: Option<DeviceId>,
+    device: DeviceInfo,
+) -> Result<Session, Error> {
+    for _ in 0..CHECKS {
+        let (user, hash) = credentials(app, username.clone()).await?;
+        let fitted = app.passwords.check(password.clone(), hash).await?;
+        let (Some(user), Some(fitted)) = (user, fitted) else {
+            break;
+        };
+        if let Some(refresh) = sign_in(app, user.id, fitted, known_device, device.clone()).await? {
+            return session(app, user, &refresh, app.config.refresh_token);
+        }
+    }
+    Err(Error::InvalidCredentials)
+}
+
+async fn credentials(
+    app: &App,
+    username: Option<Username>,
+) -> Result<(Option<User>, Option<String>), Error> {
+    let Some(name) = username else {
+        return Ok((None, None));
+    };
+    let found = app
+        .pg
+        .read("login", move |conn| {
+            let Some(user) = rows::user_by_name(conn, &name)? else {
+                return Ok((None, None));
+            };
+            let hash = rows::password_hash(conn, user.id)?;
+            Ok((Some(user), hash))
+        })
+        .await?;
+    Ok(found)
+}
+
+/// Whether the hash that a password fitted is still the user's, whose row is locked from now on: a change of the password comes
+/// before, and is seen, or after, and sees what this transaction did.
+fn still_fits(conn: &mut Connection, user: UserId, fitted: &Fitted) -> StorageResult<bool> {
+    Ok(rows::lock_user(conn, user)?.as_ref() == Some(&fitted.hash))
+}
+
+/// Signs in on a device, or returns nothing when the password is not the one that was checked any more.
+async fn sign_in(
+    app: &App,
+    user: UserId,
+    fitted: Fitted,
+    known_device: Option<DeviceId>,
+    info: DeviceInfo,
+) -> Result<Option<RefreshToken>, Error> {
+    let seconds = app.config.refresh_token.as_secs_f64();
+    let tokens = app.tokens.clone();
+    let new_device = DeviceId(clock::new_id());
+    let signed_in = app
+        .pg
+        .transaction("sign_in", move |conn| {
+            if !still_fits(conn, user, &fitted)? {
+                return Ok(Ok(None));
+            }
+            if let Some(renewed) = &fitted.renewed {
+                rows::replace_password(conn, user, renewed)?;
+            }
+            if let Some(device) = known_device {
+                let locked = rows::lock_device(conn, user, device, 0.0)?;
+                if let Some(locked) = locked.filter(|locked| !locked.revoked) {
+                    let refresh = tokens.first_refresh(user, device, locked.refresh_generation + 1);
+                    rows::relogin_device(conn, user, device, &info, &refresh.hash(), seconds)?;
+                    return Ok(Ok(Some((refresh, Vec::new()))));
+                }
+            }
+            let removed = devices::make_room(conn, user, LIMIT - 1)?;
+            let refresh = tokens.first_refresh(user, new_device, 0);
+            rows::create_device(conn, user, new_device, &info, &refresh.hash(), seconds)?;
+            Ok(Ok::<_, Error>(Some((refresh, removed))))
+        })
+        .await??;
+    Ok(signed_in.map(|(refresh, removed)| {
+        for device in removed {
+            forget_device(app, user, device);
+        }
+        refresh
+    }))
+}
+
+enum Refreshed {
+    Rotated(User),
+    Repeated(User, i64),
+    Reused,
+}
+
+/// Rotates a refresh token. The one before keeps working until its successor, or an access token that came with it, is
+/// first used; any later use means that two parties hold it, and logs the device out.
+pub async fn refresh(app: &App, token: &str) -> Result<Session, Error> {
+    let old = app
+        .tokens
+        .parse_refresh(token)
+        .ok_or(Error::RefreshInvalid)?;
+    let next = app.tokens.next_refresh(&old);
+    let seconds = app.config.refresh_token.as_secs_f64();
+    let (user, device) = (old.user, old.device);
+    let (old_hash, next_hash) = (old.hash(), next.hash());
+    let refreshed = app
+        .pg
+        .transaction("refresh", move |conn| {
+            let Some(locked) = rows::lock_device(conn, user, device, REPEAT.as_secs_f64())? else {
+                return Ok(Err(Error::RefreshInvalid));
+            };
+            if locked.revoked {
+                return Ok(Err(Error::DeviceRevoked));
+            }
+            let Some(known) = rows::users_by_ids(conn, &[user])?.pop() else {
+                return Ok(Err(Error::RefreshInvalid));
+            };
+            if locked.refresh_hash == old_hash {
+                if locked.expired {
+                    return Ok(Err(Error::RefreshInvalid));
+                }
+                rows::rotate_refresh(conn, user, device, &next_hash, seconds)?;
+                return Ok(Ok(Refreshed::Rotated(known)));
+            }
+            if locked.repeatable_hash.as_ref() == Some(&old_hash) {
+                return Ok(Ok(Refreshed::Repeated(known, locked.seconds_left)));
+            }
+            devices::remove(conn, user, device)?;
+            Ok(Ok(Refreshed::Reused))
+        })
+        .await??;
+    match refreshed {
+        Refreshed::Rotated(user) => session(app, user, &next, app.config.refresh_token),
+        Refreshed::Repeated(user, left) => {
+            session(app, user, &next, Duration::from_secs(left.unsigned_abs()))
+        }
+        Refreshed::Reused => {
+            forget_device(app, old.user, device);
+            Err(Error::RefreshInvalid)
+        }
+    }
+}
+
+fn session(
+    app: &App,
+    user: User,
+    refresh: &RefreshToken,
+    refresh_life: Duration,
+) -> Result<Session, Error> {
+    let life = app.tokens.access_life();
+    let access_token =
+        app.tokens
+            .issue_access(user.id, refresh.device, refresh.generation, life)?;
+    Ok(Session {
+        user,
+        device: refresh.device,
+        access_token,
+        access_life: life,
+        refresh_token: refresh.text(),
+        refresh_life,
+    })
+}
+
+/// Logs the caller's device out.
+pub async fn logout(app: &App, caller: Caller) -> Result<(), Error> {
+    app.pg
+        .transaction("logout", move |conn| {
+            devices::remove(conn, caller.user, caller.device).map(Ok::<_, Error>)
+        })
+        .await??;
+    forget_device(app, caller.user, caller.device);
+    Ok(())
+}
+
+/// Who makes a request with this access token.
+pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Caller, Error> {
+    let claims = app.tokens.check_access(token)?;
+    if app.revoked.contains(claims.device_id) {
+        return Err(Error::DeviceRevoked);
+    }
+    let age = app.tokens.clock.now() - claims.iat;
+    let key = (claims.device_id, claims.generation);
+    // After REPEAT the previous refresh token is dead anyway; twice that leaves room for clocks that differ.
+    let matters = claims.generation > 0 && age < 2 * REPEAT.as_secs().cast_signed();
+    if matters && !app.confirmed.seen(key) {
+        app.pg
+            .read("confirm_refresh", move |conn| {
+                rows::confirm_refresh(conn, claims.sub, claims.device_id, claims.generation)
+            })
+            .await?;
+        app.confirmed.add(key);
+    }
+    Ok(Caller {
+        user: claims.sub,
+        device: claims.device_id,
+        generation: claims.generation,
+        token_expires: claims.exp,
+        address,
+    })
+}
+
+/// Changes the caller's password, logs the caller's other devices out, and ends every refresh token of this one but that which
+/// came with the access token of the request: whoever knew the old password may have logged in under the id of this device.
+pub async fn change_password(
+    app: &App,
+    caller: Caller,
+    old: Password,
+    new: Password,
+) -> Result<(), Error> {
+    for _ in 0..CHECKS {
+        let stored = app
+            .pg
+            .read("password", move |conn| {
+                rows::password_hash(conn, caller.user)
+            })
+            .await?;
+        let Some(fitted) = app.passwords.check(old.clone(), stored).await? else {
+            break;
+        };
+        let hash = app.passwords.hash(new.clone()).await?;
+        let removed = app
+            .pg
+            .transaction("change_password", move |conn| {
+                if !still_fits(conn, caller.user, &fitted)? {
+                    return Ok(Ok(None));
+                }
+                let (user, device) = (caller.user, caller.device);
+                if !rows::end_other_refreshes(conn, user, device, caller.generation)? {
+                    return Ok(Err(Error::DeviceRevoked));
+                }
+                rows::replace_password(conn, user, &hash)?;
+                Ok(Ok(Some(devices::remove_others(conn, user, device)?)))
+            })
+            .await??;
+        if let Some(removed) = removed {
+            for device in removed {
+                forget_device(app, caller.user, device);
+            }
+            return Ok(());
+        }
+    }
+    // Of two changes at once the second one does not know the password any more.
+    Err(Error::InvalidCredentials)
+}

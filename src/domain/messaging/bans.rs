@@ -1,0 +1,78 @@
+//! Bans: who may neither join a group or channel nor be added to it.
+
+use crate::domain::messaging::group_change::{Change, Group, Verb, change, needs};
+use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::{Caller, User};
+use crate::model::ids::{ConversationId, UserId};
+use crate::model::member::Role;
+use crate::model::page::by_user;
+use crate::model::page::{Limit, Page, UserCursor};
+use crate::storage::pg::Connection;
+use crate::storage::pg::identity::accounts;
+use crate::storage::pg::messaging::{bans as rows, members};
+
+/// Bans somebody, who is removed if they are a member. For whoever may remove them, and of those who are out for the owner
+/// and admins.
+pub async fn ban(app: &App, caller: Caller, id: ConversationId, user: UserId) -> Result<(), Error> {
+    let decide = move |conn: &mut Connection, group: &mut Group| {
+        let removed = match group.member(user) {
+            Some(_) => group.below(user).map(|_| vec![user]),
+            None => group.needs(Role::Admin).map(|()| Vec::new()),
+        };
+        let removed = match removed {
+            Ok(removed) => removed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if accounts::users_by_ids(conn, &[user])?.is_empty() {
+            return Ok(Err(Error::NotFound));
+        }
+        rows::insert(conn, id, user)?;
+        Ok(Ok(Change::removing(removed)))
+    };
+    let verb = Verb::about("ban", vec![user]);
+    change(app, verb, caller, id, decide).await?;
+    Ok(())
+}
+
+/// Ends a ban, if there is one. Who was a member is not let in again by that.
+pub async fn unban(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    user: UserId,
+) -> Result<(), Error> {
+    let decide = move |conn: &mut Connection, group: &mut Group| {
+        if let Err(refusal) = group.needs(Role::Admin) {
+            return Ok(Err(refusal));
+        }
+        rows::delete(conn, id, user)?;
+        Ok(Ok(Change::default()))
+    };
+    change(app, Verb::about("unban", Vec::new()), caller, id, decide).await?;
+    Ok(())
+}
+
+/// A page of the people who are banned, by their ids.
+pub async fn page(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    after: Option<UserCursor>,
+    limit: Limit,
+) -> Result<Page<User>, Error> {
+    admit(app, Load::History)?;
+    let users = app
+        .pg
+        .read("bans", move |conn| {
+            let own = members::some(conn, id, &[caller.user])?.pop();
+            if let Err(refusal) = needs(own, Role::Admin) {
+                return Ok(Err(refusal));
+            }
+            let after = after.map(|cursor| cursor.after);
+            Ok(Ok(rows::page(conn, id, after, limit)?))
+        })
+        .await??;
+    Ok(by_user(users, limit, |user| user.id)?)
+}

@@ -1,0 +1,254 @@
+//! A change of a group: one transaction of one shape for every verb.
+//!
+//! It locks the conversation, looks at its members in a statement that starts afterwards, decides in memory, writes, and puts
+//! an entry into the inbox of every member.
+//!
+//! A group that grows beyond `TIDELINE_FANOUT_LIMIT` becomes large, for good, by the change that lets it grow: it is the
+//! last one that tells everybody. From then on messages are in no inbox, and a change looks at, and tells, only those whom
+//! it concerns, however many members there are.
+
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::Caller;
+use crate::model::conversation::ConversationKind;
+use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::inbox::EntryKind;
+use crate::model::member::{MemberChange, MembersChanged, Role};
+use crate::model::unread::Announcement;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::messaging::archive::Changes;
+use crate::storage::pg::messaging::members::{Joining, MemberState};
+use crate::storage::pg::messaging::{conversations, members as rows};
+use crate::storage::pg::people::blocks;
+use crate::storage::pg::sync::inbox;
+
+/// The answer when a group would grow beyond `TIDELINE_MEMBERS_LIMIT`.
+pub(in crate::domain) const FULL: Error =
+    Error::LimitReached("the group would have too many members");
+
+/// A group under its lock.
+pub(in crate::domain) struct Group {
+    pub(in crate::domain) it: conversations::Group,
+    pub(in crate::domain) head: ConvSeq,
+    /// Everybody, or of a large group those whom the change concerns.
+    pub(in crate::domain) members: Vec<MemberState>,
+    /// Nothing when somebody who is not a member asks to be let into a public one.
+    pub(in crate::domain) caller: Option<MemberState>,
+}
+
+impl Group {
+    pub(in crate::domain) fn member(&self, user: UserId) -> Option<&MemberState> {
+        self.members.iter().find(|member| member.user == user)
+    }
+
+    pub(in crate::domain) fn caller(&self) -> Result<MemberState, Error> {
+        self.caller.ok_or(Error::NotFound)
+    }
+
+    pub(in crate::domain) fn needs(&self, role: Role) -> Result<(), Error> {
+        needs(self.caller, role)
+    }
+
+    /// Somebody whom the caller may remove, ban or mute.
+    pub(in crate::domain) fn below(&self, user: UserId) -> Result<&MemberState, Error> {
+        self.needs(Role::Admin)?;
+        let other = self.member(user).ok_or(Error::NotFound)?;
+        if other.role < self.caller()?.role {
+            Ok(other)
+        } else {
+            Err(Error::Forbidden("their role is not below the caller's"))
+        }
+    }
+}
+
+/// Whether a member, if it is one, has a role or a higher one.
+pub(in crate::domain) fn needs(member: Option<MemberState>, role: Role) -> Result<(), Error> {
+    if member.ok_or(Error::NotFound)?.role >= role {
+        return Ok(());
+    }
+    Err(Error::Forbidden(match role {
+        Role::Owner => "only the owner may do this",
+        Role::Admin | Role::Member => "only the owner and admins may do this",
+    }))
+}
+
+/// What a verb wants changed.
+#[derive(Default)]
+pub(in crate::domain) struct Change {
+    pub(in crate::domain) title: Option<String>,
+    pub(in crate::domain) added: Vec<UserId>,
+    /// Who was to be added and may not be.
+    pub(in crate::domain) refused: Vec<UserId>,
+    pub(in crate::domain) removed: Vec<UserId>,
+    pub(in crate::domain) changed: Vec<MemberChange>,
+    /// The group becomes large.
+    pub(in crate::domain) enlarges: bool,
+}
+
+impl Change {
+    /// These people are out.
+    pub(in crate::domain) fn removing(removed: Vec<UserId>) -> Self {
+        Self {
+            removed,
+            ..Self::default()
+        }
+    }
+}
+
+/// What somebody wants to do with a group.
+pub(in crate::domain) struct Verb {
+    /// The name of the transaction.
+    pub(in crate::domain) name: &'static str,
+    /// Of a large group it looks at these and the caller only.
+    pub(in crate::domain) users: Vec<UserId>,
+    /// It depends on what blocks say of the caller.
+    pub(in crate::domain) minds_blocks: bool,
+}
+
+impl Verb {
+    /// A verb that concerns these people.
+    pub(in crate::domain) fn about(name: &'static str, users: Vec<UserId>) -> Self {
+        Self {
+            name,
+            users,
+            minds_blocks: false,
+        }
+    }
+}
+
+/// Changes a group as `decide` says, in one transaction, and returns what was changed. Nothing to change is no change:
+/// nobody is told.
+pub(in crate::domain) async fn change<F>(
+    app: &App,
+    mut verb: Verb,
+    caller: Caller,
+    id: ConversationId,
+    decide: F,
+) -> Result<Change, Error>
+where
+    F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
+{
+    verb.users.push(caller.user);
+    let (change, announcements) = app
+        .pg
+        .transaction(verb.name, move |conn| {
+            if verb.minds_blocks {
+                blocks::hold(conn, &[caller.user].into())?;
+            }
+            // Lock first, look after: members who came or went while we waited are seen as they are now.
+            let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
+                return Ok(Err(Error::NotFound));
+            };
+            let Some(it) = conversations::group(conn, id)? else {
+                return Ok(Err(Error::NotFound));
+            };
+            let members = match it.switch_seq {
+                Some(_) => rows::some(conn, id, &verb.users)?,
+                None => rows::all(conn, id)?,
+            };
+            let own = members.iter().find(|one| one.user == caller.user).copied();
+            // Without members nobody reaches it any more: who joined would be in a group that has no owner.
+            if own.is_none() && !(it.public && it.member_count > 0) {
+                return Ok(Err(Error::NotFound));
+            }
+            if it.kind == ConversationKind::Direct {
+                let why = "must not be a direct conversation, which has no title and whose two members stay";
+                return Ok(Err(Error::invalid("id", why)));
+            }
+            let mut group = Group {
+                it,
+                head: locked.last_seq,
+                members,
+                caller: own,
+            };
+            match decide(conn, &mut group)? {
+                Ok(change) => {
+                    let announcements = write(conn, id, caller.user, group, &change)?;
+                    Ok(Ok((change, announcements)))
+                }
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        })
+        .await??;
+    app.writers.announce(announcements);
+    Ok(change)
+}
+
+/// Writes a change, and an entry into the inbox of everybody who was or is a member, or of a large group of those whom it
+/// concerns and of who did it.
+fn write(
+    conn: &mut Connection,
+    id: ConversationId,
+    actor_id: UserId,
+    group: Group,
+    change: &Change,
+) -> StorageResult<Vec<Announcement>> {
+    let (mut it, head) = (group.it, group.head);
+    let members_changed = MembersChanged {
+        actor_id,
+        added: change.added.clone(),
+        removed: change.removed.clone(),
+        changed: change.changed.clone(),
+    };
+    let changes_members = !(members_changed.added.is_empty()
+        && members_changed.removed.is_empty()
+        && members_changed.changed.is_empty());
+    if change.title.is_none() && !changes_members {
+        return Ok(Vec::new());
+    }
+    if let Some(title) = &change.title {
+        it.title = Some(title.clone());
+    }
+    let was_large = it.switch_seq.is_some();
+    if change.enlarges {
+        it.switch_seq = Some(head);
+        rows::enlarge(conn, id)?;
+    }
+    let large = it.switch_seq.is_some();
+    if changes_members {
+        it.last_change = it.last_change.next();
+        let joining = Joining {
+            head,
+            at: it.at,
+            large,
+        };
+        rows::change(conn, id, it.last_change, &members_changed, joining)?;
+    }
+    it.member_count = it.member_count + change.added.len() - change.removed.len();
+    conversations::update_group(conn, id, &it)?;
+
+    let entry = |receiver, kind, ref_seq, unread| inbox::NewEntry {
+        receiver,
+        kind,
+        conversation: id,
+        ref_seq,
+        unread,
+        large,
+    };
+    let is_told = |user: UserId| {
+        !was_large
+            || user == actor_id
+            || change.removed.contains(&user)
+            || change.changed.iter().any(|one| one.user_id == user)
+    };
+    let mut entries = Vec::with_capacity(group.members.len() + change.added.len());
+    for member in group.members.iter().filter(|one| is_told(one.user)) {
+        let user = member.user;
+        if change.removed.contains(&user) {
+            entries.push(entry(user, EntryKind::Left, head, 0));
+            continue;
+        }
+        let unread = head.0 - member.read_seq.0;
+        if change.title.is_some() || change.enlarges {
+            entries.push(entry(user, EntryKind::Conversation, head, unread));
+        }
+        if changes_members {
+            entries.push(entry(user, EntryKind::Members, it.last_change, unread));
+        }
+    }
+    for user in &change.added {
+        entries.push(entry(*user, EntryKind::Conversation, head, 0));
+    }
+    inbox::deliver(conn, &Changes::default(), &entries, it.at)
+}

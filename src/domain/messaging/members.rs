@@ -1,0 +1,226 @@
+//! Who is in a group and what they may do there.
+
+use crate::domain::messaging::group_change::{Change, FULL, Group, Verb, change};
+use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::Caller;
+use crate::model::ids::{ConversationId, UserId};
+use crate::model::member::{Member, MemberChange, Role};
+use crate::model::page::{Limit, Page, UserCursor, by_user};
+use crate::model::time::Timestamp;
+use crate::storage::pg::Connection;
+use crate::storage::pg::identity::accounts;
+use crate::storage::pg::messaging::{bans, conversations, members as rows};
+use crate::storage::pg::people::blocks;
+use std::collections::BTreeSet;
+
+/// What came of an addition. Who is in neither list was a member before.
+pub struct Added {
+    /// Who is in since now.
+    pub added: Vec<UserId>,
+    /// Who is banned, or blocks the caller, or is blocked by the caller.
+    pub refused: Vec<UserId>,
+}
+
+/// Lets people into a group. Into a public one anybody lets themselves in, but for those who are banned, to whom it looks
+/// like none. A mute outlives leaving: who comes back before its time is muted again.
+pub async fn add(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    asked: BTreeSet<UserId>,
+) -> Result<Added, Error> {
+    let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
+    let verb = Verb {
+        minds_blocks: true,
+        ..Verb::about("add_members", asked.iter().copied().collect())
+    };
+    let decide = move |conn: &mut Connection, group: &mut Group| {
+        let joins = group.it.public && asked.iter().all(|user| *user == caller.user);
+        if !joins && let Err(refusal) = group.needs(Role::Admin) {
+            return Ok(Err(refusal));
+        }
+        let new = asked.iter().filter(|user| group.member(**user).is_none());
+        let new: Vec<_> = new.copied().collect();
+        if accounts::users_by_ids(conn, &new)?.len() < new.len() {
+            return Ok(Err(Error::NotFound));
+        }
+        let banned = bans::among(conn, id, &new)?;
+        let blocked = blocks::around(conn, caller.user, &new)?;
+        if joins && !banned.is_empty() {
+            return Ok(Err(Error::NotFound));
+        }
+        if asked.len() == 1 && !banned.is_empty() {
+            let why = "they are banned, and can be added when the ban has been ended";
+            return Ok(Err(Error::Forbidden(why)));
+        }
+        if asked.len() == 1 && !blocked.is_empty() {
+            return Ok(Err(Error::Blocked));
+        }
+        let (refused, added): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|user| banned.contains(user) || blocked.contains(user));
+        let muted = rows::take_mutes(conn, id, &added)?.into_iter();
+        let changed = muted.filter(|(_, until)| *until > group.it.at);
+        let changed = changed.map(|(user_id, until)| MemberChange {
+            user_id,
+            role: Role::Member,
+            muted_until: Some(until),
+        });
+        let count = group.it.member_count + added.len();
+        if count > limit {
+            return Ok(Err(FULL));
+        }
+        Ok(Ok(Change {
+            added,
+            refused,
+            changed: changed.collect(),
+            enlarges: group.it.switch_seq.is_none() && count > fanout_limit,
+            ..Change::default()
+        }))
+    };
+    let Change { added, refused, .. } = change(app, verb, caller, id, decide).await?;
+    Ok(Added { added, refused })
+}
+
+/// Removes somebody from a group, or leaves it. An owner who leaves is followed by the longest-standing admin, else
+/// member.
+pub async fn remove(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    user: UserId,
+) -> Result<(), Error> {
+    let decide = move |conn: &mut Connection, group: &mut Group| {
+        if user != caller.user {
+            return Ok(group.below(user).map(|_| Change::removing(vec![user])));
+        }
+        let mut changed = Vec::new();
+        match group.caller() {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(own) if own.role == Role::Owner => {
+                if let Some(heir) = rows::heir(conn, id, user)? {
+                    changed.push(owner(heir.user));
+                    if group.member(heir.user).is_none() {
+                        group.members.push(heir);
+                    }
+                }
+            }
+            Ok(_) => {}
+        }
+        Ok(Ok(Change {
+            changed,
+            ..Change::removing(vec![user])
+        }))
+    };
+    let verb = Verb::about("remove_member", vec![user]);
+    change(app, verb, caller, id, decide).await?;
+    Ok(())
+}
+
+/// An owner may post: nobody would be above them to end a mute.
+fn owner(user_id: UserId) -> MemberChange {
+    MemberChange {
+        user_id,
+        role: Role::Owner,
+        muted_until: None,
+    }
+}
+
+/// Changes a member's role, mute, or both. `Some(None)` ends a mute. Giving the role of the owner hands ownership over,
+/// and makes the caller an admin.
+pub async fn update(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    user: UserId,
+    role: Option<Role>,
+    muted_until: Option<Option<Timestamp>>,
+) -> Result<Member, Error> {
+    let decide = move |_: &mut Connection, group: &mut Group| {
+        let changed = update_of(group, user, role, muted_until);
+        Ok(changed.map(|changed| Change {
+            changed,
+            ..Change::default()
+        }))
+    };
+    let verb = Verb::about("update_member", vec![user]);
+    change(app, verb, caller, id, decide).await?;
+    app.pg
+        .read("member", move |conn| rows::get(conn, id, user))
+        .await?
+        .ok_or(Error::NotFound)
+}
+
+fn update_of(
+    group: &Group,
+    user: UserId,
+    role: Option<Role>,
+    muted_until: Option<Option<Timestamp>>,
+) -> Result<Vec<MemberChange>, Error> {
+    if role.is_some() {
+        group.needs(Role::Owner)?;
+    }
+    let member = match muted_until {
+        Some(_) => group.below(user)?,
+        None => group.member(user).ok_or(Error::NotFound)?,
+    };
+    let after = MemberChange {
+        user_id: user,
+        role: role.unwrap_or(member.role),
+        muted_until: muted_until.unwrap_or(member.muted_until),
+    };
+    if member.role == Role::Owner {
+        // Only the owner gets here, and about themselves.
+        return if after.role == Role::Owner {
+            Ok(Vec::new())
+        } else {
+            let how = "must be owner: an owner gives the role up by making somebody else the owner";
+            Err(Error::invalid("/role", how))
+        };
+    }
+    if after.role == Role::Owner {
+        if muted_until.flatten().is_some() {
+            return Err(Error::invalid(
+                "/muted_until",
+                "must not be set for an owner",
+            ));
+        }
+        let before = MemberChange {
+            user_id: group.caller()?.user,
+            role: Role::Admin,
+            muted_until: None,
+        };
+        return Ok(vec![owner(user), before]);
+    }
+    let same = (after.role, after.muted_until) == (member.role, member.muted_until);
+    Ok(if same { Vec::new() } else { vec![after] })
+}
+
+/// A page of a conversation's members, by their ids.
+pub async fn page(
+    app: &App,
+    caller: Caller,
+    id: ConversationId,
+    after: Option<UserCursor>,
+    limit: Limit,
+) -> Result<Page<Member>, Error> {
+    admit(app, Load::History)?;
+    let items = app
+        .pg
+        .read("members", move |conn| {
+            if conversations::view(conn, id, caller.user)?.is_none() {
+                return Ok(None);
+            }
+            Ok(Some(rows::page(
+                conn,
+                id,
+                after.map(|cursor| cursor.after),
+                limit,
+            )?))
+        })
+        .await?
+        .ok_or(Error::NotFound)?;
+    Ok(by_user(items, limit, |member| member.user.id)?)
+}

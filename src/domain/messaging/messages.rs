@@ -1,0 +1,120 @@
+//! Sending, marking as read, and reading a conversation's timeline.
+
+use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::engine::reading::unread_totals;
+use crate::engine::writer::{Sent, Work};
+use crate::model::account::Caller;
+use crate::model::ids::{ConvSeq, ConversationId};
+use crate::model::inbox::Resync;
+use crate::model::message::{Message, NewMessage};
+use crate::model::page::{Limit, Range};
+use crate::model::unread::ReadMark;
+use crate::storage::pg::messaging::{archive, conversations};
+
+/// Stores messages of the caller, in this order, and says what became of each. When this returns an error, nothing is
+/// known to be stored, and a repeat with the same client_msg_ids is safe.
+pub async fn send(
+    app: &App,
+    caller: Caller,
+    conversation: ConversationId,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<Result<Sent, Error>>, Error> {
+    let (work, answered) = Work::send(messages);
+    app.writers.submit(conversation, caller.user, work)?;
+    answered.wait().await
+}
+
+/// Moves the caller's read position forward.
+pub async fn mark_read(
+    app: &App,
+    caller: Caller,
+    conversation: ConversationId,
+    seq: ConvSeq,
+) -> Result<ReadMark, Error> {
+    let (work, answered) = Work::mark_read(seq);
+    app.writers.submit(conversation, caller.user, work)?;
+    let marked = answered.wait().await??;
+    Ok(ReadMark {
+        conversation_id: conversation,
+        read_seq: marked.read_seq,
+        unread: marked.unread,
+        total_unread: unread_totals::total(app, caller.user).await?.total,
+    })
+}
+
+/// A page of a conversation's timeline.
+#[derive(Debug)]
+pub struct Page {
+    /// The messages, ascending.
+    pub messages: Vec<Message>,
+    /// The head.
+    pub last_seq: ConvSeq,
+    /// There is more in the direction of reading.
+    pub has_more: bool,
+}
+
+/// A range of a conversation's messages, as far as the caller may see them.
+pub async fn page(
+    app: &App,
+    caller: Caller,
+    conversation: ConversationId,
+    range: Range<ConvSeq>,
+    limit: Limit,
+) -> Result<Page, Error> {
+    admit(app, Load::History)?;
+    let (view, messages) = app
+        .pg
+        .read("messages", move |conn| {
+            let Some(view) = conversations::view(conn, conversation, caller.user)? else {
+                return Ok(None);
+            };
+            let mut messages = archive::page(conn, conversation, view.joined_seq, range, limit)?;
+            // The page is as of the moment at which the caller was seen to be a member: what is beyond that head may have
+            // come after they were removed.
+            messages.retain(|message| message.seq <= view.last_seq);
+            Ok(Some((view, messages)))
+        })
+        .await?
+        .ok_or(Error::NotFound)?;
+    let has_more = match range {
+        Range::Since(since) if since > view.last_seq => {
+            return Err(Error::CursorAhead(Resync {
+                epoch: app.epoch,
+                first_seq: view.joined_seq.next().0,
+                last_seq: view.last_seq.0,
+            }));
+        }
+        Range::Since(_) => messages.last().is_some_and(|last| last.seq < view.last_seq),
+        Range::Before(_) | Range::Newest => messages
+            .first()
+            .is_some_and(|first| first.seq > view.joined_seq.next()),
+    };
+    Ok(Page {
+        has_more,
+        last_seq: view.last_seq,
+        messages,
+    })
+}
+
+/// One message that the caller may see.
+pub async fn get(
+    app: &App,
+    caller: Caller,
+    conversation: ConversationId,
+    seq: ConvSeq,
+) -> Result<Message, Error> {
+    admit(app, Load::History)?;
+    app.pg
+        .read("message", move |conn| {
+            match conversations::view(conn, conversation, caller.user)? {
+                Some(view) if view.joined_seq < seq && seq <= view.last_seq => {
+                    archive::get(conn, conversation, seq)
+                }
+                Some(_) | None => Ok(None),
+            }
+        })
+        .await?
+        .ok_or(Error::NotFound)
+}

@@ -1,0 +1,6 @@
+//! What operators and monitors ask: health, metrics, diagnostics, retention.
+
+pub mod diagnostics;
+pub mod health;
+pub mod partitions;
+pub mod retention;

@@ -1,0 +1,78 @@
+//! Blocks: between two people of whom one blocks the other, nothing new is sent directly, and neither adds the other to a
+//! group. Whom somebody blocks does not reach them by mentions.
+
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::{Caller, User};
+use crate::model::ids::UserId;
+use crate::model::ids::pair;
+use crate::model::page::by_user;
+use crate::model::page::{Limit, Page, UserCursor};
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::messaging::{conversations, uniqueness_keys};
+use crate::storage::pg::people::blocks;
+
+/// The most people that somebody may block.
+pub const LIMIT: i64 = 1_000;
+
+/// Blocks somebody. Once this has returned, nothing that they send to the caller directly is stored, no mention of theirs
+/// comes into the caller's inbox, and they add the caller to no group.
+pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
+    if user == caller.user {
+        return Err(Error::invalid("user_id", "must be somebody else"));
+    }
+    app.pg
+        .transaction("block", move |conn| {
+            if !blocks::lock(conn, pair(caller.user, user))? {
+                return Ok(Err(Error::NotFound));
+            }
+            let count = blocks::count(conn, caller.user)?;
+            blocks::insert(conn, caller.user, user)?;
+            if count >= LIMIT && blocks::count(conn, caller.user)? > count {
+                return Ok(Err(Error::LimitReached("too many people are blocked")));
+            }
+            settle(conn, caller.user, user)?;
+            Ok(Ok(()))
+        })
+        .await?
+}
+
+/// Ends a block, if there is one.
+pub async fn unblock(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
+    app.pg
+        .transaction("unblock", move |conn| {
+            blocks::lock(conn, pair(caller.user, user))?;
+            blocks::delete(conn, caller.user, user)?;
+            settle(conn, caller.user, user)?;
+            Ok(Ok(()))
+        })
+        .await?
+}
+
+/// Writes onto the direct conversation of two people, under its lock, what their blocks say now.
+fn settle(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()> {
+    let pair = pair(one, other);
+    if let Some(id) = uniqueness_keys::find_direct(conn, pair)? {
+        conversations::lock(conn, &[id])?;
+        let blocked = !blocks::around(conn, one, &[other])?.is_empty();
+        conversations::set_blocked(conn, id, blocked)?;
+    }
+    Ok(())
+}
+
+/// A page of the people that the caller blocks, by their ids.
+pub async fn page(
+    app: &App,
+    caller: Caller,
+    after: Option<UserCursor>,
+    limit: Limit,
+) -> Result<Page<User>, Error> {
+    let users = app
+        .pg
+        .read("blocks", move |conn| {
+            blocks::page(conn, caller.user, after.map(|cursor| cursor.after), limit)
+        })
+        .await?;
+    Ok(by_user(users, limit, |user| user.id)?)
+}

@@ -1,0 +1,3 @@
+//! What people decide about each other.
+
+pub mod blocks;

@@ -1,0 +1,71 @@
+//! Reading the inbox.
+
+use crate::domain::sync::position::{check_position, resync};
+use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::engine::reading::inbox_pages::Fetched;
+use crate::model::account::Caller;
+use crate::model::ids::{Epoch, InboxSeq};
+use crate::model::inbox::{Entry, InboxPage};
+use crate::model::page::Limit;
+use crate::storage::pg::sync::inbox::{PageOf, StoredPage};
+
+/// The entries after `since`, without a hole.
+pub async fn fetch(
+    app: &App,
+    caller: Caller,
+    since: InboxSeq,
+    limit: Limit,
+    epoch: Option<Epoch>,
+) -> Result<InboxPage, Error> {
+    admit(app, Load::Fetch)?;
+    let in_line = app.pg.wait();
+    let asked = PageOf {
+        receiver: caller.user,
+        since,
+        limit,
+    };
+    let Fetched { page, joined } = app.pages.ask(asked).await?;
+    drop(in_line);
+    let StoredPage {
+        head,
+        entries: stored,
+    } = page;
+    check_position(app, caller, since, head, epoch).await?;
+    // A client can prove that it has everything, because a page never has a hole: what should come next and does not is
+    // past the retention.
+    let expected = (since.0 + 1..).map(InboxSeq);
+    let has_hole = stored
+        .iter()
+        .zip(expected)
+        .any(|(entry, seq)| entry.seq != seq);
+    if has_hole || (head > since && stored.is_empty()) {
+        return Err(Error::InboxTrimmed(resync(app, caller, head).await?));
+    }
+    let mut entries = Vec::with_capacity(stored.len());
+    for entry in stored {
+        let (seq, conversation_id) = (entry.seq, entry.conversation);
+        let (at, unread) = (entry.at, entry.unread);
+        let kind = entry.kind.clone();
+        let event = joined.to_event(entry).ok_or_else(|| {
+            let user = caller.user;
+            Error::Internal(format!("entry {seq} of {user}: a {kind} without substance"))
+        })?;
+        entries.push(Entry {
+            seq,
+            conversation_id,
+            at,
+            unread,
+            event,
+        });
+    }
+    let next_since_seq = entries.last().map_or(since, |entry| entry.seq);
+    Ok(InboxPage {
+        entries,
+        next_since_seq,
+        last_seq: head,
+        has_more: next_since_seq < head,
+        epoch: app.epoch,
+    })
+}

@@ -1,0 +1,43 @@
+//! The position of a device in its inbox: whether it fits the inbox, and what a client needs to start over.
+
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::model::account::Caller;
+use crate::model::ids::{Epoch, InboxSeq};
+use crate::model::inbox::Resync;
+use crate::storage::pg::sync::inbox;
+
+/// Refuses a position from another life of the database, or beyond the head.
+pub async fn check_position(
+    app: &App,
+    caller: Caller,
+    since: InboxSeq,
+    head: InboxSeq,
+    epoch: Option<Epoch>,
+) -> Result<(), Error> {
+    let changed = epoch.is_some_and(|epoch| epoch != app.epoch);
+    if !changed && since <= head {
+        return Ok(());
+    }
+    let resync = resync(app, caller, head).await?;
+    if changed {
+        Err(Error::EpochChanged(resync))
+    } else {
+        Err(Error::CursorAhead(resync))
+    }
+}
+
+/// What a client needs to start over.
+pub async fn resync(app: &App, caller: Caller, head: InboxSeq) -> Result<Resync, Error> {
+    let first = app
+        .pg
+        .read("first_kept", move |conn| {
+            inbox::first_kept(conn, caller.user)
+        })
+        .await?;
+    Ok(Resync {
+        epoch: app.epoch,
+        first_seq: first.unwrap_or(head.next()).0,
+        last_seq: head.0,
+    })
+}

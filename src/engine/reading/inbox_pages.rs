@@ -1,0 +1,101 @@
+//! Pages of inboxes with what their entries refer to. Pages that are asked for while a query runs share the next one.
+
+use crate::engine::batching::query_batcher::{Manner, Shared};
+use crate::model::conversation::Conversation;
+use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::inbox::{EntryKind, Event, Told};
+use crate::model::member::MembersChanged;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::messaging::{conversations, members};
+use crate::storage::pg::sync::inbox::{self, PageOf, StoredEntry, StoredPage};
+use crate::storage::pg::{Connection, Pg, WAITING};
+use std::collections::{BTreeSet, HashMap};
+
+/// How many pages share a query, at most: one of large messages holds the others up.
+const BATCH: usize = 8;
+
+/// Reads pages from PostgreSQL.
+pub type Pages = Shared<PageOf, Fetched>;
+
+/// Starts the reading, so many queries at a time, on the Tokio runtime that this is called on.
+pub fn start(pg: &Pg, lanes: u32) -> Pages {
+    let manner = Manner {
+        name: "inbox",
+        batch: BATCH,
+        lanes,
+        queue: WAITING,
+    };
+    Shared::start(pg, manner, |conn, asked| {
+        let pages = inbox::pages(conn, asked)?;
+        let joined = |(page, of): (StoredPage, &PageOf)| {
+            let joined = join(conn, of.receiver, &page.entries)?;
+            Ok(Fetched { page, joined })
+        };
+        pages.into_iter().zip(asked).map(joined).collect()
+    })
+}
+
+/// A page with what its entries refer to.
+pub struct Fetched {
+    /// The page.
+    pub page: StoredPage,
+    /// What its entries refer to.
+    pub joined: Joined,
+}
+
+/// What entries refer to besides messages, as it is now.
+pub struct Joined {
+    conversations: HashMap<ConversationId, Conversation>,
+    changes: HashMap<(ConversationId, ConvSeq), MembersChanged>,
+}
+
+/// Reads what the entries of a page refer to. Most pages refer to messages only, and cost nothing here.
+fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageResult<Joined> {
+    let of = |kind: EntryKind| {
+        let entries = stored.iter().filter(move |one| one.kind == kind.as_str());
+        entries.map(|one| (one.conversation, one.ref_seq))
+    };
+    let ids: BTreeSet<_> = of(EntryKind::Conversation).map(|(id, _)| id).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let changes: Vec<_> = of(EntryKind::Members).collect();
+    let mut joined = Joined {
+        conversations: HashMap::new(),
+        changes: HashMap::new(),
+    };
+    if !ids.is_empty() {
+        let conversations = conversations::by_ids(conn, user, &ids)?;
+        joined.conversations = conversations.into_iter().map(|one| (one.id, one)).collect();
+    }
+    if !changes.is_empty() {
+        joined.changes = members::changes(conn, &changes)?.into_iter().collect();
+    }
+    Ok(joined)
+}
+
+impl Joined {
+    /// What a stored entry tells; nothing when it refers to something that is not there.
+    pub fn to_event(&self, entry: StoredEntry) -> Option<Told> {
+        let id = entry.conversation;
+        let Some(kind) = EntryKind::from_name(&entry.kind) else {
+            return Some(Told::Unknown { kind: entry.kind });
+        };
+        let event = match kind {
+            EntryKind::Message => Event::Message {
+                message: entry.message?,
+            },
+            EntryKind::Mention => Event::Mention {
+                message: entry.message?,
+            },
+            EntryKind::Read => Event::Read {
+                read_seq: entry.ref_seq,
+            },
+            // Not found: the reader has left it since.
+            EntryKind::Conversation => Event::Conversation {
+                conversation: self.conversations.get(&id).cloned().map(Box::new),
+            },
+            EntryKind::Left => Event::Conversation { conversation: None },
+            EntryKind::Members => Event::Members(self.changes.get(&(id, entry.ref_seq))?.clone()),
+        };
+        Some(Told::Event(event))
+    }
+}

@@ -1,0 +1,370 @@
+//! The waits that are parked on this node. A parked wait is one small entry here and one sleeping future; it holds no
+//! thread and no connection.
+
+use crate::engine::batching::reply::{Tell, channel, tell_all};
+use crate::engine::waiting::head_cache::Swept;
+use crate::model::account::Caller;
+use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
+use crate::model::rate_limit::network;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// Why a parked wait is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The inbox has reached `seq`; the total as of it, where Redis said so.
+    News {
+        /// The head.
+        seq: InboxSeq,
+        /// The unread total as of the head.
+        total: Option<i64>,
+    },
+    /// A watched conversation has moved.
+    Moved,
+    /// A newer wait of the same device runs on this node.
+    Superseded,
+    /// The device was logged out.
+    Revoked,
+    /// The node is going away.
+    Reconnect,
+}
+
+struct Waiter {
+    id: u64,
+    device: DeviceId,
+    since: InboxSeq,
+    wake: Tell<Wake>,
+}
+
+/// A wait that has seen a conversation up to a seq.
+#[derive(Clone, Copy)]
+struct Watcher {
+    user: UserId,
+    seen: ConvSeq,
+}
+
+/// All parked waits of this node.
+#[derive(Default)]
+pub struct Waiters {
+    by_user: Mutex<HashMap<UserId, Vec<Waiter>>>,
+    /// By the number of the wait, so that ten thousand of them go away quickly.
+    watchers: Mutex<HashMap<ConversationId, HashMap<u64, Watcher>>>,
+    /// By network, what its waits count.
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    next_id: AtomicU64,
+    parked: AtomicUsize,
+    asleep: AtomicUsize,
+    /// What is known of inboxes without asking.
+    pub swept: Swept,
+}
+
+/// A parked wait. Dropping it, as happens when the client goes away, frees it.
+pub struct Parked {
+    waiters: Arc<Waiters>,
+    user: UserId,
+    address: IpAddr,
+    watch: Box<[ConversationId]>,
+    id: u64,
+    woken: oneshot::Receiver<Wake>,
+}
+
+/// What a wait counts among those of its address: it may take ten times the memory for what it watches.
+fn weight(watched: usize) -> usize {
+    1 + watched / 10
+}
+
+impl Parked {
+    /// Ends the older waits of the device: there is one waiting process for each.
+    pub fn supersede_older(&self, device: DeviceId) {
+        let is_older = |waiter: &Waiter| waiter.device == device && waiter.id < self.id;
+        for wake in self.waiters.end(self.user, is_older) {
+            wake.tell(Wake::Superseded);
+        }
+    }
+
+    /// Sleeps until there is a reason to wake; `None` when there will be none any more.
+    pub async fn sleep(&mut self) -> Option<Wake> {
+        let _asleep = Asleep::new(&self.waiters.asleep);
+        (&mut self.woken).await.ok()
+    }
+}
+
+/// Counts one while it is held: a sleep may end by a time-out, or with its client.
+struct Asleep<'a>(&'a AtomicUsize);
+
+impl<'a> Asleep<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let mut by_user = self.waiters.lock();
+        if let Entry::Occupied(mut waiters) = by_user.entry(self.user) {
+            waiters.get_mut().retain(|waiter| waiter.id != self.id);
+            if waiters.get().is_empty() {
+                waiters.remove();
+            }
+        }
+        drop(by_user);
+        if !self.watch.is_empty() {
+            let mut watchers = self.waiters.watchers();
+            for conversation in &self.watch {
+                if let Entry::Occupied(mut of_it) = watchers.entry(*conversation) {
+                    of_it.get_mut().remove(&self.id);
+                    if of_it.get().is_empty() {
+                        of_it.remove();
+                    }
+                }
+            }
+        }
+        self.waiters.parked.fetch_sub(1, Ordering::Relaxed);
+        let mut by_address = self.waiters.addresses();
+        if let Entry::Occupied(mut count) = by_address.entry(self.address) {
+            *count.get_mut() -= weight(self.watch.len());
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+impl Waiters {
+    /// Parks a wait, unless those of its address count more than `most` with it.
+    pub fn park(
+        self: &Arc<Self>,
+        caller: Caller,
+        since: InboxSeq,
+        watch: &[(ConversationId, ConvSeq)],
+        most: usize,
+    ) -> Option<Parked> {
+        let Caller {
+            user,
+            device,
+            address,
+            ..
+        } = caller;
+        let address = network(address);
+        let mut by_address = self.addresses();
+        let count = by_address.get(&address).copied().unwrap_or_default();
+        let count = count + weight(watch.len());
+        if count > most {
+            return None;
+        }
+        by_address.insert(address, count);
+        drop(by_address);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (wake, woken) = channel();
+        let mut by_user = self.lock();
+        by_user.entry(user).or_default().push(Waiter {
+            id,
+            device,
+            since,
+            wake,
+        });
+        drop(by_user);
+        if !watch.is_empty() {
+            let mut watchers = self.watchers();
+            for (conversation, seen) in watch {
+                let watcher = Watcher { user, seen: *seen };
+                let of_it = watchers.entry(*conversation).or_default();
+                of_it.insert(id, watcher);
+            }
+        }
+        self.parked.fetch_add(1, Ordering::Relaxed);
+        Some(Parked {
+            waiters: Arc::clone(self),
+            user,
+            address,
+            watch: watch
+                .iter()
+                .map(|(conversation, _)| *conversation)
+                .collect(),
+            id,
+            woken,
+        })
+    }
+
+    /// Wakes the waits of users that have not seen these heads yet, and says how many there were. With each head, the total
+    /// as of it, where it is known.
+    pub fn news(&self, heads: impl IntoIterator<Item = (UserId, InboxSeq, Option<i64>)>) -> usize {
+        let end = |(user, seq, total)| {
+            // In this order: a wait that has parked is woken, and one that parks later does not take the head from before.
+            self.swept.heard(user);
+            let wakes = self.end(user, |waiter| waiter.since < seq);
+            wakes
+                .into_iter()
+                .map(move |wake| (wake, Wake::News { seq, total }))
+        };
+        let ended: Vec<_> = heads.into_iter().flat_map(end).collect();
+        let count = ended.len();
+        tell_all(ended);
+        count
+    }
+
+    /// Wakes the waits that watch a conversation and have not seen `seq` yet, and says how many there were.
+    pub fn moved(&self, conversation: ConversationId, seq: ConvSeq) -> usize {
+        let mut watchers = self.watchers();
+        let Some(of_it) = watchers.get_mut(&conversation) else {
+            return 0;
+        };
+        let late: Vec<_> = of_it
+            .extract_if(|_, watcher| watcher.seen < seq)
+            .map(|(id, watcher)| (watcher.user, id))
+            .collect();
+        drop(watchers);
+        let end = |(user, id)| self.end(user, |waiter| waiter.id == id);
+        let ended: Vec<_> = late.into_iter().flat_map(end).collect();
+        let count = ended.len();
+        tell_all(ended.into_iter().map(|wake| (wake, Wake::Moved)));
+        count
+    }
+
+    /// Every watched conversation, with the lowest seq that one of its watchers has seen.
+    pub fn watched(&self) -> Vec<(ConversationId, ConvSeq)> {
+        let lowest = |(id, of_it): (&ConversationId, &HashMap<u64, Watcher>)| {
+            let seen = of_it.values().map(|watcher| watcher.seen).min()?;
+            Some((*id, seen))
+        };
+        self.watchers().iter().filter_map(lowest).collect()
+    }
+
+    /// Ends the waits of a device that was logged out.
+    pub fn end_device(&self, user: UserId, device: DeviceId) {
+        for wake in self.end(user, |waiter| waiter.device == device) {
+            wake.tell(Wake::Revoked);
+        }
+    }
+
+    /// Asks all waits of a user to wait again elsewhere.
+    pub fn reconnect(&self, user: UserId) {
+        for wake in self.end(user, |_| true) {
+            wake.tell(Wake::Reconnect);
+        }
+    }
+
+    /// Every waiting user, with the lowest position that one of its waits has seen.
+    pub fn positions(&self) -> Vec<(UserId, InboxSeq)> {
+        self.lock()
+            .iter()
+            .filter_map(|(user, waiters)| {
+                let since = waiters.iter().map(|waiter| waiter.since).min()?;
+                Some((*user, since))
+            })
+            .collect()
+    }
+
+    /// How many waits are parked, with those that still look.
+    pub fn count(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// How many have looked, and sleep: what commits from now on is news to them.
+    pub fn asleep(&self) -> usize {
+        self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// Takes out some of the waits of a user, to be told why.
+    fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool) -> Vec<Tell<Wake>> {
+        let mut by_user = self.lock();
+        let Entry::Occupied(mut waiters) = by_user.entry(user) else {
+            return Vec::new();
+        };
+        let ended = waiters.get_mut().extract_if(.., |waiter| which(waiter));
+        let ended = ended.map(|waiter| waiter.wake).collect();
+        if waiters.get().is_empty() {
+            waiters.remove();
+        }
+        ended
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let locked = self.by_address.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, HashMap<ConversationId, HashMap<u64, Watcher>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Vec<Waiter>>> {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Waiters, Wake};
+    use crate::model::account::Caller;
+    use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    fn caller(n: u128, address: &str) -> Caller {
+        Caller {
+            user: UserId(Uuid::from_u128(n)),
+            device: DeviceId(Uuid::from_u128(n)),
+            generation: 0,
+            token_expires: 0,
+            address: address.parse::<IpAddr>().unwrap(),
+        }
+    }
+
+    #[test]
+    fn so_many_waits_of_an_address_park() {
+        let waiters = Arc::new(Waiters::default());
+        let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
+        let first = park(1, "192.0.2.1").unwrap();
+        let mut second = park(2, "192.0.2.1").unwrap();
+        assert!(park(3, "192.0.2.1").is_none());
+        assert!(park(3, "::ffff:192.0.2.1").is_none());
+        let _elsewhere = park(3, "192.0.2.2").unwrap();
+        drop(first);
+        // A newer wait of the same device ends the older one, whose place is free when it is gone.
+        let third = park(2, "192.0.2.1").unwrap();
+        assert!(second.woken.try_recv().is_err());
+        third.supersede_older(DeviceId(Uuid::from_u128(2)));
+        assert_eq!(second.woken.try_recv(), Ok(Wake::Superseded));
+        assert!(park(4, "192.0.2.1").is_none());
+        drop(second);
+        assert!(park(4, "192.0.2.1").is_some());
+        assert_eq!(waiters.count(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let waiters = Arc::new(Waiters::default());
+        let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
+        let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| park(1, one).unwrap());
+        assert!(park(3, "2001:db8::3").is_none());
+        assert!(park(3, "2001:db8:0:1::3").is_some());
+    }
+
+    #[test]
+    fn a_wait_that_watches_much_counts_more() {
+        let waiters = Arc::new(Waiters::default());
+        let watch: Vec<_> = (0..20)
+            .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))
+            .collect();
+        let park = |n, watch| waiters.park(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
+        let heavy = park(1, &watch).unwrap();
+        assert!(park(2, &watch).is_none());
+        let _light = park(2, &[]).unwrap();
+        assert!(park(3, &[]).is_none());
+        drop(heavy);
+        assert!(park(3, &watch).is_some());
+    }
+}

@@ -1,0 +1,335 @@
+//! Signing up and in, and reading users.
+
+use crate::domain::identity::accounts;
+use crate::domain::identity::sessions::{self, Session};
+use crate::http::kit::extractors::{Body, Guest, Ids, Query, app, charge};
+use crate::http::kit::problem::Problem;
+use crate::model::account::{Caller, DeviceInfo, Password, Platform, User, Username};
+use crate::model::ids::{DeviceId, UserId};
+use crate::model::name::{Name, is_name};
+use crate::model::rate_limit::Subject;
+use crate::model::violation::Violation;
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// The most ids of one look-up.
+const IDS: usize = 100;
+
+/// The device that signs in.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDevice {
+    /// A name for people, 1 to 64 Unicode code points. What a display name may be, this may be.
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann's laptop", min_length = 1, max_length = 64)]
+    name: Option<Name>,
+    /// What kind of program it is; `other` when not said.
+    #[garde(skip)]
+    platform: Option<Platform>,
+}
+
+/// The device that logs in: a new one, or one of the user's own.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginDevice {
+    /// One of the user's own devices, to be used again. Any other id makes a new device.
+    #[garde(skip)]
+    id: Option<DeviceId>,
+    /// A name for people, 1 to 64 Unicode code points. What a display name may be, this may be.
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann's laptop", min_length = 1, max_length = 64)]
+    name: Option<Name>,
+    /// What kind of program it is; `other` when not said.
+    #[garde(skip)]
+    platform: Option<Platform>,
+}
+
+/// A new account.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    /// 3 to 32 of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing; unique.
+    #[garde(custom(is_username))]
+    #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
+    username: String,
+    /// 8 to 128 Unicode code points in the normal form NFC. However a keyboard composes them, it is the same password.
+    #[garde(custom(is_password))]
+    #[schema(example = "correct horse", min_length = 8, max_length = 128)]
+    password: String,
+    /// What other people see; the username when not given. 1 to 64 Unicode code points, after white space around it was taken
+    /// away. Without control characters, line breaks and the overrides of the direction of text (U+202D, U+202E), and with
+    /// something visible.
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
+    display_name: Option<Name>,
+    /// The device that signs up.
+    #[garde(dive)]
+    device: Option<NewDevice>,
+}
+
+/// A log-in.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// The user's name, in any case.
+    #[garde(skip)]
+    #[schema(example = "ann")]
+    username: String,
+    /// The user's password.
+    #[garde(skip)]
+    #[schema(example = "correct horse")]
+    password: String,
+    /// The device that logs in.
+    #[garde(dive)]
+    device: Option<LoginDevice>,
+}
+
+/// A refresh.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshRequest {
+    /// The newest refresh token of this device.
+    #[garde(skip)]
+    refresh_token: String,
+}
+
+/// A change of the caller's own account.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateMeRequest {
+    /// What other people see, 1 to 64 Unicode code points, as of a new account.
+    #[garde(custom(is_name(64)))]
+    #[schema(value_type = String, example = "Ann", min_length = 1, max_length = 64)]
+    display_name: Name,
+}
+
+/// A signed-in device.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub struct SessionBody {
+    /// Who signed in.
+    user: User,
+    /// The device; give it as `device.id` when logging in again on the same installation.
+    device_id: DeviceId,
+    /// Goes into `Authorization: Bearer …`.
+    access_token: String,
+    /// How long the access token lives, in seconds.
+    #[schema(example = 900)]
+    expires_in: u64,
+    /// Gets the next session; each can be used once.
+    refresh_token: String,
+    /// How long the refresh token lives, in seconds.
+    #[schema(example = 2_592_000)]
+    refresh_expires_in: u64,
+}
+
+impl From<Session> for SessionBody {
+    fn from(session: Session) -> Self {
+        Self {
+            user: session.user,
+            device_id: session.device,
+            access_token: session.access_token,
+            expires_in: session.access_life.as_secs(),
+            refresh_token: session.refresh_token,
+            refresh_expires_in: session.refresh_life.as_secs(),
+        }
+    }
+}
+
+/// Users.
+#[derive(Serialize, ToSchema)]
+pub struct UserList {
+    /// In the order of their ids; unknown ones are left out.
+    users: Vec<User>,
+}
+
+/// Which users: by ids or by name.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// Up to 100 ids, separated by commas.
+    #[param(example = "0199a3c0-0000-7000-8000-000000000001")]
+    ids: Option<String>,
+    /// An exact username, in any case.
+    username: Option<String>,
+}
+
+/// A rule for garde: a new password.
+pub fn is_password(text: &str, _: &()) -> garde::Result {
+    Password::parse(text.to_owned())
+        .map(drop)
+        .ok_or_else(|| garde::Error::new(Password::RULE))
+}
+
+fn is_username(text: &str, _: &()) -> garde::Result {
+    Username::parse(text)
+        .map(drop)
+        .ok_or_else(|| garde::Error::new(Username::RULE))
+}
+
+/// Sign up
+///
+/// Makes an account and signs it in on one device. Not safe to repeat after a lost answer: a second try may say
+/// `conflict`; then log in.
+#[utoipa::path(post, path = "/v1/auth/register", tag = "Accounts", request_body = RegisterRequest,
+    responses((status = 201, description = "The account and its first session", body = SessionBody,
+        headers(("Location" = String, description = "The user")))),
+    security(()), extensions(("x-problems" = json!(["forbidden", "conflict"]))))]
+pub async fn register_user(
+    request: HttpRequest,
+    _: Guest,
+    Body(body): Body<RegisterRequest>,
+) -> Result<HttpResponse, Problem> {
+    let name = Username::parse(&body.username)
+        .ok_or_else(|| Problem::invalid(vec![Violation::new("/username", Username::RULE)]))?;
+    let password = Password::parse(body.password)
+        .ok_or_else(|| Problem::invalid(vec![Violation::new("/password", Password::RULE)]))?;
+    let device = body.device.unwrap_or_default();
+    let info = DeviceInfo {
+        name: device.name.map(String::from),
+        platform: device.platform,
+    };
+    let app = app(&request)?;
+    let display_name = body.display_name.map(String::from);
+    let session = sessions::register(&app, name, password, display_name, info).await?;
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/v1/users/{}", session.user.id)))
+        .json(SessionBody::from(session)))
+}
+
+/// Log in
+///
+/// Signs in on a new device, or again on one of the user's own (`device.id`).
+#[utoipa::path(post, path = "/v1/auth/login", tag = "Accounts", request_body = LoginRequest,
+    responses((status = 200, description = "A session", body = SessionBody)),
+    security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
+pub async fn login_user(
+    request: HttpRequest,
+    _: Guest,
+    Body(body): Body<LoginRequest>,
+) -> Result<web::Json<SessionBody>, Problem> {
+    let device = body.device.unwrap_or_default();
+    let info = DeviceInfo {
+        name: device.name.map(String::from),
+        platform: device.platform,
+    };
+    let name = Username::parse(&body.username);
+    if let Some(name) = &name {
+        let subject = Subject::Login(name.as_str().to_owned());
+        charge(&request, &subject).await?;
+    }
+    let password = Password::typed(body.password);
+    let session = sessions::login(&*app(&request)?, name, password, device.id, info).await?;
+    Ok(web::Json(session.into()))
+}
+
+/// Get the next session
+///
+/// Rotates the refresh token. When the answer is lost, repeat it with the same token: for 60 seconds, and until the new
+/// refresh token or the new access token is first used, the same successor comes again. Any later use of a spent token
+/// logs the device out.
+#[utoipa::path(post, path = "/v1/auth/refresh", tag = "Accounts", request_body = RefreshRequest,
+    responses((status = 200, description = "The next session", body = SessionBody)),
+    security(()), extensions(("x-problems" = json!(["refresh_invalid", "device_revoked"]))))]
+pub async fn refresh_session(
+    request: HttpRequest,
+    _: Guest,
+    Body(body): Body<RefreshRequest>,
+) -> Result<web::Json<SessionBody>, Problem> {
+    let session = sessions::refresh(&*app(&request)?, &body.refresh_token).await?;
+    Ok(web::Json(session.into()))
+}
+
+/// Log out
+///
+/// Ends this device: its tokens stop working, a parked wait of it ends.
+#[utoipa::path(post, path = "/v1/auth/logout", tag = "Accounts",
+    responses((status = 204, description = "Logged out")))]
+pub async fn logout_session(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
+    sessions::logout(&*app(&request)?, caller).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Read the caller's own account
+#[utoipa::path(get, path = "/v1/me", tag = "Accounts",
+    responses((status = 200, description = "The caller", body = User)))]
+pub async fn get_me(request: HttpRequest, caller: Caller) -> Result<web::Json<User>, Problem> {
+    Ok(web::Json(
+        accounts::user(&*app(&request)?, caller.user).await?,
+    ))
+}
+
+/// Change the caller's own account
+#[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
+    responses((status = 200, description = "The caller, changed", body = User)))]
+pub async fn update_me(
+    request: HttpRequest,
+    caller: Caller,
+    Body(body): Body<UpdateMeRequest>,
+) -> Result<web::Json<User>, Problem> {
+    let user = accounts::rename(&*app(&request)?, caller, body.display_name.into()).await?;
+    Ok(web::Json(user))
+}
+
+/// Read a user
+#[utoipa::path(get, path = "/v1/users/{id}", tag = "Accounts",
+    params(("id" = Uuid, Path, description = "The user")),
+    responses((status = 200, description = "The user", body = User)),
+    extensions(("x-problems" = json!(["not_found"]))))]
+pub async fn get_user(
+    request: HttpRequest,
+    _caller: Caller,
+    Ids([id]): Ids<1>,
+) -> Result<web::Json<User>, Problem> {
+    Ok(web::Json(
+        accounts::user(&*app(&request)?, UserId(id)).await?,
+    ))
+}
+
+/// Find users
+///
+/// By ids or by exact name; one of the two must be given.
+#[utoipa::path(get, path = "/v1/users", tag = "Accounts", params(UsersQuery),
+    responses((status = 200, description = "The users that exist", body = UserList)),
+    extensions(("x-problems" = json!(["validation"]))))]
+pub async fn list_users(
+    request: HttpRequest,
+    _caller: Caller,
+    Query(query): Query<UsersQuery>,
+) -> Result<web::Json<UserList>, Problem> {
+    let app = app(&request)?;
+    let users = match (query.ids, query.username) {
+        (Some(ids), None) => accounts::users_by_ids(&app, parse_ids(&ids)?).await?,
+        (None, Some(name)) => match Username::parse(&name) {
+            Some(name) => accounts::user_by_name(&app, name)
+                .await?
+                .into_iter()
+                .collect(),
+            None => Vec::new(),
+        },
+        (Some(_), Some(_)) => {
+            let detail = "must not be given together with username";
+            return Err(Violation::new("ids", detail).into());
+        }
+        (None, None) => {
+            let detail = "must be given when username is not";
+            return Err(Violation::new("ids", detail).into());
+        }
+    };
+    Ok(web::Json(UserList { users }))
+}
+
+fn parse_ids(text: &str) -> Result<Vec<UserId>, Problem> {
+    let ids: Result<Vec<_>, _> = text.split(',').map(Uuid::try_parse).collect();
+    match ids {
+        Ok(ids) if ids.len() <= IDS => Ok(ids.into_iter().map(UserId).collect()),
+        Ok(_) | Err(_) => {
+            let detail = format!("must be up to {IDS} ids, separated by commas");
+            Err(Problem::invalid(vec![Violation::new("ids", detail)]))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The caller's devices, and the password that signs them in.
+
+use crate::domain::identity::devices;
+use crate::domain::identity::sessions;
+use crate::http::identity::accounts::is_password;
+use crate::http::kit::extractors::{Body, Ids, app, charge};
+use crate::http::kit::problem::Problem;
+use crate::model::account::{Caller, Device, Password};
+use crate::model::ids::DeviceId;
+use crate::model::rate_limit::Subject;
+use crate::model::violation::Violation;
+use actix_web::{HttpRequest, HttpResponse, web};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The caller's devices.
+#[derive(Serialize, ToSchema)]
+pub struct DeviceList {
+    /// The most recently seen first.
+    devices: Vec<Device>,
+}
+
+/// A change of password.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePasswordRequest {
+    /// The present password.
+    #[garde(skip)]
+    #[schema(example = "correct horse")]
+    old_password: String,
+    /// The new one, 8 to 128 Unicode code points in the normal form NFC.
+    #[garde(custom(is_password))]
+    #[schema(example = "battery staple", min_length = 8, max_length = 128)]
+    new_password: String,
+}
+
+/// List the caller's devices
+///
+/// At most 20; when one more signs in, the least recently seen one is logged out.
+#[utoipa::path(get, path = "/v1/me/devices", tag = "Accounts",
+    responses((status = 200, description = "The devices", body = DeviceList)))]
+pub async fn list_devices(
+    request: HttpRequest,
+    caller: Caller,
+) -> Result<web::Json<DeviceList>, Problem> {
+    let devices = devices::list(&*app(&request)?, caller).await?;
+    Ok(web::Json(DeviceList { devices }))
+}
+
+/// Log a device out
+///
+/// One of the caller's own. Its tokens stop working within five seconds on every node, and a parked wait of it ends.
+#[utoipa::path(delete, path = "/v1/me/devices/{id}", tag = "Accounts",
+    params(("id" = Uuid, Path, description = "The device")),
+    responses((status = 204, description = "Logged out")),
+    extensions(("x-problems" = json!(["not_found"]))))]
+pub async fn remove_device(
+    request: HttpRequest,
+    caller: Caller,
+    Ids([id]): Ids<1>,
+) -> Result<HttpResponse, Problem> {
+    devices::remove(&*app(&request)?, caller, DeviceId(id)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Change the password
+///
+/// Logs the caller's other devices out. Of this one, only the refresh token that came with the access token of this request
+/// stays good: send it with the newest.
+#[utoipa::path(put, path = "/v1/me/password", tag = "Accounts", request_body = ChangePasswordRequest,
+    responses((status = 204, description = "Changed")),
+    extensions(("x-problems" = json!(["invalid_credentials"]))))]
+pub async fn change_password(
+    request: HttpRequest,
+    caller: Caller,
+    Body(body): Body<ChangePasswordRequest>,
+) -> Result<HttpResponse, Problem> {
+    // As a log-in: whoever has a token of a device must not try passwords at leisure.
+    let subject = Subject::Login(caller.user.to_string());
+    charge(&request, &subject).await?;
+    let app = app(&request)?;
+    let new = Password::parse(body.new_password)
+        .ok_or_else(|| Problem::invalid(vec![Violation::new("/new_password", Password::RULE)]))?;
+    sessions::change_password(&app, caller, Password::typed(body.old_password), new).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

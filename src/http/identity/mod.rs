@@ -1,0 +1,4 @@
+//! Endpoints of accounts, sessions and devices.
+
+pub mod accounts;
+pub mod devices;

@@ -1,0 +1,323 @@
+//! What handlers take: the caller, a checked body, a checked query, a checked id. Every rejection is a documented problem.
+
+use crate::domain::identity::sessions;
+use crate::domain::sync::notices::MAX_TIMEOUT;
+use crate::engine::error::Error;
+use crate::engine::handles::App;
+use crate::http::kit::client_ip::client;
+use crate::http::kit::problem::{Code, Problem};
+use crate::http::transport::body_budget::{Budget, FREE, Part};
+use crate::model::account::Caller;
+use crate::model::input;
+use crate::model::page::{Limit, UserCursor, from_cursor};
+use crate::model::rate_limit::Subject;
+use crate::model::strict::Strict;
+use crate::model::violation::Violation;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use futures_util::StreamExt;
+use garde::Validate;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::future::{Future, Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::time::Duration;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+/// The largest body.
+pub const BODY_BYTES: usize = 1024 * 1024;
+
+/// How long a body may take to arrive. Nothing else guards against a body that trickles in.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// How long a wait takes that does not say so.
+const WAIT: Duration = Duration::from_secs(25);
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
+/// The handles of this process.
+pub fn app(request: &HttpRequest) -> Result<web::Data<App>, Problem> {
+    request
+        .app_data::<web::Data<App>>()
+        .cloned()
+        .ok_or_else(|| Error::Internal("the app is not installed".to_owned()).into())
+}
+
+/// The caller, proved by the bearer token.
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = BoxFuture<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let token = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim().to_owned());
+        let request = request.clone();
+        Box::pin(async move {
+            let app = app(&request)?;
+            let address = address(&request, &app);
+            let caller = match token {
+                Some(token) => sessions::authenticate(&app, &token, address).await,
+                None => Err(Error::Unauthenticated),
+            };
+            match &caller {
+                Ok(caller) => {
+                    request.extensions_mut().insert(*caller);
+                    charge(&request, &Subject::User(caller.user)).await?;
+                }
+                // Who tries tokens is counted by address; a database that is away is nobody's fault.
+                Err(Error::Unauthenticated | Error::TokenExpired | Error::DeviceRevoked) => {
+                    charge(&request, &Subject::address(address)).await?;
+                }
+                Err(_) => {}
+            }
+            Ok(caller?)
+        })
+    }
+}
+
+/// Somebody without a token, counted by address.
+pub struct Guest;
+
+impl FromRequest for Guest {
+    type Error = Problem;
+    type Future = BoxFuture<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let address = address(&request, &*app(&request)?);
+            charge(&request, &Subject::address(address)).await?;
+            Ok(Self)
+        })
+    }
+}
+
+/// Counts a request of a subject; where it stands goes into the headers of the answer.
+pub async fn charge(request: &HttpRequest, subject: &Subject) -> Result<(), Problem> {
+    if let Some(standing) = app(request)?.limits.charge(subject).await? {
+        request.extensions_mut().insert(standing);
+    }
+    Ok(())
+}
+
+/// Counts what a request causes besides the one that it was counted as.
+pub async fn charge_more(
+    request: &HttpRequest,
+    caller: Caller,
+    more: usize,
+) -> Result<(), Problem> {
+    if more == 0 {
+        return Ok(());
+    }
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    if let Some(standing) = app(request)?.limits.charge_more(caller.user, more).await? {
+        request.extensions_mut().insert(standing);
+    }
+    Ok(())
+}
+
+/// What a request or message counts as that names so many people, each of whom it may write an entry for: a tenth each,
+/// rounded up, and one at least.
+pub fn of_people(count: usize) -> usize {
+    count.div_ceil(10).max(1)
+}
+
+/// In whose shares a request counts: that of its address, and of the caller once one is known.
+pub fn whose(request: &HttpRequest) -> Vec<Subject> {
+    let address = app(request).map(|app| Subject::address(address(request, &app)));
+    let user = request
+        .extensions()
+        .get::<Caller>()
+        .map(|caller| caller.user);
+    address.into_iter().chain(user.map(Subject::User)).collect()
+}
+
+fn address(request: &HttpRequest, app: &App) -> IpAddr {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    client(peer, request.headers(), &app.config.trusted_proxies)
+}
+
+/// A JSON body, without duplicate or unknown fields, checked by its garde rules.
+pub struct Body<T>(pub T);
+
+impl<T> FromRequest for Body<T>
+where
+    T: DeserializeOwned + Validate<Context = ()> + 'static,
+{
+    type Error = Problem;
+    type Future = BoxFuture<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = request
+            .content_type()
+            .eq_ignore_ascii_case("application/json");
+        let declared = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse::<usize>().ok());
+        let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
+        let is_plain = encodings.all(|one| one.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let mut payload = payload.take();
+        let request = request.clone();
+        Box::pin(async move {
+            if !is_plain {
+                return Err(Problem::encoded());
+            }
+            if !is_json {
+                return Err(Problem::new(Code::UnsupportedMediaType));
+            }
+            if declared.is_some_and(|length| length > BODY_BYTES) {
+                return Err(Problem::new(Code::PayloadTooLarge));
+            }
+            let bytes = tokio::time::timeout(BODY_TIME, collect(&request, &mut payload))
+                .await
+                .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
+            parse(&bytes).map(Self)
+        })
+    }
+}
+
+async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::BytesMut, Problem> {
+    let mut bytes = web::BytesMut::new();
+    let mut part: Option<Part> = None;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_broken| Violation::new("", "does not come to its end"))?;
+        if bytes.len() + chunk.len() > BODY_BYTES {
+            return Err(Problem::new(Code::PayloadTooLarge));
+        }
+        // As it comes in, not as it is announced: who announces much and sends little takes little.
+        if bytes.len() + chunk.len() > FREE
+            && let Some(budget) = request.app_data::<web::Data<Budget>>()
+        {
+            match &mut part {
+                Some(part) => part.grow(chunk.len())?,
+                none => *none = Some(budget.take(whose(request), chunk.len())?),
+            }
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    // Until the request is answered: what was parsed from it waits in queues.
+    if let Some(part) = part {
+        request.extensions_mut().insert(part);
+    }
+    Ok(bytes)
+}
+
+fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Problem> {
+    // A byte order mark says nothing, and some tools write one.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let value: T = input::json(Strict::parse(bytes)?)?;
+    value
+        .validate()
+        .map_err(|report| Problem::invalid(Violation::from_report("", &report)))?;
+    Ok(value)
+}
+
+/// The query parameters: none twice, none unknown.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::parse(request.query_string()))
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    /// The parameters of a query string.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        Ok(Self(input::query(query)?))
+    }
+}
+
+/// The values of the one parameter that may be repeated, and the query string without them.
+pub fn repeated(query: &str, name: &str) -> (Vec<String>, String) {
+    let mut values = Vec::new();
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key == name {
+            values.push(value.into_owned());
+        } else {
+            rest.append_pair(&key, &value);
+        }
+    }
+    (values, rest.finish())
+}
+
+/// The ids in the path. Anything that is not an id names nothing, so it is `not_found` like any unknown id.
+pub struct Ids<const N: usize>(pub [Uuid; N]);
+
+impl<const N: usize> FromRequest for Ids<N> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let ids: Option<Vec<Uuid>> = request
+            .match_info()
+            .iter()
+            .map(|(_, value)| Uuid::try_parse(value).ok())
+            .collect();
+        ready(
+            ids.and_then(|ids| ids.try_into().ok())
+                .map(Self)
+                .ok_or_else(|| Problem::new(Code::NotFound)),
+        )
+    }
+}
+
+/// The size of a page as asked for.
+pub fn limit(asked: Option<i64>) -> Result<Limit, Problem> {
+    Ok(asked.map_or(Ok(Limit::DEFAULT), Limit::parse)?)
+}
+
+/// How long a wait is to take, as asked for in seconds.
+pub fn timeout(asked: Option<i64>) -> Result<Duration, Violation> {
+    let timeout = asked.map_or(Ok(WAIT), |asked| {
+        u64::try_from(asked).map(Duration::from_secs)
+    });
+    timeout
+        .ok()
+        .filter(|timeout| *timeout <= MAX_TIMEOUT)
+        .ok_or_else(|| {
+            let detail = format!("must be 0 to {}", MAX_TIMEOUT.as_secs());
+            Violation::new("timeout", detail)
+        })
+}
+
+/// Which page of a listing of people.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PeopleQuery {
+    /// The size of the page, 1 to 500; 100 when not given.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PeopleQuery {
+    /// Where the page begins.
+    pub fn after(&self) -> Result<Option<UserCursor>, Problem> {
+        Ok(self.cursor.as_deref().map(from_cursor).transpose()?)
+    }
+}
+
+/// The beginning of an answer to a repeated create or send.
+pub fn replayed() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("Idempotent-Replayed", "true"));
+    response
+}

@@ -1,0 +1,167 @@
+//! What finishing any response needs of its request: id, headers, metrics, the line of the log.
+
+use crate::clock;
+use crate::config::origins::Origins;
+use crate::engine::handles::App;
+use crate::http::kit::cors::Cors;
+use crate::http::kit::extractors::app;
+use crate::http::kit::problem::{Code, Problem};
+use crate::http::kit::security_headers::{self, ResponseClass};
+use crate::http::transport::request_heads::Heads;
+use crate::model::rate_limit::{Policy, Standing};
+use crate::model::violation::cut;
+use crate::telemetry::Route;
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload};
+use std::future::{Ready, ready};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request: the client's own if it is sane, otherwise a new one.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+impl FromRequest for RequestId {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(
+            request
+                .extensions()
+                .get::<Self>()
+                .cloned()
+                .ok_or_else(|| Problem::new(Code::Internal)),
+        )
+    }
+}
+
+impl RequestId {
+    pub(in crate::http) fn of(given: Option<&[u8]>) -> Self {
+        let sane = |id: &&[u8]| {
+            let is_sane = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            (1..=128).contains(&id.len()) && id.iter().all(is_sane)
+        };
+        let given = given.filter(sane);
+        let given = given.and_then(|id| std::str::from_utf8(id).ok());
+        Self(given.map_or_else(|| clock::new_id().to_string(), str::to_owned))
+    }
+}
+
+/// The two headers of draft-ietf-httpapi-ratelimit-headers, in whole seconds: what is left, and the policy.
+fn rate_limit(standing: Standing) -> (String, String) {
+    let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let Policy { name, burst, .. } = standing.policy;
+    let (left, reset) = (standing.remaining, seconds(standing.reset_after));
+    let window = seconds(standing.policy.window());
+    (
+        format!("\"{name}\";r={left};t={reset}"),
+        format!("\"{name}\";q={burst};w={window}"),
+    )
+}
+
+/// When a request came; in its extensions.
+pub(in crate::http) struct Started(pub Instant);
+
+/// What an answer, whoever makes it, has on it, and what is told of it when it goes out.
+pub(in crate::http) struct ResponseContext {
+    started: Instant,
+    pub(in crate::http) id: RequestId,
+    method: Method,
+    path: String,
+    class: ResponseClass,
+    cors: Cors,
+    standing: Option<Standing>,
+    route: Option<Rc<Route>>,
+    pub(in crate::http) code: &'static str,
+}
+
+impl ResponseContext {
+    /// For the answer to a request that has come as far as its handler.
+    pub(in crate::http) fn of(request: &HttpRequest) -> Option<Self> {
+        let app = app(request).ok();
+        let origins = app
+            .as_ref()
+            .map_or(&Origins::Same, |app| &app.config.cors_origins);
+        let extensions = request.extensions();
+        Some(Self {
+            started: extensions.get::<Started>()?.0,
+            id: extensions.get::<RequestId>()?.clone(),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            class: request
+                .app_data::<ResponseClass>()
+                .copied()
+                .unwrap_or(ResponseClass::Api),
+            cors: Cors::of(request, origins),
+            standing: extensions.get::<Standing>().copied(),
+            route: request.app_data::<Rc<Route>>().cloned(),
+            code: "-",
+        })
+    }
+
+    /// For the answer to a request of which only this could be read.
+    pub(in crate::http) fn unread(app: &App, heads: &Heads, route: Rc<Route>) -> Self {
+        let origin = Some(heads.origin()).filter(|origin| !origin.is_empty());
+        let origins = &app.config.cors_origins;
+        Self {
+            started: Instant::now(),
+            id: RequestId::of(Some(heads.request_id())),
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            path: "-".to_owned(),
+            class: ResponseClass::Api,
+            cors: Cors::from(origin.as_slice(), false, origins),
+            standing: None,
+            route: Some(route),
+            code: "-",
+        }
+    }
+
+    /// The answer that a problem becomes.
+    pub(in crate::http) fn problem_response(&mut self, problem: Problem) -> HttpResponse {
+        self.code = problem.code.as_str();
+        if let Some(standing) = problem.standing.as_deref() {
+            self.standing = Some(*standing);
+        }
+        problem.into_response(&self.id.0)
+    }
+
+    /// Adds the headers of every answer, and tells the metrics and the log.
+    pub(in crate::http) fn finalize<B>(self, response: &mut HttpResponse<B>) {
+        let headers = response.headers_mut();
+        self.cors.mark(headers);
+        security_headers::mark(headers, self.class);
+        if let Ok(value) = HeaderValue::from_str(&self.id.0) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+        // What may be kept says so itself.
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if let Some(standing) = self.standing {
+            let (limit, policy) = rate_limit(standing);
+            for (name, value) in [(RATE_LIMIT, limit), (RATE_LIMIT_POLICY, policy)] {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+        let (took, status) = (self.started.elapsed(), response.status().as_u16());
+        if let Some(route) = self.route {
+            route.answered(self.method.as_str(), status, took);
+        }
+        log::info!(
+            "{} {} {status} {} {:.1}ms request_id={}",
+            cut(self.method.as_str()),
+            cut(&self.path),
+            self.code,
+            took.as_secs_f64() * 1_000.0,
+            self.id.0,
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! Sending, reading and marking messages.
+
+use crate::domain::messaging::messages;
+use crate::engine::error::Error;
+use crate::engine::writer::Sent;
+use crate::http::kit::extractors::{
+    Body, Ids, Query, app, charge_more, limit, of_people, replayed,
+};
+use crate::http::kit::problem::{Problem, ProblemBody};
+use crate::http::kit::response_context::RequestId;
+use crate::model::account::Caller;
+use crate::model::content::{Content, TypedContent};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
+use crate::model::message::BATCH;
+use crate::model::message::{Message, NewMessage};
+use crate::model::page::Range;
+use crate::model::strict::Strict;
+use crate::model::unread::ReadMark;
+use crate::model::validators::items;
+use crate::model::violation::Violation;
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// A message to store.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct SendMessage {
+    #[garde(skip)]
+    client_msg_id: ClientMsgId,
+    #[garde(skip)]
+    kind: String,
+    #[garde(skip)]
+    content: Strict,
+}
+
+/// A message to store.
+#[derive(Debug, ToSchema)]
+#[expect(
+    dead_code,
+    reason = "the schema of SendMessage, whose content is checked by kind"
+)]
+#[schema(as = SendMessage)]
+pub struct SendMessageSchema {
+    /// The sender's own id of the message, best a UUIDv7. A repeat with the same id and the same kind and content is the
+    /// same message, for ever. It comes back in lower case: compare ids as UUIDs, not as strings.
+    client_msg_id: ClientMsgId,
+    /// Kind and content.
+    #[schema(inline = false)]
+    #[serde(flatten)]
+    content: TypedContent,
+}
+
+/// Messages to store, in this order.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendMessagesRequest {
+    /// 1 to 100 messages.
+    #[garde(custom(items(1..=BATCH)))]
+    #[schema(value_type = Vec<SendMessageSchema>, min_items = 1, max_items = 100)]
+    messages: Vec<SendMessage>,
+}
+
+/// What became of each message, in the order of the request.
+#[derive(Serialize, ToSchema)]
+pub struct SendMessagesResults {
+    /// One for each message.
+    results: Vec<SendResult>,
+}
+
+/// What became of one message of a batch.
+#[derive(Serialize, ToSchema)]
+pub struct SendResult {
+    /// Which message.
+    client_msg_id: ClientMsgId,
+    /// 201 stored, 200 stored before, or the status of the problem.
+    #[schema(example = 201)]
+    status: u16,
+    /// It had been stored before.
+    replayed: bool,
+    /// The stored message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message>,
+    /// Why it was not stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody>,
+}
+
+/// A page of a conversation's messages, ascending.
+#[derive(Serialize, ToSchema)]
+pub struct MessagePage {
+    /// The messages.
+    messages: Vec<Message>,
+    /// The head of the conversation.
+    last_seq: ConvSeq,
+    /// There is more in the direction of reading.
+    has_more: bool,
+}
+
+/// Which messages.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListMessagesQuery {
+    /// Only messages after this seq, oldest first.
+    #[param(minimum = 0)]
+    since_seq: Option<i64>,
+    /// Only messages before this seq, the page just below it.
+    #[param(minimum = 0)]
+    before_seq: Option<i64>,
+    /// The size of the page, 1 to 500; 100 when not given.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+}
+
+/// A read position.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MarkReadRequest {
+    /// Read up to this message. A lower position than the present one changes nothing.
+    #[garde(skip)]
+    #[schema(minimum = 0)]
+    seq: i64,
+}
+
+impl SendMessage {
+    fn parse(self, prefix: &str) -> Result<NewMessage, Problem> {
+        match Content::parse(&self.kind, self.content) {
+            Ok(content) => Ok(NewMessage {
+                client_msg_id: self.client_msg_id,
+                content,
+            }),
+            Err(violations) => Err(Problem::invalid(
+                violations.iter().map(|one| one.inside(prefix)).collect(),
+            )),
+        }
+    }
+}
+
+/// Send a message
+///
+/// The answer means: committed to the archive and to every inbox. After a lost answer or a 503 repeat it unchanged: it is
+/// stored once, and a repeat gets the first answer again (200).
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages", tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation")),
+    request_body(content = SendMessageSchema, examples(
+        ("text" = (value = json!({"client_msg_id": "0199a3c0-0000-7000-8000-0000000000aa", "kind": "text",
+            "content": {"text": "hi Ben"}}))),
+        ("image" = (value = json!({"client_msg_id": "0199a3c0-0000-7000-8000-0000000000ab", "kind": "image",
+            "content": {"url": "https://files.example/cat.png", "mime": "image/png", "size": 48213,
+                "width": 640, "height": 480}}))))),
+    responses(
+        (status = 201, description = "Stored", body = Message,
+            headers(("Location" = String, description = "The message"))),
+        (status = 200, description = "Stored before: the first answer again", body = Message,
+            headers(("Idempotent-Replayed" = String, description = "`true`")))),
+    extensions(("x-problems" = json!(["muted", "blocked", "not_found", "client_msg_id_reused"]))))]
+pub async fn send_message(
+    request: HttpRequest,
+    caller: Caller,
+    Ids([id]): Ids<1>,
+    Body(body): Body<SendMessage>,
+) -> Result<HttpResponse, Problem> {
+    let message = body.parse("")?;
+    let people = message.content.mentions().len();
+    charge_more(&request, caller, of_people(people) - 1).await?;
+    let conversation = ConversationId(id);
+    let mut results = messages::send(&*app(&request)?, caller, conversation, vec![message]).await?;
+    let sent = results
+        .pop()
+        .unwrap_or_else(|| Err(Error::Internal("a send without a result".to_owned())))?;
+    let mut response = if sent.replayed {
+        replayed()
+    } else {
+        HttpResponse::Created()
+    };
+    let location = format!("/v1/conversations/{id}/messages/{}", sent.message.seq);
+    Ok(response
+        .insert_header((header::LOCATION, location))
+        .json(sent.message))
+}
+
+/// Send several messages
+///
+/// Stored in the order of the array. A refused message does not stop later ones; after a transient failure (503) every
+/// message fails, so that a repeat of the whole batch, unchanged, cannot reorder them.
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/batch", tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation")), request_body = SendMessagesRequest,
+    responses((status = 200, description = "What became of each message", body = SendMessagesResults)),
+    extensions(("x-problems" = json!(["not_found"]))))]
+pub async fn send_messages(
+    request: HttpRequest,
+    request_id: RequestId,
+    caller: Caller,
+    Ids([id]): Ids<1>,
+    Body(body): Body<SendMessagesRequest>,
+) -> Result<web::Json<SendMessagesResults>, Problem> {
+    // One was counted with the request.
+    let mut more = body.messages.len().saturating_sub(1);
+    let mut parsed = Vec::with_capacity(body.messages.len());
+    let mut good = Vec::with_capacity(body.messages.len());
+    for (index, message) in body.messages.into_iter().enumerate() {
+        let client_msg_id = message.client_msg_id;
+        let refusal = match message.parse(&format!("/messages/{index}")) {
+            Ok(message) => {
+                more += of_people(message.content.mentions().len()) - 1;
+                good.push(message);
+                None
+            }
+            Err(problem) => Some(problem),
+        };
+        parsed.push((client_msg_id, refusal));
+    }
+    charge_more(&request, caller, more).await?;
+    let count = good.len();
+    let app = app(&request)?;
+    let mut sent: VecDeque<Result<Sent, Error>> =
+        match messages::send(&app, caller, ConversationId(id), good).await {
+            Ok(sent) => sent.into(),
+            Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
+        };
+    let results = parsed
+        .into_iter()
+        .map(|(client_msg_id, refusal)| {
+            let result = match refusal {
+                Some(problem) => Err(problem),
+                None => sent
+                    .pop_front()
+                    .unwrap_or_else(|| Err(Error::Internal("a send without a result".to_owned())))
+                    .map_err(Problem::from),
+            };
+            match result {
+                Ok(sent) => SendResult {
+                    client_msg_id,
+                    status: if sent.replayed { 200 } else { 201 },
+                    replayed: sent.replayed,
+                    message: Some(sent.message),
+                    problem: None,
+                },
+                Err(problem) => SendResult {
+                    client_msg_id,
+                    status: problem.code.status().as_u16(),
+                    replayed: false,
+                    message: None,
+                    problem: Some(problem.into_body(&request_id.0)),
+                },
+            }
+        })
+        .collect();
+    Ok(web::Json(SendMessagesResults { results }))
+}
+
+/// Read a conversation's messages
+///
+/// Ascending in both directions. `since_seq` reads forward, `before_seq` backward; neither gives the newest page. Both
+/// bounds are exclusive. A page may be shorter than `limit`; only `has_more` says whether there is more.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation"), ListMessagesQuery),
+    responses((status = 200, description = "A page", body = MessagePage)),
+    extensions(("x-problems" = json!(["validation", "not_found", "cursor_ahead"]))))]
+pub async fn list_messages(
+    request: HttpRequest,
+    caller: Caller,
+    Ids([id]): Ids<1>,
+    Query(query): Query<ListMessagesQuery>,
+) -> Result<web::Json<MessagePage>, Problem> {
+    let limit = limit(query.limit)?;
+    let seq = |name, value| ConvSeq::parse(name, value).map_err(|one| Problem::invalid(vec![one]));
+    let range = match (query.since_seq, query.before_seq) {
+        (Some(_), Some(_)) => {
+            let violation =
+                Violation::new("before_seq", "must not be given together with since_seq");
+            return Err(Problem::invalid(vec![violation]));
+        }
+        (Some(since), None) => Range::Since(seq("since_seq", since)?),
+        (None, Some(before)) => Range::Before(seq("before_seq", before)?),
+        (None, None) => Range::Newest,
+    };
+    let page = messages::page(&*app(&request)?, caller, ConversationId(id), range, limit).await?;
+    Ok(web::Json(MessagePage {
+        messages: page.messages,
+        last_seq: page.last_seq,
+        has_more: page.has_more,
+    }))
+}
+
+/// Read one message
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages/{seq}", tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation"),
+        ("seq" = i64, Path, description = "The message's place in the conversation", minimum = 1)),
+    responses((status = 200, description = "The message", body = Message)),
+    extensions(("x-problems" = json!(["not_found"]))))]
+pub async fn get_message(
+    request: HttpRequest,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<web::Json<Message>, Problem> {
+    let (id, seq) = path.into_inner();
+    // What is not an id or a seq names nothing.
+    let (Ok(id), Ok(seq)) = (Uuid::try_parse(&id), seq.parse()) else {
+        return Err(Error::NotFound.into());
+    };
+    let app = app(&request)?;
+    let message = messages::get(&app, caller, ConversationId(id), ConvSeq(seq)).await?;
+    Ok(web::Json(message))
+}
+
+/// Mark as read
+///
+/// Moves the caller's read position forward, on all of the caller's devices; a lower position changes nothing.
+#[utoipa::path(put, path = "/v1/conversations/{id}/read", tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation")), request_body = MarkReadRequest,
+    responses((status = 200, description = "The position and the counts", body = ReadMark)),
+    extensions(("x-problems" = json!(["not_found"]))))]
+pub async fn mark_read(
+    request: HttpRequest,
+    caller: Caller,
+    Ids([id]): Ids<1>,
+    Body(body): Body<MarkReadRequest>,
+) -> Result<web::Json<ReadMark>, Problem> {
+    let seq = ConvSeq::parse("/seq", body.seq)?;
+    let mark = messages::mark_read(&*app(&request)?, caller, ConversationId(id), seq).await?;
+    Ok(web::Json(mark))
+}

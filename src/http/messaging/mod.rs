@@ -1,0 +1,6 @@
+//! Endpoints of conversations, members and messages.
+
+pub mod bans;
+pub mod conversations;
+pub mod members;
+pub mod messages;

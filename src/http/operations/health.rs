@@ -1,0 +1,129 @@
+//! What the service says of itself.
+
+use crate::domain::identity::devices;
+use crate::domain::operations::health;
+use crate::domain::people::blocks;
+use crate::domain::sync::notices;
+use crate::http::kit::extractors::{BODY_BYTES, Guest, app};
+use crate::http::kit::problem::Problem;
+use crate::model::content::TEXT_BYTES;
+use crate::model::ids::Epoch;
+use crate::model::message::BATCH;
+use crate::model::page::Limit;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What this server can do.
+#[derive(Serialize, ToSchema)]
+pub struct Capabilities {
+    /// The version of the server.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// This life of the database.
+    epoch: Epoch,
+    /// Names of what it can do. An open set.
+    features: &'static [&'static str],
+    /// Its limits.
+    limits: Limits,
+}
+
+/// The limits of this server.
+#[derive(Serialize, ToSchema)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    body_bytes: usize,
+    /// The longest text, in bytes of UTF-8.
+    text_bytes: usize,
+    /// The most messages of one batch.
+    batch: usize,
+    /// The largest page.
+    page: i64,
+    /// The most members of a conversation.
+    members: usize,
+    /// The most devices of a user.
+    devices: i64,
+    /// The most people whom a user blocks.
+    blocks: i64,
+    /// The most conversations that one wait watches.
+    watch: usize,
+    /// The longest wait, in seconds.
+    notice_timeout_seconds: u64,
+}
+
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+pub struct Live {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether this node should be given requests.
+#[derive(Serialize, ToSchema)]
+pub struct Ready {
+    /// It should.
+    ready: bool,
+    /// Why not, in sentences.
+    reasons: Vec<String>,
+    /// Redis answers. It is not required: without it the server is slower, and correct.
+    redis: bool,
+}
+
+/// Read what this server can do
+#[utoipa::path(get, path = "/v1/capabilities", tag = "Service",
+    responses((status = 200, description = "What it can do", body = Capabilities)), security(()))]
+pub async fn get_capabilities(
+    request: HttpRequest,
+    _: Guest,
+) -> Result<web::Json<Capabilities>, Problem> {
+    let app = app(&request)?;
+    Ok(web::Json(Capabilities {
+        version: env!("CARGO_PKG_VERSION"),
+        epoch: app.epoch,
+        features: &[
+            "direct", "group", "channel", "blocks", "batch", "notices", "unread", "watch",
+            "mentions",
+        ],
+        limits: Limits {
+            body_bytes: BODY_BYTES,
+            text_bytes: TEXT_BYTES,
+            batch: BATCH,
+            page: Limit::MAX,
+            members: app.config.members_limit,
+            devices: devices::LIMIT,
+            blocks: blocks::LIMIT,
+            watch: notices::WATCH,
+            notice_timeout_seconds: notices::MAX_TIMEOUT.as_secs(),
+        },
+    }))
+}
+
+/// Check that the process lives
+#[utoipa::path(get, path = "/health/live", tag = "Service",
+    responses((status = 200, description = "It does", body = Live)), security(()))]
+pub async fn get_live() -> web::Json<Live> {
+    web::Json(Live { status: "ok" })
+}
+
+/// Check that the node is ready
+///
+/// Ready means: PostgreSQL answers and keeps what it acknowledges, the migrations are current, the node is not going
+/// away. Redis is reported, not required.
+#[utoipa::path(get, path = "/health/ready", tag = "Service",
+    responses((status = 200, description = "It is", body = Ready),
+        (status = 503, description = "It is not", body = Ready)), security(()))]
+pub async fn get_ready(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let readiness = health::readiness(&*app(&request)?).await;
+    let ready = readiness.reasons.is_empty();
+    let mut response = if ready {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    Ok(response.json(Ready {
+        ready,
+        reasons: readiness.reasons,
+        redis: readiness.redis,
+    }))
+}

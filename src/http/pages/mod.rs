@@ -1,0 +1,5 @@
+//! Pages for people: the documentation and the browser client.
+
+pub mod docs;
+pub mod files;
+pub mod web;

@@ -1,0 +1,3 @@
+//! Endpoints of blocks.
+
+pub mod blocks;

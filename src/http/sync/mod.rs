@@ -1,0 +1,5 @@
+//! Endpoints of inbox, notices and unread counts.
+
+pub mod inbox;
+pub mod notices;
+pub mod unread;

@@ -1,0 +1,20 @@
+//! Reading the unread counts.
+
+use crate::domain::sync::unread;
+use crate::http::kit::extractors::app;
+use crate::http::kit::problem::Problem;
+use crate::model::account::Caller;
+use crate::model::unread::Unread;
+use actix_web::{HttpRequest, web};
+
+/// Read the unread counts
+///
+/// `total` is the sum of the counts, in every answer; both are exact as of `as_of_seq`.
+#[utoipa::path(get, path = "/v1/unread", tag = "Sync",
+    responses((status = 200, description = "The counts", body = Unread)))]
+pub async fn get_unread(
+    request: HttpRequest,
+    caller: Caller,
+) -> Result<web::Json<Unread>, Problem> {
+    Ok(web::Json(unread::all(&*app(&request)?, caller.user).await?))
+}

@@ -1,0 +1,365 @@
+//! Users, their names, their devices and the state of their refresh tokens.
+
+use crate::model::account::{DeviceInfo, Platform, User, Username};
+use crate::model::ids::{DeviceId, UserId};
+use crate::model::time::Timestamp;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{Binaries, Texts, Uuids};
+use diesel::pg::PgConnection;
+use diesel::sql_types::{
+    BigInt, Binary, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+
+/// The columns of a user.
+#[derive(QueryableByName)]
+pub(in crate::storage::pg) struct UserRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: UserId,
+    #[diesel(sql_type = Text)]
+    username: String,
+    #[diesel(sql_type = Text)]
+    display_name: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: Timestamp,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            username: row.username,
+            display_name: row.display_name,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// A user's id alone.
+#[derive(QueryableByName)]
+pub(in crate::storage::pg) struct UserIdRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub(in crate::storage::pg) user_id: UserId,
+}
+
+/// Makes a user, or returns `None` when the name is taken.
+pub fn create_user(
+    conn: &mut PgConnection,
+    id: UserId,
+    username: &Username,
+    display_name: &str,
+    password_hash: &str,
+) -> StorageResult<Option<User>> {
+    let taken =
+        sql("INSERT INTO usernames (username, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind::<Text, _>(username.as_str())
+            .bind::<SqlUuid, _>(id)
+            .execute(conn)?
+            == 0;
+    if taken {
+        return Ok(None);
+    }
+    let row: UserRow = sql(
+        "INSERT INTO users (id, username, display_name, password_hash) VALUES ($1, $2, $3, $4)
+         RETURNING id, username, display_name, created_at",
+    )
+    .bind::<SqlUuid, _>(id)
+    .bind::<Text, _>(username.as_str())
+    .bind::<Text, _>(display_name)
+    .bind::<Text, _>(password_hash)
+    .get_result(conn)?;
+    Ok(Some(row.into()))
+}
+
+/// The users with these ids, in the order of their ids; unknown ids are left out.
+pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Vec<User>> {
+    let rows: Vec<UserRow> = sql(
+        "SELECT id, username, display_name, created_at FROM users WHERE id = ANY($1) ORDER BY id",
+    )
+    .bind::<Uuids, _>(ids)
+    .load(conn)?;
+    Ok(rows.into_iter().map(User::from).collect())
+}
+
+/// The user of this name.
+pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResult<Option<User>> {
+    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.created_at
+         FROM usernames n JOIN users u ON u.id = n.user_id WHERE n.username = $1")
+    .bind::<Text, _>(username.as_str())
+    .get_result(conn)
+    .optional()?;
+    Ok(row.map(User::from))
+}
+
+#[derive(QueryableByName)]
+struct PasswordRow {
+    #[diesel(sql_type = Text)]
+    password_hash: String,
+}
+
+/// The password hash of a user.
+pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
+    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1")
+        .bind::<SqlUuid, _>(user)
+        .get_result(conn)
+        .optional()?;
+    Ok(row.map(|row| row.password_hash))
+}
+
+/// Locks a user's row, and returns the password hash that it has now.
+pub fn lock_user(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
+    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
+        .bind::<SqlUuid, _>(user)
+        .get_result(conn)
+        .optional()?;
+    Ok(row.map(|row| row.password_hash))
+}
+
+/// Replaces a password hash. Under [`lock_user`].
+pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> StorageResult<()> {
+    sql("UPDATE users SET password_hash = $1 WHERE id = $2")
+        .bind::<Text, _>(hash)
+        .bind::<SqlUuid, _>(user)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Changes what other people see of a user.
+pub fn rename_user(
+    conn: &mut PgConnection,
+    id: UserId,
+    display_name: &str,
+) -> StorageResult<Option<User>> {
+    let row: Option<UserRow> = sql("UPDATE users SET display_name = $1 WHERE id = $2
+         RETURNING id, username, display_name, created_at")
+    .bind::<Text, _>(display_name)
+    .bind::<SqlUuid, _>(id)
+    .get_result(conn)
+    .optional()?;
+    Ok(row.map(User::from))
+}
+
+/// Makes a device with its first refresh token.
+pub fn create_device(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    info: &DeviceInfo,
+    refresh_hash: &[u8],
+    refresh_seconds: f64,
+) -> StorageResult<()> {
+    sql(
+        "INSERT INTO devices (user_id, id, name, platform, refresh_hash, refresh_expires_at)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .bind::<Nullable<Text>, _>(info.name.as_deref())
+    .bind::<Text, _>(info.platform.unwrap_or_default().as_str())
+    .bind::<Binary, _>(refresh_hash)
+    .bind::<Double, _>(refresh_seconds)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// A device's refresh state, read under its row lock.
+#[derive(QueryableByName)]
+pub struct LockedDevice {
+    /// It was logged out.
+    #[diesel(sql_type = Bool)]
+    pub revoked: bool,
+    /// The hash of the present refresh token.
+    #[diesel(sql_type = Binary)]
+    pub refresh_hash: Vec<u8>,
+    /// The present token has ended.
+    #[diesel(sql_type = Bool)]
+    pub expired: bool,
+    /// Seconds until it ends.
+    #[diesel(sql_type = BigInt)]
+    pub seconds_left: i64,
+    /// The number of rotations.
+    #[diesel(sql_type = BigInt)]
+    pub refresh_generation: i64,
+    /// The hash of the token before, while a repeat of it may be answered.
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub repeatable_hash: Option<Vec<u8>>,
+}
+
+/// Locks a device. A repeat of the previous token is answered for `repeat_seconds` unless its successor was used.
+pub fn lock_device(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    repeat_seconds: f64,
+) -> StorageResult<Option<LockedDevice>> {
+    Ok(sql(
+        "SELECT revoked_at IS NOT NULL AS revoked, refresh_hash, refresh_generation,
+                refresh_expires_at <= now() AS expired,
+                ceil(extract(epoch FROM refresh_expires_at - now()))::bigint AS seconds_left,
+                CASE WHEN NOT refresh_confirmed AND rotated_at > now() - make_interval(secs => $1)
+                     THEN previous_hash END AS repeatable_hash
+         FROM devices WHERE user_id = $2 AND id = $3 FOR UPDATE",
+    )
+    .bind::<Double, _>(repeat_seconds)
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .get_result(conn)
+    .optional()?)
+}
+
+/// A log-in on a known device: a new chain of refresh tokens begins. Under [`lock_device`].
+pub fn relogin_device(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    info: &DeviceInfo,
+    refresh_hash: &[u8],
+    refresh_seconds: f64,
+) -> StorageResult<()> {
+    sql(
+        "UPDATE devices SET name = COALESCE($1, name), platform = COALESCE($2, platform), refresh_hash = $3,
+                refresh_expires_at = now() + make_interval(secs => $4), last_seen_at = now(),
+                refresh_generation = refresh_generation + 1, previous_hash = NULL, refresh_confirmed = true
+         WHERE user_id = $5 AND id = $6",
+    )
+    .bind::<Nullable<Text>, _>(info.name.as_deref())
+    .bind::<Nullable<Text>, _>(info.platform.map(Platform::as_str))
+    .bind::<Binary, _>(refresh_hash)
+    .bind::<Double, _>(refresh_seconds)
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Rotates the refresh token: the present one becomes the previous one. Under [`lock_device`].
+pub fn rotate_refresh(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    next_hash: &[u8],
+    refresh_seconds: f64,
+) -> StorageResult<()> {
+    sql(
+        "UPDATE devices SET previous_hash = refresh_hash, refresh_hash = $1,
+                refresh_expires_at = now() + make_interval(secs => $2), rotated_at = now(), last_seen_at = now(),
+                refresh_generation = refresh_generation + 1, refresh_confirmed = false
+         WHERE user_id = $3 AND id = $4",
+    )
+    .bind::<Binary, _>(next_hash)
+    .bind::<Double, _>(refresh_seconds)
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Ends every refresh token of a device but that of this generation, and says whether the device is still signed in.
+pub fn end_other_refreshes(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    generation: i64,
+) -> StorageResult<bool> {
+    // Not now(): a refresh that has waited for this row judges by the time at which its own transaction began.
+    Ok(sql(
+        "UPDATE devices SET previous_hash = NULL,
+                refresh_expires_at = CASE WHEN refresh_generation = $1 THEN refresh_expires_at ELSE to_timestamp(0) END
+         WHERE user_id = $2 AND id = $3 AND revoked_at IS NULL",
+    )
+    .bind::<BigInt, _>(generation)
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .execute(conn)?
+        == 1)
+}
+
+/// An access token of this generation was used: the refresh token before is spent.
+pub fn confirm_refresh(
+    conn: &mut PgConnection,
+    user: UserId,
+    device: DeviceId,
+    generation: i64,
+) -> StorageResult<()> {
+    sql("UPDATE devices SET refresh_confirmed = true
+         WHERE user_id = $1 AND id = $2 AND refresh_generation = $3 AND NOT refresh_confirmed")
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(device)
+    .bind::<BigInt, _>(generation)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// The devices that were logged out within the last `seconds`, with their users.
+pub fn revoked_devices(
+    conn: &mut PgConnection,
+    seconds: f64,
+) -> StorageResult<Vec<(UserId, DeviceId)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+        #[diesel(sql_type = SqlUuid)]
+        id: DeviceId,
+    }
+    let rows: Vec<Row> =
+        sql("SELECT user_id, id FROM devices WHERE revoked_at > now() - make_interval(secs => $1)")
+            .bind::<Double, _>(seconds)
+            .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.id)).collect())
+}
+
+/// A user of the seed and its one device.
+#[derive(QueryableByName)]
+pub struct Seeded {
+    /// The user's name.
+    #[diesel(sql_type = Text)]
+    pub username: String,
+    /// The user.
+    #[diesel(sql_type = SqlUuid)]
+    pub user_id: UserId,
+    /// The user's first device that is signed in.
+    #[diesel(sql_type = SqlUuid)]
+    pub device_id: DeviceId,
+}
+
+/// Makes the users of these names that do not exist yet, none with a password, and a device for each user of them who is
+/// signed in on none. The ids are used for those that are made.
+pub fn seed(
+    conn: &mut PgConnection,
+    usernames: &[String],
+    user_ids: &[UserId],
+    device_ids: &[DeviceId],
+    refresh_hashes: &[Vec<u8>],
+) -> StorageResult<Vec<Seeded>> {
+    sql(
+        "WITH made AS (
+             INSERT INTO usernames (username, user_id)
+             SELECT n, u FROM unnest($1, $2) AS s(n, u) ORDER BY n ON CONFLICT DO NOTHING RETURNING username, user_id
+         )
+         INSERT INTO users (id, username, display_name, password_hash)
+         SELECT user_id, username, username, '!' FROM made",
+    )
+    .bind::<Texts, _>(usernames)
+    .bind::<Uuids, _>(user_ids)
+    .execute(conn)?;
+    sql(
+        "INSERT INTO devices (user_id, id, name, platform, refresh_hash, refresh_expires_at)
+         SELECT n.user_id, s.d, 'seed', 'bot', s.h, now()
+         FROM unnest($1, $2, $3) AS s(n, d, h) JOIN usernames n ON n.username = s.n
+         WHERE NOT EXISTS (SELECT FROM devices d WHERE d.user_id = n.user_id AND d.revoked_at IS NULL)",
+    )
+    .bind::<Texts, _>(usernames)
+    .bind::<Uuids, _>(device_ids)
+    .bind::<Binaries, _>(refresh_hashes)
+    .execute(conn)?;
+    // Somebody who is logged out just now is in it all the same, with a token that is good for nothing.
+    Ok(sql(
+        "SELECT DISTINCT ON (n.username) n.username, n.user_id, d.id AS device_id
+         FROM usernames n JOIN devices d ON d.user_id = n.user_id
+         WHERE n.username = ANY($1) ORDER BY n.username, d.revoked_at IS NOT NULL, d.created_at, d.id",
+    )
+    .bind::<Texts, _>(usernames)
+    .load(conn)?)
+}

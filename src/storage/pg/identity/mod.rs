@@ -1,0 +1,4 @@
+//! Accounts and devices in PostgreSQL.
+
+pub mod accounts;
+pub mod devices;

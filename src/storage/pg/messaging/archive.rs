@@ -1,0 +1,206 @@
+//! The archive: every message once, by conversation and seq.
+
+use crate::model::content::StoredBody;
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::message::Message;
+use crate::model::page::{Limit, PAGE_BYTES, Range};
+use crate::model::time::Timestamp;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::messaging::conversations::raw_json;
+use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{Place, Tid, Uuids};
+use diesel::pg::PgConnection;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
+use std::collections::HashMap;
+
+/// A row of the archive.
+#[derive(QueryableByName)]
+pub struct MessageRow {
+    #[diesel(sql_type = SqlUuid)]
+    conversation_id: ConversationId,
+    #[diesel(sql_type = BigInt)]
+    seq: ConvSeq,
+    #[diesel(sql_type = SqlUuid)]
+    id: MessageId,
+    #[diesel(sql_type = SqlUuid)]
+    sender_id: UserId,
+    #[diesel(sql_type = SqlUuid)]
+    client_msg_id: ClientMsgId,
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Text)]
+    content: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: Timestamp,
+}
+
+impl MessageRow {
+    fn build(self) -> StorageResult<Message> {
+        Ok(Message {
+            id: self.id,
+            conversation_id: self.conversation_id,
+            seq: self.seq,
+            sender_id: self.sender_id,
+            client_msg_id: self.client_msg_id,
+            body: StoredBody {
+                kind: self.kind,
+                content: raw_json(self.content)?,
+            },
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// A member of a locked conversation, and how far it has read.
+#[derive(Clone, Copy, Debug, Queryable)]
+pub struct MemberRow {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The member.
+    pub user: UserId,
+    /// Where the row lies.
+    pub place: Place,
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+    /// An owner or admin.
+    pub leads: bool,
+    /// Until when they may not post.
+    pub muted_until: Option<Timestamp>,
+    /// The database's time after the locks were taken.
+    pub now: Timestamp,
+}
+
+type MemberColumns = (
+    SqlUuid,
+    SqlUuid,
+    Tid,
+    BigInt,
+    Bool,
+    Nullable<Timestamptz>,
+    Timestamptz,
+);
+
+/// The key of a send: nobody else's, and for ever.
+pub type Key = (ConversationId, UserId, ClientMsgId);
+
+/// All members of the small ones among locked conversations, and those of these users who are members of large ones.
+pub fn look(
+    conn: &mut PgConnection,
+    small: &[ConversationId],
+    of_large: &[(ConversationId, UserId)],
+) -> StorageResult<Vec<MemberRow>> {
+    Ok(sql(include_str!("archive_look.sql"))
+        .bind::<Uuids, _>(small)
+        .bind::<Uuids, _>(of_large.iter().map(|one| one.0).collect::<Vec<_>>())
+        .bind::<Uuids, _>(of_large.iter().map(|one| one.1).collect::<Vec<_>>())
+        .columns::<MemberColumns>()
+        .load(conn)?)
+}
+
+/// The messages that were stored under these keys.
+pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Message>> {
+    let rows: Vec<MessageRow> = sql(include_str!("archive_replays.sql"))
+        .bind::<Uuids, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
+        .bind::<Uuids, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+        .bind::<Uuids, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
+        .load(conn)?;
+    rows.into_iter().map(MessageRow::build).collect()
+}
+
+/// What a batch changes in locked conversations.
+#[derive(Default)]
+pub struct Changes {
+    /// Messages to append.
+    pub messages: Messages,
+    /// The new head of each conversation, and the time of its newest message.
+    pub heads: HashMap<Place, (ConvSeq, Timestamp)>,
+    /// The new read position of each member that moved.
+    pub reads: HashMap<Place, ConvSeq>,
+}
+
+/// Messages to append: a row of the archive each.
+#[derive(Default)]
+pub struct Messages {
+    /// The conversations.
+    pub conversations: Vec<ConversationId>,
+    /// Their next seqs.
+    pub seqs: Vec<ConvSeq>,
+    /// New ids.
+    pub ids: Vec<MessageId>,
+    /// Who sends.
+    pub senders: Vec<UserId>,
+    /// The senders' own ids.
+    pub client_msg_ids: Vec<ClientMsgId>,
+    /// Names of kinds.
+    pub kinds: Vec<&'static str>,
+    /// Contents as JSON.
+    pub contents: Vec<String>,
+    /// Times.
+    pub at: Vec<Timestamp>,
+}
+
+/// A range of a conversation's messages above `joined`, ascending, cut at about [`PAGE_BYTES`].
+pub fn page(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    joined: ConvSeq,
+    range: Range<ConvSeq>,
+    limit: Limit,
+) -> StorageResult<Vec<Message>> {
+    let rows: Vec<MessageRow> = match range {
+        Range::Since(since) => sql(
+            "SELECT * FROM (
+                 SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at,
+                        sum(octet_length(content::text)) OVER (ORDER BY seq) - octet_length(content::text) AS before
+                 FROM (SELECT * FROM messages WHERE conversation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
+             ) AS sized WHERE before < $4 ORDER BY seq",
+        )
+        .bind::<SqlUuid, _>(conversation)
+        .bind::<BigInt, _>(since.max(joined))
+        .bind::<BigInt, _>(limit.get())
+        .bind::<BigInt, _>(PAGE_BYTES)
+        .load(conn)?,
+        Range::Before(_) | Range::Newest => {
+            let before = match range {
+                Range::Before(before) => before,
+                Range::Since(_) | Range::Newest => ConvSeq(i64::MAX),
+            };
+            sql(
+                "SELECT * FROM (
+                     SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at,
+                            sum(octet_length(content::text)) OVER (ORDER BY seq DESC) - octet_length(content::text)
+                                AS before
+                     FROM (SELECT * FROM messages WHERE conversation_id = $1 AND seq > $2 AND seq < $3
+                           ORDER BY seq DESC LIMIT $4) AS page
+                 ) AS sized WHERE before < $5 ORDER BY seq",
+            )
+            .bind::<SqlUuid, _>(conversation)
+            .bind::<BigInt, _>(joined)
+            .bind::<BigInt, _>(before)
+            .bind::<BigInt, _>(limit.get())
+            .bind::<BigInt, _>(PAGE_BYTES)
+            .load(conn)?
+        }
+    };
+    rows.into_iter().map(MessageRow::build).collect()
+}
+
+/// One message.
+pub fn get(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    seq: ConvSeq,
+) -> StorageResult<Option<Message>> {
+    // BETWEEN and ORDER BY leave one index (decision 0002).
+    let row: Option<MessageRow> = sql(
+        "SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at
+         FROM messages WHERE conversation_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT 1",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<BigInt, _>(seq)
+    .bind::<BigInt, _>(seq)
+    .get_result(conn)
+    .optional()?;
+    row.map(MessageRow::build).transpose()
+}

@@ -1,0 +1,71 @@
+//! Who is banned from a group or channel. Rows change only under their conversation's lock.
+
+use crate::model::account::User;
+use crate::model::ids::{ConversationId, UserId};
+use crate::model::page::Limit;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::identity::accounts::{UserIdRow, users_by_ids};
+use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
+use diesel::RunQueryDsl;
+use diesel::pg::PgConnection;
+use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
+use std::collections::HashSet;
+
+/// Bans somebody, unless they are banned.
+pub fn insert(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    user: UserId,
+) -> StorageResult<()> {
+    sql("INSERT INTO bans (conversation_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind::<SqlUuid, _>(conversation)
+        .bind::<SqlUuid, _>(user)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Ends a ban, if there is one.
+pub fn delete(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    user: UserId,
+) -> StorageResult<()> {
+    sql("DELETE FROM bans WHERE conversation_id = $1 AND user_id = $2")
+        .bind::<SqlUuid, _>(conversation)
+        .bind::<SqlUuid, _>(user)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Those of these users who are banned.
+pub fn among(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> StorageResult<HashSet<UserId>> {
+    let rows: Vec<UserIdRow> = sql("SELECT w.user_id FROM unnest($1) AS w(user_id)
+         CROSS JOIN LATERAL (SELECT FROM bans WHERE conversation_id = $2 AND user_id = w.user_id LIMIT 1) AS b")
+    .bind::<Uuids, _>(users)
+    .bind::<SqlUuid, _>(conversation)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.user_id).collect())
+}
+
+/// A page of the people who are banned, after one of them, by id.
+pub fn page(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    after: Option<UserId>,
+    limit: Limit,
+) -> StorageResult<Vec<User>> {
+    let rows: Vec<UserIdRow> = sql("SELECT user_id FROM bans WHERE conversation_id = $1
+             AND user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
+         ORDER BY user_id LIMIT $3")
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(limit.get())
+    .load(conn)?;
+    let ids: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
+    users_by_ids(conn, &ids)
+}

@@ -1,0 +1,436 @@
+//! Conversations, as those who write lock them and as their members see them.
+//!
+//! Lock order, everywhere: rows of users in ascending id, the pair of two people or a creator's own id of a group, then
+//! conversations in ascending id, then timelines in ascending user id.
+//! Rows of `members` change only under their conversation's lock. A statement that waits for a lock still sees
+//! everything else with the snapshot it began with, so whatever depends on the lock is read by a statement that starts
+//! after the locking one returned.
+
+use crate::model::account::User;
+use crate::model::content::StoredBody;
+use crate::model::conversation::{
+    Conversation, ConversationCursor, ConversationKind, Fanout, Me, Order,
+};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::member::Role;
+use crate::model::message::Message;
+use crate::model::page::{Limit, PAGE_BYTES};
+use crate::model::time::Timestamp;
+use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{Place, Tid, Uuids};
+use chrono::DateTime;
+use diesel::connection::SimpleConnection;
+use diesel::pg::PgConnection;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
+use serde_json::value::RawValue;
+
+/// A conversation under its row lock.
+#[derive(Clone, Debug, Queryable)]
+pub struct LockedConversation {
+    /// The conversation.
+    pub id: ConversationId,
+    /// Where its row lies.
+    pub place: Place,
+    /// Its head.
+    pub last_seq: ConvSeq,
+    /// How many members it has.
+    pub member_count: i32,
+    /// The time of its latest change.
+    pub updated_at: Timestamp,
+    /// It is a direct one, and one of the two blocks the other.
+    pub blocked: bool,
+    /// Only the owner and admins post.
+    pub is_channel: bool,
+    /// Of a large one: messages above it are in no inbox.
+    pub switch_seq: Option<ConvSeq>,
+}
+
+/// Locks conversations, in ascending order of their ids; unknown ones are left out.
+pub fn lock(
+    conn: &mut PgConnection,
+    ids: &[ConversationId],
+) -> StorageResult<Vec<LockedConversation>> {
+    Ok(sql(
+        "SELECT id, ctid, last_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
+         FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    )
+    .bind::<Uuids, _>(ids)
+    .columns::<(SqlUuid, Tid, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
+    .load(conn)?)
+}
+
+/// From here to its end, a transaction hardly waits for a lock that somebody else has. (NOWAIT would be for the rows of one
+/// statement: whose lock it is, and whether of a conversation, a timeline or a table, is not known.)
+pub fn wait_hardly(conn: &mut PgConnection) -> StorageResult<()> {
+    Ok(conn.batch_execute("SET LOCAL lock_timeout = '20ms'")?)
+}
+
+/// A conversation to make.
+pub struct NewConversation<'a> {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its kind.
+    pub kind: ConversationKind,
+    /// A group's title.
+    pub title: Option<&'a str>,
+    /// How many members it will have.
+    pub member_count: usize,
+    /// It is large from the beginning.
+    pub large: bool,
+    /// Anybody who has its id may join.
+    pub public: bool,
+}
+
+/// Makes a conversation, so far without members, and returns its time.
+pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResult<Timestamp> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Timestamptz)]
+        at: Timestamp,
+    }
+    let row: Row = sql(
+        "INSERT INTO conversations (id, kind, title, member_count, switch_seq, public, created_at, updated_at)
+         SELECT $1, $2, $3, $4, $5, $6, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
+    )
+    .bind::<SqlUuid, _>(new.id)
+    .bind::<Text, _>(new.kind.as_str())
+    .bind::<Nullable<Text>, _>(new.title)
+    .bind::<Integer, _>(count(new.member_count))
+    .bind::<Nullable<BigInt>, _>(new.large.then_some(ConvSeq(0)))
+    .bind::<Bool, _>(new.public)
+    .get_result(conn)?;
+    Ok(row.at)
+}
+
+fn count(members: usize) -> i32 {
+    i32::try_from(members).unwrap_or(i32::MAX)
+}
+
+/// What the change of a group looks at under the conversation's lock.
+pub struct Group {
+    /// A direct conversation has neither a title nor changing members.
+    pub kind: ConversationKind,
+    /// Its title.
+    pub title: Option<String>,
+    /// Anybody who has its id may join.
+    pub public: bool,
+    /// Of a large one: messages above it are in no inbox.
+    pub switch_seq: Option<ConvSeq>,
+    /// How many members it has.
+    pub member_count: usize,
+    /// The number of its latest change of members.
+    pub last_change: ConvSeq,
+    /// The database's time after the lock was taken, but never below that of the conversation's latest change.
+    pub at: Timestamp,
+}
+
+/// A conversation, under its lock.
+pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<Group>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        kind: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        title: Option<String>,
+        #[diesel(sql_type = Bool)]
+        public: bool,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        switch_seq: Option<ConvSeq>,
+        #[diesel(sql_type = Integer)]
+        member_count: i32,
+        #[diesel(sql_type = BigInt)]
+        last_change: ConvSeq,
+        #[diesel(sql_type = Timestamptz)]
+        at: Timestamp,
+    }
+    let row: Option<Row> = sql(
+        "SELECT kind, title, public, switch_seq, member_count, last_change,
+                GREATEST(clock_timestamp(), updated_at) AS at
+         FROM conversations WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(id)
+    .get_result(conn)
+    .optional()?;
+    row.map(|row| {
+        Ok(Group {
+            kind: parse_kind(&row.kind)?,
+            title: row.title,
+            public: row.public,
+            switch_seq: row.switch_seq,
+            member_count: usize::try_from(row.member_count).unwrap_or(0),
+            last_change: row.last_change,
+            at: row.at,
+        })
+    })
+    .transpose()
+}
+
+/// Writes a group's new state, under its lock.
+pub fn update_group(
+    conn: &mut PgConnection,
+    id: ConversationId,
+    group: &Group,
+) -> StorageResult<()> {
+    sql("UPDATE conversations SET title = $1, last_change = $2, member_count = $3, switch_seq = $4, updated_at = $5
+         WHERE id = $6")
+    .bind::<Nullable<Text>, _>(group.title.as_deref())
+    .bind::<BigInt, _>(group.last_change)
+    .bind::<Integer, _>(count(group.member_count))
+    .bind::<Nullable<BigInt>, _>(group.switch_seq)
+    .bind::<Timestamptz, _>(group.at)
+    .bind::<SqlUuid, _>(id)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Says of a direct conversation, under its lock, whether one of the two blocks the other.
+pub fn set_blocked(
+    conn: &mut PgConnection,
+    id: ConversationId,
+    blocked: bool,
+) -> StorageResult<()> {
+    sql("UPDATE conversations SET blocked = $1 WHERE id = $2")
+        .bind::<Bool, _>(blocked)
+        .bind::<SqlUuid, _>(id)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// What a member may see of a conversation's timeline.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub struct View {
+    /// Only seqs above this one.
+    #[diesel(sql_type = BigInt)]
+    pub joined_seq: ConvSeq,
+    /// Read up to here.
+    #[diesel(sql_type = BigInt)]
+    pub read_seq: ConvSeq,
+    /// The head.
+    #[diesel(sql_type = BigInt)]
+    pub last_seq: ConvSeq,
+}
+
+/// The view of a member; nothing for anybody else.
+pub fn view(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    user: UserId,
+) -> StorageResult<Option<View>> {
+    Ok(sql(
+        "SELECT m.joined_seq, m.read_seq, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+         WHERE m.conversation_id = $1 AND m.user_id = $2",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<SqlUuid, _>(user)
+    .get_result(conn)
+    .optional()?)
+}
+
+/// The conversations with these ids, none twice, that the user is in.
+pub fn by_ids(
+    conn: &mut PgConnection,
+    user: UserId,
+    ids: &[ConversationId],
+) -> StorageResult<Vec<Conversation>> {
+    let rows: Vec<ConversationRow> = sql(concat!(
+        "WITH me AS MATERIALIZED (
+             SELECT m.* FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
+                 SELECT * FROM members WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
+             ) AS m
+         ) ",
+        include_str!("conversations.sql"),
+    ))
+    .bind::<Uuids, _>(ids)
+    .bind::<SqlUuid, _>(user)
+    .load(conn)?;
+    rows.into_iter().map(ConversationRow::build).collect()
+}
+
+/// A page of the user's conversations after a cursor, cut at about [`PAGE_BYTES`] of last messages, and whether there may
+/// be more.
+pub fn page(
+    conn: &mut PgConnection,
+    user: UserId,
+    order: Order,
+    after: Option<&ConversationCursor>,
+    limit: Limit,
+) -> StorageResult<(Vec<Conversation>, bool)> {
+    let after_id = after.map(|cursor| cursor.after);
+    let rows: Vec<ConversationRow> = match order {
+        Order::Id => sql(concat!(
+            "WITH me AS MATERIALIZED (
+                 SELECT * FROM members
+                 WHERE user_id = $1 AND conversation_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
+                 ORDER BY conversation_id LIMIT $3
+             ) SELECT * FROM (SELECT *, sum(length) OVER (ORDER BY id) - length AS before FROM (",
+            include_str!("conversations.sql"),
+            ") AS page) AS sized WHERE before < $4 ORDER BY id"
+        ))
+        .bind::<SqlUuid, _>(user)
+        .bind::<Nullable<SqlUuid>, _>(after_id)
+        .bind::<BigInt, _>(limit.get())
+        .bind::<BigInt, _>(PAGE_BYTES)
+        .load(conn)?,
+        Order::Activity => {
+            let updated_at = after
+                .and_then(|cursor| DateTime::from_timestamp_micros(cursor.updated_us))
+                .map(Timestamp);
+            sql(concat!(
+                "WITH me AS MATERIALIZED (
+                     SELECT m.* FROM members m JOIN conversations c ON c.id = m.conversation_id
+                     WHERE m.user_id = $1 AND (c.updated_at, c.id) <
+                         (COALESCE($2, 'infinity'), COALESCE($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+                     ORDER BY c.updated_at DESC, c.id DESC LIMIT $4
+                 ) SELECT * FROM (
+                     SELECT *, sum(length) OVER (ORDER BY updated_at DESC, id DESC) - length AS before FROM (",
+                include_str!("conversations.sql"),
+                ") AS page) AS sized WHERE before < $5 ORDER BY updated_at DESC, id DESC"
+            ))
+            .bind::<SqlUuid, _>(user)
+            .bind::<Nullable<Timestamptz>, _>(updated_at)
+            .bind::<Nullable<SqlUuid>, _>(after_id)
+            .bind::<BigInt, _>(limit.get())
+            .bind::<BigInt, _>(PAGE_BYTES)
+            .load(conn)?
+        }
+    };
+    let full = i64::try_from(rows.len()).is_ok_and(|len| len == limit.get());
+    // A page that was cut carries at least so many.
+    let may_be_cut = rows.iter().map(|row| row.length).sum::<i64>() >= PAGE_BYTES;
+    let page: StorageResult<Vec<_>> = rows.into_iter().map(ConversationRow::build).collect();
+    Ok((page?, full || may_be_cut))
+}
+
+/// A row of `conversations.sql`.
+#[derive(QueryableByName)]
+struct ConversationRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: ConversationId,
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    title: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    switch_seq: Option<ConvSeq>,
+    #[diesel(sql_type = Bool)]
+    public: bool,
+    #[diesel(sql_type = Integer)]
+    member_count: i32,
+    #[diesel(sql_type = BigInt)]
+    last_seq: ConvSeq,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: Timestamp,
+    #[diesel(sql_type = Timestamptz)]
+    updated_at: Timestamp,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = BigInt)]
+    read_seq: ConvSeq,
+    #[diesel(sql_type = BigInt)]
+    joined_seq: ConvSeq,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    muted_until: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    peer_id: Option<UserId>,
+    #[diesel(sql_type = Nullable<Text>)]
+    peer_username: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    peer_display_name: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    peer_created_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    message_id: Option<MessageId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    message_sender_id: Option<UserId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    message_client_msg_id: Option<ClientMsgId>,
+    #[diesel(sql_type = Nullable<Text>)]
+    message_kind: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    message_content: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    message_created_at: Option<Timestamp>,
+    #[diesel(sql_type = BigInt)]
+    length: i64,
+}
+
+impl ConversationRow {
+    fn build(self) -> StorageResult<Conversation> {
+        let last_message = match (
+            self.message_id,
+            self.message_sender_id,
+            self.message_client_msg_id,
+            self.message_kind,
+            self.message_content,
+            self.message_created_at,
+        ) {
+            (Some(id), Some(sender_id), Some(client_msg_id), Some(kind), Some(json), Some(at)) => {
+                Some(Message {
+                    id,
+                    conversation_id: self.id,
+                    seq: self.last_seq,
+                    sender_id,
+                    client_msg_id,
+                    body: StoredBody {
+                        kind,
+                        content: raw_json(json)?,
+                    },
+                    created_at: at,
+                })
+            }
+            _ => None,
+        };
+        let peer = match (
+            self.peer_id,
+            self.peer_username,
+            self.peer_display_name,
+            self.peer_created_at,
+        ) {
+            (Some(id), Some(username), Some(display_name), Some(created_at)) => Some(User {
+                id,
+                username,
+                display_name,
+                created_at,
+            }),
+            _ => None,
+        };
+        Ok(Conversation {
+            id: self.id,
+            kind: parse_kind(&self.kind)?,
+            title: self.title,
+            fanout: self.switch_seq.map_or(Fanout::Write, |_| Fanout::Read),
+            switch_seq: self.switch_seq,
+            public: self.public,
+            member_count: self.member_count,
+            last_seq: self.last_seq,
+            last_message,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            me: Me {
+                role: parse_role(&self.role)?,
+                read_seq: self.read_seq,
+                unread: self.last_seq.0 - self.read_seq.0,
+                joined_seq: self.joined_seq,
+                muted_until: self.muted_until,
+            },
+            peer,
+        })
+    }
+}
+
+/// Content as stored: written by us from a checked value, so it is JSON.
+pub(in crate::storage::pg) fn raw_json(text: String) -> StorageResult<Box<RawValue>> {
+    RawValue::from_string(text).map_err(|error| StorageError::Bug(error.to_string()))
+}
+
+fn parse_kind(name: &str) -> StorageResult<ConversationKind> {
+    ConversationKind::from_name(name)
+        .ok_or_else(|| StorageError::Bug(format!("unknown conversation kind {name}")))
+}
+
+/// A role as stored.
+pub(in crate::storage::pg) fn parse_role(name: &str) -> StorageResult<Role> {
+    Role::from_name(name).ok_or_else(|| StorageError::Bug(format!("unknown role {name}")))
+}

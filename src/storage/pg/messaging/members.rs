@@ -1,0 +1,325 @@
+//! Members of conversations. Their rows change only under their conversation's lock.
+
+use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::member::{Member, MemberChange, MembersChanged, Role};
+use crate::model::page::Limit;
+use crate::model::time::Timestamp;
+use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::identity::accounts::UserRow;
+use crate::storage::pg::messaging::conversations::parse_role;
+use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{BigInts, Texts, Uuids};
+use diesel::pg::PgConnection;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+
+/// A member of a locked conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberState {
+    /// Who.
+    pub user: UserId,
+    /// What they may do.
+    pub role: Role,
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+    /// Until when they may not post.
+    pub muted_until: Option<Timestamp>,
+}
+
+#[derive(QueryableByName)]
+struct StateRow {
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = BigInt)]
+    read_seq: ConvSeq,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    muted_until: Option<Timestamp>,
+}
+
+impl StateRow {
+    fn build(self) -> StorageResult<MemberState> {
+        Ok(MemberState {
+            user: self.user_id,
+            role: parse_role(&self.role)?,
+            read_seq: self.read_seq,
+            muted_until: self.muted_until,
+        })
+    }
+}
+
+/// All members of a conversation.
+pub fn all(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+) -> StorageResult<Vec<MemberState>> {
+    let rows: Vec<StateRow> =
+        sql("SELECT user_id, role, read_seq, muted_until FROM members WHERE conversation_id = $1")
+            .bind::<SqlUuid, _>(conversation)
+            .load(conn)?;
+    rows.into_iter().map(StateRow::build).collect()
+}
+
+/// Those of these users who are members.
+pub fn some(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> StorageResult<Vec<MemberState>> {
+    // With `= ANY` the planner would read all members, of whom it expects as few as a conversation has on average.
+    let rows: Vec<StateRow> = sql("SELECT m.user_id, m.role, m.read_seq, m.muted_until
+         FROM (SELECT DISTINCT user_id FROM unnest($1) AS u(user_id)) AS w CROSS JOIN LATERAL (
+             SELECT * FROM members WHERE conversation_id = $2 AND user_id = w.user_id LIMIT 1
+         ) AS m")
+    .bind::<Uuids, _>(users)
+    .bind::<SqlUuid, _>(conversation)
+    .load(conn)?;
+    rows.into_iter().map(StateRow::build).collect()
+}
+
+/// Who follows an owner: the longest-standing admin, else member. It reads all members, once in the life of an owner.
+pub fn heir(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    owner: UserId,
+) -> StorageResult<Option<MemberState>> {
+    let row: Option<StateRow> = sql("SELECT user_id, role, read_seq, muted_until FROM members
+         WHERE conversation_id = $1 AND user_id <> $2 ORDER BY role = 'admin' DESC, joined_at, user_id LIMIT 1")
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<SqlUuid, _>(owner)
+    .get_result(conn)
+    .optional()?;
+    row.map(StateRow::build).transpose()
+}
+
+/// Marks the members of a conversation that has become large.
+pub fn enlarge(conn: &mut PgConnection, conversation: ConversationId) -> StorageResult<()> {
+    sql("UPDATE members SET large = true WHERE conversation_id = $1")
+        .bind::<SqlUuid, _>(conversation)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Where and when people join: they see and have to read what comes after `head`.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    /// The head.
+    pub head: ConvSeq,
+    /// The time.
+    pub at: Timestamp,
+    /// The conversation is large.
+    pub large: bool,
+}
+
+/// Lets people in.
+pub fn insert(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    people: &[(UserId, Role)],
+    joining: Joining,
+) -> StorageResult<()> {
+    let (users, roles): (Vec<_>, Vec<_>) =
+        people.iter().map(|(u, role)| (*u, role.as_str())).unzip();
+    sql(
+        "INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at, large)
+         SELECT $1, u, r, h, h, $2, $3 FROM unnest($4, $5) AS n(u, r) CROSS JOIN (SELECT $6::bigint AS h) AS head",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<Timestamptz, _>(joining.at)
+    .bind::<Bool, _>(joining.large)
+    .bind::<Uuids, _>(users)
+    .bind::<Texts, _>(roles)
+    .bind::<BigInt, _>(joining.head)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Takes the mutes of people who were muted when they left, who come back.
+pub fn take_mutes(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> StorageResult<Vec<(UserId, Timestamp)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+        #[diesel(sql_type = Timestamptz)]
+        muted_until: Timestamp,
+    }
+    let rows: Vec<Row> = sql(
+        "SELECT m.user_id, m.muted_until FROM unnest($1) AS w(user_id) CROSS JOIN LATERAL (
+             SELECT * FROM mutes WHERE conversation_id = $2 AND user_id = w.user_id LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(users)
+    .bind::<SqlUuid, _>(conversation)
+    .load(conn)?;
+    for row in &rows {
+        sql("DELETE FROM mutes WHERE conversation_id = $1 AND user_id = $2")
+            .bind::<SqlUuid, _>(conversation)
+            .bind::<SqlUuid, _>(row.user_id)
+            .execute(conn)?;
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.muted_until))
+        .collect())
+}
+
+/// Writes a change of a conversation's members, and keeps it under its number for the inbox entries that tell of it.
+pub fn change(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    number: ConvSeq,
+    change: &MembersChanged,
+    joining: Joining,
+) -> StorageResult<()> {
+    // One by one, of the one or two whom a change is about: see `some`.
+    for user in &change.removed {
+        // A mute outlives leaving.
+        sql(
+            "WITH gone AS (DELETE FROM members WHERE conversation_id = $1 AND user_id = $2 RETURNING *)
+             INSERT INTO mutes (conversation_id, user_id, muted_until)
+             SELECT conversation_id, user_id, muted_until FROM gone WHERE muted_until > $3
+             ON CONFLICT (conversation_id, user_id) DO UPDATE SET muted_until = excluded.muted_until",
+        )
+        .bind::<SqlUuid, _>(conversation)
+        .bind::<SqlUuid, _>(user)
+        .bind::<Timestamptz, _>(joining.at)
+        .execute(conn)?;
+    }
+    if !change.added.is_empty() {
+        let added: Vec<_> = change.added.iter().map(|u| (*u, Role::Member)).collect();
+        insert(conn, conversation, &added, joining)?;
+    }
+    for one in &change.changed {
+        sql("UPDATE members SET role = $1, muted_until = $2 WHERE conversation_id = $3 AND user_id = $4")
+            .bind::<Text, _>(one.role.as_str())
+            .bind::<Nullable<Timestamptz>, _>(one.muted_until)
+            .bind::<SqlUuid, _>(conversation)
+            .bind::<SqlUuid, _>(one.user_id)
+            .execute(conn)?;
+    }
+    let changed = serde_json::to_string(&change.changed)
+        .map_err(|error| StorageError::Bug(error.to_string()))?;
+    sql(
+        "INSERT INTO member_changes (conversation_id, seq, actor_id, added, removed, changed)
+         SELECT $1, $2, $3, $4, $5, $6::json",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<BigInt, _>(number)
+    .bind::<SqlUuid, _>(change.actor_id)
+    .bind::<Uuids, _>(&change.added)
+    .bind::<Uuids, _>(&change.removed)
+    .bind::<Text, _>(changed)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// The changes with these keys.
+pub fn changes(
+    conn: &mut PgConnection,
+    keys: &[(ConversationId, ConvSeq)],
+) -> StorageResult<Vec<((ConversationId, ConvSeq), MembersChanged)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        conversation_id: ConversationId,
+        #[diesel(sql_type = BigInt)]
+        seq: ConvSeq,
+        #[diesel(sql_type = SqlUuid)]
+        actor_id: UserId,
+        #[diesel(sql_type = Uuids)]
+        added: Vec<UserId>,
+        #[diesel(sql_type = Uuids)]
+        removed: Vec<UserId>,
+        #[diesel(sql_type = Text)]
+        changed: String,
+    }
+    let (conversations, numbers): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
+    let rows: Vec<Row> = sql(
+        "SELECT m.conversation_id, m.seq, m.actor_id, m.added, m.removed, m.changed::text AS changed
+         FROM unnest($1, $2) AS k(conversation_id, seq) CROSS JOIN LATERAL (
+             SELECT * FROM member_changes WHERE conversation_id = k.conversation_id AND seq = k.seq LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(conversations)
+    .bind::<BigInts, _>(numbers)
+    .load(conn)?;
+    rows.into_iter()
+        .map(|row| {
+            let changed: Vec<MemberChange> = serde_json::from_str(&row.changed)
+                .map_err(|error| StorageError::Bug(error.to_string()))?;
+            let change = MembersChanged {
+                actor_id: row.actor_id,
+                added: row.added,
+                removed: row.removed,
+                changed,
+            };
+            Ok(((row.conversation_id, row.seq), change))
+        })
+        .collect()
+}
+
+/// A member, with who they are.
+#[derive(QueryableByName)]
+struct MemberRow {
+    #[diesel(embed)]
+    user: UserRow,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = Timestamptz)]
+    joined_at: Timestamp,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    muted_until: Option<Timestamp>,
+}
+
+impl MemberRow {
+    fn build(self) -> StorageResult<Member> {
+        Ok(Member {
+            user: self.user.into(),
+            role: parse_role(&self.role)?,
+            joined_at: self.joined_at,
+            muted_until: self.muted_until,
+        })
+    }
+}
+
+/// One member.
+pub fn get(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    user: UserId,
+) -> StorageResult<Option<Member>> {
+    let row: Option<MemberRow> = sql(
+        "SELECT u.id, u.username, u.display_name, u.created_at, m.role, m.joined_at, m.muted_until
+         FROM members m JOIN users u ON u.id = m.user_id WHERE m.conversation_id = $1 AND m.user_id = $2",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<SqlUuid, _>(user)
+    .get_result(conn)
+    .optional()?;
+    row.map(MemberRow::build).transpose()
+}
+
+/// A page of members after one of them, by id.
+pub fn page(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    after: Option<UserId>,
+    limit: Limit,
+) -> StorageResult<Vec<Member>> {
+    let rows: Vec<MemberRow> = sql(
+        "SELECT u.id, u.username, u.display_name, u.created_at, m.role, m.joined_at, m.muted_until
+         FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.conversation_id = $1 AND m.user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
+         ORDER BY m.user_id LIMIT $3",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(limit.get())
+    .load(conn)?;
+    rows.into_iter().map(MemberRow::build).collect()
+}

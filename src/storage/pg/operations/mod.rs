@@ -1,0 +1,3 @@
+//! The database instance: migrations, epoch, settings, clock.
+
+pub mod instance;

@@ -1,0 +1,3 @@
+//! Blocks in PostgreSQL.
+
+pub mod blocks;

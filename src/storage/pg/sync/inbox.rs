@@ -1,0 +1,411 @@
+//! The inboxes: their heads, which hand out seqs under their locks, and their entries.
+
+use crate::model::content::StoredBody;
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, InboxSeq, MessageId, UserId};
+use crate::model::inbox::EntryKind;
+use crate::model::message::Message;
+use crate::model::page::{Limit, PAGE_BYTES};
+use crate::model::time::Timestamp;
+use crate::model::unread::Announcement;
+use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::messaging::archive::Changes;
+use crate::storage::pg::messaging::conversations::raw_json;
+use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
+use diesel::pg::PgConnection;
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
+use std::collections::HashMap;
+
+/// A timeline right after it was advanced under its lock.
+#[derive(Clone, Copy, Debug, Queryable)]
+pub struct Advanced {
+    /// Whose timeline.
+    pub user_id: UserId,
+    /// The new head.
+    pub last_seq: InboxSeq,
+    /// The time for the new entries: never below that of the entries before.
+    pub last_at: Timestamp,
+}
+
+/// Locks timelines in ascending order of their users and advances each by so many entries; missing ones are made, so
+/// membership must have been checked before. The locks hold to the commit: per timeline, commits happen in the order of
+/// the seqs, and no reader ever sees an entry appear below one it has seen.
+fn advance(
+    conn: &mut PgConnection,
+    counts: &HashMap<UserId, i64>,
+    at: Timestamp,
+) -> StorageResult<HashMap<UserId, Advanced>> {
+    let (users, counts): (Vec<_>, Vec<_>) = counts.iter().map(|(u, n)| (*u, *n)).unzip();
+    let rows: Vec<Advanced> = sql("INSERT INTO timelines (user_id, last_seq, last_at)
+         SELECT u, n, $1 FROM unnest($2, $3) AS s(u, n) ORDER BY u
+         ON CONFLICT (user_id) DO UPDATE SET last_seq = timelines.last_seq + excluded.last_seq,
+                                             last_at = GREATEST(timelines.last_at, excluded.last_at)
+         RETURNING user_id, last_seq, last_at")
+    .bind::<Timestamptz, _>(at)
+    .bind::<Uuids, _>(users)
+    .bind::<BigInts, _>(counts)
+    .columns::<(SqlUuid, BigInt, Timestamptz)>()
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row)).collect())
+}
+
+/// An entry to deliver.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEntry {
+    /// Whose inbox.
+    pub receiver: UserId,
+    /// What kind.
+    pub kind: EntryKind,
+    /// The conversation that it concerns.
+    pub conversation: ConversationId,
+    /// What it refers to, by kind.
+    pub ref_seq: ConvSeq,
+    /// The conversation's count for the receiver as of this entry.
+    pub unread: i64,
+    /// The conversation is large.
+    pub large: bool,
+}
+
+/// Delivers entries to inboxes, in this order per receiver, writes what else the transaction changes in their conversations, and
+/// returns what is to be announced after the commit.
+pub fn deliver(
+    conn: &mut PgConnection,
+    changes: &Changes,
+    entries: &[NewEntry],
+    at: Timestamp,
+) -> StorageResult<Vec<Announcement>> {
+    let mut counts: HashMap<UserId, i64> = HashMap::new();
+    for entry in entries {
+        *counts.entry(entry.receiver).or_default() += 1;
+    }
+    let advanced = match counts.is_empty() {
+        true => HashMap::new(),
+        false => advance(conn, &counts, at)?,
+    };
+    let mut seqs = Vec::with_capacity(entries.len());
+    let mut times = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (Some(left), Some(timeline)) = (
+            counts.get_mut(&entry.receiver),
+            advanced.get(&entry.receiver),
+        ) else {
+            return Err(StorageError::Bug("a timeline was not advanced".to_owned()));
+        };
+        *left -= 1;
+        seqs.push(InboxSeq(timeline.last_seq.0 - *left));
+        times.push(timeline.last_at);
+    }
+    let messages = &changes.messages;
+    let (headed, (heads, head_times)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        changes.heads.iter().map(|(at, head)| (*at, *head)).unzip();
+    let (readers, reads): (Vec<_>, Vec<_>) =
+        changes.reads.iter().map(|(at, seq)| (*at, *seq)).unzip();
+    let written: (i64, i64) = sql(include_str!("inbox_deliver.sql"))
+        .bind::<Uuids, _>(&messages.conversations)
+        .bind::<BigInts, _>(&messages.seqs)
+        .bind::<Uuids, _>(&messages.ids)
+        .bind::<Uuids, _>(&messages.senders)
+        .bind::<Uuids, _>(&messages.client_msg_ids)
+        .bind::<Texts, _>(&messages.kinds)
+        .bind::<Texts, _>(&messages.contents)
+        .bind::<Timestamps, _>(&messages.at)
+        .bind::<Tids, _>(headed)
+        .bind::<BigInts, _>(heads)
+        .bind::<Timestamps, _>(head_times)
+        .bind::<Tids, _>(readers)
+        .bind::<BigInts, _>(reads)
+        .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
+        .bind::<BigInts, _>(&seqs)
+        .bind::<Timestamps, _>(times)
+        .bind::<Texts, _>(entries.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Uuids, _>(entries.iter().map(|e| e.conversation).collect::<Vec<_>>())
+        .bind::<BigInts, _>(entries.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
+        .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
+        .columns::<(BigInt, BigInt)>()
+        .get_result(conn)?;
+    // A place where the row does not lie any more would leave a head or a read position behind, and say nothing.
+    let meant = (changes.heads.len() as i64, changes.reads.len() as i64);
+    if written != meant {
+        return Err(StorageError::Bug(format!(
+            "{written:?} conversations and members were at their places, of {meant:?}"
+        )));
+    }
+    Ok(entries
+        .iter()
+        .zip(seqs)
+        .map(|(entry, seq)| Announcement {
+            receiver: entry.receiver,
+            seq,
+            conversation: entry.conversation,
+            unread: Some(entry.unread).filter(|_| !entry.large),
+        })
+        .collect())
+}
+
+/// The head of an inbox, and of the same snapshot what is unread in large conversations, of which no entry tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The head.
+    pub seq: InboxSeq,
+    /// The sum over the user's large conversations; nothing when there are none.
+    pub large_unread: Option<i64>,
+}
+
+/// The heads of these users' inboxes; a user without one has had no entry yet.
+pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap<UserId, Head>> {
+    let rows: Vec<(UserId, InboxSeq, Option<i64>)> = sql("SELECT t.user_id, t.last_seq, (
+             SELECT sum(c.last_seq - m.read_seq)::bigint
+             FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = t.user_id AND m.large
+         ) AS large_unread
+         FROM timelines t WHERE t.user_id = ANY($1)")
+    .bind::<Uuids, _>(users)
+    .columns::<(SqlUuid, BigInt, Nullable<BigInt>)>()
+    .load(conn)?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|(user, seq, large_unread)| (user, Head { seq, large_unread }))
+        .collect())
+}
+
+/// An entry as stored, with the message that it refers to.
+pub struct StoredEntry {
+    /// Its seq.
+    pub seq: InboxSeq,
+    /// Its time.
+    pub at: Timestamp,
+    /// Its kind.
+    pub kind: String,
+    /// The conversation that it concerns.
+    pub conversation: ConversationId,
+    /// What it refers to, by kind.
+    pub ref_seq: ConvSeq,
+    /// The count as of it.
+    pub unread: i64,
+    /// The message of a message entry or a mention.
+    pub message: Option<Message>,
+}
+
+/// What is asked of an inbox: the entries after a seq, so many at most.
+#[derive(Clone, Copy, Debug)]
+pub struct PageOf {
+    /// Whose inbox.
+    pub receiver: UserId,
+    /// After which seq.
+    pub since: InboxSeq,
+    /// How many.
+    pub limit: Limit,
+}
+
+/// A page of an inbox.
+pub struct StoredPage {
+    /// The head of the same snapshot.
+    pub head: InboxSeq,
+    /// The entries, in order.
+    pub entries: Vec<StoredEntry>,
+}
+
+/// Pages of inboxes, in the order in which they are asked for.
+pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<StoredPage>> {
+    let rows: Vec<PageRow> = sql(include_str!("inbox_pages.sql"))
+        .bind::<Uuids, _>(asked.iter().map(|one| one.receiver).collect::<Vec<_>>())
+        .bind::<BigInts, _>(asked.iter().map(|one| one.since).collect::<Vec<_>>())
+        .bind::<BigInts, _>(asked.iter().map(|one| one.limit.get()).collect::<Vec<_>>())
+        .bind::<BigInt, _>(PAGE_BYTES)
+        .columns::<PageColumns>()
+        .load(conn)?;
+    let none = || StoredPage {
+        head: InboxSeq(0),
+        entries: Vec::new(),
+    };
+    let mut pages: Vec<_> = asked.iter().map(|_| none()).collect();
+    for row in rows {
+        let place = usize::try_from(row.place - 1).ok();
+        let page = place.and_then(|place| pages.get_mut(place));
+        let page = page.ok_or_else(|| StorageError::Bug("a page of nobody".to_owned()))?;
+        page.head = row.head;
+        page.entries.extend(row.build()?);
+    }
+    for page in &mut pages {
+        // They come in order. But nothing says so, and a page is proved to be whole by it; sorting here costs less than there.
+        page.entries.sort_unstable_by_key(|entry| entry.seq);
+        cut(conn, &mut page.entries)?;
+    }
+    Ok(pages)
+}
+
+/// Cuts a page that was cut by its messages by what else it will have, at about [`PAGE_BYTES`].
+fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult<()> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        seq: InboxSeq,
+        #[diesel(sql_type = BigInt)]
+        length: i64,
+    }
+    let more = [EntryKind::Conversation, EntryKind::Members].map(EntryKind::as_str);
+    let others = entries.iter().filter(|e| more.contains(&e.kind.as_str()));
+    let others: Vec<_> = others.collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Row> = sql(include_str!("inbox_lengths.sql"))
+        .bind::<BigInts, _>(others.iter().map(|e| e.seq).collect::<Vec<_>>())
+        .bind::<Texts, _>(others.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Uuids, _>(others.iter().map(|e| e.conversation).collect::<Vec<_>>())
+        .bind::<BigInts, _>(others.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
+        .load(conn)?;
+    let lengths: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row.length)).collect();
+    let mut before = 0_i64;
+    entries.retain(|entry| {
+        let is_kept = before < PAGE_BYTES;
+        let length = match &entry.message {
+            Some(message) => i64::try_from(message.body.content.get().len()).unwrap_or(i64::MAX),
+            None => lengths.get(&entry.seq).copied().unwrap_or_default(),
+        };
+        before = before.saturating_add(length);
+        is_kept
+    });
+    Ok(())
+}
+
+/// The oldest entry that is kept.
+pub fn first_kept(conn: &mut PgConnection, receiver: UserId) -> StorageResult<Option<InboxSeq>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        seq: InboxSeq,
+    }
+    let row: Option<Row> = sql("SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1")
+        .bind::<SqlUuid, _>(receiver)
+        .get_result(conn)
+        .optional()?;
+    Ok(row.map(|row| row.seq))
+}
+
+/// Deletes the entries before a moment of the next `users` users after one of them, and returns the last user and how many
+/// entries went; nothing after the last user. Times never go back within an inbox, so what goes is its beginning.
+pub fn expire(
+    conn: &mut PgConnection,
+    after: Option<UserId>,
+    users: i64,
+    before: Timestamp,
+) -> StorageResult<Option<(UserId, usize)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+    }
+    let rows: Vec<Row> = sql("SELECT user_id FROM timelines
+         WHERE user_id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY user_id LIMIT $2")
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(users)
+    .load(conn)?;
+    let users: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
+    let Some(last) = users.last().copied() else {
+        return Ok(None);
+    };
+    let gone = sql("DELETE FROM inbox WHERE receiver_id = ANY($1) AND at < $2")
+        .bind::<Uuids, _>(users)
+        .bind::<Timestamptz, _>(before)
+        .execute(conn)?;
+    Ok(Some((last, gone)))
+}
+
+type PageColumns = (
+    BigInt,
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+    Nullable<SqlUuid>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<SqlUuid>,
+    Nullable<SqlUuid>,
+    Nullable<SqlUuid>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Timestamptz>,
+);
+
+/// A row of `inbox_pages.sql`.
+#[derive(Queryable)]
+struct PageRow {
+    place: i64,
+    head: InboxSeq,
+    seq: Option<InboxSeq>,
+    at: Option<Timestamp>,
+    entry_kind: Option<String>,
+    conversation_id: Option<ConversationId>,
+    ref_seq: Option<ConvSeq>,
+    unread: Option<i64>,
+    id: Option<MessageId>,
+    sender_id: Option<UserId>,
+    client_msg_id: Option<ClientMsgId>,
+    kind: Option<String>,
+    content: Option<String>,
+    created_at: Option<Timestamp>,
+}
+
+impl PageRow {
+    /// The entry; nothing when the page is empty and the row only carries the head.
+    fn build(self) -> StorageResult<Option<StoredEntry>> {
+        let (
+            Some(seq),
+            Some(at),
+            Some(entry_kind),
+            Some(conversation),
+            Some(ref_seq),
+            Some(unread),
+        ) = (
+            self.seq,
+            self.at,
+            self.entry_kind,
+            self.conversation_id,
+            self.ref_seq,
+            self.unread,
+        )
+        else {
+            return Ok(None);
+        };
+        let message = match (
+            self.id,
+            self.sender_id,
+            self.client_msg_id,
+            self.kind,
+            self.content,
+            self.created_at,
+        ) {
+            (
+                Some(id),
+                Some(sender_id),
+                Some(client_msg_id),
+                Some(kind),
+                Some(content),
+                Some(created_at),
+            ) => Some(Message {
+                id,
+                conversation_id: conversation,
+                seq: ref_seq,
+                sender_id,
+                client_msg_id,
+                body: StoredBody {
+                    kind,
+                    content: raw_json(content)?,
+                },
+                created_at,
+            }),
+            _ => None,
+        };
+        Ok(Some(StoredEntry {
+            seq,
+            at,
+            kind: entry_kind,
+            conversation,
+            ref_seq,
+            unread,
+            message,
+        }))
+    }
+}

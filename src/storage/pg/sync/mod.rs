@@ -1,0 +1,6 @@
+//! Inboxes, their partitions and unread counts in PostgreSQL.
+
+pub mod inbox;
+pub mod partitions;
+pub mod unread;
+pub mod watched;

@@ -1,0 +1,4 @@
+//! Unread counts and notices in Redis.
+
+pub mod notices;
+pub mod unread;

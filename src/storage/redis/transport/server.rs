@@ -1,0 +1,289 @@
+//! One server of Redis: a connection that is made again when it was lost, a time-out for every command, and a circuit
+//! breaker.
+//!
+//! The connections are our own, because the `ConnectionManager` of the `redis` crate may replace one that has just been made,
+//! and its subscriptions with it, without a word.
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, PushInfo, PushKind,
+    RedisError, RedisResult, ServerErrorKind,
+};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Redis did not answer, or not in time.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisUnavailable {
+    /// The circuit is open: not even tried.
+    #[error("Redis failed a moment ago")]
+    Open,
+    /// No server of the cluster is known to have the key.
+    #[error("Redis: no server of the cluster has told where the key is")]
+    Nowhere,
+    /// It was tried.
+    #[error("Redis: {0}")]
+    Failed(#[from] RedisError),
+}
+
+/// How long a command may take.
+pub(in crate::storage::redis) const RESPONSE: Duration = Duration::from_millis(200);
+
+/// So many failures in a row open the circuit …
+const FAILURES: u32 = 3;
+
+/// … for so long.
+const OPEN: Duration = Duration::from_millis(1_000);
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::storage::redis) struct Address {
+    pub(in crate::storage::redis) host: Arc<str>,
+    pub(in crate::storage::redis) port: u16,
+}
+
+impl Address {
+    /// The server that a URL names.
+    pub(in crate::storage::redis) fn of(info: &ConnectionInfo) -> Option<Self> {
+        match info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Some(Self {
+                    host: host.as_str().into(),
+                    port: *port,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// How to connect to this server, as to another one.
+    pub(in crate::storage::redis) fn like(&self, info: &ConnectionInfo) -> ConnectionInfo {
+        let (host, port) = (self.host.to_string(), self.port);
+        let here = match info.addr() {
+            ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        info.clone().set_addr(here)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+#[derive(Default)]
+struct Circuit {
+    failures: u32,
+    open_until: Option<Instant>,
+}
+
+/// A connection: the server, and a number, since the server may have had others before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage::redis) struct Line {
+    pub(in crate::storage::redis) to: Address,
+    number: u64,
+}
+
+/// Is told what a server pushes, and when a connection is lost.
+pub(in crate::storage::redis) type Hear = dyn Fn(&Line, PushInfo) + Send + Sync;
+
+/// The connection that there is, and whether it was lost.
+struct Link {
+    connection: MultiplexedConnection,
+    line: Line,
+    lost: Arc<AtomicBool>,
+}
+
+/// One server.
+pub(in crate::storage::redis) struct Server {
+    address: Address,
+    client: Client,
+    /// Where it may push.
+    hear: Option<Arc<Hear>>,
+    link: tokio::sync::Mutex<(u64, Option<Link>)>,
+    circuit: Mutex<Circuit>,
+}
+
+impl Server {
+    fn prepare(
+        address: &Address,
+        like: &ConnectionInfo,
+        hear: Option<Arc<Hear>>,
+    ) -> RedisResult<Self> {
+        Ok(Self {
+            address: address.clone(),
+            client: Client::open(address.like(like))?,
+            hear,
+            link: tokio::sync::Mutex::default(),
+            circuit: Mutex::default(),
+        })
+    }
+
+    /// The connection. It is made when first needed, and again when it was lost.
+    async fn connection(&self) -> RedisResult<(MultiplexedConnection, Arc<AtomicBool>)> {
+        let mut guard = self.link.lock().await;
+        let (number, link) = &mut *guard;
+        if let Some(link) = link
+            && !link.lost.load(Ordering::Acquire)
+        {
+            return Ok((link.connection.clone(), Arc::clone(&link.lost)));
+        }
+        if let (Some(link), Some(hear)) = (link.take(), &self.hear) {
+            // Not everything that ends a connection is told of as a push.
+            let (kind, data) = (PushKind::Disconnection, Vec::new());
+            hear(&link.line, PushInfo { kind, data });
+        }
+        *number += 1;
+        let line = Line {
+            to: self.address.clone(),
+            number: *number,
+        };
+        let lost = Arc::<AtomicBool>::default();
+        let mut config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(RESPONSE))
+            .set_connection_timeout(Some(RESPONSE));
+        if let Some(hear) = self.hear.clone() {
+            let (line, lost) = (line.clone(), Arc::clone(&lost));
+            config = config.set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    lost.store(true, Ordering::Release);
+                }
+                hear(&line, push);
+                Ok::<_, Infallible>(())
+            });
+        }
+        let connect = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config);
+        let connection = connect.await?;
+        *link = Some(Link {
+            connection: connection.clone(),
+            line,
+            lost: Arc::clone(&lost),
+        });
+        Ok((connection, lost))
+    }
+
+    /// Runs a command, unless the circuit is open.
+    pub(in crate::storage::redis) async fn run<T, R>(
+        &self,
+        command: impl FnOnce(MultiplexedConnection) -> R,
+    ) -> Result<T, RedisUnavailable>
+    where
+        R: Future<Output = RedisResult<T>>,
+    {
+        if self
+            .circuit()
+            .open_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return Err(RedisUnavailable::Open);
+        }
+        let run = async {
+            let (connection, lost) = self.connection().await?;
+            let result = command(connection).await;
+            if result
+                .as_ref()
+                .is_err_and(RedisError::is_unrecoverable_error)
+            {
+                lost.store(true, Ordering::Release);
+            }
+            result
+        };
+        // The time-outs of the connection are for each of its steps; this one is for all of them.
+        let result = tokio::time::timeout(2 * RESPONSE, run)
+            .await
+            .unwrap_or_else(|elapsed| Err(std::io::Error::other(elapsed).into()));
+        let mut circuit = self.circuit();
+        match &result {
+            Ok(_) => *circuit = Circuit::default(),
+            // A server that says where to go instead is well.
+            Err(error) if is_elsewhere(error) => *circuit = Circuit::default(),
+            Err(error) => {
+                circuit.failures += 1;
+                if circuit.failures >= FAILURES {
+                    circuit.open_until = Some(Instant::now() + OPEN);
+                }
+                let Self { address, .. } = self;
+                log::warn!("redis: {address}: {error} ({} in a row)", circuit.failures);
+            }
+        }
+        Ok(result?)
+    }
+
+    fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The key's slot belongs to another server now, or is just on its way there.
+fn is_elsewhere(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, Moved, TryAgain};
+    matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
+}
+
+/// The key's slot belongs to another server now.
+pub(in crate::storage::redis) fn has_moved(error: &RedisUnavailable) -> bool {
+    match error {
+        RedisUnavailable::Failed(error) => {
+            error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+        }
+        RedisUnavailable::Open | RedisUnavailable::Nowhere => false,
+    }
+}
+
+/// The connections for one purpose: one to each server that was needed so far.
+pub(in crate::storage::redis) struct Servers {
+    /// How to log in, and whether by TLS.
+    like: ConnectionInfo,
+    hear: Option<Arc<Hear>>,
+    by_address: Mutex<HashMap<Address, Arc<Server>>>,
+}
+
+impl Servers {
+    pub(in crate::storage::redis) fn new(like: ConnectionInfo, hear: Option<Arc<Hear>>) -> Self {
+        Self {
+            like,
+            hear,
+            by_address: Mutex::default(),
+        }
+    }
+
+    /// The server at an address.
+    pub(in crate::storage::redis) fn at(
+        &self,
+        address: &Address,
+    ) -> Result<Arc<Server>, RedisUnavailable> {
+        let mut by_address = self
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = by_address.get(address) {
+            return Ok(Arc::clone(server));
+        }
+        let server = Server::prepare(address, &self.like, self.hear.clone())?;
+        let server = Arc::new(server);
+        by_address.insert(address.clone(), Arc::clone(&server));
+        Ok(server)
+    }
+
+    /// Lets go of the others.
+    pub(in crate::storage::redis) fn retain(&self, keep: impl Fn(&Address) -> bool) {
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|address, _| keep(address));
+    }
+}
