@@ -24,6 +24,9 @@ const METRICS_BIND: &str = "TIDELINE_METRICS_BIND";
 /// … and what it is by default.
 const METRICS: &str = "127.0.0.1:8081";
 
+/// The variable with the drain time.
+const DRAIN: &str = "TIDELINE_DRAIN_SECONDS";
+
 /// Why `tideline dev` ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
@@ -63,6 +66,8 @@ async fn serve(services: &Services) -> Result<(), DevError> {
         // Only here is there a default: on one's own machine nobody else listens.
         METRICS_BIND => environment(METRICS_BIND)
             .or_else(|| (!is_empty(METRICS_BIND)).then(|| METRICS.to_owned())),
+        // No balancer has to notice.
+        DRAIN => environment(DRAIN).or_else(|| Some("1".to_owned())),
         other => environment(other),
     })?;
     instance::migrate(&database_url)?;

@@ -25,8 +25,18 @@ use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::time::Duration;
-use tokio::sync::Notify;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, Notify};
+
+/// How the stores that a node depends on fared when it last looked.
+pub struct Dependencies {
+    /// When it looked.
+    pub at: Instant,
+    /// What keeps PostgreSQL from being served, in sentences.
+    pub reasons: Vec<String>,
+    /// Redis answered.
+    pub redis: bool,
+}
 
 /// The handles of a process.
 pub struct App {
@@ -74,6 +84,8 @@ pub struct App {
     pub writers: Writers,
     /// Until then there are inbox partitions without a gap, in seconds since 1970.
     pub partitions_until: AtomicI64,
+    /// How the stores fared when readiness was last asked for.
+    pub dependencies: Mutex<Option<Dependencies>>,
     /// The node is going away.
     pub draining: AtomicBool,
 }
@@ -203,6 +215,7 @@ impl App {
             notices_lost,
             writers,
             partitions_until: AtomicI64::new(0),
+            dependencies: Mutex::default(),
             draining: AtomicBool::new(false),
             pg,
             redis,

@@ -107,6 +107,9 @@ impl Username {
     }
 }
 
+/// How many code points the normal form of a password has at most.
+const LONGEST_PASSWORD: usize = 128;
+
 /// A password as somebody typed it.
 ///
 /// Keyboards compose the same characters differently ("é" is one code point on Windows and two on macOS), so passwords are
@@ -121,19 +124,23 @@ impl Password {
     /// What a new password must be, for people.
     pub const RULE: &str = "must be 8 to 128 Unicode code points long";
 
-    /// A password that is to be checked, whatever it is.
-    pub fn typed(text: String) -> Self {
+    /// A password that is to be checked; nothing when it is too long to be anybody's.
+    pub fn typed(text: String) -> Option<Self> {
+        // No code point has a longer canonical decomposition than four.
+        if text.chars().nth(4 * LONGEST_PASSWORD).is_some() {
+            return None;
+        }
         let composed = ComposingNormalizerBorrowed::new_nfc()
             .normalize(&text)
             .into_owned();
         let typed = Some(text).filter(|text| *text != composed);
-        Self { composed, typed }
+        Some(Self { composed, typed })
     }
 
     /// A new password, or nothing when it is too short or too long for one.
     pub fn parse(text: String) -> Option<Self> {
-        let password = Self::typed(text);
-        let fits = (8..=128).contains(&password.composed.chars().count());
+        let password = Self::typed(text)?;
+        let fits = (8..=LONGEST_PASSWORD).contains(&password.composed.chars().count());
         fits.then_some(password)
     }
 
@@ -161,4 +168,18 @@ pub struct Caller {
     pub token_expires: i64,
     /// Where the request comes from.
     pub address: IpAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Password;
+
+    #[test]
+    fn a_password_that_is_too_long_for_any_is_none() {
+        // The longest decomposition: one code point of three, "\u{1f82}", typed as four.
+        let longest = "α\u{313}\u{300}\u{345}".repeat(128);
+        assert!(Password::parse(longest.clone()).is_some());
+        assert!(Password::typed(longest + "x").is_none());
+        assert!(Password::parse("x".repeat(129)).is_none());
+    }
 }

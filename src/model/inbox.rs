@@ -47,7 +47,8 @@ pub enum Event {
     },
     /// The conversation is new or has changed, or has become large; null: the reader is out of it.
     Conversation {
-        /// The conversation as it is now.
+        /// The conversation as it is now. Of several entries of one conversation on a page, only the last has its
+        /// `last_message`; the others say null.
         #[schema(required = true)]
         conversation: Option<Box<Conversation>>,
     },

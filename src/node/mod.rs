@@ -26,7 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -311,8 +311,10 @@ fn serve_metrics(app: &web::Data<App>, listener: TcpListener) -> std::io::Result
     .run())
 }
 
-/// Asks all parked waits to reconnect, evenly over the ramp, in no particular order.
+/// Asks all parked waits to reconnect, evenly over the ramp, in no particular order. Without waits it lasts as long: balancers
+/// take the node out by its readiness, and until they have it serves.
 async fn ramp(app: &App, ramp: Duration) {
+    let end = Instant::now() + ramp;
     let mut users: Vec<_> = app
         .waiters
         .positions()
@@ -329,6 +331,7 @@ async fn ramp(app: &App, ramp: Duration) {
         }
         tokio::time::sleep(STEP).await;
     }
+    tokio::time::sleep_until(end.into()).await;
     // Waits that had looked for the drain just before it began, and parked just after the list was taken.
     for (user, _) in app.waiters.positions() {
         app.waiters.reconnect(user);

@@ -2,7 +2,7 @@
 
 use crate::support::{App, eventually, execute, id};
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use tideline::engine::batching::query_batcher::{Manner, Shared};
@@ -286,5 +286,31 @@ async fn questions_that_come_while_a_query_runs_share_the_next() {
     let (first, others) = tokio::join!(first, others);
     let sizes = [first].into_iter().chain(others).map(Result::unwrap);
     assert_eq!(sizes.collect::<Vec<_>>(), [1, 4, 4, 4, 4, 2, 2]);
+    app.finish().await;
+}
+
+/// A thousand new titles are not a thousand copies of the last message.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_entries_of_a_conversation_the_last_one_of_a_page_brings_its_last_message() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.group(&[&ben]).await;
+    let large =
+        json!({"client_msg_id": id(), "kind": "custom", "content": {"x": "y".repeat(900_000)}});
+    let sent = ann.post_message(&chat, large).await.ok(201);
+    let before = ben.head().await;
+    for n in 0..30 {
+        let title = json!({"title": format!("title {n}")});
+        let path = format!("/conversations/{chat}");
+        ann.patch(&path, title).await.ok(200);
+    }
+    let page = ben.inbox(before).await;
+    let entries = page["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 30);
+    let (last, others) = entries.split_last().unwrap();
+    assert_eq!(last["conversation"]["last_message"]["id"], sent["id"]);
+    for entry in others {
+        assert_eq!(entry["conversation"]["last_message"], Value::Null);
+        assert_eq!(entry["conversation"]["title"], "title 29");
+    }
     app.finish().await;
 }

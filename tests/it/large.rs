@@ -1,7 +1,6 @@
 //! Large conversations: the switch to read fan-out, watching, exact counts, mentions, channels.
 
-use crate::support::{App, Client, Person, id, services, text};
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use crate::support::{App, Client, Person, count, id, services, text};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -419,12 +418,6 @@ async fn in_a_channel_few_speak_and_to_a_public_one_anybody_comes() {
     app.finish().await;
 }
 
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    n: i64,
-}
-
 /// How many rows of conversations and inboxes transactions after this one have written.
 fn rows_written_since(app: &App, transaction: i64) -> i64 {
     let tables = [
@@ -435,13 +428,12 @@ fn rows_written_since(app: &App, transaction: i64) -> i64 {
         "timelines",
         "inbox",
     ];
-    let count = |table: &str| {
+    let rows = |table: &str| {
         let query =
             format!("SELECT count(*) AS n FROM {table} WHERE xmin::text::bigint > {transaction}");
-        let count: Count = sql_query(query).get_result(&mut app.database()).unwrap();
-        count.n
+        count(&mut app.database(), &query)
     };
-    tables.into_iter().map(count).sum()
+    tables.into_iter().map(rows).sum()
 }
 
 /// Whether something is heard in this time.
@@ -481,8 +473,7 @@ async fn a_send_does_no_work_for_each_member() {
         let conversation = ann.conversation(&chat).await.ok(200);
         assert_eq!(conversation["member_count"], size + 1);
         assert_eq!(conversation["fanout"], "read");
-        let now = sql_query("SELECT txid_current() AS n");
-        let now: Count = now.get_result(&mut app.database()).unwrap();
+        let now = count(&mut app.database(), "SELECT txid_current() AS n");
         while hears(&mut published, QUIET).await {}
         for n in 0..SENDS {
             ann.send(&chat, &format!("{n}")).await;
@@ -490,7 +481,7 @@ async fn a_send_does_no_work_for_each_member() {
             assert!(hears(&mut published, SOON).await, "to {size}");
         }
         assert!(!hears(&mut published, QUIET).await, "to {size}");
-        let rows = rows_written_since(&app, now.n);
+        let rows = rows_written_since(&app, now);
         assert_eq!(rows, SENDS as i64 + 2, "to {size}");
     }
     app.finish().await;

@@ -381,3 +381,22 @@ async fn an_address_has_so_many_waits() {
     wait.abort();
     app.finish().await;
 }
+
+/// Hashing a password takes tens of milliseconds of a core, whoever asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hashes_a_password_counts_as_five_requests() {
+    let app = App::configured(slow(20)).await;
+    let login = json!({"username": "nobody", "password": "guess"});
+    for left_over in [15, 10, 5, 0] {
+        let answer = app
+            .call("POST", "/v1/auth/login", Some(login.clone()))
+            .await;
+        let left = left(&answer);
+        answer.problem(401, "invalid_credentials");
+        assert!((left_over..=left_over + 3).contains(&left), "{left}");
+    }
+    let account = json!({"username": "ann", "password": PASSWORD});
+    let answer = app.call("POST", "/v1/auth/register", Some(account)).await;
+    refused(answer, "address");
+    app.finish().await;
+}

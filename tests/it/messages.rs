@@ -1,6 +1,6 @@
 //! Sending and reading: kinds and limits, replays, batches, ranges.
 
-use crate::support::{App, Person, id, text};
+use crate::support::{App, Person, count, execute, id, text};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,5 +395,39 @@ async fn pages_are_cut_by_bytes_and_lose_nothing() {
         .map(|entry| entry["seq"].as_i64().unwrap())
         .collect();
     assert_eq!(seqs, (1..=13).collect::<Vec<_>>());
+    app.finish().await;
+}
+
+/// A page costs what it returns, and not what it leaves out: the stored lengths say where it is cut, and where there is none, as
+/// of messages that were stored before there were lengths, the contents do.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_cut_by_the_stored_lengths() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    for n in 0..4 {
+        ann.send(&chat, &format!("{n}")).await;
+    }
+    let history = format!("/conversations/{chat}/messages?limit=10");
+    let since = format!("{history}&since_seq=0");
+    let mut database = app.database();
+    for (length, found) in [("1048576", 1), ("NULL", 4)] {
+        execute(
+            &mut database,
+            &format!("UPDATE messages SET length = {length}"),
+        );
+        for path in [&history, &since] {
+            let page = ben.get(path).await.ok(200);
+            assert_eq!(
+                page["messages"].as_array().unwrap().len(),
+                found,
+                "{length}"
+            );
+        }
+        let page = ben.inbox(1).await;
+        assert_eq!(page["entries"].as_array().unwrap().len(), found, "{length}");
+    }
+    let stored = "SELECT count(*) AS n FROM messages WHERE length = octet_length(content::text)";
+    ann.send(&chat, "é").await;
+    assert_eq!(count(&mut database, stored), 1);
     app.finish().await;
 }

@@ -1,15 +1,25 @@
 //! What operators rely on: health, capabilities, settings.
 
-use crate::support::{Answer, App, Process, SECRET, eventually, execute, http, throw_away};
+use crate::support::{Answer, App, Process, SECRET, count, eventually, execute, http, throw_away};
 use diesel::{Connection, PgConnection};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tideline::config::Config;
 use tideline::node::Node;
 use tideline::storage::pg::operations::instance;
+
+/// For how long a node answers by what it has found.
+const FOUND: Duration = Duration::from_millis(550);
+
+/// Whether a node is ready, as it finds out now.
+async fn ready_now(app: &App) -> (u16, Value) {
+    tokio::time::sleep(FOUND).await;
+    ready(app).await
+}
 
 async fn ready(app: &App) -> (u16, Value) {
     let answer = app.call("GET", "/health/ready", None).await;
@@ -38,10 +48,10 @@ async fn refuses_to_start(app: &App, why: &str) {
 async fn readiness_tells_what_is_missing() {
     let app = App::start().await;
     let fine = || (200, json!({"ready": true, "reasons": [], "redis": true}));
-    assert_eq!(ready(&app).await, fine());
+    assert_eq!(ready_now(&app).await, fine());
     let draining = &app.nodes[0].app.draining;
     draining.store(true, Ordering::Release);
-    assert_eq!(ready(&app).await, unready("the node is going away"));
+    assert_eq!(ready_now(&app).await, unready("the node is going away"));
     draining.store(false, Ordering::Release);
 
     let mut conn = app.database();
@@ -51,7 +61,7 @@ async fn readiness_tells_what_is_missing() {
          DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM away)",
     );
     let behind = "there are migrations to run: tideline migrate";
-    assert_eq!(ready(&app).await, unready(behind));
+    assert_eq!(ready_now(&app).await, unready(behind));
     // Nor does a node start on such a database.
     refuses_to_start(&app, behind).await;
     execute(
@@ -60,16 +70,16 @@ async fn readiness_tells_what_is_missing() {
          INSERT INTO __diesel_schema_migrations VALUES ('99991231000001')",
     );
     // A newer version has migrated already: until its nodes have replaced this one, it serves on.
-    assert_eq!(ready(&app).await, fine());
+    assert_eq!(ready_now(&app).await, fine());
 
     // Redis is reported, not required.
     app.redis.cut();
     assert_eq!(
-        ready(&app).await,
+        ready_now(&app).await,
         (200, json!({"ready": true, "reasons": [], "redis": false}))
     );
     app.redis.heal();
-    let healed = async || ready(&app).await;
+    let healed = async || ready_now(&app).await;
     eventually("Redis is back", Duration::from_secs(10), healed, |now| {
         *now == fine()
     })
@@ -78,7 +88,7 @@ async fn readiness_tells_what_is_missing() {
     app.postgres.cut();
     // Neither a user nor an address of the database, for this answer is public.
     for _ in 0..3 {
-        assert_eq!(ready(&app).await, unready("PostgreSQL does not answer"));
+        assert_eq!(ready_now(&app).await, unready("PostgreSQL does not answer"));
     }
     // The process lives all the same: restarting it would help nobody.
     let live = app.call("GET", "/health/live", None).await;
@@ -449,4 +459,57 @@ fn a_taken_address_stops_the_start_with_a_sentence() {
         said.contains(&format!("cannot listen on TIDELINE_BIND, {address}: ")),
         "{said}"
     );
+}
+
+/// Anybody may ask whether a node is ready, as often as they like: of those who ask at once one asks PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_is_asked_for_by_many_and_looked_for_once() {
+    let app = App::start().await;
+    let mut database = app.database();
+    tokio::time::sleep(FOUND).await;
+    execute(
+        &mut database,
+        "BEGIN; LOCK TABLE __diesel_schema_migrations IN ACCESS EXCLUSIVE MODE",
+    );
+    let asked = join_all((0..30).map(|_| ready(&app)));
+    let release = async {
+        let mut waiting = || {
+            let waiting = "SELECT count(*) AS n FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            count(&mut database, waiting)
+        };
+        let soon = Duration::from_secs(3);
+        eventually("one waits", soon, async || waiting(), |n| *n == 1).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(waiting(), 1);
+        execute(&mut database, "ROLLBACK");
+    };
+    let (answers, ()) = tokio::join!(asked, release);
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    app.finish().await;
+}
+
+/// A balancer that looks each second has to find out before the node closes its door, whether anybody waits or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_waits_serves_on_while_it_drains() {
+    let mut app = App::configured(|config| config.drain = Duration::from_secs(6)).await;
+    app.add_node().await;
+    let node = app.nodes.remove(1);
+    let url = format!("http://{}", node.address);
+    let stopping = tokio::spawn(node.stop());
+    let started = Instant::now();
+    let mut unready = 0;
+    while started.elapsed() < Duration::from_millis(2_500) {
+        let answer = app
+            .http
+            .get(format!("{url}/health/ready"))
+            .send()
+            .await
+            .unwrap();
+        unready += usize::from(answer.status() == 503);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert!(unready > 1, "{unready}");
+    stopping.await.unwrap().unwrap();
+    app.finish().await;
 }

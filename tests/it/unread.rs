@@ -1,8 +1,6 @@
 //! Unread counts: a view of the timeline that cannot drift, whatever happens to Redis.
 
-use crate::support::{App, Person, admin, eventually, execute, services};
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use crate::support::{App, Person, admin, count, eventually, execute, services};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -385,12 +383,6 @@ async fn the_operator_can_rebuild_all_counts_beside_running_nodes() {
     app.finish().await;
 }
 
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
 /// When Redis has lost its counts, everybody who waits needs theirs counted at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_of_a_crowd_share_queries() {
@@ -407,12 +399,9 @@ async fn counts_of_a_crowd_share_queries() {
     let counts = join_all(users.map(|user| node.recounts.ask(user)));
     let release = async {
         let hung = async || {
-            let count = "SELECT count(*) AS n FROM pg_stat_activity
+            let waiting = "SELECT count(*) AS n FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            sql_query(count)
-                .get_result::<Count>(&mut database)
-                .unwrap()
-                .n
+            count(&mut database, waiting)
         };
         let lanes = i64::from(node.config.writers);
         eventually("they wait for the lock", WITHIN, hung, |n| *n == lanes).await;

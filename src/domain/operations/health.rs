@@ -1,10 +1,11 @@
 //! Whether this node should be given requests, and how it fares.
 
 use crate::clock;
-use crate::engine::handles::App;
+use crate::engine::handles::{App, Dependencies};
 use crate::storage::pg::operations::instance;
 use crate::telemetry::MetricsError;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// The state of a node.
 #[derive(Debug)]
@@ -15,8 +16,30 @@ pub struct Readiness {
     pub redis: bool,
 }
 
-/// Looks at everything that this node depends on.
+/// How long what was found holds: anybody may ask, as often as they like.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Looks at everything that this node depends on. Of those who ask at once one asks PostgreSQL and Redis for all.
 pub async fn readiness(app: &App) -> Readiness {
+    let mut known = app.dependencies.lock().await;
+    let fresh = known.take_if(|known| known.at.elapsed() < FRESH);
+    let found = match fresh {
+        Some(found) => found,
+        None => look(app).await,
+    };
+    let (mut reasons, redis) = (found.reasons.clone(), found.redis);
+    *known = Some(found);
+    drop(known);
+    if app.writers.has_panicked() {
+        reasons.push("a writer has ended for a bug: restart this node".to_owned());
+    }
+    if app.draining.load(Ordering::Acquire) {
+        reasons.push("the node is going away".to_owned());
+    }
+    Readiness { reasons, redis }
+}
+
+async fn look(app: &App) -> Dependencies {
     let (database, redis) = tokio::join!(
         app.pg.read("fitness", instance::readiness_failures),
         app.redis.ping()
@@ -28,13 +51,11 @@ pub async fn readiness(app: &App) -> Readiness {
     if epoch.is_ok_and(|epoch| epoch != app.epoch) {
         reasons.push("the database began a new epoch: restart this node".to_owned());
     }
-    if app.writers.has_panicked() {
-        reasons.push("a writer has ended for a bug: restart this node".to_owned());
+    Dependencies {
+        at: Instant::now(),
+        reasons,
+        redis,
     }
-    if app.draining.load(Ordering::Acquire) {
-        reasons.push("the node is going away".to_owned());
-    }
-    Readiness { reasons, redis }
 }
 
 /// All metrics, in the text format of Prometheus. What changes by itself is looked at now; nothing here asks PostgreSQL,

@@ -7,9 +7,10 @@ use crate::engine::handles::App;
 use crate::engine::reading::inbox_pages::Fetched;
 use crate::model::account::Caller;
 use crate::model::ids::{Epoch, InboxSeq};
-use crate::model::inbox::{Entry, InboxPage};
+use crate::model::inbox::{Entry, EntryKind, InboxPage};
 use crate::model::page::Limit;
 use crate::storage::pg::sync::inbox::{PageOf, StoredPage};
+use std::collections::HashMap;
 
 /// The entries after `since`, without a hole.
 pub async fn fetch(
@@ -26,7 +27,7 @@ pub async fn fetch(
         since,
         limit,
     };
-    let Fetched { page, joined } = app.pages.ask(asked).await?;
+    let Fetched { page, mut joined } = app.pages.ask(asked).await?;
     drop(in_line);
     let StoredPage {
         head,
@@ -43,12 +44,18 @@ pub async fn fetch(
     if has_hole || (head > since && stored.is_empty()) {
         return Err(Error::InboxTrimmed(resync(app, caller, head).await?));
     }
+    let last_of: HashMap<_, _> = stored
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Conversation.as_str())
+        .map(|entry| (entry.conversation, entry.seq))
+        .collect();
     let mut entries = Vec::with_capacity(stored.len());
     for entry in stored {
         let (seq, conversation_id) = (entry.seq, entry.conversation);
         let (at, unread) = (entry.at, entry.unread);
         let kind = entry.kind.clone();
-        let event = joined.to_event(entry).ok_or_else(|| {
+        let is_last = last_of.get(&conversation_id) == Some(&seq);
+        let event = joined.to_event(entry, is_last).ok_or_else(|| {
             let user = caller.user;
             Error::Internal(format!("entry {seq} of {user}: a {kind} without substance"))
         })?;

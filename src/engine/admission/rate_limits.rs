@@ -10,7 +10,7 @@
 
 use crate::config::RateLimit;
 use crate::engine::error::Error;
-use crate::model::ids::{Epoch, UserId};
+use crate::model::ids::Epoch;
 use crate::model::rate_limit::{Policy, Standing, Subject};
 use crate::storage::redis::admission::rate_limits as shared;
 use crate::storage::redis::client::Redis;
@@ -148,11 +148,15 @@ impl RateLimits {
         self.count(subject, |_| 1).await
     }
 
-    /// Counts what a request of a user causes, besides the one that it was counted as: one that is larger than the bucket needs
+    /// Counts what a request causes, besides the one that it was counted as: one that is larger than the bucket needs
     /// the whole bucket.
-    pub async fn charge_more(&self, user: UserId, more: u32) -> Result<Option<Standing>, Error> {
+    pub async fn charge_more(
+        &self,
+        subject: &Subject,
+        more: u32,
+    ) -> Result<Option<Standing>, Error> {
         let rest = |policy: Policy| more.min(policy.burst.saturating_sub(1));
-        self.count(&Subject::User(user), rest).await
+        self.count(subject, rest).await
     }
 
     async fn count(

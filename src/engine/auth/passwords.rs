@@ -138,7 +138,7 @@ mod tests {
         let passwords = Passwords::new(1).unwrap();
         let lost = passwords.run::<()>(|| resume_unwind(Box::new(()))).await;
         assert!(matches!(lost, Err(Error::Internal(_))), "{lost:?}");
-        let open = || Password::typed("open".to_owned());
+        let open = || Password::typed("open".to_owned()).unwrap();
         let stored = passwords.hash(open()).await.unwrap();
         let fitted = passwords.check(open(), Some(stored)).await;
         assert!(fitted.unwrap().is_some());

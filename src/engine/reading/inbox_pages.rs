@@ -5,6 +5,7 @@ use crate::model::conversation::Conversation;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::inbox::{EntryKind, Event, Told};
 use crate::model::member::MembersChanged;
+use crate::model::message::Message;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::{conversations, members};
 use crate::storage::pg::sync::inbox::{self, PageOf, StoredEntry, StoredPage};
@@ -45,7 +46,8 @@ pub struct Fetched {
 
 /// What entries refer to besides messages, as it is now.
 pub struct Joined {
-    conversations: HashMap<ConversationId, Conversation>,
+    /// Each without its last message, and that.
+    conversations: HashMap<ConversationId, (Conversation, Option<Message>)>,
     changes: HashMap<(ConversationId, ConvSeq), MembersChanged>,
 }
 
@@ -64,7 +66,11 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
     };
     if !ids.is_empty() {
         let conversations = conversations::by_ids(conn, user, &ids)?;
-        joined.conversations = conversations.into_iter().map(|one| (one.id, one)).collect();
+        let apart = |mut one: Conversation| {
+            let last_message = one.last_message.take();
+            (one.id, (one, last_message))
+        };
+        joined.conversations = conversations.into_iter().map(apart).collect();
     }
     if !changes.is_empty() {
         joined.changes = members::changes(conn, &changes)?.into_iter().collect();
@@ -73,8 +79,9 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
 }
 
 impl Joined {
-    /// What a stored entry tells; nothing when it refers to something that is not there.
-    pub fn to_event(&self, entry: StoredEntry) -> Option<Told> {
+    /// What a stored entry tells; nothing when it refers to something that is not there. Of the entries of one conversation only
+    /// the last one of a page brings the conversation's last message: a thousand new titles are not a thousand copies of it.
+    pub fn to_event(&mut self, entry: StoredEntry, is_last: bool) -> Option<Told> {
         let id = entry.conversation;
         let Some(kind) = EntryKind::from_name(&entry.kind) else {
             return Some(Told::Unknown { kind: entry.kind });
@@ -91,7 +98,13 @@ impl Joined {
             },
             // Not found: the reader has left it since.
             EntryKind::Conversation => Event::Conversation {
-                conversation: self.conversations.get(&id).cloned().map(Box::new),
+                conversation: self.conversations.get_mut(&id).map(|(one, last_message)| {
+                    let last_message = last_message.take_if(|_| is_last);
+                    Box::new(Conversation {
+                        last_message,
+                        ..one.clone()
+                    })
+                }),
             },
             EntryKind::Left => Event::Conversation { conversation: None },
             EntryKind::Members => Event::Members(self.changes.get(&(id, entry.ref_seq))?.clone()),

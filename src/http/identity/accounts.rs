@@ -2,7 +2,8 @@
 
 use crate::domain::identity::accounts;
 use crate::domain::identity::sessions::{self, Session};
-use crate::http::kit::extractors::{Body, Guest, Ids, Query, app, charge};
+use crate::engine::error::Error;
+use crate::http::kit::extractors::{Body, Guest, Ids, PASSWORD, Query, app, charge, charge_more};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, DeviceInfo, Password, Platform, User, Username};
 use crate::model::ids::{DeviceId, UserId};
@@ -181,7 +182,7 @@ fn is_username(text: &str, _: &()) -> garde::Result {
     security(()), extensions(("x-problems" = json!(["forbidden", "conflict"]))))]
 pub async fn register_user(
     request: HttpRequest,
-    _: Guest,
+    guest: Guest,
     Body(body): Body<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
     let name = Username::parse(&body.username)
@@ -195,6 +196,7 @@ pub async fn register_user(
     };
     let app = app(&request)?;
     let display_name = body.display_name.map(String::from);
+    charge_more(&request, &Subject::address(guest.address), PASSWORD - 1).await?;
     let session = sessions::register(&app, name, password, display_name, info).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/v1/users/{}", session.user.id)))
@@ -209,7 +211,7 @@ pub async fn register_user(
     security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
 pub async fn login_user(
     request: HttpRequest,
-    _: Guest,
+    guest: Guest,
     Body(body): Body<LoginRequest>,
 ) -> Result<web::Json<SessionBody>, Problem> {
     let device = body.device.unwrap_or_default();
@@ -222,7 +224,8 @@ pub async fn login_user(
         let subject = Subject::Login(name.as_str().to_owned());
         charge(&request, &subject).await?;
     }
-    let password = Password::typed(body.password);
+    charge_more(&request, &Subject::address(guest.address), PASSWORD - 1).await?;
+    let password = Password::typed(body.password).ok_or(Error::InvalidCredentials)?;
     let session = sessions::login(&*app(&request)?, name, password, device.id, info).await?;
     Ok(web::Json(session.into()))
 }

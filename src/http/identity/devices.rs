@@ -2,8 +2,9 @@
 
 use crate::domain::identity::devices;
 use crate::domain::identity::sessions;
+use crate::engine::error::Error;
 use crate::http::identity::accounts::is_password;
-use crate::http::kit::extractors::{Body, Ids, app, charge};
+use crate::http::kit::extractors::{Body, Ids, PASSWORD, app, charge, charge_more};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, Device, Password};
 use crate::model::ids::DeviceId;
@@ -79,9 +80,11 @@ pub async fn change_password(
     // As a log-in: whoever has a token of a device must not try passwords at leisure.
     let subject = Subject::Login(caller.user.to_string());
     charge(&request, &subject).await?;
+    charge_more(&request, &Subject::User(caller.user), PASSWORD - 1).await?;
     let app = app(&request)?;
     let new = Password::parse(body.new_password)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/new_password", Password::RULE)]))?;
-    sessions::change_password(&app, caller, Password::typed(body.old_password), new).await?;
+    let old = Password::typed(body.old_password).ok_or(Error::InvalidCredentials)?;
+    sessions::change_password(&app, caller, old, new).await?;
     Ok(HttpResponse::NoContent().finish())
 }

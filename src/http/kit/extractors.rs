@@ -84,7 +84,13 @@ impl FromRequest for Caller {
 }
 
 /// Somebody without a token, counted by address.
-pub struct Guest;
+pub struct Guest {
+    /// Where the request comes from.
+    pub address: IpAddr,
+}
+
+/// What a request counts as that hashes a password: it takes tens of milliseconds of a core.
+pub const PASSWORD: usize = 5;
 
 impl FromRequest for Guest {
     type Error = Problem;
@@ -95,7 +101,7 @@ impl FromRequest for Guest {
         Box::pin(async move {
             let address = address(&request, &*app(&request)?);
             charge(&request, &Subject::address(address)).await?;
-            Ok(Self)
+            Ok(Self { address })
         })
     }
 }
@@ -111,14 +117,14 @@ pub async fn charge(request: &HttpRequest, subject: &Subject) -> Result<(), Prob
 /// Counts what a request causes besides the one that it was counted as.
 pub async fn charge_more(
     request: &HttpRequest,
-    caller: Caller,
+    subject: &Subject,
     more: usize,
 ) -> Result<(), Problem> {
     if more == 0 {
         return Ok(());
     }
     let more = u32::try_from(more).unwrap_or(u32::MAX);
-    if let Some(standing) = app(request)?.limits.charge_more(caller.user, more).await? {
+    if let Some(standing) = app(request)?.limits.charge_more(subject, more).await? {
         request.extensions_mut().insert(standing);
     }
     Ok(())

@@ -9,6 +9,7 @@ use crate::model::account::Caller;
 use crate::model::conversation::{Conversation, ConversationKind, ConversationPage, Order};
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
 use crate::model::name::{Name, is_name};
+use crate::model::rate_limit::Subject;
 use crate::model::validators::items;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
@@ -201,7 +202,12 @@ pub async fn create_conversation(
             member_ids,
             client_conversation_id,
         } => {
-            charge_more(&request, caller, of_people(member_ids.len()) - 1).await?;
+            charge_more(
+                &request,
+                &Subject::User(caller.user),
+                of_people(member_ids.len()) - 1,
+            )
+            .await?;
             let new = NewGroup {
                 title: title.into(),
                 members: member_ids,
@@ -216,7 +222,12 @@ pub async fn create_conversation(
             client_conversation_id,
             public,
         } => {
-            charge_more(&request, caller, of_people(member_ids.len()) - 1).await?;
+            charge_more(
+                &request,
+                &Subject::User(caller.user),
+                of_people(member_ids.len()) - 1,
+            )
+            .await?;
             let new = NewGroup {
                 title: title.into(),
                 members: member_ids,

@@ -9,6 +9,7 @@ use crate::http::messaging::conversations::PEOPLE;
 use crate::model::account::Caller;
 use crate::model::ids::{ConversationId, UserId};
 use crate::model::member::{Member, Role};
+use crate::model::rate_limit::Subject;
 use crate::model::time::Timestamp;
 use crate::model::validators::items;
 use crate::model::violation::Violation;
@@ -112,7 +113,12 @@ pub async fn add_members(
     Ids([id]): Ids<1>,
     Body(body): Body<AddMembersRequest>,
 ) -> Result<web::Json<AddedMembers>, Problem> {
-    charge_more(&request, caller, of_people(body.user_ids.len()) - 1).await?;
+    charge_more(
+        &request,
+        &Subject::User(caller.user),
+        of_people(body.user_ids.len()) - 1,
+    )
+    .await?;
     let users: BTreeSet<_> = body.user_ids.into_iter().collect();
     let app = app(&request)?;
     let members::Added { added, refused } =

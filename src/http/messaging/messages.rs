@@ -14,6 +14,7 @@ use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
 use crate::model::message::BATCH;
 use crate::model::message::{Message, NewMessage};
 use crate::model::page::Range;
+use crate::model::rate_limit::Subject;
 use crate::model::strict::Strict;
 use crate::model::unread::ReadMark;
 use crate::model::validators::items;
@@ -166,7 +167,7 @@ pub async fn send_message(
 ) -> Result<HttpResponse, Problem> {
     let message = body.parse("")?;
     let people = message.content.mentions().len();
-    charge_more(&request, caller, of_people(people) - 1).await?;
+    charge_more(&request, &Subject::User(caller.user), of_people(people) - 1).await?;
     let conversation = ConversationId(id);
     let mut results = messages::send(&*app(&request)?, caller, conversation, vec![message]).await?;
     let sent = results
@@ -214,7 +215,7 @@ pub async fn send_messages(
         };
         parsed.push((client_msg_id, refusal));
     }
-    charge_more(&request, caller, more).await?;
+    charge_more(&request, &Subject::User(caller.user), more).await?;
     let count = good.len();
     let app = app(&request)?;
     let mut sent: VecDeque<Result<Sent, Error>> =

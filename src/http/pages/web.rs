@@ -1,7 +1,7 @@
 //! The browser client at `/` (files of `web/`) and the JavaScript SDK that it is made with (files of `sdk/javascript/src/` at
 //! `/tideline/`), inside the program.
 //!
-//! They are served under a strict policy (`security.rs`).
+//! They are served under a strict policy (`kit/security_headers.rs`).
 
 use crate::http::kit::security_headers::ResponseClass;
 use crate::http::pages::files::{CSS, File, HTML, SCRIPT, inside};

@@ -140,7 +140,8 @@ pub struct Messages {
     pub at: Vec<Timestamp>,
 }
 
-/// A range of a conversation's messages above `joined`, ascending, cut at about [`PAGE_BYTES`].
+/// A range of a conversation's messages above `joined`, ascending, cut at about [`PAGE_BYTES`] by the stored lengths, so that a
+/// content is read only where it is returned.
 pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -151,9 +152,10 @@ pub fn page(
     let rows: Vec<MessageRow> = match range {
         Range::Since(since) => sql(
             "SELECT * FROM (
-                 SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at,
-                        sum(octet_length(content::text)) OVER (ORDER BY seq) - octet_length(content::text) AS before
-                 FROM (SELECT * FROM messages WHERE conversation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
+                 SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at,
+                        sum(bytes) OVER (ORDER BY seq) - bytes AS before
+                 FROM (SELECT *, COALESCE(length, octet_length(content::text)) AS bytes FROM messages
+                       WHERE conversation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
              ) AS sized WHERE before < $4 ORDER BY seq",
         )
         .bind::<SqlUuid, _>(conversation)
@@ -168,10 +170,10 @@ pub fn page(
             };
             sql(
                 "SELECT * FROM (
-                     SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at,
-                            sum(octet_length(content::text)) OVER (ORDER BY seq DESC) - octet_length(content::text)
-                                AS before
-                     FROM (SELECT * FROM messages WHERE conversation_id = $1 AND seq > $2 AND seq < $3
+                     SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at,
+                            sum(bytes) OVER (ORDER BY seq DESC) - bytes AS before
+                     FROM (SELECT *, COALESCE(length, octet_length(content::text)) AS bytes FROM messages
+                           WHERE conversation_id = $1 AND seq > $2 AND seq < $3
                            ORDER BY seq DESC LIMIT $4) AS page
                  ) AS sized WHERE before < $5 ORDER BY seq",
             )
@@ -194,7 +196,7 @@ pub fn get(
 ) -> StorageResult<Option<Message>> {
     // BETWEEN and ORDER BY leave one index (decision 0002).
     let row: Option<MessageRow> = sql(
-        "SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at
+        "SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at
          FROM messages WHERE conversation_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT 1",
     )
     .bind::<SqlUuid, _>(conversation)

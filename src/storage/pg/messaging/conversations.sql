@@ -6,8 +6,8 @@ SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
        u.created_at AS peer_created_at,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,
-       lm.kind AS message_kind, lm.content::text AS message_content, lm.created_at AS message_created_at,
-       COALESCE(octet_length(lm.content::text), 0)::bigint AS length
+       lm.kind AS message_kind, lm.content AS message_content, lm.created_at AS message_created_at,
+       COALESCE(lm.length, octet_length(lm.content::text), 0)::bigint AS length
 FROM me
 CROSS JOIN LATERAL (SELECT * FROM conversations WHERE id = me.conversation_id LIMIT 1) AS c
 LEFT JOIN LATERAL (

@@ -243,9 +243,21 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
         #[diesel(sql_type = BigInt)]
         length: i64,
     }
-    let more = [EntryKind::Conversation, EntryKind::Members].map(EntryKind::as_str);
-    let others = entries.iter().filter(|e| more.contains(&e.kind.as_str()));
-    let others: Vec<_> = others.collect();
+    // A conversation brings its last message with its last entry alone.
+    let mut with_message: HashMap<ConversationId, InboxSeq> = HashMap::new();
+    let mut others = Vec::new();
+    for entry in &*entries {
+        match EntryKind::from_name(&entry.kind) {
+            Some(EntryKind::Conversation) => {
+                let first = with_message.entry(entry.conversation).or_insert(entry.seq);
+                if *first == entry.seq {
+                    others.push(entry);
+                }
+            }
+            Some(EntryKind::Members) => others.push(entry),
+            _ => {}
+        }
+    }
     if others.is_empty() {
         return Ok(());
     }

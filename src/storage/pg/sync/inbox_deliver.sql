@@ -2,8 +2,8 @@
 -- so one statement does them in one round trip, which costs as much as a few rows; each part may be empty. Conversations and
 -- members were read under the lock and lie where they lay then (decision 0019); how many did is returned.
 WITH appended AS (
-    INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at)
-    SELECT c, s, i, u, m, k, j::json, t FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, s, i, u, m, k, j, t)
+    INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at, length)
+    SELECT c, s, i, u, m, k, j::json, t, octet_length(j) FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, s, i, u, m, k, j, t)
 ), advanced AS (
     UPDATE conversations c SET last_seq = n.last_seq, updated_at = n.at
     FROM unnest($9, $10, $11) AS n(place, last_seq, at) WHERE c.ctid = n.place RETURNING 1

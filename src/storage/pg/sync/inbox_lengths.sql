@@ -1,8 +1,8 @@
 -- About how much entries will bring with them that bring no message: the last message of a conversation, lists of people.
 SELECT e.seq, COALESCE(CASE e.kind
     WHEN 'conversation' THEN (
-        SELECT octet_length(l.content::text) FROM conversations c CROSS JOIN LATERAL (
-            SELECT content FROM messages
+        SELECT COALESCE(l.length, octet_length(l.content::text)) FROM conversations c CROSS JOIN LATERAL (
+            SELECT length, content FROM messages
             WHERE conversation_id = c.id AND seq BETWEEN c.last_seq AND c.last_seq ORDER BY seq LIMIT 1
         ) AS l WHERE c.id = e.conversation_id)
     WHEN 'members' THEN (

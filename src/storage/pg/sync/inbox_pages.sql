@@ -1,21 +1,23 @@
 -- Pages of several inboxes, each with its head. One statement is one snapshot: the head and the page belong together. Seqs have
 -- no hole, so a page is a range of them, and no plan for it can read more. Each message is one key look-up in one partition;
--- BETWEEN and ORDER BY leave one index for it (decision 0002), and a key that is null finds nothing. Always at least one row of
--- each, for the head.
-SELECT r.place, COALESCE(t.last_seq, 0) AS head, j.*
+-- BETWEEN and ORDER BY leave one index for it (decision 0002), and a key that is null finds nothing. Pages are cut by the stored
+-- lengths, so that a content is read only where it is returned. Always at least one row of each, for the head.
+SELECT r.place, COALESCE(t.last_seq, 0) AS head, j.seq, j.at, j.entry_kind, j.conversation_id, j.ref_seq, j.unread,
+       j.id, j.sender_id, j.client_msg_id, j.kind, j.content, j.created_at
 FROM unnest($1, $2, $3) WITH ORDINALITY AS r(receiver, since, size, place)
 LEFT JOIN timelines t ON t.user_id = r.receiver
 LEFT JOIN LATERAL (
     SELECT p.seq, p.at, p.kind AS entry_kind, p.conversation_id, p.ref_seq, p.unread,
            m.id, m.sender_id, m.client_msg_id, m.kind, m.content, m.created_at,
-           COALESCE(sum(octet_length(m.content)) OVER (ORDER BY p.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+           COALESCE(sum(m.length) OVER (ORDER BY p.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
     FROM (
         SELECT seq, at, kind, conversation_id, ref_seq, unread,
                CASE WHEN kind IN ('message', 'mention') THEN ref_seq END AS message_seq
         FROM inbox WHERE receiver_id = r.receiver AND seq > r.since AND seq <= r.since + r.size
     ) AS p
     LEFT JOIN LATERAL (
-        SELECT id, sender_id, client_msg_id, kind, content::text AS content, created_at
+        SELECT id, sender_id, client_msg_id, kind, content, created_at,
+               COALESCE(length, octet_length(content::text)) AS length
         FROM messages
         WHERE conversation_id = p.conversation_id AND seq BETWEEN p.message_seq AND p.message_seq ORDER BY seq LIMIT 1
     ) AS m ON true
