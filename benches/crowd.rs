@@ -19,7 +19,7 @@ const AT_ONCE: usize = 256;
 
 /// How they wait.
 #[derive(Clone, Copy)]
-pub struct Manner {
+pub struct BatchConfig {
     /// For so many seconds at most.
     pub timeout: u64,
     /// The first time for less, so that they do not all wait again at once.
@@ -42,7 +42,7 @@ pub struct Crowd {
     move_to: watch::Sender<SocketAddr>,
     woken: mpsc::UnboundedReceiver<Woken>,
     tell: mpsc::UnboundedSender<Woken>,
-    manner: Manner,
+    manner: BatchConfig,
     watch: Option<Arc<str>>,
 }
 
@@ -67,7 +67,7 @@ struct Watched {
 }
 
 impl Crowd {
-    pub fn new(at: SocketAddr, manner: Manner) -> Self {
+    pub fn new(at: SocketAddr, manner: BatchConfig) -> Self {
         let (move_to, address) = watch::channel(at);
         let (tell, woken) = mpsc::unbounded_channel();
         let place = Place {
@@ -144,7 +144,7 @@ struct Device {
     watched: usize,
     place: Arc<Place>,
     tell: mpsc::UnboundedSender<Woken>,
-    manner: Manner,
+    manner: BatchConfig,
 }
 
 impl Device {

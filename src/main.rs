@@ -26,7 +26,7 @@ use tideline::model::violation::Violation;
 use tideline::node::{LEAVING, Node, StopSignal};
 use tideline::storage::pg::operations::instance;
 use tideline::storage::pg::stop_connecting;
-use tideline::telemetry::lines::Lines;
+use tideline::telemetry::lines::BufferedStderr;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -96,7 +96,7 @@ const SEED_BATCH: usize = 1_000;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let filter = environment("RUST_LOG").unwrap_or_else(|| "info".to_owned());
-    let lines = Lines::start()?;
+    let lines = BufferedStderr::start()?;
     // People at a terminal see each line at once, and in colour.
     let target = match stderr().is_terminal() {
         true => Target::Stderr,

@@ -3,7 +3,7 @@
 
 use crate::Options;
 use crate::client::Person;
-use crate::crowd::{Crowd, Manner};
+use crate::crowd::{BatchConfig, Crowd};
 use crate::deployment::Ground;
 use crate::load::{Asks, histogram, load, micros, ms, send};
 use crate::reference::pgbench;
@@ -75,7 +75,7 @@ pub async fn deliver(ground: &Ground, options: &Options, across: bool) -> Found 
     let receivers: Vec<Person> = (0..pairs)
         .map(|n| deployment.people[2 * n + 1].clone())
         .collect();
-    let manner = Manner {
+    let manner = BatchConfig {
         timeout: 55,
         spread: false,
         after: 0,

@@ -3,7 +3,7 @@
 
 use crate::Options;
 use crate::client::{Connection, Person};
-use crate::crowd::{Crowd, Manner};
+use crate::crowd::{BatchConfig, Crowd};
 use crate::deployment::{Deployment, Ground};
 use crate::load::send;
 use crate::report::{Goal, Line};
@@ -83,7 +83,7 @@ impl Room {
             let added = connection.post(&path, &people[0], body).await;
             added.unwrap().ok(200);
         }
-        let manner = Manner {
+        let manner = BatchConfig {
             timeout: 55,
             spread: false,
             after: 0,

@@ -2,7 +2,7 @@
 //! tenth poll of a connection. Row 5: what a parked crowd takes of a core when nothing happens.
 
 use crate::Options;
-use crate::crowd::{Crowd, Manner};
+use crate::crowd::{BatchConfig, Crowd};
 use crate::deployment::{Deployment, Ground, cpu};
 use crate::report::{Goal, Line};
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub async fn memory(ground: &Ground, options: &Options) -> Vec<Line> {
 
 /// By least squares.
 async fn slope(deployment: &Deployment, after: usize) -> f64 {
-    let manner = Manner {
+    let manner = BatchConfig {
         timeout: LONG,
         spread: false,
         after,
@@ -74,7 +74,7 @@ pub async fn processor(ground: &Ground, options: &Options) -> Vec<Line> {
     ] {
         let (mut shares, mut generator) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
-            let manner = Manner {
+            let manner = BatchConfig {
                 timeout,
                 spread: timeout == USUAL,
                 after: 0,

@@ -2,7 +2,7 @@
 
 use super::sends_of;
 use crate::Options;
-use crate::crowd::{Crowd, Manner};
+use crate::crowd::{BatchConfig, Crowd};
 use crate::deployment::Ground;
 use crate::load::load;
 use crate::report::{Goal, Line};
@@ -26,7 +26,7 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
     let waiting = &deployment.people[..devices];
     let (mut seconds, mut slowest, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        let manner = Manner {
+        let manner = BatchConfig {
             timeout: 55,
             spread: false,
             after: 0,

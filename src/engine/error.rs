@@ -1,7 +1,7 @@
 //! Everything a verb of the domain may answer instead of its result.
 
 use crate::model::inbox::Resync;
-use crate::model::rate_limit::Standing;
+use crate::model::rate_limit::QuotaStatus;
 use crate::model::violation::Violation;
 use crate::storage::error::StorageError;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub enum Error {
     /// Entries after this position are no longer kept.
     InboxTrimmed(Resync),
     /// Too many requests of one user, address or name.
-    RateLimited(Standing),
+    RateLimited(QuotaStatus),
     /// Too much to do right now: nothing was done, come back after this time.
     Overloaded(Duration),
     /// PostgreSQL does not answer in time. A send may or may not be stored.

@@ -12,15 +12,15 @@ use crate::engine::reading::inbox_pages::{self, Pages};
 use crate::engine::reading::unread_counts::{self, Recounts};
 use crate::engine::waiting::diagnostic_slots::DiagnosticSlots;
 use crate::engine::waiting::head_query::{self, Heads};
-use crate::engine::waiting::registry::Waiters;
-use crate::engine::waiting::total_cache::Totals;
+use crate::engine::waiting::registry::WaitRegistry;
+use crate::engine::waiting::total_cache::UnreadTotalCache;
 use crate::engine::writer::Writers;
 use crate::model::ids::Epoch;
 use crate::storage::error::StorageError;
 use crate::storage::pg::operations::instance;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::client::Redis;
-use crate::storage::redis::sync::notices::{Heard, Notices};
+use crate::storage::redis::sync::notices::{Notices, Signal};
 use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub struct App {
     /// The refresh generations whose first use was seen.
     pub confirmed: UsedGenerations,
     /// The totals that waits were told.
-    pub totals: Totals,
+    pub totals: UnreadTotalCache,
     /// Looks up inbox heads.
     pub heads: Heads,
     /// Counts what is unread in PostgreSQL.
@@ -75,7 +75,7 @@ pub struct App {
     /// The waits for nothing, by which a client finds out what cuts waits.
     pub diagnostics: DiagnosticSlots,
     /// The parked waits.
-    pub waiters: Arc<Waiters>,
+    pub waiters: Arc<WaitRegistry>,
     /// The subscriptions to notices from other nodes.
     pub notices: Notices,
     /// Some were lost: every wait has to look again.
@@ -178,15 +178,19 @@ impl App {
         let redis = Arc::new(Redis::connect(&config.redis_url.0)?);
         let epoch = pg.read("epoch", instance::epoch).await?;
         let clock = SharedClock::showing(pg.read("clock", instance::clock).await?);
-        let waiters = Arc::new(Waiters::default());
+        let waiters = Arc::new(WaitRegistry::default());
         let notices_lost = Arc::new(Notify::new());
         let hear = {
             let (waiters, lost) = (Arc::clone(&waiters), Arc::clone(&notices_lost));
             move |heard| match heard {
-                Heard::News { user, seq, total } => drop(waiters.news([(user, seq, total)])),
-                Heard::Moved { conversation, seq } => drop(waiters.moved(conversation, seq)),
-                Heard::Begun(user) => waiters.swept.heard(user),
-                Heard::Lost => lost.notify_one(),
+                Signal::Inbox { user, seq, total } => {
+                    waiters.news([(user, seq, total)]);
+                }
+                Signal::Conversation { conversation, seq } => {
+                    waiters.moved(conversation, seq);
+                }
+                Signal::Subscribed(user) => waiters.swept.heard(user),
+                Signal::Gap => lost.notify_one(),
             }
         };
         let notices = Notices::new(&redis, epoch, hear);
@@ -201,7 +205,7 @@ impl App {
             passwords: Passwords::new(config.workers).map_err(OpenError::Secrets)?,
             revoked: RevokedDevices::default(),
             confirmed: UsedGenerations::default(),
-            totals: Totals::default(),
+            totals: UnreadTotalCache::default(),
             heads: head_query::start(&pg),
             // As many at a time as PostgreSQL has cores for: more, and each query is shared by fewer.
             recounts: unread_counts::start(&pg, config.writers),

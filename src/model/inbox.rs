@@ -23,7 +23,7 @@ pub struct Entry {
     /// What happened.
     #[serde(flatten)]
     #[schema(value_type = Event)]
-    pub event: Told,
+    pub event: EventOrUnknown,
 }
 
 /// What an entry tells. An open set: clients skip kinds they do not know.
@@ -61,7 +61,7 @@ pub enum Event {
 /// side by side: its kind, which clients skip as any other that they do not know.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Told {
+pub enum EventOrUnknown {
     /// In full.
     Event(Event),
     /// Only what it is.

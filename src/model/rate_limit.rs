@@ -73,7 +73,7 @@ impl Policy {
 
 /// Where a subject stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QuotaStatus {
     /// Under which policy.
     pub policy: Policy,
     /// How many more are allowed right now.

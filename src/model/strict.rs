@@ -49,10 +49,6 @@ impl<'de> Deserialize<'de> for Strict {
 
 struct StrictVisitor;
 
-/// The integers of 64 bits lie between these.
-const LEAST: f64 = -9_223_372_036_854_775_808.0;
-const MOST: f64 = 18_446_744_073_709_551_616.0;
-
 fn without_nul<E: Error>(text: &str) -> Result<(), E> {
     if text.contains('\0') {
         Err(E::custom("has a NUL character"))
@@ -85,12 +81,6 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        // An integer beyond 64 bits comes as a double, which has lost its last digits.
-        if value <= LEAST || value >= MOST {
-            return Err(E::custom(
-                "has a number beyond 64 bits, which has to be sent as text",
-            ));
-        }
         Number::from_f64(value)
             .map(Value::Number)
             .ok_or_else(|| E::custom("has a number beyond the range of a double"))

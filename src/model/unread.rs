@@ -65,7 +65,7 @@ pub struct ReadMark {
 
 /// An inbox entry as the unread counts need it: whose, which, and the conversation's count as of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announcement {
+pub struct CommittedEntry {
     /// Whose inbox.
     pub receiver: UserId,
     /// The entry's seq.

@@ -6,7 +6,7 @@
 use crate::clock;
 use crate::config::Config;
 use crate::domain::operations::partitions;
-use crate::engine::batching::reply::hang_bell;
+use crate::engine::batching::reply::install_thread_notifier;
 use crate::engine::error::Error;
 use crate::engine::handles::{App, OpenError};
 use crate::http::kit::middleware;
@@ -36,14 +36,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a client may leave what was sent to it unread before the kernel gives the connection up.
 #[cfg(target_os = "linux")]
-const UNREAD: Duration = Duration::from_secs(20);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How much of an answer the kernel may hold that is not on its way yet: what is beyond stays with us, and is counted.
 #[cfg(target_os = "linux")]
-const UNSENT: u32 = 128 * 1024;
+const NOTSENT_LOWAT: u32 = 128 * 1024;
 
 /// How many connections the kernel keeps until we accept them, if its own limit (`net.core.somaxconn`) allows; 128 is usual.
-const KNOCKING: i32 = 4_096;
+const LISTEN_BACKLOG: i32 = 4_096;
 
 /// How often a ramp asks some of the parked waits to reconnect, and a stopping node looks whether its threads have gone.
 const STEP: Duration = Duration::from_millis(50);
@@ -53,7 +53,7 @@ const STEP: Duration = Duration::from_millis(50);
 pub const LEAVING: Duration = Duration::from_millis(500);
 
 /// For so many steps a stopping node waits until its threads have let go of its handles.
-const LETTING_GO: u32 = 40;
+const SHUTDOWN_POLLS: u32 = 40;
 
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +179,7 @@ impl Node {
                     let stopping = stopping.clone();
                     let app = for_refusals.clone();
                     async move {
-                        hang_bell();
+                        install_thread_notifier();
                         let public = Rc::new(Public {
                             http: http.await?,
                             unmatched: app.metrics.unmatched(),
@@ -248,7 +248,7 @@ impl Node {
         // Every request has ended, and the threads of the listeners let go of their handles a moment later. Then ours is the
         // last one, unless a test holds one.
         let mut app = self.app.into_inner();
-        for _ in 0..LETTING_GO {
+        for _ in 0..SHUTDOWN_POLLS {
             match Arc::try_unwrap(app) {
                 Ok(last) => {
                     last.writers.stop().await;
@@ -268,8 +268,8 @@ impl Node {
 fn guard(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
     let guarded = socket
-        .set_tcp_user_timeout(Some(UNREAD))
-        .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
+        .set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))
+        .and_then(|()| socket.set_tcp_notsent_lowat(NOTSENT_LOWAT));
     if let Err(error) = guarded {
         log::warn!("a connection without time-outs: {error}");
     }
@@ -288,7 +288,7 @@ fn listen(
         TcpListener::bind(address).map_err(|error| ServeError::Bind(variable, address, error))?;
     // Once more, now with room for the crowd of a node that was lost. Whoever finds none is told nothing, and knocks again
     // after a second, three and seven.
-    socket2::SockRef::from(&listener).listen(KNOCKING)?;
+    socket2::SockRef::from(&listener).listen(LISTEN_BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

@@ -10,14 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 /// How long lines wait for company.
-const MOMENT: Duration = Duration::from_millis(20);
+const FLUSH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How many bytes of them may wait; then whoever has more to say waits, as for a system call.
-const ROOM: usize = 1 << 20;
+const MAX_BUFFERED: usize = 1 << 20;
 
 /// Takes lines, and writes them a moment later.
 #[derive(Clone)]
-pub struct Lines(Arc<Shared>);
+pub struct BufferedStderr(Arc<Shared>);
 
 struct Shared {
     waiting: Mutex<Vec<u8>>,
@@ -27,7 +27,7 @@ struct Shared {
     room: Condvar,
 }
 
-impl Lines {
+impl BufferedStderr {
     /// Starts the thread, which lives as long as the process.
     pub fn start() -> io::Result<Self> {
         let lines = Self(Arc::new(Shared {
@@ -48,10 +48,10 @@ impl Lines {
     }
 }
 
-impl Write for Lines {
+impl Write for BufferedStderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.0.waiting();
-        while waiting.len() >= ROOM {
+        while waiting.len() >= MAX_BUFFERED {
             waiting = unpoisoned(self.0.room.wait(waiting));
         }
         if waiting.is_empty() {
@@ -80,7 +80,7 @@ impl Shared {
                 waiting = unpoisoned(self.news.wait(waiting));
             }
             drop(waiting);
-            thread::sleep(MOMENT);
+            thread::sleep(FLUSH_INTERVAL);
             self.write_out(&mut taken);
         }
     }

@@ -284,8 +284,9 @@ async fn every_key_carries_its_tag_and_every_script_keeps_to_its_slot() {
         );
         run(astray.strip_prefix("#!lua\n").unwrap()).unwrap();
     }
-    let all = fs::read_dir(scripts()).unwrap();
-    let all = all.filter(|one| one.as_ref().unwrap().path().extension() == Some("lua".as_ref()));
+    let areas = fs::read_dir(scripts()).unwrap();
+    let files = areas.flat_map(|area| fs::read_dir(area.unwrap().path()).into_iter().flatten());
+    let all = files.filter(|one| one.as_ref().unwrap().path().extension() == Some("lua".as_ref()));
     assert_eq!(all.count(), 3, "a new script belongs into this test");
     app.finish().await;
 }

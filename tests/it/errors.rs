@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use tideline::clock::unix_seconds;
-use tideline::engine::writer::Work;
+use tideline::engine::writer::commands::mark_read::MarkRead;
 use tideline::http::kit::problem::Code;
 use tideline::http::openapi;
 use tideline::model::ids::{ConvSeq, ConversationId, UserId};
@@ -343,10 +343,11 @@ async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     let user = UserId(Uuid::try_parse(&ann.id).unwrap());
     let (writers, mut waiting) = (&app.nodes[0].app.writers, Vec::new());
     let mut submit = || {
-        let (work, answer) = Work::mark_read(ConvSeq(0));
-        waiting.push(answer);
         assert!(waiting.len() < 20_000, "the queue has no end");
-        writers.submit(conversation, user, work).is_ok()
+        let answer = writers.submit(conversation, user, MarkRead(ConvSeq(0)));
+        let is_queued = answer.is_ok();
+        waiting.extend(answer);
+        is_queued
     };
     assert!(submit());
     // The writer takes this one and stands still: it makes no more room.

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
-use tideline::engine::batching::query_batcher::{Manner, Shared};
+use tideline::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_replays_its_inbox_and_converges() {
@@ -258,14 +258,14 @@ async fn fetches_at_once_take_few_connections_and_get_their_own_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_that_come_while_a_query_runs_share_the_next() {
     let (app, []) = App::with([]).await;
-    let manner = Manner {
+    let manner = BatchConfig {
         name: "shared",
         batch: 4,
-        lanes: 1,
+        concurrency: 1,
         queue: 100,
     };
     // A query meets whoever has asked its first question twice, if they want to; each answer is the number of questions.
-    let shared = Shared::start(
+    let shared = QueryBatcher::start(
         &app.nodes[0].app.pg,
         manner,
         |_, met: &[Option<Arc<Barrier>>]| {

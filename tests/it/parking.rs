@@ -223,7 +223,7 @@ async fn a_wait_with_a_long_head_is_refused() {
 /// A wait that is asked to reconnect when its node is about to close all connections gets its answer before.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_answered_though_the_node_stops_meanwhile() {
-    let mut app = App::configured(|config| config.drain = Duration::from_secs(20)).await;
+    let mut app = App::configured(|config| config.drain = Duration::from_secs(5)).await;
     let [ben] = app.people(["ben"]).await;
     app.add_node().await;
     let address = app.nodes[1].address;
@@ -235,7 +235,7 @@ async fn who_waits_is_answered_though_the_node_stops_meanwhile() {
     app.postgres.freeze();
     let stopped = tokio::spawn(app.nodes.remove(1).stop());
     let is_closed = async || TcpStream::connect(address).await.is_err();
-    let soon = Duration::from_secs(3);
+    let soon = Duration::from_millis(3_800);
     eventually("the listener is closed", soon, is_closed, |closed| *closed).await;
     app.postgres.heal();
     assert_eq!(wire.answer().await.ok(200)["reconnect"], true);

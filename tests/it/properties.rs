@@ -20,7 +20,7 @@ use std::time::Duration;
 use tideline::config::environment;
 use tideline::domain::identity::seeding;
 use tideline::model::ids::{Epoch, UserId};
-use tideline::model::unread::Announcement;
+use tideline::model::unread::CommittedEntry;
 use tideline::storage::redis::client::Redis;
 use tideline::storage::redis::sync::unread::{self as cache, Applied, Total};
 
@@ -64,7 +64,11 @@ where
 }
 
 /// Has Redis apply entries. It may be done again, and a busy machine may be slower than a command's time-out.
-async fn applied(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> HashMap<UserId, Total> {
+async fn applied(
+    redis: &Redis,
+    epoch: Epoch,
+    entries: &[CommittedEntry],
+) -> HashMap<UserId, Total> {
     let apply = async || cache::apply(redis, epoch, entries).await;
     let within = Duration::from_secs(10);
     let told = |applied: &Applied| applied.lost == 0;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tideline::domain::identity::seeding;
 use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{Announcement, Unread};
+use tideline::model::unread::{CommittedEntry, Unread};
 use tideline::storage::redis::sync::unread::{self as cache, Applied, Total, Walk};
 
 /// A busy machine may be slower than a command's time-out, and what was done may be done again.
@@ -134,7 +134,7 @@ async fn nobodys_counts_depend_on_those_of_others() {
     let _: String = no_hash.query_async(&mut past).await.unwrap();
 
     let conversation = ConversationId(tideline::clock::new_id());
-    let entry = |receiver: &UserId, seq: i64| Announcement {
+    let entry = |receiver: &UserId, seq: i64| CommittedEntry {
         receiver: *receiver,
         seq: InboxSeq(seq),
         conversation,
@@ -144,7 +144,7 @@ async fn nobodys_counts_depend_on_those_of_others() {
     let mut entries = vec![entry(&broken, 1), entry(&unknown, 1)];
     entries.extend(known.iter().map(|user| entry(user, 1)));
     entries.extend((2..=600).map(|seq| entry(&much, seq)));
-    entries.push(Announcement {
+    entries.push(CommittedEntry {
         unread: None,
         ..entry(&partly_large, 2)
     });
@@ -403,8 +403,11 @@ async fn counts_of_a_crowd_share_queries() {
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
             count(&mut database, waiting)
         };
-        let lanes = i64::from(node.config.writers);
-        eventually("they wait for the lock", WITHIN, hung, |n| *n == lanes).await;
+        let concurrency = i64::from(node.config.writers);
+        eventually("they wait for the lock", WITHIN, hung, |n| {
+            *n == concurrency
+        })
+        .await;
         assert_eq!(node.pg.usage().waiting, 0);
         execute(&mut database, "ROLLBACK");
     };

@@ -269,7 +269,7 @@ enum Step {
 }
 
 impl State {
-    /// `Waiters::news`.
+    /// `WaitRegistry::news`.
     fn news(&mut self, seq: u8, total: bool, rules: Rules) {
         if rules.heard_forgets {
             self.heard();
@@ -300,7 +300,7 @@ impl State {
         }
     }
 
-    /// `Waiters::park`.
+    /// `WaitRegistry::park`.
     fn register(&mut self, index: usize) {
         self.waits[index].registered = true;
         self.waits[index].at = At::Subscribe;
@@ -317,7 +317,7 @@ impl State {
         }
     }
 
-    /// `Waiters::positions`, of the one user.
+    /// `WaitRegistry::positions`, of the one user.
     fn position(&self, rules: Rules) -> Option<u8> {
         let registered = self.waits.iter().filter(|wait| wait.registered);
         let positions = registered.map(|wait| wait.since);

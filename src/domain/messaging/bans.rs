@@ -1,7 +1,7 @@
 //! Bans: who may neither join a group or channel nor be added to it.
 
 use crate::domain::messaging::group_change::{Change, Group, Verb, change, needs};
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::model::account::{Caller, User};
@@ -62,7 +62,7 @@ pub async fn page(
     after: Option<UserCursor>,
     limit: Limit,
 ) -> Result<Page<User>, Error> {
-    admit(app, Load::History)?;
+    admit(app, Priority::History)?;
     let users = app
         .pg
         .read("bans", move |conn| {

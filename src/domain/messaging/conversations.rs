@@ -1,8 +1,8 @@
 //! Making, finding and listing conversations.
 
 use crate::clock;
-use crate::domain::messaging::group_change::{Change, FULL, Verb, change};
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::domain::messaging::group_change::{Change, MEMBER_LIMIT_REACHED, Verb, change};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::engine::waiting::head_query;
@@ -14,7 +14,7 @@ use crate::model::ids::{ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, 
 use crate::model::inbox::EntryKind;
 use crate::model::member::Role;
 use crate::model::page::{Limit, from_cursor, to_cursor};
-use crate::model::unread::Announcement;
+use crate::model::unread::CommittedEntry;
 use crate::model::violation::Violation;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
@@ -54,7 +54,7 @@ pub async fn create_direct(app: &App, caller: Caller, peer: UserId) -> Result<Cr
                 return Ok(Err(Error::NotFound));
             }
             blocks::hold(conn, &[caller.user].into())?;
-            if !uniqueness_keys::claim_direct(conn, pair, id)? {
+            if !uniqueness_keys::reserve_direct_pair(conn, pair, id)? {
                 // Lost the race, or it exists for long: a new statement sees the winner's row.
                 let id = uniqueness_keys::find_direct(conn, pair)?.ok_or_else(claimed_by_none)?;
                 return Ok(Ok(Settled::found(id, Vec::new())));
@@ -120,7 +120,7 @@ pub async fn create_group(app: &App, caller: Caller, new: NewGroup) -> Result<Cr
                     refused: refused.clone(),
                 };
                 // A repeat is one whatever has happened since: before blocks, limits and unknown users are judged.
-                if !uniqueness_keys::claim_group(conn, caller.user, client_id, &claim)? {
+                if !uniqueness_keys::reserve_group_id(conn, caller.user, client_id, &claim)? {
                     let group = uniqueness_keys::find_group(conn, caller.user, client_id)?;
                     let group = group.ok_or_else(claimed_by_none)?;
                     let is_same = |hash: Vec<u8>| hash == request_hash;
@@ -131,7 +131,7 @@ pub async fn create_group(app: &App, caller: Caller, new: NewGroup) -> Result<Cr
                 }
             }
             if added.len() + 1 > limit {
-                return Ok(Err(FULL));
+                return Ok(Err(MEMBER_LIMIT_REACHED));
             }
             if accounts::users_by_ids(conn, &others)?.len() < others.len() {
                 return Ok(Err(Error::NotFound));
@@ -169,7 +169,7 @@ pub async fn create_group(app: &App, caller: Caller, new: NewGroup) -> Result<Cr
 struct Settled {
     id: ConversationId,
     /// None when it was made before.
-    announcements: Vec<Announcement>,
+    announcements: Vec<CommittedEntry>,
     refused: Vec<UserId>,
 }
 
@@ -191,7 +191,7 @@ fn make(
     conn: &mut Connection,
     new: &rows::NewConversation<'_>,
     people: &[(UserId, Role)],
-) -> StorageResult<Vec<Announcement>> {
+) -> StorageResult<Vec<CommittedEntry>> {
     let at = rows::create(conn, new)?;
     let joining = Joining {
         head: ConvSeq(0),
@@ -260,13 +260,13 @@ pub async fn list(
     limit: Limit,
     cursor: Option<ConversationCursor>,
 ) -> Result<ConversationPage, Error> {
-    admit(app, Load::History)?;
+    admit(app, Priority::History)?;
     // Captured before the first page is read, and carried along: what changes while a client pages comes in the inbox
     // after this position.
     let inbox_seq = match &cursor {
         Some(cursor) => cursor.inbox_seq,
         None => {
-            head_query::look(&app.heads, caller.user, Vec::new())
+            head_query::load_heads(&app.heads, caller.user, Vec::new())
                 .await?
                 .head
         }

@@ -14,7 +14,7 @@ use crate::model::conversation::ConversationKind;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::inbox::EntryKind;
 use crate::model::member::{MemberChange, MembersChanged, Role};
-use crate::model::unread::Announcement;
+use crate::model::unread::CommittedEntry;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
@@ -24,7 +24,7 @@ use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::inbox;
 
 /// The answer when a group would grow beyond `TIDELINE_MEMBERS_LIMIT`.
-pub(in crate::domain) const FULL: Error =
+pub(in crate::domain) const MEMBER_LIMIT_REACHED: Error =
     Error::LimitReached("the group would have too many members");
 
 /// A group under its lock.
@@ -83,7 +83,7 @@ pub(in crate::domain) struct Change {
     pub(in crate::domain) removed: Vec<UserId>,
     pub(in crate::domain) changed: Vec<MemberChange>,
     /// The group becomes large.
-    pub(in crate::domain) enlarges: bool,
+    pub(in crate::domain) enables_read_fanout: bool,
 }
 
 impl Change {
@@ -183,7 +183,7 @@ fn write(
     actor_id: UserId,
     group: Group,
     change: &Change,
-) -> StorageResult<Vec<Announcement>> {
+) -> StorageResult<Vec<CommittedEntry>> {
     let (mut it, head) = (group.it, group.head);
     let members_changed = MembersChanged {
         actor_id,
@@ -201,9 +201,9 @@ fn write(
         it.title = Some(title.clone());
     }
     let was_large = it.switch_seq.is_some();
-    if change.enlarges {
+    if change.enables_read_fanout {
         it.switch_seq = Some(head);
-        rows::enlarge(conn, id)?;
+        rows::enable_read_fanout(conn, id)?;
     }
     let large = it.switch_seq.is_some();
     if changes_members {
@@ -240,7 +240,7 @@ fn write(
             continue;
         }
         let unread = head.0 - member.read_seq.0;
-        if change.title.is_some() || change.enlarges {
+        if change.title.is_some() || change.enables_read_fanout {
             entries.push(entry(user, EntryKind::Conversation, head, unread));
         }
         if changes_members {

@@ -1,7 +1,7 @@
 //! Who is in a group and what they may do there.
 
-use crate::domain::messaging::group_change::{Change, FULL, Group, Verb, change};
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::domain::messaging::group_change::{Change, Group, MEMBER_LIMIT_REACHED, Verb, change};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::model::account::Caller;
@@ -70,13 +70,13 @@ pub async fn add(
         });
         let count = group.it.member_count + added.len();
         if count > limit {
-            return Ok(Err(FULL));
+            return Ok(Err(MEMBER_LIMIT_REACHED));
         }
         Ok(Ok(Change {
             added,
             refused,
             changed: changed.collect(),
-            enlarges: group.it.switch_seq.is_none() && count > fanout_limit,
+            enables_read_fanout: group.it.switch_seq.is_none() && count > fanout_limit,
             ..Change::default()
         }))
     };
@@ -100,10 +100,10 @@ pub async fn remove(
         match group.caller() {
             Err(refusal) => return Ok(Err(refusal)),
             Ok(own) if own.role == Role::Owner => {
-                if let Some(heir) = rows::heir(conn, id, user)? {
-                    changed.push(owner(heir.user));
-                    if group.member(heir.user).is_none() {
-                        group.members.push(heir);
+                if let Some(successor) = rows::successor(conn, id, user)? {
+                    changed.push(owner(successor.user));
+                    if group.member(successor.user).is_none() {
+                        group.members.push(successor);
                     }
                 }
             }
@@ -206,7 +206,7 @@ pub async fn page(
     after: Option<UserCursor>,
     limit: Limit,
 ) -> Result<Page<Member>, Error> {
-    admit(app, Load::History)?;
+    admit(app, Priority::History)?;
     let items = app
         .pg
         .read("members", move |conn| {

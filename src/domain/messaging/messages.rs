@@ -1,10 +1,11 @@
 //! Sending, marking as read, and reading a conversation's timeline.
 
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::engine::reading::unread_totals;
-use crate::engine::writer::{Sent, Work};
+use crate::engine::writer::commands::mark_read::MarkRead;
+use crate::engine::writer::commands::send::{Send, Sent};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId};
 use crate::model::inbox::Resync;
@@ -21,9 +22,10 @@ pub async fn send(
     conversation: ConversationId,
     messages: Vec<NewMessage>,
 ) -> Result<Vec<Result<Sent, Error>>, Error> {
-    let (work, answered) = Work::send(messages);
-    app.writers.submit(conversation, caller.user, work)?;
-    answered.wait().await
+    let answer = app
+        .writers
+        .submit(conversation, caller.user, Send(messages))?;
+    answer.wait().await
 }
 
 /// Moves the caller's read position forward.
@@ -33,9 +35,10 @@ pub async fn mark_read(
     conversation: ConversationId,
     seq: ConvSeq,
 ) -> Result<ReadMark, Error> {
-    let (work, answered) = Work::mark_read(seq);
-    app.writers.submit(conversation, caller.user, work)?;
-    let marked = answered.wait().await??;
+    let answer = app
+        .writers
+        .submit(conversation, caller.user, MarkRead(seq))?;
+    let marked = answer.wait().await??;
     Ok(ReadMark {
         conversation_id: conversation,
         read_seq: marked.read_seq,
@@ -63,7 +66,7 @@ pub async fn page(
     range: Range<ConvSeq>,
     limit: Limit,
 ) -> Result<Page, Error> {
-    admit(app, Load::History)?;
+    admit(app, Priority::History)?;
     let (view, messages) = app
         .pg
         .read("messages", move |conn| {
@@ -105,7 +108,7 @@ pub async fn get(
     conversation: ConversationId,
     seq: ConvSeq,
 ) -> Result<Message, Error> {
-    admit(app, Load::History)?;
+    admit(app, Priority::History)?;
     app.pg
         .read("message", move |conn| {
             match conversations::view(conn, conversation, caller.user)? {

@@ -1,7 +1,7 @@
 //! Reading the inbox.
 
 use crate::domain::sync::position::{check_position, resync};
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::engine::reading::inbox_pages::Fetched;
@@ -20,7 +20,7 @@ pub async fn fetch(
     limit: Limit,
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
-    admit(app, Load::Fetch)?;
+    admit(app, Priority::Fetch)?;
     let in_line = app.pg.wait();
     let asked = PageOf {
         receiver: caller.user,

@@ -2,15 +2,15 @@
 
 use crate::clock;
 use crate::domain::sync::position::{check_position, resync};
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::engine::reading::unread_totals;
-use crate::engine::waiting::head_query::{Seen, look};
+use crate::engine::waiting::head_query::{HeadSnapshot, load_heads};
 use crate::engine::waiting::registry::Wake;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
-use crate::model::rate_limit::{Policy, Standing};
+use crate::model::rate_limit::{Policy, QuotaStatus};
 use crate::storage::redis::sync::notices::Channel;
 use crate::storage::redis::sync::unread::Total;
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ pub const WATCH: usize = 100;
 
 /// The waits of an address are too many.
 fn full(most: u32) -> Error {
-    Error::RateLimited(Standing {
+    Error::RateLimited(QuotaStatus {
         policy: Policy {
             name: "waits",
             interval: Duration::ZERO,
@@ -96,7 +96,7 @@ pub async fn wait(
     timeout: Duration,
 ) -> Result<Wait, Error> {
     let since = position.since;
-    admit(app, Load::Wait)?;
+    admit(app, Priority::Wait)?;
     // Register before looking: a message that commits between a look and a later registration would be slept through.
     // A probe does not wait, and must not supersede a wait that does.
     let most = app
@@ -121,11 +121,11 @@ pub async fn wait(
     // Most waits come after one that was in vain, and there is nothing to ask that the sweep has not just asked.
     let swept = hears.then(|| app.waiters.swept.head(caller.user)).flatten();
     let seen = match swept {
-        Some(head) if head == since && position.watch.is_empty() => Seen {
+        Some(head) if head == since && position.watch.is_empty() => HeadSnapshot {
             head,
-            ..Seen::default()
+            ..HeadSnapshot::default()
         },
-        _ => look(&app.heads, caller.user, position.watch_ids()).await?,
+        _ => load_heads(&app.heads, caller.user, position.watch_ids()).await?,
     };
     let head = seen.head;
     check_position(app, caller, since, head, position.epoch).await?;

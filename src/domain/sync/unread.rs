@@ -9,7 +9,7 @@
 //!
 //! So counts cannot drift, and [`audit`] compares them all the same: a promise that nobody checks is a hope.
 
-use crate::engine::admission::load_shedding::{Load, admit};
+use crate::engine::admission::load_shedding::{Priority, admit};
 use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::engine::reading::unread_counts::BATCH;
@@ -34,9 +34,9 @@ const PAUSE: Duration = Duration::from_millis(1_200);
 
 /// All counts of a user.
 pub async fn all(app: &App, user: UserId) -> Result<Unread, Error> {
-    admit(app, Load::Fetch)?;
+    admit(app, Priority::Fetch)?;
     let cached = cache::all(&app.redis, app.epoch, user).await.ok().flatten();
-    let seen = head_query::look(&app.heads, user, Vec::new()).await?;
+    let seen = head_query::load_heads(&app.heads, user, Vec::new()).await?;
     let small = match cached {
         Some(counts) if counts.as_of_seq == seen.head => counts,
         counts => {

@@ -14,7 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What somebody wants, from the first to be turned away to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
+pub enum Priority {
     /// To wait.
     Wait,
     /// To look back: messages, members, lists of conversations.
@@ -24,14 +24,14 @@ pub enum Load {
 }
 
 /// Refuses what has to stand back, by how many wait for a connection to PostgreSQL.
-pub fn admit(app: &App, load: Load) -> Result<(), Error> {
+pub fn admit(app: &App, load: Priority) -> Result<(), Error> {
     let most = match load {
         // High enough that a crowd of waits that comes back after a restart is let in: the gate lets thousands a second through.
-        Load::Wait => WAITING / 2,
-        Load::History => WAITING / 4 * 3,
-        Load::Fetch => WAITING / 8 * 7,
+        Priority::Wait => WAITING / 2,
+        Priority::History => WAITING / 4 * 3,
+        Priority::Fetch => WAITING / 8 * 7,
     };
-    let no_place = load == Load::Wait && app.waiters.count() >= app.most_waits;
+    let no_place = load == Priority::Wait && app.waiters.count() >= app.most_waits;
     if no_place || app.pg.usage().waiting >= most {
         return Err(Error::Overloaded(RETRY_AFTER));
     }

@@ -11,7 +11,7 @@
 use crate::config::RateLimit;
 use crate::engine::error::Error;
 use crate::model::ids::Epoch;
-use crate::model::rate_limit::{Policy, Standing, Subject};
+use crate::model::rate_limit::{Policy, QuotaStatus, Subject};
 use crate::storage::redis::admission::rate_limits as shared;
 use crate::storage::redis::client::Redis;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The part of a limit that a node gives without asking.
-const OWN: u32 = 10;
+const LOCAL_SHARE: u32 = 10;
 
 /// Buckets that are empty are forgotten whenever there are so many more than before.
 const FORGET: usize = 10_000;
@@ -86,7 +86,7 @@ impl RateLimits {
             .or_insert(Bucket { all: now, own: now });
         let time = policy.interval * cost;
         let all = bucket.all.max(now) + time;
-        let own = bucket.own.max(now) + time * OWN;
+        let own = bucket.own.max(now) + time * LOCAL_SHARE;
         if all > now + policy.window() {
             return (Asked::Refused(all - now - policy.window()), bucket.all);
         }
@@ -109,7 +109,7 @@ impl RateLimits {
     }
 
     /// Takes `cost` from a bucket, whose size it does not exceed. The standing says whether there was room.
-    async fn take(&self, subject: &Subject, policy: Policy, cost: u32) -> Standing {
+    async fn take(&self, subject: &Subject, policy: Policy, cost: u32) -> QuotaStatus {
         let now = Instant::now();
         let (asked, mut empty) = self.ask(subject, policy, cost, now);
         let retry_after = match asked {
@@ -135,7 +135,7 @@ impl RateLimits {
         let reset_after = empty.saturating_duration_since(now);
         let free = policy.window().saturating_sub(reset_after);
         let remaining = free.as_nanos() / policy.interval.as_nanos().max(1);
-        Standing {
+        QuotaStatus {
             policy,
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
             reset_after,
@@ -144,7 +144,7 @@ impl RateLimits {
     }
 
     /// Counts a request of a subject, where limits are set. Returns where it stands, or that it has to wait.
-    pub async fn charge(&self, subject: &Subject) -> Result<Option<Standing>, Error> {
+    pub async fn charge(&self, subject: &Subject) -> Result<Option<QuotaStatus>, Error> {
         self.count(subject, |_| 1).await
     }
 
@@ -154,7 +154,7 @@ impl RateLimits {
         &self,
         subject: &Subject,
         more: u32,
-    ) -> Result<Option<Standing>, Error> {
+    ) -> Result<Option<QuotaStatus>, Error> {
         let rest = |policy: Policy| more.min(policy.burst.saturating_sub(1));
         self.count(subject, rest).await
     }
@@ -163,7 +163,7 @@ impl RateLimits {
         &self,
         subject: &Subject,
         cost: impl Fn(Policy) -> u32,
-    ) -> Result<Option<Standing>, Error> {
+    ) -> Result<Option<QuotaStatus>, Error> {
         let Some(limit) = self.limit else {
             return Ok(None);
         };

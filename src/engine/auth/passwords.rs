@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How long a log-in may wait for its turn.
-const TURN: Duration = Duration::from_secs(3);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -108,9 +108,9 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned())
+        let turn = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned())
             .await
-            .map_err(|_elapsed| Error::Overloaded(TURN))?
+            .map_err(|_elapsed| Error::Overloaded(QUEUE_TIMEOUT))?
             .map_err(|closed| Error::Internal(closed.to_string()))?;
         let (tell, told) = oneshot::channel();
         let job = move || {

@@ -4,7 +4,7 @@
 //! to a thread and back, costs more than what it finds. So the questions that come in while a query runs share the next
 //! one. No timer: a question that finds nothing running is asked at once.
 
-use crate::engine::batching::reply::{Tell, channel, tell_all};
+use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::error::Error;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::{Connection, DEADLINE, Pg};
@@ -17,28 +17,28 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How questions of a kind share queries.
 #[derive(Clone, Copy)]
-pub struct Manner {
+pub struct BatchConfig {
     /// What they are called in the log.
     pub name: &'static str,
     /// The most questions of one query.
     pub batch: usize,
     /// How many queries run at a time.
-    pub lanes: u32,
+    pub concurrency: u32,
     /// How many questions may wait: more than that, and new ones are refused.
     pub queue: usize,
 }
 
 struct Asked<Q, A> {
     question: Q,
-    answer: Tell<Result<A, Error>>,
+    answer: ReplySender<Result<A, Error>>,
 }
 
 /// Questions of a kind.
-pub struct Shared<Q, A> {
+pub struct QueryBatcher<Q, A> {
     queue: mpsc::Sender<Asked<Q, A>>,
 }
 
-impl<Q, A> Shared<Q, A>
+impl<Q, A> QueryBatcher<Q, A>
 where
     Q: Send + Sync + 'static,
     A: Send + 'static,
@@ -47,12 +47,12 @@ where
     /// in their order, on a connection.
     pub fn start(
         pg: &Pg,
-        manner: Manner,
+        manner: BatchConfig,
         ask: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
     ) -> Self {
         let (queue, asked) = mpsc::channel(manner.queue);
         let asked = Arc::new(Mutex::new(asked));
-        for _ in 0..manner.lanes.max(1) {
+        for _ in 0..manner.concurrency.max(1) {
             tokio::spawn(run(pg.clone(), manner, ask, Arc::clone(&asked)));
         }
         Self { queue }
@@ -75,7 +75,7 @@ where
 
 async fn run<Q, A>(
     pg: Pg,
-    manner: Manner,
+    manner: BatchConfig,
     ask: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
     queue: Arc<Mutex<mpsc::Receiver<Asked<Q, A>>>>,
 ) where
@@ -95,13 +95,16 @@ async fn run<Q, A>(
         }
         let found = pg.read(manner.name, move |conn| ask(conn, &questions));
         match found.await {
-            Ok(found) => tell_all(answers.into_iter().zip(found.into_iter().map(Ok))),
+            Ok(found) => {
+                let answered = answers.into_iter().zip(found);
+                send_all(answered.map(|(answer, found)| answer.ready(Ok(found))));
+            }
             Err(error) => {
                 let error = Error::from(error);
-                tell_all(
+                send_all(
                     answers
                         .into_iter()
-                        .map(|answer| (answer, Err(error.clone()))),
+                        .map(|answer| answer.ready(Err(error.clone()))),
                 );
             }
         }

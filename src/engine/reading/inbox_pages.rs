@@ -1,9 +1,9 @@
 //! Pages of inboxes with what their entries refer to. Pages that are asked for while a query runs share the next one.
 
-use crate::engine::batching::query_batcher::{Manner, Shared};
+use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::model::conversation::Conversation;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::inbox::{EntryKind, Event, Told};
+use crate::model::inbox::{EntryKind, Event, EventOrUnknown};
 use crate::model::member::MembersChanged;
 use crate::model::message::Message;
 use crate::storage::error::StorageResult;
@@ -16,17 +16,17 @@ use std::collections::{BTreeSet, HashMap};
 const BATCH: usize = 8;
 
 /// Reads pages from PostgreSQL.
-pub type Pages = Shared<PageOf, Fetched>;
+pub type Pages = QueryBatcher<PageOf, Fetched>;
 
 /// Starts the reading, so many queries at a time, on the Tokio runtime that this is called on.
-pub fn start(pg: &Pg, lanes: u32) -> Pages {
-    let manner = Manner {
+pub fn start(pg: &Pg, concurrency: u32) -> Pages {
+    let manner = BatchConfig {
         name: "inbox",
         batch: BATCH,
-        lanes,
+        concurrency,
         queue: WAITING,
     };
-    Shared::start(pg, manner, |conn, asked| {
+    QueryBatcher::start(pg, manner, |conn, asked| {
         let pages = inbox::pages(conn, asked)?;
         let joined = |(page, of): (StoredPage, &PageOf)| {
             let joined = join(conn, of.receiver, &page.entries)?;
@@ -81,10 +81,10 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
 impl Joined {
     /// What a stored entry tells; nothing when it refers to something that is not there. Of the entries of one conversation only
     /// the last one of a page brings the conversation's last message: a thousand new titles are not a thousand copies of it.
-    pub fn to_event(&mut self, entry: StoredEntry, is_last: bool) -> Option<Told> {
+    pub fn to_event(&mut self, entry: StoredEntry, is_last: bool) -> Option<EventOrUnknown> {
         let id = entry.conversation;
         let Some(kind) = EntryKind::from_name(&entry.kind) else {
-            return Some(Told::Unknown { kind: entry.kind });
+            return Some(EventOrUnknown::Unknown { kind: entry.kind });
         };
         let event = match kind {
             EntryKind::Message => Event::Message {
@@ -109,6 +109,6 @@ impl Joined {
             EntryKind::Left => Event::Conversation { conversation: None },
             EntryKind::Members => Event::Members(self.changes.get(&(id, entry.ref_seq))?.clone()),
         };
-        Some(Told::Event(event))
+        Some(EventOrUnknown::Event(event))
     }
 }

@@ -45,7 +45,7 @@ pub async fn look(
     cached: Option<Total>,
     watch: Vec<ConversationId>,
 ) -> Result<(Total, Vec<(ConversationId, ConvSeq)>), Error> {
-    let seen = head_query::look(&app.heads, user, watch).await?;
+    let seen = head_query::load_heads(&app.heads, user, watch).await?;
     let total = match cached {
         Some(total) if total.as_of == seen.head => Total {
             as_of: total.as_of,

@@ -2,7 +2,7 @@
 
 use crate::engine::error::Error;
 use crate::model::ids::UserId;
-use crate::model::rate_limit::{Policy, Standing};
+use crate::model::rate_limit::{Policy, QuotaStatus};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ const PER_USER: u32 = 2;
 /// When somebody who found no place may look again.
 const LATER: Duration = Duration::from_secs(5);
 
-const FULL: Error = Error::RateLimited(Standing {
+const FULL: Error = Error::RateLimited(QuotaStatus {
     policy: Policy {
         name: "diagnostics",
         interval: Duration::ZERO,

@@ -14,7 +14,7 @@ const FRESH: Duration = Duration::from_secs(4);
 
 /// What the last sweep found, and what was heard since.
 #[derive(Default)]
-pub struct Swept(Mutex<Found>);
+pub struct InboxHeadCache(Mutex<Found>);
 
 #[derive(Default)]
 struct Found {
@@ -31,15 +31,15 @@ struct UnderWay {
 }
 
 /// A sweep that is under way. Nothing comes of it when it is dropped.
-pub struct Sweep<'a> {
-    swept: &'a Swept,
+pub struct RefreshGuard<'a> {
+    swept: &'a InboxHeadCache,
     number: u64,
     begun: Instant,
 }
 
-impl Swept {
+impl InboxHeadCache {
     /// A sweep is about to ask. One that began before comes to nothing.
-    pub fn begin(&self) -> Sweep<'_> {
+    pub fn begin(&self) -> RefreshGuard<'_> {
         let mut found = self.lock();
         found.sweeps += 1;
         let number = found.sweeps;
@@ -47,7 +47,7 @@ impl Swept {
             number,
             heard: HashSet::new(),
         });
-        Sweep {
+        RefreshGuard {
             swept: self,
             number,
             begun: Instant::now(),
@@ -76,7 +76,7 @@ impl Swept {
     }
 }
 
-impl Sweep<'_> {
+impl RefreshGuard<'_> {
     /// It has found these.
     pub fn end(self, heads: HashMap<UserId, InboxSeq>) {
         let mut found = self.swept.lock();
@@ -89,7 +89,7 @@ impl Sweep<'_> {
     }
 }
 
-impl Drop for Sweep<'_> {
+impl Drop for RefreshGuard<'_> {
     fn drop(&mut self) {
         let mut found = self.swept.lock();
         found.under_way.take_if(|sweep| sweep.number == self.number);
@@ -98,14 +98,14 @@ impl Drop for Sweep<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Swept;
+    use super::InboxHeadCache;
     use crate::model::ids::{InboxSeq, UserId};
     use std::collections::HashMap;
     use uuid::Uuid;
 
     #[test]
     fn a_head_is_good_until_something_may_have_been_missed() {
-        let swept = Swept::default();
+        let swept = InboxHeadCache::default();
         let [ann, ben] = [1, 2].map(|n| UserId(Uuid::from_u128(n)));
         let head = InboxSeq(7);
         let heads = || HashMap::from([(ann, head), (ben, head)]);

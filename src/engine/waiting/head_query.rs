@@ -1,6 +1,6 @@
 //! Looking up inbox heads, many at once: every wait looks when it begins and, mostly, when it ends.
 
-use crate::engine::batching::query_batcher::{Manner, Shared};
+use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::engine::error::Error;
 use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
 use crate::storage::error::StorageResult;
@@ -9,15 +9,15 @@ use crate::storage::pg::{Connection, Pg};
 use std::collections::HashMap;
 
 /// One query at a time, so that a crowd that comes at once is few queries.
-const MANNER: Manner = Manner {
+const MANNER: BatchConfig = BatchConfig {
     name: "heads",
     batch: 2_000,
-    lanes: 1,
+    concurrency: 1,
     queue: 20_000,
 };
 
 /// Whose inbox, and of which conversations besides, if the user is in them.
-pub struct Look {
+pub struct HeadQuery {
     /// Who.
     pub user: UserId,
     /// The watched conversations.
@@ -26,7 +26,7 @@ pub struct Look {
 
 /// What a look finds.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct HeadSnapshot {
     /// The head of the inbox; 0 when nothing was ever in it.
     pub head: InboxSeq,
     /// What is unread in large conversations; nothing when there are none.
@@ -36,21 +36,25 @@ pub struct Seen {
 }
 
 /// Looks up inbox heads in PostgreSQL.
-pub type Heads = Shared<Look, Seen>;
+pub type Heads = QueryBatcher<HeadQuery, HeadSnapshot>;
 
 /// Starts the look-up on the Tokio runtime that this is called on.
 pub fn start(pg: &Pg) -> Heads {
-    Shared::start(pg, MANNER, read)
+    QueryBatcher::start(pg, MANNER, read)
 }
 
 /// The head of a user's inbox, what is unread in large conversations, and the heads of watched ones.
-pub async fn look(heads: &Heads, user: UserId, watch: Vec<ConversationId>) -> Result<Seen, Error> {
-    heads.ask(Look { user, watch }).await
+pub async fn load_heads(
+    heads: &Heads,
+    user: UserId,
+    watch: Vec<ConversationId>,
+) -> Result<HeadSnapshot, Error> {
+    heads.ask(HeadQuery { user, watch }).await
 }
 
-fn read(conn: &mut Connection, looks: &[Look]) -> StorageResult<Vec<Seen>> {
+fn read(conn: &mut Connection, looks: &[HeadQuery]) -> StorageResult<Vec<HeadSnapshot>> {
     let users: Vec<_> = looks.iter().map(|look| look.user).collect();
-    let pairs = |look: &Look| {
+    let pairs = |look: &HeadQuery| {
         let user = look.user;
         let watch = look.watch.clone();
         watch.into_iter().map(move |id| (user, id))
@@ -63,10 +67,10 @@ fn read(conn: &mut Connection, looks: &[Look]) -> StorageResult<Vec<Seen>> {
         [] => HashMap::new(),
         pairs => watched::by_members(conn, pairs)?,
     };
-    let seen = |look: &Look| {
+    let seen = |look: &HeadQuery| {
         let head = heads.get(&look.user).copied().unwrap_or_default();
         let seq = |id: &ConversationId| Some((*id, *watched.get(&(look.user, *id))?));
-        Seen {
+        HeadSnapshot {
             head: head.seq,
             large_unread: head.large_unread,
             watched: look.watch.iter().filter_map(seq).collect(),

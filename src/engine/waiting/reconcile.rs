@@ -38,7 +38,7 @@ pub async fn once(app: &App) {
         }));
     }
     sweep.end(found);
-    app.totals.forget_old();
+    app.totals.evict_expired();
     if late > 0 {
         app.metrics.notices_recovered.inc_by(late as u64);
         log::info!("sweep: {late} waits had missed their notice");

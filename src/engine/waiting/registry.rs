@@ -1,8 +1,8 @@
 //! The waits that are parked on this node. A parked wait is one small entry here and one sleeping future; it holds no
 //! thread and no connection.
 
-use crate::engine::batching::reply::{Tell, channel, tell_all};
-use crate::engine::waiting::head_cache::Swept;
+use crate::engine::batching::reply::{ReplySender, channel, send_all};
+use crate::engine::waiting::head_cache::InboxHeadCache;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use crate::model::rate_limit::network;
@@ -37,7 +37,7 @@ struct Waiter {
     id: u64,
     device: DeviceId,
     since: InboxSeq,
-    wake: Tell<Wake>,
+    wake: ReplySender<Wake>,
 }
 
 /// A wait that has seen a conversation up to a seq.
@@ -49,7 +49,7 @@ struct Watcher {
 
 /// All parked waits of this node.
 #[derive(Default)]
-pub struct Waiters {
+pub struct WaitRegistry {
     by_user: Mutex<HashMap<UserId, Vec<Waiter>>>,
     /// By the number of the wait, so that ten thousand of them go away quickly.
     watchers: Mutex<HashMap<ConversationId, HashMap<u64, Watcher>>>,
@@ -59,12 +59,12 @@ pub struct Waiters {
     parked: AtomicUsize,
     asleep: AtomicUsize,
     /// What is known of inboxes without asking.
-    pub swept: Swept,
+    pub swept: InboxHeadCache,
 }
 
 /// A parked wait. Dropping it, as happens when the client goes away, frees it.
 pub struct Parked {
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaitRegistry>,
     user: UserId,
     address: IpAddr,
     watch: Box<[ConversationId]>,
@@ -82,7 +82,7 @@ impl Parked {
     pub fn supersede_older(&self, device: DeviceId) {
         let is_older = |waiter: &Waiter| waiter.device == device && waiter.id < self.id;
         for wake in self.waiters.end(self.user, is_older) {
-            wake.tell(Wake::Superseded);
+            wake.send(Wake::Superseded);
         }
     }
 
@@ -141,7 +141,7 @@ impl Drop for Parked {
     }
 }
 
-impl Waiters {
+impl WaitRegistry {
     /// Parks a wait, unless those of its address count more than `most` with it.
     pub fn park(
         self: &Arc<Self>,
@@ -206,11 +206,11 @@ impl Waiters {
             let wakes = self.end(user, |waiter| waiter.since < seq);
             wakes
                 .into_iter()
-                .map(move |wake| (wake, Wake::News { seq, total }))
+                .map(move |wake| wake.ready(Wake::News { seq, total }))
         };
         let ended: Vec<_> = heads.into_iter().flat_map(end).collect();
         let count = ended.len();
-        tell_all(ended);
+        send_all(ended);
         count
     }
 
@@ -228,7 +228,7 @@ impl Waiters {
         let end = |(user, id)| self.end(user, |waiter| waiter.id == id);
         let ended: Vec<_> = late.into_iter().flat_map(end).collect();
         let count = ended.len();
-        tell_all(ended.into_iter().map(|wake| (wake, Wake::Moved)));
+        send_all(ended.into_iter().map(|wake| wake.ready(Wake::Moved)));
         count
     }
 
@@ -244,14 +244,14 @@ impl Waiters {
     /// Ends the waits of a device that was logged out.
     pub fn end_device(&self, user: UserId, device: DeviceId) {
         for wake in self.end(user, |waiter| waiter.device == device) {
-            wake.tell(Wake::Revoked);
+            wake.send(Wake::Revoked);
         }
     }
 
     /// Asks all waits of a user to wait again elsewhere.
     pub fn reconnect(&self, user: UserId) {
         for wake in self.end(user, |_| true) {
-            wake.tell(Wake::Reconnect);
+            wake.send(Wake::Reconnect);
         }
     }
 
@@ -277,7 +277,7 @@ impl Waiters {
     }
 
     /// Takes out some of the waits of a user, to be told why.
-    fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool) -> Vec<Tell<Wake>> {
+    fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool) -> Vec<ReplySender<Wake>> {
         let mut by_user = self.lock();
         let Entry::Occupied(mut waiters) = by_user.entry(user) else {
             return Vec::new();
@@ -306,7 +306,7 @@ impl Waiters {
 
 #[cfg(test)]
 mod tests {
-    use super::{Waiters, Wake};
+    use super::{WaitRegistry, Wake};
     use crate::model::account::Caller;
     use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
     use std::net::IpAddr;
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn so_many_waits_of_an_address_park() {
-        let waiters = Arc::new(Waiters::default());
+        let waiters = Arc::new(WaitRegistry::default());
         let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
         let first = park(1, "192.0.2.1").unwrap();
         let mut second = park(2, "192.0.2.1").unwrap();
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_customer_is_one_address() {
-        let waiters = Arc::new(Waiters::default());
+        let waiters = Arc::new(WaitRegistry::default());
         let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
         let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| park(1, one).unwrap());
         assert!(park(3, "2001:db8::3").is_none());
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_watches_much_counts_more() {
-        let waiters = Arc::new(Waiters::default());
+        let waiters = Arc::new(WaitRegistry::default());
         let watch: Vec<_> = (0..20)
             .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))
             .collect();

@@ -11,13 +11,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For how long a total is good: two waits of the usual length.
-const GOOD: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(60);
 
 /// The totals, and when each came from Redis.
 #[derive(Default)]
-pub struct Totals(Mutex<HashMap<UserId, (Total, Instant)>>);
+pub struct UnreadTotalCache(Mutex<HashMap<UserId, (Total, Instant)>>);
 
-impl Totals {
+impl UnreadTotalCache {
     /// Redis has said this.
     pub fn told(&self, user: UserId, total: Total) {
         self.lock().insert(user, (total, Instant::now()));
@@ -26,12 +26,12 @@ impl Totals {
     /// The total of a user as of this head, if it is known.
     pub fn as_of(&self, user: UserId, head: InboxSeq) -> Option<Total> {
         let (total, at) = *self.lock().get(&user)?;
-        (total.as_of == head && at.elapsed() < GOOD).then_some(total)
+        (total.as_of == head && at.elapsed() < TTL).then_some(total)
     }
 
     /// Forgets those that are good no more.
-    pub fn forget_old(&self) {
-        self.lock().retain(|_, (_, at)| at.elapsed() < GOOD);
+    pub fn evict_expired(&self) {
+        self.lock().retain(|_, (_, at)| at.elapsed() < TTL);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, (Total, Instant)>> {
@@ -41,7 +41,7 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
-    use super::{GOOD, Totals};
+    use super::{TTL, UnreadTotalCache};
     use crate::model::ids::{InboxSeq, UserId};
     use crate::storage::redis::sync::unread::Total;
     use std::time::Instant;
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_total_is_good_for_its_head_and_a_minute() {
-        let totals = Totals::default();
+        let totals = UnreadTotalCache::default();
         let user = UserId(Uuid::from_u128(1));
         let total = Total {
             as_of: InboxSeq(7),
@@ -59,12 +59,12 @@ mod tests {
         assert_eq!(totals.as_of(user, InboxSeq(7)), Some(total));
         assert_eq!(totals.as_of(user, InboxSeq(8)), None);
         assert_eq!(totals.as_of(UserId(Uuid::nil()), InboxSeq(7)), None);
-        totals.forget_old();
+        totals.evict_expired();
         assert_eq!(totals.as_of(user, InboxSeq(7)), Some(total));
-        let before = Instant::now().checked_sub(GOOD).unwrap();
+        let before = Instant::now().checked_sub(TTL).unwrap();
         totals.lock().insert(user, (total, before));
         assert_eq!(totals.as_of(user, InboxSeq(7)), None);
-        totals.forget_old();
+        totals.evict_expired();
         assert!(totals.lock().is_empty());
     }
 }

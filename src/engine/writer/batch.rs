@@ -1,10 +1,9 @@
 //! One batch, one transaction.
 
-use crate::engine::writer::decide::{Outcome, Plan, State, decide};
-use crate::engine::writer::{Command, Kind};
+use crate::engine::writer::command::Command;
+use crate::engine::writer::state::{Plan, State};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::message::NewMessage;
-use crate::model::unread::Announcement;
+use crate::model::unread::CommittedEntry;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Key;
 use crate::storage::pg::messaging::conversations::LockedConversation;
@@ -18,10 +17,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// About how many inbox entries one transaction may write: it bounds how long its locks are held.
 const ENTRIES: i64 = 10_000;
 
-/// A committed batch. There may be fewer outcomes than commands: the rest is for the next transaction.
+/// A committed batch.
 pub(super) struct Done {
-    pub(super) outcomes: Vec<Outcome>,
-    pub(super) announcements: Vec<Announcement>,
+    /// How many commands, the first ones, it has settled: the rest is for the next transaction.
+    pub(super) settled: usize,
+    pub(super) announcements: Vec<CommittedEntry>,
     /// The new heads of large conversations.
     pub(super) moved: HashMap<ConversationId, ConvSeq>,
 }
@@ -40,7 +40,7 @@ pub(super) enum Patience {
 /// repetition of one that was not.
 pub(super) fn execute(
     session: &mut Session,
-    commands: &[Command],
+    commands: &[Box<dyn Command>],
     patience: Patience,
     more: impl Fn() -> bool,
 ) -> Result<Done, Failure> {
@@ -67,12 +67,12 @@ enum Replays {
 }
 
 /// There is reason to look for replays: nothing was done.
-struct LookFirst;
+struct RetryWithReplays;
 
 /// Nothing when it has to be done again with the replays known.
 fn attempt(
     session: &mut Session,
-    commands: &[Command],
+    commands: &[Box<dyn Command>],
     patience: Patience,
     replays: Replays,
     more: impl Fn() -> bool,
@@ -83,7 +83,7 @@ fn attempt(
         }
         let mut ids: Vec<_> = commands
             .iter()
-            .map(|command| command.conversation)
+            .map(|command| command.at().conversation)
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -98,7 +98,7 @@ fn attempt(
         let (large, small): (Vec<_>, Vec<_>) =
             locked.iter().partition(|one| one.switch_seq.is_some());
         let small: Vec<_> = small.iter().map(|one| one.id).collect();
-        let members = archive::look(conn, &small, &concerned(commands, &large))?;
+        let members = archive::look(conn, &small, &relevant_members(commands, &large))?;
         let stored = match replays {
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
@@ -110,49 +110,49 @@ fn attempt(
             true => HashSet::new(),
             false => blocks::among(conn, by_mention)?,
         };
-        let plan = decide(commands, State::new(locked, members, stored, blocks));
-        if replays == Replays::Unknown && plan.refuses_a_send() {
-            return Ok(Err(LookFirst));
+        let mut state = State::new(locked, members, stored, blocks);
+        let mut plan = Plan {
+            at: state.now,
+            ..Plan::default()
+        };
+        for command in commands {
+            let may_be_repetition = command.settle(&mut plan, &mut state);
+            if may_be_repetition && replays == Replays::Unknown {
+                return Ok(Err(RetryWithReplays));
+            }
         }
         let announcements = write(conn, &plan)?;
         Ok(Ok(Done {
-            outcomes: plan.outcomes,
+            settled: commands.len(),
             announcements,
             moved: plan.moved,
         }))
     };
     // When one of the callers waits no longer, the others are tried again without it.
-    let until = commands.iter().map(|command| command.deadline).min();
+    let until = commands.iter().map(|command| command.deadline()).min();
     Ok(session.transaction(work, until, more)?.ok())
 }
 
-/// The people whom sends mention: where, whom, and by whom.
-fn mentions(commands: &[Command]) -> impl Iterator<Item = (ConversationId, UserId, UserId)> {
+/// The people whom commands mention: where, whom, and by whom.
+fn mentions(
+    commands: &[Box<dyn Command>],
+) -> impl Iterator<Item = (ConversationId, UserId, UserId)> {
     commands.iter().flat_map(|command| {
-        let messages = match &command.kind {
-            Kind::Send(messages, _) => messages.as_slice(),
-            Kind::MarkRead(..) => &[],
-        };
-        let mentioned = messages.iter().flat_map(|one| one.content.mentions());
-        mentioned.map(|user| (command.conversation, *user, command.user))
+        let at = command.at();
+        let mentioned = command.mentions().into_iter();
+        mentioned.map(move |user| (at.conversation, user, at.user))
     })
 }
 
-fn keys(commands: &[Command]) -> Vec<Key> {
-    let mut keys = Vec::new();
-    for command in commands {
-        if let Kind::Send(messages, _) = &command.kind {
-            let of =
-                |message: &NewMessage| (command.conversation, command.user, message.client_msg_id);
-            keys.extend(messages.iter().map(of));
-        }
-    }
-    keys
+fn keys(commands: &[Box<dyn Command>]) -> Vec<Key> {
+    commands.iter().flat_map(|command| command.keys()).collect()
 }
 
 /// The commands of one transaction: at least one, and then as many as stay below the bound.
-fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> &'a [Command] {
-    // Whoever is mentioned gets one more, or, of a large conversation, the only one.
+fn within_bounds<'a>(
+    commands: &'a [Box<dyn Command>],
+    locked: &[LockedConversation],
+) -> &'a [Box<dyn Command>] {
     let sizes: HashMap<ConversationId, i64> = locked
         .iter()
         .map(|one| match one.switch_seq {
@@ -165,16 +165,8 @@ fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> 
         .iter()
         .take_while(|command| {
             let before = entries;
-            entries += match &command.kind {
-                Kind::Send(messages, _) => {
-                    let size = sizes.get(&command.conversation).copied().unwrap_or(0);
-                    let mentions = |message: &NewMessage| message.content.mentions().len();
-                    let mentions: usize = messages.iter().map(mentions).sum();
-                    let all = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-                    size * all(messages.len()) + all(mentions)
-                }
-                Kind::MarkRead(..) => 1,
-            };
+            let receivers = sizes.get(&command.at().conversation).copied().unwrap_or(0);
+            entries += command.entries(receivers);
             before == 0 || entries <= ENTRIES
         })
         .count();
@@ -182,15 +174,20 @@ fn within_bounds<'a>(commands: &'a [Command], locked: &[LockedConversation]) -> 
 }
 
 /// Who matters of large conversations: whoever sends, reads or is mentioned.
-fn concerned(commands: &[Command], large: &[&LockedConversation]) -> Vec<(ConversationId, UserId)> {
-    let own = commands.iter().map(|one| (one.conversation, one.user));
+fn relevant_members(
+    commands: &[Box<dyn Command>],
+    large: &[&LockedConversation],
+) -> Vec<(ConversationId, UserId)> {
+    let own = commands
+        .iter()
+        .map(|command| (command.at().conversation, command.at().user));
     let mentioned = mentions(commands).map(|(id, user, _)| (id, user));
     let users: BTreeSet<_> = own.chain(mentioned).collect();
     let is_large = |(id, _): &(ConversationId, UserId)| large.iter().any(|one| one.id == *id);
     users.into_iter().filter(is_large).collect()
 }
 
-fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<Announcement>> {
+fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry>> {
     // Whatever changes, a read position does: sending means having read.
     let Some(at) = plan.at.filter(|_| !plan.changes.reads.is_empty()) else {
         return Ok(Vec::new());

@@ -3,25 +3,29 @@
 //! Requests hand a command to a bounded queue and await its answer; a few threads, sharded by conversation, each own one
 //! connection. A writer takes whatever is waiting (no timer, no artificial delay), executes it as one transaction of a
 //! handful of statements, and answers each caller after the commit. Then an announcer, in order, tells Redis and wakes
-//! the waits of this node. `queue` is the thread, `batch` the transaction, `decide` what is allowed and which seqs are
+//! the waits of this node. `queue` is the thread, `batch` the transaction, `commands` what is allowed and which seqs are
 //! taken, `publish` what happens after the commit, `deferred` what waits for a conversation that somebody else has locked.
 
 mod batch;
-mod decide;
+mod command;
+pub mod commands;
 mod deferred;
 pub mod publish;
 mod queue;
+mod state;
 
-use crate::engine::batching::reply::{Tell, channel};
+use crate::engine::batching::reply::channel;
 use crate::engine::error::Error;
-use crate::engine::waiting::registry::Waiters;
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, UserId};
-use crate::model::message::{Message, NewMessage};
-use crate::model::unread::Announcement;
+use crate::engine::waiting::registry::WaitRegistry;
+use crate::engine::writer::command::{Address, Command, Queued, Rule};
+use crate::engine::writer::queue::{QUEUE, RETRY_AFTER};
+use crate::model::ids::{ConversationId, Epoch, UserId};
+use crate::model::unread::CommittedEntry;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::client::Redis;
 use crate::telemetry::Metrics;
-use publish::Announcer;
+use publish::Publisher;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -29,59 +33,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// How many commands may wait for one writer.
-const QUEUE: usize = 8_192;
-
 /// How often a node that stops looks whether a writer has ended.
 const STEP: Duration = Duration::from_millis(10);
 
-/// How long a refused client should stay away.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
-
-/// A stored message.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    /// As stored.
-    pub message: Message,
-    /// It had been stored before: this is the first answer again.
-    pub replayed: bool,
-}
-
-/// A read position after a command to move it.
-#[derive(Clone, Copy, Debug)]
-pub struct Marked {
-    /// Read up to here.
-    pub read_seq: ConvSeq,
-    /// Messages after it.
-    pub unread: i64,
-}
-
-/// What a command asks for, and where its answer goes.
-pub struct Work(Kind);
-
-type Reply<T> = Tell<Result<T, Error>>;
-
-enum Kind {
-    Send(Vec<NewMessage>, Reply<Vec<Result<Sent, Error>>>),
-    MarkRead(ConvSeq, Reply<Result<Marked, Error>>),
-}
-
 /// The answer to come.
 pub struct Answer<T>(oneshot::Receiver<Result<T, Error>>);
-
-impl Work {
-    /// Stores messages, in this order. A refusal of one does not stop the next.
-    pub fn send(messages: Vec<NewMessage>) -> (Self, Answer<Vec<Result<Sent, Error>>>) {
-        let (reply, answer) = channel();
-        (Self(Kind::Send(messages, reply)), Answer(answer))
-    }
-
-    /// Moves a read position forward. A command like a send, so that the two are ordered.
-    pub fn mark_read(seq: ConvSeq) -> (Self, Answer<Result<Marked, Error>>) {
-        let (reply, answer) = channel();
-        (Self(Kind::MarkRead(seq, reply)), Answer(answer))
-    }
-}
 
 impl<T> Answer<T> {
     /// Waits for it. Afterwards the command may still be under way: its outcome is unknown, not "failed".
@@ -93,36 +49,10 @@ impl<T> Answer<T> {
     }
 }
 
-struct Command {
-    conversation: ConversationId,
-    user: UserId,
-    kind: Kind,
-    /// Later than this nobody waits for the answer, and executing it could put a send that was given up behind later
-    /// ones of the same sender.
-    deadline: Instant,
-}
-
-impl Command {
-    fn is_given_up(&self) -> bool {
-        let nobody_waits = match &self.kind {
-            Kind::Send(_, reply) => reply.is_closed(),
-            Kind::MarkRead(_, reply) => reply.is_closed(),
-        };
-        nobody_waits || Instant::now() > self.deadline
-    }
-
-    fn fail(self, error: Error) {
-        match self.kind {
-            Kind::Send(_, reply) => reply.tell(Err(error)),
-            Kind::MarkRead(_, reply) => reply.tell(Err(error)),
-        }
-    }
-}
-
 /// All writers of this node.
 pub struct Writers {
-    queues: Vec<mpsc::Sender<Command>>,
-    announcer: Announcer,
+    queues: Vec<mpsc::Sender<Box<dyn Command>>>,
+    announcer: Publisher,
     threads: Vec<JoinHandle<()>>,
     announcing: tokio::task::JoinHandle<()>,
 }
@@ -134,11 +64,11 @@ impl Writers {
         count: u32,
         pg: &Pg,
         redis: &Arc<Redis>,
-        waiters: &Arc<Waiters>,
+        waiters: &Arc<WaitRegistry>,
         metrics: &Arc<Metrics>,
         epoch: Epoch,
     ) -> std::io::Result<Self> {
-        let (announcer, announcing) = Announcer::start(
+        let (announcer, announcing) = Publisher::start(
             Arc::clone(redis),
             Arc::clone(waiters),
             Arc::clone(metrics),
@@ -168,18 +98,20 @@ impl Writers {
     }
 
     /// Queues a command, or refuses it at once when too many wait.
-    pub fn submit(
+    pub fn submit<R: Rule>(
         &self,
         conversation: ConversationId,
         user: UserId,
-        work: Work,
-    ) -> Result<(), Error> {
-        let command = Command {
-            conversation,
-            user,
-            kind: work.0,
+        rule: R,
+    ) -> Result<Answer<R::Answer>, Error> {
+        let (reply, answer) = channel();
+        let command = Box::new(Queued {
+            rule,
+            at: Address { conversation, user },
             deadline: Instant::now() + DEADLINE,
-        };
+            reply,
+            answer: RefCell::default(),
+        });
         // One writer per conversation, so that its commands keep their order.
         let count = self.queues.len() as u128;
         let shard = usize::try_from(conversation.0.as_u128() % count.max(1)).unwrap_or(0);
@@ -187,7 +119,8 @@ impl Writers {
         queue
             .ok_or_else(|| Error::Internal("no writers".to_owned()))?
             .try_send(command)
-            .map_err(|_full| Error::Overloaded(RETRY_AFTER))
+            .map_err(|_full| Error::Overloaded(RETRY_AFTER))?;
+        Ok(Answer(answer))
     }
 
     /// How many commands wait for each writer.
@@ -203,7 +136,7 @@ impl Writers {
     }
 
     /// Tells of entries that another transaction has committed.
-    pub fn announce(&self, entries: Vec<Announcement>) {
+    pub fn announce(&self, entries: Vec<CommittedEntry>) {
         self.announcer.announce(entries, HashMap::new());
     }
 

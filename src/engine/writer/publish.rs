@@ -1,9 +1,9 @@
 //! After the commit: count in Redis, tell the other nodes, wake the waits of this node. A failure here is logged, never returned to a sender:
 //! the counts are rebuilt by whoever finds them behind, and the sweep finds the waits.
 
-use crate::engine::waiting::registry::Waiters;
+use crate::engine::waiting::registry::WaitRegistry;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
-use crate::model::unread::Announcement;
+use crate::model::unread::CommittedEntry;
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::{notices, unread};
 use crate::telemetry::Metrics;
@@ -17,36 +17,36 @@ use tokio::task::JoinHandle;
 const QUEUE: usize = 1_024;
 
 /// How many of them are announced in one go.
-const CLUMP: usize = 64;
+const MAX_COALESCED: usize = 64;
 
 /// A clump of so many entries means that the server is busy …
 const BUSY: usize = 32;
 
 /// … and that the next one waits so long for company: most of the cost of announcing is in waking Redis and this task,
 /// not in the work. When the server is not busy, nothing waits.
-const COMPANY: Duration = Duration::from_millis(3);
+const COALESCE_DELAY: Duration = Duration::from_millis(3);
 
 /// What a transaction has committed.
 struct Committed {
     at: Instant,
-    entries: Vec<Announcement>,
+    entries: Vec<CommittedEntry>,
     /// The new heads of large conversations.
     moved: HashMap<ConversationId, ConvSeq>,
 }
 
 /// Announces committed entries in their order.
 #[derive(Clone)]
-pub(super) struct Announcer {
+pub(super) struct Publisher {
     queue: mpsc::Sender<Committed>,
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaitRegistry>,
     metrics: Arc<Metrics>,
 }
 
-impl Announcer {
+impl Publisher {
     /// Starts the announcer, and returns its task, which ends when the last handle is gone and all is announced.
     pub(super) fn start(
         redis: Arc<Redis>,
-        waiters: Arc<Waiters>,
+        waiters: Arc<WaitRegistry>,
         metrics: Arc<Metrics>,
         epoch: Epoch,
     ) -> (Self, JoinHandle<()>) {
@@ -63,7 +63,7 @@ impl Announcer {
     /// Tells of entries that were committed just now, and of heads of large conversations.
     pub(super) fn announce(
         &self,
-        entries: Vec<Announcement>,
+        entries: Vec<CommittedEntry>,
         moved: HashMap<ConversationId, ConvSeq>,
     ) {
         if entries.is_empty() && moved.is_empty() {
@@ -86,13 +86,13 @@ impl Announcer {
 
 async fn run(
     redis: Arc<Redis>,
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaitRegistry>,
     metrics: Arc<Metrics>,
     epoch: Epoch,
     mut queue: mpsc::Receiver<Committed>,
 ) {
-    let mut clump = Vec::with_capacity(CLUMP);
-    while queue.recv_many(&mut clump, CLUMP).await > 0 {
+    let mut clump = Vec::with_capacity(MAX_COALESCED);
+    while queue.recv_many(&mut clump, MAX_COALESCED).await > 0 {
         let times: Vec<_> = clump.iter().map(|one| one.at).collect();
         let (mut entries, mut moved) = (Vec::new(), HashMap::new());
         for one in clump.drain(..) {
@@ -112,18 +112,22 @@ async fn run(
             metrics.commit_to_wake.observe(at.elapsed().as_secs_f64());
         }
         if entries.len() >= BUSY {
-            tokio::time::sleep(COMPANY).await;
+            tokio::time::sleep(COALESCE_DELAY).await;
         }
     }
 }
 
-fn wake_watchers(waiters: &Waiters, moved: &HashMap<ConversationId, ConvSeq>) {
+fn wake_watchers(waiters: &WaitRegistry, moved: &HashMap<ConversationId, ConvSeq>) {
     for (conversation, seq) in moved {
         waiters.moved(*conversation, *seq);
     }
 }
 
-fn wake(waiters: &Waiters, entries: &[Announcement], totals: &HashMap<UserId, unread::Total>) {
+fn wake(
+    waiters: &WaitRegistry,
+    entries: &[CommittedEntry],
+    totals: &HashMap<UserId, unread::Total>,
+) {
     let mut heads: HashMap<UserId, InboxSeq> = HashMap::new();
     for entry in entries {
         let head = heads.entry(entry.receiver).or_default();

@@ -1,12 +1,11 @@
 //! A writer's thread: it takes what is waiting, and never loses a caller.
 
-use crate::engine::batching::reply::tell_all;
+use crate::engine::batching::reply::send_all;
 use crate::engine::error::Error;
 use crate::engine::writer::batch::{self, Done, Patience};
-use crate::engine::writer::decide::Outcome;
+use crate::engine::writer::command::Command;
 use crate::engine::writer::deferred::Deferred;
-use crate::engine::writer::publish::Announcer;
-use crate::engine::writer::{Command, Kind};
+use crate::engine::writer::publish::Publisher;
 use crate::storage::error::StorageError;
 use crate::storage::pg::sync::partitions;
 use crate::storage::pg::{Failure, Pg, Session};
@@ -17,6 +16,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+/// How many commands may wait for one writer.
+pub(super) const QUEUE: usize = 8_192;
+
+/// How long a refused client should stay away.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
+
 /// The most commands of one transaction. Larger ones gain nothing more.
 const BATCH: usize = 256;
 
@@ -25,10 +30,10 @@ const BATCH: usize = 256;
 const MOMENT: Duration = Duration::from_millis(100);
 
 pub(super) struct Runner {
-    queue: mpsc::Receiver<Command>,
+    queue: mpsc::Receiver<Box<dyn Command>>,
     runtime: Handle,
     pg: Pg,
-    announcer: Announcer,
+    announcer: Publisher,
     metrics: Arc<Metrics>,
     session: Option<Session>,
     deferred: Deferred,
@@ -36,10 +41,10 @@ pub(super) struct Runner {
 
 impl Runner {
     pub(super) fn new(
-        queue: mpsc::Receiver<Command>,
+        queue: mpsc::Receiver<Box<dyn Command>>,
         runtime: Handle,
         pg: Pg,
-        announcer: Announcer,
+        announcer: Publisher,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -69,7 +74,7 @@ impl Runner {
     }
 
     /// Takes what is waiting, or waits until something is or what is set aside is due. False when there is nothing to come.
-    fn take(&mut self, taken: &mut Vec<Command>) -> bool {
+    fn take(&mut self, taken: &mut Vec<Box<dyn Command>>) -> bool {
         let Some(due) = self.deferred.next() else {
             return self.queue.blocking_recv_many(taken, BATCH) > 0;
         };
@@ -82,7 +87,7 @@ impl Runner {
     }
 
     /// Executes commands in order, in as few transactions as it takes.
-    fn process(&mut self, mut commands: VecDeque<Command>, patience: Patience) {
+    fn process(&mut self, mut commands: VecDeque<Box<dyn Command>>, patience: Patience) {
         let mut tries = 1;
         loop {
             commands = self.deferred.hold_back(commands);
@@ -95,11 +100,11 @@ impl Runner {
                 Ok(done) => {
                     let took = started.elapsed().as_secs_f64();
                     self.metrics.writer_batch_seconds.observe(took);
-                    let size = done.outcomes.len() as f64;
+                    let size = done.settled as f64;
                     self.metrics.writer_batch_commands.observe(size);
                     self.announcer.announce(done.announcements, done.moved);
-                    let rest = commands.split_off(done.outcomes.len());
-                    answer(commands.into_iter().zip(done.outcomes));
+                    let rest = commands.split_off(done.settled);
+                    send_all(commands.into_iter().map(|command| command.answer()));
                     commands = rest;
                     tries = 1;
                 }
@@ -146,7 +151,11 @@ impl Runner {
         }
     }
 
-    fn execute(&mut self, commands: &[Command], patience: Patience) -> Result<Done, Failure> {
+    fn execute(
+        &mut self,
+        commands: &[Box<dyn Command>],
+        patience: Patience,
+    ) -> Result<Done, Failure> {
         let session = match &mut self.session {
             Some(session) => session,
             none => none.insert(self.pg.session().map_err(|error| Failure {
@@ -164,22 +173,4 @@ impl Runner {
             log::error!("writer: no partition, and making one failed: {error}");
         }
     }
-}
-
-fn answer(settled: impl Iterator<Item = (Command, Outcome)>) {
-    let (mut sends, mut marks) = (Vec::new(), Vec::new());
-    for (command, outcome) in settled {
-        match (command.kind, outcome) {
-            (Kind::Send(_, reply), Outcome::Sent(sent)) => sends.push((reply, Ok(sent))),
-            (Kind::MarkRead(_, reply), Outcome::Marked(marked)) => marks.push((reply, Ok(marked))),
-            (Kind::Send(_, reply), Outcome::Marked(_)) => sends.push((reply, Err(mixed_up()))),
-            (Kind::MarkRead(_, reply), Outcome::Sent(_)) => marks.push((reply, Err(mixed_up()))),
-        }
-    }
-    tell_all(sends);
-    tell_all(marks);
-}
-
-fn mixed_up() -> Error {
-    Error::Internal("an outcome of another command".to_owned())
 }

@@ -6,7 +6,7 @@ use crate::engine::error::Error;
 use crate::engine::handles::App;
 use crate::http::kit::client_ip::client;
 use crate::http::kit::problem::{Code, Problem};
-use crate::http::transport::body_budget::{Budget, FREE, Part};
+use crate::http::transport::body_budget::{Budget, Reservation, UNMETERED_BYTES};
 use crate::model::account::Caller;
 use crate::model::input;
 use crate::model::page::{Limit, UserCursor, from_cursor};
@@ -195,14 +195,14 @@ where
 
 async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::BytesMut, Problem> {
     let mut bytes = web::BytesMut::new();
-    let mut part: Option<Part> = None;
+    let mut part: Option<Reservation> = None;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_broken| Violation::new("", "does not come to its end"))?;
         if bytes.len() + chunk.len() > BODY_BYTES {
             return Err(Problem::new(Code::PayloadTooLarge));
         }
         // As it comes in, not as it is announced: who announces much and sends little takes little.
-        if bytes.len() + chunk.len() > FREE
+        if bytes.len() + chunk.len() > UNMETERED_BYTES
             && let Some(budget) = request.app_data::<web::Data<Budget>>()
         {
             match &mut part {

@@ -3,7 +3,7 @@
 use crate::http::kit::extractors::whose;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::response_context::{RequestId, ResponseContext, Started, X_REQUEST_ID};
-use crate::http::transport::body_budget::{Budget, Shared, is_large, pace_shared};
+use crate::http::transport::body_budget::{Budget, Shared, is_large, throttle_shared};
 use crate::http::transport::chunked;
 use crate::http::transport::connection::Connection;
 use crate::model::violation::cut;
@@ -51,9 +51,9 @@ pub async fn layer(
         let is_shared = answer.extensions().get::<Shared>().is_some();
         let (head, body) = answer.into_parts();
         let paced = if is_shared {
-            pace_shared(body)
+            throttle_shared(body)
         } else {
-            budget.pace(body, whose(&request))
+            budget.throttle(body, whose(&request))
         };
         let body = paced.unwrap_or_else(|refusal| {
             problem = Some(refusal);

@@ -4,7 +4,7 @@
 use crate::engine::error::Error;
 use crate::model::ids::Epoch;
 use crate::model::inbox::Resync;
-use crate::model::rate_limit::Standing;
+use crate::model::rate_limit::QuotaStatus;
 use crate::model::violation::Violation;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -118,7 +118,7 @@ pub struct Problem {
     /// Says which encodings of bodies are taken.
     accept: bool,
     /// Where the caller stands with a rate limit.
-    pub standing: Option<Box<Standing>>,
+    pub standing: Option<Box<QuotaStatus>>,
 }
 
 /// RFC 9457 problem details. Clients switch on `code`.

@@ -8,7 +8,7 @@ use crate::http::kit::extractors::app;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::security_headers::{self, ResponseClass};
 use crate::http::transport::request_heads::Heads;
-use crate::model::rate_limit::{Policy, Standing};
+use crate::model::rate_limit::{Policy, QuotaStatus};
 use crate::model::violation::cut;
 use crate::telemetry::Route;
 use actix_web::http::Method;
@@ -54,7 +54,7 @@ impl RequestId {
 }
 
 /// The two headers of draft-ietf-httpapi-ratelimit-headers, in whole seconds: what is left, and the policy.
-fn rate_limit(standing: Standing) -> (String, String) {
+fn rate_limit(standing: QuotaStatus) -> (String, String) {
     let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
     let Policy { name, burst, .. } = standing.policy;
     let (left, reset) = (standing.remaining, seconds(standing.reset_after));
@@ -76,7 +76,7 @@ pub(in crate::http) struct ResponseContext {
     path: String,
     class: ResponseClass,
     cors: Cors,
-    standing: Option<Standing>,
+    standing: Option<QuotaStatus>,
     route: Option<Rc<Route>>,
     pub(in crate::http) code: &'static str,
 }
@@ -99,7 +99,7 @@ impl ResponseContext {
                 .copied()
                 .unwrap_or(ResponseClass::Api),
             cors: Cors::of(request, origins),
-            standing: extensions.get::<Standing>().copied(),
+            standing: extensions.get::<QuotaStatus>().copied(),
             route: request.app_data::<Rc<Route>>().cloned(),
             code: "-",
         })

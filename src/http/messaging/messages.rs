@@ -2,7 +2,7 @@
 
 use crate::domain::messaging::messages;
 use crate::engine::error::Error;
-use crate::engine::writer::Sent;
+use crate::engine::writer::commands::send::Sent;
 use crate::http::kit::extractors::{
     Body, Ids, Query, app, charge_more, limit, of_people, replayed,
 };

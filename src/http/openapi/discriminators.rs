@@ -54,7 +54,7 @@ const FAMILIES: &[Family] = &[
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// Spells every kind out, and drops the schemas that were only there to be flattened.
-pub fn spell_out(schemas: &mut Schemas) {
+pub fn expand_variants(schemas: &mut Schemas) {
     let mut flattened = BTreeSet::new();
     for family in FAMILIES {
         let Some(RefOr::T(thing)) = schemas.get(family.name).cloned() else {
@@ -69,7 +69,7 @@ pub fn spell_out(schemas: &mut Schemas) {
                 object.description = description(kind);
             }
             for part in [&kind].into_iter().chain(&shared) {
-                pour(schemas, part, &mut object, &mut flattened);
+                merge_properties(schemas, part, &mut object, &mut flattened);
             }
             if family.is_closed {
                 let closed = AdditionalProperties::FreeForm(false);
@@ -90,7 +90,7 @@ pub fn spell_out(schemas: &mut Schemas) {
             let mut object = Object::with_type(Type::Object);
             object.description = all_of.description.clone();
             // The other thing is there for itself, and stays.
-            pour(schemas, &schema, &mut object, &mut BTreeSet::new());
+            merge_properties(schemas, &schema, &mut object, &mut BTreeSet::new());
             schemas.insert(name, Schema::Object(object).into());
         }
     }
@@ -120,7 +120,7 @@ fn split(
 }
 
 /// Puts the members of a part into an object.
-fn pour(
+fn merge_properties(
     schemas: &Schemas,
     part: &RefOr<Schema>,
     into: &mut Object,
@@ -134,7 +134,7 @@ fn pour(
         }
         Some(Schema::AllOf(all_of)) => {
             for part in &all_of.items {
-                pour(schemas, part, into, flattened);
+                merge_properties(schemas, part, into, flattened);
             }
         }
         _ => {}

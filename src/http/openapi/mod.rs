@@ -55,7 +55,7 @@ pub fn document() -> OpenApi {
     }
     let components = document.components.get_or_insert_default();
     components.schemas.extend(schemas);
-    discriminators::spell_out(&mut components.schemas);
+    discriminators::expand_variants(&mut components.schemas);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")

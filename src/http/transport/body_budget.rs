@@ -1,7 +1,7 @@
 //! Large bodies: how much memory all of them together may take, and how long each.
 //!
 //! A page of messages may be a megabyte, and a client may read it a byte at a time, or not at all. So what is larger than
-//! [`FREE`] takes its size from a budget for as long as it is in memory (without room the request is refused as
+//! [`UNMETERED_BYTES`] takes its size from a budget for as long as it is in memory (without room the request is refused as
 //! `overloaded`), is handed to the connection in slices, so that it is let go of as it is written, and has a minute to be
 //! read. Who does not read at all is noticed by the kernel (`node/mod.rs`). Nobody takes more than a share of the budget, and
 //! files inside the program take nothing of it: they are in memory once, for all.
@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// What every request may take without asking.
-pub const FREE: usize = 64 * 1024;
+pub const UNMETERED_BYTES: usize = 64 * 1024;
 
 /// What all large bodies together may take.
 const MOST: usize = 256 * 1024 * 1024;
@@ -51,14 +51,14 @@ struct Taken {
 pub struct Budget(Arc<Mutex<Taken>>);
 
 /// A part of the budget, given back when it is dropped.
-pub struct Part {
+pub struct Reservation {
     budget: Budget,
     bytes: usize,
     /// In whose shares it counts.
     whose: Vec<Subject>,
 }
 
-impl Part {
+impl Reservation {
     /// Takes so many bytes more, if there is room.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let mut taken = self.budget.lock();
@@ -75,7 +75,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut taken = self.budget.lock();
         taken.all -= self.bytes;
@@ -92,8 +92,8 @@ impl Drop for Part {
 
 impl Budget {
     /// Takes so many bytes, if there is room, in the shares of these.
-    pub fn take(&self, whose: Vec<Subject>, bytes: usize) -> Result<Part, Problem> {
-        let mut part = Part {
+    pub fn take(&self, whose: Vec<Subject>, bytes: usize) -> Result<Reservation, Problem> {
+        let mut part = Reservation {
             budget: self.clone(),
             bytes: 0,
             whose,
@@ -108,7 +108,7 @@ impl Budget {
     }
 
     /// The body of an answer to one of these as it should be written.
-    pub fn pace(&self, body: BoxBody, whose: Vec<Subject>) -> Result<BoxBody, Problem> {
+    pub fn throttle(&self, body: BoxBody, whose: Vec<Subject>) -> Result<BoxBody, Problem> {
         paced(body, |bytes| self.take(whose, bytes).map(Some))
     }
 
@@ -118,13 +118,13 @@ impl Budget {
 }
 
 /// The body of an answer that is in memory for all, as it should be written.
-pub fn pace_shared(body: BoxBody) -> Result<BoxBody, Problem> {
+pub fn throttle_shared(body: BoxBody) -> Result<BoxBody, Problem> {
     paced(body, |_| Ok(None))
 }
 
 fn paced(
     body: BoxBody,
-    part: impl FnOnce(usize) -> Result<Option<Part>, Problem>,
+    part: impl FnOnce(usize) -> Result<Option<Reservation>, Problem>,
 ) -> Result<BoxBody, Problem> {
     match body.try_into_bytes() {
         Ok(bytes) => Ok(BoxBody::new(Paced {
@@ -136,10 +136,10 @@ fn paced(
     }
 }
 
-/// Whether a body is one to pace.
+/// Whether a body is one to throttle.
 pub fn is_large(body: &BoxBody) -> bool {
     match body.size() {
-        BodySize::Sized(size) => size > FREE as u64,
+        BodySize::Sized(size) => size > UNMETERED_BYTES as u64,
         BodySize::None | BodySize::Stream => false,
     }
 }
@@ -148,7 +148,7 @@ pub fn is_large(body: &BoxBody) -> bool {
 struct Paced {
     bytes: Bytes,
     #[expect(dead_code, reason = "held, and given back with the last byte")]
-    part: Option<Part>,
+    part: Option<Reservation>,
     until: Option<Instant>,
 }
 
@@ -182,7 +182,7 @@ impl MessageBody for Paced {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Paced, SHARE, SLICE, pace_shared};
+    use super::{Budget, Paced, SHARE, SLICE, throttle_shared};
     use crate::model::ids::UserId;
     use crate::model::rate_limit::Subject;
     use actix_web::body::{BoxBody, MessageBody};
@@ -225,11 +225,11 @@ mod tests {
             .collect();
         assert!(budget.take(vec![user(16)], 1).is_err());
         let body = || BoxBody::new(vec![0; 100_000]);
-        assert!(budget.pace(body(), vec![user(16)]).is_err());
+        assert!(budget.throttle(body(), vec![user(16)]).is_err());
         // What is there for all takes nothing.
-        assert!(pace_shared(body()).is_ok());
+        assert!(throttle_shared(body()).is_ok());
         drop(shares);
-        assert!(budget.pace(body(), vec![user(16)]).is_ok());
+        assert!(budget.throttle(body(), vec![user(16)]).is_ok());
         assert_eq!(budget.taken(), 0);
     }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-pub use types::Place;
+pub use types::RowHandle;
 
 /// How long a caller waits for PostgreSQL before it is told "unavailable".
 pub const DEADLINE: Duration = Duration::from_secs(4);

@@ -33,22 +33,22 @@ pub struct Tid;
 /// Where a row lies. It stays there while its transaction has the lock under which alone it changes, and is found by this
 /// without an index (decision 0019).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place([u8; 6]);
+pub struct RowHandle([u8; 6]);
 
-impl ToSql<Tid, Pg> for Place {
+impl ToSql<Tid, Pg> for RowHandle {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         out.write_all(&self.0)?;
         Ok(IsNull::No)
     }
 }
 
-impl FromSql<Tid, Pg> for Place {
+impl FromSql<Tid, Pg> for RowHandle {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         Ok(Self(value.as_bytes().try_into()?))
     }
 }
 
-impl Queryable<Tid, Pg> for Place {
+impl Queryable<Tid, Pg> for RowHandle {
     type Row = Self;
 
     fn build(row: Self) -> deserialize::Result<Self> {

@@ -3,7 +3,7 @@
 //! (the circuit breaker), so that a stopped Redis costs nobody time. A miss always means *unknown*, never zero.
 //!
 //! A cluster has its keys in slots, and every command, script and channel here has one key. `run` asks the server of a key,
-//! `spread` each server for its part of many. Where the slots are is learned from whichever server answers first, and again
+//! `scatter` each server for its part of many. Where the slots are is learned from whichever server answers first, and again
 //! when a server fails or says that a slot has moved (docs/decisions/0013).
 
 use crate::storage::redis::transport::server::{
@@ -76,7 +76,7 @@ impl Redis {
         });
         let well = join_all(pings).await.iter().all(Result::is_ok);
         if !well {
-            self.learn(began, None).await;
+            self.refresh_topology(began, None).await;
         }
         well
     }
@@ -133,10 +133,10 @@ impl Redis {
             match &result {
                 Err(error) if has_moved(error) && !moved => {
                     moved = true;
-                    self.learn(began, Some(address)).await;
+                    self.refresh_topology(began, Some(address)).await;
                 }
                 Err(RedisUnavailable::Failed(_)) => {
-                    self.learn(began, None).await;
+                    self.refresh_topology(began, None).await;
                     return result;
                 }
                 _ => return result,
@@ -146,7 +146,7 @@ impl Redis {
 
     /// Runs a command for many items, on each server with those whose keys are there, all servers at once. Returns what came
     /// of it, for some of the items each.
-    pub(super) async fn spread<I, T, R>(
+    pub(super) async fn scatter<I, T, R>(
         &self,
         servers: &Servers,
         items: Vec<I>,
@@ -184,7 +184,7 @@ impl Redis {
                     join_all(alone).await
                 }
                 Err(error @ RedisUnavailable::Failed(_)) => {
-                    self.learn(began, None).await;
+                    self.refresh_topology(began, None).await;
                     vec![(part, Err(error))]
                 }
                 result => vec![(part, result)],
@@ -195,7 +195,7 @@ impl Redis {
 
     /// Learns anew where the slots of a cluster are, unless that was asked since `began`: from this server, or else from
     /// whichever answers first.
-    pub(super) async fn learn(&self, began: Instant, from: Option<&Address>) {
+    pub(super) async fn refresh_topology(&self, began: Instant, from: Option<&Address>) {
         if self.seeds.is_empty() {
             return;
         }
@@ -236,7 +236,7 @@ impl Redis {
         if will_do(&known) {
             return known;
         }
-        self.learn(Instant::now(), None).await;
+        self.refresh_topology(Instant::now(), None).await;
         self.slots()
     }
 

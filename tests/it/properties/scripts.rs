@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{Announcement, ConversationUnread, Unread as Snapshot};
+use tideline::model::unread::{CommittedEntry, ConversationUnread, Unread as Snapshot};
 use tideline::storage::redis::sync::unread as cache;
 use tideline::storage::redis::transport::server::RedisUnavailable;
 
@@ -56,7 +56,7 @@ impl<'a> Real<'a> {
         let node = &self.app.nodes[0].app;
         let entries: Vec<_> = entries
             .iter()
-            .map(|&(seq, conversation, unread)| Announcement {
+            .map(|&(seq, conversation, unread)| CommittedEntry {
                 receiver: self.user,
                 seq: InboxSeq(seq),
                 conversation: self.conversations[usize::from(conversation)],

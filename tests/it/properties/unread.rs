@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use std::fmt::Debug;
 use std::time::Duration;
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{Announcement, ConversationUnread, Unread};
+use tideline::model::unread::{CommittedEntry, ConversationUnread, Unread};
 use tideline::storage::redis::sync::unread as cache;
 use tideline::storage::redis::transport::server::RedisUnavailable;
 
@@ -48,7 +48,7 @@ fn histories() -> impl Strategy<Value = Vec<(usize, i64)>> {
 }
 
 /// What PostgreSQL would say as of an entry.
-fn truth(history: &[Announcement], head: usize) -> Unread {
+fn truth(history: &[CommittedEntry], head: usize) -> Unread {
     let mut conversations = Vec::<ConversationUnread>::new();
     for entry in history[..head].iter().rev() {
         let conversation_id = entry.conversation;
@@ -91,7 +91,7 @@ fn counts_are_exact_whatever_happens_to_announcements() {
         let conversations = [(); 4].map(|()| ConversationId(tideline::clock::new_id()));
         let history: Vec<_> = (1..)
             .zip(history)
-            .map(|(seq, (conversation, unread))| Announcement {
+            .map(|(seq, (conversation, unread))| CommittedEntry {
                 receiver: user,
                 seq: InboxSeq(seq),
                 conversation: conversations[conversation],
@@ -130,7 +130,7 @@ fn counts_are_exact_whatever_happens_to_announcements() {
                 let totals = applied(redis, epoch, &group).await;
                 // What a wait is woken with.
                 if let Some(known) = totals.get(&user) {
-                    let is_large = |one: &Announcement| one.unread.is_none();
+                    let is_large = |one: &CommittedEntry| one.unread.is_none();
                     assert!(!group.iter().any(is_large), "what is large is not in it");
                     let as_of = usize::try_from(known.as_of.0).unwrap();
                     assert_eq!(known.total, truth(&history, as_of).total, "as of {as_of}");

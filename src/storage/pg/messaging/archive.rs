@@ -8,7 +8,7 @@ use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::conversations::raw_json;
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{Place, Tid, Uuids};
+use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
@@ -60,11 +60,11 @@ pub struct MemberRow {
     /// The member.
     pub user: UserId,
     /// Where the row lies.
-    pub place: Place,
+    pub place: RowHandle,
     /// Read up to here.
     pub read_seq: ConvSeq,
     /// An owner or admin.
-    pub leads: bool,
+    pub can_moderate: bool,
     /// Until when they may not post.
     pub muted_until: Option<Timestamp>,
     /// The database's time after the locks were taken.
@@ -114,9 +114,9 @@ pub struct Changes {
     /// Messages to append.
     pub messages: Messages,
     /// The new head of each conversation, and the time of its newest message.
-    pub heads: HashMap<Place, (ConvSeq, Timestamp)>,
+    pub heads: HashMap<RowHandle, (ConvSeq, Timestamp)>,
     /// The new read position of each member that moved.
-    pub reads: HashMap<Place, ConvSeq>,
+    pub reads: HashMap<RowHandle, ConvSeq>,
 }
 
 /// Messages to append: a row of the archive each.

@@ -18,7 +18,7 @@ use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{Place, Tid, Uuids};
+use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use chrono::DateTime;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
@@ -32,7 +32,7 @@ pub struct LockedConversation {
     /// The conversation.
     pub id: ConversationId,
     /// Where its row lies.
-    pub place: Place,
+    pub place: RowHandle,
     /// Its head.
     pub last_seq: ConvSeq,
     /// How many members it has.

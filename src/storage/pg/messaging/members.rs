@@ -79,7 +79,7 @@ pub fn some(
 }
 
 /// Who follows an owner: the longest-standing admin, else member. It reads all members, once in the life of an owner.
-pub fn heir(
+pub fn successor(
     conn: &mut PgConnection,
     conversation: ConversationId,
     owner: UserId,
@@ -94,7 +94,10 @@ pub fn heir(
 }
 
 /// Marks the members of a conversation that has become large.
-pub fn enlarge(conn: &mut PgConnection, conversation: ConversationId) -> StorageResult<()> {
+pub fn enable_read_fanout(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+) -> StorageResult<()> {
     sql("UPDATE members SET large = true WHERE conversation_id = $1")
         .bind::<SqlUuid, _>(conversation)
         .execute(conn)?;

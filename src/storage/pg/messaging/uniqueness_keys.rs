@@ -31,7 +31,7 @@ pub fn find_direct(
 
 /// Claims a pair for a new direct conversation, or returns `false` when another one has it: the loser of a race waits
 /// here for the winner's commit, and must look again in a new statement.
-pub fn claim_direct(
+pub fn reserve_direct_pair(
     conn: &mut PgConnection,
     (low, high): (UserId, UserId),
     id: ConversationId,
@@ -77,8 +77,8 @@ pub fn find_group(
     .optional()?)
 }
 
-/// Claims a creator's own id for a new group, or returns `false` when another one has it, as [`claim_direct`] does.
-pub fn claim_group(
+/// Claims a creator's own id for a new group, or returns `false` when another one has it, as [`reserve_direct_pair`] does.
+pub fn reserve_group_id(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,

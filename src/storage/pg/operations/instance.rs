@@ -55,7 +55,7 @@ pub fn clock(conn: &mut PgConnection) -> StorageResult<i64> {
 
 /// How far a new epoch moves every inbox head: further than any inbox ever went since the backup, and short enough for
 /// nine thousand epochs below [`MAX_SEQ`](crate::model::ids::MAX_SEQ).
-const LEAP: i64 = 1_000_000_000_000;
+const EPOCH_SEQ_GAP: i64 = 1_000_000_000_000;
 
 /// Heads of one statement of a new epoch.
 const HEADS: i64 = 10_000;
@@ -88,7 +88,7 @@ pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResul
             "INSERT INTO timelines (user_id, last_seq, last_at) SELECT id, $1, now() FROM unnest($2) AS u(id)
              ON CONFLICT (user_id) DO UPDATE SET last_seq = timelines.last_seq + excluded.last_seq",
         )
-        .bind::<BigInt, _>(LEAP)
+        .bind::<BigInt, _>(EPOCH_SEQ_GAP)
         .bind::<Uuids, _>(users)
         .execute(conn)?;
         moved(count);

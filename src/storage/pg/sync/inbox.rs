@@ -6,7 +6,7 @@ use crate::model::inbox::EntryKind;
 use crate::model::message::Message;
 use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
-use crate::model::unread::Announcement;
+use crate::model::unread::CommittedEntry;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::conversations::raw_json;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 
 /// A timeline right after it was advanced under its lock.
 #[derive(Clone, Copy, Debug, Queryable)]
-pub struct Advanced {
+pub struct AllocatedSeqs {
     /// Whose timeline.
     pub user_id: UserId,
     /// The new head.
@@ -31,13 +31,13 @@ pub struct Advanced {
 /// Locks timelines in ascending order of their users and advances each by so many entries; missing ones are made, so
 /// membership must have been checked before. The locks hold to the commit: per timeline, commits happen in the order of
 /// the seqs, and no reader ever sees an entry appear below one it has seen.
-fn advance(
+fn allocate_inbox_seqs(
     conn: &mut PgConnection,
     counts: &HashMap<UserId, i64>,
     at: Timestamp,
-) -> StorageResult<HashMap<UserId, Advanced>> {
+) -> StorageResult<HashMap<UserId, AllocatedSeqs>> {
     let (users, counts): (Vec<_>, Vec<_>) = counts.iter().map(|(u, n)| (*u, *n)).unzip();
-    let rows: Vec<Advanced> = sql("INSERT INTO timelines (user_id, last_seq, last_at)
+    let rows: Vec<AllocatedSeqs> = sql("INSERT INTO timelines (user_id, last_seq, last_at)
          SELECT u, n, $1 FROM unnest($2, $3) AS s(u, n) ORDER BY u
          ON CONFLICT (user_id) DO UPDATE SET last_seq = timelines.last_seq + excluded.last_seq,
                                              last_at = GREATEST(timelines.last_at, excluded.last_at)
@@ -74,14 +74,14 @@ pub fn deliver(
     changes: &Changes,
     entries: &[NewEntry],
     at: Timestamp,
-) -> StorageResult<Vec<Announcement>> {
+) -> StorageResult<Vec<CommittedEntry>> {
     let mut counts: HashMap<UserId, i64> = HashMap::new();
     for entry in entries {
         *counts.entry(entry.receiver).or_default() += 1;
     }
     let advanced = match counts.is_empty() {
         true => HashMap::new(),
-        false => advance(conn, &counts, at)?,
+        false => allocate_inbox_seqs(conn, &counts, at)?,
     };
     let mut seqs = Vec::with_capacity(entries.len());
     let mut times = Vec::with_capacity(entries.len());
@@ -134,7 +134,7 @@ pub fn deliver(
     Ok(entries
         .iter()
         .zip(seqs)
-        .map(|(entry, seq)| Announcement {
+        .map(|(entry, seq)| CommittedEntry {
             receiver: entry.receiver,
             seq,
             conversation: entry.conversation,

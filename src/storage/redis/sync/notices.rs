@@ -24,9 +24,9 @@ const BATCH: usize = 500;
 
 /// What a subscriber hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Signal {
     /// A user's inbox has reached `seq`; the total as of it, where it is known.
-    News {
+    Inbox {
         /// Whose inbox.
         user: UserId,
         /// Its head.
@@ -35,16 +35,16 @@ pub enum Heard {
         total: Option<i64>,
     },
     /// A large conversation has reached `seq`.
-    Moved {
+    Conversation {
         /// Which.
         conversation: ConversationId,
         /// Its head.
         seq: ConvSeq,
     },
     /// What is published of a user from now on is heard; what was before may not have been.
-    Begun(UserId),
+    Subscribed(UserId),
     /// Subscriptions are missing, and what is published meanwhile is lost.
-    Lost,
+    Gap,
 }
 
 /// What there are notices of.
@@ -94,9 +94,9 @@ impl Subscription {
 }
 
 /// What the connections' tasks share with us.
-struct Hub {
+struct SubscriptionTable {
     subscriptions: Mutex<HashMap<Channel, Subscription>>,
-    hear: Box<dyn Fn(Heard) + Send + Sync>,
+    hear: Box<dyn Fn(Signal) + Send + Sync>,
 }
 
 /// The subscriptions of this node, on connections of their own.
@@ -104,7 +104,7 @@ pub struct Notices {
     redis: Arc<Redis>,
     servers: Servers,
     epoch: Epoch,
-    hub: Arc<Hub>,
+    hub: Arc<SubscriptionTable>,
     /// Where the slots were when the subscriptions were last compared with that.
     followed: Mutex<Arc<Slots>>,
 }
@@ -114,9 +114,9 @@ impl Notices {
     pub fn new(
         redis: &Arc<Redis>,
         epoch: Epoch,
-        hear: impl Fn(Heard) + Send + Sync + 'static,
+        hear: impl Fn(Signal) + Send + Sync + 'static,
     ) -> Self {
-        let hub = Arc::new(Hub {
+        let hub = Arc::new(SubscriptionTable {
             subscriptions: Mutex::default(),
             hear: Box::new(hear),
         });
@@ -154,7 +154,7 @@ impl Notices {
     /// Marks channels as missing that are not subscribed to.
     pub fn want(&self, channels: &[Channel]) {
         self.hub.expect(channels);
-        (self.hub.hear)(Heard::Lost);
+        (self.hub.hear)(Signal::Gap);
     }
 
     /// Ends subscriptions. What Redis does not get to know of ends with the connection.
@@ -199,7 +199,7 @@ impl Notices {
     /// Looks whether slots of a cluster have gone elsewhere without a word, as when their master was cut off: subscriptions
     /// there are missing.
     pub async fn follow(&self) {
-        self.redis.learn(Instant::now(), None).await;
+        self.redis.refresh_topology(Instant::now(), None).await;
         let slots = self.redis.slots();
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&followed, &slots) {
@@ -226,7 +226,7 @@ impl Notices {
             result = Err(RedisError::from(std::io::Error::other(elapsed)).into());
         }
         if result.is_err() {
-            (self.hub.hear)(Heard::Lost);
+            (self.hub.hear)(Signal::Gap);
         }
         result
     }
@@ -249,7 +249,7 @@ impl Notices {
         let items = named.iter().collect();
         let sent = self
             .redis
-            .spread(&self.servers, items, |(_, name)| name, run)
+            .scatter(&self.servers, items, |(_, name)| name, run)
             .await;
         sent.into_iter()
             .map(|(named, result)| (named.into_iter().map(|(one, _)| *one).collect(), result))
@@ -257,7 +257,7 @@ impl Notices {
     }
 }
 
-impl Hub {
+impl SubscriptionTable {
     fn subscriptions(&self) -> MutexGuard<'_, HashMap<Channel, Subscription>> {
         self.subscriptions
             .lock()
@@ -299,7 +299,7 @@ impl Hub {
                 let channel = text().and_then(|name| Channel::parse(&name));
                 // Before anybody can see that it stands.
                 if let Some(Channel::Inbox(user)) = channel {
-                    (self.hear)(Heard::Begun(user));
+                    (self.hear)(Signal::Subscribed(user));
                 }
                 let mut subscriptions = self.subscriptions();
                 if let Some(one) = channel.and_then(|one| subscriptions.get_mut(&one)) {
@@ -319,7 +319,7 @@ impl Hub {
                 let ended = one.is_some_and(|one| one.end(|by| by == from));
                 drop(subscriptions);
                 if ended {
-                    (self.hear)(Heard::Lost);
+                    (self.hear)(Signal::Gap);
                 }
             }
             _ => {}
@@ -333,7 +333,7 @@ impl Hub {
             any |= one.end(|by| is_lost(*channel, by));
         }
         if any {
-            (self.hear)(Heard::Lost);
+            (self.hear)(Signal::Gap);
         }
     }
 }
@@ -354,24 +354,24 @@ pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId
     };
     let items = named.iter().collect();
     redis
-        .spread(&redis.servers, items, |(name, _)| name, run)
+        .scatter(&redis.servers, items, |(name, _)| name, run)
         .await;
 }
 
 /// A message is `seq` or `seq:total` on the channel of a user, and `seq` on that of a conversation.
-fn news(name: &str, text: &str) -> Option<Heard> {
+fn news(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {
             let seq = ConvSeq(text.parse().ok()?);
-            return Some(Heard::Moved { conversation, seq });
+            return Some(Signal::Conversation { conversation, seq });
         }
     };
     let (seq, total) = match text.split_once(':') {
         Some((seq, total)) => (seq, Some(total.parse().ok()?)),
         None => (text, None),
     };
-    Some(Heard::News {
+    Some(Signal::Inbox {
         user,
         seq: InboxSeq(seq.parse().ok()?),
         total,

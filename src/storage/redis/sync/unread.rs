@@ -1,7 +1,7 @@
 //! A user's unread counts: one hash, changed by two scripts only (`unread_apply.lua` tells the rules).
 
 use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
-use crate::model::unread::{Announcement, ConversationUnread, Unread};
+use crate::model::unread::{CommittedEntry, ConversationUnread, Unread};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::notices::Channel;
 use crate::storage::redis::transport::server::RedisUnavailable;
@@ -54,7 +54,7 @@ pub struct Applied {
 struct Part<'a> {
     user: UserId,
     key: String,
-    entries: &'a [&'a Announcement],
+    entries: &'a [&'a CommittedEntry],
 }
 
 /// One call of the script: parts of one slot.
@@ -79,8 +79,8 @@ fn calls<'a>(redis: &Redis, parts: impl Iterator<Item = Part<'a>>) -> Vec<Call<'
 
 /// Applies entries: those of many receivers in one call of the script, and all of which one server has the counts in one
 /// pipeline.
-pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> Applied {
-    let mut groups: HashMap<UserId, Vec<&Announcement>> = HashMap::new();
+pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> Applied {
+    let mut groups: HashMap<UserId, Vec<&CommittedEntry>> = HashMap::new();
     for entry in entries {
         groups.entry(entry.receiver).or_default().push(entry);
     }
@@ -127,7 +127,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[Announcement]) -> App
         }
     };
     let (mut applied, mut unknown) = (Applied::default(), HashSet::new());
-    let results = redis.spread(
+    let results = redis.scatter(
         &redis.servers,
         calls.iter().collect(),
         |call| call.first().map_or("", |part| &part.key),
@@ -246,7 +246,7 @@ pub async fn users(
     };
     let scanned = master.run(scan).await;
     if scanned.is_err() {
-        redis.learn(began, None).await;
+        redis.refresh_topology(began, None).await;
     }
     let (cursor, keys) = scanned?;
     let user = |key: &String| {

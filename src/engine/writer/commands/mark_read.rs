@@ -1,0 +1,57 @@
+//! Moving a read position forward. A command like a send, so that the two are ordered.
+
+use crate::engine::error::Error;
+use crate::engine::writer::command::{Address, Rule};
+use crate::engine::writer::state::{Plan, State};
+use crate::model::ids::ConvSeq;
+use crate::model::inbox::EntryKind;
+use crate::storage::pg::sync::inbox::NewEntry;
+
+/// Moves the caller's read position to a seq, unless it is there or beyond.
+pub struct MarkRead(pub ConvSeq);
+
+/// A read position after a command to move it.
+#[derive(Clone, Copy, Debug)]
+pub struct Marked {
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+    /// Messages after it.
+    pub unread: i64,
+}
+
+impl Rule for MarkRead {
+    type Answer = Result<Marked, Error>;
+
+    fn entries(&self, _receivers: i64) -> i64 {
+        1
+    }
+
+    fn settle(&self, at: Address, plan: &mut Plan, state: &mut State) -> Self::Answer {
+        let (id, user, seq) = (at.conversation, at.user, self.0);
+        let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
+        let (head, large) = (conversation.last_seq, conversation.large);
+        let own = conversation.member(user)?;
+        if seq > head {
+            return Err(Error::invalid(
+                "/seq",
+                format!("must not be beyond the head, {head}"),
+            ));
+        }
+        if seq > own.read_seq {
+            own.read_seq = seq;
+            plan.changes.reads.insert(own.place, seq);
+            plan.entries.push(NewEntry {
+                receiver: user,
+                kind: EntryKind::Read,
+                conversation: id,
+                ref_seq: seq,
+                unread: head.0 - seq.0,
+                large,
+            });
+        }
+        Ok(Marked {
+            read_seq: own.read_seq,
+            unread: head.0 - own.read_seq.0,
+        })
+    }
+}

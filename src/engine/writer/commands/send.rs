@@ -1,0 +1,146 @@
+//! Storing messages.
+
+use crate::clock;
+use crate::engine::error::Error;
+use crate::engine::writer::command::{Address, Rule};
+use crate::engine::writer::state::{Plan, State};
+use crate::model::content::StoredBody;
+use crate::model::ids::{ClientMsgId, MessageId, UserId};
+use crate::model::inbox::EntryKind;
+use crate::model::message::{Message, NewMessage};
+use crate::storage::pg::messaging::archive::MemberRow;
+use crate::storage::pg::sync::inbox::NewEntry;
+use serde_json::value::RawValue;
+
+/// Stores messages of the caller, in this order. A refusal of one does not stop the next.
+pub struct Send(pub Vec<NewMessage>);
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// As stored.
+    pub message: Message,
+    /// It had been stored before: this is the first answer again.
+    pub replayed: bool,
+}
+
+impl Rule for Send {
+    type Answer = Vec<Result<Sent, Error>>;
+
+    fn client_msg_ids(&self) -> Vec<ClientMsgId> {
+        self.0.iter().map(|message| message.client_msg_id).collect()
+    }
+
+    fn mentions(&self) -> Vec<UserId> {
+        let mentions = self.0.iter().flat_map(|message| message.content.mentions());
+        mentions.copied().collect()
+    }
+
+    fn entries(&self, receivers: i64) -> i64 {
+        let all = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        // Whoever is mentioned gets one more, or, of a large conversation, the only one.
+        let mentions = self
+            .0
+            .iter()
+            .map(|message| message.content.mentions().len());
+        receivers * all(self.0.len()) + all(mentions.sum())
+    }
+
+    fn settle(&self, at: Address, plan: &mut Plan, state: &mut State) -> Self::Answer {
+        let messages = self.0.iter();
+        messages.map(|new| send(at, new, plan, state)).collect()
+    }
+
+    fn may_be_repetition(answer: &Self::Answer) -> bool {
+        answer.iter().any(Result::is_err)
+    }
+}
+
+fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Result<Sent, Error> {
+    let (id, sender) = (at.conversation, at.user);
+    let key = (id, sender, new.client_msg_id);
+    // Before membership, mute and block: the sender of a stored message gets it back whatever has happened since.
+    // Doubles inside one batch are found here too; the first one wins.
+    if let Some(stored) = state.stored.get(&key) {
+        return if new.content.is_same(&stored.body) {
+            Ok(Sent {
+                message: stored.clone(),
+                replayed: true,
+            })
+        } else {
+            Err(Error::ClientMsgIdReused)
+        };
+    }
+    let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
+    let seq = conversation.last_seq.next();
+    let (blocked, large) = (conversation.blocked, conversation.large);
+    let is_channel = conversation.is_channel;
+    let own = conversation.member(sender)?;
+    if own.muted_until.is_some_and(|until| until > own.now) {
+        return Err(Error::Muted);
+    }
+    if blocked {
+        return Err(Error::Blocked);
+    }
+    if is_channel && !own.can_moderate {
+        let why = "only the owner and admins post in a channel";
+        return Err(Error::Forbidden(why));
+    }
+    let content = RawValue::from_string(new.content.json().to_owned())
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    // Sending means having read.
+    own.read_seq = seq;
+    plan.changes.reads.insert(own.place, seq);
+    let message = Message {
+        id: MessageId(clock::new_id()),
+        conversation_id: id,
+        seq,
+        sender_id: sender,
+        client_msg_id: new.client_msg_id,
+        body: StoredBody {
+            kind: new.content.kind().to_owned(),
+            content,
+        },
+        created_at: conversation.at,
+    };
+    conversation.last_seq = seq;
+    let head = (seq, conversation.at);
+    plan.changes.heads.insert(conversation.place, head);
+    let entry = |member: &MemberRow, kind| NewEntry {
+        receiver: member.user,
+        kind,
+        conversation: id,
+        ref_seq: seq,
+        unread: seq.0 - member.read_seq.0,
+        large,
+    };
+    let members = &conversation.members;
+    if large {
+        plan.moved.insert(id, seq);
+    } else {
+        let all = members.iter();
+        plan.entries
+            .extend(all.map(|member| entry(member, EntryKind::Message)));
+    }
+    let mentions = new.content.mentions();
+    let named = members.iter().filter(|member| {
+        let user = member.user;
+        user != sender && mentions.contains(&user) && !state.blocks.contains(&(user, sender))
+    });
+    plan.entries
+        .extend(named.map(|member| entry(member, EntryKind::Mention)));
+    let rows = &mut plan.changes.messages;
+    rows.conversations.push(id);
+    rows.seqs.push(seq);
+    rows.ids.push(message.id);
+    rows.senders.push(sender);
+    rows.client_msg_ids.push(new.client_msg_id);
+    rows.kinds.push(new.content.kind());
+    rows.contents.push(new.content.json().to_owned());
+    rows.at.push(conversation.at);
+    state.stored.insert(key, message.clone());
+    Ok(Sent {
+        message,
+        replayed: false,
+    })
+}
