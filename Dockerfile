@@ -9,7 +9,7 @@ COPY . .
 # The caches outlive the layer, so that a change of the source does not compile the dependencies again. They are no part
 # of the image, and so the program is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked && cp target/release/tideline /tideline
+    cargo build --release --locked --no-default-features && cp target/release/tideline /tideline
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -35,6 +35,7 @@ check: ## Check format, lints, docs, licences, packaging and generated files
 	.ci/install check
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --document-private-items
 	cargo deny --locked --log-level error check bans licenses sources
 	cargo run --quiet --locked -- openapi | diff openapi/openapi.json -

@@ -7,10 +7,10 @@ use env_logger::Target;
 use std::cell::Cell;
 use std::error::Error;
 use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tideline::clock::random_bytes;
 use tideline::config::{self, Config, environment};
+#[cfg(feature = "dev")]
 use tideline::dev;
 use tideline::domain::identity::accounts;
 use tideline::domain::identity::seeding;
@@ -47,11 +47,12 @@ enum Command {
     Migrate,
     /// Print the OpenAPI document
     Openapi,
+    #[cfg(feature = "dev")]
     /// Everything on one machine: a private PostgreSQL and Redis, migrations, serve
     Dev {
         /// Where the data is kept between runs
         #[arg(long, default_value = ".tideline")]
-        dir: PathBuf,
+        dir: std::path::PathBuf,
     },
     /// For operators
     #[command(subcommand)]
@@ -138,6 +139,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         Command::Openapi => Ok(stdout().write_all(openapi::json()?.as_bytes())?),
+        #[cfg(feature = "dev")]
         Command::Dev { dir } => Ok(dev::run(&dir, &runtime()?)?),
         Command::Admin(Admin::CreateUser {
             username,

@@ -12,7 +12,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A refusal or a failure. The http floor turns each into its documented problem.
 #[derive(Clone, Debug)]
 pub enum Error {
-    /// The input breaks a rule.
+    /// Invalid input.
     Invalid(Vec<Violation>),
     /// Unknown, or not visible to the caller.
     NotFound,
@@ -24,7 +24,7 @@ pub enum Error {
     Blocked,
     /// The name is taken.
     Conflict(&'static str),
-    /// There is no room for more; the text says of what.
+    /// A limit is reached; the text says which.
     LimitReached(&'static str),
     /// No such user, or another password.
     InvalidCredentials,
@@ -48,11 +48,11 @@ pub enum Error {
     InboxTrimmed(Resync),
     /// Too many requests of one user, address or name.
     RateLimited(QuotaStatus),
-    /// Too much to do right now: nothing was done, come back after this time.
+    /// Overloaded: nothing was done, repeat after this time.
     Overloaded(Duration),
     /// PostgreSQL does not answer in time. A send may or may not be stored.
     StorageUnavailable,
-    /// A bug; the text is for the log only.
+    /// An unexpected error; the text is for the log only.
     Internal(String),
 }
 

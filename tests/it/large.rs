@@ -1,6 +1,6 @@
 //! Large conversations: the switch to read fan-out, watching, exact counts, mentions, channels.
 
-use crate::support::{App, Client, Person, count, id, services, text};
+use crate::support::{App, Client, Person, id, number, services, text};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -431,7 +431,7 @@ fn rows_written_since(app: &App, transaction: i64) -> i64 {
     let rows = |table: &str| {
         let query =
             format!("SELECT count(*) AS n FROM {table} WHERE xmin::text::bigint > {transaction}");
-        count(&mut app.database(), &query)
+        number(&mut app.database(), &query)
     };
     tables.into_iter().map(rows).sum()
 }
@@ -473,7 +473,7 @@ async fn a_send_does_no_work_for_each_member() {
         let conversation = ann.conversation(&chat).await.ok(200);
         assert_eq!(conversation["member_count"], size + 1);
         assert_eq!(conversation["fanout"], "read");
-        let now = count(&mut app.database(), "SELECT txid_current() AS n");
+        let now = number(&mut app.database(), "SELECT txid_current() AS n");
         while hears(&mut published, QUIET).await {}
         for n in 0..SENDS {
             ann.send(&chat, &format!("{n}")).await;

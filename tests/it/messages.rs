@@ -1,6 +1,6 @@
 //! Sending and reading: kinds and limits, replays, batches, ranges.
 
-use crate::support::{App, Person, count, execute, id, text};
+use crate::support::{App, Person, execute, id, number, text};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,6 +428,6 @@ async fn pages_are_cut_by_the_stored_lengths() {
     }
     let stored = "SELECT count(*) AS n FROM messages WHERE length = octet_length(content::text)";
     ann.send(&chat, "é").await;
-    assert_eq!(count(&mut database, stored), 1);
+    assert_eq!(number(&mut database, stored), 1);
     app.finish().await;
 }

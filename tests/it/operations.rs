@@ -1,6 +1,6 @@
 //! What operators rely on: health, capabilities, settings.
 
-use crate::support::{Answer, App, Process, SECRET, count, eventually, execute, http, throw_away};
+use crate::support::{Answer, App, Process, SECRET, eventually, execute, http, number, throw_away};
 use diesel::{Connection, PgConnection};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -476,7 +476,7 @@ async fn readiness_is_asked_for_by_many_and_looked_for_once() {
         let mut waiting = || {
             let waiting = "SELECT count(*) AS n FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            count(&mut database, waiting)
+            number(&mut database, waiting)
         };
         let soon = Duration::from_secs(3);
         eventually("one waits", soon, async || waiting(), |n| *n == 1).await;

@@ -1,6 +1,6 @@
 //! Unread counts: a view of the timeline that cannot drift, whatever happens to Redis.
 
-use crate::support::{App, Person, admin, count, eventually, execute, services};
+use crate::support::{App, Person, admin, eventually, execute, number, services};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -401,7 +401,7 @@ async fn counts_of_a_crowd_share_queries() {
         let hung = async || {
             let waiting = "SELECT count(*) AS n FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            count(&mut database, waiting)
+            number(&mut database, waiting)
         };
         let concurrency = i64::from(node.config.writers);
         eventually("they wait for the lock", WITHIN, hung, |n| {

@@ -35,7 +35,6 @@ pub use services::{services, throw_away, throw_away_as};
 pub use wire::Wire;
 
 use diesel::connection::SimpleConnection;
-use diesel::sql_types::BigInt;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 use std::process::{Output, Stdio};
@@ -256,16 +255,6 @@ pub async fn eventually<T: std::fmt::Debug>(
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The number that a query answers, which calls it `n`.
-pub fn count(conn: &mut PgConnection, sql: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
-    sql_query(sql).get_result::<Count>(conn).unwrap().n
 }
 
 /// Runs SQL.

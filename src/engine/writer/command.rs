@@ -9,7 +9,13 @@ use crate::engine::writer::state::{Plan, State};
 use crate::model::ids::{ClientMsgId, ConversationId, UserId};
 use crate::storage::pg::messaging::archive::Key;
 use std::cell::RefCell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How many commands may wait for one writer.
+pub(super) const QUEUE: usize = 8_192;
+
+/// How long a refused client should stay away.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// In which conversation a command acts, and for whom.
 #[derive(Clone, Copy)]

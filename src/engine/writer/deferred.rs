@@ -2,8 +2,7 @@
 //! the locks of all its conversations, so one that stays locked would stop all others of its writer.
 
 use crate::engine::error::Error;
-use crate::engine::writer::command::Command;
-use crate::engine::writer::queue::{QUEUE, RETRY_AFTER};
+use crate::engine::writer::command::{Command, QUEUE, RETRY_AFTER};
 use crate::model::ids::ConversationId;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;

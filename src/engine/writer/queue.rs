@@ -16,12 +16,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-/// How many commands may wait for one writer.
-pub(super) const QUEUE: usize = 8_192;
-
-/// How long a refused client should stay away.
-pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
-
 /// The most commands of one transaction. Larger ones gain nothing more.
 const BATCH: usize = 256;
 

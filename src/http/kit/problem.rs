@@ -48,58 +48,58 @@ macro_rules! codes {
 }
 
 codes! {
-    Validation "validation" BAD_REQUEST "The input breaks a rule"
+    Validation "validation" BAD_REQUEST "Validation failed"
         "Malformed or out-of-range input. `errors` lists each fault with its place. Do not repeat it unchanged.";
     Unauthenticated "unauthenticated" UNAUTHORIZED "No valid access token"
         "The access token is missing, malformed or not ours. Log in.";
-    TokenExpired "token_expired" UNAUTHORIZED "The access token has ended"
-        "The access token was good and has ended: refresh it and repeat the request.";
-    DeviceRevoked "device_revoked" UNAUTHORIZED "The device was logged out"
+    TokenExpired "token_expired" UNAUTHORIZED "Access token expired"
+        "The access token has expired: refresh it and repeat the request.";
+    DeviceRevoked "device_revoked" UNAUTHORIZED "Device logged out"
         "This device was logged out or removed. Log in again.";
-    RefreshInvalid "refresh_invalid" UNAUTHORIZED "The refresh token cannot be used"
-        "The refresh token is unknown, spent or has ended. Log in again.";
-    InvalidCredentials "invalid_credentials" UNAUTHORIZED "Wrong user or password"
-        "No such user, or another password. Which of the two is not said.";
-    Forbidden "forbidden" FORBIDDEN "Not allowed"
+    RefreshInvalid "refresh_invalid" UNAUTHORIZED "Invalid refresh token"
+        "The refresh token is unknown, used up or expired. Log in again.";
+    InvalidCredentials "invalid_credentials" UNAUTHORIZED "Wrong username or password"
+        "There is no such user, or the password is wrong. The answer is the same for both.";
+    Forbidden "forbidden" FORBIDDEN "Forbidden"
         "The caller may not do this here, whatever the input. Do not repeat it.";
-    Muted "muted" FORBIDDEN "May not post for now"
+    Muted "muted" FORBIDDEN "Muted"
         "The caller is muted in this conversation; `me.muted_until` of the conversation says until when.";
-    Blocked "blocked" FORBIDDEN "One of the two blocks the other"
+    Blocked "blocked" FORBIDDEN "Blocked"
         "The other person blocks the caller, or the caller them: neither sends to the other, or adds them to a group.";
     NotFound "not_found" NOT_FOUND "Not found"
         "It does not exist, or the caller may not see it: the two look alike on purpose.";
-    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "This method is not served here"
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
         "The path exists with other methods; `Allow` lists them.";
-    RequestTimeout "request_timeout" REQUEST_TIMEOUT "The request came in too slowly"
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT "Request timeout"
         "The body did not arrive in time. Repeat the request.";
-    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The body is too large"
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large"
         "The body is over the limit that `GET /v1/capabilities` names.";
-    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Not plain JSON"
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type"
         "Bodies are JSON that is not compressed: send `Content-Type: application/json` and no `Content-Encoding`.";
-    HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "The head of the request is too large"
+    HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request headers too large"
         "The headers are over 128 KiB or too many, or over 16 KiB for a wait: send fewer or shorter ones, such as cookies.";
     Conflict "conflict" CONFLICT "Already taken"
         "The name is taken. Choose another one; after a lost answer to `register`, log in.";
-    LimitReached "limit_reached" CONFLICT "There is no room for more"
+    LimitReached "limit_reached" CONFLICT "Limit reached"
         "A limit of `GET /v1/capabilities` is reached, as `detail` says. Nothing was done.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
         "This client_msg_id was used for a message of other kind or content. Make a new id for a new message.";
     ClientConversationIdReused "client_conversation_id_reused" UNPROCESSABLE_ENTITY "The client_conversation_id belongs to another group"
         "This client_conversation_id was used to make a group or channel of another kind or title, or with other members. Make a new id for a new group.";
-    CursorAhead "cursor_ahead" CONFLICT "The position is beyond the head"
-        "`since_seq` is ahead of everything there is: the position is from another life of the data. Start over: list conversations by id and continue from their `inbox_seq`.";
-    EpochChanged "epoch_changed" CONFLICT "The database started a new life"
-        "`epoch` is not the present one, so positions mean nothing any more. Start over: list conversations by id and continue from their `inbox_seq`.";
-    InboxTrimmed "inbox_trimmed" GONE "Older than what is kept"
-        "Entries after `since_seq` are past the retention. Start over: list conversations by id and continue from their `inbox_seq`.";
+    CursorAhead "cursor_ahead" CONFLICT "Position beyond the latest entry"
+        "`since_seq` is beyond the latest entry: the position belongs to other data, such as those before a restore from a backup. Resync: list conversations by id and continue from their `inbox_seq`.";
+    EpochChanged "epoch_changed" CONFLICT "Epoch changed"
+        "`epoch` is not the current one: the data were restored from a backup, and positions from before are void. Resync: list conversations by id and continue from their `inbox_seq`.";
+    InboxTrimmed "inbox_trimmed" GONE "Inbox trimmed"
+        "Entries after `since_seq` have been deleted by the retention. Resync: list conversations by id and continue from their `inbox_seq`.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
         "Repeat after `Retry-After`; `RateLimit-Policy` says how much is allowed. Nothing was done.";
-    Overloaded "overloaded" SERVICE_UNAVAILABLE "Too much to do right now"
+    Overloaded "overloaded" SERVICE_UNAVAILABLE "Server overloaded"
         "Nothing was done. Repeat after `Retry-After`, a send with the same client_msg_id.";
-    StorageUnavailable "storage_unavailable" SERVICE_UNAVAILABLE "The database does not answer"
+    StorageUnavailable "storage_unavailable" SERVICE_UNAVAILABLE "Database unavailable"
         "A write may or may not have been done. Repeat after `Retry-After`, a send with the same client_msg_id.";
-    Internal "internal" INTERNAL_SERVER_ERROR "A bug"
-        "Something that should never happen did. Report it with the `request_id`.";
+    Internal "internal" INTERNAL_SERVER_ERROR "Internal server error"
+        "An unexpected error, which is a bug of the server. Report it with the `request_id`.";
 }
 
 /// How long a client should leave a server alone that says "unavailable".
@@ -130,7 +130,7 @@ pub struct ProblemBody {
     #[schema(example = "/docs/problems#validation")]
     kind: String,
     /// The code's title.
-    #[schema(example = "The input breaks a rule")]
+    #[schema(example = "Validation failed")]
     title: &'static str,
     /// The HTTP status.
     #[schema(example = 400)]
