@@ -10,6 +10,20 @@ import { abortable, backoff, handled, linked } from "./signals.js";
 const SETTLED = 1_000;
 
 const keyOf = ({ user_id, client_msg_id }) => `${user_id}:outbox:${client_msg_id}`;
+const isContent = ({ kind, content }) => typeof kind === "string" && content instanceof Object;
+
+/** A copy, because a retry must say exactly what the first attempt said. As JSON, which copies the proxies of frameworks too. */
+function contentOf(message, mentions) {
+  let cause;
+  try {
+    const { kind, content } = JSON.parse(JSON.stringify(typeof message === "string" ? { kind: "text", content: { text: message } } : message));
+    if (mentions) content.mentions = [...mentions];
+    if (isContent({ kind, content })) return { kind, content };
+  } catch (error) {
+    cause = error;
+  }
+  throw new TidelineError({ code: "validation", detail: "a message is a text or { kind, content } of JSON, and its mentions are a list", cause });
+}
 
 export class Outbox {
   #core;
@@ -39,11 +53,9 @@ export class Outbox {
       signal?.throwIfAborted();
       uuid(conversationId);
       uuid(client_msg_id);
-      const options = { mentions, client_msg_id, signal };
-      if (!session.current) return handled(session.sessionNow().then(() => this.send(conversationId, message, options)));
-      // A copy, because a retry must say exactly what the first attempt said. As JSON, which copies the proxies of frameworks too.
-      const { kind, content } = typeof message === "string" ? { kind: "text", content: { text: message } } : JSON.parse(JSON.stringify(message));
-      if (mentions) content.mentions = [...mentions];
+      const { kind, content } = contentOf(message, mentions);
+      const options = { client_msg_id, signal };
+      if (!session.current) return handled(session.sessionNow().then(() => this.send(conversationId, { kind, content }, options)));
       const created_at = new Date().toISOString();
       const item = { client_msg_id, user_id: session.user.id, conversation_id: conversationId, kind, content, created_at };
       return this.#enqueue({ ...item, order: this.#number() }, signal);
@@ -178,9 +190,10 @@ export class Outbox {
     }
   }
 
-  #isItem({ user_id, client_msg_id, kind, content, state }, owner) {
+  #isItem(value, owner) {
+    const { user_id, client_msg_id, state } = value;
     const known = state === "sending" || state === "failed";
-    return known && user_id === owner && typeof client_msg_id === "string" && typeof kind === "string" && content instanceof Object;
+    return known && user_id === owner && typeof client_msg_id === "string" && isContent(value);
   }
 
   /** Its ids become a part of an address. Versions before 0.1 have not looked at them. */

@@ -268,7 +268,8 @@ export class TidelineError extends Error {
   });
   /**
    * A code of `/docs/problems`, or one of our own, with status 0: `network`, `timeout`, `closed`, `signed_out`,
-   * `discarded`, `handler_failed`, `storage_failed`, and `validation` for an id that is not one. An open set.
+   * `discarded`, `handler_failed`, `storage_failed`, and `validation` for an id that is not one, or what is no message.
+   * An open set.
    */
   readonly code: string;
   readonly status: number;

@@ -49,4 +49,18 @@ describe("the outbox", () => {
       tideline.close();
     });
   }
+
+  it("refuses what is no message at once, and keeps nothing of it", async () => {
+    const { sends, tideline } = scripted(assert.fail);
+    const circular = { kind: "custom", content: {} };
+    circular.content.self = circular;
+    const texts = [5, null, undefined, true, [], {}, () => "hi", { kind: "text" }, { kind: 1, content: {} }, { content: { text: "hi" } }, { kind: "text", content: "hi" }, circular];
+    const refused = (message, options) => assert.rejects(tideline.send(conversation, message, options), { code: "validation", status: 0 });
+    for (const message of texts) await refused(message); // before it is known who is signed in
+    await tideline.restore();
+    for (const message of texts) await refused(message);
+    await refused("hi", { mentions: 5 });
+    assert.deepEqual([tideline.outbox, sends], [[], []]);
+    tideline.close();
+  });
 });

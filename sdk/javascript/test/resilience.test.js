@@ -146,7 +146,7 @@ describe("the outbox", () => {
     content.text = "changed";
     assert.deepEqual((await sent).content, { text: "as it was", mentions: [chat] });
     assert.deepEqual(texts(server), ["as it was"]);
-    await assert.rejects(tideline.send(chat, { kind: "custom", content: { n: 1n } }), TypeError);
+    await assert.rejects(tideline.send(chat, { kind: "custom", content: { n: 1n } }), { code: "validation" });
   });
 
   it("is empty for a conversation before one leaves it", async (t) => {
