@@ -1,9 +1,10 @@
-// The package as its users load it: by bundlers for browsers, and by every engine, with import and with require.
+// The package as its users have it, packed and installed: loaded by bundlers for browsers, by every engine and by Jest, with import
+// and with require, and its types.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -15,6 +16,7 @@ import nodeResolve from "@rollup/plugin-node-resolve";
 import * as esbuild from "esbuild";
 import { rollup } from "rollup";
 import * as vite from "vite";
+import typescript from "typescript";
 import webpack from "webpack";
 import * as sdk from "../src/tideline.js";
 import { EXPECTED, PROGRAM } from "./support/everywhere.js";
@@ -27,11 +29,15 @@ const REQUIRE = `const sdk = require("${NAME}");\n${PROGRAM}`;
 const PRINT = "run(sdk, (line) => console.log(line));";
 const HAND_OVER = "globalThis.outcome = run(sdk, (line) => line);";
 
-let dir;
+const run = promisify(execFile);
+
+let dir, packed;
 before(async () => {
   dir = await mkdtemp(path.join(tmpdir(), "tideline-everywhere."));
-  await mkdir(path.join(dir, "node_modules", "@tideline"), { recursive: true });
-  await symlink(own, path.join(dir, "node_modules", NAME), "dir");
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", dir], { cwd: own });
+  [packed] = JSON.parse(stdout);
+  await writeFile(path.join(dir, "package.json"), "{}");
+  await run("npm", ["install", "--offline", "--no-audit", "--no-fund", `./${packed.filename}`], { cwd: dir });
   await writeFile(path.join(dir, "import.mjs"), `${IMPORT}${PRINT}`);
   await writeFile(path.join(dir, "require.cjs"), `${REQUIRE}${PRINT}`);
   await writeFile(path.join(dir, "bundle-import.mjs"), `${IMPORT}${HAND_OVER}`);
@@ -62,13 +68,14 @@ describe("a bundle for browsers", () => {
         resolve(readFile(path.join(output.path, output.filename), "utf8"));
       });
     });
-  const withEsbuild = async (entry) => {
-    const options = { entryPoints: [path.join(dir, entry)], bundle: true, write: false, platform: "browser", format: "iife", absWorkingDir: dir };
+  const withEsbuild = async (entry, more) => {
+    const options = { entryPoints: [path.join(dir, entry)], bundle: true, write: false, platform: "browser", format: "iife", absWorkingDir: dir, ...more };
     return (await esbuild.build(options)).outputFiles[0].text;
   };
 
   for (const entry of ["./bundle-import.mjs", "./bundle-require.cjs"]) {
     it(`by esbuild of ${entry}`, async () => runs(await withEsbuild(entry)));
+    it(`by esbuild of ${entry}, without the condition "module"`, async () => runs(await withEsbuild(entry, { conditions: [] })));
     it(`by webpack of ${entry}`, async () => runs(await withWebpack(entry)));
   }
 
@@ -103,19 +110,89 @@ describe("the package loads", () => {
     it(`in ${name}`, { skip: elsewhere && !existsSync(file) && "no binary for this platform" }, async () => {
       for (const program of programs) {
         const env = { ...process.env, DENO_DIR: path.join(dir, "deno"), DENO_NO_UPDATE_CHECK: "1" };
-        const { stdout, stderr } = await promisify(execFile)(file, [...args, path.join(dir, program)], { cwd: dir, env, timeout: 60_000 });
+        const { stdout, stderr } = await run(file, [...args, path.join(dir, program)], { cwd: dir, env, timeout: 60_000 });
         assert.equal(stdout.trim(), EXPECTED, `${program}: ${stderr}`);
       }
     });
   }
 });
 
+describe("the package in Jest", () => {
+  const module = (name) => path.join(own, "test", "node_modules", name);
+  for (const environment of ["jsdom", "node"]) {
+    it(`loads in the environment ${environment}`, async () => {
+      const program = `${REQUIRE}test("it", async () => {
+        await run(sdk, (line) => expect(line).toBe(${JSON.stringify(EXPECTED)}));
+        expect(new sdk.TidelineError({ code: "network" })).toBeInstanceOf(Error);
+      });`;
+      await writeFile(path.join(dir, `${environment}.spec.cjs`), program);
+      const config = { rootDir: dir, testMatch: [`**/${environment}.spec.cjs`], transform: {}, cache: false, testEnvironment: module(`jest-environment-${environment}`) };
+      await run(process.execPath, [module("jest/bin/jest.js"), "--ci", "--config", JSON.stringify(config)], { cwd: dir });
+    });
+  }
+});
+
+describe("the types of the package", () => {
+  const { ModuleKind, ModuleResolutionKind } = typescript;
+  const program = `
+    import { Tideline, TidelineError, uuidv7 } from "${NAME}";
+    const tideline = new Tideline({ url: "https://chat.example" });
+    tideline.on("message", ({ message }) => { if (message.kind === "text") message.content.text.length; });
+    export const error: TidelineError | null = null;
+    export const id: string = uuidv7();
+    // @ts-expect-error it has types
+    tideline.send(1);
+  `;
+  const base = { strict: true, noEmit: true, target: typescript.ScriptTarget.ES2022, lib: ["lib.es2022.d.ts", "lib.dom.d.ts"], types: [] };
+  const files = new Map();
+
+  /** What the compiler says of a program and of the package. It does not check its own libraries, which takes most of its time. */
+  function errors(file, options) {
+    const host = typescript.createCompilerHost({ ...base, ...options });
+    const { getSourceFile } = host;
+    // Read once for all options, except where these decide which kind of module a file is.
+    host.getSourceFile = (name, ...rest) => {
+      if (!name.includes("/typescript/lib/")) return getSourceFile(name, ...rest);
+      if (!files.has(name)) files.set(name, getSourceFile(name, ...rest));
+      return files.get(name);
+    };
+    const compiled = typescript.createProgram([path.join(dir, file)], { ...base, ...options }, host);
+    const checked = compiled.getSourceFiles().filter(({ fileName }) => !fileName.includes("/typescript/lib/"));
+    assert.equal(checked.length, 2, "the program and the types");
+    const found = [...compiled.getOptionsDiagnostics(), ...checked.flatMap((one) => compiled.getSemanticDiagnostics(one))];
+    return found.map(({ messageText }) => typescript.flattenDiagnosticMessageText(messageText, "\n"));
+  }
+
+  for (const [name, module] of [["node16", ModuleKind.Node16], ["node18", ModuleKind.Node18], ["nodenext", ModuleKind.NodeNext]]) {
+    for (const file of ["types.cts", "types.mts"]) {
+      it(`fit ${file} with module ${name}`, async () => {
+        await writeFile(path.join(dir, file), program);
+        assert.deepEqual(errors(file, { module }), []);
+      });
+    }
+  }
+  for (const [name, module, moduleResolution] of [["node10", ModuleKind.CommonJS, ModuleResolutionKind.Node10], ["bundler", ModuleKind.ESNext, ModuleResolutionKind.Bundler]]) {
+    it(`fit with moduleResolution ${name}`, async () => {
+      await writeFile(path.join(dir, "types.ts"), program);
+      assert.deepEqual(errors("types.ts", { module, moduleResolution }), []);
+    });
+  }
+});
+
+it("the package has the sources, their translation, its papers, and nothing else", async () => {
+  const papers = ["LICENSE-APACHE", "LICENSE-MIT", "package.json"];
+  const sources = await readdir(path.join(own, "src"));
+  const translated = sources.map((name) => `dist/${name.replace(".d.ts", ".d.cts").replace(/js$/, "cjs")}`);
+  const expected = [...papers, ...sources.map((name) => `src/${name}`), ...translated];
+  assert.deepEqual(packed.files.map((file) => file.path).sort(), expected.sort());
+});
+
 it("the CommonJS entry has the exports of the module, line by line", async () => {
-  const required = createRequire(import.meta.url)("../src/index.cjs");
+  const required = createRequire(path.join(dir, "package.json"))(path.join(dir, "node_modules", NAME, "dist", "tideline.cjs"));
   assert.deepEqual(Object.keys(required).sort(), Object.keys(sdk).sort());
   const names = ({ prototype }) => [prototype, Object.getPrototypeOf(prototype)].flatMap(Object.getOwnPropertyNames).sort();
   assert.deepEqual(names(required.Tideline), names(sdk.Tideline));
-  // What it reads: named imports and exports at the beginning of a line, and nothing that only one engine has.
+  // What build.js translates: named imports and exports at the beginning of a line, and nothing that only one engine has.
   for (const file of (await readdir(path.join(own, "src"))).filter((name) => name.endsWith(".js"))) {
     const text = await readFile(path.join(own, "src", file), "utf8");
     for (const line of text.split("\n").filter((line) => /^(import|export)\b/.test(line))) {
