@@ -1,9 +1,9 @@
 """The two programs of docs/INTEGRATING.md, as somebody copies them, against a real server.
 
-They print what they receive. Meanwhile access tokens end (after six seconds here), the server is restarted, the programs
-are stopped for so long that what they have not fetched expires, and the database begins a new epoch. Each must print
-every message once and in order, and everything again after the new epoch. One of the groups becomes large on the way, and
-there is a channel.
+They print what they receive. Meanwhile access tokens end (after six seconds here), their devices are logged out, the server
+is restarted, the programs are stopped for so long that what they have not fetched expires, and the database begins a new
+epoch. Each must print every message once and in order, and everything again after the new epoch. One of the groups becomes
+large on the way, and there is a channel.
 """
 
 import collections
@@ -30,10 +30,17 @@ class Receiver(Process):
 
     def __init__(self, directory, language, node):
         self.username = f"{language.lower()}_{uuid.uuid4().hex[:12]}"
-        person = {"username": self.username, "password": PASSWORD}
-        self.user_id = ok(call(node.url, "POST", "/v1/auth/register", person), 201)["user"]["id"]
+        self.person = {"username": self.username, "password": PASSWORD}
+        self.user_id = ok(call(node.url, "POST", "/v1/auth/register", self.person), 201)["user"]["id"]
         command = [*PROGRAMS[language], node.url, self.username, PASSWORD]
         super().__init__(language, command, directory / f"{language}.out", cwd=directory)
+
+    def log_out(self, node):
+        """Logs its device out, as its person does elsewhere."""
+        token = ok(call(node.url, "POST", "/v1/auth/login", self.person))["access_token"]
+        for device in ok(call(node.url, "GET", "/v1/me/devices", token=token))["devices"]:
+            if device["platform"] == "bot":
+                ok(call(node.url, "DELETE", f"/v1/me/devices/{device['id']}", token=token))
 
     def received(self):
         """What it printed: of each conversation seqs and contents, in order."""
@@ -147,6 +154,12 @@ def run(directory):
         story.send("after the end of a token")
         story.arrive("they refresh their tokens")
         node.logs("POST /v1/auth/refresh 200", len(PROGRAMS))
+
+        for one in story.receivers:
+            one.log_out(node)
+        node.logs("401 device_revoked", len(PROGRAMS))
+        story.send("after their devices were logged out")
+        story.arrive("they log in again when their devices were logged out")
 
         node.stop()
         node = story.node = start()

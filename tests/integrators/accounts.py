@@ -1,0 +1,123 @@
+"""Sessions of the two clients of docs/INTEGRATING.md.
+
+They call five times at once, while tokens end and the device is logged out. A server of a few lines counts their
+log-ins and refreshes, because it can refuse a token at a moment that is known.
+"""
+
+import contextlib
+import http.server
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import harness
+from harness import listing
+
+AT_ONCE = 5
+
+PYTHON = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from client import Client, Problem
+
+client = Client(sys.argv[1], "ann", "correct horse")
+
+def at_once(count):
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda _: client.call("GET", "/v1/me"), range(count)))
+
+at_once(5)
+for code in ("token_expired", "device_revoked", "unauthenticated"):
+    client.call("POST", "/refuse", {"code": code, "for_good": False})
+    at_once(5)
+for code in ("device_revoked", "unauthenticated"):
+    client.call("POST", "/refuse", {"code": code, "for_good": True})
+    try:
+        at_once(1)
+    except Problem as problem:
+        print(problem.code)
+"""
+
+JAVASCRIPT = """
+import { Client } from "./client.mjs";
+
+const client = new Client(process.argv[2], "ann", "correct horse");
+const atOnce = (count) => Promise.all(Array.from({ length: count }, () => client.call("GET", "/v1/me")));
+
+await atOnce(5);
+for (const code of ["token_expired", "device_revoked", "unauthenticated"]) {
+  await client.call("POST", "/refuse", { code, for_good: false });
+  await atOnce(5);
+}
+for (const code of ["device_revoked", "unauthenticated"]) {
+  await client.call("POST", "/refuse", { code, for_good: true });
+  await atOnce(1).catch((problem) => console.log(problem.code));
+}
+"""
+
+# A log-in, and one renewal for each refusal of five calls. What is refused for good is tried with one new log-in.
+EXPECTED = ["login", "refresh", "login", "login", "login", "login"]
+
+
+class Fake(http.server.ThreadingHTTPServer):
+    """Signs everybody in, and refuses the tokens of before when it is asked to."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.signed_in, self.refusal = [], None
+        self.all_sent = threading.Barrier(AT_ONCE)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        """What it is asked is no output of a test."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/refuse":
+            self.server.refusal = {**body, "below": len(self.server.signed_in)}
+            return self.answer(200, None)
+        time.sleep(0.3)  # calls that need a session meanwhile
+        self.server.signed_in.append(self.path.removeprefix("/v1/auth/"))
+        token = str(len(self.server.signed_in) - 1)
+        self.answer(200, {"access_token": token, "refresh_token": token, "device_id": token})
+
+    def do_GET(self):
+        refusal, token = self.server.refusal, int(self.headers["Authorization"].removeprefix("Bearer "))
+        if not refusal or token >= refusal["below"] and not refusal["for_good"]:
+            return self.answer(200, {})
+        if not refusal["for_good"]:
+            self.server.all_sent.wait(30)
+        self.answer(401, {"code": refusal["code"]}, "application/problem+json")
+
+    def answer(self, status, body, kind="application/json"):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError):
+            self.wfile.write(text)
+
+
+def shares_sessions(directory, language, command):
+    with Fake() as fake:
+        threading.Thread(target=fake.serve_forever, daemon=True).start()
+        done = subprocess.run([*command, fake.url], cwd=directory, capture_output=True, text=True, timeout=120)
+        fake.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert fake.signed_in == EXPECTED, f"{language} signed in by {fake.signed_in}"
+    assert done.stdout.split() == ["device_revoked", "unauthenticated"], done.stdout
+    print(f"accounts: {language} signs in once for all calls, and again when its device was logged out")
+
+
+with harness.directory() as place:
+    for file in ["client.py", "client.mjs"]:
+        (place / file).write_text(listing(file))
+    (place / "calls.py").write_text(PYTHON)
+    (place / "calls.mjs").write_text(JAVASCRIPT)
+    shares_sessions(place, "Python", [sys.executable, "calls.py"])
+    shares_sessions(place, "JavaScript", ["node", "calls.mjs"])
