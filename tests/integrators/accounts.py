@@ -1,19 +1,20 @@
-"""Sessions of the two clients of docs/INTEGRATING.md.
+"""Accounts and sessions as docs/INTEGRATING.md has them: its commands to sign up, and its two clients.
 
-They call five times at once, while tokens end and the device is logged out. A server of a few lines counts their
+The clients call five times at once, while tokens end and the device is logged out. A server of a few lines counts their
 log-ins and refreshes, because it can refuse a token at a moment that is known.
 """
 
 import contextlib
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 
 import harness
-from harness import listing
+from harness import Node, call, listing, ok, surroundings
 
 AT_ONCE = 5
 
@@ -114,6 +115,31 @@ def shares_sessions(directory, language, command):
     print(f"accounts: {language} signs in once for all calls, and again when its device was logged out")
 
 
+def shell(directory, name, node, before=""):
+    """Runs a listing, as it is printed but for the address."""
+    script = before + listing(name).replace("http://127.0.0.1:8080", node.url)
+    path = f"{directory}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", "-euc", script], cwd=directory, env={**surroundings(), "PATH": path},
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def signs_up(directory):
+    port = harness.free_port()
+    with Node(directory, port=port) as node:
+        session = shell(directory, "sign-up.sh", node)
+        assert session["user"]["username"] == "ann" and ok(call(node.url, "GET", "/v1/me", token=session["access_token"]))
+        assert shell(directory, "sign-up.sh", node)["code"] == "conflict"
+    with Node(directory, port=port, TIDELINE_REGISTRATION="closed") as node:
+        assert shell(directory, "sign-up.sh", node)["code"] == "forbidden"
+        (directory / "tideline").symlink_to(os.environ["TIDELINE_BIN"])
+        made = shell(directory, "create-user.sh", node, before="set -a; . dev/env\n")
+        person = {"username": made["username"], "password": made["password"]}
+        assert ok(call(node.url, "POST", "/v1/auth/login", person))["user"]["id"] == made["user_id"]
+    print("accounts: the commands to sign up work, and the operator's where registration is closed")
+
+
 with harness.directory() as place:
     for file in ["client.py", "client.mjs"]:
         (place / file).write_text(listing(file))
@@ -121,3 +147,4 @@ with harness.directory() as place:
     (place / "calls.mjs").write_text(JAVASCRIPT)
     shares_sessions(place, "Python", [sys.executable, "calls.py"])
     shares_sessions(place, "JavaScript", ["node", "calls.mjs"])
+    signs_up(place)
