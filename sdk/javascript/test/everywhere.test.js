@@ -34,7 +34,7 @@ const run = promisify(execFile);
 let dir, packed;
 before(async () => {
   dir = await mkdtemp(path.join(tmpdir(), "tideline-everywhere."));
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", dir], { cwd: own });
+  const { stdout } = await run("npm", ["pack", "--silent", "--json", "--pack-destination", dir], { cwd: own });
   [packed] = JSON.parse(stdout);
   await writeFile(path.join(dir, "package.json"), "{}");
   await run("npm", ["install", "--offline", "--no-audit", "--no-fund", `./${packed.filename}`], { cwd: dir });
@@ -180,7 +180,7 @@ describe("the types of the package", () => {
 });
 
 it("the package has the sources, their translation, its papers, and nothing else", async () => {
-  const papers = ["LICENSE-APACHE", "LICENSE-MIT", "package.json"];
+  const papers = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"];
   const sources = await readdir(path.join(own, "src"));
   const translated = sources.map((name) => `dist/${name.replace(".d.ts", ".d.cts").replace(/js$/, "cjs")}`);
   const expected = [...papers, ...sources.map((name) => `src/${name}`), ...translated];
