@@ -181,9 +181,9 @@ def text(words):
     return {"client_msg_id": str(uuid.uuid4()), "kind": "text", "content": {"text": words}}
 
 
-def listing(name):
-    """The listing of that name in the document for integrators."""
-    document = (ROOT / "docs" / "INTEGRATING.md").read_text()
+def listing(name, page="INTEGRATING.md"):
+    """The listing of that name in a page of the documents: the one for integrators."""
+    document = (ROOT / "docs" / page).read_text()
     found = re.findall(rf"^```\w+ {re.escape(name)}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    assert len(found) == 1, f"docs/INTEGRATING.md has {len(found)} listings {name}"
+    assert len(found) == 1, f"docs/{page} has {len(found)} listings {name}"
     return found[0]

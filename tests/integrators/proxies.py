@@ -1,4 +1,4 @@
-"""The proxies of docs/INTEGRATING.md: its nginx and HAProxy configurations, with two real nodes behind them.
+"""The nginx and HAProxy configurations of docs/PROXIES.md, with two real nodes behind them.
 
 Through each, at the same time: a wait of 55 seconds is not cut, messages sent through one node end a wait on the other, a
 body that is too large is refused by Tideline and not by the proxy, a page of a megabyte is compressed, a cookie stays at the
@@ -37,7 +37,7 @@ class Proxy(Process):
         self.url = f"http://127.0.0.1:{self.port}"
         home = directory / name
         home.mkdir()
-        configuration = listing({"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[name])
+        configuration = listing({"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[name], "PROXIES.md")
         replaced = {"127.0.0.1:8080": f"127.0.0.1:{nodes[0].port}", "127.0.0.1:8090": f"127.0.0.1:{nodes[1].port}",
                     "listen 80;": f"listen 127.0.0.1:{self.port};", "bind :80 ": f"bind 127.0.0.1:{self.port} "}
         for there, here in replaced.items():
