@@ -24,6 +24,13 @@ test("addresses end where people mean them to end", () => {
   }
 });
 
+test("a long text of brackets or of addresses costs little", () => {
+  const began = performance.now();
+  for (const end of [")", "]", "}", ")]}", ".", "(", "()"]) addressesIn(`https://a/${end.repeat(16_000 / end.length)}`);
+  assert.ok(performance.now() - began < 500, `${performance.now() - began} ms`);
+  assert.equal(addressesIn("http://a ".repeat(1_800)).length, 50);
+});
+
 test("the days of a week have different names in every language", () => {
   for (const language of ["en-GB", "he", "th", "vi", "zh"]) {
     const { shortTime } = datesIn(language);
