@@ -57,8 +57,9 @@ export async function busy(button, work, signal) {
 
 /**
  * `work` as a function that may be called at every change: it runs at once for the first, and for all that come soon after it
- * together. The pause is at least `ms`, and long beside the work itself, so that the page stays free for other things. By a
- * timer and not by the frames, of which a hidden page has none.
+ * together. The pause is at least `ms`, and long beside the work itself, so that the page stays free for other things; it has
+ * an upper bound, so that one slow draw does not hold back what comes next. By a timer and not by the frames, of which a
+ * hidden page has none.
  */
 export function paced(work, ms = 100) {
   let timer = null;
@@ -68,13 +69,14 @@ export function paced(work, ms = 100) {
       timer = null;
       const began = performance.now();
       work();
-      next = performance.now() + Math.max(ms, PAUSES * (performance.now() - began));
+      next = performance.now() + Math.max(ms, Math.min(PAUSE_MS, PAUSES * (performance.now() - began)));
     }, next - performance.now());
   };
 }
 
-/** How many times longer than the work the pause is. */
+/** How many times longer than the work the pause is, and the longest. */
 const PAUSES = 40;
+const PAUSE_MS = 400;
 
 /** Opens a dialog, and closes it by its own buttons and by a click beside it. */
 export function open(dialog) {

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { addressesIn } from "../app/addresses.js";
 import { datesIn } from "../app/dates.js";
+import { paced } from "../app/dom.js";
 
 test("addresses end where people mean them to end", () => {
   for (const [text, ...found] of [
@@ -29,6 +31,19 @@ test("a long text of brackets or of addresses costs little", () => {
   for (const end of [")", "]", "}", ")]}", ".", "(", "()"]) addressesIn(`https://a/${end.repeat(16_000 / end.length)}`);
   assert.ok(performance.now() - began < 500, `${performance.now() - began} ms`);
   assert.equal(addressesIn("http://a ".repeat(1_800)).length, 50);
+});
+
+test("what is drawn waits a moment after a slow draw, and not many times as long", async () => {
+  const drawn = [];
+  const draw = paced(() => {
+    for (const end = performance.now() + 60; performance.now() < end; );
+    drawn.push(performance.now());
+  });
+  draw();
+  await sleep(100);
+  for (let n = 0; n < 100; n++) draw();
+  await sleep(1_000);
+  assert.equal(drawn.length, 2);
 });
 
 test("the days of a week have different names in every language", () => {
