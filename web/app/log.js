@@ -26,6 +26,8 @@ export class Log {
   #id = null;
   #rows = new Map();
   #stick = true;
+  /** Whether one is where reading begins: what is in sight before that has not been read. */
+  #placed = false;
   /** The first row in sight, and where it is: what changes above it must not move it. */
   #held = null;
   #loading = null;
@@ -67,6 +69,7 @@ export class Log {
     this.#id = id;
     this.divider = unread > 0 ? read_seq : null;
     this.#stick = true;
+    this.#placed = false;
     this.draw();
     this.#begin();
   }
@@ -124,6 +127,7 @@ export class Log {
 
   /** Where reading begins: at the divider if there is one, otherwise at the end. */
   #place() {
+    this.#placed = true;
     const divider = this.#rows.get("divider");
     this.#stick = !divider;
     if (divider) this.#log.scrollTop += divider.getBoundingClientRect().top - this.#log.getBoundingClientRect().top - NEAR;
@@ -133,6 +137,7 @@ export class Log {
 
   /** Goes to the newest message, and stays there. */
   async toEnd() {
+    this.#placed = true;
     this.#follow(true);
     this.#log.scrollTop = this.#log.scrollHeight;
     if (this.#thread.newer) await this.#load((thread) => thread.latest());
@@ -189,6 +194,7 @@ export class Log {
 
   /** The highest seq of which a good part is in sight. */
   get seen() {
+    if (!this.#placed) return 0;
     const rows = this.#list.children;
     for (let n = this.#first((box, log) => box.top >= log.bottom - SEEN) - 1; n >= 0; n--) {
       if (rows[n].dataset.seq) return Number(rows[n].dataset.seq);

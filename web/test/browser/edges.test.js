@@ -1,0 +1,60 @@
+// What people meet at the edges: long messages, large text, a wrong clock, a full storage, a session that ends, the place of
+// the keyboard when what it was at goes away.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
+import { badge, browse, enter, password, say, texts, until } from "./support/browser.js";
+import { api, sendMany } from "./support/people.js";
+
+const tall = (lines) => (n) => Array.from({ length: lines }, (_, line) => `line ${line} of message ${n}`).join("\n");
+
+test("edges", { timeout: 300_000 }, async (t) => {
+  const server = await serve(t);
+  const browser = await browse(t, server);
+  const ann = await browser.person("ann");
+  const ben = await api(t, server, "ben", "Ben");
+  const annId = (await ben.findUser("ann")).id;
+  const direct = await ben.createDirect(annId);
+
+  await t.test("long unread messages are opened at the first, and stay unread until they are seen", async () => {
+    await sendMany(ben, server, direct.id, 3, tall(100));
+    await until(() => badge(ann, "Ben"), 3);
+    await enter(ann, "Ben");
+    await ann.waitForSelector(".divider");
+    // As long as a mark would take.
+    await ann.waitForTimeout(1_000);
+    const inSight = () => ann.evaluate(() => {
+      const [divider, log] = [".divider", "#log"].map((one) => document.querySelector(one).getBoundingClientRect());
+      return divider.top >= log.top && divider.bottom < log.bottom;
+    });
+    assert.equal(await inSight(), true);
+    assert.notEqual(await badge(ann, "Ben"), 0);
+    await ann.click("#jump");
+    await until(() => badge(ann, "Ben"), 0);
+    // At the end one stays at the end.
+    await ben.send(direct.id, "short");
+    await until(async () => (await texts(ann)).at(-1), "short");
+    await until(() => badge(ann, "Ben"), 0);
+  });
+
+  await t.test("what is unread is not marked while one is on the way to it", async () => {
+    await ann.goto(`${server.url}/#/`);
+    await sendMany(ben, server, direct.id, 200, (n) => `late ${n}`);
+    await until(() => badge(ann, "Ben"), 200);
+    let release;
+    const gate = new Promise((resolve) => (release = resolve));
+    await ann.route(/\/messages\?/, async (route) => {
+      await gate;
+      await route.fallback();
+    });
+    await enter(ann, "Ben");
+    await ann.waitForTimeout(1_000);
+    assert.equal(await badge(ann, "Ben"), 200);
+    release();
+    await ann.waitForSelector(".divider");
+    await ann.unroute(/\/messages\?/);
+    await ann.click("#jump");
+    await until(() => badge(ann, "Ben"), 0);
+  });
+});
