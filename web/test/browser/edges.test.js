@@ -57,4 +57,25 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await ann.click("#jump");
     await until(() => badge(ann, "Ben"), 0);
   });
+
+  await t.test("addresses and names keep their order between words that are written from the right", async () => {
+    const address = "https://example.org/שלום/מפה";
+    await ben.send(direct.id, `ראו ${address} ועוד`);
+    const link = ann.locator("#rows .text a").last();
+    await until(() => link.textContent(), address);
+    const order = await link.evaluate((node) => {
+      const x = (at) => {
+        const range = document.createRange();
+        range.setStart(node.firstChild, at);
+        range.setEnd(node.firstChild, at + 1);
+        return range.getBoundingClientRect().left;
+      };
+      const { left, right } = node.getBoundingClientRect();
+      const after = document.createRange();
+      after.selectNodeContents(node.nextSibling);
+      const next = after.getBoundingClientRect();
+      return { starts: Math.round(x(0) - left), torn: next.left < right - 1 && next.right > left + 1 };
+    });
+    assert.deepEqual(order, { starts: 0, torn: false });
+  });
 });
