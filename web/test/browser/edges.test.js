@@ -78,4 +78,25 @@ test("edges", { timeout: 300_000 }, async (t) => {
     });
     assert.deepEqual(order, { starts: 0, torn: false });
   });
+
+  for (const [width, size] of [[320, 100], [360, 150], [360, 200], [320, 200]]) {
+    await t.test(`everything of the list is on the screen: ${width} pixels, text of ${size} %`, async () => {
+      const context = await browser.installation({ viewport: { width, height: 740 } });
+      await context.addInitScript((size) => addEventListener("DOMContentLoaded", () => document.documentElement.style.setProperty("font-size", `${size}%`)), size);
+      const page = await browser.tab(context);
+      await page.fill("#username", "ann");
+      await page.fill("#password", password);
+      await page.click("#sign-submit");
+      await page.waitForSelector("#conversations a");
+      const outside = await page.evaluate(() => {
+        document.querySelector("#new-button").focus();
+        const seen = [...document.querySelectorAll("#list-pane :is(button, a, input)")].filter((node) => node.checkVisibility());
+        const cut = seen.filter((node) => node.getBoundingClientRect().left < 0 || node.getBoundingClientRect().right > innerWidth);
+        const low = ["nav", "#status"].filter((one) => document.querySelector(`#list-pane ${one}`).getBoundingClientRect().height < 40);
+        return { low, cut: cut.map(({ id, tagName }) => id || tagName), scrolled: document.scrollingElement.scrollLeft };
+      });
+      assert.deepEqual(outside, { low: [], cut: [], scrolled: 0 });
+      await context.close();
+    });
+  }
 });
