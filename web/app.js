@@ -66,8 +66,8 @@ function show() {
   } else {
     const was = chat.id;
     chat.close();
-    // Back in the list, the keyboard goes on where it was.
-    if (was) $(`#conversations a[href="#/c/${CSS.escape(was)}"]`)?.focus();
+    // Back in the list, the keyboard goes on where it was, or where something new begins when that is no longer there.
+    if (was) $(store.conversations.has(was) ? `#conversations a[href="#/c/${CSS.escape(was)}"]` : "#new-button")?.focus();
     if (id) history.replaceState(null, "", "#/");
   }
   tabs.look();

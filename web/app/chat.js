@@ -25,6 +25,8 @@ export class Chat {
   #marking = 0;
   #unmute = null;
   #said = "";
+  /** Why one cannot write here, as it was drawn last; null before that. */
+  #barred = null;
   #log;
   #text = $("#text");
 
@@ -32,7 +34,7 @@ export class Chat {
     this.#tideline = tideline;
     this.#store = store;
     this.#drafts = drafts;
-    this.#log = new Log(tideline, store, { moved: () => this.#look(), write: () => this.#text.focus() });
+    this.#log = new Log(tideline, store, { moved: () => this.#look(), write: () => this.#write() });
     store.on("conversations", () => this.#drawFrame());
     store.on("arrived", (conversation, message) => this.#arrived(conversation, message));
     store.on("online", () => this.#look());
@@ -52,6 +54,7 @@ export class Chat {
     this.close();
     this.#id = id;
     this.#mention.conversation = id;
+    this.#barred = null;
     this.#text.value = this.#drafts.get(id);
     this.#fit();
     $("#no-chat").hidden = true;
@@ -103,9 +106,13 @@ export class Chat {
     $("#composer").hidden = blocked || reads || mutedMs > 0;
     $("#blocked-bar").hidden = !$("#composer").hidden;
     $("#blocked-action").hidden = !blocked;
-    $("#blocked-text").textContent = blocked ? t("chat.blocked", { title })
+    const barred = blocked ? t("chat.blocked", { title })
       : reads ? t("chat.readers")
       : mutedMs > 0 ? t("chat.muted", { time: moment(me.muted_until) }) : "";
+    $("#blocked-text").textContent = barred;
+    if (barred && this.#barred !== null && barred !== this.#barred) this.#announce(barred);
+    this.#barred = barred;
+    if (document.activeElement.closest("#composer[hidden], #blocked-bar[hidden]")) this.#write();
     this.#drawJump();
   }
 
@@ -152,12 +159,16 @@ export class Chat {
     if (here && this.#log.divider === null && !this.#attentive()) this.#log.divider = message.seq - 1;
     const name = nameOf(this.#store.people.get(message.sender_id));
     const where = here || conversation.kind === "direct" ? "announce.direct" : "announce.group";
-    this.#said = t(where, { name, title: titleOf(conversation), text: previewOf(message).slice(0, 200) });
-    this.#announce();
+    this.#announce(t(where, { name, title: titleOf(conversation), text: previewOf(message).slice(0, 200) }));
+  }
+
+  #announce(text) {
+    this.#said = text;
+    this.#tell();
   }
 
   /** Of many messages at once the last is read out. */
-  #announce = paced(() => ($("#announcer").textContent = this.#said));
+  #tell = paced(() => ($("#announcer").textContent = this.#said));
 
   // Writing.
 
@@ -190,7 +201,8 @@ export class Chat {
         try {
           await this.#tideline.unblockUser(peer.id);
           this.#store.setBlocked(peer.id, false);
-          this.#text.focus();
+          this.#drawFrame();
+          this.#write();
         } catch (error) {
           toast(explain(error));
         }
@@ -200,6 +212,11 @@ export class Chat {
 
   focus() {
     if (!touch.matches && !$("#composer").hidden) this.#text.focus();
+  }
+
+  /** The keyboard goes on in the line to write in, or at what is said where there is none. */
+  #write() {
+    ($("#composer").hidden ? $("#log") : this.#text).focus();
   }
 
   /** It is kept as it is written: a page may end at any time. */

@@ -99,4 +99,57 @@ test("edges", { timeout: 300_000 }, async (t) => {
       await context.close();
     });
   }
+
+  const focused = () => ann.evaluate(() => document.activeElement.id || document.activeElement.tagName);
+  const signIn = async (page, username) => {
+    await page.fill("#username", username);
+    await page.fill("#password", password);
+    await page.click("#sign-submit");
+    await page.waitForSelector("#status[data-state=online]");
+  };
+  const signOut = async (page) => {
+    await page.click("#account-button");
+    await page.click("#account-body > section:last-child button");
+    const asked = await page.textContent("#confirm-text");
+    await page.click("#confirm-yes");
+    await page.waitForSelector("#welcome:not([hidden])");
+    return asked;
+  };
+  const group = (title) => ben.createGroup({ title, member_ids: [annId] });
+
+  await t.test("the keyboard is never left at nothing", async () => {
+    const crew = await group("Crew");
+    await ben.send(crew.id, "welcome");
+    await enter(ann, "Crew");
+    await until(focused, "text");
+    await ben.mute(crew.id, annId, new Date(Date.now() + 3_600_000));
+    await until(() => ann.isVisible("#composer"), false);
+    await until(focused, "log");
+    await until(async () => /^You may not write here until/.test(await ann.textContent("#announcer")), true);
+    await ben.mute(crew.id, annId, null);
+    await until(() => ann.isVisible("#composer"), true);
+    await ann.focus("#text");
+    await ben.removeMember(crew.id, annId);
+    await until(() => ann.isVisible("#chat"), false);
+    await until(focused, "new-button");
+
+    await ben.addMembers(crew.id, [annId]);
+    await enter(ann, "Crew");
+    await ann.click("#details-button");
+    await ann.click("[data-key=leave]");
+    await ann.click("#confirm-yes");
+    await until(() => ann.isVisible("#chat"), false);
+    await until(focused, "new-button");
+
+    await enter(ann, "Ben");
+    await ann.click("#details-button");
+    await ann.click("[data-key=block]");
+    await ann.click("#confirm-yes");
+    await ann.waitForSelector("text=Unblock Ben");
+    await ann.keyboard.press("Escape");
+    await ann.focus("#blocked-action");
+    await ann.keyboard.press("Enter");
+    await until(() => ann.isVisible("#composer"), true);
+    await until(focused, "text");
+  });
 });
