@@ -53,9 +53,12 @@ const go = (id) => {
   else location.hash = `#/c/${id}`;
 };
 
-/** Shows what the address says. */
+const closeDialogs = () => $$("dialog[open]").forEach((dialog) => dialog.close());
+
+/** Shows what the address says, and nothing above it. */
 function show() {
   if (!tideline.user || !store.ready) return;
+  closeDialogs();
   const id = location.hash.match(/^#\/c\/([0-9a-f-]{36})$/)?.[1] ?? null;
   const known = id !== null && store.conversations.has(id);
   $("#app").classList.toggle("in-chat", known);
@@ -89,7 +92,7 @@ async function enter() {
 }
 
 tideline.on("signed_out", ({ reason }) => {
-  for (const dialog of $$("dialog[open]")) dialog.close();
+  closeDialogs();
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
   for (const part of [account, details, list, chat, notify]) part.forget();

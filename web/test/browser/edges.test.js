@@ -152,4 +152,12 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await until(() => ann.isVisible("#composer"), true);
     await until(focused, "text");
   });
+
+  await t.test("another conversation is shown above no dialog", async () => {
+    await enter(ann, "Ben");
+    await ann.click("#details-button");
+    await ann.waitForSelector("#details-dialog[open]");
+    await ann.goBack();
+    await until(() => ann.locator("dialog[open]").count(), 0);
+  });
 });
