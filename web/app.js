@@ -86,7 +86,7 @@ async function enter() {
   // It repeats what fails until it has the first state; only a sign-out ends it early.
   await tideline.start().catch(() => {});
   if (!tideline.user) return;
-  store.loadBlocks().catch(() => {});
+  store.loadBlocks();
   show();
   if (!chat.id) $("#new-button").focus();
 }

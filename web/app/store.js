@@ -6,6 +6,7 @@ import { Thread } from "./thread.js";
 
 const NAMES_AT_ONCE = 100;
 const MEMBERS_AT_ONCE = 500;
+const BLOCKS_AGAIN_MS = 5_000;
 /** Conversations whose messages are kept, those that were opened last. */
 const THREADS = 20;
 
@@ -191,12 +192,18 @@ export class Store {
     this.#tell("blocked", id, blocked);
   }
 
+  /** Asks for them until they are here, or until another person is. */
   async loadBlocks() {
+    const session = this.#session;
     const found = new Set();
-    for (let cursor; cursor !== null; ) {
-      const page = await this.#answer(this.#tideline.listBlocks({ cursor, limit: 100 }));
-      for (const { id } of page.users) found.add(id);
-      cursor = page.next_cursor;
+    try {
+      for (let cursor; cursor !== null; ) {
+        const page = await this.#answer(this.#tideline.listBlocks({ cursor, limit: 100 }));
+        for (const { id } of page.users) found.add(id);
+        cursor = page.next_cursor;
+      }
+    } catch {
+      return void setTimeout(() => this.#session === session && this.loadBlocks(), BLOCKS_AGAIN_MS);
     }
     this.blocked = found;
     this.#changed("conversations");

@@ -160,4 +160,21 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await ann.goBack();
     await until(() => ann.locator("dialog[open]").count(), 0);
   });
+
+  await t.test("blocks that could not be asked for at the start are asked for again", async () => {
+    const eve = await api(t, server, "eve", "Eve");
+    const withEve = await eve.createDirect(annId);
+    await eve.send(withEve.id, "hello");
+    const annApi = await api(t, server, "helper").then(async (client) => (await client.logout(), await client.login({ username: "ann", password }), client));
+    await annApi.blockUser(eve.user.id);
+    await ann.route(/\/v1\/me\/blocks/, (route) => route.abort());
+    await ann.reload();
+    await ann.waitForSelector("#status[data-state=online]");
+    await enter(ann, "Eve");
+    assert.equal(await ann.isVisible("#composer"), true);
+    await ann.waitForTimeout(3_000);
+    await ann.unroute(/\/v1\/me\/blocks/);
+    await until(() => ann.isVisible("#blocked-action"), true);
+    await annApi.unblockUser(eve.user.id);
+  });
 });
