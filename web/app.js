@@ -6,6 +6,7 @@
 import { Tideline } from "./tideline.js";
 import { Account } from "./app/account.js";
 import { Chat } from "./app/chat.js";
+import { learn } from "./app/dates.js";
 import { Details } from "./app/details.js";
 import { $, $$, isComposing, open, toast } from "./app/dom.js";
 import { Drafts } from "./app/drafts.js";
@@ -24,7 +25,7 @@ import { fill, has, t } from "./app/texts.js";
 fill();
 languages($("#sign-language"));
 
-const tideline = new Tideline({ device: { name: browserName() } });
+const tideline = new Tideline({ device: { name: browserName() }, fetch: async (...request) => learn(await fetch(...request)) });
 const store = new Store(tideline);
 const list = new List(store);
 const drafts = new Drafts();

@@ -1,6 +1,7 @@
 // The conversation that is open: its frame, what was read of it, and the line to write in. Its messages are in log.js.
 
 import { attach } from "./attach.js";
+import { now } from "./dates.js";
 import { $, $$, busy, isComposing, paced, say, toast } from "./dom.js";
 import { fillPicker, isEmoji } from "./emoji.js";
 import { explain } from "./errors.js";
@@ -98,7 +99,7 @@ export class Chat {
     $("#chat-avatar").replaceChildren(avatar(peer?.id ?? conversation.id, title, kind));
     this.#text.placeholder = t("chat.placeholder", { title });
     const blocked = kind === "direct" && this.#store.blocked.has(peer?.id);
-    const mutedMs = me.muted_until ? new Date(me.muted_until) - Date.now() : 0;
+    const mutedMs = me.muted_until ? new Date(me.muted_until) - now() : 0;
     clearTimeout(this.#unmute);
     // A timer takes at most 2^31 ms, and whoever is muted for longer than a day will not sit here waiting.
     if (mutedMs > 0) this.#unmute = setTimeout(() => this.#drawFrame(), Math.min(mutedMs + 500, 86_400_000));

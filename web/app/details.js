@@ -1,5 +1,6 @@
 // What there is to know and to change about a conversation: the other person, or the group, its members and their roles.
 
+import { now } from "./dates.js";
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
 import { avatar, kindName, membersOf, moment, nameOf, titleOf } from "./format.js";
@@ -215,7 +216,7 @@ export class Details {
   #member({ user, role, muted_until }, mine) {
     const name = nameOf(user);
     const own = user.id === this.#store.me?.id;
-    const muted = muted_until && new Date(muted_until) > new Date();
+    const muted = muted_until && new Date(muted_until) > now();
     const actions = own ? [] : this.#actions(user, role, muted, mine);
     const expanded = this.#opened === user.id && actions.length > 0;
     const listId = `actions-${user.id}`;
@@ -253,7 +254,7 @@ export class Details {
     const lower = RANK[mine] <= RANK[role] || mine === "member" ? [] : [
       ...(muted
         ? [action(t("details.unmute"), () => this.#tideline.mute(id, user.id, null))]
-        : [1, 24].map((hours) => action(t(`details.mute.${hours}`), () => this.#tideline.mute(id, user.id, new Date(Date.now() + hours * HOUR_MS))))),
+        : [1, 24].map((hours) => action(t(`details.mute.${hours}`), () => this.#tideline.mute(id, user.id, new Date(now() + hours * HOUR_MS))))),
       action(t("details.remove"), asked(
         { title: t("details.remove.ask", { name }), text: t(`details.remove.${kindName(this.#conversation)}`, { name }), yes: t("details.remove") },
         () => this.#tideline.removeMember(id, user.id),

@@ -283,13 +283,18 @@ export class Store {
     this.#tell("gone", id, was);
   }
 
-  async #membersChanged({ conversation_id: id }) {
+  /** The server knows better than this page what a conversation is. */
+  async #ask(id) {
     try {
       this.put(await this.#answer(this.#tideline.getConversation(id)));
     } catch (error) {
       if (error.status !== 404) throw error;
       this.#lost(id);
     }
+  }
+
+  async #membersChanged({ conversation_id: id }) {
+    await this.#ask(id);
     if (this.#members.has(id)) this.loadMembers(id).catch(() => {});
     this.#tell("members", id);
   }
@@ -302,6 +307,7 @@ export class Store {
       this.#sent.set(item.client_msg_id, item);
       thread.take(message).then(() => this.#sent.delete(item.client_msg_id), () => {});
     }
+    if (item.error?.code === "muted") this.#ask(id).catch(() => {});
     this.#changed("thread", id);
   }
 }

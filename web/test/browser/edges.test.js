@@ -177,4 +177,31 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await until(() => ann.isVisible("#blocked-action"), true);
     await annApi.unblockUser(eve.user.id);
   });
+
+  await t.test("the server's clock says how long somebody is muted", async () => {
+    const crew = await group("Clocks");
+    const context = await browser.installation();
+    await context.addInitScript(() => {
+      const real = Date.now;
+      Date.now = () => real() - 2 * 3_600_000;
+    });
+    const page = await browser.tab(context);
+    await signIn(page, "ann");
+    await enter(page, "Clocks");
+    await ben.mute(crew.id, annId, new Date(Date.now() + 8_000));
+    await until(() => page.isVisible("#composer"), false);
+    await until(() => page.isVisible("#composer"), true);
+
+    await ben.setRole(crew.id, annId, "admin");
+    const dan = await api(t, server, "dan", "Dan");
+    await ben.addMembers(crew.id, [dan.user.id]);
+    await page.click("#details-button");
+    await page.click(`[data-key="menu ${dan.user.id}"]`);
+    await page.click("text=Mute for an hour");
+    await page.waitForSelector("text=Let write again");
+    const { members } = await ben.listMembers(crew.id);
+    const minutes = (new Date(members.find(({ user }) => user.id === dan.user.id).muted_until) - Date.now()) / 60_000;
+    assert.ok(minutes > 58 && minutes < 62, `${minutes} minutes`);
+    await context.close();
+  });
 });
