@@ -186,6 +186,8 @@ export class Chat {
       this.#submit();
     });
     this.#text.addEventListener("input", () => this.#typed());
+    // Written or sent in another tab.
+    window.addEventListener("storage", () => this.#recall());
     this.#mention = new Mention(this.#store, this.#text, () => this.#typed());
     fillPicker($("#emoji-panel"), (emoji) => this.#insert(emoji), () => this.#showEmoji(false, true));
     $("#emoji-button").addEventListener("click", () => this.toggleEmoji());
@@ -223,6 +225,12 @@ export class Chat {
   /** It is kept as it is written: a page may end at any time. */
   #typed() {
     this.#drafts.set(this.#id, this.#text.value);
+    this.#fit();
+  }
+
+  #recall() {
+    if (!this.#id || this.#text.value === this.#drafts.get(this.#id)) return;
+    this.#text.value = this.#drafts.get(this.#id);
     this.#fit();
   }
 

@@ -204,4 +204,15 @@ test("edges", { timeout: 300_000 }, async (t) => {
     assert.ok(minutes > 58 && minutes < 62, `${minutes} minutes`);
     await context.close();
   });
+
+  await t.test("a draft that was sent in one tab is in no other", async () => {
+    const other = await browser.tab(ann.context(), `#/c/${direct.id}`);
+    await other.waitForSelector("#chat:not([hidden])");
+    await enter(ann, "Ben");
+    await ann.fill("#text", "said once");
+    await until(() => other.inputValue("#text"), "said once");
+    await ann.press("#text", "Enter");
+    await until(() => other.inputValue("#text"), "");
+    await other.close();
+  });
 });
