@@ -97,6 +97,7 @@ tideline.on("signed_out", ({ reason }) => {
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
   for (const part of [account, details, list, chat, notify]) part.forget();
+  drafts.end(account.leaving);
   forgetMedia();
   store.clear();
   list.draw();

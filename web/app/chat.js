@@ -81,7 +81,6 @@ export class Chat {
   /** Nothing of one person is left for the next. */
   forget() {
     this.close();
-    this.#drafts.end();
     this.#text.value = this.#text.placeholder = this.#said = "";
     for (const part of ["title", "subtitle", "avatar"]) $(`#chat-${part}`).replaceChildren();
     for (const part of ["#announcer", "#blocked-text"]) $(part).replaceChildren();

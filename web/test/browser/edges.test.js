@@ -215,4 +215,29 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await until(() => other.inputValue("#text"), "");
     await other.close();
   });
+
+  await t.test("drafts outlive a session that the server ends, for their writer only", async () => {
+    const context = await browser.installation();
+    const page = await browser.tab(context);
+    const kim = await api(t, server, "kim", "Kim");
+    const withKim = await ben.createDirect(kim.user.id);
+    await ben.createDirect(annId);
+    await signIn(page, "kim");
+    await enter(page, "Ben");
+    await page.fill("#text", "half a sentence");
+    await kim.changePassword({ old_password: password, new_password: "another horse" });
+    await page.waitForSelector("#welcome:not([hidden])");
+    assert.equal(await page.inputValue("#text"), "");
+    await signIn(page, "ann");
+    await enter(page, "Ben");
+    assert.equal(await page.inputValue("#text"), "");
+    await signOut(page);
+    await kim.changePassword({ old_password: "another horse", new_password: password });
+    await signIn(page, "kim");
+    await page.evaluate((id) => (location.hash = `#/c/${id}`), withKim.id);
+    await until(() => page.inputValue("#text"), "half a sentence");
+    await signOut(page);
+    assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))), []);
+    await context.close();
+  });
 });
