@@ -27,7 +27,7 @@ languages($("#sign-language"));
 
 const tideline = new Tideline({ device: { name: browserName() }, fetch: async (...request) => learn(await fetch(...request)) });
 const store = new Store(tideline);
-const list = new List(store);
+const list = new List(tideline, store);
 const drafts = new Drafts();
 const chat = new Chat(tideline, store, drafts);
 const details = new Details(tideline, store);

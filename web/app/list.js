@@ -1,16 +1,19 @@
-// The conversations, the latest first, and the title of the window.
+// The conversations, the latest first, what could not be sent to those that one is out of, and the title of the window.
 
 import { $, $$, el, isComposing } from "./dom.js";
-import { avatar, kindName, nameOf, previewOf, shortTime, titleOf } from "./format.js";
+import { avatar, kindName, moment, nameOf, previewOf, shortTime, titleOf } from "./format.js";
 import { t } from "./texts.js";
 
 export class List {
+  #tideline;
   #store;
   #rows = new Map();
   #current = null;
 
-  constructor(store) {
+  constructor(tideline, store) {
+    this.#tideline = tideline;
     this.#store = store;
+    store.on("thread", () => this.#drawLost());
     for (const name of ["conversations", "people"]) store.on(name, () => this.draw());
     $("#filter").addEventListener("input", () => this.draw());
     $("#filter").addEventListener("keydown", (event) => {
@@ -67,7 +70,29 @@ export class List {
     for (const [id, row] of this.#rows) if (!kept.has(id)) row.remove();
     this.#rows = kept;
     this.#drawEmpty(shown.length);
+    this.#drawLost();
     this.#drawTitle();
+  }
+
+  #drawLost() {
+    const { lost } = this.#store;
+    $("#lost").hidden = lost.length === 0;
+    const seen = lost.map((item) => item.client_msg_id).join();
+    if ($("#lost").dataset.seen === seen) return;
+    $("#lost").dataset.seen = seen;
+    $("#lost-list").replaceChildren(...lost.map((item) => this.#lost(item)));
+  }
+
+  #lost(item) {
+    const discard = () => {
+      // The button goes with it.
+      $("#new-button").focus();
+      this.#tideline.discard(item.client_msg_id).catch(() => {});
+    };
+    return el("li", {},
+      el("p", { class: "lost-text", dir: "auto" }, [previewOf(item), item.content.url].filter(Boolean).join("\n")),
+      el("p", { class: "soft" }, moment(item.created_at)),
+      el("button", { type: "button", class: "link", onclick: discard }, t("message.discard")));
   }
 
   #make(id) {

@@ -116,6 +116,11 @@ export class Store {
     return items.filter((item) => item.conversation_id === id && !stored.has(item.client_msg_id));
   }
 
+  /** What could not be sent to conversations that one is no longer in: there is no other place where it is shown. */
+  get lost() {
+    return this.ready ? this.#tideline.outbox.filter(({ state, conversation_id }) => state === "failed" && !this.conversations.has(conversation_id)) : [];
+  }
+
   /** Fetches the people of these ids who are not known yet. Nothing waits for names: they are drawn when they come. */
   know(ids) {
     const missing = [...new Set(ids)].filter((id) => !this.people.has(id) && !this.#asked.has(id));

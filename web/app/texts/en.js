@@ -49,6 +49,7 @@ export default {
   "list.unmatched": "Nothing by this name.",
   "list.untitled.group": "A group",
   "list.untitled.channel": "A channel",
+  "list.lost": "Not sent, since you are no longer in the conversation",
   "list.members": { one: "{count} member", other: "{count} members" },
   "list.channel": "Channel · {members}",
   "list.somebody": "Somebody",

@@ -49,6 +49,7 @@ export default {
   "list.unmatched": "没有这个名称的会话。",
   "list.untitled.group": "群组",
   "list.untitled.channel": "频道",
+  "list.lost": "未发送：您已不在会话中",
   "list.members": { other: "{count} 名成员" },
   "list.channel": "频道 · {members}",
   "list.somebody": "某人",

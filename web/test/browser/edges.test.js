@@ -240,4 +240,26 @@ test("edges", { timeout: 300_000 }, async (t) => {
     assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))), []);
     await context.close();
   });
+
+  await t.test("what could not be sent since one was removed is shown until it is discarded", async () => {
+    const crew = await group("Sailors");
+    const context = await browser.installation();
+    const page = await browser.tab(context);
+    await signIn(page, "ann");
+    await enter(page, "Sailors");
+    await context.setOffline(true);
+    await say(page, "my long unsent text");
+    await page.waitForSelector("[data-state=sending]");
+    await ben.removeMember(crew.id, annId);
+    await context.setOffline(false);
+    await until(() => page.locator("#lost .lost-text").allTextContents(), ["my long unsent text"]);
+    assert.equal(await page.isVisible("#lost"), true);
+    await page.reload();
+    await until(() => page.isVisible("#lost"), true);
+    await page.click("#lost >> text=Discard");
+    await until(() => page.isVisible("#lost"), false);
+    await until(() => page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(":outbox:")).length), 0);
+    assert.equal(await signOut(page), "Your messages stay on the server.");
+    await context.close();
+  });
 });
