@@ -1,8 +1,17 @@
 // The tabs of one browser tell each other what the server tells nobody: who signed in, whom one blocks, a new name. And
 // which conversation somebody is looking at, so that no tab notifies of it.
 
+/** Where site data is blocked its constructor throws, and a tab is on its own. */
+function channel() {
+  try {
+    return new BroadcastChannel("tideline.page");
+  } catch {
+    return null;
+  }
+}
+
 export class Tabs {
-  #channel = new BroadcastChannel("tideline.page");
+  #channel = channel();
   #handlers = new Map();
   #user;
   #looked;
@@ -15,7 +24,7 @@ export class Tabs {
   constructor(user, looked) {
     this.#user = user;
     this.#looked = looked;
-    this.#channel.addEventListener("message", ({ data }) => this.#heard(data));
+    this.#channel?.addEventListener("message", ({ data }) => this.#heard(data));
     for (const name of ["focus", "blur"]) window.addEventListener(name, () => this.look());
     document.addEventListener("visibilitychange", () => this.look());
     window.addEventListener("pagehide", () => this.#tellLook(null));
@@ -28,7 +37,7 @@ export class Tabs {
 
   /** Tells the others; what is about one person is heard by tabs of that person only. */
   tell(name, ...what) {
-    this.#channel.postMessage({ name, what, user: this.#user(), from: this.#self });
+    this.#channel?.postMessage({ name, what, user: this.#user(), from: this.#self });
   }
 
   #heard({ name, what, user, from }) {

@@ -262,4 +262,25 @@ test("edges", { timeout: 300_000 }, async (t) => {
     assert.equal(await signOut(page), "Your messages stay on the server.");
     await context.close();
   });
+
+  await t.test("a page that may store nothing works", async () => {
+    const blocked = await browser.installation();
+    await blocked.addInitScript(() => {
+      const refuse = () => {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      };
+      Object.defineProperty(window, "localStorage", { get: refuse });
+      window.BroadcastChannel = class {
+        constructor() {
+          refuse();
+        }
+      };
+    });
+    const page = await browser.tab(blocked);
+    await signIn(page, "ann");
+    await enter(page, "Ben");
+    await say(page, "stored nowhere here");
+    await page.waitForSelector(".row.mine[data-state=stored]");
+    await blocked.close();
+  });
 });
