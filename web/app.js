@@ -16,6 +16,7 @@ import { languages } from "./app/looks.js";
 import { forget as forgetMedia } from "./app/media.js";
 import { New } from "./app/new.js";
 import { Notify } from "./app/notify.js";
+import { stores } from "./app/settings.js";
 import { Sign } from "./app/sign.js";
 import { Status } from "./app/status.js";
 import { Store } from "./app/store.js";
@@ -129,9 +130,16 @@ tabs.on("renamed", (user) => store.rename(user));
 tabs.on("retitled", (conversation) => store.retitle(conversation));
 for (const name of ["blocked", "renamed", "retitled"]) store.on(name, (...what) => tabs.tell(name, ...what));
 
+/** Whether it has been said that nothing can be stored: once is enough, until something can. */
+let refused = false;
+
 tideline.on("error", (error) => {
-  if (error.code === "storage_failed") toast(t("storage.refused"));
-  else console.warn(error);
+  if (error.code !== "storage_failed") return console.warn(error);
+  if (!refused) toast(t("storage.refused"));
+  refused = true;
+});
+tideline.on("send", ({ state }) => {
+  if (state === "stored" && refused) refused = !stores();
 });
 
 store.on("gone", (id, conversation) => {

@@ -5,7 +5,7 @@ const memory = new Map();
 
 export function recall(name) {
   try {
-    return localStorage.getItem(PREFIX + name) ?? memory.get(name) ?? null;
+    return memory.get(name) ?? localStorage.getItem(PREFIX + name);
   } catch {
     return memory.get(name) ?? null;
   }
@@ -32,4 +32,12 @@ export function remembered(prefix) {
     // Blocked: the memory is all there is.
   }
   return names.filter((name) => name.startsWith(prefix));
+}
+
+/** Whether the browser stores something of the length of a message. */
+export function stores() {
+  remember("probe", "-".repeat(1_000));
+  const stored = !memory.delete("probe");
+  remember("probe", null);
+  return stored;
 }

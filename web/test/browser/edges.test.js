@@ -283,4 +283,32 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await page.waitForSelector(".row.mine[data-state=stored]");
     await blocked.close();
   });
+
+  await t.test("a full storage is told of once, until it is not full any more", async () => {
+    const full = await browser.installation();
+    const other = await browser.tab(full);
+    await signIn(other, "ann");
+    await enter(other, "Ben");
+    await other.evaluate(() => {
+      window.real = Storage.prototype.setItem;
+      Storage.prototype.setItem = () => {
+        throw new DOMException("full", "QuotaExceededError");
+      };
+      window.toasts = 0;
+      new MutationObserver((all) => all.forEach(({ addedNodes }) => (window.toasts += addedNodes.length))).observe(document.querySelector("#toasts"), { childList: true });
+    });
+    const sent = async (text) => {
+      await say(other, text);
+      await until(async () => (await texts(other)).at(-1), text);
+      await until(() => other.locator("[data-state=sending]").count(), 0);
+    };
+    for (const text of ["one", "two", "three"]) await sent(text);
+    assert.equal(await other.evaluate(() => window.toasts), 1);
+    await other.evaluate(() => ([window.full, Storage.prototype.setItem] = [Storage.prototype.setItem, window.real]));
+    await sent("four");
+    await other.evaluate(() => (Storage.prototype.setItem = window.full));
+    await sent("five");
+    await until(() => other.evaluate(() => window.toasts), 2);
+    await full.close();
+  });
 });
