@@ -280,6 +280,8 @@ export default {
   "error.validation.password": "A password has 8 to 128 characters.",
   "error.validation.display_name": "A name has 1 to 64 characters.",
   "error.validation.title": "A name has 1 to 128 characters.",
+  "error.validation.user_id": "You cannot begin a conversation with yourself.",
+  "error.validation.new_password": "A password has 8 to 128 characters.",
   "error.unauthenticated": "Your session has ended. Please sign in again.",
   "error.token_expired": "Your session has ended. Please sign in again.",
   "error.device_revoked": "This device was logged out.",

@@ -280,6 +280,8 @@ export default {
   "error.validation.password": "密码为 8 到 128 个字符。",
   "error.validation.display_name": "名称为 1 到 64 个字符。",
   "error.validation.title": "名称为 1 到 128 个字符。",
+  "error.validation.user_id": "您不能与自己开始会话。",
+  "error.validation.new_password": "密码为 8 到 128 个字符。",
   "error.unauthenticated": "您的登录已失效，请重新登录。",
   "error.token_expired": "您的登录已失效，请重新登录。",
   "error.device_revoked": "此设备已被登出。",

@@ -311,4 +311,18 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await until(() => other.evaluate(() => window.toasts), 2);
     await full.close();
   });
+
+  await t.test("what is wrong is said of the field that is wrong", async () => {
+    await ann.click("#new-button");
+    await ann.fill("#new-people", "ann");
+    await ann.click("#new-submit");
+    await until(() => ann.textContent("#new-error"), "You cannot begin a conversation with yourself.");
+    await ann.keyboard.press("Escape");
+    await ann.click("#account-button");
+    await ann.fill("#old-password", password);
+    await ann.fill("#new-password", "short");
+    await ann.press("#new-password", "Enter");
+    await until(() => ann.locator("#account-body .error").last().textContent(), "A password has 8 to 128 characters.");
+    await ann.keyboard.press("Escape");
+  });
 });
