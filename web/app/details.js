@@ -11,12 +11,15 @@ const RANK = { member: 0, admin: 1, owner: 2 };
 const HOUR_MS = 3_600_000;
 /** The members of one page, and how many are shown until somebody asks for more. */
 const PAGE = 500;
+/** The banned people that are shown; when a ban is lifted, the next one comes. */
+const BANS = 100;
 
 export class Details {
   #tideline;
   #store;
   #id = null;
   #members = null;
+  #banned = [];
   #shown = PAGE;
   #opened = null;
   /** A button is held down, and whether something has changed since. */
@@ -43,6 +46,7 @@ export class Details {
   /** Nothing of one person is left for the next. */
   forget() {
     this.#id = this.#members = this.#opened = null;
+    this.#banned = [];
     this.#body.replaceChildren();
   }
 
@@ -65,9 +69,11 @@ export class Details {
     if (this.#conversation?.kind === "direct") return this.#draw();
     try {
       await this.#store.refresh(id);
-      const members = await this.#list(id);
+      const manages = RANK[this.#conversation?.me.role] >= RANK.admin;
+      const [members, { users }] = await Promise.all([this.#list(id), manages ? this.#tideline.listBans(id, { limit: BANS }) : { users: [] }]);
       if (id !== this.#id || user !== this.#store.me?.id) return;
       this.#store.meet(members.map(({ user }) => user));
+      this.#banned = users;
       this.#members = members.sort((a, b) => RANK[b.role] - RANK[a.role] || nameOf(a.user).localeCompare(nameOf(b.user)));
     } catch (error) {
       if (id !== this.#id) return;
@@ -166,8 +172,22 @@ export class Details {
           ? el("ul", { class: "members" }, ...this.#members.map((member) => this.#member(member, me.role)))
           : el("p", { class: "soft" }, t("noun.loading")),
         unlisted > 0 ? el("button", { type: "button", class: "plain", "data-key": "more", onclick: ({ currentTarget }) => this.#more(currentTarget) }, t("details.more", { count: Math.min(unlisted, PAGE) })) : null),
+      this.#banned.length > 0 ? this.#bans() : null,
       el("section", {}, el("button", { type: "button", class: "danger quiet", "data-key": "leave", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t(`details.leave.${what}`))),
     ].filter(Boolean);
+  }
+
+  #bans() {
+    const id = this.#id;
+    const ban = (user) => {
+      const name = nameOf(user);
+      const lift = ({ currentTarget }) => this.#act(currentTarget, () => this.#tideline.unbanUser(id, user.id));
+      return el("li", {},
+        avatar(user.id, name),
+        el("div", { class: "member-words" }, el("p", { class: "member-name", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`)),
+        el("button", { type: "button", class: "plain small", "aria-label": t("details.unban.label", { name }), onclick: lift }, t("details.unban")));
+    };
+    return el("section", {}, el("h3", {}, t("details.banned")), el("ul", { class: "members", id: "banned" }, ...this.#banned.map(ban)));
   }
 
   async #more(button) {
@@ -258,6 +278,10 @@ export class Details {
       action(t("details.remove"), asked(
         { title: t("details.remove.ask", { name }), text: t(`details.remove.${kindName(this.#conversation)}`, { name }), yes: t("details.remove") },
         () => this.#tideline.removeMember(id, user.id),
+      ), "danger quiet"),
+      action(t("details.ban"), asked(
+        { title: t("details.ban.ask", { name }), text: t(`details.ban.${kindName(this.#conversation)}`, { name }), yes: t("details.ban") },
+        () => this.#tideline.banUser(id, user.id),
       ), "danger quiet"),
     ];
     return [...roles, ...lower];

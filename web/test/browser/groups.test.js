@@ -11,7 +11,7 @@ test("groups", { timeout: 300_000 }, async (t) => {
   const [ann, ben, cato] = await Promise.all(["ann", "ben", "cato"].map((name) => browser.person(name)));
 
   const member = (page, name) => page.locator(".members li", { has: page.locator(".member-name", { hasText: name }) });
-  const names = (page) => page.locator(".members .member-name").allTextContents();
+  const names = (page) => page.locator(".members:not(#banned) .member-name").allTextContents();
   const actions = async (page, name) => {
     const button = member(page, name).getByRole("button", { name: `What to do about ${name}` });
     // One look: the button may go while we ask for it.
@@ -51,7 +51,7 @@ test("groups", { timeout: 300_000 }, async (t) => {
   });
 
   await t.test("a member sees, and may leave; an owner has all of it", async () => {
-    assert.deepEqual(await actions(ann, "Ben"), ["Make admin", "Make owner", "Mute for an hour", "Mute for a day", "Remove"]);
+    assert.deepEqual(await actions(ann, "Ben"), ["Make admin", "Make owner", "Mute for an hour", "Mute for a day", "Remove", "Ban"]);
     await enter(ben, "Night crew");
     await details(ben);
     await until(() => names(ben), ["Ann (you)", "Ben", "Cato"].map((name) => name.replace(" (you)", "")).map((name) => (name === "Ben" ? "Ben (you)" : name)));
@@ -64,7 +64,7 @@ test("groups", { timeout: 300_000 }, async (t) => {
     await act(ann, "Ben", "Make admin");
     await until(() => ben.locator("#rename").count(), 1);
     await until(() => actions(ben, "Ann"), []);
-    await until(() => actions(ben, "Cato"), ["Mute for an hour", "Mute for a day", "Remove"]);
+    await until(() => actions(ben, "Cato"), ["Mute for an hour", "Mute for a day", "Remove", "Ban"]);
   });
 
   await t.test("whoever is muted cannot write, and is told until when", async () => {
@@ -72,11 +72,28 @@ test("groups", { timeout: 300_000 }, async (t) => {
     await cato.waitForSelector("#blocked-bar:not([hidden])");
     assert.match(await cato.textContent("#blocked-text"), /^You may not write here until /);
     assert.equal(await cato.isVisible("#composer"), false);
-    await until(() => actions(ann, "Cato"), ["Make admin", "Make owner", "Let write again", "Remove"]);
+    await until(() => actions(ann, "Cato"), ["Make admin", "Make owner", "Let write again", "Remove", "Ban"]);
     await act(ann, "Cato", "Let write again");
     await cato.waitForSelector("#composer:not([hidden])");
     await say(cato, "thanks");
     await until(() => texts(ann), ["thanks"]);
+  });
+
+  await t.test("whoever is banned is out, until the ban is lifted and somebody adds them", async () => {
+    await act(ann, "Cato", "Ban");
+    assert.equal(await ann.textContent("#confirm-text"), "Cato will not see anything of this group any more, and nobody can add them again.");
+    await ann.click("#confirm-yes");
+    await until(() => cato.locator("#conversations li").count(), 0);
+    for (const page of [ann, ben]) await until(() => names(page).then((all) => all.length), 2);
+    await until(() => ann.locator("#banned .member-name").allTextContents(), ["Cato"]);
+    await ann.fill("#add-people", "cato");
+    await ann.press("#add-people", "Enter");
+    await until(() => ann.textContent("#add-people-error"), "You are not allowed to do this here.");
+    await ann.getByRole("button", { name: "Lift the ban of Cato" }).click();
+    await until(() => ann.locator("#banned").count(), 0);
+    await ann.press("#add-people", "Enter");
+    await enter(cato, "Night crew");
+    await until(() => names(ann).then((all) => all.length), 3);
   });
 
   await t.test("the group is handed over", async () => {
