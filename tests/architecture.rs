@@ -1,5 +1,11 @@
 //! The floor plan, kept by a test: imports point down, each outside crate has its floor, files stay readable.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic what is wrong"
+)]
+
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

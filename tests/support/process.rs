@@ -168,6 +168,7 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "shown of a test that has failed")]
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
