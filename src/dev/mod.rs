@@ -67,7 +67,7 @@ async fn serve(services: &Services) -> Result<(), DevError> {
         METRICS_BIND => environment(METRICS_BIND)
             .or_else(|| (!is_empty(METRICS_BIND)).then(|| METRICS.to_owned())),
         // No balancer has to notice.
-        DRAIN => environment(DRAIN).or_else(|| Some("1".to_owned())),
+        DRAIN => environment(DRAIN).or_else(|| Some("2".to_owned())),
         other => environment(other),
     })?;
     instance::migrate(&database_url)?;

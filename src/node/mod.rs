@@ -130,8 +130,7 @@ impl Node {
             .map(|address| listen("TIDELINE_METRICS_BIND", address))
             .transpose()?;
         let workers = config.workers;
-        // Half of the drain time is for the ramp of waits, the rest for the requests that are under way.
-        let drain = config.drain / 2;
+        let drain = ramp_time(config.drain);
         let app = web::Data::new(App::open(config).await?);
         partitions::make_first(&app)
             .await
@@ -229,7 +228,7 @@ impl Node {
         log::info!("draining {} waits", self.app.waiters.count());
         self.app.draining.store(true, Ordering::Release);
         self.app.diagnostics.end();
-        ramp(&self.app, self.app.config.drain / 2).await;
+        ramp(&self.app, ramp_time(self.app.config.drain)).await;
         self.public.stop().await?;
         for task in self.tasks {
             task.abort();
@@ -309,6 +308,11 @@ fn serve_metrics(app: &web::Data<App>, listener: TcpListener) -> std::io::Result
     .disable_signals()
     .listen(listener)?
     .run())
+}
+
+/// Half of the drain time is for the ramp of waits, the rest for the requests that are under way.
+fn ramp_time(drain: Duration) -> Duration {
+    drain.saturating_sub(LEAVING) / 2
 }
 
 /// Asks all parked waits to reconnect, evenly over the ramp, in no particular order. Without waits it lasts as long: balancers

@@ -77,7 +77,6 @@ impl Process {
     /// Starts `tideline dev` and waits until it listens.
     pub fn dev(dir: &Path) -> Self {
         let variables = [
-            ("TIDELINE_DRAIN_SECONDS", "3"),
             // Its default is for one on a machine.
             ("TIDELINE_METRICS_BIND", "127.0.0.1:0"),
         ];
