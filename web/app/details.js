@@ -20,6 +20,8 @@ export class Details {
   #id = null;
   #members = null;
   #banned = [];
+  /** What is wrong with the input of each form, by its id. */
+  #errors = new Map();
   #shown = PAGE;
   #opened = null;
   /** A button is held down, and whether something has changed since. */
@@ -47,6 +49,7 @@ export class Details {
   forget() {
     this.#id = this.#members = this.#opened = null;
     this.#banned = [];
+    this.#errors.clear();
     this.#body.replaceChildren();
   }
 
@@ -198,16 +201,25 @@ export class Details {
   #inlineForm({ id, label, value = "", button, maxlength }, submit) {
     const input = el("input", { id, value, maxlength, autocomplete: "off", spellcheck: "false", dir: "auto", "data-key": id, "aria-describedby": `${id}-error` });
     const error = el("p", { class: "error", id: `${id}-error`, role: "alert", hidden: true });
+    say(error, this.#errors.get(id) ?? null);
+    // Meanwhile the form may have been drawn again, or another conversation's.
+    const of = this.#id;
+    const tell = (text) => {
+      if (of !== this.#id) return;
+      this.#errors.set(id, text);
+      const shown = this.#body.querySelector(`#${id}-error`);
+      if (shown) say(shown, text);
+    };
     const go = el("button", { class: "plain", "data-key": `${id}-go` }, button);
     const send = async (event) => {
       event.preventDefault();
-      say(error, null);
+      tell(null);
       await busy(go, async () => {
         try {
           await submit(input);
           await this.#load();
         } catch (problem) {
-          say(error, explain(problem));
+          tell(explain(problem));
         }
       });
     };
@@ -225,7 +237,7 @@ export class Details {
     return this.#inlineForm(spec, async (input) => {
       const people = await findPeople(this.#tideline, input.value);
       const { already_members, refused } = await this.#tideline.addMembers(id, people.map((one) => one.id));
-      input.value = "";
+      (this.#body.querySelector("#add-people") ?? input).value = "";
       const said = [];
       if (already_members.length > 0) said.push(t(already_members.length === 1 ? "details.added.one" : "details.added.some"));
       if (refused.length > 0) said.push(t(refused.length === 1 ? "details.refused.one" : "details.refused.some"));
