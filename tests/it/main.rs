@@ -47,6 +47,7 @@ mod passwords;
 mod plans;
 mod postman;
 mod properties;
+mod readiness;
 mod retention;
 mod secrets;
 mod storage;

@@ -1,19 +1,18 @@
 //! What operators rely on: health, capabilities, settings.
 
-use crate::support::{Answer, App, Process, SECRET, eventually, execute, http, number, throw_away};
+use crate::support::{Answer, App, Process, SECRET, eventually, execute, http, throw_away};
 use diesel::{Connection, PgConnection};
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tideline::config::Config;
 use tideline::node::Node;
 use tideline::storage::pg::operations::instance;
 
 /// For how long a node answers by what it has found.
-const FOUND: Duration = Duration::from_millis(550);
+pub const FOUND: Duration = Duration::from_millis(550);
 
 /// Whether a node is ready, as it finds out now.
 async fn ready_now(app: &App) -> (u16, Value) {
@@ -21,7 +20,7 @@ async fn ready_now(app: &App) -> (u16, Value) {
     ready(app).await
 }
 
-async fn ready(app: &App) -> (u16, Value) {
+pub async fn ready(app: &App) -> (u16, Value) {
     let answer = app.call("GET", "/health/ready", None).await;
     assert_eq!(answer.header("content-type"), "application/json");
     (answer.status, answer.body)
@@ -459,57 +458,4 @@ fn a_taken_address_stops_the_start_with_a_sentence() {
         said.contains(&format!("cannot listen on TIDELINE_BIND, {address}: ")),
         "{said}"
     );
-}
-
-/// Anybody may ask whether a node is ready, as often as they like: of those who ask at once one asks PostgreSQL.
-#[tokio::test(flavor = "multi_thread")]
-async fn readiness_is_asked_for_by_many_and_looked_for_once() {
-    let app = App::start().await;
-    let mut database = app.database();
-    tokio::time::sleep(FOUND).await;
-    execute(
-        &mut database,
-        "BEGIN; LOCK TABLE __diesel_schema_migrations IN ACCESS EXCLUSIVE MODE",
-    );
-    let asked = join_all((0..30).map(|_| ready(&app)));
-    let release = async {
-        let mut waiting = || {
-            let waiting = "SELECT count(*) AS n FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            number(&mut database, waiting)
-        };
-        let soon = Duration::from_secs(3);
-        eventually("one waits", soon, async || waiting(), |n| *n == 1).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(waiting(), 1);
-        execute(&mut database, "ROLLBACK");
-    };
-    let (answers, ()) = tokio::join!(asked, release);
-    assert!(answers.iter().all(|(status, _)| *status == 200));
-    app.finish().await;
-}
-
-/// A balancer that looks each second has to find out before the node closes its door, whether anybody waits or not.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_waits_serves_on_while_it_drains() {
-    let mut app = App::configured(|config| config.drain = Duration::from_secs(6)).await;
-    app.add_node().await;
-    let node = app.nodes.remove(1);
-    let url = format!("http://{}", node.address);
-    let stopping = tokio::spawn(node.stop());
-    let started = Instant::now();
-    let mut unready = 0;
-    while started.elapsed() < Duration::from_millis(2_500) {
-        let answer = app
-            .http
-            .get(format!("{url}/health/ready"))
-            .send()
-            .await
-            .unwrap();
-        unready += usize::from(answer.status() == 503);
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    assert!(unready > 1, "{unready}");
-    stopping.await.unwrap().unwrap();
-    app.finish().await;
 }

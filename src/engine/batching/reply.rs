@@ -30,7 +30,7 @@ pub struct Reply {
     tell: WakeBatch,
 }
 
-/// Gives this thread a notifier, in the `LocalSet` that this is called on. Without one, its tasks are told one by one.
+/// Installs the notifier of this thread in the current `LocalSet`. Without one, tasks of the thread get replies one by one.
 pub fn install_thread_notifier() {
     NOTIFIER.with(|notifier| {
         notifier.get_or_init(|| {
@@ -93,7 +93,7 @@ pub fn send_all(all: impl IntoIterator<Item = Reply>) {
     }
     for (notifier, together) in threads {
         let round = move || together.into_iter().for_each(|tell| tell());
-        // Where the notifier has ended, so have those who waited, or they are told from here.
+        // When the notifier has ended, the replies are sent from this thread.
         if let Err(unheard) = notifier.0.send(Box::new(round)) {
             (unheard.0)();
         }

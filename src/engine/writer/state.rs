@@ -27,7 +27,7 @@ pub struct Conversation {
     pub(super) place: RowHandle,
     pub(super) last_seq: ConvSeq,
     pub(super) at: Timestamp,
-    /// A direct one, between two of whom one blocks the other.
+    /// It is direct, and one of the two people blocks the other.
     pub(super) blocked: bool,
     pub(super) is_channel: bool,
     /// Its messages are in no inbox, and only the members who matter to the batch are here.

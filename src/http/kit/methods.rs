@@ -12,7 +12,7 @@ pub fn other_method(method: &Method, allow: &str) -> Result<HttpResponse, Proble
     }
 }
 
-/// The methods of a path. Whoever asks needs no token, and is not counted: browsers ask before a page of another origin may
+/// The methods of a path. The request needs no token and is not rate-limited: browsers ask before a page of another origin may
 /// do anything.
 pub fn options(allow: &str) -> HttpResponse {
     let mut response = HttpResponse::NoContent();

@@ -38,7 +38,7 @@ impl Rule for Send {
 
     fn entries(&self, receivers: i64) -> i64 {
         let all = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        // Whoever is mentioned gets one more, or, of a large conversation, the only one.
+        // A mention adds one entry. In a large conversation it is the only one.
         let mentions = self
             .0
             .iter()
