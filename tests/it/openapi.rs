@@ -272,6 +272,36 @@ async fn the_server_serves_what_is_documented_and_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_body_has_an_example_that_the_server_takes() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let document = document();
+    for operation in operations(&document) {
+        let Some(body) = operation.it["requestBody"]["content"].get("application/json") else {
+            continue;
+        };
+        let named = body["schema"]["$ref"].as_str().unwrap();
+        let schema = document.pointer(&named[1..]).unwrap();
+        let own = body["examples"].as_object().into_iter().flatten();
+        let own = own.map(|(_, example)| &example["value"]);
+        let examples: Vec<_> = schema.get("example").into_iter().chain(own).collect();
+        assert!(!examples.is_empty(), "{} has no example", operation.id);
+        for example in examples {
+            assert_eq!(faults(&document, schema, example, ""), [""; 0]);
+            let path = operation.url();
+            let (method, path) = (operation.method.as_str(), path.trim_start_matches("/v1"));
+            let answer = ann.try_call(method, path, Some(example)).await.unwrap();
+            assert!(
+                ![400, 405, 422].contains(&answer.status) && answer.status < 500,
+                "{}: {example} is {}",
+                operation.id,
+                answer.body
+            );
+        }
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_answers_fit_their_schemas() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let document = document();

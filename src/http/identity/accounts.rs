@@ -51,6 +51,8 @@ pub struct LoginDevice {
 /// A new account.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "ann", "password": "correct horse", "display_name": "Ann",
+    "device": {"name": "Ann's laptop", "platform": "web"}}))]
 pub struct RegisterRequest {
     /// 3 to 32 of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing; unique.
     #[garde(custom(is_username))]
@@ -74,6 +76,8 @@ pub struct RegisterRequest {
 /// A log-in.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "ann", "password": "correct horse",
+    "device": {"name": "Ann's laptop", "platform": "web"}}))]
 pub struct LoginRequest {
     /// The user's name, in any case.
     #[garde(skip)]
@@ -91,6 +95,7 @@ pub struct LoginRequest {
 /// A refresh.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"refresh_token": "q2J1cmVmcmVzaHRva2Vub2ZhbmV4YW1wbGVvbmx5"}))]
 pub struct RefreshRequest {
     /// The newest refresh token of this device.
     #[garde(skip)]
@@ -100,6 +105,7 @@ pub struct RefreshRequest {
 /// A change of the caller's own account.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"display_name": "Ann"}))]
 pub struct UpdateMeRequest {
     /// What other people see, 1 to 64 Unicode code points, as of a new account.
     #[garde(custom(is_name(64)))]

@@ -25,6 +25,7 @@ pub struct DeviceList {
 /// A change of password.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"old_password": "correct horse", "new_password": "battery staple"}))]
 pub struct ChangePasswordRequest {
     /// The present password.
     #[garde(skip)]

@@ -150,6 +150,7 @@ pub struct CreatedConversation {
 /// A change of a group.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"title": "Saturday"}))]
 pub struct UpdateConversationRequest {
     /// As of a new group.
     #[garde(custom(is_name(128)))]
@@ -179,7 +180,12 @@ pub struct ListConversationsQuery {
 /// unless `client_conversation_id` says that it is a repeat; who has left the group since gets `not_found`. A group with more
 /// members than the server's limit (500 by default) has read fan-out, as every channel has. Somebody who blocks the caller, or
 /// whom the caller blocks, is left out of a group (`refused`); when they are the only other one, the answer is `blocked`.
-#[utoipa::path(post, path = "/v1/conversations", tag = "Conversations", request_body = CreateConversationRequest,
+#[utoipa::path(post, path = "/v1/conversations", tag = "Conversations",
+    request_body(content = CreateConversationRequest, examples(
+        ("direct" = (value = json!({"kind": "direct", "user_id": "0199a3c0-0000-7000-8000-00000000000b"}))),
+        ("group" = (value = json!({"kind": "group", "title": "Friday", "member_ids": ["0199a3c0-0000-7000-8000-00000000000b"],
+            "client_conversation_id": "0199a3c0-0000-7000-8000-0000000000c1"}))),
+        ("channel" = (value = json!({"kind": "channel", "title": "News", "member_ids": [], "public": true}))))),
     responses(
         (status = 201, description = "Made", body = CreatedConversation,
             headers(("Location" = String, description = "The conversation"))),

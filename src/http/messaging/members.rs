@@ -32,6 +32,7 @@ pub struct MemberPage {
 /// People to let in.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"user_ids": ["0199a3c0-0000-7000-8000-00000000000b"]}))]
 pub struct AddMembersRequest {
     /// 1 to 1,000 users.
     #[garde(custom(items(1..=PEOPLE)))]
@@ -53,7 +54,7 @@ pub struct AddedMembers {
 /// A change of a member: at least one of the two.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
+#[schema(min_properties = 1, example = json!({"role": "admin"}))]
 pub struct UpdateMemberRequest {
     /// The new role. `owner` hands the ownership over: the caller becomes an admin.
     #[garde(skip)]

@@ -58,6 +58,9 @@ pub struct SendMessageSchema {
 /// Messages to store, in this order.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"messages": [
+    {"client_msg_id": "0199a3c0-0000-7000-8000-0000000000aa", "kind": "text", "content": {"text": "hi Ben"}},
+    {"client_msg_id": "0199a3c0-0000-7000-8000-0000000000ab", "kind": "text", "content": {"text": "are you there?"}}]}))]
 pub struct SendMessagesRequest {
     /// 1 to 100 messages.
     #[garde(custom(items(1..=BATCH)))]
@@ -120,6 +123,7 @@ pub struct ListMessagesQuery {
 /// A read position.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"seq": 12}))]
 pub struct MarkReadRequest {
     /// Read up to this message. A lower position than the present one changes nothing.
     #[garde(skip)]
