@@ -5,6 +5,8 @@ import { refusal, SIGNED_OUT, TidelineError } from "./errors.js";
 import { abortable, backoff, linked } from "./signals.js";
 
 /** How often a call is repeated before its caller hears of it, and how long it waits at most for `Retry-After`. */
+/** The server has refused a request before it did anything: what is not safe to repeat may be repeated then. */
+const NOTHING_DONE = ["rate_limited", "overloaded"];
 const REPEATS = 3;
 const PATIENCE_MS = 10_000;
 /** A lost refresh is repeated soon: the server takes the old token for a minute only. */
@@ -125,7 +127,7 @@ export class Session {
       } catch (error) {
         // The first DELETE was done, and only its answer was lost.
         if (method === "DELETE" && error.status === 404 && failures > 0) return null;
-        const again = repeat === "always" ? error.transient : repeat === "refusal" && error.status === 429;
+        const again = repeat === "always" ? error.transient : repeat === "refusal" && NOTHING_DONE.includes(error.code);
         if (!again || failures >= REPEATS || error.retryAfterMs > PATIENCE_MS) throw error;
         await this.#core.pause(backoff(this.#core.backoff, failures, error), options.signal);
       }

@@ -11,6 +11,8 @@ import { uuid } from "./ids.js";
 import { abortable, backoff, linked } from "./signals.js";
 
 const ENTRY_KINDS = ["message", "mention", "read", "conversation", "members"];
+/** The limit of a page. An answer costs a browser more than the entries in it, and the server limits the bytes of a page. */
+const CATCH_UP = 500;
 /** How long an answer may take after the time of the wait is over. */
 const ANSWER_MS = 10_000;
 /** A wait that began within this time needs no other. */
@@ -200,7 +202,7 @@ export class Sync {
   async *#pages(id, signal) {
     for (let more = true; more; ) {
       const since_seq = this.seqs.of[id] ?? 0;
-      const query = { since_seq, limit: PAGE };
+      const query = { since_seq, limit: CATCH_UP };
       const { messages, has_more } = await this.#ask("GET", `/v1/conversations/${uuid(id)}/messages`, { query, signal });
       yield { id, since_seq, messages };
       more = has_more && messages.length > 0;
@@ -263,7 +265,7 @@ export class Sync {
   async fetchAll(signal) {
     for (let more = true; more; ) {
       const { since, epoch } = this.position;
-      const query = { since_seq: since, epoch, limit: PAGE };
+      const query = { since_seq: since, epoch, limit: CATCH_UP };
       const page = await this.#ask("GET", "/v1/inbox", { query, signal });
       if (this.#core.tabs.leader) this.#core.tabs.post({ type: "entries", since, epoch, entries: page.entries });
       await this.take(page.entries, signal);

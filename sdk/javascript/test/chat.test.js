@@ -214,15 +214,15 @@ describe("chat", () => {
   });
 
   it("honours a real limit, and loses nothing by it", async (t) => {
-    const limited = await serve(t, { TIDELINE_RATE_LIMIT: "5:10" });
+    const limited = await serve(t, { TIDELINE_RATE_LIMIT: "2:10" });
     const [ann, ben] = [await person(t, limited.url, { backoff }), await person(t, limited.url)];
     const chat = await ann.createDirect(ben.user.id);
     const told = record(ann, "send");
     const started = Date.now();
-    await Promise.all([...Array(24)].map((_, n) => ann.send(chat.id, `m${n}`)));
-    assert.ok(Date.now() - started > 700, "it has waited");
+    await Promise.all([...Array(16)].map((_, n) => ann.send(chat.id, `m${n}`)));
+    assert.ok(Date.now() - started > 2_000, "it has waited");
     const refused = told.send.filter(({ error }) => error?.code === "rate_limited");
     assert.ok(refused.length > 0 && refused.every(({ error }) => error.retryAfterMs > 0 && error.status === 429));
-    assert.deepEqual(await history(ben, chat), [...Array(24)].map((_, n) => `m${n}`));
+    assert.deepEqual(await history(ben, chat), [...Array(16)].map((_, n) => `m${n}`));
   });
 });

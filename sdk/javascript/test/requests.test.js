@@ -59,6 +59,8 @@ describe("a call", () => {
     await assert.rejects(refused.tideline.leave(id), { code: "not_found" });
     const limited = scripted(problem(429, "rate_limited", { retry_after_ms: 1 }), problem(401, "invalid_credentials"));
     await assert.rejects(limited.tideline.login({ username: "ann", password: "correct horse" }), { code: "invalid_credentials" });
+    const busy = scripted(problem(503, "overloaded", { retry_after_ms: 1 }), problem(409, "conflict"));
+    await assert.rejects(busy.tideline.register({ username: "ann", password: "correct horse" }), { code: "conflict" });
   });
 
   it("knows that a DELETE was done whose answer was lost", async () => {
