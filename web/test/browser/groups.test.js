@@ -67,8 +67,22 @@ test("groups", { timeout: 300_000 }, async (t) => {
     await until(() => actions(ben, "Cato"), ["Mute for an hour", "Mute for a day", "Remove", "Ban"]);
   });
 
-  await t.test("whoever is muted cannot write, and is told until when", async () => {
+  await t.test("an error is shown in the form, though the form was drawn again meanwhile", async () => {
+    let answer;
+    await ann.route(/\/v1\/conversations\/[^/]+$/, (route) => (route.request().method() === "PATCH" ? (answer = route) : route.continue()));
+    await ann.evaluate(() => (document.querySelector("#rename").dataset.drawn = "before"));
+    await ann.fill("#rename", "Day crew");
+    await ann.press("#rename", "Enter");
+    await until(() => Boolean(answer), true);
     await act(ben, "Cato", "Mute for an hour");
+    await ann.waitForSelector("#rename:not([data-drawn])");
+    await answer.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ code: "forbidden" }) });
+    await until(() => ann.textContent("#rename-error"), "You are not allowed to do this here.");
+    assert.equal(await ann.inputValue("#rename"), "Day crew");
+    await ann.unroute(/\/v1\/conversations\/[^/]+$/);
+  });
+
+  await t.test("whoever is muted cannot write, and is told until when", async () => {
     await cato.waitForSelector("#blocked-bar:not([hidden])");
     assert.match(await cato.textContent("#blocked-text"), /^You may not write here until /);
     assert.equal(await cato.isVisible("#composer"), false);
