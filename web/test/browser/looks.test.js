@@ -184,6 +184,22 @@ test("looks", { timeout: 600_000 }, async (t) => {
       await show("blocked");
       await page.click("#blocked-action");
       await page.waitForSelector("#composer:not([hidden])");
+
+      // Written without a connection, to a group that one is no longer in when it is back.
+      const crew = await world.omar.createGroup({ title: `Crew of ${name}`, member_ids: [world.mira.user.id] });
+      await page.goto(`${server.url}/#/`);
+      await enter(page, crew.title);
+      await context.setOffline(true);
+      await page.waitForSelector("#status[data-state=offline]", { state: "attached" });
+      await page.fill("#text", "I bring the charts");
+      await page.click("#send-button");
+      await page.waitForSelector("[data-state=sending]");
+      await world.omar.removeMember(crew.id, world.mira.user.id);
+      await context.setOffline(false);
+      await page.waitForSelector("#lost:not([hidden])");
+      await show("not-sent");
+      await page.click("#lost >> text=Discard");
+      await until(() => page.isVisible("#lost"), false);
       await context.close();
       assert.deepEqual(findings, []);
     });
