@@ -1,8 +1,8 @@
-// The API, a method per operation. Every method takes `{ signal }` last; what comes back is the answer's body.
+// The API, a method per operation. Every method takes `{ signal }` last and returns the body of the answer.
 
 import { seqOf, uuid, uuidv7 } from "./ids.js";
 
-/** Many pages of one loop, not one huge answer. */
+/** The page size of a loop over all pages. It keeps each answer small. */
 export const PAGE = 100;
 
 export class Api {
@@ -22,7 +22,7 @@ export class Api {
     return this.#session.call("GET", `/v1/users/${uuid(userId)}`, { signal });
   }
 
-  /** The users of up to 100 ids, or of one exact username. Unknown ones are left out. */
+  /** The users with up to 100 ids, or with one exact username. Unknown ones are left out. */
   async listUsers({ ids, username }, { signal } = {}) {
     const query = { ids: ids?.join(","), username };
     return (await this.#session.call("GET", "/v1/users", { query, signal })).users;
@@ -58,7 +58,7 @@ export class Api {
     return this.#block("DELETE", userId, signal);
   }
 
-  /** The tabs of this browser are told: the server has no entry for it. */
+  /** Tells the other tabs of this browser: the server has no entry for it. */
   async #block(method, userId, signal) {
     const answer = await this.#session.call(method, `/v1/me/blocks/${uuid(userId)}`, { signal });
     const block = { user_id: userId, blocked: method === "PUT" };
@@ -67,21 +67,21 @@ export class Api {
     return answer;
   }
 
-  /** The conversation with one other person: there is one per pair, and asking again finds it. */
+  /** The conversation with one other person: there is one per pair, and a repeat returns the same. */
   createDirect(userId, { signal } = {}) {
     return this.#session.call("POST", "/v1/conversations", { body: { kind: "direct", user_id: userId }, signal });
   }
 
   /**
-   * A new group. Its `client_conversation_id` is what makes a repeat find the group instead of making another. `refused` of
-   * what comes back names those who are left out because of a block.
+   * A new group. Because of its `client_conversation_id` a repeat returns the group instead of making another. `refused` of
+   * the result names the people who are left out because of a block.
    */
   createGroup({ title, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
     const body = { kind: "group", title, member_ids, client_conversation_id };
     return this.#session.call("POST", "/v1/conversations", { body, signal });
   }
 
-  /** A new channel: the owner and admins post, the others read. Into a public one anybody may `join` who has its id. */
+  /** A new channel: the owner and admins post, the others read. Anybody with the id of a public one may `join`. */
   createChannel({ title, public: open = false, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
     const body = { kind: "channel", title, public: open, member_ids, client_conversation_id };
     return this.#session.call("POST", "/v1/conversations", { body, signal });
@@ -103,12 +103,12 @@ export class Api {
     return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/members`, { query: { limit, cursor }, signal });
   }
 
-  /** Those who are banned, and those between whom and the caller there is a block, are left out: `refused` names them. */
+  /** People who are banned, or blocked by or blocking the caller, are left out: `refused` names them. */
   async addMembers(conversationId, userIds, { signal } = {}) {
     return this.#session.call("POST", `/v1/conversations/${uuid(conversationId)}/members`, { body: { user_ids: userIds }, signal });
   }
 
-  /** Removes oneself only when what one has written there is stored or has failed: later it would be refused. */
+  /** When the caller leaves, waits until their messages there are stored or have failed: the server refuses them later. */
   async removeMember(conversationId, userId, { signal } = {}) {
     const path = `/v1/conversations/${uuid(conversationId)}/members/${uuid(userId)}`;
     const user = (await this.#session.sessionNow()).user.id;
@@ -116,12 +116,12 @@ export class Api {
     return this.#session.call("DELETE", path, { user, signal });
   }
 
-  /** For the owner and admins, as the other two. */
+  /** For the owner and admins, like the other two methods. */
   async listBans(conversationId, { limit, cursor } = {}, { signal } = {}) {
     return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/bans`, { query: { limit, cursor }, signal });
   }
 
-  /** Removes somebody, who can then neither join nor be added. */
+  /** Removes a person, who can then neither join nor be added. */
   async banUser(conversationId, userId, { signal } = {}) {
     return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/bans/${uuid(userId)}`, { signal });
   }
@@ -130,7 +130,7 @@ export class Api {
     return this.#session.call("DELETE", `/v1/conversations/${uuid(conversationId)}/bans/${uuid(userId)}`, { signal });
   }
 
-  /** Lets oneself into a public channel, and yields it. */
+  /** Joins a public channel, and returns it. */
   async join(conversationId, { signal } = {}) {
     const path = `/v1/conversations/${uuid(conversationId)}`;
     const user = (await this.#session.sessionNow()).user.id;
@@ -151,7 +151,7 @@ export class Api {
     return this.updateMember(conversationId, userId, { role }, options);
   }
 
-  /** `until` is a Date or a time as text; null lets them post again. */
+  /** `until` is a Date or a time as text; null ends the mute. */
   mute(conversationId, userId, until, options) {
     const muted_until = until instanceof Date ? until.toISOString() : until;
     return this.updateMember(conversationId, userId, { muted_until }, options);
@@ -166,7 +166,7 @@ export class Api {
     return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`, { signal });
   }
 
-  /** Message by message: the newest first, or with `since_seq` the oldest after it first. */
+  /** Yields single messages: the newest first, or with `since_seq` the oldest after it first. */
   async *history(conversationId, { since_seq, before_seq, limit = PAGE } = {}, { signal } = {}) {
     const path = `/v1/conversations/${uuid(conversationId)}/messages`;
     const user = (await this.#session.sessionNow()).user.id;
@@ -181,7 +181,7 @@ export class Api {
     }
   }
 
-  /** Moves forward only. The other devices learn of it by a `read` entry. */
+  /** Moves only forward. The other devices get a `read` entry. */
   async markRead(conversationId, seq, { signal } = {}) {
     return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/read`, { body: { seq }, signal });
   }
@@ -190,7 +190,7 @@ export class Api {
     return this.#session.call("GET", "/v1/unread", { signal });
   }
 
-  /** Sleeps on the server for so many seconds: what is cut earlier is cut by a proxy in between. */
+  /** Sleeps on the server for this number of seconds: if the answer fails earlier, a proxy in between has cut it. */
   diagnoseLongpoll(timeout = 25, { signal } = {}) {
     return this.#session.call("GET", "/v1/diagnostics/longpoll", { query: { timeout }, timeoutMs: 70_000, repeat: "never", signal });
   }

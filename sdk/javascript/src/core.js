@@ -1,4 +1,4 @@
-// What the parts of a client share: its options, its events, and the time until `close`. Each part finds the others here.
+// The shared parts of a client: its options, its events, and the time until `close`. Each part finds the others here.
 
 import { inBrowser } from "./environment.js";
 import { LONGEST_PAUSE_MS, TidelineError } from "./errors.js";
@@ -13,7 +13,7 @@ import { Tabs } from "./tabs.js";
 const NETWORK_EVENTS = ["online", "offline", "pageshow", "visibilitychange"];
 const DEFAULTS = { requestTimeoutMs: 30_000, waitSeconds: 25, leaderSilenceMs: 15_000, resume: false, backfill: false };
 
-/** An option that is given as undefined is one that is not given. */
+/** An option that is undefined counts as not given. */
 const given = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 export class Core {
@@ -38,7 +38,7 @@ export class Core {
     this.prefix = `tideline:${options.name ?? this.url}:`;
     const storage = options.storage ?? localStorageOrNull();
     this.store = new Store(storage ?? memoryStorage(), this.prefix, (error) => this.report(error));
-    // Tabs are told from programs by the storage they share. Two programs in one Node process share nothing.
+    // A shared storage identifies the tabs of one browser. Two programs in one Node process share nothing.
     const tabs = storage && (options.tabs ?? inBrowser) && typeof BroadcastChannel === "function";
     const locks = tabs ? (options.locks ?? globalThis.navigator?.locks) : null;
     this.hasTabs = Boolean(locks);
@@ -47,7 +47,7 @@ export class Core {
     for (const name of NETWORK_EVENTS) this.#network?.addEventListener(name, this.sync.networkChanged);
   }
 
-  /** What tabs need is forbidden here: this one is alone. */
+  /** The APIs that tabs need are forbidden here: this client works alone. */
   separate() {
     this.hasTabs = false;
     this.tabs.close();
@@ -66,7 +66,7 @@ export class Core {
     return off;
   }
 
-  /** For news that wait for nobody. */
+  /** Emits an event without waiting for its handlers. */
   tell(name, event) {
     for (const handler of [...(this.#handlers.get(name) ?? [])]) {
       try {
@@ -77,7 +77,7 @@ export class Core {
     }
   }
 
-  /** For what must be taken before the position moves. */
+  /** Emits an event and waits for its handlers: they must succeed before the position moves. */
   async deliver(name, event, signal) {
     for (const handler of [...(this.#handlers.get(name) ?? [])]) {
       try {
@@ -101,7 +101,7 @@ export class Core {
     }
   }
 
-  /** Waits. Where `atLeast` is given, being online again ends the pause early, but not before these ms. */
+  /** Pauses. With `atLeast`, going online again ends the pause early, but not before these ms. */
   async pause(ms, signal, { atLeast = null } = {}) {
     this.life.signal.throwIfAborted();
     const link = linked([signal], { all: this.links });
@@ -124,7 +124,7 @@ export class Core {
     }
   }
 
-  /** A signal of its own for every request of a lock: many conversations would be too many listeners of one signal. */
+  /** A separate signal for every lock request: with many conversations one signal would have too many listeners. */
   async withLock(name, held, { signal } = {}) {
     this.life.signal.throwIfAborted();
     const link = linked([signal], { all: this.links });
@@ -135,7 +135,7 @@ export class Core {
     }
   }
 
-  /** Work in the background: `close` waits for it, and a failure that nobody else hears of is reported. */
+  /** Work in the background: `close` waits for it, and a failure that no caller gets is reported. */
   spawn(promise) {
     const task = promise.catch((error) => {
       const expected = this.life.signal.aborted || !this.session.current || error instanceof TidelineError;

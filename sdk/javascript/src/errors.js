@@ -1,11 +1,11 @@
-// What fails, and how a refusal of the server is told.
+// The errors, and how an answer of the server becomes one.
 
-/** After these the application starts over, with all conversations. */
+/** After these codes the application resyncs, with all conversations. */
 export const RESYNC = ["cursor_ahead", "epoch_changed", "inbox_trimmed"];
-/** With these the server has ended the session. */
+/** With these codes the server has ended the session. */
 export const SIGNED_OUT = ["unauthenticated", "device_revoked", "refresh_invalid"];
 
-/** Every failure: a refusal of the server (`code` is what to switch on), or `network`, `timeout`, `closed`, … with status 0. */
+/** Every failure: a refusal of the server (switch on `code`), or `network`, `timeout`, `closed`, … with status 0. */
 export class TidelineError extends Error {
   constructor({ code, status = 0, detail, request_id = null, errors = [], retryAfterMs = null, cause }) {
     super(detail ?? code, cause === undefined ? undefined : { cause });
@@ -18,16 +18,16 @@ export class TidelineError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** Whether the same request may do better later. */
+  /** Whether the same request may succeed later. */
   get transient() {
     return this.code === "network" || this.code === "timeout" || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** No server is waited for longer. Timers overflow at 24.8 days, and would then fire at once. */
+/** The longest pause that a server can request. Timers overflow at 24.8 days, and would then fire at once. */
 export const LONGEST_PAUSE_MS = 3_600_000;
 
-/** A pause that a server asks for, in ms. Null when it is not a number of them: then the own back-off is used. */
+/** A pause that a server requests, in ms. Null when it is not a number of ms: then the client's own back-off is used. */
 export const asked = (ms) => (Number.isFinite(ms) && ms >= 0 ? Math.min(ms, LONGEST_PAUSE_MS) : null);
 
 /** `Retry-After`: seconds, or a date. */
@@ -36,7 +36,7 @@ function retryAfter(header) {
   return asked(/^\s*[\d.]+\s*$/.test(header) ? Number.parseFloat(header) * 1_000 : Math.max(0, Date.parse(header) - Date.now()));
 }
 
-/** What the server answered instead of what was asked for. An answer without a code is not Tideline's but that of a proxy. */
+/** The error of an answer. An answer without a code does not come from Tideline but from a proxy. */
 export function refusal(response, problem) {
   const retryAfterMs = asked(problem?.retry_after_ms) ?? retryAfter(response.headers.get("Retry-After"));
   const request_id = problem?.request_id ?? response.headers.get("X-Request-Id");

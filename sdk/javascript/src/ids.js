@@ -1,4 +1,4 @@
-// Ids: those that are made here, and those that become a part of an address.
+// Ids: generated ones, and ids that become a part of a URL.
 
 import { TidelineError } from "./errors.js";
 
@@ -17,7 +17,7 @@ function randomBytes(count) {
   return globalThis.crypto?.getRandomValues(bytes) ?? bytes.map(() => Math.random() * 256);
 }
 
-/** A UUIDv7 that sorts after every one that was made here before it. */
+/** A UUIDv7 that sorts after every one that was generated here before it. */
 export function uuidv7() {
   const bytes = randomBytes(16);
   const now = Date.now();
@@ -38,14 +38,14 @@ export function uuidv7() {
 
 export const isUuid = (value) => typeof value === "string" && UUID.test(value);
 
-/** Applications take ids from links: anything but an id in an address would make the request another one. */
+/** Applications take ids from links: any other text in a URL would make it a different request. */
 function checked(fits, value, what) {
   if (fits) return value;
   throw new TidelineError({ code: "validation", detail: `not ${what}: ${JSON.stringify(String(value).slice(0, 80))}` });
 }
 
-/** The id, for an address; `validation` when it is not one. */
+/** The id, for a URL; `validation` when it is not an id. */
 export const uuid = (value) => checked(isUuid(value), value, "a UUID");
 
-/** The seq, for an address; `validation` when it is not one. */
+/** The seq, for a URL; `validation` when it is not a seq. */
 export const seqOf = (value) => checked(DIGITS.test(String(value)), value, "a seq");

@@ -1,8 +1,8 @@
-// One at a time: in one program by these locks, among the tabs of a browser by Web Locks.
+// Mutual exclusion: in one program by these locks, among the tabs of a browser by Web Locks.
 
 import { abortable } from "./signals.js";
 
-/** Web Locks for one alone: the same order of things where there are no tabs (Node, insecure origins). */
+/** A replacement of Web Locks without tabs (Node, insecure origins), with the same order of requests. */
 export class SoloLocks {
   #tails = new Map();
 
@@ -27,7 +27,7 @@ export class Locks {
   #locks;
   #forbidden;
 
-  /** `forbidden` is called when they turn out to be. */
+  /** `forbidden` is called when Web Locks are not allowed. */
   constructor(locks, forbidden) {
     this.#locks = locks ?? new SoloLocks();
     this.#forbidden = forbidden;

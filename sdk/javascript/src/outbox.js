@@ -1,18 +1,18 @@
 // Sending. A message goes into the outbox, and leaves it when the server has stored or refused it. Each conversation has
-// one message in flight, over all tabs: with two, a retry of the first could land behind the second. A message goes out
-// under the session of the person who wrote it, or waits for it.
+// one message in flight, over all tabs: with two, a retry of the first could be stored after the second. A message is sent
+// only under the session of the person who wrote it, or waits for that session.
 
 import { TidelineError } from "./errors.js";
 import { isUuid, uuid, uuidv7 } from "./ids.js";
 import { abortable, backoff, handled, linked } from "./signals.js";
 
-/** How many settled sends are remembered, so that a late look into the storage does not bring one back. */
+/** How many settled sends are remembered, so that a late read of the storage does not restore one. */
 const SETTLED = 1_000;
 
 const keyOf = ({ user_id, client_msg_id }) => `${user_id}:outbox:${client_msg_id}`;
 const isContent = ({ kind, content }) => typeof kind === "string" && content instanceof Object;
 
-/** A copy, because a retry must say exactly what the first attempt said. As JSON, which copies the proxies of frameworks too. */
+/** A copy, because a retry must equal the first attempt. It is made as JSON, which also copies the proxies of frameworks. */
 function contentOf(message, mentions) {
   let cause;
   try {
@@ -33,7 +33,7 @@ export class Outbox {
   #waiting = new Map();
   #pumps = new Map();
   #settled = new Set();
-  /** Whose stored messages have been read, and the ids of those that were written here before that. */
+  /** The person whose stored messages have been read, and the ids of messages that were written here before that. */
   #loadedFor = null;
   #early = [];
   #lastOrder = 0;
@@ -78,27 +78,27 @@ export class Outbox {
     await this.#unwrite(item);
   }
 
-  /** The session has ended. What is not stored yet stays as it is until its owner signs in again, or gives it up. */
+  /** The session has ended. Unstored messages stay until their owner signs in again or discards them. */
   end(reason) {
     for (const attempt of this.#attempts.values()) attempt.abort(reason);
     this.rejectAll(reason);
   }
 
-  /** Somebody else's messages are not shown. They stay stored. */
+  /** Messages of another person are not shown. They stay in the storage. */
   clear() {
     this.items.clear();
     this.#loadedFor = null;
     this.#early = [];
   }
 
-  /** Their owner has signed out: nothing of them stays. */
+  /** Their owner has signed out: all of their messages are deleted. */
   async drop() {
     const items = [...this.items.values()];
     this.clear();
     for (const item of items) await this.#unwrite(item);
   }
 
-  /** Waits until nothing of a conversation is on its way, at most for the time of a request. */
+  /** Waits until no message of a conversation is in flight, at most for the time of a request. */
   async drained(conversationId, signal) {
     const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });
     try {
@@ -111,7 +111,7 @@ export class Outbox {
     }
   }
 
-  /** Numbers and not ids are the order of sending: an application may bring ids of its own, and clocks are set back. */
+  /** The order of sending is by number, not by id: an application may bring its own ids, and clocks are set back. */
   #number() {
     return (this.#lastOrder = Math.max(this.#lastOrder + 1, Date.now()));
   }
@@ -163,7 +163,7 @@ export class Outbox {
     });
   }
 
-  /** Takes up what is stored: by an earlier run, or by another tab. */
+  /** Reads the stored messages of an earlier run or of another tab. */
   async load() {
     const { session, store } = this.#core;
     const { owner } = session;
@@ -176,7 +176,7 @@ export class Outbox {
       if (session.owner !== owner) return;
       found.sort(([a], [b]) => (a < b ? -1 : 1));
       for (const [at, [key, item]] of found.entries()) {
-        // Versions before 0.1 have stored no number; their ids were the order.
+        // Versions before 0.1 stored no number; their ids were the order.
         if (this.#sendable(item)) this.#note({ order: at, ...item });
         else await this.#refuse(key, item);
       }
@@ -196,7 +196,7 @@ export class Outbox {
     return known && user_id === owner && typeof client_msg_id === "string" && isContent(value);
   }
 
-  /** Its ids become a part of an address. Versions before 0.1 have not looked at them. */
+  /** Its ids become a part of a URL. Versions before 0.1 did not check them. */
   #sendable({ conversation_id, client_msg_id }) {
     return isUuid(conversation_id) && isUuid(client_msg_id);
   }
@@ -211,7 +211,7 @@ export class Outbox {
     return this.list().find((item) => item.conversation_id === conversationId && item.state === "sending");
   }
 
-  /** Sends what a conversation has waiting, whichever tab has written it; one at a time by the lock; until the session ends. */
+  /** Sends the queued messages of a conversation, of all tabs, one at a time under the lock, until the session ends. */
   pump(conversationId) {
     const { session, life } = this.#core;
     if (!session.term) return;
@@ -235,18 +235,18 @@ export class Outbox {
     this.#pumps.set(name, pump);
     const done = () => {
       this.#pumps.delete(name);
-      // Something came after the last look, or the same person has signed in again.
+      // A message came after the last check, or the same person has signed in again.
       if (pump.again && session.owner === owner && !life.signal.aborted) this.pump(conversationId);
     };
     this.#core.spawn(this.#core.withLock(name, drain).finally(done));
   }
 
-  /** Sends what waits in all conversations. */
+  /** Sends the queued messages of all conversations. */
   pumpAll() {
     for (const item of this.list()) if (item.state === "sending") this.pump(item.conversation_id);
   }
 
-  /** One attempt, and the pause after it if it was for nothing. Returns how many have failed in a row. */
+  /** One attempt, and a pause after a failure. Returns the number of consecutive failures. */
   async #attempt(item, failures) {
     const { session, tabs, life, links } = this.#core;
     const link = linked([], { all: links });
@@ -255,7 +255,7 @@ export class Outbox {
     const options = { body: { client_msg_id, kind, content }, user: user_id, signal: link.signal };
     try {
       const message = await session.authorized("POST", `/v1/conversations/${uuid(conversation_id)}/messages`, options);
-      // Told before it is forgotten: when this tab dies in between, another one sends it again and is told the same.
+      // Post before the item is deleted: if this tab dies in between, another tab sends it again and gets the same answer.
       tabs.post({ type: "stored", item, message });
       this.stored(item, message);
       await this.#unwrite(item);
@@ -265,7 +265,7 @@ export class Outbox {
       // Only a refusal is final. Without a session, or without an answer, the message waits.
       if (error.transient || error.status < 400 || error.status === 401) {
         this.#core.tell("send", { state: "sending", item, message: null, error });
-        // Until this one is settled, later ones wait: that is what keeps the order.
+        // Later messages wait until this one is settled: this keeps their order.
         const ms = backoff(this.#core.backoff, failures, error);
         await this.#core.pause(ms, link.signal, { atLeast: error.retryAfterMs ?? 0 }).catch(() => life.signal.throwIfAborted());
         return failures + 1;
@@ -288,7 +288,7 @@ export class Outbox {
     this.#settle(item.client_msg_id, (waiting) => waiting.reject(error));
   }
 
-  /** Another tab has written a message, or has seen one fail. */
+  /** Another tab has written a message, or a send has failed there. */
   heard(item) {
     if (this.#settled.has(item.client_msg_id) || !this.#sendable(item)) return;
     this.#note({ order: this.#number(), ...item });

@@ -1,15 +1,15 @@
-// Requests, and the session that they are made with: one refresh at a time, over all tabs.
+// Requests and their session: one refresh at a time, over all tabs.
 
 import { inBrowser } from "./environment.js";
 import { refusal, SIGNED_OUT, TidelineError } from "./errors.js";
 import { abortable, backoff, linked } from "./signals.js";
 
-/** How often a call is repeated before its caller hears of it, and how long it waits at most for `Retry-After`. */
-/** The server has refused a request before it did anything: what is not safe to repeat may be repeated then. */
+/** How often a call is repeated before it fails, and the longest `Retry-After` that it waits for. */
+/** The server refused these requests before it did anything, so even calls that are not safe to repeat may be repeated. */
 const NOTHING_DONE = ["rate_limited", "overloaded"];
 const REPEATS = 3;
 const PATIENCE_MS = 10_000;
-/** A lost refresh is repeated soon: the server takes the old token for a minute only. */
+/** A lost refresh is repeated soon: the server accepts the old token for only a minute. */
 const REFRESH_CAP_MS = 4_000;
 
 const isSession = (value) =>
@@ -18,14 +18,14 @@ const signedOutError = (detail) => new TidelineError({ code: "signed_out", detai
 
 export class Session {
   #core;
-  /** `user`, `device_id` and the tokens; null when nobody is signed in. */
+  /** `user`, `device_id` and the tokens; null without a session. */
   current = null;
-  /** Whose outbox this is: the id of the person who is signed in, or was. */
+  /** The owner of the outbox: the id of the person who is signed in, or was last. */
   owner = null;
-  /** Aborted when the person who is signed in no longer is; null when nobody is. */
+  /** Aborted when this person is signed out; null without a session. */
   term = null;
   #stored = false;
-  /** After a sign-out only `restore` and `login` begin a session: a call must not become that of the next person. */
+  /** After a sign-out only `restore` and `login` start a session: a call must not run as the next person. */
   #left = false;
   #refreshing = null;
 
@@ -62,7 +62,7 @@ export class Session {
       try {
         value = JSON.parse(text);
       } catch (cause) {
-        // Not Tideline but something before it: a proxy's page, or the log-in page of a hotel's network.
+        // The answer comes from another server: a proxy's page, or the log-in page of a hotel's network.
         if (response.ok) throw new TidelineError({ code: "network", detail: "the answer is not JSON", cause });
         value = null;
       }
@@ -82,7 +82,7 @@ export class Session {
     return abortable(send(href, request), request.signal);
   }
 
-  /** Names the new address. Browsers do not show where a redirect leads to, so there it is followed once, without credentials. */
+  /** Names the new URL. Browsers hide the target of a redirect, so there it is followed once, without credentials. */
   async #redirection(response, url, signal) {
     const location = response.headers.get("Location");
     let to = location ? new URL(location, url).href : response.redirected ? response.url : null;
@@ -95,8 +95,8 @@ export class Session {
   }
 
   /**
-   * With the session of the `user` of this id: an access token that has ended is refreshed, and only then; a session that has
-   * ended ends here too. What was begun for one person is never sent as another who has signed in meanwhile.
+   * A request with the session of the `user` with this id. An expired access token is refreshed; a session that the server
+   * has ended ends here too. A request of one person is never sent as another who has signed in meanwhile.
    */
   async authorized(method, path, options) {
     const user = options.user ?? (await this.sessionNow()).user.id;
@@ -114,12 +114,12 @@ export class Session {
   }
 
   /**
-   * A call of the application. What may do better later is repeated a few times: `always`, because the request is safe to
-   * repeat; after a `refusal` only, because then nothing was done; or `never`, because the caller has a loop of its own.
+   * A call of the application. A transient failure is repeated a few times: `always`, because the request is safe to
+   * repeat; only after a `refusal`, because then nothing was done; or `never`, because the caller has its own loop.
    */
   async call(method, path, options = {}) {
     const { repeat = "always", auth = true } = options;
-    // Found once, before the first attempt: a repeat is still that person's.
+    // Read once, before the first attempt: a repeat still belongs to that person.
     const user = auth ? (options.user ?? (await this.sessionNow()).user.id) : null;
     for (let failures = 0; ; failures++) {
       try {
@@ -156,7 +156,7 @@ export class Session {
     return this.#core.store.read("session", isSession);
   }
 
-  /** The storage knows better than this tab, unless it has refused to store. */
+  /** The storage is newer than this tab, unless a write to it has failed. */
   async #latest() {
     return this.#stored ? this.#readSession() : this.current;
   }
@@ -172,7 +172,7 @@ export class Session {
     if (before && JSON.stringify(before) !== JSON.stringify(session.user)) this.#core.tell("user", session.user);
   }
 
-  /** Tokens are stored before they are used: the old refresh token dies with the first use of the new ones. */
+  /** Tokens are stored before they are used: the first use of the new ones invalidates the old refresh token. */
   async #signedIn({ user, device_id, access_token, refresh_token }) {
     const session = { user, device_id, access_token, refresh_token };
     this.#stored = await this.#core.store.write("session", session);
@@ -183,9 +183,9 @@ export class Session {
   }
 
   /**
-   * One refresh at a time in this tab, and by the lock one in all tabs: a refresh token is good once, and a second use
-   * looks to the server like a thief's. The tab that comes second finds the new tokens in the storage. A log-in or a log-out
-   * ends the refresh, and then the caller looks at the session again.
+   * One refresh at a time in this tab and, by the lock, in all tabs: a refresh token is valid once, and to the server a second
+   * use looks like theft. The tab that comes second finds the new tokens in the storage. A log-in or a log-out ends the
+   * refresh, and then the caller reads the session again.
    */
   #refresh(token) {
     if (this.#refreshing) return this.#refreshing.done;
@@ -214,12 +214,12 @@ export class Session {
     for (let failures = 0; ; failures++) {
       try {
         const answer = await this.#once("POST", "/v1/auth/refresh", { body: { refresh_token: found.refresh_token }, signal });
-        // When another tab has signed out or in meanwhile, what it has stored stays.
+        // When another tab has signed out or in meanwhile, its stored session stays.
         const now = await this.#theirs();
         signal.throwIfAborted();
         return now.refresh_token === found.refresh_token ? await this.#signedIn(answer) : this.#adopt(now);
       } catch (error) {
-        // A lost answer logs nobody out: the server takes the same token again, for a minute.
+        // A lost answer does not end the session: the server accepts the same token again, for a minute.
         if (!error.transient || signal.aborted) throw error;
         const { base, cap } = this.#core.backoff;
         const ms = backoff({ base, cap: Math.min(cap, REFRESH_CAP_MS) }, failures, error);
@@ -235,10 +235,10 @@ export class Session {
     throw new TidelineError({ code: "unauthenticated", status: 401, detail: "signed out meanwhile" });
   }
 
-  /** The server knows this session no more. The outbox stays: its owner may log in again. */
+  /** The server has ended this session. The outbox stays: its owner may log in again. */
   async #sessionEnded(error, token) {
     if (this.current?.access_token !== token) return error;
-    // Another tab may have signed in meanwhile; what it has stored stays.
+    // Another tab may have signed in meanwhile; its stored session stays.
     if ((await this.#readSession())?.access_token === token) {
       await this.#core.store.delete("session");
       this.#core.tabs.post({ type: "session", session: null, reason: error.code });
@@ -247,7 +247,7 @@ export class Session {
     return error;
   }
 
-  /** Ends what runs for the session. */
+  /** Ends all work of the session. */
   #end(reason) {
     this.current = null;
     this.#left = true;
@@ -275,7 +275,7 @@ export class Session {
     const token = this.current?.access_token;
     this.#signedOut(new TidelineError({ code: reason }));
     if (reason !== "signed_out") return;
-    // What this tab has written after the other one had deleted everything.
+    // Delete what this tab has written after the other one had deleted everything.
     await this.#core.outbox.drop();
     if ((await this.#readSession())?.access_token === token) await this.#core.store.delete("session");
   }
@@ -289,8 +289,8 @@ export class Session {
   }
 
   /**
-   * Log-ins take turns as a whole: on one device the later one ends the earlier, and must be the one that is kept. They wait
-   * for no refresh, and are done within the time of a request.
+   * Log-ins run one after the other as a whole: on one device the later one ends the earlier, and must be the one that is kept.
+   * They do not wait for a refresh, and end within the time of a request.
    */
   async #signIn(path, account, device, known, { signal } = {}) {
     const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });
@@ -314,7 +314,7 @@ export class Session {
     return { platform: inBrowser ? "web" : "other", ...id, ...this.#core.options.device, ...given };
   }
 
-  /** Is done within the time of a request, whatever a refresh or another tab does; then nothing of the account is stored. */
+  /** Ends within the time of a request, whatever a refresh or another tab does. Nothing of the account is stored afterwards. */
   async logout({ signal } = {}) {
     const { user } = await this.sessionNow();
     const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });

@@ -1,17 +1,17 @@
-// Small tools for what can be ended: signals and promises; and how long to pause between attempts.
+// Small tools for cancellation (signals and promises), and for the pause between attempts.
 
 import { TidelineError } from "./errors.js";
 
-/** A longer one would overflow, and fire at once. */
+/** A longer timer would overflow, and fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Full jitter: anything up to a bound that doubles. What a server asked for is waited out first. */
+/** Full jitter: a random pause up to a bound that doubles. A pause that the server requested comes first. */
 export const backoff = ({ base, cap }, failures, error) =>
   (error?.retryAfterMs ?? 0) + Math.random() * Math.min(cap, base * 2 ** Math.min(failures, 30));
 
 /**
- * A signal that ends with any of these, or after a time. `done` lets go of all of them, so that nothing is left behind.
- * It is among `all` meanwhile: for the many that `close` ends, which would be too many listeners of one signal.
+ * A signal that aborts with any of these, or after a time. `done` removes all its listeners.
+ * It is in `all` meanwhile: `close` aborts that set, since one signal would have too many listeners.
  */
 export function linked(signals, { ms, all } = {}) {
   const controller = new AbortController();
@@ -30,7 +30,7 @@ export function linked(signals, { ms, all } = {}) {
   return link;
 }
 
-/** The promise's outcome, or the signal's end if that comes first. */
+/** The promise's outcome, or the signal's abort if that comes first. */
 export function abortable(promise, signal) {
   if (!signal) return Promise.resolve(promise);
   return new Promise((resolve, reject) => {
@@ -41,7 +41,7 @@ export function abortable(promise, signal) {
   });
 }
 
-/** For promises that nobody has to look at, because events tell the same: unhandled, a rejection would end a process. */
+/** For promises whose outcome events report as well: without a handler, a rejection would end a Node process. */
 export function handled(promise) {
   promise.catch(() => {});
   return promise;

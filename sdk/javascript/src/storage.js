@@ -1,9 +1,9 @@
-// Where the session, the outbox and the position are kept.
+// The storage of the session, the outbox and the position.
 
 import { inBrowser } from "./environment.js";
 import { TidelineError } from "./errors.js";
 
-/** Storage that is gone with the process: what Node gets unless it is given another. */
+/** Storage in memory, which ends with the process: the default in Node. */
 export function memoryStorage() {
   const values = new Map();
   return {
@@ -24,7 +24,7 @@ export function browserStorage(local = globalThis.localStorage) {
   };
 }
 
-/** localStorage, or null where there is none. It may be forbidden, and then even looking at it throws. */
+/** localStorage, or null without one. It may be forbidden, and then even reading the property throws. */
 export function localStorageOrNull() {
   try {
     return inBrowser && window.localStorage ? browserStorage(window.localStorage) : null;
@@ -33,7 +33,7 @@ export function localStorageOrNull() {
   }
 }
 
-/** A storage of JSON under a prefix. What fails is reported, and costs the survival of a reload, not the chat. */
+/** A storage of JSON under a prefix. A failure is reported, and only costs persistence over a reload. */
 export class Store {
   #storage;
   #prefix;
@@ -45,7 +45,7 @@ export class Store {
     this.#report = report;
   }
 
-  /** The value, or null. What is damaged, or does not pass `fits`, is deleted: it would fail again at every start. */
+  /** The value, or null. A value that is damaged, or does not pass `fits`, is deleted: it would fail again at every start. */
   async read(key, fits) {
     const text = await this.#try("read", key, (full) => this.#storage.get(full), null);
     if (text === null || text === undefined) return null;
@@ -53,7 +53,7 @@ export class Store {
       const value = JSON.parse(text);
       if (fits(value)) return value;
     } catch {
-      // It is told like what has another form.
+      // Reported like a value of another form.
     }
     this.#report(new TidelineError({ code: "storage_failed", detail: `what is stored as ${key} is damaged, and was deleted` }));
     await this.delete(key);
@@ -69,7 +69,7 @@ export class Store {
     return this.#try("delete", key, (full) => this.#storage.delete(full));
   }
 
-  /** The keys that begin so, without the prefix of all. */
+  /** The keys with this prefix, without the common prefix of all keys. */
   async keys(start) {
     const keys = await this.#try("list", start, (full) => this.#storage.keys(full), []);
     return keys.map((key) => key.slice(this.#prefix.length));
@@ -79,7 +79,7 @@ export class Store {
     try {
       return await act(this.#prefix + key);
     } catch (cause) {
-      // Site data are blocked: it is as if there were no storage.
+      // Site data are blocked: the same as no storage.
       if (cause?.name === "SecurityError") {
         this.#storage = memoryStorage();
         return act(this.#prefix + key);

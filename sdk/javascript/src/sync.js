@@ -1,9 +1,9 @@
-// The sync loop: start over, wait, fetch, apply, remember.
+// The sync loop: resync, wait, fetch, apply, store the position.
 //
 // Messages of small conversations are entries of the inbox. Those of large ones (`fanout: "read"`) are in no inbox: the
-// wait watches the conversation from the last seq of it that the application has taken, and its history is read. To the
-// application they are the same `message` events. One wait watches 100 at most, those of the latest activity; of the others
-// we hear with the next wait, since the sum of what is unread no longer agrees.
+// wait watches the conversation from the last seq that the application has taken, and its history is read. To the
+// application they are the same `message` events. One wait watches at most 100 conversations, those with the latest activity.
+// News of the others shows at the end of the next wait, because the unread total no longer equals the sum of the counts.
 
 import { PAGE } from "./api.js";
 import { asked, RESYNC, TidelineError } from "./errors.js";
@@ -13,14 +13,14 @@ import { abortable, backoff, linked } from "./signals.js";
 const ENTRY_KINDS = ["message", "mention", "read", "conversation", "members"];
 /** The limit of a page. An answer costs a browser more than the entries in it, and the server limits the bytes of a page. */
 const CATCH_UP = 500;
-/** How long an answer may take after the time of the wait is over. */
+/** How long after the time-out of a wait its answer may take. */
 const ANSWER_MS = 10_000;
-/** A wait that began within this time needs no other. */
+/** A wait that began less than this time ago is not replaced. */
 const RECENT_MS = 1_000;
 /** The most conversations that the server lets one wait watch. */
 const WATCH = 100;
 
-/** A message that was read in the history, in the form of an entry of the inbox, in which it has no seq. */
+/** A message from the history, in the form of an inbox entry, but without a seq in the inbox. */
 const unlisted = (message, readSeq) => ({
   seq: null,
   kind: "message",
@@ -35,7 +35,7 @@ export class Sync {
   run = null;
   position = null;
   connection = "stopped";
-  /** The last seqs that were taken: of large conversations, with a backfill of all. The `large` ones by activity, newest last. */
+  /** The last seqs that were taken: of large conversations, or with `backfill` of all. `large` is by activity, newest last. */
   seqs = { epoch: null, of: {}, large: {} };
   resume = null;
   #counts = new Map();
@@ -89,7 +89,7 @@ export class Sync {
       if (this.#core.hasTabs) this.#core.spawn(this.#core.tabs.watchLeader(run.signal));
       this.#core.tabs.post({ type: "ping" });
     })();
-    // What has failed to start can be started again.
+    // After a failed start, `start` can be called again.
     this.#core.spawn(run.started.catch((error) => (this.run === run && this.stop(error), Promise.reject(error))));
   }
 
@@ -109,7 +109,7 @@ export class Sync {
     this.setConnection("stopped");
   }
 
-  /** Repeats a step until it succeeds: starts over where the server says so, and backs off from all other failures. */
+  /** Repeats a step until it succeeds. Resyncs when the server requires it, and backs off after all other failures. */
   async insist(signal, step, reason = null) {
     for (let failures = 0, resyncs = 0; ; ) {
       try {
@@ -118,7 +118,7 @@ export class Sync {
         return await step();
       } catch (error) {
         signal.throwIfAborted();
-        // Two nodes of different epochs must not make us list all conversations in a tight circle.
+        // Two nodes of different epochs must not make the client list all conversations in a tight loop.
         if (RESYNC.includes(error.code)) {
           reason = error.code;
           if (resyncs++ === 0) continue;
@@ -131,14 +131,14 @@ export class Sync {
     }
   }
 
-  /** Everything that moves the position, one after the other. */
+  /** Runs the tasks that move the position one after the other. */
   serially(task) {
     const turn = this.#turn.then(task);
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  /** How a device starts, and starts over: the inbox is continued from where it was *before* the first page was read. */
+  /** The start of a device, and a resync: the inbox continues from its position *before* the first page was read. */
   async #startOver(reason, signal) {
     const found = new Map();
     let first;
@@ -151,7 +151,7 @@ export class Sync {
     }
     const conversations = [...found.values()];
     const { epoch, inbox_seq } = first;
-    // In another life of the database a conversation's seqs are other messages.
+    // In another epoch, the seqs of a conversation belong to other messages.
     if (this.seqs.epoch !== epoch) this.seqs = { epoch, of: {}, large: {} };
     await this.#core.deliver("resync", { reason, epoch, inbox_seq, conversations }, signal);
     this.#learnAll(found);
@@ -165,10 +165,10 @@ export class Sync {
     this.#core.tabs.post({ type: "entries", since: inbox_seq, epoch, entries: [] });
   }
 
-  /** Which conversations are large. Of those that were taken before, what was missed follows; of others, what comes now. */
+  /** Finds the large conversations. Those that were taken before are read from there, others from now on. */
   #learnAll(conversations) {
     const { of } = this.seqs;
-    // A seq beyond the head is from other data, whatever the epoch says.
+    // A seq beyond the head belongs to other data, even in the same epoch.
     for (const id of Object.keys(of)) if (!(of[id] <= conversations.get(id)?.last_seq)) delete of[id];
     this.seqs.large = {};
     for (const one of [...conversations.values()].sort((a, b) => (a.updated_at < b.updated_at ? -1 : 1))) {
@@ -176,7 +176,7 @@ export class Sync {
     }
   }
 
-  /** A large conversation is read from `seq` on, or from where it was taken up to. */
+  /** A large conversation is read from `seq` on, or from the last seq that was taken. */
   #learn({ id, fanout, last_seq, me }, seq) {
     if (fanout !== "read") return;
     const { of, large } = this.seqs;
@@ -184,7 +184,7 @@ export class Sync {
     large[id] = { last_seq, read_seq: me.read_seq };
   }
 
-  /** Reads what each conversation has beyond what was delivered of it. */
+  /** Delivers the messages of each conversation that the application does not have yet. */
   async #fill(conversations, signal) {
     const { of } = this.seqs;
     for (const { id, last_seq, me } of conversations) {
@@ -198,7 +198,7 @@ export class Sync {
     }
   }
 
-  /** The history of a conversation, from what was taken of it on. */
+  /** The history of a conversation, after the last seq that was taken. */
   async *#pages(id, signal) {
     for (let more = true; more; ) {
       const since_seq = this.seqs.of[id] ?? 0;
@@ -209,13 +209,13 @@ export class Sync {
     }
   }
 
-  /** Somebody says how far a large conversation has got. */
+  /** Records a newer head of a large conversation. */
   hear(id, seq) {
     const one = this.seqs.large[id];
     if (one) one.last_seq = Math.max(one.last_seq, seq);
   }
 
-  /** Reads the large conversations that got beyond what was taken of them. As with entries, a page is shared first. */
+  /** Reads the large conversations whose head is beyond the last seq that was taken. As with entries, a page is shared first. */
   async catchUp(signal) {
     const { of, large } = this.seqs;
     for (const id of Object.keys(large).filter((id) => of[id] < large[id].last_seq)) {
@@ -226,19 +226,19 @@ export class Sync {
           await this.takeHistory(page, signal);
         }
       } catch (error) {
-        // We are out of it, as the inbox says, or will in a moment.
+        // The person is no longer a member. The inbox has this entry, or gets it soon.
         if (error.code !== "not_found") throw error;
       }
     }
   }
 
-  /** Hands messages of a large conversation to the application as if they were entries. */
+  /** Delivers messages of a large conversation to the application as if they were entries. */
   async takeHistory({ id, messages }, signal) {
     const { of, large } = this.seqs;
     const one = large[id];
     messages = messages.filter(({ seq }) => seq > of[id]);
     if (messages.length === 0) return;
-    // The newest activity is behind all others.
+    // The conversation with the newest activity is the last.
     delete large[id];
     large[id] = one;
     try {
@@ -250,7 +250,7 @@ export class Sync {
         await this.#core.deliver("message", entry, signal);
         of[id] = seq;
         this.hear(id, seq);
-        // Sending means having read.
+        // A send also marks the conversation as read.
         if (sender_id === this.#core.session.owner) one.read_seq = Math.max(one.read_seq, seq);
       }
     } finally {
@@ -261,7 +261,7 @@ export class Sync {
     }
   }
 
-  /** Fetches until there is no more. The leader shares each page before taking it: its own handlers hold up nobody else. */
+  /** Fetches until there is no more. The leader shares each page before it takes it, so its handlers do not delay other tabs. */
   async fetchAll(signal) {
     for (let more = true; more; ) {
       const { since, epoch } = this.position;
@@ -273,7 +273,7 @@ export class Sync {
     }
   }
 
-  /** Hands entries to the application, and moves the position behind each that was taken. */
+  /** Delivers entries to the application, and moves the position after each entry that was taken. */
   async take(entries, signal) {
     const position = this.position;
     entries = entries.filter((entry) => entry.seq > position.since);
@@ -288,7 +288,7 @@ export class Sync {
           this.#follows(entry);
         }
         position.since = entry.seq;
-        // Every entry, known or not, says how much is unread as of it.
+        // Every entry, of a known kind or not, has the unread count as of it.
         if (entry.seq > this.#countedTo) this.#counted(counts, entry.conversation_id, entry.unread);
       }
     } finally {
@@ -299,12 +299,12 @@ export class Sync {
     }
   }
 
-  /** Kinds that we do not know are skipped, and so is a message that was read in the history before. */
+  /** Skips unknown kinds, and messages that were already read in the history. */
   #isNew({ kind, conversation_id, message }) {
     return kind === "message" ? message.seq > (this.seqs.of[conversation_id] ?? 0) : ENTRY_KINDS.includes(kind);
   }
 
-  /** What an entry that was taken means for what is to be watched. */
+  /** Updates the watched conversations after an entry that was taken. */
   #follows({ kind, conversation_id: id, conversation, message, read_seq }) {
     const { of, large } = this.seqs;
     if (kind === "message" && this.#core.options.backfill) of[id] = message.seq;
@@ -317,7 +317,7 @@ export class Sync {
     delete large[id];
   }
 
-  /** Of large conversations we count ourselves; of others we are told. */
+  /** For large conversations the client computes the unread count; for others the entry has it. */
   #counted(counts, id, told) {
     const one = this.seqs.large[id];
     const unread = one ? one.last_seq - one.read_seq : told;
@@ -330,7 +330,7 @@ export class Sync {
     if (JSON.stringify(this.unread) !== before) this.#core.tell("unread", this.unread);
   }
 
-  /** The position outlives the process only for an application that keeps its own copy; others must list anyway. */
+  /** The position is stored only for an application that keeps its own copy; others must list anyway. */
   async remember() {
     if (!this.#core.options.resume || !this.#core.tabs.leader || !this.run) return;
     await this.#core.store.write(`${this.run.user}:position`, { ...this.position, seqs: this.seqs });
@@ -339,7 +339,7 @@ export class Sync {
   async #recall() {
     const fits = (value) => value === null || (Number.isSafeInteger(value.since) && typeof value.epoch === "string");
     const found = await this.#core.store.read(`${this.run.user}:position`, fits);
-    // A version that did not know of large conversations has not kept any.
+    // Older versions without large conversations did not store them.
     if (!found?.seqs?.large || !found.seqs.of) return false;
     const { seqs, ...position } = found;
     this.position = position;
@@ -355,7 +355,7 @@ export class Sync {
     for (const { conversation_id: id, unread } of conversations) if (large[id]) this.hear(id, large[id].read_seq + unread);
   }
 
-  /** Waits once, and fetches what there is. After a failure it asks without waiting, to know soon that all is well again. */
+  /** One wait, and a fetch of its news. After a failure the time-out is 0, to detect quickly that the server answers again. */
   async round(signal) {
     const timeout = this.connection === "online" && !this.#hurry ? this.#core.options.waitSeconds : 0;
     this.#hurry = false;
@@ -371,7 +371,7 @@ export class Sync {
     } catch (error) {
       if (error.code === "hurry") return;
       if (error.code !== "not_found") throw error;
-      // We are out of a conversation that we watch. The inbox says of which.
+      // The person is no longer a member of a watched conversation. The inbox has an entry about it.
       await this.serially(() => this.fetchAll(signal));
       if (this.position.since === since) throw error;
       return;
@@ -392,7 +392,7 @@ export class Sync {
     if (news) await this.fetchAll(signal);
     for (const { conversation_id, last_seq } of watched) this.hear(conversation_id, last_seq);
     await this.catchUp(signal);
-    // The sum is all that we hear of those that we cannot watch.
+    // For conversations beyond the limit of a wait, the total is the only signal.
     if (Object.keys(this.seqs.large).length <= WATCH || total_unread === this.unread.total) return;
     await this.#countAgain(signal);
     await this.catchUp(signal);
@@ -400,12 +400,12 @@ export class Sync {
 
   networkChanged = (event) => {
     if (event.type === "online") for (const wake of [...this.#core.nudges]) wake();
-    // A wait that was under way when the network went hears nothing any more.
+    // A wait that was active when the network was lost gets no more data.
     if (event.type === "offline") this.#wait?.abort(new TidelineError({ code: "network", detail: "the network is gone" }));
     else if (globalThis.document?.visibilityState !== "hidden") this.look();
   };
 
-  /** Somebody looks at the page again, or the network is back: a wait from before a sleep may be on a dead connection. */
+  /** The page is visible again, or the network is back: a wait from before a sleep may use a dead connection. */
   look() {
     if (!this.#core.tabs.leader) return this.#core.tabs.post({ type: "look" });
     if (!this.#wait || Date.now() - this.#wait.began < RECENT_MS) return;
@@ -413,7 +413,7 @@ export class Sync {
     this.#wait.abort(new TidelineError({ code: "hurry" }));
   }
 
-  /** All that there is beyond the position, of the inbox and of large conversations. */
+  /** Takes everything beyond the position, of the inbox and of large conversations. */
   async takeAll(signal) {
     await this.fetchAll(signal);
     await this.catchUp(signal);

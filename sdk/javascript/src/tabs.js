@@ -1,6 +1,6 @@
-// Whoever holds the lock `leader` waits and fetches for all tabs of this browser; the others hear the entries on the
-// channel. Each tab has a position of its own, and inbox seqs have no holes: so a tab that missed something sees it, and
-// fetches that itself; so it is with the history of large conversations. Nothing depends on a broadcast arriving.
+// The tab that holds the lock `leader` waits and fetches for all tabs of this browser; the others get the entries on the
+// channel. Each tab has its own position, and inbox seqs have no gaps. So a tab that missed a broadcast detects it and fetches
+// the entries itself; the same holds for the history of large conversations. No broadcast has to arrive.
 
 import { RESYNC, TidelineError } from "./errors.js";
 import { backoff, linked } from "./signals.js";
@@ -44,7 +44,7 @@ export class Tabs {
     if (this.#core.sync.position) this.post({ type: "head", ...this.#core.sync.position, heads, state: this.#core.sync.connection });
   }
 
-  /** The lock comes to us when the leader goes, and goes when another tab steals it because we seemed frozen. */
+  /** A tab gets the lock when the leader closes, and loses it when another tab steals it because this one seemed frozen. */
   async elect(signal) {
     for (let steal = false; !signal.aborted; ) {
       const term = linked([signal]);
@@ -64,7 +64,7 @@ export class Tabs {
         term.abort(new TidelineError({ code: "deposed" }));
         term.done();
         this.#queue.done();
-        // What was said to the others since we were deposed was not said to us.
+        // Broadcasts since the loss of the lock did not reach this tab.
         this.post({ type: "ping" });
       }
     }
@@ -82,7 +82,7 @@ export class Tabs {
     }
   }
 
-  /** A leader that is frozen holds the lock and hears nothing. The tab that is looked at asks now and then, and takes over. */
+  /** A frozen leader holds the lock and does not answer. The visible tab pings it from time to time, and takes over. */
   async watchLeader(signal) {
     const ms = this.#core.options.leaderSilenceMs;
     for (;;) {
@@ -117,7 +117,7 @@ export class Tabs {
     this.#core.spawn(this.#follow(data, sync.run.signal));
   }
 
-  /** Takes what the leader has said if it fits behind what we have, and fetches the rest. */
+  /** Takes the entries of the leader if they follow the position of this tab, and fetches the rest. */
   async #follow({ since, epoch, entries, page, heads }, signal) {
     if (this.#mending) return;
     const { sync } = this.#core;
@@ -136,13 +136,13 @@ export class Tabs {
       this.#mending = true;
       const reason = RESYNC.includes(error.code) ? error.code : null;
       try {
-        // A leader that says again and again what does not fit must not make this tab ask in a tight circle.
+        // A leader that repeats entries that do not fit must not make this tab fetch in a tight loop.
         if (this.#mends++ > 0) await this.#core.pause(backoff(this.#core.backoff, this.#mends), signal, { atLeast: 0 });
         await sync.insist(signal, () => sync.serially(() => sync.takeAll(signal)), reason);
       } finally {
         this.#mending = false;
       }
-      // What was said while we were mending was not listened to.
+      // Broadcasts during the repair were ignored.
       this.post({ type: "ping" });
     }
   }

@@ -13,10 +13,10 @@
 //   api       a method per operation
 //   outbox    sending, with one message in flight per conversation
 //   sync      the loop: start over, wait, fetch, apply, remember
-//   tabs      one of them waits for all
+//   tabs      one tab waits for all
 //
-// Two rules run through all of it. A thing that was not answered is done again, with the same id, because the server keeps
-// the first answer. And a position moves only after the application has taken what lies before it.
+// Two rules hold everywhere. A request without an answer is repeated with the same id, because the server keeps the first
+// answer. And a position moves only after the application has taken everything before it.
 
 import { Api } from "./api.js";
 import { Core } from "./core.js";
@@ -35,17 +35,17 @@ export class Tideline extends Api {
     this.#core = core;
   }
 
-  /** Who is signed in; null when nobody is. */
+  /** The person who is signed in; null without a session. */
   get user() {
     return this.#core.session.user;
   }
 
-  /** The device that this installation is; null when nobody is signed in. */
+  /** The device of this installation; null without a session. */
   get deviceId() {
     return this.#core.session.current?.device_id ?? null;
   }
 
-  /** What is not stored yet, in the order of sending: `sending`, or `failed` until `retry` or `discard`. */
+  /** Messages that are not stored yet, in the order of sending: `sending`, or `failed` until `retry` or `discard`. */
   get outbox() {
     return this.#core.outbox.list();
   }
@@ -55,38 +55,38 @@ export class Tideline extends Api {
     return this.#core.sync.connection;
   }
 
-  /** The last inbox seq that the application has taken, and the epoch that it belongs to; null before `start`. */
+  /** The last inbox seq that the application has taken, and its epoch; null before `start`. */
   get position() {
     const { position } = this.#core.sync;
     return position && { ...position };
   }
 
-  /** Unread counts as of `position`: the sum, and the conversations that have any. */
+  /** Unread counts as of `position`: the total, and the conversations with unread messages. */
   get unread() {
     return this.#core.sync.unread;
   }
 
-  /** Whether this tab is the one that waits for all. */
+  /** Whether this tab waits for all tabs. */
   get leader() {
     return this.#core.tabs.leader;
   }
 
-  /** Takes up the session that an earlier run has left in the storage. Null when there is none: log in. */
+  /** Takes up the stored session of an earlier run. Null without one: log in. */
   restore() {
     return this.#core.session.restore();
   }
 
-  /** Makes an account and signs in. */
+  /** Creates an account and signs in. */
   register(account, options) {
     return this.#core.session.register(account, options);
   }
 
-  /** Signs in, on the same device as before if the server still knows it. */
+  /** Signs in, as the same device as before if the server still has it. */
   login(account, options) {
     return this.#core.session.login(account, options);
   }
 
-  /** Signs out here whatever the network says, and forgets what is stored of this account. */
+  /** Signs out here even without a network, and deletes the stored data of this account. */
   logout(options) {
     return this.#core.session.logout(options);
   }
@@ -96,35 +96,35 @@ export class Tideline extends Api {
   }
 
   /**
-   * Sends a text, or `{ kind, content }`. `mentions` are the ids of members whom the text names. The promise is for those
-   * who want to wait: it yields the stored message. Nobody has to; `send` events tell the same. What is not stored yet
-   * survives a reload and is sent by the next `start`.
+   * Sends a text, or `{ kind, content }`. `mentions` are the ids of members whom the text names. The promise yields the
+   * stored message. Awaiting it is optional, since `send` events report the same. An unstored message survives a reload and
+   * is sent by the next `start`.
    */
   send(conversationId, message, options) {
     return this.#core.outbox.send(conversationId, message, options);
   }
 
-  /** Tries a failed message again, under its old id. */
+  /** Sends a failed message again, under its old id. */
   retry(clientMsgId, options) {
     return this.#core.outbox.retry(clientMsgId, options);
   }
 
-  /** Gives a message up. It may have been stored all the same, if an attempt was on its way. */
+  /** Discards a message. It may still have been stored, if an attempt was in flight. */
   discard(clientMsgId) {
     return this.#core.outbox.discard(clientMsgId);
   }
 
   /**
-   * Calls the handler at every such event, and returns a function that ends this. Handlers of `resync`, `entries` and of
-   * entries are waited for; when one throws, the position stays, and the rest of the page comes again after a pause.
+   * Calls the handler at every such event, and returns a function that removes it. Handlers of `resync`, `entries` and of
+   * entries are awaited; when one throws, the position stays, and the rest of the page comes again after a pause.
    */
   on(name, handler, options) {
     return this.#core.on(name, handler, options);
   }
 
   /**
-   * Begins to stay in sync, and is done when the application has taken the first state. It repeats what fails until then.
-   * Its signal ends the sync, also later. After `superseded`, calling it again waits here again.
+   * Starts the sync, and resolves when the application has taken the first state. It repeats failures until then.
+   * Its signal ends the sync, also later. After `superseded`, another call waits here again.
    */
   start(options) {
     return this.#core.sync.start(options);
