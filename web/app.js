@@ -1,7 +1,7 @@
-// Tideline in a browser: the SDK below, a store of what it says, and a view for each part of the page.
+// Tideline in a browser: the SDK below, a store of the data, and a view for each part of the page.
 //
-// The address says what is open (`#/c/<conversation>`), so that the back button, a reload and a second tab do what one
-// expects. Everything that others wrote is put on the page as text; see app/dom.js and the policy that the server sends.
+// The URL says what is open (`#/c/<conversation>`), so that the back button, a reload and a second tab work as expected.
+// Text that others wrote is put on the page as text only; see app/dom.js and the policy that the server sends.
 
 import { Tideline } from "./tideline.js";
 import { Account } from "./app/account.js";
@@ -42,7 +42,7 @@ const sign = new Sign(tideline, async () => {
 const tabs = new Tabs(() => tideline.user?.id ?? null, () => (document.visibilityState === "visible" && document.hasFocus() ? chat.id : null));
 const notify = new Notify(tideline, store, tabs, (id) => go(id));
 
-/** What a person would call this device in the list of theirs. */
+/** The name of this device in the person's list of devices. */
 function browserName() {
   const agent = navigator.userAgent;
   const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrom(e|ium)\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : t("account.device.web");
@@ -57,7 +57,7 @@ const go = (id) => {
 
 const closeDialogs = () => $$("dialog[open]").forEach((dialog) => dialog.close());
 
-/** Shows what the address says, and nothing above it. */
+/** Shows the conversation that the URL names, and closes everything above it. */
 function show() {
   if (!tideline.user || !store.ready) return;
   closeDialogs();
@@ -71,7 +71,7 @@ function show() {
   } else {
     const was = chat.id;
     chat.close();
-    // Back in the list, the keyboard goes on where it was, or where something new begins when that is no longer there.
+    // Back in the list, the focus returns to the link of the conversation, or to the "new" button if that link is gone.
     if (was) $(store.conversations.has(was) ? `#conversations a[href="#/c/${CSS.escape(was)}"]` : "#new-button")?.focus();
     if (id) history.replaceState(null, "", "#/");
   }
@@ -85,7 +85,7 @@ async function enter() {
   drafts.begin(tideline.user.id);
   list.draw();
   status.draw();
-  // It repeats what fails until it has the first state; only a sign-out ends it early.
+  // It repeats failures until it has the first state; only a sign-out ends it early.
   await tideline.start().catch(() => {});
   if (!tideline.user) return;
   store.loadBlocks();
@@ -109,9 +109,9 @@ tideline.on("signed_out", ({ reason }) => {
   follow();
 });
 
-// What another tab of this browser has done.
+// Changes in another tab of this browser.
 
-/** Who signed in there, while somebody else was still signed in here. */
+/** The id of the person who signed in there, while another person was still signed in here. */
 let next = null;
 
 async function follow() {
@@ -130,7 +130,7 @@ tabs.on("renamed", (user) => store.rename(user));
 tabs.on("retitled", (conversation) => store.retitle(conversation));
 for (const name of ["blocked", "renamed", "retitled"]) store.on(name, (...what) => tabs.tell(name, ...what));
 
-/** Whether it has been said that nothing can be stored: once is enough, until something can. */
+/** Whether the person was warned that nothing can be stored: one warning is enough, until storing works again. */
 let refused = false;
 
 tideline.on("error", (error) => {
@@ -171,9 +171,9 @@ function jump(step) {
 document.addEventListener("keydown", (event) => {
   if (!tideline.user || $("dialog[open]") || isComposing(event)) return;
   if (event.key === "Escape" && !event.defaultPrevented && chat.id) location.hash = "#/";
-  // On a Mac this key writes letters and moves by words, where one writes.
+  // On a Mac this key writes letters and moves by words in a text field.
   if (MAC && event.target.matches("input, textarea")) return;
-  // By the place of the key: with Alt many keyboards write another letter.
+  // By the position of the key: with Alt many keyboards write another letter.
   const command = event.altKey && !event.ctrlKey && !event.metaKey ? COMMANDS[event.code] : null;
   if (!command) return;
   event.preventDefault();

@@ -1,4 +1,4 @@
-// The account: the name that others see, the password, the devices, and the way out.
+// The account: the name that others see, the password, the devices, and signing out.
 
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
@@ -7,7 +7,7 @@ import { languages, themes } from "./looks.js";
 import { has, t } from "./texts.js";
 
 export class Account {
-  /** Whether the person has chosen to go: then a session that is gone has not been ended by somebody else. */
+  /** Whether the person chose to sign out: then the end of the session is not reported as forced. */
   leaving = false;
   #tideline;
   #store;
@@ -28,7 +28,7 @@ export class Account {
     this.#load();
   }
 
-  /** Nothing of one person is left for the next. */
+  /** Deletes the data of one person before the next one signs in. */
   forget() {
     this.#dialog.close();
     this.#devices = null;
@@ -61,7 +61,7 @@ export class Account {
     this.#drawDevices();
   }
 
-  /** As it is now: another tab may have changed the name. */
+  /** The current account: another tab may have changed the name. */
   get #user() {
     const { user } = this.#tideline;
     return this.#store.people.get(user.id) ?? user;
@@ -152,7 +152,7 @@ export class Account {
     const unsent = this.#tideline.outbox.length;
     const text = unsent > 0 ? t("account.out.unsent", { count: unsent }) : t("account.out.text");
     if (!(await confirm({ title: t("account.out.ask"), text, yes: t("account.out") }))) return;
-    // Signs out here whatever the server says; it may be out of reach.
+    // Signs out here even when the server is unreachable.
     this.leaving = true;
     await busy(button, () => this.#tideline.logout().catch(() => {}));
     this.leaving = false;

@@ -1,12 +1,12 @@
-// Addresses in texts that people write.
+// URLs in texts that people write.
 
-/** No address holds them as they are: what is said in Chinese, Japanese or Korean goes on behind it. */
+/** URLs contain these characters only in escaped form: Chinese, Japanese or Korean text continues right after a URL. */
 const ADDRESS = /\bhttps?:\/\/[^\s<>"'`\u2018-\u201f\u2026\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/gi;
 const PAIRS = { ")": "(", "]": "[", "}": "{" };
-/** Of more addresses in one text the rest stays text: each link costs the page of everybody who reads it. */
+/** URLs beyond this number in one text stay text: each link costs the page of every reader. */
 const MOST = 50;
 
-/** The http and https addresses in a text, and where they are. The end of a sentence is no part, nor a bracket around them. */
+/** The http and https URLs in a text, with their positions, without the end of a sentence or brackets around them. */
 export function addressesIn(text) {
   const found = [];
   for (const { 0: match, index } of text.matchAll(ADDRESS)) {
@@ -15,7 +15,7 @@ export function addressesIn(text) {
   return found;
 }
 
-/** The brackets are counted once: a text of nothing but brackets must not take the square of its length. */
+/** The brackets are counted once: a text of brackets only must not take quadratic time. */
 function trimmed(address) {
   const counts = {};
   for (const char of address) counts[char] = (counts[char] ?? 0) + 1;

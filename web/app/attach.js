@@ -1,4 +1,4 @@
-// Pictures, videos and files are shared by their address. What a message must say of them, the browser finds out.
+// Pictures, videos and files are shared by their URL. The browser determines the metadata that a message must have.
 
 import { $, busy, open, say } from "./dom.js";
 import { webUrl } from "./format.js";
@@ -14,10 +14,10 @@ const MIME = {
 const OTHERWISE = { image: "image/jpeg", video: "video/mp4", file: "application/octet-stream" };
 
 const dialog = $("#attach-dialog");
-/** The opening that is under way: whom it is for, and a signal that ends with it. */
+/** The open dialog: the callback for its message, and a signal that ends with it. */
 let opening = null;
 
-/** Asks for an address, and gives the message that shares it to `send`. */
+/** Asks for a URL, and passes the message that shares it to `send`. */
 export function attach(send) {
   opening?.controller.abort();
   opening = { send, controller: new AbortController() };
@@ -27,7 +27,7 @@ export function attach(send) {
   $("#attach-url").focus();
 }
 
-// What has begun in one opening is nothing to the next, which may be in another conversation.
+// Work of one opening must not affect the next, which may be in another conversation.
 dialog.addEventListener("close", () => opening.controller.abort());
 
 $("#attach-form").addEventListener("submit", (event) => {
@@ -53,7 +53,7 @@ $("#attach-form").addEventListener("submit", (event) => {
 async function describe(kind, url, signal) {
   const name = nameIn(url);
   const mime = MIME[name.split(".").at(-1).toLowerCase()];
-  // Nobody but its own host knows the size, and we may not ask: 0 says that.
+  // Only the file's own host knows the size, and the page may not request it: 0 means unknown.
   const content = { url: url.href, mime: mime?.startsWith(kind) || kind === "file" ? (mime ?? OTHERWISE.file) : OTHERWISE[kind], size: 0 };
   if (kind === "file") return { ...content, name };
   const seen = await (kind === "image" ? measurePicture : measureVideo)(url.href, signal);
@@ -70,7 +70,7 @@ function nameIn(url) {
   }
 }
 
-/** Who shares a picture has asked to see it. */
+/** The sender of a picture has asked to see it. */
 function measurePicture(address, signal) {
   ask(new URL(address));
   const img = new Image();

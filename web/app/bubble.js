@@ -1,4 +1,4 @@
-// One message as an element. What others have written is only ever text, or an address that was looked at by `webUrl`.
+// One message as an element. Text of others is only used as text, or as a URL that `webUrl` has checked.
 
 import { addressesIn } from "./addresses.js";
 import { $, el, icon } from "./dom.js";
@@ -6,12 +6,12 @@ import { avatar, bytes, moment, nameOf, plain, timeOfDay, webUrl } from "./forma
 import { ask, isLoaded } from "./media.js";
 import { t } from "./texts.js";
 
-/** A link to somewhere else, which learns neither where it was clicked nor who opened it. */
+/** A link to another site, which gets neither a referrer nor access to this page. */
 function outside(url, ...children) {
   return el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", referrerpolicy: "no-referrer" }, ...children);
 }
 
-/** Text with its http and https addresses as links. */
+/** Text with its http and https URLs as links. */
 function linked(text) {
   const parts = [];
   let from = 0;
@@ -24,7 +24,7 @@ function linked(text) {
   return [...parts, text.slice(from)];
 }
 
-/** Text in which my own name stands out where somebody names me. */
+/** Text in which mentions of the reader are highlighted. */
 function named(text, username) {
   const at = `@${username}`;
   const parts = text.split(new RegExp(`(?<![\\w.@-])(${at.replaceAll(".", "\\.")})(?![\\w-]|\\.\\w)`, "i"));
@@ -37,7 +37,7 @@ function unshown(what) {
   return el("p", { class: "unshown" }, icon("box"), what);
 }
 
-/** A box of the picture's own shape, so that nothing moves when it has loaded. */
+/** A box with the shape of the picture, so that nothing moves when it has loaded. */
 function shaped(node, { width, height }) {
   const ratio = Math.min(3, Math.max(0.5, width / height || 1));
   node.style.setProperty("--ratio", String(ratio));
@@ -53,7 +53,7 @@ function picture(content, name) {
     ask(source);
     const shown = picture(content, name);
     currentTarget.closest("figure").replaceWith(shown);
-    // The keyboard goes on at what took the button's place.
+    // The focus moves to the element that replaces the button.
     $("a", shown).focus();
   };
   const frame = el("div", { class: "frame unloaded" },
@@ -62,7 +62,7 @@ function picture(content, name) {
 }
 
 function loaded(url, source, name) {
-  // The policy and the laziness must be there before the address, or it is fetched without them.
+  // Referrer policy and lazy loading must be set before the URL, or it is fetched without them.
   const img = el("img", { class: "media", alt: t("message.picture.from", { name }), loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
   const frame = outside(url, img);
   frame.classList.add("frame");
@@ -105,10 +105,10 @@ function body({ kind, content }, name, me) {
   return unshown(t("message.unknown"));
 }
 
-/** What is behind the time: nothing for others' messages, and for one's own how far it has come. */
+/** The mark after the time: nothing for messages of others, the send state for one's own. */
 const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], failed: ["alert", "message.unsent"] };
 
-/** The row of a message or of an item of the outbox; `dress` adds what changes. */
+/** The row of a message or of an item of the outbox; `dress` adds the parts that change. */
 export function row(message, { mine, group, sender, me }) {
   const name = mine ? t("message.you") : nameOf(sender);
   const meant = !mine && message.kind === "text" && message.content?.mentions?.includes(me?.id);
@@ -122,7 +122,7 @@ export function row(message, { mine, group, sender, me }) {
       mine ? el("div", { class: "failure" }) : null));
 }
 
-/** Sets what may change while a row is shown: its place among its neighbours, its time and its state. */
+/** Sets the parts that may change while a row is shown: its place among its neighbours, its time and its state. */
 export function dress(node, { first, last, at, state, error, retry, discard }) {
   node.classList.toggle("first", first);
   node.classList.toggle("last", last);

@@ -1,4 +1,4 @@
-// The conversation that is open: its frame, what was read of it, and the line to write in. Its messages are in log.js.
+// The open conversation: its frame, its read position, and the composer. Its messages are in log.js.
 
 import { attach } from "./attach.js";
 import { now } from "./dates.js";
@@ -13,7 +13,7 @@ import { t } from "./texts.js";
 const TEXT_BYTES = 16 * 1024;
 const MENTIONS = 100;
 const READ_PAUSE_MS = 250;
-/** A mark that could not be set is tried again. */
+/** When a read mark that failed is tried again. */
 const READ_AGAIN_MS = 5_000;
 
 export class Chat {
@@ -26,7 +26,7 @@ export class Chat {
   #marking = 0;
   #unmute = null;
   #said = "";
-  /** Why one cannot write here, as it was drawn last; null before that. */
+  /** The reason why the person cannot write here, as it was drawn last; null before that. */
   #barred = null;
   #log;
   #text = $("#text");
@@ -41,7 +41,7 @@ export class Chat {
     store.on("online", () => this.#look());
     for (const name of ["focus", "pageshow"]) window.addEventListener(name, () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
-    // A dialog is closed, and what was behind it is in sight.
+    // A dialog is closed, and the messages behind it are visible.
     document.addEventListener("close", () => this.#look(), { capture: true });
     this.#compose();
   }
@@ -78,7 +78,7 @@ export class Chat {
     $("#no-chat").hidden = false;
   }
 
-  /** Nothing of one person is left for the next. */
+  /** Deletes the data of one person before the next one signs in. */
   forget() {
     this.close();
     this.#text.value = this.#text.placeholder = this.#said = "";
@@ -86,7 +86,7 @@ export class Chat {
     for (const part of ["#announcer", "#blocked-text"]) $(part).replaceChildren();
   }
 
-  // The frame: the title above, and the line below or why there is none.
+  // The frame: the title above, and below the composer or the reason why there is none.
 
   #drawFrame() {
     const conversation = this.#store.conversations.get(this.#id);
@@ -100,7 +100,7 @@ export class Chat {
     const blocked = kind === "direct" && this.#store.blocked.has(peer?.id);
     const mutedMs = me.muted_until ? new Date(me.muted_until) - now() : 0;
     clearTimeout(this.#unmute);
-    // A timer takes at most 2^31 ms, and whoever is muted for longer than a day will not sit here waiting.
+    // A timer takes at most 2^31 ms. For mutes longer than a day, a redraw after a day is enough.
     if (mutedMs > 0) this.#unmute = setTimeout(() => this.#drawFrame(), Math.min(mutedMs + 500, 86_400_000));
     const reads = kind === "channel" && me.role === "member";
     $("#composer").hidden = blocked || reads || mutedMs > 0;
@@ -116,7 +116,7 @@ export class Chat {
     this.#drawJump();
   }
 
-  // Reading: what is in sight while somebody is looking.
+  // Reading: messages are read when they are visible and the page has the focus.
 
   #attentive() {
     return document.visibilityState === "visible" && document.hasFocus() && !dialogs.some((dialog) => dialog.open);
@@ -167,7 +167,7 @@ export class Chat {
     this.#tell();
   }
 
-  /** Of many messages at once the last is read out. */
+  /** Of many messages at once, a screen reader announces the last. */
   #tell = paced(() => ($("#announcer").textContent = this.#said));
 
   // Writing.
@@ -179,7 +179,7 @@ export class Chat {
       this.#submit();
     });
     this.#text.addEventListener("keydown", (event) => {
-      // On a phone Enter is the only way to a new line. An input method ends its own work with Enter.
+      // On a phone Enter is the only way to a new line. An input method uses Enter to end its own work.
       if (event.key !== "Enter" || event.shiftKey || isComposing(event) || touch.matches) return;
       event.preventDefault();
       this.#submit();
@@ -216,12 +216,12 @@ export class Chat {
     if (!touch.matches && !$("#composer").hidden) this.#text.focus();
   }
 
-  /** The keyboard goes on in the line to write in, or at what is said where there is none. */
+  /** Focuses the composer, or the text that replaces it. */
   #write() {
     ($("#composer").hidden ? $("#log") : this.#text).focus();
   }
 
-  /** It is kept as it is written: a page may end at any time. */
+  /** The draft is stored while it is written: a page may end at any time. */
   #typed() {
     this.#drafts.set(this.#id, this.#text.value);
     this.#fit();
@@ -253,7 +253,7 @@ export class Chat {
   }
 
   #send(id, message, mentions = []) {
-    // How it goes is told by `send` events, and shown at the message.
+    // `send` events report the result, and it is shown at the message.
     this.#tideline.send(id, message, mentions.length > 0 ? { mentions } : {}).catch(() => {});
     if (id !== this.#id) return;
     this.#log.divider = null;

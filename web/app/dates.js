@@ -1,12 +1,12 @@
-// Times as people of a language read them.
+// Times in the format of the person's language.
 
-/** How far the server's clock is before this device's, in ms. */
+/** How far the server's clock is ahead of this device's, in ms. */
 let ahead = 0;
 
-/** The time of the server, which says how long somebody is muted; the clock of this device may be wrong. */
+/** The time of the server, which decides when a mute ends; the clock of this device may be wrong. */
 export const now = () => Date.now() + ahead;
 
-/** Learns the server's time from an answer, which names it in whole seconds. */
+/** Reads the server's time from an answer, which has it in whole seconds. */
 export function learn(answer) {
   const time = Date.parse(answer.headers.get("Date"));
   if (time) ahead = time + 500 - Date.now();
@@ -24,7 +24,7 @@ export function datesIn(locale) {
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   const timeOfDay = byMinute(clock);
 
-  /** For the list: the time today, then the weekday, then the date. */
+  /** For the list: the time if it is today, then the weekday, then the date. */
   function shortTime(time) {
     const days = daysAgo(time);
     if (days <= 0) return timeOfDay(time);
@@ -46,7 +46,7 @@ export function datesIn(locale) {
   return { timeOfDay, moment: byMinute(full), shortTime, dayName, ago };
 }
 
-/** Many messages are of one minute, and formatting is slow. */
+/** Cached: many messages are of one minute, and formatting is slow. */
 function byMinute(format) {
   let last = [null, ""];
   return (time) => {

@@ -1,4 +1,4 @@
-// What there is to know and to change about a conversation: the other person, or the group, its members and their roles.
+// The details of a conversation and their changes: the other person, or the group, its members and their roles.
 
 import { now } from "./dates.js";
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
@@ -9,9 +9,9 @@ import { t } from "./texts.js";
 
 const RANK = { member: 0, admin: 1, owner: 2 };
 const HOUR_MS = 3_600_000;
-/** The members of one page, and how many are shown until somebody asks for more. */
+/** The members of one page, and the number shown until the person asks for more. */
 const PAGE = 500;
-/** The banned people that are shown; when a ban is lifted, the next one comes. */
+/** The number of banned people that are shown; when a ban is lifted, the next one is shown. */
 const BANS = 100;
 
 export class Details {
@@ -20,11 +20,11 @@ export class Details {
   #id = null;
   #members = null;
   #banned = [];
-  /** What is wrong with the input of each form, by its id. */
+  /** The error message of each form, by the form's id. */
   #errors = new Map();
   #shown = PAGE;
   #opened = null;
-  /** A button is held down, and whether something has changed since. */
+  /** Whether a button is held down, and whether the data has changed since. */
   #pressed = false;
   #stale = false;
   #dialog = $("#details-dialog");
@@ -37,15 +37,15 @@ export class Details {
     store.on("blocked", () => this.#dialog.open && this.#draw());
     store.on("gone", (id) => id === this.#id && this.#dialog.close());
     this.#body.addEventListener("pointerdown", () => (this.#pressed = true));
-    // What a click does is drawn at once.
+    // The result of a click is drawn at once.
     this.#body.addEventListener("click", () => (this.#pressed = false), { capture: true });
     for (const name of ["pointerup", "pointercancel"]) {
-      // A click, if there is one, comes right after this.
+      // The click event, if there is one, comes right after this one.
       window.addEventListener(name, () => setTimeout(() => this.#released()));
     }
   }
 
-  /** Nothing of one person is left for the next. */
+  /** Deletes the data of one person before the next one signs in. */
   forget() {
     this.#id = this.#members = this.#opened = null;
     this.#banned = [];
@@ -85,7 +85,7 @@ export class Details {
     this.#draw();
   }
 
-  /** As many members as are to be shown, page after page. */
+  /** Loads as many members as are shown, page after page. */
   async #list(id) {
     const found = [];
     for (let cursor; cursor !== null && found.length < this.#shown; ) {
@@ -96,7 +96,7 @@ export class Details {
     return found;
   }
 
-  /** What one does here fails in words. What it has changed, the inbox says as well; we do not wait for that. */
+  /** Shows a failure of an action as text. The inbox reports the change as well; the view does not wait for that. */
   async #act(button, work) {
     await busy(button, async () => {
       try {
@@ -115,11 +115,11 @@ export class Details {
 
   #draw() {
     const conversation = this.#conversation;
-    // A button that is replaced while it is held down is never clicked.
+    // A button that is replaced while it is held down gets no click.
     this.#stale = this.#pressed;
     if (!conversation || this.#pressed) return;
     const focused = this.#body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    // Only what was typed is put back: a name that somebody else has changed meanwhile was not.
+    // Only typed input is restored: a name that another person has changed meanwhile is not typed input.
     const changed = [...this.#body.querySelectorAll("input")].filter((input) => input.value !== input.defaultValue);
     const typed = new Map(changed.map((input) => [input.id, input.value]));
     const parts = conversation.kind === "direct" ? this.#person(conversation) : this.#group(conversation);
@@ -202,7 +202,7 @@ export class Details {
     const input = el("input", { id, value, maxlength, autocomplete: "off", spellcheck: "false", dir: "auto", "data-key": id, "aria-describedby": `${id}-error` });
     const error = el("p", { class: "error", id: `${id}-error`, role: "alert", hidden: true });
     say(error, this.#errors.get(id) ?? null);
-    // Meanwhile the form may have been drawn again, or another conversation's.
+    // Meanwhile the form may have been redrawn, or may belong to another conversation.
     const of = this.#id;
     const tell = (text) => {
       if (of !== this.#id) return;
@@ -269,7 +269,7 @@ export class Details {
       el("div", { class: "actions", id: listId, hidden: !expanded }, ...(expanded ? actions : [])));
   }
 
-  /** What my role allows about somebody of this role. */
+  /** The actions that my role allows on a member of this role. */
   #actions(user, role, muted, mine) {
     const id = this.#id;
     const name = nameOf(user);

@@ -1,9 +1,9 @@
-// Building the page. Text becomes text nodes and nothing else: there is no way here to make markup out of a string.
+// Builds the page. Text becomes only text nodes: there is no function here that turns a string into markup.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-/** An element: `on…` are listeners, everything else attributes; absent children and values are left out. */
+/** An element: `on…` are listeners, other properties attributes; null children and values are left out. */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -17,7 +17,7 @@ export function el(tag, props = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** One of the drawings in index.html. */
+/** One of the icons in index.html. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
@@ -28,22 +28,22 @@ export function icon(name) {
   return svg;
 }
 
-/** Keys that belong to an input method. Safari's ends its work before it sends the key that has ended it, with this code. */
+/** Keys that belong to an input method. In Safari, composition ends before its last key event, which has this code. */
 export const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
-/** Shows a sentence, or hides its place when there is none. */
+/** Shows a sentence, or hides its element when there is none. */
 export function say(node, text) {
   node.textContent = text ?? "";
   node.hidden = !text;
 }
 
 /**
- * Runs something that the user waits for, once at a time: the button is busy until it is done, or until `signal` says that
- * nobody waits for it any more.
+ * Runs an action that the user waits for, once at a time: the button is busy until it is done, or until `signal` says
+ * that the user no longer waits for it.
  */
 export async function busy(button, work, signal) {
   if (button.getAttribute("aria-disabled") === "true") return;
-  // Not `disabled`, which would take the focus away from whoever uses the keyboard.
+  // Not `disabled`, which would take the focus away from people who use the keyboard.
   button.setAttribute("aria-disabled", "true");
   const free = () => button.removeAttribute("aria-disabled");
   signal?.addEventListener("abort", free, { once: true });
@@ -56,10 +56,9 @@ export async function busy(button, work, signal) {
 }
 
 /**
- * `work` as a function that may be called at every change: it runs at once for the first, and for all that come soon after it
- * together. The pause is at least `ms`, and long beside the work itself, so that the page stays free for other things; it has
- * an upper bound, so that one slow draw does not hold back what comes next. By a timer and not by the frames, of which a
- * hidden page has none.
+ * Throttles `work`: it runs at once for the first change, and once for all changes that come soon after it. The pause is
+ * at least `ms`, and long compared with the work itself, so that the page stays responsive. It has an upper bound, so that
+ * one slow draw does not delay the next. It uses a timer and not animation frames, which a hidden page does not get.
  */
 export function paced(work, ms = 100) {
   let timer = null;
@@ -74,16 +73,16 @@ export function paced(work, ms = 100) {
   };
 }
 
-/** How many times longer than the work the pause is, and the longest. */
+/** How many times longer than the work the pause is, and its maximum. */
 const PAUSES = 40;
 const PAUSE_MS = 400;
 
-/** Opens a dialog, and closes it by its own buttons and by a click beside it. */
+/** Opens a dialog, which its own buttons and a click outside close. */
 export function open(dialog) {
   if (!dialog.dataset.ready) {
     dialog.dataset.ready = "yes";
     dialog.addEventListener("close", place);
-    // Pressed and let go beside it: whoever selects text and lets go outside does not mean it.
+    // Only a press and a release outside: a text selection that ends outside must not close it.
     let pressed = false;
     dialog.addEventListener("pointerdown", (event) => (pressed = event.target === dialog));
     dialog.addEventListener("click", (event) => {
@@ -93,7 +92,7 @@ export function open(dialog) {
   if (!dialog.open) dialog.showModal();
 }
 
-/** Asks before something that cannot be undone. */
+/** Asks for confirmation of an action that cannot be undone. */
 export function confirm({ title, text, yes }) {
   const dialog = $("#confirm-dialog");
   $("#confirm-title").textContent = title;
@@ -106,7 +105,7 @@ export function confirm({ title, text, yes }) {
   });
 }
 
-/** A sentence in the corner, for a while. */
+/** Shows a sentence in the corner for some time. */
 export function toast(text) {
   const note = el("p", { class: "toast" }, text);
   place();
@@ -114,7 +113,7 @@ export function toast(text) {
   setTimeout(() => note.remove(), 6_000);
 }
 
-/** An open dialog lies above the whole page, and what is outside of it is neither seen nor read out. */
+/** An open dialog covers the whole page: the rest is neither visible nor read out. */
 function place() {
   const room = $$("dialog[open]").at(-1) ?? document.body;
   if ($("#toasts").parentElement !== room) room.append($("#toasts"));

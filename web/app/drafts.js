@@ -1,12 +1,12 @@
-// What somebody has begun to write, per conversation: it outlives a reload, and a session that the server ends. It is shown
-// to its writer only, and goes when they sign out.
+// Unsent text per conversation. It survives a reload and a session that the server ends. It is shown only to its writer, and
+// deleted when they sign out.
 
 import { recall, remember, remembered } from "./settings.js";
 
 export class Drafts {
   #user = null;
 
-  /** Of this person from now on. Those of others stay for them, as what they have not sent does. */
+  /** Shows the drafts of this person from now on. Drafts of others stay stored for them, like their unsent messages. */
   begin(user) {
     this.#user = user;
   }
@@ -19,7 +19,7 @@ export class Drafts {
     if (this.#user) remember(`draft.${this.#user}.${conversation}`, text || null);
   }
 
-  /** `left` when its person has signed out. In another tab the next person may write already: only one's own go. */
+  /** `left` when its person has signed out. The next person may already write in another tab: only one's own are deleted. */
   end(left) {
     if (left) for (const name of remembered(`draft.${this.#user}.`)) remember(name, null);
     this.#user = null;

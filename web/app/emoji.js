@@ -1,9 +1,9 @@
-// A small picker, and what counts as a single emoji. Arrow keys move in the grid, which is one stop of the Tab key.
+// A small emoji picker, and the check for a single emoji. Arrow keys move in the grid, which is one stop of the Tab key.
 
 import { el } from "./dom.js";
 import { t } from "./texts.js";
 
-/** In the order of their names in the tables of texts. */
+/** In the order of their names in the text tables. */
 export const EMOJI = `😀 😄 😂 🙂 😉 😊 😍 😘 😜 🤔
 😎 😴 😢 😭 😡 😱 🤯 🥳 🤗 🙄
 👍 👎 👌 👏 🙏 💪 👋 🤝 ✌️ 👀
@@ -13,15 +13,15 @@ export const EMOJI = `😀 😄 😂 🙂 😉 😊 😍 😘 😜 🤔
 
 const graphemes = typeof Intl.Segmenter === "function" ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
 
-/** Whether this text is one emoji and nothing else. */
+/** Whether this text is exactly one emoji. */
 export function isEmoji(text) {
   if (!graphemes || text.length > 32 || new TextEncoder().encode(text).length > 64) return false;
   if ([...graphemes.segment(text)].length !== 1) return false;
-  // Digits and "#" are emoji too for Unicode, until a variation selector or a keycap makes them look like one.
+  // In Unicode, digits and "#" are emoji too, but need a variation selector or a keycap to look like one.
   return /\p{Emoji_Presentation}|\p{Extended_Pictographic}|\p{Regional_Indicator}|\ufe0f/u.test(text);
 }
 
-/** Fills the panel; `pick` gets the emoji, `close` is for Escape. */
+/** Fills the panel; `pick` gets the emoji, `close` handles Escape. */
 export function fillPicker(panel, pick, close) {
   const names = t("emoji.names").split("|");
   const buttons = EMOJI.map((emoji, n) =>
@@ -33,7 +33,7 @@ export function fillPicker(panel, pick, close) {
       event.stopPropagation();
       return close();
     }
-    // The style says how many there are in a row: fewer on a small screen.
+    // The style sheet defines the number in a row: fewer on a small screen.
     const columns = getComputedStyle(panel).gridTemplateColumns.split(" ").length;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity };
     if (!(event.key in step)) return;

@@ -1,14 +1,14 @@
-// What went wrong, in a sentence of the person's language.
+// Errors as a sentence in the person's language.
 
 import { has, t } from "./texts.js";
 
-/** Something that the page itself has to complain about: its message is a sentence to show. */
+/** An error of the page itself: its message is a sentence to show. */
 export class Complaint extends Error {}
 
-/** A field of a request that broke a rule, by its place in the request. */
+/** A field of a request that broke a rule, by its pointer. */
 const fieldOf = ({ pointer }) => pointer?.split(/[#/]+/).at(-1) ?? "";
 
-/** The sentences about the fields of which there are some, by their names. */
+/** The fields that have their own sentences, by their names. */
 export function explainFields(error) {
   const fields = (error?.errors ?? []).map(fieldOf).filter((name) => has(`error.validation.${name}`));
   return Object.fromEntries(fields.map((name) => [name, t(`error.validation.${name}`)]));

@@ -1,4 +1,4 @@
-// Values as people read them: times (more in dates.js), sizes, names, addresses, avatars.
+// Values in a readable form: times (more in dates.js), sizes, names, URLs, avatars.
 
 import { datesIn } from "./dates.js";
 import { el } from "./dom.js";
@@ -13,14 +13,14 @@ export function bytes(size) {
 }
 
 /**
- * A name, a title or a file's name for a line of its own. Characters that turn the direction of writing would let
- * "gpj.exe" pass for a picture, and control characters have no business in a name.
+ * A name, a title or a file name on its own line. Characters that change the text direction could make "gpj.exe" look
+ * like a picture, and control characters are never useful in a name.
  */
 export const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
 
 export const nameOf = (user) => (user ? plain(user.display_name || user.username) : t("list.somebody"));
 
-/** An address that may be opened or shown; null for every other scheme. */
+/** A URL that may be opened or shown; null for every other scheme. */
 export function webUrl(text) {
   try {
     const url = new URL(text);
@@ -33,16 +33,16 @@ export function webUrl(text) {
 export const titleOf = (conversation) =>
   conversation.kind === "direct" ? nameOf(conversation.peer) : plain(conversation.title ?? "") || t(`list.untitled.${kindName(conversation)}`);
 
-/** What many people are in together, as a part of the name of a text. */
+/** The kind of a conversation with many people, as a part of the key of a text. */
 export const kindName = ({ kind }) => (kind === "channel" ? "channel" : "group");
 
 export const membersOf = ({ member_count: count }) => t("list.members", { count });
 
-/** The usernames that a text names: `@ben`, but no address of mail, and not the end of a sentence. */
+/** The usernames that a text mentions: `@ben`, but not an email address, and not the end of a sentence. */
 export const namesIn = (text) =>
   [...new Set([...text.toLowerCase().matchAll(/(?<![\w.@-])@([a-z0-9_.-]+)/g)].map(([, name]) => name.replace(/[.-]+$/, "")))].filter((name) => name.length > 2);
 
-/** One line of what a message says. */
+/** A message in one line. */
 export function previewOf({ kind, content }) {
   if (kind === "text") return content.text;
   if (kind === "emoji") return content.emoji;
@@ -53,7 +53,7 @@ export function previewOf({ kind, content }) {
 
 const hue = (id) => [...String(id)].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) >>> 0, 7) % 8;
 
-/** Initials on one of eight colours of the sea, always the same for one id. */
+/** Initials on one of eight colours, always the same for one id. */
 export function avatar(id, name, kind = "direct") {
   const words = name.trim().split(/\s+/);
   const first = (word) => [...(word ?? "")][0] ?? "";

@@ -1,4 +1,4 @@
-// The conversations, the latest first, what could not be sent to those that one is out of, and the title of the window.
+// The list of conversations, the latest first; unsent messages to conversations that the person has left; the window title.
 
 import { $, $$, el, isComposing } from "./dom.js";
 import { avatar, kindName, moment, nameOf, previewOf, shortTime, titleOf } from "./format.js";
@@ -18,7 +18,7 @@ export class List {
     $("#filter").addEventListener("input", () => this.draw());
     $("#filter").addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || isComposing(event)) return;
-      // It ends the search, and not also what the key ends elsewhere.
+      // Escape ends the search, and must not do more elsewhere.
       event.stopPropagation();
       this.forget();
       this.draw();
@@ -30,7 +30,7 @@ export class List {
       const links = $$("a", $("#conversations"));
       links[links.indexOf(document.activeElement) + step]?.focus();
     });
-    // "yesterday" and the like grow old by themselves.
+    // Words such as "yesterday" become wrong with time.
     setInterval(() => this.draw(), 60_000);
   }
 
@@ -43,7 +43,7 @@ export class List {
     this.draw();
   }
 
-  /** The one above or below the current one. */
+  /** The conversation above or below the current one. */
   neighbour(step) {
     const shown = this.#shown();
     const now = shown.findIndex(({ id }) => id === this.#current);
@@ -85,7 +85,7 @@ export class List {
 
   #lost(item) {
     const discard = () => {
-      // The button goes with it.
+      // The button disappears with it.
       $("#new-button").focus();
       this.#tideline.discard(item.client_msg_id).catch(() => {});
     };
@@ -112,7 +112,7 @@ export class List {
       : mine ? t("list.mine", { text })
       : kind === "direct" ? text
       : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
-    // A list that is drawn at every message does not touch what has not changed.
+    // The list is drawn at every message, so it leaves unchanged elements alone.
     const seen = JSON.stringify([title, preview, me.unread, last?.created_at ?? conversation.created_at, new Date().toDateString()]);
     if (row.dataset.seen !== seen) {
       row.dataset.seen = seen;

@@ -1,4 +1,4 @@
-// The messages of the open conversation on the page: their rows, where one is among them, and loading at both ends.
+// The messages of the open conversation on the page: their rows, the scroll position, and loading at both ends.
 
 import { dress, row } from "./bubble.js";
 import { $, el } from "./dom.js";
@@ -6,18 +6,18 @@ import { explain } from "./errors.js";
 import { dayName, nameOf } from "./format.js";
 import { t } from "./texts.js";
 
-/** Messages of one person within this time stand together. */
+/** Messages of one person within this time are grouped. */
 const TOGETHER_MS = 5 * 60_000;
-/** How near to an end counts as being there, and how far before one more is fetched. */
+/** Distance from an end that counts as being there, and the distance at which more is fetched. */
 const NEAR = 48;
 const AHEAD = 800;
-/** How far above the end the button that leads there is shown. */
+/** Distance from the end at which the button to the end is shown. */
 const FAR = 240;
-/** A message counts as seen when this much of it is in sight. */
+/** A message counts as seen when this much of it is visible. */
 const SEEN = 24;
 
 export class Log {
-  /** The unread divider stands behind this seq until one leaves or answers. */
+  /** The unread divider stays after this seq until the person closes the conversation or answers. */
   divider = null;
   #tideline;
   #store;
@@ -26,16 +26,16 @@ export class Log {
   #id = null;
   #rows = new Map();
   #stick = true;
-  /** Whether one is where reading begins: what is in sight before that has not been read. */
+  /** Whether the view has been scrolled to its start position: rows visible before that were not read. */
   #placed = false;
-  /** The first row in sight, and where it is: what changes above it must not move it. */
+  /** The first visible row, and its position: changes above it must not move it. */
   #held = null;
   #loading = null;
   #problem = null;
   #log = $("#log");
   #list = $("#rows");
 
-  /** `moved` is called when other messages may be in sight, `write` when the keyboard goes on in the line to write in. */
+  /** `moved` is called when other messages may be visible, `write` when the focus returns to the composer. */
   constructor(tideline, store, { moved, write }) {
     this.#tideline = tideline;
     this.#store = store;
@@ -45,7 +45,7 @@ export class Log {
     store.on("people", () => this.draw());
     for (const name of ["resync", "online"]) store.on(name, () => this.#again());
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    // Pictures, a growing line to write in, the keyboard of a phone, rows that get their true height when they come near.
+    // Pictures, a growing composer, the keyboard of a phone, rows that get their real height when they come near.
     const grown = new ResizeObserver(() => {
       this.#hold();
       this.#moved();
@@ -81,7 +81,7 @@ export class Log {
     this.#list.replaceChildren();
   }
 
-  // Loading. One step at a time; what an earlier opening has begun does not concern a later one.
+  // Loading, one step at a time; work of an earlier opening must not affect a later one.
 
   async #load(step) {
     const mine = (this.#loading = {});
@@ -109,13 +109,13 @@ export class Log {
     if (await this.#load((thread) => thread.older())) this.#scrolled();
   }
 
-  /** Without a word when it fails: the next movement tries again. */
+  /** A failure is not shown: the next scroll event tries again. */
   async #later() {
     if (await this.#load((thread) => thread.later())) this.#scrolled();
     else this.#problem = null;
   }
 
-  /** After a start-over the messages may be other ones, and without a connection they could not be fetched. */
+  /** After a resync the messages may be other ones; without a connection they could not be fetched. */
   #again() {
     if (!this.#store.conversations.has(this.#id) || this.#loading) return;
     if (!this.#thread.loaded) this.#begin();
@@ -123,9 +123,9 @@ export class Log {
     else this.#scrolled();
   }
 
-  // Where one is.
+  // The scroll position.
 
-  /** Where reading begins: at the divider if there is one, otherwise at the end. */
+  /** The start position: at the divider if there is one, otherwise at the end. */
   #place() {
     this.#placed = true;
     const divider = this.#rows.get("divider");
@@ -135,7 +135,7 @@ export class Log {
     this.#scrolled();
   }
 
-  /** Goes to the newest message, and stays there. */
+  /** Scrolls to the newest message, and stays there. */
   async toEnd() {
     this.#placed = true;
     this.#follow(true);
@@ -144,7 +144,7 @@ export class Log {
     this.#moved();
   }
 
-  /** Goes back to where the unread messages began; the keyboard reads on from there. */
+  /** Scrolls to the first unread message; keyboard reading continues there. */
   async #toDivider() {
     const seq = this.divider;
     this.#follow(false);
@@ -164,7 +164,7 @@ export class Log {
 
   #scrolled() {
     if (!this.#id) return;
-    // Who was at the end is there still while newer messages are on their way.
+    // A reader who was at the end stays there while newer messages are loading.
     this.#follow(this.#below < NEAR && (this.#stick || !this.#thread.newer));
     this.#held = this.#stick ? null : this.#inSight();
     if (!this.#loading) {
@@ -174,7 +174,7 @@ export class Log {
     this.#moved();
   }
 
-  /** Puts things back where they were before something changed its height. */
+  /** Restores the scroll position after an element has changed its height. */
   #hold() {
     if (this.#stick) this.#log.scrollTop = this.#log.scrollHeight;
     else if (this.#held?.node.isConnected) this.#log.scrollTop += this.#top(this.#held.node) - this.#held.top;
@@ -192,7 +192,7 @@ export class Log {
     return null;
   }
 
-  /** The highest seq of which a good part is in sight. */
+  /** The highest seq whose message is visible by at least `SEEN` pixels. */
   get seen() {
     if (!this.#placed) return 0;
     const rows = this.#list.children;
@@ -202,7 +202,7 @@ export class Log {
     return 0;
   }
 
-  /** The first row that is so, where all below it are so too. */
+  /** The first row for which `is` holds, by binary search: it holds for all rows below too. */
   #first(is) {
     const log = this.#log.getBoundingClientRect();
     const rows = this.#list.children;
@@ -215,7 +215,7 @@ export class Log {
     return low;
   }
 
-  // The rows. All that are wanted are listed, and the page is made to agree: rows that stay keep their element.
+  // The rows. `#wanted` lists all of them, and `draw` updates the page: rows that stay keep their element.
 
   #wanted() {
     const id = this.#id;
@@ -225,11 +225,11 @@ export class Log {
     const rows = [];
     let before = null;
     let day = null;
-    // Where the first unread message is further up than what is here, so is the divider.
+    // If the first unread message is above the loaded range, so is the divider.
     let divided = this.divider === null || thread.messages[0]?.seq > this.divider + 1;
     const add = (message, state, at, error) => {
       const mine = message.sender_id === me;
-      // What is not stored yet has the time of this device's clock, which may be behind.
+      // A message that is not stored yet has the time of this device's clock, which may be behind.
       if (before && new Date(at) < before.at) at = before.at.toISOString();
       const today = new Date(at).toDateString();
       const follows = before && day === today && before.sender_id === message.sender_id && new Date(at) - before.at < TOGETHER_MS;
@@ -259,7 +259,7 @@ export class Log {
     return rows;
   }
 
-  /** What to do about a message that failed. Its buttons go with it, and the keyboard goes on in the line to write in. */
+  /** The actions for a failed message. Its buttons disappear with it, so the focus moves to the composer. */
   #recover(clientMsgId) {
     const then = (work) => () => {
       this.#write();
@@ -270,7 +270,7 @@ export class Log {
 
   draw() {
     if (!this.#id || !this.#store.conversations.has(this.#id)) return;
-    // Whoever has just scrolled away stays there, though the event that says so has not come yet.
+    // A person who has just scrolled away stays there, even before the scroll event has arrived.
     if (this.#stick) this.#follow(this.#below < NEAR || !this.#list.firstChild);
     this.#held = this.#stick ? null : this.#inSight();
     const kept = new Map();
@@ -303,14 +303,14 @@ export class Log {
     $("#log-top").replaceChildren(...words);
   }
 
-  /** Whether the divider is further up than what is in sight. */
+  /** Whether the divider is above the visible part. */
   get #isPassed() {
     if (this.divider === null || !this.#thread.loaded) return false;
     const divider = this.#rows.get("divider");
     return divider ? this.#top(divider) + divider.offsetHeight < 0 : this.#thread.messages[0]?.seq > this.divider + 1;
   }
 
-  /** The buttons that lead to the first unread message, and to the end. */
+  /** The buttons to the first unread message and to the end. */
   drawJump(unread) {
     $("#first-unread").hidden = !this.#isPassed;
     $("#jump").hidden = this.#below < FAR && !this.#thread.newer;

@@ -1,4 +1,4 @@
-// How the page looks and speaks: what one chooses once in a browser, on the first page or in the account.
+// Theme and language of the page: chosen once in a browser, on the first page or in the account.
 
 import { $$, el } from "./dom.js";
 import { recall, remember } from "./settings.js";
@@ -6,12 +6,12 @@ import { LANGUAGES, language, speak, t } from "./texts.js";
 
 const THEMES = ["system", "light", "dark"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
-/** What a phone paints around the page: as `--mist` in app.css. */
+/** The colour that a phone paints around the page: as `--mist` in app.css. */
 const AROUND = { light: "#e6f0f0", dark: "#081a21" };
 
 const chosen = () => (THEMES.includes(recall("theme")) ? recall("theme") : "system");
 
-/** The style sheet asks the page and not the system, so that one choice counts everywhere. */
+/** The style sheet uses the page's setting and not the system's, so that one choice holds everywhere. */
 function paint() {
   const theme = chosen() === "system" ? (dark.matches ? "dark" : "light") : chosen();
   document.documentElement.dataset.theme = theme;
@@ -30,10 +30,10 @@ function choices(select, options, current, choose) {
   return select;
 }
 
-/** Makes the select element one of languages, each by its own name. */
+/** Fills the select element with languages, each by its own name. */
 export const languages = (select) => choices(select, Object.entries(LANGUAGES), language, speak);
 
-/** Makes the select element one of themes. */
+/** Fills the select element with themes. */
 export function themes(select) {
   select.dataset.themes = "";
   const options = THEMES.map((theme) => [theme, t(`looks.theme.${theme}`)]);

@@ -1,4 +1,4 @@
-// Completion of `@`: who is in the conversation, by the beginning of a name, with the keyboard or the pointer.
+// Completion of `@`: members of the conversation, by the beginning of a name, with the keyboard or the pointer.
 
 import { $, el, isComposing } from "./dom.js";
 import { avatar, nameOf } from "./format.js";
@@ -15,16 +15,16 @@ export class Mention {
   #at = 0;
   #done;
 
-  /** `text` is the element that one writes in; `done` is called when it was changed here. */
+  /** `text` is the input element; `done` is called when its value was changed here. */
   constructor(store, text, done) {
     this.#store = store;
     this.#text = text;
     this.#done = done;
     for (const name of ["input", "click"]) text.addEventListener(name, () => this.#look());
     text.addEventListener("blur", () => this.close());
-    // Before what the line itself does with Enter and the page with Escape.
+    // Runs before the composer handles Enter and the page handles Escape.
     text.form.addEventListener("keydown", (event) => this.#key(event), { capture: true });
-    // The focus stays in the line.
+    // The focus stays in the composer.
     this.#list.addEventListener("pointerdown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
@@ -37,7 +37,7 @@ export class Mention {
     this.close();
   }
 
-  /** The word behind an `@` that the caret stands at the end of. */
+  /** The word after an `@` whose end is at the caret. */
   get #begun() {
     const { selectionStart, selectionEnd, value } = this.#text;
     if (selectionStart !== selectionEnd) return null;

@@ -1,11 +1,11 @@
-// Beginning a conversation: with one person, a group or a channel; or joining a channel that is there.
+// Starting a conversation: with one person, a group or a channel; or joining an existing channel.
 
 import { uuidv7 } from "../tideline.js";
 import { $, $$, busy, open, say, toast } from "./dom.js";
 import { Complaint, explain } from "./errors.js";
 import { t } from "./texts.js";
 
-/** The people of these usernames, in the order of the list; says which of them nobody has. */
+/** The people with these usernames, in the order of the list; the error names the unknown ones. */
 export async function findPeople(tideline, text) {
   const names = [...new Set(text.toLowerCase().split(/[\s,;]+/).map((name) => name.replace(/^@/, "")).filter(Boolean))];
   if (names.length === 0) throw new Complaint(t("new.nobody"));
@@ -20,7 +20,7 @@ export class New {
   #store;
   #go;
   #clientId = null;
-  /** Ends with the dialog: what was begun in it goes nowhere then. */
+  /** Aborted when the dialog closes: work that was started in it is dropped then. */
   #opening = null;
 
   /** `go` opens a conversation. */
@@ -47,7 +47,7 @@ export class New {
     $("#new-people").focus();
   }
 
-  /** What is filled in is one group or channel, however often it is sent; filled in otherwise it is another one. */
+  /** One input is one group or channel, however often it is sent; changed input is another one. */
   #identify() {
     this.#clientId = uuidv7();
   }
@@ -85,7 +85,7 @@ export class New {
 
   async #make({ kind, title, people, open }, signal) {
     const found = kind !== "direct" && !people.trim() ? [] : await findPeople(this.#tideline, people);
-    // Nothing is made any more for somebody who has closed the dialog.
+    // The dialog is closed: create nothing more.
     signal.throwIfAborted();
     const ids = found.map(({ id }) => id);
     this.#store.meet(found);
@@ -104,7 +104,7 @@ export class New {
     try {
       return await this.#tideline.join(id);
     } catch (error) {
-      // It is no channel, or not a public one, or a conversation that one is in already and may not add people to.
+      // It is not a channel, or not public, or the person is a member of it already and may not add people.
       if (error.status === 403 || error.status === 404) throw new Complaint(t("new.private"));
       throw error;
     }

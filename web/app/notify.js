@@ -1,5 +1,5 @@
-// Notifications of the desktop and a sound, for what arrives where nobody looks. The browser is asked once, after a click;
-// another click ends it. One tab speaks for all: the one that waits for all.
+// Desktop notifications and a sound for messages that arrive in conversations that are not visible. The browser asks for the
+// permission once, after a click; another click turns them off. Only one tab notifies: the one that waits for all.
 
 import { $, icon } from "./dom.js";
 import { nameOf, previewOf, titleOf } from "./format.js";
@@ -42,7 +42,7 @@ export class Notify {
     return recall("notify") === "on";
   }
 
-  /** The browser's own question comes with the first yes, and never again. */
+  /** The browser asks for the permission when notifications are first turned on, and never again. */
   async toggle(on = !this.on) {
     remember("notify", on ? "on" : "off");
     this.draw();
@@ -58,7 +58,7 @@ export class Notify {
     $("#ask").hidden = recall("notify") !== null;
   }
 
-  /** Nothing is left on the desktop when a session ends. */
+  /** Removes all notifications from the desktop when a session ends. */
   forget() {
     clearTimeout(this.#late);
     this.#late = null;
@@ -92,7 +92,7 @@ export class Notify {
     const name = nameOf(this.#store.people.get(message.sender_id));
     const title = conversation.kind === "direct" ? name : t("notify.title", { name, title: titleOf(conversation) });
     try {
-      // One per conversation, the newest; the sound is ours.
+      // One per conversation, the newest; the page plays the sound itself.
       const shown = new Notification(title, { body: previewOf(message).slice(0, 200), tag: conversation.id, icon: "/icon.svg", silent: true });
       shown.onclick = () => {
         window.focus();
@@ -101,11 +101,11 @@ export class Notify {
       };
       this.#shown.set(conversation.id, shown);
     } catch {
-      // On a phone only an installed page may.
+      // On a phone only an installed page may notify.
     }
   }
 
-  /** What has been read is no news. */
+  /** Messages that have been read need no notification. */
   #tidy() {
     for (const [id, shown] of this.#shown) {
       if (this.#store.conversations.get(id)?.me.unread > 0) continue;
@@ -115,7 +115,7 @@ export class Notify {
   }
 
   #ring() {
-    // Before somebody has used the page, browsers let it make no sound.
+    // Browsers block sound until the person has used the page.
     if (!navigator.userActivation?.hasBeenActive || Date.now() - this.#rang < QUIET_MS) return;
     this.#rang = Date.now();
     this.#audio ??= new AudioContext();

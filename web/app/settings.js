@@ -1,4 +1,4 @@
-// What this browser remembers for the page. Where site data is blocked, it is remembered until the page is closed.
+// Settings that this browser stores for the page. Where site data is blocked, they last until the page is closed.
 
 const PREFIX = "tideline.page.";
 const memory = new Map();
@@ -11,7 +11,7 @@ export function recall(name) {
   }
 }
 
-/** `null` forgets it. */
+/** `null` deletes it. */
 export function remember(name, value) {
   memory.delete(name);
   try {
@@ -29,12 +29,12 @@ export function remembered(prefix) {
   try {
     names.push(...Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length)));
   } catch {
-    // Blocked: the memory is all there is.
+    // Blocked: only the copy in memory exists.
   }
   return names.filter((name) => name.startsWith(prefix));
 }
 
-/** Whether the browser stores something of the length of a message. */
+/** Whether the browser can store a value of the length of a message. */
 export function stores() {
   remember("probe", "-".repeat(1_000));
   const stored = !memory.delete("probe");

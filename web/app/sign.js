@@ -22,7 +22,7 @@ export class Sign {
     });
   }
 
-  /** `notice` says why one is here again. */
+  /** `notice` is the reason why the person has to sign in again. */
   show(notice = null) {
     this.#show("in");
     say($("#welcome-notice"), notice);
@@ -75,7 +75,7 @@ export class Sign {
     }
   }
 
-  /** A complaint about a field stands at that field. */
+  /** An error about a field is shown at that field. */
   #byField(error) {
     const found = explainFields(error);
     if (error.code === "conflict") found.username = explain(error);

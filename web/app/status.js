@@ -1,9 +1,9 @@
-// How the connection is, said quietly: in words only when they help.
+// The state of the connection, shown discreetly: as text only when it helps.
 
 import { $, say } from "./dom.js";
 import { t } from "./texts.js";
 
-/** A short interruption is not worth a word. */
+/** A shorter interruption is not shown. */
 const SILENT_MS = 1_500;
 
 export class Status {

@@ -1,5 +1,5 @@
-// What this page knows: conversations, people, blocks, and the messages of what was opened. It hears the SDK's events and
-// tells the views which part has changed; it knows nothing of the page.
+// The state of this page: conversations, people, blocks, and the messages of opened conversations. It handles the SDK's
+// events and notifies the views of changed parts; it does not depend on the page.
 
 import { paced } from "./dom.js";
 import { Thread } from "./thread.js";
@@ -7,19 +7,19 @@ import { Thread } from "./thread.js";
 const NAMES_AT_ONCE = 100;
 const MEMBERS_AT_ONCE = 500;
 const BLOCKS_AGAIN_MS = 5_000;
-/** Conversations whose messages are kept, those that were opened last. */
+/** The number of conversations whose messages are kept, those that were opened last. */
 const THREADS = 20;
 
 export class Store {
   conversations = new Map();
   people = new Map();
   blocked = new Set();
-  /** Whether the first state has arrived: an empty list means nothing before that. */
+  /** Whether the first state has arrived: before that, an empty list has no meaning. */
   ready = false;
   #threads = new Map();
   #members = new Map();
   #asked = new Map();
-  /** Messages that the server has stored, until their thread has them. */
+  /** Messages that the server has stored, until their thread contains them. */
   #sent = new Map();
   #views = new Map();
   #changes = new Map();
@@ -42,9 +42,9 @@ export class Store {
   }
 
   /**
-   * To be drawn, once for many changes: `conversations` (the list), `people` (names), `thread` (with the id of a
+   * Throttled, once for many changes: `conversations` (the list), `people` (names), `thread` (with the id of a
    * conversation). At once: `members` and `gone` (with such an id), `arrived` (with a conversation and its message),
-   * `resync`, `online`; and what the other tabs must be told: `renamed`, `retitled`, `blocked`.
+   * `resync`, `online`; and the events for the other tabs: `renamed`, `retitled`, `blocked`.
    */
   on(name, view) {
     if (!this.#views.has(name)) this.#views.set(name, new Set());
@@ -80,14 +80,14 @@ export class Store {
     return [...this.conversations.values()].sort((a, b) => (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : a.id < b.id ? 1 : -1));
   }
 
-  /** The next person inherits nothing, answers that are still under way included. */
+  /** The next person starts with an empty state, even if answers of the last session still arrive. */
   clear() {
     for (const map of [this.conversations, this.people, this.blocked, this.#threads, this.#members, this.#asked, this.#sent]) map.clear();
     this.#session = {};
     this.ready = false;
   }
 
-  /** The answer to something that was asked in this session. */
+  /** The answer to a request of this session. */
   async #answer(question) {
     const session = this.#session;
     const answer = await question;
@@ -109,19 +109,19 @@ export class Store {
     return thread;
   }
 
-  /** What is not stored yet, or was a moment ago. A message may be both for a moment, told twice in either order. */
+  /** Messages that are not stored yet, or were stored just now. Both events may come in either order, so one may be in both. */
   outbox(id) {
     const stored = new Set(this.thread(id).messages.map((message) => message.client_msg_id));
     const items = [...this.#sent.values(), ...this.#tideline.outbox];
     return items.filter((item) => item.conversation_id === id && !stored.has(item.client_msg_id));
   }
 
-  /** What could not be sent to conversations that one is no longer in: there is no other place where it is shown. */
+  /** Unsent messages to conversations that the person has left: they are shown nowhere else. */
   get lost() {
     return this.ready ? this.#tideline.outbox.filter(({ state, conversation_id }) => state === "failed" && !this.conversations.has(conversation_id)) : [];
   }
 
-  /** Fetches the people of these ids who are not known yet. Nothing waits for names: they are drawn when they come. */
+  /** Fetches the people with these ids who are not loaded yet. Nothing waits for names: they are drawn when they arrive. */
   know(ids) {
     const missing = [...new Set(ids)].filter((id) => !this.people.has(id) && !this.#asked.has(id));
     for (let from = 0; from < missing.length; from += NAMES_AT_ONCE) {
@@ -145,20 +145,20 @@ export class Store {
     return conversation;
   }
 
-  /** Of a large conversation nobody is told of new titles and members: it is looked at when it is opened. */
+  /** Members of a large conversation get no entries about titles and members, so it is read when it is opened. */
   async refresh(id) {
     if (this.conversations.get(id)?.fanout !== "read") return;
     const conversation = await this.#answer(this.#tideline.getConversation(id));
     if (this.conversations.has(id)) this.put(conversation);
   }
 
-  /** The people of a conversation, as far as they are known here. */
+  /** The people of a conversation, as far as they are loaded here. */
   members(id) {
     const { peer } = this.conversations.get(id) ?? {};
     return peer ? [peer] : (this.#members.get(id) ?? []);
   }
 
-  /** Learns who is in a group: the first page, for names that are written there. */
+  /** Loads the members of a group: only the first page, for the names in its messages. */
   async loadMembers(id) {
     if (this.conversations.get(id)?.kind === "direct") return;
     const { members } = await this.#answer(this.#tideline.listMembers(id, { limit: MEMBERS_AT_ONCE }));
@@ -168,20 +168,20 @@ export class Store {
     this.meet(users);
   }
 
-  /** The ids of those in a conversation whom these usernames mean. Others whom we have met may be in it too. */
+  /** The ids of the people with these usernames. People from other conversations count too: they may be members as well. */
   named(id, usernames) {
     const known = new Map([...this.people.values(), ...this.members(id)].map((user) => [user.username, user.id]));
     return usernames.map((name) => known.get(name)).filter(Boolean);
   }
 
-  /** This person, here or in another tab, has another name. */
+  /** A person has another name; the change was made here or in another tab. */
   rename(user) {
     if (this.people.get(user.id)?.display_name === user.display_name) return;
     this.meet([user]);
     this.#tell("renamed", user);
   }
 
-  /** A conversation has another title; of a large one nobody tells the other tabs. */
+  /** A conversation has another title; for a large one, no entry reaches the other tabs. */
   retitle({ id, title }) {
     const conversation = this.conversations.get(id);
     if (!conversation || conversation.title === title) return;
@@ -197,7 +197,7 @@ export class Store {
     this.#tell("blocked", id, blocked);
   }
 
-  /** Asks for them until they are here, or until another person is. */
+  /** Repeats until the blocks are loaded, or another person has signed in. */
   async loadBlocks() {
     const session = this.#session;
     const found = new Set();
@@ -214,7 +214,7 @@ export class Store {
     this.#changed("conversations");
   }
 
-  /** Forward only, whatever arrives in whichever order. */
+  /** Moves only forward, in whichever order the events arrive. */
   markedRead(id, seq, unread) {
     const conversation = this.conversations.get(id);
     if (!conversation || seq < conversation.me.read_seq) return;
@@ -237,7 +237,7 @@ export class Store {
     this.#tell("resync");
   }
 
-  /** Threads fetch by themselves what they did not hear of. When that fails too, the next time online comes here again. */
+  /** Threads fetch missed messages by themselves. When that fails too, the next `online` event repeats it. */
   #mend() {
     for (const [id, thread] of this.#threads) {
       const conversation = this.conversations.get(id);
@@ -247,7 +247,7 @@ export class Store {
     }
   }
 
-  /** The conversation of an entry; fetched when the entry is the first that we hear of it, null when we are out of it. */
+  /** The conversation of an entry; fetched when it is not loaded yet, null when the person is no longer a member. */
   async #about(id) {
     const known = this.conversations.get(id);
     if (known) return known;
@@ -288,7 +288,7 @@ export class Store {
     this.#tell("gone", id, was);
   }
 
-  /** The server knows better than this page what a conversation is. */
+  /** Reads the conversation from the server: this page's copy may be stale. */
   async #ask(id) {
     try {
       this.put(await this.#answer(this.#tideline.getConversation(id)));
@@ -308,7 +308,7 @@ export class Store {
     const id = item.conversation_id;
     const thread = this.#threads.get(id);
     if (state === "stored" && thread?.loaded) {
-      // It is shown until the thread has taken it, so that nothing is missing in between.
+      // It is shown until the thread has taken it, so that there is no gap in between.
       this.#sent.set(item.client_msg_id, item);
       thread.take(message).then(() => this.#sent.delete(item.client_msg_id), () => {});
     }

@@ -1,7 +1,7 @@
-// The tabs of one browser tell each other what the server tells nobody: who signed in, whom one blocks, a new name. And
-// which conversation somebody is looking at, so that no tab notifies of it.
+// Tabs of one browser send each other changes for which the server has no entry: a sign-in, a block, a new name. They also
+// send the visible conversation, so that no tab notifies of it.
 
-/** Where site data is blocked its constructor throws, and a tab is on its own. */
+/** Where site data is blocked, its constructor throws, and a tab works alone. */
 function channel() {
   try {
     return new BroadcastChannel("tideline.page");
@@ -17,10 +17,10 @@ export class Tabs {
   #looked;
   #self = String(Math.random());
   #told = null;
-  /** What is looked at in another tab: the conversation, and the tab that said so. */
+  /** The conversation that is visible in another tab, and that tab. */
   #elsewhere = null;
 
-  /** `user` gives the id of who is signed in here, `looked` that of the conversation that somebody looks at here; or null. */
+  /** `user` returns the id of the person signed in here, `looked` that of the conversation that is visible here; or null. */
   constructor(user, looked) {
     this.#user = user;
     this.#looked = looked;
@@ -35,7 +35,7 @@ export class Tabs {
     this.#handlers.set(name, handler);
   }
 
-  /** Tells the others; what is about one person is heard by tabs of that person only. */
+  /** Sends an event to the other tabs; an event about one person is handled only by tabs of that person. */
   tell(name, ...what) {
     this.#channel?.postMessage({ name, what, user: this.#user(), from: this.#self });
   }
@@ -58,7 +58,7 @@ export class Tabs {
     this.tell("look", conversation);
   }
 
-  /** Whether somebody looks at this conversation in one of the tabs. */
+  /** Whether this conversation is visible in one of the tabs. */
   isLookedAt(conversation) {
     return this.#looked() === conversation || this.#elsewhere?.conversation === conversation;
   }

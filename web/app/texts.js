@@ -1,12 +1,12 @@
-// The words of the page, in one of several languages: `t` gives a text of the table (app/texts/), `fill` puts them where
-// index.html names them. The language is the one that was chosen here, or the first of the browser's that there is.
+// The texts of the page, in one of several languages: `t` returns a text of the table (app/texts/), `fill` puts the texts into
+// the elements of index.html. The language is the one that was chosen here, or the first available one of the browser.
 
 import { $$ } from "./dom.js";
 import { recall, remember } from "./settings.js";
 
-/** The tables, and what each language calls itself. */
+/** The tables, and the name of each language in itself. */
 export const LANGUAGES = { en: "English", zh: "中文" };
-/** How a table is named to the browser: it chooses fonts and voices by that. */
+/** The language tag of a table for the browser, which chooses fonts and voices by it. */
 const TAGS = { en: "en", zh: "zh-Hans" };
 const ATTRIBUTES = ["aria-label", "placeholder", "title"];
 
@@ -15,7 +15,7 @@ const known = (name) => Object.hasOwn(LANGUAGES, name ?? "");
 
 const wished = navigator.languages.find((tag) => known(base(tag))) ?? "en";
 export const language = known(recall("language")) ? recall("language") : base(wished);
-/** For dates and numbers: the person's own region where the language has it. */
+/** For dates and numbers: the person's own region if it is one of the language. */
 export const locale = navigator.languages.find((tag) => base(tag) === language) ?? TAGS[language];
 
 const { default: table } = await import(`./texts/${language}.js`);
@@ -41,7 +41,7 @@ export function fill() {
   }
 }
 
-/** Another language, from the next look at the page on. Drafts stay; see app/drafts.js. */
+/** Switches to another language by a reload. Drafts stay; see app/drafts.js. */
 export function speak(name) {
   remember("language", name);
   location.reload();

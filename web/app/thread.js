@@ -1,25 +1,25 @@
-// The messages of one conversation that this page has: a range without holes, of a bounded length. It ends with the newest
-// one while the reader is there; further up, newer ones are left out, and loaded again on the way down.
+// The loaded messages of one conversation: a range without gaps, of a bounded length. It ends with the newest message while the
+// reader is there; further up, newer ones are left out, and loaded again on the way down.
 
-/** How many messages one step loads, and how many are kept at most: while one reads up and down, and at the end. */
+/** How many messages one step loads, and the maximum that is kept: while the reader scrolls, and at the end. */
 const PAGE = 50;
 const MOST = 300;
 const MOST_AT_END = 150;
 /** A larger gap is not filled: the range begins again at the newest page. */
 const GAP = 100;
-/** What is shown above the first unread message. */
+/** The number of messages shown above the first unread one. */
 const BEFORE = 20;
 
 export class Thread {
   messages = [];
   loaded = false;
-  /** Whether there is anything before the first message that we have. */
+  /** Whether there are messages before the first loaded one. */
   more = false;
   #id;
   #api;
   #changed;
   #following = true;
-  /** The seq that the range ends with, and the newest that we have heard of. */
+  /** The last seq of the range, and the newest known seq. */
   #end = 0;
   #head = 0;
   #turn = Promise.resolve();
@@ -31,7 +31,7 @@ export class Thread {
     this.#changed = changed;
   }
 
-  /** Whether there is anything behind the last message that we have. */
+  /** Whether there are messages after the last loaded one. */
   get newer() {
     return this.loaded && this.#end < this.#head;
   }
@@ -41,14 +41,14 @@ export class Thread {
     this.#following = following;
   }
 
-  /** One step after the other, or two pages could be put on the wrong ends. */
+  /** One step after the other, or two pages could be added at the wrong ends. */
   #serially(step) {
     const turn = this.#turn.then(step);
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  /** What one sees first: the newest page, or the first unread message where that is further up. */
+  /** Loads the first view: the newest page, or the first unread message if that is further up. */
   open({ last_seq, me }) {
     return this.#serially(async () => {
       this.#head = Math.max(this.#head, last_seq);
@@ -59,7 +59,7 @@ export class Thread {
     });
   }
 
-  /** The messages behind this seq, and some before it. */
+  /** The messages after this seq, and some before it. */
   around(seq) {
     return this.#serially(() => this.#from(seq));
   }
@@ -95,7 +95,7 @@ export class Thread {
     });
   }
 
-  /** A message that was told to us. What is missing before it is fetched, and it with that. */
+  /** Adds a message of an event. If messages before it are missing, they are fetched together with it. */
   take(message) {
     return this.#serially(() => {
       if (!this.loaded || message.seq <= this.#end) return;
@@ -108,7 +108,7 @@ export class Thread {
     });
   }
 
-  /** After a time of not hearing: what there is up to `head`. */
+  /** Loads the messages up to `head` that were missed. */
   reach(head) {
     return this.#serially(() => {
       this.#head = Math.max(this.#head, head);
@@ -116,12 +116,12 @@ export class Thread {
     });
   }
 
-  /** In another life of the database the seqs are other messages. */
+  /** In another epoch the seqs belong to other messages. */
   reset() {
     return this.#serially(() => this.#forget());
   }
 
-  /** Nobody looks at it any more: what does not end with the newest message is of no use later. */
+  /** The conversation is closed: a range that does not end with the newest message is not kept. */
   rest() {
     this.#following = true;
     return this.#serially(() => this.newer && this.#forget());
@@ -158,7 +158,7 @@ export class Thread {
     this.#changed(messages);
   }
 
-  /** Behind the end. Where that makes too many, the first ones go. */
+  /** Adds messages at the end. If the range becomes too long, the first ones are dropped. */
   #append(messages, most = this.#following ? MOST_AT_END : MOST, kept = PAGE) {
     const all = [...this.messages, ...messages];
     if (all.length > most) this.more = true;
