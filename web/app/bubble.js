@@ -105,7 +105,7 @@ function body({ kind, content }, name, me) {
   return unshown(t("message.unknown"));
 }
 
-/** The mark after the time: nothing for messages of others, the send state for one's own. */
+/** The mark after the time: nothing for messages of others, the send state for the person's own. */
 const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], failed: ["alert", "message.unsent"] };
 
 /** The row of a message or of an item of the outbox; `dress` adds the parts that change. */

@@ -19,7 +19,7 @@ export class Drafts {
     if (this.#user) remember(`draft.${this.#user}.${conversation}`, text || null);
   }
 
-  /** `left` when its person has signed out. The next person may already write in another tab: only one's own are deleted. */
+  /** `left` when its person has signed out. The next person may already write in another tab: only this person's are deleted. */
   end(left) {
     if (left) for (const name of remembered(`draft.${this.#user}.`)) remember(name, null);
     this.#user = null;

@@ -8,7 +8,7 @@
 //
 // Values look as they do in the HTTP API (`/docs`); types are in tideline.d.ts. The modules beside this one:
 //   errors, ids, signals, storage, locks, environment: small tools
-//   core      what the parts of a client share: options, events, the time until `close`
+//   core      the shared parts of a client: options, events, the time until `close`
 //   session   requests and the session
 //   api       a method per operation
 //   outbox    sending, with one message in flight per conversation
