@@ -81,7 +81,7 @@ impl Metrics {
     }
 }
 
-const OPERATIONS: &str = include_str!("../../docs/OPERATIONS.md");
+const OPERATIONS: &str = include_str!("../../../docs/OPERATIONS.md");
 
 /// The rows of its table of metrics.
 fn rows() -> impl Iterator<Item = Vec<&'static str>> {
@@ -115,7 +115,7 @@ fn names<'a>(text: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
 
 /// The alerts of `deploy/prometheus/rules.yml`, each with its expression. (Prometheus's own tool reads the file in `make check`.)
 fn alerts() -> BTreeMap<&'static str, &'static str> {
-    let rules = include_str!("../../deploy/prometheus/rules.yml");
+    let rules = include_str!("../../../deploy/prometheus/rules.yml");
     let alerts = rules.split("- alert: ").skip(1).map(|rule| {
         let (name, rest) = rule.split_once('\n').unwrap();
         let expression = rest.trim_start().lines().next().unwrap();
@@ -148,7 +148,7 @@ fn every_alert_has_a_section_and_stands_beside_its_metrics() {
     let sections: BTreeSet<_> = names(OPERATIONS, "\n### Tideline").collect();
     let known = alerts.keys().map(|name| name.strip_prefix("Tideline"));
     assert_eq!(sections, known.map(Option::unwrap).collect());
-    let tested = include_str!("../../deploy/prometheus/rules.test.yml");
+    let tested = include_str!("../../../deploy/prometheus/rules.test.yml");
 
     let metrics: BTreeSet<_> = documented().into_keys().collect();
     let mut used = BTreeSet::new();

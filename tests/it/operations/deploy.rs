@@ -4,14 +4,14 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const FILES: [(&str, &str); 3] = [
-    ("compose.yaml", include_str!("../../deploy/compose.yaml")),
+    ("compose.yaml", include_str!("../../../deploy/compose.yaml")),
     (
         "kubernetes/tideline.yaml",
-        include_str!("../../deploy/kubernetes/tideline.yaml"),
+        include_str!("../../../deploy/kubernetes/tideline.yaml"),
     ),
     (
         "systemd/tideline.service",
-        include_str!("../../deploy/systemd/tideline.service"),
+        include_str!("../../../deploy/systemd/tideline.service"),
     ),
 ];
 
@@ -23,7 +23,7 @@ fn words<'a>(text: &'a str, prefixes: &'a [&'a str]) -> impl Iterator<Item = &'a
 
 #[test]
 fn deployment_files_name_known_variables() {
-    let example = include_str!("../../.env.example");
+    let example = include_str!("../../../.env.example");
     let known: BTreeSet<_> = example
         .lines()
         .filter_map(|line| line.strip_prefix('#')?.split_once('='))
@@ -38,9 +38,9 @@ fn deployment_files_name_known_variables() {
 
 #[test]
 fn dashboard_queries_name_documented_metrics() {
-    let dashboard = include_str!("../../deploy/grafana/tideline.json");
+    let dashboard = include_str!("../../../deploy/grafana/tideline.json");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-    let operations = include_str!("../../docs/OPERATIONS.md");
+    let operations = include_str!("../../../docs/OPERATIONS.md");
     let panels = dashboard["panels"].as_array().unwrap();
     let mut shown = BTreeSet::new();
     let mut ids = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! HTTP itself: what other clients and the machines between do with it.
 
-use crate::hostile::raw::{Head, exchange};
+use crate::http::hostile::raw::{Head, exchange};
 use crate::support::{Answer, App, Wire, id, text};
 use serde_json::json;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Bytes as they are, where a client library would not let them pass.
 
-use crate::hostile::raw::{Head, exchange};
+use crate::http::hostile::raw::{Head, exchange};
 use crate::support::{Answer, App, text};
 
 /// Asserts that there is one answer at most, no failure, and if it is ours, a problem. (What is no HTTP at all is refused by

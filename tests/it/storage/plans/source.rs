@@ -1,6 +1,6 @@
 //! The statements in the source.
 
-use crate::plans::executed::one_line;
+use crate::storage::plans::executed::one_line;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeSet;
 use std::fs;

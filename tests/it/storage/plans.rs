@@ -8,9 +8,9 @@
 mod executed;
 mod source;
 
+use crate::identity::tokens::refreshed;
 use crate::support::requests::{Scene, operations};
 use crate::support::{App, PASSWORD, Person, eventually, execute, id, text};
-use crate::tokens::refreshed;
 use diesel::{Connection, PgConnection};
 use executed::{faults, indexes, plans};
 use serde_json::{Value, json};

@@ -70,7 +70,7 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 
 #[test]
 fn the_committed_document_is_the_generated_one() {
-    let committed = include_str!("../../openapi/openapi.json");
+    let committed = include_str!("../../../openapi/openapi.json");
     assert!(committed == openapi::json().unwrap(), "run: make openapi");
     assert_eq!(document()["openapi"], "3.1.0");
 }

@@ -1,10 +1,10 @@
 //! Signing up and in, and reading users.
 
+use crate::identity::tokens::refreshed;
 use crate::support::token::with;
 use crate::support::{
     Answer, App, PASSWORD, Person, Process, SECRET, execute, id, number, services,
 };
-use crate::tokens::refreshed;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

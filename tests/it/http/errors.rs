@@ -19,22 +19,28 @@ use uuid::Uuid;
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "forbidden",
-        "members::who_may_do_what_is_the_table_of_the_contract",
+        "messaging::members::who_may_do_what_is_the_table_of_the_contract",
     ),
-    ("muted", "members::the_muted_do_not_post"),
+    ("muted", "messaging::members::the_muted_do_not_post"),
     (
         "blocked",
-        "blocks::a_block_stops_direct_sends_both_ways_and_nothing_else",
+        "people::blocks::a_block_stops_direct_sends_both_ways_and_nothing_else",
     ),
     (
         "head_too_large",
-        "parking::a_wait_with_a_long_head_is_refused",
+        "http::parking::a_wait_with_a_long_head_is_refused",
     ),
-    ("rate_limited", "limits::a_user_has_a_burst_and_then_a_rate"),
-    ("limit_reached", "members::a_group_has_room_for_so_many"),
+    (
+        "rate_limited",
+        "engine::limits::a_user_has_a_burst_and_then_a_rate",
+    ),
+    (
+        "limit_reached",
+        "messaging::members::a_group_has_room_for_so_many",
+    ),
     (
         "client_conversation_id_reused",
-        "conversations::an_own_id_stands_for_one_request",
+        "messaging::conversations::an_own_id_stands_for_one_request",
     ),
 ];
 

@@ -4,8 +4,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tideline::http::openapi;
 
-const COLLECTION: &str = include_str!("../../postman/tideline.postman_collection.json");
-const ENVIRONMENT: &str = include_str!("../../postman/tideline.postman_environment.json");
+const COLLECTION: &str = include_str!("../../../postman/tideline.postman_collection.json");
+const ENVIRONMENT: &str = include_str!("../../../postman/tideline.postman_environment.json");
 
 /// The stories, in the order in which they are told.
 const FOLDERS: &[&str] = &[

@@ -1,6 +1,6 @@
 //! Tokens and their forgeries, staying logged in, and logging out.
 
-use crate::accounts::is_session;
+use crate::identity::accounts::is_session;
 use crate::support::token::{claims, forge, header, with};
 use crate::support::{Answer, App, PASSWORD, Person, SECRET, eventually, execute, number};
 use base64::Engine;

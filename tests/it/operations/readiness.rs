@@ -1,6 +1,6 @@
 //! Readiness under many readers, and while a node drains.
 
-use crate::operations::{FOUND, ready};
+use crate::operations::startup::{FOUND, ready};
 use crate::support::{App, eventually, execute, number};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};

@@ -165,7 +165,7 @@ async fn capabilities_name_the_limits_that_hold() {
 
 /// The variables of `.env.example`, with their defaults.
 fn example() -> Vec<(&'static str, &'static str)> {
-    let lines = include_str!("../../.env.example").lines();
+    let lines = include_str!("../../../.env.example").lines();
     let mut commented = false;
     let mut variables = Vec::new();
     for line in lines {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tideline::http::kit::problem::Code;
 use tideline::http::openapi;
 
-const DOCUMENT: &str = include_str!("../../docs/INTEGRATING.md");
+const DOCUMENT: &str = include_str!("../../../docs/INTEGRATING.md");
 
 fn names(word: &str) -> bool {
     DOCUMENT.contains(&format!("`{word}`"))

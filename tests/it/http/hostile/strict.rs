@@ -1,6 +1,6 @@
 //! JSON that looks like something else to the library that reads it.
 
-use crate::hostile::{is_refused, places, replaced, with_bodies};
+use crate::http::hostile::{is_refused, places, replaced, with_bodies};
 use crate::support::{App, Person, id};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! What an answer and the log repeat of a request does not grow with it.
 
-use crate::hostile::raw::{Head, exchange_with};
+use crate::http::hostile::raw::{Head, exchange_with};
 use crate::support::{App, Process, eventually, id, services, text};
 use serde_json::{Value, json};
 use std::time::Duration;
