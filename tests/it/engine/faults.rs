@@ -103,7 +103,7 @@ async fn verify(reader: &Person, chat: &str, diaries: &[(&Person, Diary)]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_and_redis_killed_and_back() {
+async fn service_recovers_after_postgres_and_redis_are_killed() {
     let services = Arc::new(throw_away("faults"));
     // On a thread of its own: it blocks, and would hold up those who are timed here.
     let act = async |act: fn(&Services)| {
@@ -200,7 +200,7 @@ async fn postgres_and_redis_killed_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
+async fn killed_node_loses_no_acknowledged_message() {
     let services = throw_away("faults");
     instance::migrate(&services.database_url()).unwrap();
     let start = || Process::serve(&services.database_url(), &services.redis_url(), &[]);
@@ -257,7 +257,7 @@ async fn a_node_killed_at_any_instant_loses_nothing_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_parked_waits_are_drained_politely() {
+async fn drain_spreads_1000_parked_waits_over_time() {
     let app = App::start().await;
     let people = seeding::seed(&app.nodes[0].app, 0, 1_000).await.unwrap();
     let metrics = free_address();
@@ -345,7 +345,7 @@ async fn a_thousand_parked_waits_are_drained_politely() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_stopped_postgres_is_answered_with_503_and_never_hangs() {
+async fn frozen_postgres_yields_503_within_5_s() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "before").await;
@@ -402,7 +402,7 @@ async fn a_stopped_postgres_is_answered_with_503_and_never_hangs() {
 
 /// Its writers, its reads and its connections all wait for an answer that does not come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_ends_within_its_drain_time_while_postgres_hangs_and_says_so() {
+async fn node_exits_within_drain_time_while_postgres_hangs() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let mut node = app.add_process(&[("TIDELINE_DRAIN_SECONDS", "4")]);

@@ -52,7 +52,7 @@ async fn allowed(count: usize, mut request: impl AsyncFnMut(usize) -> Answer) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_a_burst_and_then_a_rate() {
+async fn user_limit_allows_a_burst_and_then_a_rate() {
     let app = App::configured(slow(20)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let first = ann.get("/me").await;
@@ -77,7 +77,7 @@ async fn a_user_has_a_burst_and_then_a_rate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_do_not_give_twice() {
+async fn two_nodes_do_not_double_the_limit() {
     let mut app = App::configured(slow(60)).await;
     app.add_node().await;
     let [ann] = app.people(["ann"]).await;
@@ -90,7 +90,7 @@ async fn two_nodes_do_not_give_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_each_node_keeps_the_limit() {
+async fn each_node_enforces_the_limit_without_redis() {
     let app = App::configured(slow(30)).await;
     let [ann] = app.people(["ann"]).await;
     app.redis.cut();
@@ -113,7 +113,7 @@ async fn allowed_at_once(count: usize, request: impl AsyncFn(usize) -> Answer) -
 
 /// Redis takes commands and does not answer: whoever waits for it goes on with what this node has left for them.
 #[tokio::test(flavor = "multi_thread")]
-async fn while_redis_hangs_requests_at_once_get_no_more_than_the_limit() {
+async fn concurrent_requests_respect_the_limit_while_redis_hangs() {
     let app = App::configured(slow(30)).await;
     let [ann] = app.people(["ann"]).await;
     app.redis.freeze();
@@ -149,7 +149,7 @@ async fn while_redis_hangs_requests_at_once_get_no_more_than_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_counts_each_message() {
+async fn batch_costs_one_request_per_message() {
     let app = App::configured(slow(40)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
@@ -169,7 +169,7 @@ fn left(answer: &Answer) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_counts_what_it_causes() {
+async fn request_cost_depends_on_members_and_mentions() {
     let app = App::configured(slow(100)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
@@ -230,7 +230,7 @@ async fn refused_batch(ann: &Person, path: &str, batch: serde_json::Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_not_guessed_at() {
+async fn password_guesses_are_limited_per_username() {
     let app = App::configured(slow(1_000)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let login = async |name: &str, password: &str| {
@@ -267,7 +267,7 @@ async fn a_name_is_not_guessed_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_what_the_connection_or_a_trusted_proxy_says() {
+async fn client_address_comes_from_connection_or_trusted_proxy() {
     let app = App::configured(slow(12)).await;
     let guest = async |forwarded: String, token: Option<&str>| {
         let url = app.url()
@@ -335,7 +335,7 @@ async fn an_address_is_what_the_connection_or_a_trusted_proxy_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parked_wait_counts_once() {
+async fn parked_wait_costs_one_request() {
     let app = App::configured(slow(10)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let wait = tokio::spawn({
@@ -355,7 +355,7 @@ async fn a_parked_wait_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_has_so_many_waits() {
+async fn waits_per_address_are_limited() {
     let app = App::configured(|config| {
         config.rate_limit = Some(RateLimit {
             per_second: 100,
@@ -384,7 +384,7 @@ async fn an_address_has_so_many_waits() {
 
 /// Hashing a password takes tens of milliseconds of a core, whoever asks for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_hashes_a_password_counts_as_five_requests() {
+async fn password_hash_costs_five_requests() {
     let app = App::configured(slow(20)).await;
     let login = json!({"username": "nobody", "password": "guess"});
     for left_over in [15, 10, 5, 0] {

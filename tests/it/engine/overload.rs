@@ -25,7 +25,7 @@ async fn crowd(app: &App, size: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn waits_go_first_then_history_then_fetches_and_sends_last() {
+async fn load_shedding_rejects_waits_then_history_then_fetches() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "x").await;
@@ -112,7 +112,7 @@ async fn p99(ann: &Person, ben: &Person, chat: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn slow_clients_cost_others_nothing_and_are_given_up() {
+async fn slow_clients_are_bounded_and_disconnected() {
     const EACH: usize = 250;
     let (app, [ann, ben, eve]) = App::with(["ann", "ben", "eve"]).await;
     let chat = ann.direct(&ben).await;
@@ -189,7 +189,7 @@ async fn slow_clients_cost_others_nothing_and_are_given_up() {
 
 /// Files are in memory once, for all: nobody can take the budget with them, with or without a token.
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_readers_of_files_take_no_budget() {
+async fn slow_file_downloads_use_no_body_budget() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let content = json!({"blob": "x".repeat(700_000)});
@@ -211,7 +211,7 @@ async fn slow_readers_of_files_take_no_budget() {
 
 /// Who reads slowly takes a share, and leaves the rest to others.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_takes_the_budget_of_all() {
+async fn one_user_cannot_exhaust_the_body_budget() {
     let app = App::configured(|config| {
         config.trusted_proxies = vec!["127.0.0.1".parse::<IpAddr>().unwrap().into()];
     })
@@ -264,7 +264,7 @@ async fn nobody_takes_the_budget_of_all() {
 
 /// Half a megabyte read in a second is slow, and fine.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_reads_slowly_gets_everything() {
+async fn slow_reader_receives_the_whole_response() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let content = json!({"blob": "x".repeat(700_000)});
@@ -298,7 +298,7 @@ async fn a_client_that_reads_slowly_gets_everything() {
 
 /// The devices of a node that was lost come all at once, faster than a busy node accepts them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_is_kept_at_the_door_of_a_busy_node() {
+async fn stopped_node_queues_1000_connections_in_the_listen_backlog() {
     const CROWD: usize = 1_000;
     let app = App::start().await;
     let node = app.add_process(&[]);

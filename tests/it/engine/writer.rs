@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_racing_copies_of_a_send_are_one_message() {
+async fn eight_concurrent_copies_of_a_send_store_one_message() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for round in 1..=10 {
@@ -56,7 +56,7 @@ fn seqs(list: &[Value]) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn live_readers_never_see_a_hole_or_a_step_back() {
+async fn concurrent_readers_never_see_gaps_or_reordering() {
     const EACH: i64 = 60;
     let names = ["hub", "ann", "ben", "cat", "dan", "eve"];
     let (app, people) = App::with(names).await;
@@ -124,7 +124,7 @@ async fn live_readers_never_see_a_hole_or_a_step_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_share_few_commits() {
+async fn concurrent_sends_share_commits() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let answers = join_all((0..200).map(|_| ann.post_message(&chat, text("x")))).await;
@@ -144,7 +144,7 @@ async fn many_sends_share_few_commits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_conversation_does_not_harm_its_neighbours() {
+async fn locked_conversation_does_not_block_others() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let (stuck, free) = (ann.direct(&ben).await, ann.direct(&cat).await);
     let mut conn = app.database();
@@ -179,7 +179,7 @@ async fn a_locked_conversation_does_not_harm_its_neighbours() {
 
 /// One writer, and a conversation that stays locked, to which two go on sending.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_conversation_that_stays_locked_does_not_starve_those_of_its_writer() {
+async fn long_locked_conversation_does_not_starve_its_writer() {
     let app = App::configured(|config| config.writers = 1).await;
     let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
     let (stuck, free) = (ann.direct(&ben).await, cat.direct(&dan).await);
@@ -232,7 +232,7 @@ async fn a_conversation_that_stays_locked_does_not_starve_those_of_its_writer() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_was_given_up_never_lands_after_a_later_one() {
+async fn abandoned_send_is_never_stored_after_a_later_one() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let (mut conn, mut other) = (app.database(), app.database());
@@ -276,7 +276,7 @@ async fn a_send_that_was_given_up_never_lands_after_a_later_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_partition_is_made_and_nothing_is_lost() {
+async fn missing_partition_is_created_on_send() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let mut conn = app.database();
@@ -291,7 +291,7 @@ async fn a_missing_partition_is_made_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn times_never_go_back_even_when_the_clock_does() {
+async fn timestamps_do_not_go_back_with_the_clock() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let mut conn = app.database();

@@ -65,7 +65,7 @@ fn readable(answer: &Answer, origin: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_default_only_pages_of_this_server_use_it() {
+async fn cors_is_disabled_by_default() {
     let app = App::start().await;
     for (method, path, status) in [
         ("GET", "/v1/capabilities", 200),
@@ -94,7 +94,7 @@ async fn by_default_only_pages_of_this_server_use_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preflight_tells_the_methods_of_every_path() {
+async fn preflight_lists_the_methods_of_every_path() {
     let origins = Origins::parse("https://other.example,https://app.example").unwrap();
     // So few that a counted preflight would be refused.
     let app = App::configured(|config| {
@@ -152,7 +152,7 @@ async fn a_preflight_tells_the_methods_of_every_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_allowed_page_reads_every_answer_errors_included() {
+async fn allowed_origin_can_read_every_response() {
     let app = open_to(PAGE).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let direct = json!({"kind": "direct", "user_id": ben.id});
@@ -257,7 +257,7 @@ async fn an_allowed_page_reads_every_answer_errors_included() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_looks_like_an_allowed_origin_gets_nothing() {
+async fn lookalike_origins_are_not_allowed() {
     let app = open_to("https://app.example, http://localhost:3000").await;
     for origin in [
         "null",
@@ -313,7 +313,7 @@ async fn what_only_looks_like_an_allowed_origin_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_star_lets_every_page_in_and_no_credentials() {
+async fn cors_wildcard_allows_any_origin_without_credentials() {
     let app = open_to("*").await;
     for origin in [PAGE, "http://localhost:3000", "null"] {
         let request = from(&app, origin, "GET", "/v1/me");
@@ -375,7 +375,7 @@ async fn fetch(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_signs_up_sends_and_waits() {
+async fn allowed_origin_can_register_send_and_wait() {
     let app = open_to(PAGE).await;
     let [ben] = app.people(["ben"]).await;
     let account = json!({"username": "ann", "password": PASSWORD});

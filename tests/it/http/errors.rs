@@ -19,28 +19,25 @@ use uuid::Uuid;
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "forbidden",
-        "messaging::members::who_may_do_what_is_the_table_of_the_contract",
+        "messaging::members::role_permissions_match_the_contract",
     ),
-    ("muted", "messaging::members::the_muted_do_not_post"),
+    ("muted", "messaging::members::muted_members_cannot_send"),
     (
         "blocked",
-        "people::blocks::a_block_stops_direct_sends_both_ways_and_nothing_else",
+        "people::blocks::block_stops_only_direct_sends_in_both_directions",
     ),
     (
         "head_too_large",
-        "http::parking::a_wait_with_a_long_head_is_refused",
+        "http::parking::wait_with_an_oversized_head_is_rejected",
     ),
     (
         "rate_limited",
-        "engine::limits::a_user_has_a_burst_and_then_a_rate",
+        "engine::limits::user_limit_allows_a_burst_and_then_a_rate",
     ),
-    (
-        "limit_reached",
-        "messaging::members::a_group_has_room_for_so_many",
-    ),
+    ("limit_reached", "messaging::members::group_size_is_limited"),
     (
         "client_conversation_id_reused",
-        "messaging::conversations::an_own_id_stands_for_one_request",
+        "messaging::conversations::client_conversation_id_identifies_one_request",
     ),
 ];
 
@@ -120,7 +117,7 @@ async fn send_text(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_code_is_provoked() {
+async fn every_problem_code_is_returned_as_documented() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let sends = format!("/conversations/{chat}/messages");
@@ -374,7 +371,7 @@ async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sane_request_id_is_echoed_and_another_one_replaced() {
+async fn valid_request_id_is_echoed_and_invalid_one_replaced() {
     let (app, [ann]) = App::with(["ann"]).await;
     let ask = async |path: &str, id: &[u8]| {
         let request = app.http.get(app.url() + path).bearer_auth(&ann.token);
@@ -413,7 +410,7 @@ async fn a_sane_request_id_is_echoed_and_another_one_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_operation_takes_an_unknown_query_parameter() {
+async fn unknown_query_parameters_are_rejected() {
     let (app, [ann]) = App::with(["ann"]).await;
     let document = serde_json::to_value(openapi::document()).unwrap();
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -448,7 +445,7 @@ async fn no_operation_takes_an_unknown_query_parameter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_answer_under_v1_is_kept_by_a_cache() {
+async fn v1_responses_are_not_cacheable() {
     let (app, [ann]) = App::with(["ann"]).await;
     for (method, path, status) in [
         ("GET", "/me", 200),

@@ -7,7 +7,7 @@ use std::process::Command;
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_locked_down() {
+async fn every_response_has_security_headers() {
     let (app, [ann]) = App::with(["ann"]).await;
     for (method, path, status) in [
         ("GET", "/v1/me", 200),
@@ -94,7 +94,7 @@ async fn every_answer_is_locked_down() {
 
 /// In a real browser, where there is one: the pages are drawn, and their policy is never broken.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_work_under_their_policy() {
+async fn docs_pages_render_under_their_csp() {
     let chromium = Path::new("/usr/bin/chromium");
     if !chromium.exists() {
         return;

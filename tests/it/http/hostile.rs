@@ -105,7 +105,7 @@ async fn with_bodies(app: &App, people: &[Person; 3], chat: &str) -> Vec<(Operat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_value_in_any_place_of_any_body_is_refused() {
+async fn invalid_values_in_bodies_are_rejected() {
     let app = App::start().await;
     let people = app.people(["ann", "ben", "cat"]).await;
     let [ann, ben, _] = &people;
@@ -154,7 +154,7 @@ async fn a_bad_value_in_any_place_of_any_body_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_object_of_any_body_has_a_key_twice() {
+async fn duplicate_keys_in_bodies_are_rejected() {
     let app = App::start().await;
     let people = app.people(["ann", "ben", "cat"]).await;
     let chat = people[0].group(&[&people[1]]).await;
@@ -190,7 +190,7 @@ async fn no_object_of_any_body_has_a_key_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_json_is_refused_wherever_json_is_taken() {
+async fn malformed_json_is_rejected_by_every_operation() {
     let app = App::start().await;
     let people = app.people(["ann", "ben", "cat"]).await;
     let ann = &people[0];
@@ -256,7 +256,7 @@ async fn what_is_no_json_is_refused_wherever_json_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_of_every_script_is_kept_as_it_came() {
+async fn unicode_text_is_stored_unchanged() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let flood = format!("e{}", "\u{301}".repeat(62));
     let group = ann.group(&[&ben]).await;
@@ -314,7 +314,7 @@ async fn text_of_every_script_is_kept_as_it_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_value_of_any_query_parameter_is_refused() {
+async fn invalid_query_parameters_are_rejected() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "hi").await;
@@ -405,7 +405,7 @@ async fn a_bad_value_of_any_query_parameter_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_is_none_is_not_found_in_any_place_of_a_path() {
+async fn invalid_ids_in_paths_are_not_found() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "hi").await;

@@ -11,7 +11,7 @@ fn names(word: &str) -> bool {
 }
 
 #[test]
-fn it_says_what_to_do_with_every_code_and_every_kind() {
+fn integrating_covers_every_code_and_kind() {
     for code in Code::ALL {
         assert!(names(code.as_str()), "{} is not there", code.as_str());
     }
@@ -38,7 +38,7 @@ fn outbox() -> Vec<[&'static str; 3]> {
 }
 
 #[test]
-fn it_says_what_each_code_means_for_an_outbox() {
+fn integrating_gives_an_outbox_action_for_every_code() {
     let rows = outbox();
     let (no_answer, rows) = rows.split_first().unwrap();
     assert_eq!(no_answer[1..], ["any", "repeat"]);
@@ -68,7 +68,7 @@ fn it_says_what_each_code_means_for_an_outbox() {
 }
 
 #[test]
-fn the_paths_that_it_names_are_paths_of_the_api() {
+fn integrating_names_only_existing_paths() {
     let document: Value = serde_json::to_value(openapi::document()).unwrap();
     let paths: Vec<Vec<&str>> = document["paths"]
         .as_object()

@@ -69,14 +69,14 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
 }
 
 #[test]
-fn the_committed_document_is_the_generated_one() {
+fn committed_document_matches_the_generated_one() {
     let committed = include_str!("../../../openapi/openapi.json");
     assert!(committed == openapi::json().unwrap(), "run: make openapi");
     assert_eq!(document()["openapi"], "3.1.0");
 }
 
 #[test]
-fn every_operation_is_described_in_full() {
+fn every_operation_is_fully_described() {
     let document = document();
     let tags: Vec<_> = document["tags"]
         .as_array()
@@ -178,7 +178,7 @@ fn kind_schema<'a>(response: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_schema_is_used() {
+fn every_reference_resolves_and_every_schema_is_used() {
     fn references<'a>(value: &'a Value, into: &mut BTreeSet<&'a str>) {
         match value {
             Value::Object(members) => {
@@ -204,7 +204,7 @@ fn every_reference_leads_somewhere_and_every_schema_is_used() {
 }
 
 #[test]
-fn kinds_are_spelt_out_for_generators_of_clients() {
+fn kinds_are_expanded_for_client_generators() {
     let document = document();
     let schemas = document["components"]["schemas"].as_object().unwrap();
     assert!(!document.to_string().contains("allOf"));
@@ -228,7 +228,7 @@ fn kinds_are_spelt_out_for_generators_of_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_serves_what_is_documented_and_nothing_more() {
+async fn server_serves_exactly_the_documented_operations() {
     let app = App::start().await;
     let document = document();
     let served = app.call("GET", "/openapi.json", None).await;
@@ -272,7 +272,7 @@ async fn the_server_serves_what_is_documented_and_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_body_has_an_example_that_the_server_takes() {
+async fn every_body_has_an_example_the_server_accepts() {
     let (app, [ann]) = App::with(["ann"]).await;
     let document = document();
     for operation in operations(&document) {
@@ -302,7 +302,7 @@ async fn every_body_has_an_example_that_the_server_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_answers_fit_their_schemas() {
+async fn real_responses_match_their_schemas() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let document = document();
     let operations = operations(&document);

@@ -27,7 +27,7 @@ fn get(token: &str, path: &str, more: &str) -> String {
 
 /// One request after the other on one connection, among them waits, woken and not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_goes_on_after_its_waits() {
+async fn connection_is_reusable_after_waits() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let mut wire = Wire::to(app.nodes[0].address).await;
@@ -56,7 +56,7 @@ async fn a_connection_goes_on_after_its_waits() {
 
 /// What comes before, with, within and after a wait that sleeps, is answered, each in its turn.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_is_sent_around_a_wait_is_lost() {
+async fn requests_pipelined_around_a_wait_are_answered() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let me = get(&ben.token, "/me", "");
@@ -149,7 +149,7 @@ async fn nothing_that_is_sent_around_a_wait_is_lost() {
 
 /// The answer to an earlier request is not lost when a wait behind it is parked, nor is a wait like the one that is parked.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_is_not_parked_over_other_requests() {
+async fn wait_is_not_parked_while_other_requests_are_pending() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     // With somebody waiting, and the head known, another wait sleeps without asking anybody.
@@ -188,7 +188,7 @@ async fn a_wait_is_not_parked_over_other_requests() {
 
 /// What a wait keeps is bounded by bytes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_with_a_long_head_is_refused() {
+async fn wait_with_an_oversized_head_is_rejected() {
     let (app, [ben]) = App::with(["ben"]).await;
     for path in [
         "/notices?since_seq=0&timeout=0",
@@ -222,7 +222,7 @@ async fn a_wait_with_a_long_head_is_refused() {
 
 /// A wait that is asked to reconnect when its node is about to close all connections gets its answer before.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_is_answered_though_the_node_stops_meanwhile() {
+async fn parked_wait_is_answered_during_shutdown() {
     let mut app = App::configured(|config| config.drain = Duration::from_secs(5)).await;
     let [ben] = app.people(["ben"]).await;
     app.add_node().await;
@@ -246,7 +246,7 @@ async fn who_waits_is_answered_though_the_node_stops_meanwhile() {
 
 /// An answer is the same, to the last header, whether its connection was parked or not: one of news, one of a problem.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parked_wait_is_answered_like_any_other() {
+async fn parked_and_unparked_waits_get_the_same_response() {
     let app = App::configured(|config| {
         config.cors_origins = Origins::Any;
         config.rate_limit = Some(RateLimit {
@@ -306,7 +306,7 @@ async fn a_parked_wait_is_answered_like_any_other() {
 
 /// A wait is one line of the log, which says how long it was.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_is_logged_once() {
+async fn wait_is_logged_once() {
     let (app, [ben]) = App::with(["ben"]).await;
     let node = app.add_process(&[]);
     let mut wire = Wire::to(node.process.url[7..].parse().unwrap()).await;
@@ -333,7 +333,7 @@ async fn a_wait_is_logged_once() {
 
 /// A wait without its connection parked takes 15 KiB and more, with each poll a little more.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_sleeps_takes_little_memory() {
+async fn parked_wait_uses_less_than_12_kib() {
     const FEW: usize = 100;
     const MANY: usize = 900;
     let app = App::start().await;

@@ -74,7 +74,7 @@ fn is_path(ours: &[Value], documented: &str) -> bool {
 }
 
 #[test]
-fn every_operation_is_in_the_collection_and_nothing_else() {
+fn collection_contains_exactly_the_operations() {
     let collection = parse(COLLECTION);
     let folders = folders(&collection);
     let names: Vec<_> = folders.iter().map(|(name, _)| *name).collect();
@@ -111,7 +111,7 @@ fn every_operation_is_in_the_collection_and_nothing_else() {
 }
 
 #[test]
-fn every_request_is_explained_and_proves_something() {
+fn every_request_has_a_description_and_assertions() {
     let collection = parse(COLLECTION);
     for (folder, items) in folders(&collection) {
         assert!(items.len() > 5, "{folder} is no story");
@@ -134,7 +134,7 @@ fn every_request_is_explained_and_proves_something() {
 }
 
 #[test]
-fn every_variable_is_declared_and_filled_by_a_script() {
+fn every_variable_is_declared_and_set_by_a_script() {
     let collection = parse(COLLECTION);
     let declared: BTreeSet<_> = list(&collection["variable"])
         .iter()
@@ -170,7 +170,7 @@ fn every_variable_is_declared_and_filled_by_a_script() {
 }
 
 #[test]
-fn the_collection_can_be_shown_to_anybody() {
+fn collection_contains_no_secrets() {
     for text in [COLLECTION, ENVIRONMENT] {
         // Tokens are JWTs, which all begin like this.
         assert!(!text.contains("eyJ") && !text.contains("/home/"));

@@ -11,7 +11,7 @@ const JAVA: &str = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
     HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offer_to_upgrade_is_ignored() {
+async fn protocol_upgrade_offers_are_ignored() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
@@ -51,7 +51,7 @@ async fn an_offer_to_upgrade_is_ignored() {
 
 /// Whoever asks is told why, in a browser as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_answered_with_a_problem() {
+async fn unreadable_requests_get_a_problem_response() {
     const PAGE: &str = "https://app.example";
     let app = App::configured(|config| {
         config.cors_origins = Origins::parse("https://other.example,https://app.example").unwrap();
@@ -122,7 +122,7 @@ async fn what_cannot_be_read_is_answered_with_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_as_a_whole_has_options() {
+async fn options_asterisk_lists_all_methods() {
     let (app, [ann]) = App::with(["ann"]).await;
     let all = Head::get(&ann, "/").line("OPTIONS * HTTP/1.1");
     let answers = exchange(&app, all.bytes()).await;
@@ -138,7 +138,7 @@ async fn the_server_as_a_whole_has_options() {
 
 /// Uptime monitors ask with HEAD.
 #[tokio::test(flavor = "multi_thread")]
-async fn head_is_answered_wherever_get_is() {
+async fn head_is_supported_wherever_get_is() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "hi").await;
@@ -206,7 +206,7 @@ async fn head_is_answered_wherever_get_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_are_plain_json() {
+async fn compressed_bodies_are_rejected() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let path = format!("/v1/conversations/{chat}/messages");
@@ -248,7 +248,7 @@ async fn bodies_are_plain_json() {
 
 /// However a path is written.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_answer_allows_goes_by_what_its_path_means() {
+async fn response_policy_depends_on_the_decoded_path() {
     let (app, [ann]) = App::with(["ann"]).await;
     for path in [
         "/v1/me",

@@ -6,7 +6,7 @@ use tideline::http::openapi;
 
 /// People read the details: each says what would be right, and the first is the example of the document.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_violation_says_what_would_be_right() {
+async fn violation_states_the_allowed_value() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let document = serde_json::to_value(openapi::document()).unwrap();
     let example = &document["components"]["schemas"]["Violation"]["properties"]["detail"];
@@ -60,7 +60,7 @@ async fn a_violation_says_what_would_be_right() {
 
 /// What types refuse is told in the same words, whatever they are made with, and names the field or the parameter.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_of_the_wrong_type_is_refused_in_words_of_ours() {
+async fn type_errors_use_our_own_messages() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
     let messages = format!("/conversations/{chat}/messages");
@@ -264,7 +264,7 @@ async fn a_value_of_the_wrong_type_is_refused_in_words_of_ours() {
 
 /// Encoders of several languages write whole numbers so.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_without_a_fraction_is_an_integer_however_it_is_written() {
+async fn integral_numbers_are_accepted_in_any_notation() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for _ in 0..3 {

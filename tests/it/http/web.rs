@@ -63,7 +63,7 @@ async fn browser_asks_again(app: &App, browser: &reqwest::Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_work_offline() {
+async fn pages_load_nothing_from_other_hosts() {
     let app = App::start().await;
     let patient = reqwest::redirect::Policy::none();
     let browser = reqwest::Client::builder()
@@ -168,7 +168,7 @@ async fn the_pages_work_offline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_names_the_trusted_media_hosts() {
+async fn page_lists_the_trusted_media_hosts() {
     let page = async |hosts: &[&str]| {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         let app = App::configured(|config| config.trusted_media_hosts = hosts).await;

@@ -57,7 +57,7 @@ async fn login(app: &App, name: &str, password: &str, device: Value) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn registering_makes_an_account_and_a_session() {
+async fn registration_creates_account_and_session() {
     let app = App::start().await;
     let body = json!({"username": "Ann_.-9", "password": PASSWORD, "display_name": "Ann 👋",
         "device": {"name": "laptop", "platform": "desktop"}});
@@ -90,7 +90,7 @@ async fn registering_makes_an_account_and_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn registering_checks_every_field() {
+async fn registration_validates_every_field() {
     let app = App::start().await;
     let good = json!({"username": "ann", "password": PASSWORD});
     let long = |n: usize| json!("x".repeat(n));
@@ -137,7 +137,7 @@ async fn registering_checks_every_field() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_racing_registrations_of_a_name_one_wins() {
+async fn concurrent_registrations_of_one_name_create_one_account() {
     let app = App::start().await;
     let names = ["ann", "Ann", "ANN", "aNn", "anN", "aNN"];
     let racing = names.map(|name| json!({"username": name, "password": PASSWORD}));
@@ -151,7 +151,7 @@ async fn of_racing_registrations_of_a_name_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logging_in_says_the_same_of_a_wrong_name_and_a_wrong_password() {
+async fn login_does_not_reveal_whether_a_username_exists() {
     let (app, [ann]) = App::with(["ann"]).await;
     let session = login(&app, "ANN", PASSWORD, Value::Null).await.ok(200);
     is_session(&session);
@@ -202,7 +202,7 @@ async fn logging_in_says_the_same_of_a_wrong_name_and_a_wrong_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_is_used_again_only_by_its_owner_and_only_while_it_lives() {
+async fn login_reuses_only_own_active_devices() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let device_of = async |name: &str, device: &str| {
         let session = login(&app, name, PASSWORD, json!({"id": device})).await;
@@ -233,7 +233,7 @@ async fn a_device_is_used_again_only_by_its_owner_and_only_while_it_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_name_themselves() {
+async fn display_name_can_be_updated() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let long = "é".repeat(64);
     let named = ann
@@ -262,7 +262,7 @@ async fn people_name_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_are_found_by_ids_and_by_exact_name() {
+async fn users_are_found_by_id_and_by_exact_username() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let found = async |query: &str| -> Vec<String> {
         let body = ann.get(&format!("/users?{query}")).await.ok(200);
@@ -328,7 +328,7 @@ async fn seeded(app: &App, count: usize) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_seed_includes_users_whose_devices_are_logged_out() {
+async fn seed_creates_new_devices_for_logged_out_users() {
     let app = App::start().await;
     let first = seeded(&app, 3).await;
     let second = seeded(&app, 4).await;
@@ -348,7 +348,7 @@ async fn the_seed_includes_users_whose_devices_are_logged_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_registration_is_closed_only_the_operator_makes_accounts() {
+async fn closed_registration_allows_only_operator_created_accounts() {
     let app = App::configured(|config| config.open_registration = false).await;
     let account = json!({"username": "ann", "password": PASSWORD});
     app.call("POST", "/v1/auth/register", Some(account))

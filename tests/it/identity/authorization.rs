@@ -199,7 +199,7 @@ async fn state(person: &Person, chat: &str) -> (Value, BTreeMap<String, String>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_answers_every_role_as_the_table_says() {
+async fn every_operation_matches_the_role_table() {
     let app = App::start().await;
     let cast = Cast::new(&app).await;
     let (document, table) = (document(), table());
@@ -294,7 +294,7 @@ async fn every_operation_answers_every_role_as_the_table_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_without_somebody_is_nowhere_to_be_read() {
+async fn messages_from_outside_membership_are_not_disclosed() {
     let app = App::start().await;
     let cast = Cast::new(&app).await;
     let [late] = app.people(["late"]).await;

@@ -30,7 +30,7 @@ async fn ids(person: &Person) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_are_listed_and_logged_out_one_by_one() {
+async fn devices_are_listed_and_removed_individually() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let body = json!({"username": "ann", "password": PASSWORD, "device": {"name": "Ann's phone", "platform": "ios"}});
     let phone = app.call("POST", "/v1/auth/login", Some(body)).await.ok(200);
@@ -75,7 +75,7 @@ async fn devices_are_listed_and_logged_out_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_device_is_out_on_every_node_within_five_seconds_without_redis() {
+async fn removed_device_is_rejected_on_all_nodes_within_5_s_without_redis() {
     let (mut app, [ann]) = App::with(["ann"]).await;
     app.add_node().await;
     let elsewhere = format!("http://{}", app.nodes[1].address);
@@ -114,7 +114,7 @@ impl task::Wake for Woken {
 
 /// A wait that began between the ending and the note would sleep on, and a client that is told would get in again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_device_is_noted_before_its_wait_is_ended() {
+async fn device_is_marked_revoked_before_its_wait_ends() {
     let (mut app, [ann]) = App::with(["ann"]).await;
     app.add_node().await;
     let phone = ann.another_device(&app).await;
@@ -146,7 +146,7 @@ async fn a_removed_device_is_noted_before_its_wait_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_password_logs_the_other_devices_out() {
+async fn password_change_logs_out_other_devices() {
     let (app, [ann]) = App::with(["ann"]).await;
     let phone = ann.another_device(&app).await;
     let change = |old: &str, new: &str| json!({"old_password": old, "new_password": new});
@@ -182,7 +182,7 @@ async fn a_new_password_logs_the_other_devices_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_the_limit_the_least_recently_seen_device_goes() {
+async fn device_limit_evicts_the_least_recently_seen_device() {
     let (app, [ann]) = App::with(["ann"]).await;
     let limit =
         app.call("GET", "/v1/capabilities", None).await.ok(200)["limits"]["devices"].clone();

@@ -114,7 +114,7 @@ fn with(mut body: Value, place: &str, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_trimmed_and_misleads_nobody_in_any_place() {
+async fn names_are_trimmed_and_misleading_names_rejected() {
     let (app, [ann]) = App::with(["ann"]).await;
     let chat = ann.group(&[]).await;
     let ask = async |at: usize, name: &str| {
@@ -171,7 +171,7 @@ async fn a_name_is_trimmed_and_misleads_nobody_in_any_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_operator_gives_names_by_the_same_rules() {
+async fn operator_created_names_follow_the_same_rules() {
     let app = App::start().await;
     let create = |name: &str, display_name: &str| {
         app.admin(&[

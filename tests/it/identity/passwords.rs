@@ -62,7 +62,7 @@ fn store_as_typed(app: &App, who: &Person, password: &str) -> String {
 
 /// The old password is checked, and found right, before the change commits: nobody who logged in with it stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_in_under_way_does_not_survive_a_change_of_the_password() {
+async fn login_in_progress_does_not_survive_a_password_change() {
     let (app, [ann]) = App::with(["ann"]).await;
     let mut conn = app.database();
     for round in 0..3 {
@@ -110,7 +110,7 @@ async fn a_log_in_under_way_does_not_survive_a_change_of_the_password() {
 
 /// Somebody who knew the old password has logged in under the id of the device that changes it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_ends_the_other_refresh_tokens_of_its_device() {
+async fn password_change_revokes_other_refresh_tokens_of_the_device() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let thief = login(&app, "ann", PASSWORD, json!({"id": ann.device})).await;
     let thief = Person::of_session(&app, &thief.ok(200));
@@ -136,7 +136,7 @@ async fn a_change_ends_the_other_refresh_tokens_of_its_device() {
 
 /// Another node has logged the device out, and this one has not heard of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_that_was_logged_out_changes_no_password() {
+async fn logged_out_device_cannot_change_the_password() {
     let (app, [ann]) = App::with(["ann"]).await;
     let before = stored(&app, &ann);
     let out = format!(
@@ -152,7 +152,7 @@ async fn a_device_that_was_logged_out_changes_no_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_the_same_composed_and_decomposed() {
+async fn composed_and_decomposed_passwords_are_equal() {
     let app = App::start().await;
     for (name, typed, again) in [("ann", COMPOSED, DECOMPOSED), ("ben", DECOMPOSED, COMPOSED)] {
         let account = json!({"username": name, "password": typed});
@@ -175,7 +175,7 @@ async fn a_password_is_the_same_composed_and_decomposed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_is_as_long_as_its_normal_form() {
+async fn password_length_is_measured_after_normalization() {
     let (app, [ann]) = App::with(["ann"]).await;
     let decomposed = |characters: usize| "e\u{301}".repeat(characters);
     let account = json!({"username": "ben"});
@@ -202,7 +202,7 @@ async fn a_password_is_as_long_as_its_normal_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_hash_of_typed_bytes_works_once_and_is_renewed() {
+async fn legacy_password_hash_is_accepted_and_upgraded() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let old = store_as_typed(&app, &ann, DECOMPOSED);
     login(&app, "ann", COMPOSED, Value::Null)

@@ -23,7 +23,7 @@ pub async fn refreshed(app: &App, token: &str) -> Person {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forged_access_tokens_are_refused() {
+async fn forged_access_tokens_are_rejected() {
     let (app, [ann]) = App::with(["ann"]).await;
     let (good, now) = (claims(&ann.token), unix_seconds());
     let status_of = async |token: &str| {
@@ -176,7 +176,7 @@ async fn forged_access_tokens_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_comes_as_a_bearer_and_in_no_other_way() {
+async fn access_token_is_accepted_only_as_a_bearer_header() {
     let (app, [ann]) = App::with(["ann"]).await;
     let ask = async |authorization: Option<String>, query: &str| {
         let mut request = app.http.get(format!("{}/v1/me{query}", app.url()));
@@ -198,7 +198,7 @@ async fn the_token_comes_as_a_bearer_and_in_no_other_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_to_a_refresh_logs_nobody_out() {
+async fn lost_refresh_response_keeps_the_device_logged_in() {
     let (app, [ann]) = App::with(["ann"]).await;
     let first = refreshed(&app, &ann.refresh_token).await;
     assert_eq!((&first.id, &first.device), (&ann.id, &ann.device));
@@ -215,7 +215,7 @@ async fn a_lost_answer_to_a_refresh_logs_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_refreshes_get_one_successor() {
+async fn concurrent_refreshes_return_one_successor() {
     let (app, [ann]) = App::with(["ann"]).await;
     let parallel = (0..8).map(|_| refreshed(&app, &ann.refresh_token));
     let sessions = join_all(parallel).await;
@@ -232,7 +232,7 @@ async fn parallel_refreshes_get_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spent_refresh_token_logs_its_device_out() {
+async fn reused_refresh_token_logs_out_its_device() {
     let names = ["ann", "ben", "cat"];
     let (app, [used, rotated, late]) = App::with(names).await;
     let ann = used.another_device(&app).await;
@@ -266,7 +266,7 @@ async fn a_spent_refresh_token_logs_its_device_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refreshes_on_two_nodes_at_once_go_on_from_one_successor() {
+async fn concurrent_refreshes_on_two_nodes_return_one_successor() {
     let (mut app, [ann]) = App::with(["ann"]).await;
     app.add_node().await;
     let urls: Vec<_> = app.nodes.iter().map(|node| node.address).collect();
@@ -289,7 +289,7 @@ async fn refreshes_on_two_nodes_at_once_go_on_from_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_theft_is_noticed_whoever_comes_first_and_however_often() {
+async fn stolen_refresh_token_is_detected_in_any_order() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let phone = ann.another_device(&app).await;
     // The thief refreshes first and uses what they got: the owner's next refresh ends both, all at once or not.
@@ -337,7 +337,7 @@ async fn a_theft_is_noticed_whoever_comes_first_and_however_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_refresh_token_of_ours_changes_nothing() {
+async fn foreign_refresh_tokens_are_rejected_without_side_effects() {
     let (app, [ann]) = App::with(["ann"]).await;
     let bytes = BASE64.decode(&ann.refresh_token).unwrap();
     // A flipped bit in each part: user, device, generation, nonce, seal.
@@ -372,7 +372,7 @@ async fn what_is_no_refresh_token_of_ours_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_kept_as_hashes_only() {
+async fn secrets_are_stored_only_as_hashes() {
     let (app, [ann]) = App::with(["ann"]).await;
     let next = refreshed(&app, &ann.refresh_token).await;
     let mut conn = app.database();
@@ -400,7 +400,7 @@ async fn secrets_are_kept_as_hashes_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logging_out_ends_one_device_on_every_node() {
+async fn logout_revokes_one_device_on_every_node() {
     let (mut app, [ann]) = App::with(["ann"]).await;
     app.add_node().await;
     let far = format!("http://{}", app.nodes[1].address);
@@ -447,7 +447,7 @@ async fn logging_out_ends_one_device_on_every_node() {
 
 /// Whatever Redis might say, who is logged out stands in PostgreSQL.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_out_reaches_every_node_without_redis() {
+async fn logout_reaches_every_node_without_redis() {
     let (mut app, [ann]) = App::with(["ann"]).await;
     app.add_node().await;
     let there = ann.at(&format!("http://{}", app.nodes[1].address));
@@ -461,7 +461,7 @@ async fn a_log_out_reaches_every_node_without_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_was_cut_off_learns_of_every_log_out() {
+async fn reconnected_node_learns_of_every_logout() {
     let (app, [ann]) = App::with(["ann"]).await;
     let status = async || ann.get("/me").await.status;
     app.postgres.cut();
@@ -483,7 +483,7 @@ async fn a_node_that_was_cut_off_learns_of_every_log_out() {
 
 /// The clock of a node may be turned by an hour; what counts is the database's.
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_live_by_the_clock_of_the_database() {
+async fn token_expiry_uses_the_database_clock() {
     let (app, [ann]) = App::with(["ann"]).await;
     let clock = &app.nodes[0].app.tokens.clock;
     clock.set(unix_seconds() + 3_600);

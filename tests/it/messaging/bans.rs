@@ -27,7 +27,7 @@ async fn unban(person: &Person, chat: &str, who: &Person) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bans_are_listed_and_joining_is_not_found() {
+async fn banned_users_are_listed_and_cannot_join() {
     let (app, [ann, ben, cat, dan]) = App::with(["ann", "ben", "cat", "dan"]).await;
     let chat = channel(&ann).await;
     for one in [&ben, &dan] {
@@ -76,7 +76,7 @@ async fn bans_are_listed_and_joining_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_may_ban_who_may_remove() {
+async fn ban_requires_permission_to_remove() {
     let names = ["owner", "admin", "other", "member", "mate", "out"];
     let (app, [owner, admin, other, member, mate, out]) = App::with(names).await;
     let chat = owner.group(&[&admin, &other, &member, &mate]).await;
@@ -118,7 +118,7 @@ async fn those_may_ban_who_may_remove() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_who_is_banned_is_added_by_nobody() {
+async fn banned_users_cannot_be_added() {
     let (app, [ann, ben, cat, dan]) = App::with(["ann", "ben", "cat", "dan"]).await;
     let chat = ann.group(&[&ben, &dan]).await;
     ann.change(&chat, &dan, json!({"role": "admin"}))
@@ -138,7 +138,7 @@ async fn somebody_who_is_banned_is_added_by_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_ban_and_a_join_at_once_leave_nobody_in() {
+async fn concurrent_ban_and_join_leave_the_user_out() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     for _ in 0..12 {
         let chat = channel(&ann).await;
@@ -154,7 +154,7 @@ async fn a_ban_and_a_join_at_once_leave_nobody_in() {
 
 /// The last member leaves while somebody joins: whoever is in after that is the owner, or nobody is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_channel_without_members_is_not_found() {
+async fn channel_without_members_is_not_found() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     for _ in 0..12 {
         let chat = channel(&ann).await;

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pair_has_one_conversation() {
+async fn two_users_share_one_direct_conversation() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let body = json!({"kind": "direct", "user_id": ben.id});
     let made = ann.post("/conversations", body.clone()).await;
@@ -47,7 +47,7 @@ async fn a_pair_has_one_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn racing_creates_of_a_pair_find_one_conversation() {
+async fn concurrent_creates_return_one_direct_conversation() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let from_both_sides = (0..12).map(|n| async move { n });
     let creates = from_both_sides.map(|n| {
@@ -79,7 +79,7 @@ async fn racing_creates_of_a_pair_find_one_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_learns_of_a_conversation() {
+async fn direct_conversation_is_hidden_from_other_users() {
     let (app, [ann, ben, eve]) = App::with(["ann", "ben", "eve"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "between us").await;
@@ -115,7 +115,7 @@ async fn nobody_else_learns_of_a_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn impossible_peers_are_refused() {
+async fn invalid_peers_are_rejected() {
     let (app, [ann]) = App::with(["ann"]).await;
     let direct = |user: &str| json!({"kind": "direct", "user_id": user});
     let body = ann
@@ -146,7 +146,7 @@ async fn impossible_peers_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_pages_in_both_orders_and_remembers_the_inbox_position() {
+async fn list_pages_in_both_orders_keep_the_first_inbox_seq() {
     let names = ["ann", "b00", "b01", "b02", "b03", "b04", "b05", "b06"];
     let (app, people) = App::with(names).await;
     let ann = &people[0];
@@ -259,7 +259,7 @@ async fn large_last_messages_make_shorter_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_is_made_once_per_client_conversation_id() {
+async fn group_is_created_once_per_client_conversation_id() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     // Twice in the list, and the creator too: everybody is in it once.
     let body = json!({"kind": "group", "title": "Friday", "client_conversation_id": id(),
@@ -301,7 +301,7 @@ async fn a_group_is_made_once_per_client_conversation_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_own_id_stands_for_one_request() {
+async fn client_conversation_id_identifies_one_request() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let own = id();
     let make = |kind: &str, title: &str, members: &[&str]| json!({"kind": kind, "title": title, "member_ids": members, "client_conversation_id": own});
@@ -342,7 +342,7 @@ async fn an_own_id_stands_for_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_groups_are_refused_and_nothing_is_done() {
+async fn invalid_groups_are_rejected_without_side_effects() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let group = |title: Value, members: Value| json!({"kind": "group", "title": title, "member_ids": members});
     let long = "é".repeat(129);

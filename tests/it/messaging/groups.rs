@@ -12,7 +12,7 @@ use tideline::domain::identity::seeding;
 /// Lock first, look after. The send begins while the member is in, waits for the lock behind the removal, and must see the
 /// removal all the same: a statement that locks and looks in one sees the members as of its beginning, and would store it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_send_that_waited_behind_a_removal_sees_it() {
+async fn send_queued_behind_a_removal_is_rejected() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
     // So that the writer has its connection.
@@ -53,7 +53,7 @@ fn replay(entries: &[Value], chat: &str, person: &Person, own: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_heard_between_leaving_and_joining() {
+async fn removed_member_cannot_send_or_receive_until_readded() {
     let (mut app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     app.add_node().await;
     let second = format!("http://{}", app.nodes[1].address);
@@ -95,7 +95,7 @@ async fn nobody_is_heard_between_leaving_and_joining() {
 /// Membership is looked at in one statement and messages are read in the next. Between the two the reader is removed, and
 /// somebody else speaks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_read_under_way_has_nothing_from_after_the_removal() {
+async fn read_in_progress_excludes_messages_after_removal() {
     // One connection for reads, whose statements are prepared: the first answer that is kept back is the membership's.
     let app = App::configured(|config| (config.writers, config.db_pool) = (1, 2)).await;
     let elsewhere = app.add_process(&[]);
@@ -138,7 +138,7 @@ async fn a_read_under_way_has_nothing_from_after_the_removal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_adds_at_once_let_everybody_in_once() {
+async fn concurrent_adds_add_each_member_once() {
     let app = App::configured(|config| config.members_limit = 6).await;
     let names = ["ann", "ben", "cat", "dan", "eve", "fay", "gus"];
     let [ann, ben, cat, dan, eve, fay, gus] = app.people(names).await;
@@ -164,7 +164,7 @@ async fn two_adds_at_once_let_everybody_in_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_group_keeps_one_owner_whatever_happens_at_once() {
+async fn group_keeps_one_owner_under_concurrent_changes() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     for _ in 0..8 {
         let chat = ann.group(&[&ben, &cat]).await;
@@ -205,7 +205,7 @@ async fn a_group_keeps_one_owner_whatever_happens_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn creates_and_joins_at_once_make_one_group() {
+async fn concurrent_creates_and_adds_make_one_group() {
     let (mut app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     app.add_node().await;
     let second = format!("http://{}", app.nodes[1].address);
@@ -255,7 +255,7 @@ async fn follow(device: Person, until: i64) -> Vec<Value> {
 
 /// Two nodes, a group of 500, and one user on 20 devices: sends, changes of title and members, all of it in every inbox.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_group_of_500_on_two_nodes_reaches_20_devices_of_one_user() {
+async fn group_of_500_reaches_20_devices_on_two_nodes() {
     const SENDS: i64 = 30;
     let mut app = App::configured(|config| config.members_limit = 500).await;
     let [ann, hub] = app.people(["ann", "hub"]).await;

@@ -9,7 +9,7 @@ fn kinds(entries: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_has_room_for_so_many() {
+async fn group_size_is_limited() {
     let app = App::configured(|config| config.members_limit = 4).await;
     let [ann, ben, cat, dan, eve] = app.people(["ann", "ben", "cat", "dan", "eve"]).await;
     let everybody = json!({"kind": "group", "title": "x", "member_ids": [ben.id, cat.id, dan.id, eve.id],
@@ -34,7 +34,7 @@ async fn a_group_has_room_for_so_many() {
 
 /// Every action against every role, as the table of the contract has it.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_do_what_is_the_table_of_the_contract() {
+async fn role_permissions_match_the_contract() {
     let names = ["owner", "admin", "other", "member", "mate", "new", "out"];
     let (app, [owner, admin, other, member, mate, new, out]) = App::with(names).await;
     let chat = owner.group(&[&admin, &other, &member, &mate]).await;
@@ -158,7 +158,7 @@ async fn app_direct_refuses(ann: &Person, ben: &Person, chat: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_joins_sees_what_comes_and_who_leaves_keeps_what_came() {
+async fn members_see_only_messages_sent_during_membership() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "before cat").await;
@@ -270,7 +270,7 @@ async fn who_joins_sees_what_comes_and_who_leaves_keeps_what_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_learns_of_a_new_title_and_nobody_of_an_old_one() {
+async fn title_change_is_announced_once() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "x").await;
@@ -301,7 +301,7 @@ async fn everybody_learns_of_a_new_title_and_nobody_of_an_old_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_who_leaves_is_followed_by_the_longest_standing() {
+async fn leaving_owner_is_succeeded_by_admin_or_longest_member() {
     let (app, [ann, ben, cat, dan]) = App::with(["ann", "ben", "cat", "dan"]).await;
     let chat = ann.group(&[]).await;
     for one in [&ben, &cat, &dan] {
@@ -336,7 +336,7 @@ async fn an_owner_who_leaves_is_followed_by_the_longest_standing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_muted_do_not_post() {
+async fn muted_members_cannot_send() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
     let first = text("while I may");
@@ -367,7 +367,7 @@ async fn the_muted_do_not_post() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mute_outlives_leaving_until_its_time() {
+async fn mute_survives_leaving_until_it_expires() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.group(&[&ben, &cat]).await;
     let until = |time: Value| json!({"muted_until": time});

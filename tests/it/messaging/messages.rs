@@ -4,7 +4,7 @@ use crate::support::{App, Person, execute, id, number, text};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_stored_once_and_a_repeat_gets_the_first_answer() {
+async fn repeated_send_is_stored_once_and_returns_the_first_response() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let message = json!({"client_msg_id": id(), "kind": "custom", "content": {"a": 1, "b": {"c": [1.5, null]}}});
@@ -45,7 +45,7 @@ async fn a_message_is_stored_once_and_a_repeat_gets_the_first_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_is_stored_as_it_was_sent() {
+async fn every_kind_is_stored_unchanged() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let picture = json!({"url": "https://files.example/a.png", "mime": "image/png", "size": 9, "width": 3, "height": 4});
@@ -101,7 +101,7 @@ async fn every_kind_is_stored_as_it_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_content_is_refused_with_its_place() {
+async fn invalid_content_is_rejected_with_its_pointer() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let picture = |url: &str, width: i64| json!({"url": url, "mime": "image/png", "size": 9, "width": width, "height": 4});
@@ -163,7 +163,7 @@ async fn bad_content_is_refused_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_json_is_refused() {
+async fn hostile_json_is_rejected() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let content = |json: &str| {
@@ -194,7 +194,7 @@ async fn hostile_json_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_stores_in_order_around_its_refusals() {
+async fn batch_stores_valid_messages_in_order() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let before = text("before");
@@ -362,7 +362,7 @@ async fn ranges_are_ascending_and_exclusive_in_both_directions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_cut_by_bytes_and_lose_nothing() {
+async fn pages_are_limited_by_bytes_without_gaps() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for n in 0..6 {
@@ -401,7 +401,7 @@ async fn pages_are_cut_by_bytes_and_lose_nothing() {
 /// A page costs what it returns, and not what it leaves out: the stored lengths say where it is cut, and where there is none, as
 /// of messages that were stored before there were lengths, the contents do.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_cut_by_the_stored_lengths() {
+async fn pages_are_limited_by_stored_lengths() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for n in 0..4 {

@@ -40,7 +40,7 @@ fn kinds(entries: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_group_that_grows_beyond_the_limit_switches_once_and_says_where() {
+async fn group_above_the_limit_switches_to_read_fanout_once() {
     let app = small_limit().await;
     let [ann, ben, cat, dan, eve] = app.people(["ann", "ben", "cat", "dan", "eve"]).await;
     let chat = ann.group(&[&ben, &cat]).await;
@@ -110,7 +110,7 @@ async fn a_group_that_grows_beyond_the_limit_switches_once_and_says_where() {
 /// Clients that do as the contract says, while people send, join and the group switches: everybody sees the archive from
 /// where they joined, once and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_misses_a_message_while_a_group_switches() {
+async fn switch_to_read_fanout_loses_no_message() {
     let mut app = small_limit().await;
     app.add_node().await;
     let urls = [app.url(), format!("http://{}", app.nodes[1].address)];
@@ -164,7 +164,7 @@ async fn nobody_misses_a_message_while_a_group_switches() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_watched_conversation_wakes_waits_on_every_node_at_once() {
+async fn watched_conversation_wakes_waits_on_every_node() {
     let mut app = small_limit().await;
     app.add_node().await;
     let ([ann, ben, cat, _], chat) = large(&app).await;
@@ -205,7 +205,7 @@ async fn a_watched_conversation_wakes_waits_on_every_node_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_watched_is_swept_when_redis_is_away() {
+async fn sweep_finds_watched_messages_without_redis() {
     let mut app = small_limit().await;
     app.add_node().await;
     let ([ann, ben, ..], chat) = large(&app).await;
@@ -226,7 +226,7 @@ async fn what_is_watched_is_swept_when_redis_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn only_members_watch_and_only_as_long_as_they_are() {
+async fn only_current_members_can_watch() {
     let app = small_limit().await;
     let ([ann, ben, cat, _], chat) = large(&app).await;
     let [out] = app.people(["out"]).await;
@@ -270,7 +270,7 @@ async fn only_members_watch_and_only_as_long_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn counts_include_large_conversations_exactly() {
+async fn unread_counts_include_read_fanout_conversations() {
     let app = small_limit().await;
     let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
     let (chat, small) = (ann.group(&[&ben, &cat]).await, ann.direct(&ben).await);
@@ -311,7 +311,7 @@ async fn counts_include_large_conversations_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mention_reaches_members_in_both_modes_and_nobody_else() {
+async fn mentions_reach_only_members_in_both_fanout_modes() {
     let app = small_limit().await;
     let ([ann, ben, cat, dan], chat) = large(&app).await;
     let [out] = app.people(["out"]).await;
@@ -358,7 +358,7 @@ async fn a_mention_reaches_members_in_both_modes_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_channel_few_speak_and_to_a_public_one_anybody_comes() {
+async fn channels_restrict_sends_and_public_ones_allow_joining() {
     let app = App::start().await;
     let [ann, ben, cat] = app.people(["ann", "ben", "cat"]).await;
     let make = json!({"kind": "channel", "title": "News", "public": true, "member_ids": [ben.id],
@@ -445,7 +445,7 @@ async fn hears(mut messages: impl Stream<Item = String> + Unpin, within: Duratio
 /// A group of 600 and one of ten thousand: a send writes its message, the head and the position of the sender, and is
 /// announced once, in both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_send_does_no_work_for_each_member() {
+async fn read_fanout_send_cost_is_independent_of_member_count() {
     const SENDS: usize = 10;
     const SOON: Duration = Duration::from_secs(10);
     const QUIET: Duration = Duration::from_millis(400);

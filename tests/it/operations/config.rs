@@ -18,7 +18,7 @@ fn load(name: &str, value: &str) -> Config {
 }
 
 #[test]
-fn an_unknown_variable_is_warned_about_with_the_nearest_name() {
+fn unknown_variables_are_warned_about_with_a_suggestion() {
     let output = Command::new(env!("CARGO_BIN_EXE_tideline"))
         .arg("serve")
         .env_clear()
@@ -46,13 +46,13 @@ fn an_unknown_variable_is_warned_about_with_the_nearest_name() {
 }
 
 #[test]
-fn the_scheme_of_redis_has_no_case() {
+fn redis_url_scheme_is_case_insensitive() {
     let config = load("REDIS_URL", "REDISS+Cluster://Ann@localhost");
     assert_eq!(config.redis_url.0, "rediss+cluster://Ann@localhost");
 }
 
 #[test]
-fn networks_of_ipv4_in_ipv6_are_the_networks_of_ipv4() {
+fn ipv4_mapped_proxy_networks_are_ipv4_networks() {
     let proxies = |text: &str| {
         let networks = load("TIDELINE_TRUSTED_PROXIES", text).trusted_proxies;
         let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();

@@ -32,7 +32,7 @@ async fn gone(pids: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_survives_every_way_to_stop_and_no_process_does() {
+async fn dev_keeps_data_and_stops_all_processes() {
     let dir = std::env::temp_dir().join(format!("tideline-dev-test-{}", std::process::id()));
     let mut node = Process::dev(&dir);
     let client = http();

@@ -27,7 +27,7 @@ fn connect(app: &App, person: &Person, timeout: u64) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_answers_after_just_as_long_as_was_asked() {
+async fn diagnostic_wait_lasts_as_long_as_requested() {
     let app = App::configured(|config| {
         config.rate_limit = Some(RateLimit {
             per_second: 1,
@@ -76,7 +76,7 @@ async fn it_answers_after_just_as_long_as_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_has_two_places_and_whoever_goes_away_frees_one() {
+async fn user_has_two_diagnostic_slots_freed_on_disconnect() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let first = connect(&app, &ann, 55);
     let half = connect(&app, &ann, 55);
@@ -103,7 +103,7 @@ async fn a_user_has_two_places_and_whoever_goes_away_frees_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_node_ends_it_early_and_says_so() {
+async fn draining_node_ends_diagnostic_wait_with_reconnect() {
     let (mut app, [ann]) = App::with(["ann"]).await;
     let wait = tokio::spawn({
         let ann = ann.clone();

@@ -127,7 +127,7 @@ fn alerts() -> BTreeMap<&'static str, &'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documented_metrics_are_those_that_a_node_tells() {
+async fn documented_metrics_match_exported_metrics() {
     let (app, [ann, ben]) = measured(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "x").await;
@@ -142,7 +142,7 @@ async fn the_documented_metrics_are_those_that_a_node_tells() {
 }
 
 #[test]
-fn every_alert_has_a_section_and_stands_beside_its_metrics() {
+fn every_alert_has_a_runbook_section_and_metrics() {
     let alerts = alerts();
     assert!(alerts.len() > 20, "{alerts:?}");
     let sections: BTreeSet<_> = names(OPERATIONS, "\n### Tideline").collect();
@@ -192,7 +192,7 @@ fn every_alert_has_a_section_and_stands_beside_its_metrics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_and_a_wait_move_what_they_should() {
+async fn send_and_wait_update_their_metrics() {
     let (app, [ann, ben]) = measured(["ann", "ben"]).await;
     let node = &app.nodes[0];
     let chat = ann.direct(&ben).await;
@@ -269,7 +269,7 @@ async fn a_send_and_a_wait_move_what_they_should() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_lost_notice_is_recovered_and_counted() {
+async fn recovered_notice_is_counted() {
     let (mut app, [ann, ben]) = measured(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     // The second node cannot tell anybody.
@@ -296,7 +296,7 @@ async fn a_lost_notice_is_recovered_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_state_of_redis_and_of_the_way_to_postgres_is_told() {
+async fn redis_and_postgres_state_is_exported() {
     let (app, [ann, ben]) = measured(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let now = async || Metrics::of(&app.nodes[0]).await;
@@ -344,7 +344,7 @@ async fn the_state_of_redis_and_of_the_way_to_postgres_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_can_make_labels_by_asking_for_things() {
+async fn requests_cannot_create_metric_labels() {
     let (app, [ann]) = measured(["ann"]).await;
     let now = async || Metrics::of(&app.nodes[0]).await;
     let canary = id();
@@ -383,7 +383,7 @@ async fn nobody_can_make_labels_by_asking_for_things() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_on_their_own_listener_until_the_end() {
+async fn metrics_use_their_own_listener_until_shutdown() {
     let (mut app, [ben]) = measured(["ben"]).await;
     // Nothing of them in public, and nothing else beside them.
     app.call("GET", "/metrics", None)
@@ -430,7 +430,7 @@ async fn metrics_are_on_their_own_listener_until_the_end() {
 }
 
 #[test]
-fn an_address_that_cannot_be_used_is_named() {
+fn unusable_metrics_address_is_reported() {
     let load = |value: &str| {
         Config::load(&|name| match name {
             "DATABASE_URL" => Some("postgres://localhost/tideline".to_owned()),

@@ -16,7 +16,7 @@ fn expire(conn: &mut PgConnection, days: u32) -> StorageResult<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weeks_are_made_ahead_and_dropped_when_expired() {
+async fn weekly_partitions_are_created_ahead_and_dropped_when_expired() {
     // The node's own upkeep must not come before us.
     let app = App::configured(|config| config.inbox_retention_days = 3_650).await;
     let mut conn = app.database();
@@ -62,7 +62,7 @@ async fn weeks_are_made_ahead_and_dropped_when_expired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_detach_is_finished_later_and_stops_no_start() {
+async fn interrupted_detach_is_completed_later_without_blocking_startup() {
     let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let (mut conn, mut backup) = (app.database(), app.database());
@@ -100,7 +100,7 @@ async fn an_interrupted_detach_is_finished_later_and_stops_no_start() {
 
 /// Two nodes of a first start: one makes the partitions, on a slow disk, and the other one waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_starts_while_another_one_is_still_making_partitions() {
+async fn startup_waits_while_another_node_creates_partitions() {
     let mut app = App::start().await;
     let mut maker = app.database();
     execute(

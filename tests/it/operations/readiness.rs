@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Anybody may ask whether a node is ready, as often as they like: of those who ask at once one asks PostgreSQL.
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_is_asked_for_by_many_and_looked_for_once() {
+async fn concurrent_readiness_checks_share_one_query() {
     let app = App::start().await;
     let mut database = app.database();
     tokio::time::sleep(FOUND).await;
@@ -35,7 +35,7 @@ async fn readiness_is_asked_for_by_many_and_looked_for_once() {
 
 /// A balancer that looks each second has to find out before the node closes its door, whether anybody waits or not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_waits_serves_on_while_it_drains() {
+async fn draining_node_without_waits_keeps_serving() {
     let mut app = App::configured(|config| config.drain = Duration::from_secs(6)).await;
     app.add_node().await;
     let node = app.nodes.remove(1);

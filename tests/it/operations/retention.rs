@@ -16,7 +16,7 @@ fn admin(app: &App, arguments: &[&str]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_was_away_past_the_retention_recovers_everything_while_messages_arrive() {
+async fn device_away_past_retention_recovers_during_traffic() {
     let (app, [ann, ben, cat, dan, eve]) = App::with(["ann", "ben", "cat", "dan", "eve"]).await;
     let mut chats = vec![ann.group(&[&ben, &cat, &dan]).await];
     for peer in [&ben, &cat, &dan, &eve] {
@@ -118,7 +118,7 @@ async fn who_was_away_past_the_retention_recovers_everything_while_messages_arri
 
 /// A moment in the future is a slip of the hand that would leave nothing at all.
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_of_the_future_cannot_be_dropped_and_dropped_weeks_are_named() {
+async fn expiry_rejects_future_times_and_names_dropped_weeks() {
     // The node's own upkeep must not come before us.
     let app = App::configured(|config| config.inbox_retention_days = 3_650).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
@@ -153,7 +153,7 @@ fn chrono(milliseconds: i64) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_new_epoch_sends_every_device_back_to_the_start() {
+async fn new_epoch_makes_every_device_resync() {
     let (mut app, [ann, ben, new]) = App::with(["ann", "ben", "new"]).await;
     let chat = ann.direct(&ben).await;
     for n in 0..5 {
@@ -233,7 +233,7 @@ fn stored_epoch(app: &App, epoch: &Value) -> bool {
 
 /// As with a million accounts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_new_epoch_takes_as_long_as_it_takes() {
+async fn new_epoch_has_no_statement_timeout() {
     let (app, _) = App::with(["ann"]).await;
     let trigger = "CREATE TRIGGER slow AFTER INSERT ON timelines FOR EACH STATEMENT";
     slow(&app, 5, trigger);
@@ -245,7 +245,7 @@ async fn a_new_epoch_takes_as_long_as_it_takes() {
 
 /// The connection is lost while PostgreSQL commits, and the command still says what became of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_new_epoch_whose_commit_was_not_acknowledged_is_told() {
+async fn new_epoch_reports_its_outcome_after_a_lost_commit_acknowledgement() {
     let (app, _) = App::with(["ann"]).await;
     let trigger = "CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON instance
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW";
@@ -270,7 +270,7 @@ async fn a_new_epoch_whose_commit_was_not_acknowledged_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_new_epoch_that_failed_leaves_the_old_one_and_says_so() {
+async fn failed_new_epoch_keeps_the_old_epoch() {
     let (app, _) = App::with(["ann"]).await;
     execute(
         &mut app.database(),

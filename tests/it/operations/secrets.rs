@@ -120,7 +120,7 @@ async fn failures(ann: &Person, requests: &[Request]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_logged_whatever_happens() {
+async fn logs_contain_no_secrets() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     // What passes through tideline at any level, and what others say that it runs on.
     let node = app.add_process(&[("RUST_LOG", "debug,tideline=trace")]);

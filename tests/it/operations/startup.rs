@@ -44,7 +44,7 @@ async fn refuses_to_start(app: &App, why: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_tells_what_is_missing() {
+async fn readiness_reports_what_is_missing() {
     let app = App::start().await;
     let fine = || (200, json!({"ready": true, "reasons": [], "redis": true}));
     assert_eq!(ready_now(&app).await, fine());
@@ -104,7 +104,7 @@ async fn readiness_tells_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_may_lose_messages_is_not_served() {
+async fn unsafe_database_settings_are_rejected() {
     let services = throw_away("unsafe");
     let (url, redis) = (services.database_url(), services.redis_url());
     instance::migrate(&url).unwrap();
@@ -143,7 +143,7 @@ async fn a_database_that_may_lose_messages_is_not_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn capabilities_name_the_limits_that_hold() {
+async fn capabilities_report_the_effective_limits() {
     let app = App::start().await;
     let capabilities = app.call("GET", "/v1/capabilities", None).await.ok(200);
     let expected = json!({
@@ -186,7 +186,7 @@ fn example() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn the_example_lists_every_variable_and_its_default() {
+fn env_example_lists_every_variable_and_default() {
     let looked_up = RefCell::new(Vec::new());
     let required = |name: &str| match name {
         "DATABASE_URL" => Some("postgres://localhost/tideline".to_owned()),
@@ -220,7 +220,7 @@ fn the_example_lists_every_variable_and_its_default() {
 }
 
 #[test]
-fn a_bad_setting_stops_the_start_with_a_sentence() {
+fn invalid_setting_stops_startup_with_a_message() {
     let canary = "canary-of-a-secret";
     for (name, value, sentence) in [
         (
@@ -375,7 +375,7 @@ fn a_bad_setting_stops_the_start_with_a_sentence() {
 }
 
 #[test]
-fn an_unreachable_database_stops_the_start_with_a_sentence() {
+fn unreachable_database_stops_startup_with_a_message() {
     let serve = |url: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_tideline"))
             .arg("serve")
@@ -412,7 +412,7 @@ fn an_unreachable_database_stops_the_start_with_a_sentence() {
 }
 
 #[test]
-fn the_secret_may_come_from_a_file() {
+fn jwt_secret_can_be_read_from_a_file() {
     let path = std::env::temp_dir().join(format!("tideline-secret-{}", std::process::id()));
     let load = || {
         Config::load(&|name| match name {
@@ -442,7 +442,7 @@ fn the_secret_may_come_from_a_file() {
 }
 
 #[test]
-fn a_taken_address_stops_the_start_with_a_sentence() {
+fn address_in_use_stops_startup_with_a_message() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let variables = [

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_stops_direct_sends_both_ways_and_nothing_else() {
+async fn block_stops_only_direct_sends_in_both_directions() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.direct(&ben).await;
     let group = ann.group(&[&ben]).await;
@@ -72,7 +72,7 @@ async fn a_block_stops_direct_sends_both_ways_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn blocks_are_listed_in_pages_up_to_their_limit() {
+async fn blocks_are_paged_and_limited() {
     let (app, people) = App::with(["ann", "b00", "b01", "b02", "b03"]).await;
     let [ann, others @ ..] = &people;
     for one in others {
@@ -126,7 +126,7 @@ async fn blocks_are_listed_in_pages_up_to_their_limit() {
 
 /// A block and a new conversation of the same two, at once: whichever is first, nothing is sent afterwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_and_a_new_conversation_do_not_miss_each_other() {
+async fn concurrent_block_and_new_conversation_are_serialized() {
     let (app, [ann]) = App::with(["ann"]).await;
     for round in 0..12 {
         let [ben] = app.people([format!("b{round:02}").as_str()]).await;
@@ -167,7 +167,7 @@ async fn kinds_of_a_mention(by: &Person, chat: &str, named: &[&Person], of: &Per
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_stops_mentions_by_those_who_are_blocked() {
+async fn block_stops_mentions_by_blocked_users() {
     let app = App::configured(|config| config.fanout_limit = 3).await;
     let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
     let small = ann.group(&[&ben, &cat]).await;
@@ -196,7 +196,7 @@ async fn a_block_stops_mentions_by_those_who_are_blocked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_stops_that_either_adds_the_other() {
+async fn block_stops_adding_to_groups_in_both_directions() {
     let names = ["ann", "ben", "cat", "dan", "eve"];
     let (app, [ann, ben, cat, dan, eve]) = App::with(names).await;
     let chat = ann.group(&[&eve]).await;
@@ -253,7 +253,7 @@ async fn a_block_stops_that_either_adds_the_other() {
 /// Something that a block stops has looked at the blocks, and not committed: the block waits for it, so that nothing of the
 /// kind happens once the block is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_block_and_what_it_stops_do_not_miss_each_other() {
+async fn block_waits_for_actions_in_progress() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "so that the writer has its connection")

@@ -123,7 +123,7 @@ fn keys(app: &App, cluster: &Cluster) -> Vec<(usize, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn a_url_names_some_servers_of_a_cluster() {
+async fn cluster_url_lists_seed_servers() {
     for url in [
         "redis+cluster://localhost",
         "redis+cluster://10.0.0.1:7000,10.0.0.2:7000,redis-3",
@@ -144,7 +144,7 @@ async fn a_url_names_some_servers_of_a_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn notices_and_counts_of_everybody_wherever_their_slot_is() {
+async fn notices_and_counts_work_in_every_slot() {
     let cluster = shared();
     let (app, ann, others) = everywhere(cluster, |_| ()).await;
     assert!(ready(&app).await);
@@ -185,7 +185,7 @@ async fn notices_and_counts_of_everybody_wherever_their_slot_is() {
 /// touches another slot. Without its first line the same script would get away with it, until the slots part.
 /// What is watched has a channel of its own, in a slot of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn watched_conversations_wake_waits_wherever_their_slot_is() {
+async fn watched_conversations_wake_waits_in_every_slot() {
     let (app, ann, others) = everywhere(shared(), |_| ()).await;
     let ben = &others[0];
     let (mut chats, mut masters) = (Vec::new(), HashSet::new());
@@ -217,7 +217,7 @@ async fn watched_conversations_wake_waits_wherever_their_slot_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_key_carries_its_tag_and_every_script_keeps_to_its_slot() {
+async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
     let cluster = shared();
     let (app, ann, others) = everywhere(cluster, |config| {
         config.rate_limit = Some(RateLimit {
@@ -296,7 +296,7 @@ fn scripts() -> std::path::PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_nodes_share_a_limit() {
+async fn two_nodes_share_a_rate_limit() {
     let (app, _, others) = everywhere(shared(), |config| {
         config.rate_limit = Some(RateLimit {
             per_second: 1,
@@ -318,7 +318,7 @@ async fn two_nodes_share_a_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_operator_can_rebuild_all_counts_of_all_masters() {
+async fn operator_rebuilds_unread_counts_on_all_masters() {
     let cluster = shared();
     let (app, ann, others) = everywhere(cluster, |_| ()).await;
     for other in &others {
@@ -346,7 +346,7 @@ async fn the_operator_can_rebuild_all_counts_of_all_masters() {
 
 /// A slot goes to another master, and the next wake is told by a notice again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn subscriptions_follow_their_slots() {
+async fn subscriptions_follow_moved_slots() {
     let cluster = start();
     let (app, ann, others) = everywhere(&cluster, |_| ()).await;
     let ben = &others[0];

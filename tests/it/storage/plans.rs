@@ -167,7 +167,7 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_statement_is_a_key_look_up_or_a_short_range() {
+async fn every_statement_is_a_key_lookup_or_a_short_range() {
     let (_, start) = plans(0);
     let app = App::configured(|config| {
         let url = &config.database_url.0;

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// A stranger's locks, for which a transaction is tried again and again, and a server that stands still: both last longer
 /// than a caller waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_change_that_was_answered_503_is_not_made_later() {
+async fn change_answered_503_is_not_applied_later() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let (chat, group) = (ann.direct(&ben).await, ann.group(&[&ben]).await);
     let block = format!("/me/blocks/{}", ben.id);
@@ -59,7 +59,7 @@ async fn a_change_that_was_answered_503_is_not_made_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_pool_with_one_connection_besides_the_writers_makes_a_missing_partition() {
+async fn minimal_pool_can_create_a_missing_partition() {
     let app = App::configured(|config| (config.writers, config.db_pool) = (1, 2)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
@@ -77,7 +77,7 @@ async fn a_pool_with_one_connection_besides_the_writers_makes_a_missing_partitio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn refusals_of_a_server_that_takes_no_writes_make_few_connections() {
+async fn read_only_database_causes_few_reconnects() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let mut conn = app.database();
@@ -108,7 +108,7 @@ async fn refusals_of_a_server_that_takes_no_writes_make_few_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cancelled_statement_costs_no_connection() {
+async fn cancelled_statement_keeps_its_connection() {
     let (app, [ann]) = App::with(["ann"]).await;
     let (mut conn, mut other) = (app.database(), app.database());
     let hold = format!(
@@ -144,7 +144,7 @@ async fn a_cancelled_statement_costs_no_connection() {
 
 /// Nothing moves a row between its lock and its update; if something did, nothing of the batch may be stored.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_does_not_lie_at_its_place_rolls_the_batch_back() {
+async fn moved_row_rolls_back_the_batch() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let id = ConversationId(ann.direct(&ben).await.parse().unwrap());
     let mut conn = app.database();
@@ -174,7 +174,7 @@ async fn a_row_that_does_not_lie_at_its_place_rolls_the_batch_back() {
 
 /// A bug, which here is a head that cannot be.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_that_has_panicked_fails_readiness() {
+async fn panicked_writer_fails_readiness() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     app.call("GET", "/health/ready", None).await.ok(200);

@@ -108,7 +108,7 @@ fn with_redis(redis: bool) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_speak_tls_with_postgres_and_redis_by_a_private_authority() {
+async fn nodes_use_tls_with_a_private_ca() {
     let secure = Secure::start("tls");
     let database_url = secure.database_url("localhost", &secure.authority);
     let redis_url = secure.services.rediss_url().unwrap();
@@ -178,7 +178,7 @@ async fn nodes_speak_tls_with_postgres_and_redis_by_a_private_authority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_nobody_trusted_vouches_for_is_refused() {
+async fn untrusted_server_certificates_are_rejected() {
     let secure = Secure::start("tls-stranger");
     let good = secure.database_url("localhost", &secure.authority);
     instance::migrate(&good).unwrap();

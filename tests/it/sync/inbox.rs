@@ -8,7 +8,7 @@ use std::time::Duration;
 use tideline::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_replays_its_inbox_and_converges() {
+async fn device_converges_by_replaying_its_inbox() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let one = ann.send(&chat, "one").await;
@@ -71,7 +71,7 @@ async fn a_device_replays_its_inbox_and_converges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_follow_on_one_another() {
+async fn inbox_pages_are_contiguous() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for n in 0..9 {
@@ -115,7 +115,7 @@ async fn pages_follow_on_one_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn positions_of_no_use_say_how_to_start_over() {
+async fn invalid_positions_return_resync_instructions() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let epoch = app.call("GET", "/v1/capabilities", None).await.ok(200)["epoch"].clone();
@@ -166,7 +166,7 @@ async fn positions_of_no_use_say_how_to_start_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_kept_is_said_as_head_plus_one() {
+async fn resync_first_seq_is_head_plus_one_when_inbox_is_empty() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     ann.direct(&ben).await;
     execute(&mut app.database(), "DELETE FROM inbox");
@@ -184,7 +184,7 @@ async fn nothing_kept_is_said_as_head_plus_one() {
 
 /// While an older and a newer server run side by side, the older one meets kinds that it does not know.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_of_an_unknown_kind_is_told_by_its_kind() {
+async fn unknown_entry_kinds_are_returned_with_their_kind() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     execute(
@@ -209,7 +209,7 @@ async fn an_entry_of_an_unknown_kind_is_told_by_its_kind() {
 
 /// Fetches that come while others are read are read together. Each gets its own page, or its own refusal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn fetches_at_once_take_few_connections_and_get_their_own_pages() {
+async fn concurrent_fetches_share_connections_and_get_own_pages() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.direct(&ben).await;
     let group = cat.group(&[&ann, &ben]).await;
@@ -256,7 +256,7 @@ async fn fetches_at_once_take_few_connections_and_get_their_own_pages() {
 
 /// A query for each of them would be the main load of a server with many clients.
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_that_come_while_a_query_runs_share_the_next() {
+async fn query_batcher_coalesces_concurrent_requests() {
     let (app, []) = App::with([]).await;
     let manner = BatchConfig {
         name: "shared",
@@ -291,7 +291,7 @@ async fn questions_that_come_while_a_query_runs_share_the_next() {
 
 /// A thousand new titles are not a thousand copies of the last message.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_the_entries_of_a_conversation_the_last_one_of_a_page_brings_its_last_message() {
+async fn page_includes_the_last_message_once_per_conversation() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
     let large =

@@ -51,7 +51,7 @@ async fn woken(app: &App, ann: &Person, ben: &Person, chat: &str) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_send_on_one_node_wakes_a_wait_on_another_at_once() {
+async fn send_on_one_node_wakes_a_wait_on_another() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let ann = ann.at(&second);
     for round in 0..10 {
@@ -67,7 +67,7 @@ async fn a_send_on_one_node_wakes_a_wait_on_another_at_once() {
 
 /// Register, then look, then sleep: the look is answered as of before the send, and the send is told of before the sleep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_message_between_the_look_and_the_sleep_is_not_slept_through() {
+async fn message_between_head_query_and_sleep_wakes_the_wait() {
     let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     // The second node speaks to PostgreSQL past the proxy that will hold the first one's look.
@@ -131,7 +131,7 @@ async fn in_vain(app: &App, ben: &Person, since: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_waits_again_in_vain_asks_nothing_of_postgres() {
+async fn repoll_without_news_skips_postgres() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     // From before the first entry, and from after it.
     for since in [0, 1] {
@@ -153,7 +153,7 @@ async fn who_waits_again_in_vain_asks_nothing_of_postgres() {
 
 /// The total of a wait in vain is that of the time before, as long as the head is the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_waits_again_in_vain_asks_nothing_of_redis() {
+async fn repoll_without_news_skips_redis() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "one").await;
@@ -172,7 +172,7 @@ async fn who_waits_again_in_vain_asks_nothing_of_redis() {
 
 /// What comes while nobody waits, and so is told to nobody, is not slept through by the next wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn news_between_two_waits_is_told_at_once() {
+async fn news_between_two_waits_is_returned_at_once() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     // A round that only the sweep has saved may be lucky with it once.
     for round in 1..=8 {
@@ -199,7 +199,7 @@ async fn news_between_two_waits_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn subscriptions_come_back_after_a_loss_and_what_was_missed_is_looked_for() {
+async fn lost_subscriptions_are_restored_and_missed_news_is_found() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let ann = ann.at(&second);
     let wait = parked(&app, &ben, 1).await;
@@ -223,7 +223,7 @@ async fn subscriptions_come_back_after_a_loss_and_what_was_missed_is_looked_for(
 
 /// Redis is away when a wait begins, and back while it sleeps: its subscription, which failed, is asked for again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_wait_that_could_not_subscribe_is_not_deaf_for_life() {
+async fn failed_subscription_is_retried_while_the_wait_sleeps() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let (ann, node) = (ann.at(&second), &app.nodes[0].app);
     // A round that only the sweep has saved ends with the sweep, and the next one then waits a whole period for it.
@@ -247,7 +247,7 @@ async fn a_wait_that_could_not_subscribe_is_not_deaf_for_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscriptions_end_with_the_waits_but_not_those_that_are_needed() {
+async fn only_idle_subscriptions_are_ended() {
     let (app, _, ann, ben, chat) = two_nodes().await;
     let node = &app.nodes[0].app;
     ann.wait(1, 1).await;
@@ -264,7 +264,7 @@ async fn subscriptions_end_with_the_waits_but_not_those_that_are_needed() {
 /// A wait that begins while the idle subscription of its user is being ended: it subscribes and looks, the subscription is
 /// ended under it, a message is told to nobody, and only then does the node notice that somebody waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_published_while_a_needed_subscription_is_ended_is_looked_for() {
+async fn message_published_during_unsubscribe_is_found() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let (ann, node) = (ann.at(&second), &app.nodes[0].app);
     let user = UserId(ben.id.parse().unwrap());
@@ -292,7 +292,7 @@ async fn what_is_published_while_a_needed_subscription_is_ended_is_looked_for() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn announcements_of_two_nodes_out_of_order_leave_exact_counts() {
+async fn out_of_order_announcements_leave_exact_counts() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let [cat] = app.people(["cat"]).await;
     let other = cat.direct(&ben).await;
@@ -324,7 +324,7 @@ async fn announcements_of_two_nodes_out_of_order_leave_exact_counts() {
 
 /// Killed between commit and announce: nobody tells the other node, so its sweep has to find out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_killed_node_had_no_time_to_announce_is_found() {
+async fn message_unannounced_by_a_killed_node_is_found() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "counted").await;
@@ -375,7 +375,7 @@ async fn what_a_killed_node_had_no_time_to_announce_is_found() {
 
 /// Stopped, or cut off, between lock and commit: PostgreSQL ends the idle transaction, and with it the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_stalls_between_lock_and_commit_does_not_stop_another() {
+async fn node_stalled_with_a_lock_does_not_block_others() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let node = app.add_process(&[]);
     let through_stalled = ann.at(&node.process.url);
@@ -449,7 +449,7 @@ async fn a_node_that_stalls_between_lock_and_commit_does_not_stop_another() {
 /// What has reached a stopped node is served when it goes on: the time for the head of a request is for slow clients, and no
 /// client was slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_was_stopped_does_not_blame_its_clients() {
+async fn resumed_node_serves_requests_received_while_stopped() {
     let (app, [ann]) = App::with(["ann"]).await;
     let node = app.add_process(&[]);
     let through = ann.at(&node.process.url);

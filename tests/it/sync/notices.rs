@@ -24,7 +24,7 @@ async fn parked(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parked_wait_is_woken_by_a_send_with_the_counts() {
+async fn send_wakes_a_parked_wait_with_the_unread_total() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for n in 1..=5 {
@@ -48,7 +48,7 @@ async fn a_parked_wait_is_woken_by_a_send_with_the_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_news_a_probe_and_a_timeout_answer_honestly() {
+async fn past_news_probe_and_timeout_return_correct_notices() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "hi").await;
@@ -94,7 +94,7 @@ async fn old_news_a_probe_and_a_timeout_answer_honestly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_wait_of_a_device_supersedes_the_older_one() {
+async fn newer_wait_supersedes_the_older_wait_of_its_device() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let older = parked(&app, &ben, 1, 25).await;
@@ -124,7 +124,7 @@ async fn a_newer_wait_of_a_device_supersedes_the_older_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_wait_supersedes_nothing() {
+async fn rejected_wait_supersedes_nothing() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let good = parked(&app, &ben, 1, 25).await;
@@ -147,7 +147,7 @@ async fn a_refused_wait_supersedes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_ends_with_its_access_token() {
+async fn wait_ends_when_its_access_token_expires() {
     let app = App::configured(|config| config.access_token = Duration::from_secs(2)).await;
     let [ben] = app.people(["ben"]).await;
     let started = Instant::now();
@@ -162,7 +162,7 @@ async fn a_wait_ends_with_its_access_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_notice_costs_at_most_five_seconds() {
+async fn lost_notice_delays_a_wait_by_at_most_5_s() {
     let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
     app.add_node().await;
     let chat = ann.direct(&ben).await;
@@ -191,7 +191,7 @@ async fn a_lost_notice_costs_at_most_five_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_wait_sleeps_through_a_message_that_races_with_it() {
+async fn message_racing_with_a_wait_wakes_it() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for n in 1..=150 {
@@ -214,7 +214,7 @@ async fn no_wait_sleeps_through_a_message_that_races_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_disconnects_frees_its_wait() {
+async fn disconnect_frees_the_wait() {
     let (app, [ben]) = App::with(["ben"]).await;
     let waiters = &app.nodes[0].app.waiters;
     let request = format!(
@@ -256,7 +256,7 @@ async fn a_client_that_disconnects_frees_its_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_node_asks_waits_to_reconnect_and_serves_on() {
+async fn draining_node_ends_waits_with_reconnect_and_keeps_serving() {
     let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let wait = parked(&app, &ben, 1, 30).await;

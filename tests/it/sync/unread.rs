@@ -53,7 +53,7 @@ async fn counts_follow_sends_and_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_sends_reads_and_losses_of_redis_leave_exact_counts() {
+async fn random_sends_reads_and_redis_losses_leave_exact_counts() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -110,7 +110,7 @@ async fn random_sends_reads_and_losses_of_redis_leave_exact_counts() {
 
 /// Many share a call of the script, and one has entries for more than one.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_counts_depend_on_those_of_others() {
+async fn unread_counts_of_users_are_independent() {
     let app = App::start().await;
     let node = &app.nodes[0].app;
     let new = || UserId(tideline::clock::new_id());
@@ -165,7 +165,7 @@ async fn nobodys_counts_depend_on_those_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_counts_and_notices_are_correct() {
+async fn counts_and_notices_are_correct_without_redis() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     for loss in ["cut", "freeze"] {
@@ -196,7 +196,7 @@ async fn without_redis_counts_and_notices_are_correct() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_of_another_life_of_the_database_are_forgotten() {
+async fn cached_counts_ahead_of_the_database_are_discarded() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "x").await;
@@ -245,7 +245,7 @@ async fn counted() -> (App, Person, Person, String, impl Fn(&App) -> u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_auditor_finds_wrong_counts_and_the_next_reader_mends_them() {
+async fn auditor_drops_wrong_counts_and_the_next_read_rebuilds_them() {
     let (app, _, ben, chat, drift) = counted().await;
     let audited = &app.nodes[0].app.metrics.unread_audited;
     audit_all(&app).await;
@@ -274,7 +274,7 @@ async fn the_auditor_finds_wrong_counts_and_the_next_reader_mends_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_that_no_reader_would_use_are_not_drift() {
+async fn unusable_cached_counts_are_not_reported_as_drift() {
     let (app, ann, ben, chat, drift) = counted().await;
     let user = UserId(ben.id.parse().unwrap());
     let node = &app.nodes[0].app;
@@ -315,7 +315,7 @@ async fn counts_that_no_reader_would_use_are_not_drift() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_operator_can_rebuild_all_counts_beside_running_nodes() {
+async fn operator_rebuilds_unread_counts_while_nodes_run() {
     let (app, ann, ben, chat, drift) = counted().await;
     let [cat, dan] = app.people(["cat", "dan"]).await;
     let other = cat.direct(&ben).await;
@@ -385,7 +385,7 @@ async fn the_operator_can_rebuild_all_counts_beside_running_nodes() {
 
 /// When Redis has lost its counts, everybody who waits needs theirs counted at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_of_a_crowd_share_queries() {
+async fn concurrent_recounts_share_queries() {
     let (app, ann, ben, chat, _) = counted().await;
     let node = &app.nodes[0].app;
     let crowd = seeding::seed(node, 0, 300).await.unwrap();

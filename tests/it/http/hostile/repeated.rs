@@ -25,7 +25,7 @@ fn is_short(what: &str, problem: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_and_log_lines_are_short_however_long_the_request() {
+async fn responses_and_log_lines_are_bounded_for_long_requests() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let variables = [

@@ -27,7 +27,7 @@ fn custom(id: &str, content: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn content_with_names_of_the_library_is_stored_as_it_was_sent() {
+async fn content_with_serde_private_names_is_stored_unchanged() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let sends = format!("/v1/conversations/{chat}/messages");
@@ -77,7 +77,7 @@ async fn content_with_names_of_the_library_is_stored_as_it_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_is_compared_with_what_was_sent() {
+async fn replay_is_compared_with_the_sent_content() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let sends = format!("/v1/conversations/{chat}/messages");
@@ -97,7 +97,7 @@ async fn a_repeat_is_compared_with_what_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_inside_a_string_is_read_in_no_place_of_any_body() {
+async fn json_inside_strings_is_not_parsed() {
     let app = App::start().await;
     let people = app.people(["ann", "ben", "cat"]).await;
     let [ann, ben, _] = &people;
@@ -126,7 +126,7 @@ async fn json_inside_a_string_is_read_in_no_place_of_any_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn duplicate_keys_and_nul_are_refused_at_any_depth() {
+async fn duplicate_keys_and_nul_are_rejected_at_any_depth() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let sends = format!("/conversations/{chat}/messages");

@@ -21,7 +21,7 @@ fn is_refused(what: &str, answers: &[Answer]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_http_is_refused_and_the_connection_closed() {
+async fn malformed_http_is_rejected_and_the_connection_closed() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let sends = format!("/v1/conversations/{chat}/messages");
@@ -188,7 +188,7 @@ async fn what_is_no_http_is_refused_and_the_connection_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_http_is_answered_as_it_should_be() {
+async fn unusual_http_gets_the_documented_response() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let phone = ann.another_device(&app).await;

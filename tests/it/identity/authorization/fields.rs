@@ -36,7 +36,7 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn disclosures_are_found() {
+fn disclosure_check_finds_secret_fields() {
     let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1});
     let mut more = user.clone();
     more["last_seen_at"] = json!(1);
@@ -70,7 +70,7 @@ fn objects(value: &Value, at: &str, into: &mut Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_body_takes_a_field_that_is_not_its_own() {
+async fn unknown_body_fields_are_rejected() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "hi").await;

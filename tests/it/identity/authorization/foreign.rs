@@ -25,7 +25,7 @@ fn headers(answer: &Answer) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_of_others_looks_like_none() {
+async fn foreign_conversations_look_like_missing_ones() {
     let (app, [ann, ben, eve, cat]) = App::with(["ann", "ben", "eve", "cat"]).await;
     let group = ann.group(&[&ben]).await;
     let direct = ann.direct(&ben).await;
@@ -88,7 +88,7 @@ async fn a_conversation_of_others_looks_like_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_of_others_say_nothing_in_any_place() {
+async fn foreign_ids_look_like_random_ids() {
     let (app, [ann, ben, eve]) = App::with(["ann", "ben", "eve"]).await;
     let group = ann.group(&[&ben]).await;
     ann.send(&group, "before eve").await;
@@ -166,7 +166,7 @@ async fn ids_of_others_say_nothing_in_any_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_that_others_have_chosen_are_free() {
+async fn client_chosen_ids_are_scoped_to_their_user() {
     let (app, [ann, ben, eve]) = App::with(["ann", "ben", "eve"]).await;
     let group = ann.group(&[&ben, &eve]).await;
     let message = text("mine");
@@ -192,7 +192,7 @@ async fn ids_that_others_have_chosen_are_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_of_somebody_else_shows_only_ones_own() {
+async fn foreign_cursors_return_only_own_data() {
     let (app, [ann, ben, cat, eve]) = App::with(["ann", "ben", "cat", "eve"]).await;
     let group = ann.group(&[&ben, &cat]).await;
     for who in [&ben, &cat] {

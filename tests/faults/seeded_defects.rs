@@ -1,12 +1,12 @@
-//! The checker is tested: defects are planted into a healthy history, one at a time, and each has to be called by its name.
+//! Tests the checker: each defect is seeded into a healthy history, and the checker must report it by name.
 
 use crate::checker::check;
 use crate::history::{Ask, History, Op, SECOND};
 use serde_json::{Value, json};
 
-type Plant = fn(&mut History);
+type Seed = fn(&mut History);
 
-const DEFECTS: &[(&str, &str, Plant)] = &[
+const DEFECTS: &[(&str, &str, Seed)] = &[
     ("a row is dropped from the archive", "archive-hole", |h| {
         archive(h).remove(3);
     }),
@@ -26,7 +26,7 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
         archive(h)[3]["content"]["text"] = json!("other words");
     }),
     ("one member reads another order", "archive-differs", |h| {
-        h.ends[1].archives[0].swap(2, 3);
+        h.outcomes[1].archives[0].swap(2, 3);
     }),
     ("sends change places in time", "order", |h| {
         let own: Vec<usize> = sends(h)
@@ -58,10 +58,10 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
         h.ops.push(open);
     }),
     ("an inbox has a hole", "inbox-hole", |h| {
-        drop(h.ends[2].inbox.remove(7))
+        drop(h.outcomes[2].inbox.remove(7))
     }),
     ("an inbox lacks a message and hides it", "projection", |h| {
-        let entry = h.ends[2]
+        let entry = h.outcomes[2]
             .inbox
             .iter_mut()
             .rfind(|entry| entry["kind"] == "message")
@@ -69,7 +69,7 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
         entry["kind"] = json!("recall");
     }),
     ("an entry refers to another message", "inbox-differs", |h| {
-        let inbox = &mut h.ends[2].inbox;
+        let inbox = &mut h.outcomes[2].inbox;
         let entry = inbox
             .iter_mut()
             .find(|entry| entry["kind"] == "message")
@@ -77,7 +77,7 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
         entry["message"]["content"]["text"] = json!("other words");
     }),
     ("times run backwards", "time-back", |h| {
-        h.ends[2].inbox[9]["at"] = json!("2000-01-01T00:00:00.000Z");
+        h.outcomes[2].inbox[9]["at"] = json!("2000-01-01T00:00:00.000Z");
     }),
     (
         "a page jumps over a seq that comes late",
@@ -135,7 +135,7 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
         woken.body["total_unread"] = json!(12_345);
     }),
     ("counts have drifted in the end", "recount", |h| {
-        h.ends[3].unread[1]["total"] = json!(12_345);
+        h.outcomes[3].unread[1]["total"] = json!(12_345);
     }),
     ("a read mark goes back", "mark-back", |h| {
         let told = h
@@ -159,13 +159,13 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
         let (owner, guest) = (h.cast.chats[chat].members[0], h.cast.chats[chat].guests[0]);
         let id = json!(h.cast.chats[chat].id);
         let seen = |entry: &&Value| entry["kind"] == "message" && entry["conversation_id"] == id;
-        let theirs: Vec<&Value> = h.ends[guest]
+        let theirs: Vec<&Value> = h.outcomes[guest]
             .inbox
             .iter()
             .filter(seen)
             .map(|entry| &entry["message"])
             .collect();
-        let foreign = h.ends[owner]
+        let foreign = h.outcomes[owner]
             .inbox
             .iter()
             .filter(seen)
@@ -212,7 +212,7 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
     ("a large conversation is in an inbox", "projection", |h| {
         let large = h.cast.chats.iter().rfind(|chat| chat.large).unwrap();
         let (id, user) = (large.id.clone(), large.members[0]);
-        let mut entry = h.ends[user].inbox.iter_mut();
+        let mut entry = h.outcomes[user].inbox.iter_mut();
         let entry = entry.rfind(|entry| entry["kind"] == "message").unwrap();
         entry["conversation_id"] = json!(id);
     }),
@@ -258,13 +258,13 @@ const DEFECTS: &[(&str, &str, Plant)] = &[
 /// The messages of the first conversation, as its first member reads them.
 fn archive(h: &mut History) -> &mut Vec<Value> {
     let id = h.cast.chats[0].id.clone();
-    let end = &mut h.ends[h.cast.chats[0].members[0]];
-    let at = end
+    let outcome = &mut h.outcomes[h.cast.chats[0].members[0]];
+    let at = outcome
         .conversations
         .iter()
         .position(|one| one["id"] == id.as_str())
         .unwrap();
-    &mut end.archives[at]
+    &mut outcome.archives[at]
 }
 
 /// The sends of one message that were acknowledged.
@@ -280,9 +280,9 @@ fn find(h: &mut History, is_it: impl Fn(&Op) -> bool) -> &mut Op {
 pub fn verify(healthy: &History) {
     let found = check(healthy);
     assert!(found.is_empty(), "{found:#?}");
-    for (defect, name, plant) in DEFECTS {
+    for (defect, name, seed) in DEFECTS {
         let mut history = healthy.clone();
-        plant(&mut history);
+        seed(&mut history);
         let found = check(&history);
         assert!(
             found.iter().any(|one| one.name == *name),

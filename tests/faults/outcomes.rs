@@ -1,7 +1,7 @@
 //! When all is over: what is open is settled, and everything is read back over HTTP.
 
 use crate::deployment::Deployment;
-use crate::history::{End, Op};
+use crate::history::{Op, Outcome};
 use crate::load::is_open;
 use crate::support::Person;
 use futures_util::future::join_all;
@@ -29,21 +29,22 @@ pub async fn settle(deployment: &Deployment) {
 }
 
 /// Everything that everybody can read, at the nodes of these URLs.
-pub async fn read_back(deployment: &Deployment, urls: &[String; 2]) -> Vec<End> {
+pub async fn read_back(deployment: &Deployment, urls: &[String; 2]) -> Vec<Outcome> {
     let users = deployment.people.iter().enumerate();
     join_all(users.map(|(user, devices)| {
         // One half of them through each node.
         let at = |node: usize| devices[0].at(&urls[node]);
-        end(at(user % 2), [at(0), at(1)])
+        outcome(at(user % 2), [at(0), at(1)])
     }))
     .await
 }
 
-async fn end(person: Person, nodes: [Person; 2]) -> End {
-    let mut end = End::default();
+async fn outcome(person: Person, nodes: [Person; 2]) -> Outcome {
+    let mut outcome = Outcome::default();
     for node in nodes {
-        end.unread.push(get(&node, "/unread").await);
-        end.notices
+        outcome.unread.push(get(&node, "/unread").await);
+        outcome
+            .notices
             .push(get(&node, "/notices?since_seq=0&timeout=0").await);
     }
     // In a new life of the database nothing is kept of the inbox before.
@@ -51,20 +52,20 @@ async fn end(person: Person, nodes: [Person; 2]) -> End {
     let first = trimmed.ok().and_then(|one| one.body["first_seq"].as_i64());
     let pages = |since| format!("/inbox?since_seq={since}&limit=500");
     let from = first.map_or(0, |first| first - 1);
-    read_pages(&person, pages, "entries", from, &mut end.inbox).await;
+    read_pages(&person, pages, "entries", from, &mut outcome.inbox).await;
     let listed = get(&person, "/conversations?order=id&limit=500").await;
-    end.conversations = listed["conversations"]
+    outcome.conversations = listed["conversations"]
         .as_array()
         .cloned()
         .unwrap_or_default();
-    for one in &end.conversations {
+    for one in &outcome.conversations {
         let id = one["id"].as_str().unwrap();
         let pages = |since| format!("/conversations/{id}/messages?since_seq={since}&limit=500");
         let mut archive = Vec::new();
         read_pages(&person, pages, "messages", 0, &mut archive).await;
-        end.archives.push(archive);
+        outcome.archives.push(archive);
     }
-    end
+    outcome
 }
 
 async fn read_pages(

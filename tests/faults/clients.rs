@@ -19,7 +19,7 @@ const MEMORY: u64 = 512 * 1024 * 1024;
 const FILES: usize = 100;
 
 /// The crowd of both nodes, until then.
-pub async fn gather(deployment: &Deployment, until: Instant) {
+pub async fn connect_slow(deployment: &Deployment, until: Instant) {
     let nodes = [0, 1].map(|node| {
         let node = deployment.nodes[node].lock().unwrap();
         (node.process.url.clone(), node.process.pid())
@@ -37,15 +37,15 @@ pub async fn gather(deployment: &Deployment, until: Instant) {
     let before = nodes.clone().map(|(_, pid)| usage(pid));
     let path = format!("/conversations/{chat}/messages");
     let body = "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{\"";
-    let mut crowd = Vec::new();
+    let mut clients = Vec::new();
     for (url, _) in &nodes {
         let address: SocketAddr = url.trim_start_matches("http://").parse().unwrap();
         let head = b"GET /v1/me HTTP/1.1\r\nX-Slow: ".to_vec();
-        crowd.push(Slow::connect(address, EACH, head, Some(b'x')));
+        clients.push(Slow::connect(address, EACH, head, Some(b'x')));
         let body = request(&eve, "POST", &path, body);
-        crowd.push(Slow::connect(address, EACH, body, Some(b'x')));
+        clients.push(Slow::connect(address, EACH, body, Some(b'x')));
         let read = request(&eve, "GET", &path, "\r\n");
-        crowd.push(Slow::connect(address, EACH, read, None));
+        clients.push(Slow::connect(address, EACH, read, None));
     }
     let wait = format!("/notices?since_seq={}&timeout=55", dan.head().await);
     let wait = request(&dan, "GET", &wait, "\r\n");
@@ -67,7 +67,7 @@ pub async fn gather(deployment: &Deployment, until: Instant) {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    drop(crowd);
+    drop(clients);
     let gone = Instant::now();
     for (node, (_, pid)) in nodes.iter().enumerate() {
         while usage(*pid).1 > before[node].1 + FILES {

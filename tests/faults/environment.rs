@@ -16,7 +16,7 @@ use tideline::dev::services::{Data, Services};
 /// A name and a value of a node's environment.
 pub type Variable = (String, String);
 
-pub struct Ground {
+pub struct Environment {
     // In this order they are taken down.
     pub standby: Option<Standby>,
     /// Of the primary.
@@ -29,9 +29,9 @@ pub struct Ground {
     pub variables: [Vec<Variable>; 2],
 }
 
-impl Ground {
-    /// The ground for these faults.
-    pub fn lay(faults: &str, seed: u64) -> Self {
+impl Environment {
+    /// Sets up what these faults need.
+    pub fn set_up(faults: &str, seed: u64) -> Self {
         let has = |name| faults.split('+').any(|fault| fault == name);
         let disk = has("disk-full").then(Disk::mount);
         let services = match &disk {
