@@ -22,6 +22,7 @@ pub mod schema;
 mod services;
 pub mod slow;
 pub mod token;
+pub mod waits;
 mod wire;
 mod world;
 
