@@ -1,8 +1,8 @@
 //! Two nodes as processes behind proxies, on a PostgreSQL and a Redis of their own, and the people who talk to them.
 
-use crate::ends;
-use crate::ground::{Ground, Variable};
+use crate::environment::{Environment, Variable};
 use crate::history::{Ask, Cast, Chat, Micros, Op, Recorder, SECOND};
+use crate::outcomes;
 use crate::support::{Answer, NodeProcess, PASSWORD, Person, Proxy, http};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,7 +22,7 @@ pub struct Deployment {
     pub nodes: [Mutex<NodeProcess>; 2],
     /// Between the clients and the nodes.
     pub fronts: [Proxy; 2],
-    pub ground: Ground,
+    pub environment: Environment,
     pub recorder: Recorder,
     pub cast: Cast,
     /// The devices of each user.
@@ -47,11 +47,11 @@ const LARGE: [usize; 6] = [6, 2, 3, 4, 7, 8];
 const FANOUT_LIMIT: &str = "5";
 
 impl Deployment {
-    /// Starts everything on this ground.
-    pub async fn start(ground: Ground) -> Self {
-        let services = &ground.services;
+    /// Starts two nodes in this environment.
+    pub async fn start(environment: Environment) -> Self {
+        let services = &environment.services;
         instance::migrate(&services.database_url()).unwrap();
-        let nodes = [0, 1].map(|node: usize| serve(services, &ground.variables[node]));
+        let nodes = [0, 1].map(|node: usize| serve(services, &environment.variables[node]));
         let fronts = [0, 1].map(|n: usize| Proxy::before(&nodes[n].process.url));
         let http = http();
         let urls = [0, 1].map(|n: usize| fronts[n].url().to_owned());
@@ -99,7 +99,7 @@ impl Deployment {
         Self {
             nodes: nodes.map(Mutex::new),
             fronts,
-            ground,
+            environment,
             recorder: Recorder::start(),
             cast,
             people,
@@ -110,7 +110,10 @@ impl Deployment {
 
     /// Starts a node in the place of one that has ended.
     pub fn restart(&self, node: usize) {
-        let new = serve(&self.ground.services, &self.ground.variables[node]);
+        let new = serve(
+            &self.environment.services,
+            &self.environment.variables[node],
+        );
         self.fronts[node].lead_to(&new.process.url);
         *self.nodes[node].lock().unwrap() = new;
     }
@@ -130,7 +133,7 @@ impl Deployment {
             node.process.signal("KILL");
             node.process.wait();
         }
-        self.ground.restore(backup);
+        self.environment.restore(backup);
         for node in [0, 1] {
             self.restart(node);
         }
@@ -138,7 +141,7 @@ impl Deployment {
         for head in &self.heads {
             head.store(0, Ordering::Relaxed);
         }
-        let starts = ends::read_back(self, &self.urls()).await;
+        let starts = outcomes::read_back(self, &self.urls()).await;
         self.recorder.restored(then, starts);
         for front in &self.fronts {
             front.heal();

@@ -20,8 +20,8 @@ pub struct History {
     pub ops: Vec<Op>,
     pub windows: Vec<Window>,
     /// What was there when this life of the database began: nothing, unless a backup was restored.
-    pub starts: Vec<End>,
-    pub ends: Vec<End>,
+    pub starts: Vec<Outcome>,
+    pub outcomes: Vec<Outcome>,
     /// What the nodes that were still there in the end have logged as bugs.
     pub bugs: Vec<String>,
 }
@@ -196,7 +196,7 @@ pub struct Window {
 
 /// Everything that a user can read when all is over.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct End {
+pub struct Outcome {
     pub inbox: Vec<Value>,
     /// `GET /v1/unread` of each node.
     pub unread: Vec<Value>,
@@ -207,7 +207,7 @@ pub struct End {
     pub archives: Vec<Vec<Value>>,
 }
 
-impl End {
+impl Outcome {
     /// The head of the inbox.
     pub fn head(&self) -> i64 {
         let told = self
@@ -223,7 +223,7 @@ pub struct Recorder {
     began: Instant,
     ops: Mutex<Vec<Op>>,
     windows: Mutex<Vec<Window>>,
-    starts: Mutex<Vec<End>>,
+    starts: Mutex<Vec<Outcome>>,
 }
 
 impl Recorder {
@@ -257,7 +257,7 @@ impl Recorder {
 
     /// The database is what it was at some moment after `then`, and this is what it holds. What was acknowledged before then
     /// is there; of what was asked since nobody knows, and what was read in the former life is not to be compared.
-    pub fn restored(&self, then: Micros, starts: Vec<End>) {
+    pub fn restored(&self, then: Micros, starts: Vec<Outcome>) {
         let mut ops = self.ops.lock().unwrap();
         ops.retain(|op| match op.ask {
             Ask::Send { .. } | Ask::Add { .. } => true,
@@ -300,7 +300,7 @@ impl Recorder {
     }
 
     /// The history, with the final reads.
-    pub fn finish(&self, cast: Cast, ends: Vec<End>, bugs: Vec<String>) -> History {
+    pub fn finish(&self, cast: Cast, outcomes: Vec<Outcome>, bugs: Vec<String>) -> History {
         let mut ops = std::mem::take(&mut *self.ops.lock().unwrap());
         ops.sort_by_key(|op| op.invoked);
         History {
@@ -308,7 +308,7 @@ impl Recorder {
             ops,
             windows: std::mem::take(&mut *self.windows.lock().unwrap()),
             starts: std::mem::take(&mut *self.starts.lock().unwrap()),
-            ends,
+            outcomes,
             bugs,
         }
     }
@@ -327,7 +327,7 @@ impl History {
         for op in &self.ops {
             line(serde_json::to_value(op).unwrap());
         }
-        line(serde_json::to_value(&self.ends).unwrap());
+        line(serde_json::to_value(&self.outcomes).unwrap());
         line(serde_json::to_value(&self.bugs).unwrap());
     }
 
@@ -335,7 +335,7 @@ impl History {
     pub fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        let [cast, windows, starts, ops @ .., ends, bugs] = lines.as_slice() else {
+        let [cast, windows, starts, ops @ .., outcomes, bugs] = lines.as_slice() else {
             panic!("{} is no history", path.display());
         };
         Self {
@@ -346,7 +346,7 @@ impl History {
                 .iter()
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect(),
-            ends: serde_json::from_str(ends).unwrap(),
+            outcomes: serde_json::from_str(outcomes).unwrap(),
             bugs: serde_json::from_str(bugs).unwrap(),
         }
     }

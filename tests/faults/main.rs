@@ -2,8 +2,8 @@
 //!
 //! Two nodes, with a PostgreSQL and a Redis of their own, are talked to by many devices (`load`), while something breaks
 //! and is healed (`nemesis`). Every request and its answer are taken down (`history`). When all is over, sends of which
-//! nobody knows what became are settled, everything is read back (`ends`), and a pure function (`checker`) judges it all by
-//! the contract. `planted` proves that the checker notices. `make faults` runs the matrix.
+//! nobody knows what became are settled, everything is read back (`outcomes`), and a pure function (`checker`) judges it all by
+//! the contract. `seeded_defects` proves that the checker notices. `make faults` runs the matrix.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,18 +21,18 @@
 mod support;
 
 mod checker;
-mod crowd;
+mod clients;
 mod deployment;
-mod ends;
-mod ground;
+mod environment;
 mod history;
 mod load;
 mod nemesis;
-mod planted;
+mod outcomes;
 mod report;
+mod seeded_defects;
 
 use crate::deployment::Deployment;
-use crate::ground::Ground;
+use crate::environment::Environment;
 use crate::history::History;
 use crate::report::{Round, report};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ use tideline::config::environment;
 
 /// One run: load, fault, heal, settle, read back. It is calm before the first fault, and twice as long after the last one.
 async fn run(fault: &str, seed: u64, time: Duration, calm: Duration) -> History {
-    let deployment = Arc::new(Deployment::start(Ground::lay(fault, seed)).await);
+    let deployment = Arc::new(Deployment::start(Environment::set_up(fault, seed)).await);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let nemesis = async {
         tokio::time::sleep(calm).await;
@@ -51,8 +51,8 @@ async fn run(fault: &str, seed: u64, time: Duration, calm: Duration) -> History 
         stop.send(true).unwrap();
     };
     tokio::join!(load::run(&deployment, seed, stopped), nemesis);
-    ends::settle(&deployment).await;
-    let ends = ends::read_back(&deployment, &deployment.urls()).await;
+    outcomes::settle(&deployment).await;
+    let outcomes = outcomes::read_back(&deployment, &deployment.urls()).await;
     let logs = deployment
         .nodes
         .iter()
@@ -60,7 +60,7 @@ async fn run(fault: &str, seed: u64, time: Duration, calm: Duration) -> History 
     let bugs = logs.flatten().filter(|line| line.contains("bug:"));
     deployment
         .recorder
-        .finish(deployment.cast.clone(), ends, bugs.collect())
+        .finish(deployment.cast.clone(), outcomes, bugs.collect())
 }
 
 /// How long it is calm in a short run, before the fault.
@@ -76,17 +76,17 @@ fn history_file(fault: &str, seed: u64) -> PathBuf {
         .join(format!("{fault}.jsonl"))
 }
 
-/// Part of `cargo test`: the checker against planted defects, and two faults at once.
+/// Part of `cargo test`: the checker against seeded defects, and two faults at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn planted_defects_are_noticed() {
+async fn seeded_defects_are_detected() {
     let history = run("calm", 1, Duration::ZERO, 2 * SHORT).await;
     let file = folder().join("healthy.jsonl");
     history.write(&file);
-    planted::verify(&History::read(&file));
+    seeded_defects::verify(&History::read(&file));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_promises_hold_while_nodes_and_redis_are_killed() {
+async fn guarantees_hold_while_nodes_and_redis_are_killed() {
     let history = run("node-killed+redis-killed", 2, 4 * SHORT, SHORT).await;
     let found = checker::check(&history);
     assert!(found.is_empty(), "{found:#?}");

@@ -1,8 +1,8 @@
 //! What goes wrong, by name. Each breaks something, holds it, heals it, and says when it did.
 
-use crate::crowd;
+use crate::clients;
 use crate::deployment::Deployment;
-use crate::ground;
+use crate::environment;
 use crate::history::Micros;
 use crate::support::{Cluster, eventually, execute, http};
 use diesel::connection::SimpleConnection;
@@ -82,8 +82,8 @@ pub async fn strike(deployment: &Arc<Deployment>, faults: &str, seed: u64, time:
 
 impl Nemesis<'_> {
     async fn strike(mut self, fault: &str) {
-        let ground = &self.deployment.ground;
-        let services = &ground.services;
+        let environment = &self.deployment.environment;
+        let services = &environment.services;
         let node = self.rng.random_range(0..2);
         match fault {
             "calm" => self.hold().await,
@@ -165,22 +165,22 @@ impl Nemesis<'_> {
                 }
                 services.kill_postgres();
                 self.pause(10..1_500).await;
-                ground.promote();
+                environment.promote();
                 self.window(fault, None, from);
                 self.hold().await;
             }
             // No connection is ended by anybody, and none is refused.
             "postgres-vanished" => {
                 let (from, vanished) = (self.now(), Instant::now());
-                ground.host.as_ref().unwrap().vanish();
+                environment.host.as_ref().unwrap().vanish();
                 self.pause(10..1_500).await;
-                ground.promote();
+                environment.promote();
                 tokio::time::sleep_until((vanished + VANISHED).into()).await;
                 self.window(fault, None, from);
                 self.hold().await;
             }
             "standby-stopped" => {
-                let (from, standby) = (self.now(), ground.standby.as_ref().unwrap());
+                let (from, standby) = (self.now(), environment.standby.as_ref().unwrap());
                 standby.pause();
                 self.hold().await;
                 standby.resume();
@@ -188,12 +188,12 @@ impl Nemesis<'_> {
             }
             "disk-full" => {
                 self.again_and_again(fault, 1_500..3_000, async |it| {
-                    ground.fill_disk(it.rng.random_bool(0.5));
+                    environment.fill_disk(it.rng.random_bool(0.5));
                     if it.rng.random_bool(0.5) {
                         it.use_up_log();
                     }
                     it.pause(1_500..4_000).await;
-                    ground.free_disk();
+                    environment.free_disk();
                 })
                 .await;
             }
@@ -231,7 +231,7 @@ impl Nemesis<'_> {
             }
             // A replica takes over, or the master is back before that, and has forgotten everything.
             "cluster-failover" => {
-                let cluster = self.deployment.ground.cluster.as_ref().unwrap();
+                let cluster = self.deployment.environment.cluster.as_ref().unwrap();
                 self.again_and_again(fault, 1_500..3_000, async |it| {
                     let masters = cluster.masters();
                     let killed = masters[it.rng.random_range(0..masters.len())];
@@ -244,14 +244,14 @@ impl Nemesis<'_> {
             }
             "answers-lost" => self.lose_answers().await,
             "rows-locked" => self.lock_rows().await,
-            "slow-clients" => crowd::gather(self.deployment, self.until).await,
+            "slow-clients" => clients::connect_slow(self.deployment, self.until).await,
             "clock-ahead" | "clock-behind" => {
-                self.verify_clock(ground::turned(self.seed)).await;
+                self.verify_clock(environment::turned(self.seed)).await;
                 self.hold().await;
             }
             "backup-restored" => {
                 let from = self.now();
-                let backup = ground.back_up();
+                let backup = environment.back_up();
                 self.pause(500..2_500).await;
                 self.deployment.restore(&backup, from).await;
                 for node in [None, Some(0), Some(1)] {
@@ -335,7 +335,7 @@ impl Nemesis<'_> {
 
     /// Takes every connection that PostgreSQL has, those of the nodes too.
     async fn use_up_connections(&mut self) {
-        let url = self.deployment.ground.services.database_url();
+        let url = self.deployment.environment.services.database_url();
         let from = self.now();
         // Cut off, the nodes cannot win the race for their own.
         self.each(2, |node| node.postgres.cut());
@@ -354,7 +354,7 @@ impl Nemesis<'_> {
     /// Goes on to new segments of the write-ahead log while there are any: where none can be made PostgreSQL panics, and
     /// cannot recover.
     fn use_up_log(&self) {
-        let url = self.deployment.ground.services.database_url();
+        let url = self.deployment.environment.services.database_url();
         if let Ok(mut conn) = PgConnection::establish(&url) {
             let next = "SELECT pg_logical_emit_message(false, 'log', 'x'); SELECT pg_switch_wal()";
             while conn.batch_execute(next).is_ok() {}
@@ -363,7 +363,7 @@ impl Nemesis<'_> {
 
     /// Everything is killed, and one node and PostgreSQL come back: until the time is over these two have to do.
     async fn break_everything(&mut self, left: usize) {
-        let (deployment, services) = (self.deployment, &self.deployment.ground.services);
+        let (deployment, services) = (self.deployment, &self.deployment.environment.services);
         let (from, gone) = (self.now(), 1 - left);
         for node in [0, 1] {
             self.signal(node, "KILL");
@@ -426,7 +426,7 @@ impl Nemesis<'_> {
 
     /// Somebody else holds rows that sends need, and takes two in the wrong order, into a deadlock.
     async fn lock_rows(&mut self) {
-        let url = self.deployment.ground.services.database_url();
+        let url = self.deployment.environment.services.database_url();
         let mut holder = PgConnection::establish(&url).unwrap();
         let cast = &self.deployment.cast;
         let from = self.now();

@@ -1,4 +1,5 @@
-//! The integration tests, one file per noun, on real PostgreSQL and Redis. `tests/support` is the harness.
+//! The integration tests, on real PostgreSQL and Redis: a folder per area or floor, a file per noun. `tests/support` is the
+//! harness.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,51 +11,75 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod accounts;
-mod authorization;
-mod bans;
-mod blocks;
-mod cluster;
-mod config;
-mod conversations;
-mod cors;
-mod deploy;
-mod dev;
-mod devices;
-mod diagnostics;
-mod errors;
-mod faults;
-mod groups;
-mod headers;
-mod hostile;
-mod inbox;
-mod integrating;
-mod large;
-mod limits;
+mod engine {
+    mod faults;
+    mod limits;
+    mod overload;
+    mod writer;
+}
+
+mod http {
+    mod cors;
+    mod errors;
+    mod headers;
+    mod hostile;
+    mod integrating;
+    mod openapi;
+    mod parking;
+    mod postman;
+    mod protocol;
+    mod violations;
+    mod web;
+}
+
+mod identity {
+    mod accounts;
+    mod authorization;
+    mod devices;
+    mod names;
+    mod passwords;
+    pub mod tokens;
+}
+
+mod messaging {
+    mod bans;
+    mod conversations;
+    mod groups;
+    mod members;
+    mod messages;
+    mod read_fanout;
+}
+
+mod operations {
+    mod config;
+    mod deploy;
+    mod dev;
+    mod diagnostics;
+    mod metrics;
+    mod partitions;
+    mod readiness;
+    mod retention;
+    mod secrets;
+    mod startup;
+}
+
+mod people {
+    mod blocks;
+}
+
+mod storage {
+    mod cluster;
+    mod plans;
+    mod postgres;
+    mod tls;
+}
+
+mod sync {
+    mod inbox;
+    mod nodes;
+    mod notices;
+    mod unread;
+}
+
 mod log;
-mod members;
-mod messages;
-mod metrics;
-mod names;
-mod nodes;
-mod notices;
-mod openapi;
-mod operations;
-mod overload;
-mod parking;
-mod partitions;
-mod passwords;
-mod plans;
-mod postman;
 mod properties;
-mod readiness;
-mod retention;
-mod secrets;
-mod storage;
-mod tls;
-mod tokens;
-mod transport;
-mod unread;
-mod violations;
-mod web;
-mod writer;

@@ -159,13 +159,13 @@ impl Model for Unread {
 }
 
 #[test]
-fn everything_holds_in_a_long_inbox() {
+fn all_properties_hold_in_a_long_inbox() {
     let states = states_of(LONG);
     assert!(states > 50_000, "only {states} states");
 }
 
 #[test]
-fn everything_holds_in_a_wide_inbox() {
+fn all_properties_hold_in_a_wide_inbox() {
     let states = states_of(WIDE);
     assert!(states > 5_000, "only {states} states");
 }
@@ -180,7 +180,7 @@ fn without(property: &'static str, rules: Rules) -> String {
 }
 
 #[test]
-fn any_entry_may_not_win() {
+fn model_fails_if_older_entries_overwrite_newer_counts() {
     let rules = Rules {
         newest_wins: false,
         ..WIDE.rules
@@ -192,7 +192,7 @@ fn any_entry_may_not_win() {
 }
 
 #[test]
-fn the_total_may_not_count_messages() {
+fn model_fails_if_the_total_counts_messages() {
     let rules = Rules {
         total_by_difference: false,
         ..WIDE.rules
@@ -204,7 +204,7 @@ fn the_total_may_not_count_messages() {
 }
 
 #[test]
-fn a_zero_count_may_not_go_before_the_mark_has_passed_it() {
+fn model_fails_if_zero_counts_are_dropped_early() {
     let rules = Rules {
         zero_waits: false,
         ..WIDE.rules
@@ -216,7 +216,7 @@ fn a_zero_count_may_not_go_before_the_mark_has_passed_it() {
 }
 
 #[test]
-fn a_merge_may_not_touch_what_is_past_it() {
+fn model_fails_if_stale_merges_are_applied() {
     let rules = Rules {
         merge_looks_first: false,
         ..WIDE.rules
@@ -228,7 +228,7 @@ fn a_merge_may_not_touch_what_is_past_it() {
 }
 
 #[test]
-fn a_merge_may_not_replace_what_is_newer() {
+fn model_fails_if_a_merge_replaces_newer_counts() {
     let rules = Rules {
         merge_keeps_newer: false,
         ..WIDE.rules
@@ -240,7 +240,7 @@ fn a_merge_may_not_replace_what_is_newer() {
 }
 
 #[test]
-fn the_mark_may_not_jump_over_a_hole() {
+fn model_fails_if_the_mark_skips_a_gap() {
     let rules = Rules {
         mark_waits: false,
         ..WIDE.rules

@@ -705,13 +705,13 @@ impl Model for Waits {
 }
 
 #[test]
-fn everything_holds_while_the_connection_stands() {
+fn all_properties_hold_while_connected() {
     let states = states_of(STEADY);
     assert!(states > 100_000, "only {states} states");
 }
 
 #[test]
-fn everything_holds_while_the_connection_is_cut() {
+fn all_properties_hold_across_disconnects() {
     let states = states_of(SHAKY);
     assert!(states > 50_000, "only {states} states");
 }
@@ -726,7 +726,7 @@ fn without(property: &'static str, walk: Waits, rules: Rules) -> String {
 }
 
 #[test]
-fn a_look_before_registering_misses_what_comes_in_between() {
+fn query_before_registration_misses_news() {
     let rules = Rules {
         register_first: false,
         ..SOUND
@@ -738,7 +738,7 @@ fn a_look_before_registering_misses_what_comes_in_between() {
 }
 
 #[test]
-fn a_look_before_the_subscription_is_acknowledged_misses_what_comes_in_between() {
+fn query_before_subscription_ack_misses_news() {
     let rules = Rules {
         acknowledged: false,
         ..SOUND
@@ -750,7 +750,7 @@ fn a_look_before_the_subscription_is_acknowledged_misses_what_comes_in_between()
 }
 
 #[test]
-fn a_notice_that_wakes_everybody_tells_of_what_was_seen() {
+fn waking_every_wait_repeats_seen_news() {
     let rules = Rules {
         compare: false,
         ..SOUND
@@ -762,7 +762,7 @@ fn a_notice_that_wakes_everybody_tells_of_what_was_seen() {
 }
 
 #[test]
-fn without_a_sweep_a_lost_notice_is_slept_through() {
+fn without_a_sweep_a_lost_notice_is_missed() {
     let rules = Rules {
         sweep: false,
         ..SOUND
@@ -774,7 +774,7 @@ fn without_a_sweep_a_lost_notice_is_slept_through() {
 }
 
 #[test]
-fn a_sweep_that_goes_by_who_has_seen_most_forgets_the_others() {
+fn sweep_by_the_highest_position_misses_other_waits() {
     let rules = Rules {
         least: false,
         ..SOUND
@@ -786,7 +786,7 @@ fn a_sweep_that_goes_by_who_has_seen_most_forgets_the_others() {
 }
 
 #[test]
-fn without_an_end_to_older_waits_a_device_has_two() {
+fn without_superseding_a_device_has_two_waits() {
     let rules = Rules {
         supersede: false,
         ..SOUND
@@ -798,7 +798,7 @@ fn without_an_end_to_older_waits_a_device_has_two() {
 }
 
 #[test]
-fn without_a_look_after_a_reconnection_what_it_lost_is_slept_through() {
+fn without_a_query_after_reconnecting_lost_news_is_missed() {
     let rules = Rules {
         look_again: false,
         ..SOUND
@@ -810,7 +810,7 @@ fn without_a_look_after_a_reconnection_what_it_lost_is_slept_through() {
 }
 
 #[test]
-fn a_look_before_the_subscriptions_stand_again_misses_what_comes_in_between() {
+fn query_before_resubscription_misses_news() {
     let rules = Rules {
         subscribed_first: false,
         ..SOUND
@@ -822,7 +822,7 @@ fn a_look_before_the_subscriptions_stand_again_misses_what_comes_in_between() {
 }
 
 #[test]
-fn an_idle_subscription_that_is_begun_again_without_a_look_misses_what_came_in_between() {
+fn resubscribing_without_a_query_misses_news() {
     let rules = Rules {
         look_after_ending: false,
         ..SOUND
@@ -834,7 +834,7 @@ fn an_idle_subscription_that_is_begun_again_without_a_look_misses_what_came_in_b
 }
 
 #[test]
-fn a_subscription_that_is_asked_for_in_vain_and_once_leaves_a_wait_deaf() {
+fn unretried_subscription_leaves_a_wait_without_notices() {
     let rules = Rules {
         ask_again: false,
         ..SOUND
@@ -846,7 +846,7 @@ fn a_subscription_that_is_asked_for_in_vain_and_once_leaves_a_wait_deaf() {
 }
 
 #[test]
-fn what_was_swept_before_something_was_heard_is_old() {
+fn head_cache_kept_after_a_notice_is_stale() {
     let rules = Rules {
         heard_forgets: false,
         ..SOUND
@@ -858,7 +858,7 @@ fn what_was_swept_before_something_was_heard_is_old() {
 }
 
 #[test]
-fn what_was_swept_before_anything_could_be_heard_may_be_old() {
+fn head_cache_kept_before_a_subscription_is_stale() {
     let rules = Rules {
         begun_forgets: false,
         ..SOUND
@@ -870,7 +870,7 @@ fn what_was_swept_before_anything_could_be_heard_may_be_old() {
 }
 
 #[test]
-fn an_entry_that_is_announced_before_its_commit_may_never_be() {
+fn announcement_before_commit_may_report_a_missing_entry() {
     let rules = Rules {
         commit_first: false,
         ..SOUND

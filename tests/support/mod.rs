@@ -22,6 +22,7 @@ pub mod schema;
 mod services;
 pub mod slow;
 pub mod token;
+pub mod waits;
 mod wire;
 mod world;
 
@@ -126,7 +127,7 @@ impl App {
 
     /// Returns once so many waits sleep on a node. They have looked: what happens from now on they are woken for, or miss.
     pub async fn asleep(&self, node: usize, count: usize) {
-        let asleep = async || self.nodes[node].app.waiters.asleep();
+        let asleep = async || self.nodes[node].handles.delivery.waiters.asleep();
         let soon = Duration::from_secs(5);
         eventually("they sleep", soon, asleep, |n| *n == count).await;
     }
@@ -165,7 +166,7 @@ impl App {
     pub async fn flush_redis(&self) {
         let client = redis::Client::open(services().redis_url()).unwrap();
         let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-        let pattern = format!("tl:{}:*", self.nodes[0].app.epoch);
+        let pattern = format!("tl:{}:*", self.nodes[0].handles.delivery.epoch);
         let keys: Vec<String> = redis::cmd("KEYS")
             .arg(pattern)
             .query_async(&mut redis)
@@ -192,7 +193,7 @@ impl App {
         redis::cmd(command)
             .arg(format!(
                 "tl:{}:unread:{{{}}}",
-                self.nodes[0].app.epoch, person.id
+                self.nodes[0].handles.delivery.epoch, person.id
             ))
             .arg(arguments)
             .query_async(&mut redis)

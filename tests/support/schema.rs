@@ -119,7 +119,7 @@ fn declared(document: &Value, schema: &Value, value: &Value) -> Option<BTreeSet<
 }
 
 #[test]
-fn the_schema_check_finds_faults() {
+fn schema_check_finds_violations() {
     let document: Value = serde_json::from_str(&tideline::http::openapi::json().unwrap()).unwrap();
     let schema = json!({"$ref": "#/components/schemas/Message"});
     let good = json!({"id": id(), "conversation_id": id(), "seq": 1, "sender_id": id(), "client_msg_id": id(),

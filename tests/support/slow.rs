@@ -1,6 +1,7 @@
 //! Clients that are slow on purpose, as plain sockets.
 
-use crate::support::Person;
+use crate::support::{App, Person, eventually, id};
+use serde_json::json;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -61,6 +62,50 @@ impl Drop for Slow {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// 250 clients of each kind: slow request heads, slow bodies, and slow readers of large responses.
+pub struct SlowClients {
+    /// Those that send a byte each second, until the server closes their connections.
+    pub senders: [Slow; 3],
+    _readers: Slow,
+}
+
+impl SlowClients {
+    /// Connects them to the first node. Returns when responses to the readers take more than 10 MB.
+    pub async fn connect(app: &App, eve: &Person, peer: &Person) -> Self {
+        const EACH: usize = 250;
+        let large = eve.direct(peer).await;
+        for _ in 0..2 {
+            let content = json!({"blob": "x".repeat(500_000)});
+            let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+            eve.post_message(&large, message).await.ok(201);
+        }
+        let node = &app.nodes[0];
+        let head = b"GET /v1/me HTTP/1.1\r\nX-Slow: ".to_vec();
+        // Only the second request of these connections is slow.
+        let second_head = [
+            b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            head.clone(),
+        ];
+        let path = format!("/conversations/{large}/messages");
+        let body = "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{\"";
+        let body = request(eve, "POST", &path, body);
+        let senders = [
+            Slow::connect(node.address, EACH, body, Some(b'x')),
+            Slow::connect(node.address, EACH, head, Some(b'x')),
+            Slow::connect(node.address, 10, second_head.concat(), Some(b'x')),
+        ];
+        let read = request(eve, "GET", &path, "\r\n");
+        let readers = Slow::connect(node.address, EACH, read, None);
+        let taken = async || node.budget.taken();
+        let a_lot = |bytes: &usize| *bytes > 10_000_000;
+        eventually("responses pile up", Duration::from_secs(20), taken, a_lot).await;
+        Self {
+            senders,
+            _readers: readers,
+        }
     }
 }
 

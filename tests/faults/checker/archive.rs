@@ -45,9 +45,9 @@ fn archive(world: &World<'_>, chat: usize, found: &mut Found) {
 /// What a member reads is the archive, for a guest from where they joined.
 fn same_order(world: &World<'_>, chat: usize, found: &mut Found) {
     let all = &world.archives[chat];
-    for (user, end) in world.history.ends.iter().enumerate() {
+    for (user, outcome) in world.history.outcomes.iter().enumerate() {
         let id = world.cast.chats[chat].id.as_str();
-        let Some(listed) = end.conversations.iter().find(|one| one["id"] == id) else {
+        let Some(listed) = outcome.conversations.iter().find(|one| one["id"] == id) else {
             let stays = world.cast.chats[chat].members.contains(&user);
             found.unless(!stays, "conversation-lost", || {
                 format!("conversation {chat} is not listed for {user}")

@@ -1,7 +1,7 @@
 //! Unread counts: the sum in every answer, exact as of the head that the answer names, and equal to a recount in the end.
 
 use super::{Found, World, int, list};
-use crate::history::{Ask, End};
+use crate::history::{Ask, Outcome};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
             _ => {}
         }
     }
-    for (user, end) in world.history.ends.iter().enumerate() {
-        recount(world, user, end, found);
+    for (user, outcome) in world.history.outcomes.iter().enumerate() {
+        recount(world, user, outcome, found);
     }
 }
 
@@ -54,7 +54,7 @@ fn unread(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
     found.unless(int(&told["total"]) == sum, "sum", || {
         format!("user {user}: the total is {}, the sum {sum}", told["total"])
     });
-    let entries = world.history.ends[user].inbox.iter();
+    let entries = world.history.outcomes[user].inbox.iter();
     let mut expected = world.counts[user].clone();
     for entry in entries.take(usize::try_from(head - world.bases[user]).unwrap_or(0)) {
         let id = entry["conversation_id"].as_str().unwrap_or_default();
@@ -73,9 +73,9 @@ fn unread(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
 }
 
 /// Counted anew, from the archive and the read mark.
-fn recount(world: &World<'_>, user: usize, end: &End, found: &mut Found) {
+fn recount(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Found) {
     let mut expected = BTreeMap::new();
-    for (listed, archive) in end.conversations.iter().zip(&end.archives) {
+    for (listed, archive) in outcome.conversations.iter().zip(&outcome.archives) {
         let mark = int(&listed["me"]["read_seq"]);
         let count = archive.iter().filter(|one| int(&one["seq"]) > mark).count() as i64;
         found.unless(int(&listed["me"]["unread"]) == count, "recount", || {
@@ -86,19 +86,19 @@ fn recount(world: &World<'_>, user: usize, end: &End, found: &mut Found) {
         }
     }
     let sum: i64 = expected.values().sum();
-    for told in &end.unread {
+    for told in &outcome.unread {
         let right = counts(told) == expected && int(&told["total"]) == sum;
         found.unless(right, "recount", || {
             format!("user {user}: {told} says something else than the recount, {expected:?}")
         });
         unread(world, user, told, found);
     }
-    for told in &end.notices {
+    for told in &outcome.notices {
         found.unless(int(&told["total_unread"]) == sum, "recount", || {
             format!("user {user}: {told} says something else than the recount, {sum}")
         });
     }
-    let both = end.unread.len() == 2 && end.notices.len() == 2;
+    let both = outcome.unread.len() == 2 && outcome.notices.len() == 2;
     found.unless(both, "recount", || {
         format!("user {user}: not read through both nodes")
     });

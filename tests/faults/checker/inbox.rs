@@ -1,14 +1,14 @@
 //! An inbox is the archive of everything that its owner was in, without a hole.
 
 use super::{Found, World, int, list};
-use crate::history::{Ask, End, Op};
+use crate::history::{Ask, Op, Outcome};
 use serde_json::Value;
 use std::collections::HashMap;
 
 pub(super) fn check(world: &World<'_>, found: &mut Found) {
-    for (user, end) in world.history.ends.iter().enumerate() {
-        whole(world, user, end, found);
-        projection(world, user, end, found);
+    for (user, outcome) in world.history.outcomes.iter().enumerate() {
+        whole(world, user, outcome, found);
+        projection(world, user, outcome, found);
     }
     for op in &world.history.ops {
         if matches!(op.ask, Ask::Fetch { .. }) && op.is_ok() {
@@ -20,10 +20,10 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
     }
 }
 
-fn whole(world: &World<'_>, user: usize, end: &End, found: &mut Found) {
+fn whole(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Found) {
     let mut marks: HashMap<&str, i64> = HashMap::new();
     let mut before = "";
-    for (n, entry) in end.inbox.iter().enumerate() {
+    for (n, entry) in outcome.inbox.iter().enumerate() {
         let seq = int(&entry["seq"]);
         let belongs = world.bases[user] + n as i64 + 1;
         found.unless(seq == belongs, "inbox-hole", || {
@@ -62,21 +62,21 @@ fn whole(world: &World<'_>, user: usize, end: &End, found: &mut Found) {
             _ => {}
         }
     }
-    let head = end.head() - world.bases[user];
-    found.unless(head == end.inbox.len() as i64, "inbox-hole", || {
+    let head = outcome.head() - world.bases[user];
+    found.unless(head == outcome.inbox.len() as i64, "inbox-hole", || {
         format!(
             "inbox of {user}: its head is {head}, with {} entries",
-            end.inbox.len()
+            outcome.inbox.len()
         )
     });
 }
 
-fn projection(world: &World<'_>, user: usize, end: &End, found: &mut Found) {
+fn projection(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Found) {
     for (chat, belongs) in world.belongs[user].iter().enumerate() {
         let id = world.cast.chats[chat].id.as_str();
         let is_message =
             |entry: &&Value| entry["kind"] == "message" && entry["conversation_id"] == id;
-        let there = end.inbox.iter().filter(is_message);
+        let there = outcome.inbox.iter().filter(is_message);
         let there: Vec<i64> = there.map(|entry| int(&entry["message"]["seq"])).collect();
         let none = Vec::new();
         let belongs = match world.cast.chats[chat].large {

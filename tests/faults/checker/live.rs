@@ -43,7 +43,7 @@ fn head(op: &Op) -> Option<i64> {
 
 /// For each user: when which entry was known to be in the inbox, by the acknowledgement of its message.
 pub(super) fn acknowledged_entries(world: &World<'_>, user: usize) -> Vec<(Micros, i64)> {
-    let entries = world.history.ends[user].inbox.iter();
+    let entries = world.history.outcomes[user].inbox.iter();
     let known = entries.filter_map(|entry| {
         let id = entry["message"]["client_msg_id"].as_str()?;
         Some((world.sends.get(id)?.first_acknowledged?, int(&entry["seq"])))
@@ -57,7 +57,7 @@ fn heads(world: &World<'_>, found: &mut Found) {
         let mut known = acknowledged_entries(world, user);
         known.extend(own().filter_map(|op| Some((op.answered, head(op)?))));
         let floor = Floor::of(known);
-        let end = world.bases[user] + world.history.ends[user].inbox.len() as i64;
+        let end = world.bases[user] + world.history.outcomes[user].inbox.len() as i64;
         for op in own() {
             let Some(head) = head(op) else { continue };
             let least = floor.before(op.invoked);
@@ -110,8 +110,8 @@ fn marks(world: &World<'_>, found: &mut Found) {
             )
         });
     }
-    for (user, end) in world.history.ends.iter().enumerate() {
-        for listed in &end.conversations {
+    for (user, outcome) in world.history.outcomes.iter().enumerate() {
+        for listed in &outcome.conversations {
             let Some(chat) = world.chat(&listed["id"]) else {
                 continue;
             };

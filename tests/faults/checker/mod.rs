@@ -1,5 +1,5 @@
 //! Judges a run: a pure function of what the clients saw and of what can be read in the end. It knows the contract and
-//! nothing of the server. Every promise that is broken has a name here, and `planted.rs` proves that each is noticed.
+//! nothing of the server. Every promise that is broken has a name here, and `seeded_defects.rs` proves that each is detected.
 
 mod answers;
 mod archive;
@@ -8,7 +8,7 @@ mod inbox;
 mod live;
 mod privacy;
 
-use crate::history::{Ask, Cast, End, History, Micros};
+use crate::history::{Ask, Cast, History, Micros, Outcome};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
@@ -120,13 +120,13 @@ impl<'a> World<'a> {
                 }
             }
         }
-        let ends = history.ends.iter().zip(&world.counts);
+        let outcomes = history.outcomes.iter().zip(&world.counts);
         let is_large = |id: &Value| {
             let chat = world.chat(id);
             chat.is_some_and(|chat| cast.chats[chat].large)
         };
-        world.totals = ends
-            .map(|(end, counts)| totals(&end.inbox, counts, is_large))
+        world.totals = outcomes
+            .map(|(outcome, counts)| totals(&outcome.inbox, counts, is_large))
             .collect();
         for (chat, it) in cast.chats.iter().enumerate() {
             let archive = world.archive_of(it.members[0], chat);
@@ -138,7 +138,7 @@ impl<'a> World<'a> {
 
     /// A conversation's messages, as somebody reads them in the end.
     fn archive_of(&self, user: usize, chat: usize) -> Vec<&'a Value> {
-        self.archive_at(&self.history.ends[user], chat)
+        self.archive_at(&self.history.outcomes[user], chat)
             .unwrap_or_default()
     }
 
@@ -150,11 +150,11 @@ impl<'a> World<'a> {
     /// The entry of this seq in somebody's inbox.
     fn entry(&self, user: usize, seq: i64) -> Option<&'a Value> {
         let at = usize::try_from(seq - self.bases[user] - 1).ok()?;
-        self.history.ends[user].inbox.get(at)
+        self.history.outcomes[user].inbox.get(at)
     }
 
-    fn archive_at(&self, end: &'a End, chat: usize) -> Option<Vec<&'a Value>> {
-        let mut listed = end.conversations.iter().zip(&end.archives);
+    fn archive_at(&self, outcome: &'a Outcome, chat: usize) -> Option<Vec<&'a Value>> {
+        let mut listed = outcome.conversations.iter().zip(&outcome.archives);
         let found = listed.find(|(one, _)| one["id"] == self.cast.chats[chat].id.as_str());
         found.map(|(_, archive)| archive.iter().collect())
     }
@@ -177,7 +177,7 @@ impl<'a> World<'a> {
             let was_in = self.first_archive_of(user, chat).is_some();
             *present = it.members.contains(&user) || was_in;
         }
-        for entry in &self.history.ends[it.members[0]].inbox {
+        for entry in &self.history.outcomes[it.members[0]].inbox {
             if entry["conversation_id"] != it.id.as_str() {
                 continue;
             }

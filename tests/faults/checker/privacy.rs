@@ -28,9 +28,9 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
     for op in &world.history.ops {
         look(world, op.user, &visible[op.user], &op.body, found);
     }
-    for (user, end) in world.history.ends.iter().enumerate() {
-        let read = [&end.inbox, &end.conversations, &end.unread];
-        let read = read.into_iter().chain(&end.archives).flatten();
+    for (user, outcome) in world.history.outcomes.iter().enumerate() {
+        let read = [&outcome.inbox, &outcome.conversations, &outcome.unread];
+        let read = read.into_iter().chain(&outcome.archives).flatten();
         for value in read {
             look(world, user, &visible[user], value, found);
         }

@@ -64,7 +64,7 @@ enum Happening {
 }
 
 #[test]
-fn a_list_that_changes_while_one_pages_is_not_doubled_and_misses_nothing() {
+fn paging_a_changing_list_skips_and_repeats_nothing() {
     let happening = prop_oneof![
         4 => (any::<Index>(), any::<bool>()).prop_map(|(chat, own)| Happening::Message(chat, own)),
         1 => Just(Happening::Open),
@@ -184,7 +184,7 @@ impl Harm {
 }
 
 #[test]
-fn a_cursor_that_nobody_made_is_refused_or_harmless() {
+fn forged_cursors_are_rejected_or_harmless() {
     let orders = &[("id", "activity"), ("activity", "id")][..];
     let inputs = (select(orders), vec(harms(), 1..12));
     holds(20, inputs, async |app, ((order, other), harms)| {

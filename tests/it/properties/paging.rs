@@ -220,7 +220,7 @@ async fn inbox(person: &Person, chat: &str, all: &[Value], from: usize, limits: 
 }
 
 #[test]
-fn pages_put_together_are_the_whole() {
+fn concatenated_pages_equal_the_full_list() {
     let limits = || vec(1..40_usize, 1..5);
     let inputs = (acts(), limits(), any::<[Index; 3]>(), 0..2_usize);
     holds(10, inputs, async |app, (acts, limits, starts, reader)| {

@@ -88,7 +88,7 @@ impl<'a> Real<'a> {
 
     /// Every field of the hash.
     async fn counts(&mut self) -> Option<Counts> {
-        let epoch = self.app.nodes[0].app.epoch;
+        let epoch = self.app.nodes[0].handles.delivery.epoch;
         let mut fields: HashMap<String, String> = redis::cmd("HGETALL")
             .arg(format!("tl:{epoch}:unread:{{{}}}", self.user))
             .query_async(&mut self.past)
@@ -127,7 +127,7 @@ impl<'a> Real<'a> {
 }
 
 #[test]
-fn the_scripts_do_what_the_model_does() {
+fn redis_scripts_match_the_model() {
     holds(48, vec(any::<Index>(), 0..80), async |app, walk| {
         let mut real = Real::new(app).await;
         // Counts begin with a reader, who found none of the entries.
@@ -159,7 +159,7 @@ fn the_scripts_do_what_the_model_does() {
 
 /// No walk gets there.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_scripts_forget_when_the_model_does() {
+async fn redis_scripts_and_model_discard_counts_at_the_same_bound() {
     let app = App::start().await;
     let mut real = Real::new(&app).await;
     let mut model = None;

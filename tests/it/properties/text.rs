@@ -214,7 +214,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
 }
 
 #[test]
-fn what_is_sent_is_what_is_read_or_it_is_refused() {
+fn content_is_stored_unchanged_or_rejected() {
     holds(40, vec(drafts(), 1..6), async |app, drafts| {
         let [ann, ben] = newcomers(app).await;
         let chat = ann.direct(&ben).await;
@@ -254,7 +254,7 @@ fn what_is_sent_is_what_is_read_or_it_is_refused() {
 
 /// The meaning of a spelling is what the tests above call it.
 #[test]
-fn spellings_mean_what_they_should() {
+fn json_spellings_have_the_expected_meaning() {
     let config = proptest::test_runner::Config {
         failure_persistence: None,
         ..Default::default()
@@ -308,7 +308,7 @@ impl Harm {
 }
 
 #[test]
-fn any_bytes_are_taken_or_refused_with_a_reason() {
+fn arbitrary_bytes_are_accepted_or_rejected_with_a_problem() {
     holds(48, vec((0..5_usize, harms()), 1..8), async |app, harms| {
         let [ann, ben] = newcomers(app).await;
         let chat = ann.direct(&ben).await;

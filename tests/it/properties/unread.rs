@@ -84,9 +84,9 @@ async fn answered<T: Debug>(call: impl AsyncFnMut() -> Result<T, RedisUnavailabl
 }
 
 #[test]
-fn counts_are_exact_whatever_happens_to_announcements() {
+fn counts_stay_exact_under_lost_and_reordered_announcements() {
     holds(48, (histories(), steps()), async |app, (history, steps)| {
-        let (redis, epoch) = (&app.nodes[0].app.redis, app.nodes[0].app.epoch);
+        let (redis, epoch) = (&app.nodes[0].handles.delivery.redis, app.nodes[0].handles.delivery.epoch);
         let user = UserId(tideline::clock::new_id());
         let conversations = [(); 4].map(|()| ConversationId(tideline::clock::new_id()));
         let history: Vec<_> = (1..)

@@ -1,0 +1,254 @@
+//! Too much at once: what is turned away first, and clients that are slow on purpose.
+
+use crate::support::slow::{Slow, SlowClients, request};
+use crate::support::{Answer, App, eventually, id, text};
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tideline::storage::pg::WAITING;
+
+/// Lets so many wait at the gate to PostgreSQL. They give up after four seconds, so others take their places.
+async fn crowd(app: &App, size: usize) {
+    let pg = &app.nodes[0].handles.delivery.pg;
+    let waiting = async || {
+        for _ in pg.usage().waiting..size {
+            let pg = pg.clone();
+            tokio::spawn(async move { pg.read("crowd", |_| Ok(())).await });
+        }
+        tokio::task::yield_now().await;
+        pg.usage().waiting
+    };
+    eventually("a crowd", Duration::from_secs(3), waiting, |n| *n >= size).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn load_shedding_rejects_waits_then_history_then_fetches() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "x").await;
+    let release = Arc::new(AtomicBool::new(false));
+    for _ in 0..app.config.db_pool {
+        let (pg, release) = (app.nodes[0].handles.delivery.pg.clone(), Arc::clone(&release));
+        tokio::spawn(async move {
+            let hold = move |_: &mut _| {
+                let started = Instant::now();
+                while !release.load(Ordering::Acquire)
+                    && started.elapsed() < Duration::from_secs(20)
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(())
+            };
+            pg.read("hold", hold).await
+        });
+    }
+    // More holders than there are places, so that some of them wait.
+    let waiting = async || app.nodes[0].handles.delivery.pg.usage().waiting;
+    eventually("held", Duration::from_secs(5), waiting, |n| *n > 0).await;
+    let history = format!("/conversations/{chat}/messages");
+    let refused = async |path: &str| {
+        let problem = ben.get(path).await.problem(503, "overloaded");
+        assert_eq!(problem["retry_after_ms"], 1_000);
+    };
+    // What is not turned away waits here, for the gate is held.
+    let waits = async |path: &str| {
+        let asked = tokio::time::timeout(Duration::from_millis(100), ben.get(path)).await;
+        assert!(asked.is_err(), "{path}: {:?}", asked.unwrap().body);
+    };
+    crowd(&app, WAITING / 2).await;
+    refused("/notices?since_seq=0").await;
+    waits(&history).await;
+    waits("/inbox?since_seq=0").await;
+    crowd(&app, WAITING / 4 * 3).await;
+    for path in [
+        &history,
+        "/conversations",
+        &format!("/conversations/{chat}/members"),
+    ] {
+        refused(path).await;
+    }
+    waits("/inbox?since_seq=0").await;
+    crowd(&app, WAITING / 8 * 7).await;
+    refused("/inbox?since_seq=0").await;
+    refused("/unread").await;
+    waits("/me").await;
+    crowd(&app, WAITING).await;
+    refused("/me").await;
+    // The writers have connections of their own.
+    ann.send(&chat, "sent all the same").await;
+    release.store(true, Ordering::Release);
+    let back = async || ben.get("/inbox?since_seq=0").await.status;
+    eventually("all is well", Duration::from_secs(10), back, |status| {
+        *status == 200
+    })
+    .await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn slow_clients_are_bounded_and_disconnected() {
+    let (app, [ben, eve]) = App::with(["ben", "eve"]).await;
+    let slow = SlowClients::connect(&app, &eve, &ben).await;
+    let node = &app.nodes[0];
+    let peak = node.budget.taken();
+    assert!(peak <= 16 * 1024 * 1024, "{peak}");
+    // And clients that vanish while they are parked.
+    let mut vanishing = Vec::new();
+    let [dan] = app.people(["dan"]).await;
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(node.address).unwrap();
+        let wait = request(&dan, "GET", "/notices?since_seq=0&timeout=55", "\r\n");
+        stream.write_all(&wait).unwrap();
+        vanishing.push(stream);
+    }
+    drop(vanishing);
+
+    // The kernel gives readers up after 20 s; the server bodies after 10 s, and heads after 30 s.
+    let nothing = |bytes: &usize| *bytes == 0;
+    let taken = async || node.budget.taken();
+    eventually("given up", Duration::from_secs(60), taken, nothing).await;
+    for sender in &slow.senders {
+        let open = async || sender.open();
+        eventually("closed", Duration::from_secs(60), open, |left| *left == 0).await;
+    }
+    let parked = async || node.handles.delivery.waiters.count();
+    eventually("nobody waits", Duration::from_secs(5), parked, |count| {
+        *count == 0
+    })
+    .await;
+    drop(slow);
+    app.finish().await;
+}
+
+/// Files are in memory once, for all: nobody can take the budget with them, with or without a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_file_downloads_use_no_body_budget() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let content = json!({"blob": "x".repeat(700_000)});
+    let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+    ann.post_message(&chat, message).await.ok(201);
+    let address = app.nodes[0].address;
+    // That many bundles are more than the budget.
+    let ask = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
+    let readers = Slow::connect(address, 200, ask, None);
+    let history = format!("/conversations/{chat}/messages");
+    for _ in 0..10 {
+        ben.get(&history).await.ok(200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(app.nodes[0].budget.taken(), 0);
+    }
+    drop(readers);
+    app.finish().await;
+}
+
+/// Who reads slowly takes a share, and leaves the rest to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_cannot_exhaust_the_body_budget() {
+    let app = App::configured(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse::<IpAddr>().unwrap().into()];
+    })
+    .await;
+    let [ann, ben, eve] = app.people(["ann", "ben", "eve"]).await;
+    let chat = ann.direct(&ben).await;
+    let large = eve.direct(&ben).await;
+    let content = json!({"blob": "x".repeat(700_000)});
+    for (person, chat) in [(&ann, &chat), (&eve, &large)] {
+        let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+        person.post_message(chat, message).await.ok(201);
+    }
+    let node = &app.nodes[0];
+    let path = format!("/conversations/{large}/messages");
+    // From many addresses: the share of a user holds for all of them.
+    let readers: Vec<_> = (0..40)
+        .map(|n| {
+            let from = format!("X-Forwarded-For: 198.51.100.{n}\r\n\r\n");
+            Slow::connect(node.address, 1, request(&eve, "GET", &path, &from), None)
+        })
+        .collect();
+    let full = async || {
+        let from = ("x-forwarded-for", "203.0.113.1");
+        let url = format!("{}/v1{path}", app.url());
+        let request = app
+            .http
+            .get(url)
+            .bearer_auth(&eve.token)
+            .header(from.0, from.1);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let answer = eventually(
+        "the share is taken",
+        Duration::from_secs(10),
+        full,
+        |answer| answer.status != 200,
+    );
+    answer.await.problem(503, "overloaded");
+    assert!(
+        node.budget.taken() <= 16 * 1024 * 1024,
+        "{}",
+        node.budget.taken()
+    );
+    ben.get(&format!("/conversations/{chat}/messages"))
+        .await
+        .ok(200);
+    drop(readers);
+    app.finish().await;
+}
+
+/// Half a megabyte read in a second is slow, and fine.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_reader_receives_the_whole_response() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let content = json!({"blob": "x".repeat(700_000)});
+    let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
+    ann.post_message(&chat, message).await.ok(201);
+    let path = format!("/conversations/{chat}/messages");
+    let address = app.nodes[0].address;
+    let asked = request(&ben, "GET", &path, "Connection: close\r\n\r\n");
+    let read = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&asked).unwrap();
+        let (mut all, mut some) = (Vec::new(), [0; 30_000]);
+        loop {
+            let read = stream.read(&mut some).unwrap();
+            if read == 0 {
+                return all;
+            }
+            all.extend_from_slice(&some[..read]);
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    });
+    let answer = String::from_utf8(read.await.unwrap()).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let page: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(page["messages"][0]["content"], content);
+    assert_eq!(app.nodes[0].budget.taken(), 0);
+    ben.post_message(&chat, text("thanks")).await.ok(201);
+    app.finish().await;
+}
+
+/// The devices of a node that was lost come all at once, faster than a busy node accepts them.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_node_queues_1000_connections_in_the_listen_backlog() {
+    const CROWD: usize = 1_000;
+    let app = App::start().await;
+    let node = app.add_process(&[]);
+    let address = node.process.url.trim_start_matches("http://").to_owned();
+    node.process.signal("STOP");
+    // Who finds no room knocks again after a second, and after three.
+    let knocks = (0..CROWD).map(|_| {
+        let connect = tokio::net::TcpStream::connect(address.clone());
+        tokio::time::timeout(Duration::from_millis(900), connect)
+    });
+    let kept = futures_util::future::join_all(knocks).await;
+    node.process.signal("CONT");
+    let count = kept.iter().filter(|one| matches!(one, Ok(Ok(_)))).count();
+    assert_eq!(count, CROWD);
+    drop(kept);
+    app.finish().await;
+}

@@ -1,0 +1,508 @@
+//! The document says what the server does, and the server what the document says.
+
+use crate::support::schema::faults;
+use crate::support::{Answer, App, PASSWORD, Person, id, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tideline::http::kit::problem::Code;
+use tideline::http::openapi;
+
+/// What the contract lets anybody call.
+const PUBLIC: &[&str] = &[
+    "get_capabilities",
+    "get_live",
+    "get_ready",
+    "login_user",
+    "refresh_session",
+    "register_user",
+];
+
+/// The first words of operationIds.
+const VERBS: &[&str] = &[
+    "add", "ban", "block", "create", "delete", "fetch", "find", "get", "leave", "list", "login",
+    "logout", "mark", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
+    "update", "wait", "change", "diagnose",
+];
+
+fn document() -> Value {
+    serde_json::to_value(openapi::document()).unwrap()
+}
+
+struct Operation<'a> {
+    method: String,
+    path: &'a str,
+    id: &'a str,
+    it: &'a Value,
+}
+
+impl Operation<'_> {
+    fn is_public(&self) -> bool {
+        self.it["security"] == json!([{}])
+    }
+
+    /// The path with ids of nothing.
+    fn url(&self) -> String {
+        let url = self.path.replace("{seq}", "1");
+        let ids = url.split('/').map(|part| {
+            if part.starts_with('{') {
+                id()
+            } else {
+                part.to_owned()
+            }
+        });
+        ids.collect::<Vec<_>>().join("/")
+    }
+}
+
+fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let paths = document["paths"].as_object().unwrap();
+    let all = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap();
+        methods.iter().map(move |(method, it)| Operation {
+            method: method.to_uppercase(),
+            path,
+            id: it["operationId"].as_str().unwrap(),
+            it,
+        })
+    });
+    all.collect()
+}
+
+#[test]
+fn committed_document_matches_the_generated_one() {
+    let committed = include_str!("../../../openapi/openapi.json");
+    assert!(committed == openapi::json().unwrap(), "run: make openapi");
+    assert_eq!(document()["openapi"], "3.1.0");
+}
+
+#[test]
+fn every_operation_is_fully_described() {
+    let document = document();
+    let tags: Vec<_> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .collect();
+    let mut ids = BTreeSet::new();
+    for operation in operations(&document) {
+        let (id, it) = (operation.id, operation.it);
+        assert!(ids.insert(id), "{id} is there twice");
+        let (verb, noun) = id.split_once('_').unwrap_or((id, ""));
+        assert!(VERBS.contains(&verb) && !noun.is_empty(), "{id}: verb_noun");
+        assert!(
+            id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{id}"
+        );
+        assert!(
+            it["summary"]
+                .as_str()
+                .is_some_and(|text| !text.ends_with('.')),
+            "{id}"
+        );
+        let tagged = it["tags"].as_array().unwrap();
+        assert!(
+            tagged.len() == 1 && tags.contains(&&tagged[0]),
+            "{id}: one known tag"
+        );
+        assert_eq!(
+            operation.is_public(),
+            PUBLIC.contains(&id),
+            "{id}: security"
+        );
+        assert!(
+            operation.is_public() || it.get("security").is_none(),
+            "{id}: security"
+        );
+
+        let responses = it["responses"].as_object().unwrap();
+        let mut good = 0;
+        for (status, response) in responses {
+            assert!(
+                response["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{id} {status}"
+            );
+            let kinds = response["content"].as_object();
+            let schema = |kind: &str| kind_schema(response, kind).is_some();
+            if status.starts_with('2') {
+                good += 1;
+                assert!(
+                    schema("application/json") != (status == "204"),
+                    "{id} {status}: a schema, or 204"
+                );
+            } else if operation.path.starts_with("/v1/") {
+                assert!(
+                    schema("application/problem+json"),
+                    "{id} {status}: a problem"
+                );
+                let named = kinds.unwrap()["application/problem+json"]["examples"]
+                    .as_object()
+                    .unwrap();
+                let names = |code: &&Code| named.contains_key(code.as_str());
+                let codes: Vec<_> = Code::ALL.iter().filter(names).collect();
+                assert_eq!(codes.len(), named.len(), "{id} {status}");
+                assert!(
+                    codes.iter().all(|code| code.status().as_str() == status),
+                    "{id} {status}"
+                );
+            }
+            if status == "201" {
+                assert!(
+                    response["headers"]["Location"].is_object(),
+                    "{id}: Location"
+                );
+            }
+        }
+        assert!(good > 0, "{id} never succeeds");
+        let may_refuse = !operation.is_public() || ["login_user", "refresh_session"].contains(&id);
+        assert_eq!(responses.contains_key("401"), may_refuse, "{id}: 401");
+
+        let none = Vec::new();
+        let parameters = it["parameters"].as_array().unwrap_or(&none);
+        for one in parameters {
+            assert!(
+                one["description"].is_string() && one["schema"].is_object(),
+                "{id}: {one}"
+            );
+        }
+        let in_path = parameters.iter().filter(|one| one["in"] == "path").count();
+        assert_eq!(in_path, operation.path.matches('{').count(), "{id}");
+    }
+    assert!(PUBLIC.iter().all(|id| ids.contains(id)));
+}
+
+fn kind_schema<'a>(response: &'a Value, kind: &str) -> Option<&'a Value> {
+    response.get("content")?.get(kind)?.get("schema")
+}
+
+#[test]
+fn every_reference_resolves_and_every_schema_is_used() {
+    fn references<'a>(value: &'a Value, into: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                into.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|one| references(one, into));
+            }
+            Value::Array(items) => items.iter().for_each(|one| references(one, into)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut used = BTreeSet::new();
+    references(&document, &mut used);
+    let there = document["components"]["schemas"]
+        .as_object()
+        .unwrap()
+        .keys();
+    let there: Vec<_> = there
+        .map(|name| format!("#/components/schemas/{name}"))
+        .collect();
+    let there: BTreeSet<_> = there.iter().map(String::as_str).collect();
+    assert_eq!(used, there);
+}
+
+#[test]
+fn kinds_are_expanded_for_client_generators() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(!document.to_string().contains("allOf"));
+    for (name, count) in [
+        ("CreateConversationRequest", 3),
+        ("Entry", 5),
+        ("Message", 6),
+        ("SendMessage", 6),
+    ] {
+        let discriminator = &schemas[name]["discriminator"];
+        assert_eq!(discriminator["propertyName"], "kind");
+        let kinds = discriminator["mapping"].as_object().unwrap();
+        assert_eq!(kinds.len(), count, "{name}");
+        assert_eq!(schemas[name]["oneOf"].as_array().unwrap().len(), count);
+        for (kind, there) in kinds {
+            let schema = document.pointer(&there.as_str().unwrap()[1..]).unwrap();
+            assert_eq!(schema["properties"]["kind"]["enum"], json!([kind]));
+            assert_eq!(schema["type"], "object");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_serves_exactly_the_documented_operations() {
+    let app = App::start().await;
+    let document = document();
+    let served = app.call("GET", "/openapi.json", None).await;
+    assert_eq!(served.header("content-type"), "application/json");
+    assert_eq!(served.ok(200), document);
+
+    let operations = operations(&document);
+    for operation in &operations {
+        let body = (operation.method != "GET").then(|| json!({}));
+        let answer = app.call(&operation.method, &operation.url(), body).await;
+        if operation.is_public() {
+            assert!(
+                [200, 400].contains(&answer.status),
+                "{}: {}",
+                operation.id,
+                answer.body
+            );
+        } else {
+            assert_eq!(answer.body["code"], "unauthenticated", "{}", operation.id);
+        }
+        // A method that is not in the document is not on the server, and `Allow` agrees.
+        let mut methods: Vec<_> = operations
+            .iter()
+            .filter(|other| other.path == operation.path)
+            .map(|other| other.method.as_str())
+            .collect();
+        methods.sort_unstable();
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if !methods.contains(&method) {
+                let answer = app.call(method, &operation.url(), None).await;
+                let mut allow: Vec<_> = answer.header("allow").split(", ").collect();
+                // That is GET without a body.
+                allow.retain(|method| *method != "HEAD");
+                allow.sort_unstable();
+                assert_eq!(allow, methods, "{method} {}", operation.path);
+                answer.problem(405, "method_not_allowed");
+            }
+        }
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_body_has_an_example_the_server_accepts() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let document = document();
+    for operation in operations(&document) {
+        let Some(body) = operation.it["requestBody"]["content"].get("application/json") else {
+            continue;
+        };
+        let named = body["schema"]["$ref"].as_str().unwrap();
+        let schema = document.pointer(&named[1..]).unwrap();
+        let own = body["examples"].as_object().into_iter().flatten();
+        let own = own.map(|(_, example)| &example["value"]);
+        let examples: Vec<_> = schema.get("example").into_iter().chain(own).collect();
+        assert!(!examples.is_empty(), "{} has no example", operation.id);
+        for example in examples {
+            assert_eq!(faults(&document, schema, example, ""), [""; 0]);
+            let path = operation.url();
+            let (method, path) = (operation.method.as_str(), path.trim_start_matches("/v1"));
+            let answer = ann.try_call(method, path, Some(example)).await.unwrap();
+            assert!(
+                ![400, 405, 422].contains(&answer.status) && answer.status < 500,
+                "{}: {example} is {}",
+                operation.id,
+                answer.body
+            );
+        }
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_responses_match_their_schemas() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let document = document();
+    let operations = operations(&document);
+    let mut met = BTreeSet::new();
+    let mut fits = |id: &'static str, status: u16, answer: Answer| {
+        let operation = operations.iter().find(|one| one.id == id).unwrap();
+        assert_eq!(answer.status, status, "{id}: {}", answer.body);
+        let response = &operation.it["responses"][status.to_string()];
+        assert!(response.is_object(), "{id} does not document {status}");
+        match kind_schema(response, answer.header("content-type")) {
+            Some(schema) => {
+                assert_eq!(faults(&document, schema, &answer.body, ""), [""; 0], "{id}")
+            }
+            None => assert_eq!((status, &answer.body), (204, &Value::Null), "{id}"),
+        }
+        if status < 300 {
+            met.insert(id);
+        }
+        answer.body
+    };
+    let post = async |path: &str, body: Value| app.call("POST", path, Some(body)).await;
+
+    let account =
+        json!({"username": "cat", "password": "long enough", "device": {"platform": "web"}});
+    fits(
+        "register_user",
+        201,
+        post("/v1/auth/register", account.clone()).await,
+    );
+    fits(
+        "register_user",
+        409,
+        post("/v1/auth/register", account.clone()).await,
+    );
+    let account = json!({"username": "cat", "password": "long enough"});
+    let cat = fits("login_user", 200, post("/v1/auth/login", account).await);
+    fits("login_user", 400, post("/v1/auth/login", json!({})).await);
+    let cat = Person::of_session(&app, &cat);
+    let token = json!({"refresh_token": cat.refresh_token});
+    fits(
+        "refresh_session",
+        200,
+        post("/v1/auth/refresh", token).await,
+    );
+    fits(
+        "refresh_session",
+        401,
+        post("/v1/auth/refresh", json!({"refresh_token": ""})).await,
+    );
+    fits(
+        "logout_session",
+        204,
+        cat.post("/auth/logout", Value::Null).await,
+    );
+    let phone = ben.another_device(&app).await;
+    fits("list_devices", 200, ben.get("/me/devices").await);
+    let path = format!("/me/devices/{}", phone.device);
+    fits("remove_device", 204, ben.call("DELETE", &path).await);
+    fits("remove_device", 404, ben.call("DELETE", &path).await);
+    let passwords = json!({"old_password": PASSWORD, "new_password": "battery staple"});
+    fits(
+        "change_password",
+        204,
+        ben.put("/me/password", passwords.clone()).await,
+    );
+    fits(
+        "change_password",
+        401,
+        ben.put("/me/password", passwords).await,
+    );
+    fits("get_me", 401, cat.get("/me").await);
+    fits("get_me", 200, ann.get("/me").await);
+    fits(
+        "update_me",
+        200,
+        ann.patch("/me", json!({"display_name": "Ann"})).await,
+    );
+    fits(
+        "get_user",
+        200,
+        ann.get(&format!("/users/{}", ben.id)).await,
+    );
+    fits("list_users", 200, ann.get("/users?username=ben").await);
+
+    let direct = json!({"kind": "direct", "user_id": ben.id});
+    let chat = fits(
+        "create_conversation",
+        201,
+        ann.post("/conversations", direct.clone()).await,
+    );
+    fits(
+        "create_conversation",
+        200,
+        ann.post("/conversations", direct).await,
+    );
+    let chat = format!("/conversations/{}", chat["id"].as_str().unwrap());
+    let sends = format!("{chat}/messages");
+    let picture = json!({"url": "https://files.example/a.png", "mime": "image/png", "size": 9, "width": 3,
+        "height": 4});
+    let mut film = picture.clone();
+    film["duration_ms"] = json!(5);
+    let file = json!({"url": "https://files.example/a.pdf", "name": "a.pdf", "mime": "application/pdf", "size": 9});
+    for (kind, content) in [
+        ("text", json!({"text": "hi"})),
+        ("emoji", json!({"emoji": "👍"})),
+        ("image", picture),
+        ("video", film),
+        ("file", file),
+        ("custom", json!({"any": ["thing", {"at": "all"}]})),
+    ] {
+        let message = json!({"client_msg_id": id(), "kind": kind, "content": content});
+        fits("send_message", 201, ann.post(&sends, message.clone()).await);
+        fits("send_message", 200, ann.post(&sends, message).await);
+    }
+    let batch = json!({"messages": [text("x"), text("")]});
+    fits(
+        "send_messages",
+        200,
+        ann.post(&format!("{sends}/batch"), batch).await,
+    );
+    fits("list_messages", 200, ben.get(&sends).await);
+    fits(
+        "list_messages",
+        409,
+        ben.get(&format!("{sends}?since_seq=99")).await,
+    );
+    fits("get_message", 200, ben.get(&format!("{sends}/1")).await);
+    fits("get_conversation", 200, ben.get(&chat).await);
+    let group = json!({"kind": "group", "title": "Friday", "member_ids": [ben.id],
+        "client_conversation_id": id()});
+    let made = ann.post("/conversations", group).await;
+    let group = fits("create_conversation", 201, made);
+    let group = format!("/conversations/{}", group["id"].as_str().unwrap());
+    let title = json!({"title": "Saturday"});
+    let renamed = ben.patch(&group, title.clone()).await;
+    fits("update_conversation", 403, renamed);
+    fits("update_conversation", 200, ann.patch(&group, title).await);
+    let members = format!("{group}/members");
+    let add = json!({"user_ids": [cat.id, ben.id]});
+    fits("add_members", 200, ann.post(&members, add).await);
+    fits("list_members", 200, ben.get(&members).await);
+    let path = format!("{members}/{}", ben.id);
+    let mute = json!({"role": "admin", "muted_until": "2100-01-01T00:00:00Z"});
+    fits("update_member", 200, ann.patch(&path, mute).await);
+    let muted = ben.post(&format!("{group}/messages"), text("x")).await;
+    fits("send_message", 403, muted);
+    fits("remove_member", 204, ann.call("DELETE", &path).await);
+    fits("remove_member", 404, ann.call("DELETE", &path).await);
+    let bans = format!("{group}/bans");
+    let path = format!("{bans}/{}", ben.id);
+    fits("ban_user", 204, ann.put(&path, Value::Null).await);
+    fits("list_bans", 200, ann.get(&bans).await);
+    let add = json!({"user_ids": [ben.id]});
+    fits("add_members", 403, ann.post(&members, add).await);
+    fits("unban_user", 204, ann.call("DELETE", &path).await);
+    let path = format!("/me/blocks/{}", cat.id);
+    let nothing = Value::Null;
+    fits("block_user", 204, ann.put(&path, nothing).await);
+    fits("list_blocks", 200, ann.get("/me/blocks").await);
+    fits("unblock_user", 204, ann.call("DELETE", &path).await);
+    fits(
+        "get_conversation",
+        404,
+        ben.get(&format!("/conversations/{}", id())).await,
+    );
+    fits("list_conversations", 200, ben.get("/conversations").await);
+    fits("get_unread", 200, ben.get("/unread").await);
+    fits(
+        "mark_read",
+        200,
+        ben.put(&format!("{chat}/read"), json!({"seq": 1})).await,
+    );
+    fits("fetch_inbox", 200, ann.get("/inbox?since_seq=0").await);
+    fits("fetch_inbox", 200, ben.get("/inbox?since_seq=0").await);
+    fits("fetch_inbox", 409, ben.get("/inbox?since_seq=99").await);
+    fits("wait_notices", 200, ben.get("/notices?since_seq=0").await);
+    let wait = "/diagnostics/longpoll";
+    fits(
+        "diagnose_longpoll",
+        400,
+        ann.get(&format!("{wait}?timeout=56")).await,
+    );
+    fits(
+        "diagnose_longpoll",
+        200,
+        ann.get(&format!("{wait}?timeout=0")).await,
+    );
+    fits(
+        "get_capabilities",
+        200,
+        app.call("GET", "/v1/capabilities", None).await,
+    );
+    fits("get_live", 200, app.call("GET", "/health/live", None).await);
+    fits(
+        "get_ready",
+        200,
+        app.call("GET", "/health/ready", None).await,
+    );
+
+    let all: BTreeSet<_> = operations.iter().map(|one| one.id).collect();
+    assert_eq!(met, all, "every operation needs a row here");
+    app.finish().await;
+}

@@ -1,0 +1,437 @@
+//! Redis as a cluster of three masters with a replica each. What a Redis alone does for several nodes is in `nodes.rs`.
+
+use crate::support::{Answer, App, Cluster, Person, SECRET, admin, eventually, services};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tideline::config::{Config, RateLimit, Secret};
+use tideline::domain::sync::unread::{self, Found};
+use tideline::model::ids::UserId;
+use tideline::storage::redis::client::Redis;
+use tokio::task::JoinHandle;
+
+/// Less than the period of the sweep, which would hide a notice that was lost.
+const AT_ONCE: Duration = Duration::from_millis(1_500);
+
+/// Until the others agree that a master is gone and its replica takes over, on a busy machine.
+const FAILOVER: Duration = Duration::from_secs(30);
+
+/// What is promised for a wake without a notice, and some for the machine of the tests.
+const SWEPT: Duration = Duration::from_millis(5_500);
+
+fn start() -> Cluster {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    Cluster::start(&services().data_dir().join(format!("cluster-{n}")))
+}
+
+/// For tests that leave it as it is.
+fn shared() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(start)
+}
+
+/// Two nodes, Ann, and others of whom each master has some.
+async fn everywhere(
+    cluster: &Cluster,
+    set: impl FnOnce(&mut Config),
+) -> (App, Person, Vec<Person>) {
+    let url = cluster.url();
+    let configured = App::configured(|config| {
+        config.redis_url = Secret(url);
+        set(config);
+    });
+    let mut app = configured.await;
+    app.add_node().await;
+    let [ann] = app.people(["ann"]).await;
+    let (mut others, mut masters) = (Vec::new(), HashSet::new());
+    while masters.len() < 3 {
+        let name = format!("other{}", others.len());
+        let [other] = app.people([name.as_str()]).await;
+        masters.insert(cluster.master_of(&key(&app, &other)));
+        others.push(other);
+    }
+    (app, ann, others)
+}
+
+fn second(app: &App) -> String {
+    format!("http://{}", app.nodes[1].address)
+}
+
+fn id(person: &Person) -> UserId {
+    UserId(person.id.parse().unwrap())
+}
+
+/// The key of somebody's counts.
+fn key(app: &App, person: &Person) -> String {
+    let epoch = app.nodes[0].handles.delivery.epoch;
+    format!("tl:{epoch}:unread:{{{}}}", person.id)
+}
+
+/// Somebody's wait, once it is parked on the first node.
+async fn parked(app: &App, person: &Person, since: i64) -> JoinHandle<Value> {
+    let person = person.clone();
+    let wait = tokio::spawn(async move { person.wait(since, 40).await });
+    app.asleep(0, 1).await;
+    wait
+}
+
+/// Somebody waits on the first node, Ann sends through the second: how long the wake takes.
+async fn wake(app: &App, ann: &Person, person: &Person, chat: &str) -> Duration {
+    let head = person.head().await;
+    let wait = parked(app, person, head).await;
+    let sent = Instant::now();
+    ann.at(&second(app)).send(chat, "across").await;
+    let notice = wait.await.unwrap();
+    let took = sent.elapsed();
+    assert_eq!(
+        (&notice["last_seq"], &notice["total_unread"]),
+        (&json!(head + 1), &json!(person.total().await))
+    );
+    took
+}
+
+/// Every subscription of the first node stands.
+async fn all_stand(app: &App) {
+    let missing = async || app.nodes[0].handles.delivery.notices.missing();
+    let none = |missing: &Vec<_>| missing.is_empty();
+    eventually("they stand", FAILOVER, missing, none).await;
+}
+
+/// Whether both nodes find all of Redis well.
+async fn ready(app: &App) -> bool {
+    let mut well = true;
+    for node in &app.nodes {
+        let url = format!("http://{}/health/ready", node.address);
+        let answer = Answer::of(app.http.get(url).send().await.unwrap()).await;
+        well &= answer.ok(200)["redis"] == true;
+    }
+    well
+}
+
+/// What each server knows of this deployment.
+fn keys(app: &App, cluster: &Cluster) -> Vec<(usize, Vec<String>)> {
+    let pattern = format!("tl:{}:*", app.nodes[0].handles.delivery.epoch);
+    let masters = cluster.masters().into_iter();
+    masters
+        .map(|n| (n, cluster.ask(n, &["KEYS", &pattern])))
+        .collect()
+}
+
+#[tokio::test]
+async fn cluster_url_lists_seed_servers() {
+    for url in [
+        "redis+cluster://localhost",
+        "redis+cluster://10.0.0.1:7000,10.0.0.2:7000,redis-3",
+        "redis+cluster://user:password@[::1]:7000,[::2]",
+        "rediss+cluster://user:p%40ss@one.example:7000,two.example:7000",
+    ] {
+        let config = Config::load(&|name| match name {
+            "DATABASE_URL" => Some("postgres://localhost/tideline".to_owned()),
+            "REDIS_URL" => Some(url.to_owned()),
+            "TIDELINE_JWT_SECRET" => Some(SECRET.to_owned()),
+            _ => None,
+        });
+        assert_eq!(config.unwrap().redis_url.0, url);
+        let redis = Redis::connect(url).unwrap();
+        // Nobody is there, which is no reason not to start.
+        assert!(url.contains("localhost") || !redis.ping().await, "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn notices_and_counts_work_in_every_slot() {
+    let cluster = shared();
+    let (app, ann, others) = everywhere(cluster, |_| ()).await;
+    assert!(ready(&app).await);
+    let mut chats = Vec::new();
+    for other in &others {
+        chats.push(ann.direct(other).await);
+    }
+    // Without a hash that knows the total, with one, and after Redis forgot everything.
+    for round in 0..3 {
+        for (other, chat) in others.iter().zip(&chats) {
+            let took = wake(&app, &ann, other, chat).await;
+            assert!(took < AT_ONCE, "round {round}: {took:?}");
+        }
+        if round == 1 {
+            for (n, keys) in keys(&app, cluster) {
+                assert!(!keys.is_empty(), "server {n} knows nobody");
+                let delete: Vec<_> = keys.iter().map(String::as_str).collect();
+                for key in delete {
+                    let _: i64 = cluster.ask(n, &["DEL", key]);
+                }
+            }
+        }
+    }
+    // Announced in one clump, which has parts for every server.
+    let group = ann.group(&others.iter().collect::<Vec<_>>()).await;
+    let sends = (0..50).map(|_| ann.send(&group, "to all"));
+    futures_util::future::join_all(sends).await;
+    for other in &others {
+        assert_eq!(other.total().await, 53);
+        let proved = async || unread::audit(&app.nodes[0].app, &[id(other)]).await.ok();
+        let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
+        eventually("Redis knows it", AT_ONCE, proved, exact).await;
+    }
+    app.finish().await;
+}
+
+/// Everything of somebody is in one slot: by the keys that are there, and by what the cluster does with a script that
+/// touches another slot. Without its first line the same script would get away with it, until the slots part.
+/// What is watched has a channel of its own, in a slot of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn watched_conversations_wake_waits_in_every_slot() {
+    let (app, ann, others) = everywhere(shared(), |_| ()).await;
+    let ben = &others[0];
+    let (mut chats, mut masters) = (Vec::new(), HashSet::new());
+    while masters.len() < 3 {
+        let channel = json!({"kind": "channel", "title": "News", "member_ids": [ben.id]});
+        let channel = ann.post("/conversations", channel).await.ok(201);
+        let chat = channel["id"].as_str().unwrap().to_owned();
+        masters.insert(shared().master_of(&format!("{{{chat}}}")));
+        chats.push(chat);
+    }
+    for (sent, chat) in chats.iter().enumerate() {
+        let (ben, head) = (ben.clone(), ben.head().await);
+        let seen = |n: usize| i64::from(n < sent);
+        let watch = chats.iter().enumerate();
+        let watch: String = watch
+            .map(|(n, id)| format!("&watch={id}:{}", seen(n)))
+            .collect();
+        let path = format!("/notices?since_seq={head}&timeout=40{watch}");
+        let wait = tokio::spawn(async move { ben.get(&path).await.ok(200) });
+        app.asleep(0, 1).await;
+        all_stand(&app).await;
+        let sent = Instant::now();
+        ann.at(&second(&app)).send(chat, "across").await;
+        let told = &wait.await.unwrap()["watched"];
+        assert_eq!(told, &json!([{"conversation_id": chat, "last_seq": 1}]));
+        assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
+    let cluster = shared();
+    let (app, ann, others) = everywhere(cluster, |config| {
+        config.rate_limit = Some(RateLimit {
+            per_second: 1,
+            burst: 1_000,
+        });
+    })
+    .await;
+    for other in &others {
+        let chat = ann.direct(other).await;
+        other.total().await;
+        ann.send(&chat, "hi").await;
+        wake(&app, &ann, other, &chat).await;
+    }
+    // More than a node gives without asking.
+    for _ in 0..130 {
+        ann.get("/me").await.ok(200);
+    }
+    let people = others.iter().chain([&ann]).map(|one| one.id.as_str());
+    let (people, mut kinds): (HashSet<_>, _) = (people.collect(), HashSet::new());
+    for (_, keys) in keys(&app, cluster) {
+        for key in keys {
+            let rest = key.split_once(':').unwrap().1.split_once(':').unwrap().1;
+            let (kind, tag) = rest.split_once(":{").unwrap();
+            let (tag, end) = tag.split_once('}').unwrap();
+            assert!(people.contains(tag) && end.is_empty(), "{key}");
+            kinds.insert(kind.to_owned());
+        }
+    }
+    assert_eq!(kinds, ["limit:user", "unread"].map(str::to_owned).into());
+
+    let (here, slot) = ("tl:x:test:{here}", |key: &str| -> u16 {
+        cluster.ask(0, &["CLUSTER", "KEYSLOT", key])
+    });
+    let server = cluster.master_of(here);
+    let elsewhere = (0..).map(|n| format!("{{there-{n}}}"));
+    let mut elsewhere = elsewhere.filter(|key| cluster.master_of(key) == server);
+    let there = elsewhere.find(|key| slot(key) != slot(here)).unwrap();
+    let channel = "tl:x:notice:{here}";
+    for (script, arguments) in [
+        ("admission/limit.lua", vec!["1000000", "10", "1"]),
+        ("sync/unread_apply.lua", vec![channel, "1", "1", "c", "1"]),
+        ("sync/unread_merge.lua", vec!["60000", "1", "c", "1"]),
+    ] {
+        let source = fs::read_to_string(scripts().join(script)).unwrap();
+        let run = |source: &str| {
+            let call = [&["EVAL", source, "1", here], arguments.as_slice()].concat();
+            let result = cluster.try_ask::<redis::Value>(server, &call);
+            let _: i64 = cluster.ask(server, &["DEL", here]);
+            let _: i64 = cluster.ask(server, &["DEL", &there]);
+            result.map_err(|error| error.to_string())
+        };
+        run(&source).unwrap();
+        // Whichever key it touches first is one that nobody declared, and what comes of that is not caught.
+        let astray = source.replace("KEYS[1]", &format!("'{there}'")).replace(
+            "pcall(apply, KEYS[user],",
+            &format!("true, apply('{there}',"),
+        );
+        assert_ne!(astray, source);
+        let refused = run(&astray).unwrap_err();
+        assert!(
+            refused.contains("do not hash to the same slot"),
+            "{script}: {refused}"
+        );
+        run(astray.strip_prefix("#!lua\n").unwrap()).unwrap();
+    }
+    let areas = fs::read_dir(scripts()).unwrap();
+    let files = areas.flat_map(|area| fs::read_dir(area.unwrap().path()).into_iter().flatten());
+    let all = files.filter(|one| one.as_ref().unwrap().path().extension() == Some("lua".as_ref()));
+    assert_eq!(all.count(), 3, "a new script belongs into this test");
+    app.finish().await;
+}
+
+fn scripts() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/redis")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_share_a_rate_limit() {
+    let (app, _, others) = everywhere(shared(), |config| {
+        config.rate_limit = Some(RateLimit {
+            per_second: 1,
+            burst: 60,
+        });
+    })
+    .await;
+    for other in &others {
+        let (began, mut good) = (Instant::now(), 0);
+        for n in 0..200 {
+            let there = if n % 2 == 0 { app.url() } else { second(&app) };
+            good += u64::from(other.at(&there).get("/me").await.status == 200);
+        }
+        // A tenth of the limit is each node's own to give.
+        let most = 60 + 2 * 6 + 2 * (began.elapsed().as_secs() + 1);
+        assert!((60..=most).contains(&good), "{good} of at most {most}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn operator_rebuilds_unread_counts_on_all_masters() {
+    let cluster = shared();
+    let (app, ann, others) = everywhere(cluster, |_| ()).await;
+    for other in &others {
+        let chat = ann.direct(other).await;
+        ann.send(&chat, "hi").await;
+        assert_eq!(other.total().await, 1);
+        let proved = async || unread::audit(&app.nodes[0].app, &[id(other)]).await.ok();
+        let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
+        eventually("Redis knows it", AT_ONCE, proved, exact).await;
+        let key = key(&app, other);
+        let _: i64 = cluster.ask(cluster.master_of(&key), &["HSET", &key, "total", "9"]);
+    }
+    let output = admin(&app.database_url(), &cluster.url(), &["rebuild-unread"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line: Value = serde_json::from_slice(&output.stdout).expect(&said);
+    let all = others.len();
+    assert_eq!(line, json!({"rebuilt": all, "wrong": all}), "{said}");
+    for other in &others {
+        assert_eq!(other.total().await, 1);
+        let found = unread::audit(&app.nodes[0].app, &[id(other)]).await;
+        assert_eq!(found.unwrap(), [Found::Exact]);
+    }
+    app.finish().await;
+}
+
+/// A slot goes to another master, and the next wake is told by a notice again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn subscriptions_follow_moved_slots() {
+    let cluster = start();
+    let (app, ann, others) = everywhere(&cluster, |_| ()).await;
+    let ben = &others[0];
+    let chat = ann.direct(ben).await;
+    ben.total().await;
+    let key = key(&app, ben);
+    let notice = key.replace(":unread:", ":notice:");
+    for _ in 0..3 {
+        let head = ben.head().await;
+        let wait = parked(&app, ben, head).await;
+        all_stand(&app).await;
+        let to = (cluster.master_of(&key) + 1) % 3;
+        cluster.move_slot(&key, to);
+        assert_eq!(cluster.master_of(&key), to);
+        // The server says so, and the node asks anew elsewhere: no time is lost in between.
+        let there = async || cluster.ask::<(String, i64)>(to, &["PUBSUB", "SHARDNUMSUB", &notice]);
+        eventually("it follows", AT_ONCE, there, |(_, count)| *count == 1).await;
+        all_stand(&app).await;
+        let sent = Instant::now();
+        ann.at(&second(&app)).send(&chat, "moved").await;
+        assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
+        assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
+        let counted = cluster.ask::<i64>(to, &["EXISTS", &key]);
+        assert_eq!(counted, 1);
+    }
+    app.finish().await;
+}
+
+/// A master ends, or stands still, under a parked wait: what is sent before its replica takes over is found, and what is sent
+/// afterwards is told by a notice again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn subscriptions_survive_the_loss_of_a_master() {
+    let cluster = start();
+    let (app, ann, others) = everywhere(&cluster, |_| ()).await;
+    let ben = &others[0];
+    let chat = ann.direct(ben).await;
+    let key = key(&app, ben);
+    for fault in ["KILL", "STOP"] {
+        let master = cluster.master_of(&key);
+        ben.total().await;
+        let head = ben.head().await;
+        let wait = parked(&app, ben, head).await;
+        all_stand(&app).await;
+        match fault {
+            "KILL" => cluster.kill(master),
+            _ => cluster.signal(master, fault),
+        }
+        let sent = Instant::now();
+        ann.at(&second(&app)).send(&chat, "nobody hears this").await;
+        assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
+        assert!(sent.elapsed() < SWEPT, "{fault}: {:?}", sent.elapsed());
+        // The others are heard of as ever, but for a moment in which a clump waits for the lost one.
+        let wait = parked(&app, ben, head + 1).await;
+        let well = async || ready(&app).await;
+        eventually("a replica takes over", FAILOVER, well, |now| *now).await;
+        assert_ne!(cluster.master_of(&key), master);
+        all_stand(&app).await;
+        let sent = Instant::now();
+        ann.at(&second(&app)).send(&chat, "heard").await;
+        assert_eq!(wait.await.unwrap()["last_seq"], head + 2);
+        assert!(sent.elapsed() < AT_ONCE, "{fault}: {:?}", sent.elapsed());
+        for other in &others {
+            let chat = ann.direct(other).await;
+            let took = wake(&app, &ann, other, &chat).await;
+            assert!(took < AT_ONCE, "{fault}: {took:?}");
+        }
+        match fault {
+            "KILL" => cluster.restart(master),
+            _ => cluster.signal(master, "CONT"),
+        }
+        cluster.until("it is a replica now", Cluster::is_well);
+        let took = wake(&app, &ann, ben, &chat).await;
+        assert!(took < AT_ONCE, "{fault}, afterwards: {took:?}");
+    }
+    // All of one shard: Redis is not whole, and everything is correct.
+    let master = cluster.master_of(&key);
+    let shard = master % 3;
+    cluster.kill(shard);
+    cluster.kill(shard + 3);
+    assert!(!ready(&app).await);
+    assert_eq!(ben.total().await, ben.history(&chat, 0).await.len() as i64);
+    for n in [shard, shard + 3] {
+        cluster.restart(n);
+    }
+    let well = async || ready(&app).await;
+    eventually("it is whole again", FAILOVER, well, |now| *now).await;
+    app.finish().await;
+}

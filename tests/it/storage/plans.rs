@@ -1,0 +1,252 @@
+//! No plan may scan: every statement of a node, as PostgreSQL executes it on a database with a history.
+//!
+//! `auto_explain`, one of PostgreSQL's contrib modules, writes each plan that was executed, with its numbers of rows, into
+//! the log, for the sessions of this one database: so these are the plans of the node's own connections, with their
+//! settings and at their age. Each is made twice: by the statistics of tables with a row or two, and kept while these grow,
+//! and by those of the grown ones.
+
+mod executed;
+mod source;
+
+use crate::identity::tokens::refreshed;
+use crate::support::requests::{Scene, operations};
+use crate::support::{App, PASSWORD, Person, eventually, execute, id, text};
+use diesel::{Connection, PgConnection};
+use executed::{faults, indexes, plans};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tideline::domain::operations::retention;
+use tideline::domain::sync::unread;
+use tideline::engine::waiting::reconcile;
+use tideline::model::time::Timestamp;
+
+/// Autovacuum would make new statistics whenever it likes.
+const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
+    FOREACH it IN ARRAY ARRAY['session_preload_libraries = auto_explain', 'auto_explain.log_min_duration = 0',
+        'auto_explain.log_analyze = on', 'auto_explain.log_timing = off', 'auto_explain.log_format = json'] LOOP
+        EXECUTE format('ALTER DATABASE %I SET %s', current_database(), it);
+    END LOOP;
+    FOR it IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', it);
+    END LOOP;
+END $$";
+
+/// Statements that no node sends while it serves, by words of theirs, and when they are sent.
+const NOT_SERVING: [(&str, &str); 10] = [
+    ("hashtext('tideline migrations')", "before a node starts"),
+    ("hashtext('tideline partitions')", "around a new partition"),
+    ("UPDATE instance SET epoch", "by an operator: a new epoch"),
+    ("TRUNCATE inbox", "by an operator: a new epoch"),
+    (
+        "SELECT id FROM users WHERE id > COALESCE",
+        "by an operator: a new epoch",
+    ),
+    (
+        "SELECT id, $1, now() FROM unnest",
+        "by an operator: a new epoch",
+    ),
+    (
+        "SELECT epoch FROM instance FOR SHARE",
+        "by an operator: a new epoch",
+    ),
+    ("'!' FROM made", "before a test of load"),
+    ("'seed', 'bot'", "before a test of load"),
+    ("DISTINCT ON (n.username)", "before a test of load"),
+];
+
+/// A person's request that succeeds.
+async fn ask(who: &Person, method: &str, path: &str, body: Value) -> Value {
+    let body = Some(&body).filter(|body| !body.is_null());
+    let answer = who.try_call(method, path, body).await.unwrap();
+    assert!(answer.status < 300, "{method} {path}: {}", answer.body);
+    answer.body
+}
+
+async fn get(who: &Person, path: &str) -> Value {
+    ask(who, "GET", path, Value::Null).await
+}
+
+/// A good request of every operation, in a group of ann and ben.
+async fn operate(app: &App, [ann, ben, cat, ..]: &[Person; 5], chat: &str) {
+    for operation in operations() {
+        if operation.id == "update_member" {
+            // Another operation has removed them.
+            ann.add(chat, &[ben]).await.ok(200);
+        }
+        let scene = Scene {
+            caller: ann,
+            chat,
+            member: ben,
+            stranger: cat,
+        };
+        let request = operation.good(app, &scene).await;
+        let answer = request.send_as(ann).await;
+        assert!(answer.status < 300, "{}: {}", operation.id, answer.body);
+        if ["ban_user", "block_user"].contains(&operation.id.as_str()) {
+            // Others need them.
+            let path = request.path.strip_prefix("/v1").unwrap();
+            ann.call("DELETE", path).await.ok(204);
+        }
+    }
+}
+
+/// What ann does in a group besides.
+async fn talk([ann, ben, cat, dan, _]: &[Person; 5], chat: &str) {
+    let path = format!("/conversations/{chat}");
+    let mut message = text("once");
+    message["content"]["mentions"] = json!([ben.id, dan.id]);
+    ann.post_message(chat, message.clone()).await.ok(201);
+    ann.post_message(chat, message).await.ok(200);
+    let batch: Vec<_> = (0..20).map(|_| text("one of many")).collect();
+    let batch = json!({"messages": batch});
+    ask(ann, "POST", &format!("{path}/messages/batch"), batch).await;
+    let head = get(ann, &path).await["last_seq"].as_i64().unwrap();
+    for at in [0, head / 2, head] {
+        for way in ["since", "before"] {
+            get(ann, &format!("{path}/messages?{way}_seq={at}&limit=20")).await;
+        }
+    }
+    ann.add(chat, &[cat]).await.ok(200);
+    ann.change(chat, cat, json!({"role": "admin"})).await;
+    get(ann, &format!("{path}/members?limit=3")).await;
+    cat.remove(chat, cat).await.ok(204);
+    ann.change(chat, ben, json!({"muted_until": "2100-01-01T00:00:00Z"}))
+        .await
+        .ok(200);
+    ann.remove(chat, ben).await.ok(204);
+    ann.add(chat, &[ben]).await.ok(200);
+}
+
+/// Everything else that makes a node ask PostgreSQL.
+async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
+    let again = json!({"username": eve.name, "password": PASSWORD, "device": {"id": eve.device}});
+    let again = app.call("POST", "/v1/auth/login", Some(again)).await;
+    let again = Person::of_session(app, &again.ok(200));
+    get(&refreshed(app, &again.refresh_token).await, "/me").await;
+
+    // A group that becomes large, and whose owner leaves.
+    let make = json!({"kind": "group", "title": "x", "member_ids": [ben.id], "client_conversation_id": id()});
+    let made = ask(ann, "POST", "/conversations", make.clone()).await;
+    assert_eq!(ask(ann, "POST", "/conversations", make).await, made);
+    let made = made["id"].as_str().unwrap();
+    ann.add(made, &[dan, eve]).await.ok(200);
+    ann.remove(made, ann).await.ok(204);
+
+    let head = ann.head().await;
+    for since in [0, head / 2, head] {
+        get(ann, &format!("/inbox?since_seq={since}&limit=50")).await;
+    }
+    let trimmed = dan.get("/inbox?since_seq=0").await;
+    trimmed.problem(410, "inbox_trimmed");
+    for order in ["id", "activity"] {
+        let path = format!("/conversations?order={order}&limit=3");
+        let page = get(ann, &path).await;
+        let next = page["next_cursor"].as_str().unwrap();
+        get(ann, &format!("{path}&cursor={next}")).await;
+    }
+    let node = &app.nodes[0].app;
+    let last = get(ann, &format!("/conversations/{large}")).await["last_seq"].clone();
+    let path = format!("/notices?since_seq={head}&timeout=20&watch={large}:{last}");
+    let parked = async || node.waiters.count();
+    tokio::join!(get(ann, &path), async {
+        eventually("ann waits", Duration::from_secs(10), parked, |n| *n == 1).await;
+        reconcile::once(node).await;
+        ann.send(large, "moved").await;
+    });
+    // Counts that Redis has, and that it has not.
+    ann.unread().await;
+    let start = Default::default();
+    unread::audit_some(node, start).await.unwrap();
+    app.flush_redis().await;
+    ann.unread().await;
+    let long_ago = Timestamp("2026-01-01T00:00:00Z".parse().unwrap());
+    retention::expire_before(node, long_ago, |_| ())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_is_a_key_lookup_or_a_short_range() {
+    let (_, start) = plans(0);
+    let app = App::configured(|config| {
+        let url = &config.database_url.0;
+        execute(&mut PgConnection::establish(url).unwrap(), EXPLAIN);
+        // One connection for reads and one for the writer: what is asked again finds its plan from the first time.
+        (config.writers, config.db_pool) = (1, 2);
+        config.fanout_limit = 3;
+    })
+    .await;
+    let mut conn = app.database();
+    execute(&mut conn, "SET auto_explain.log_min_duration = -1");
+    let people = app.people(["ann", "ben", "cat", "dan", "eve"]).await;
+    let [ann, ben, _, dan, eve] = &people;
+    let mut chats = Vec::new();
+    for _ in 0..3 {
+        let small = ann.group(&[ben]).await;
+        ann.send(&small, "one").await;
+        let large = ann.group(&[ben, dan, eve]).await;
+        ann.send(&large, "one").await;
+        chats.push((small, large));
+    }
+    let trim = format!(
+        "DELETE FROM inbox WHERE receiver_id = '{}' AND seq = 1",
+        dan.id
+    );
+    execute(&mut conn, &trim);
+    let times = ["ANALYZE", include_str!("plans/fill.sql"), "ANALYZE"];
+    for (time, (small, large)) in times.iter().zip(&chats) {
+        execute(&mut conn, time);
+        operate(&app, &people, small).await;
+        talk(&people, small).await;
+        talk(&people, large).await;
+        work(&app, &people, large).await;
+    }
+
+    let (all, end) = plans(start);
+    let indexes = indexes(&mut conn);
+    let judged = all
+        .iter()
+        .map(|plan| (&plan.statement, faults(plan, &indexes)));
+    let wrong = judged.filter(|(_, faults)| !faults.is_empty());
+    // One of the plans of each statement tells.
+    let wrong = wrong.collect::<BTreeMap<_, _>>();
+    assert_eq!(wrong, BTreeMap::new());
+    let seen: BTreeSet<_> = all.into_iter().map(|plan| plan.statement).collect();
+    let mut unseen = source::statements();
+    unseen.retain(|one| {
+        !seen.contains(one) && !NOT_SERVING.iter().any(|(words, _)| one.contains(words))
+    });
+    assert_eq!(unseen, BTreeSet::new(), "nothing above sends these");
+
+    // What a plan must not do would be noticed.
+    let large = &chats[2].1;
+    let bad = [
+        "SELECT FROM users WHERE display_name = 'Ann'".to_owned(),
+        "SELECT FROM usernames ORDER BY username LIMIT 1".to_owned(),
+        format!("SELECT FROM blocks WHERE blocked_id = '{}'", ann.id),
+        format!("SELECT FROM members WHERE conversation_id = '{large}' AND role = 'owner'"),
+        format!("SELECT FROM messages WHERE conversation_id > '{large}' AND seq = 0"),
+        format!(
+            "SELECT FROM inbox WHERE receiver_id = '{}' ORDER BY at LIMIT 1",
+            ann.id
+        ),
+    ];
+    execute(
+        &mut conn,
+        "SET auto_explain.log_min_duration = 0; SET enable_seqscan = off",
+    );
+    for statement in &bad {
+        execute(&mut conn, statement);
+    }
+    let (all, _) = plans(end);
+    for statement in &bad {
+        let mut of_it = all.iter().filter(|plan| plan.statement == *statement);
+        assert!(
+            of_it.any(|plan| !faults(plan, &indexes).is_empty()),
+            "{statement}"
+        );
+    }
+    execute(&mut conn, "SET auto_explain.log_min_duration = -1");
+    app.finish().await;
+}

@@ -1,0 +1,171 @@
+//! Several nodes on one database and one Redis. `tests/timing` measures how quickly one wakes the waits of another.
+
+use crate::support::waits::{parked, time_out_and_sweep, two_nodes};
+use crate::support::{App, Person, text};
+use futures_util::future::join_all;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tideline::domain::sync::notices::unsubscribe_idle;
+use tideline::model::ids::UserId;
+use tideline::storage::redis::sync::notices::Channel;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn repoll_without_news_skips_postgres() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    // From before the first entry, and from after it.
+    for since in [0, 1] {
+        ben.total().await;
+        time_out_and_sweep(&app, &ben, since).await;
+        app.postgres.freeze();
+        assert_eq!(ben.wait(since, 1).await["news"], false);
+        // From another position it has to be asked for.
+        let path = format!("/notices?since_seq={}&timeout=1", 1 - since);
+        let asked = ben.get(&path).await;
+        asked.problem(503, "storage_unavailable");
+        app.postgres.heal();
+        if since == 0 {
+            ann.direct(&ben).await;
+        }
+    }
+    app.finish().await;
+}
+
+/// The total of a wait in vain is that of the time before, as long as the head is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn repoll_without_news_skips_redis() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "one").await;
+    assert_eq!(ben.total().await, 1);
+    assert_eq!(ben.wait(2, 1).await["total_unread"], 1);
+    // What nobody asks for may be anything.
+    let wrong: i64 = app.unread_hash(&ben, "HSET", &["total", "7"]).await;
+    assert_eq!(wrong, 0);
+    assert_eq!(ben.wait(2, 1).await["total_unread"], 1);
+    let _: i64 = app.unread_hash(&ben, "HSET", &["total", "1"]).await;
+    ann.send(&chat, "two").await;
+    assert_eq!(ben.wait(2, 1).await["total_unread"], 2);
+    assert_eq!(ben.wait(3, 1).await["total_unread"], 2);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_idle_subscriptions_are_ended() {
+    let (app, _, ann, ben, chat) = two_nodes().await;
+    let node = &app.nodes[0].app;
+    ann.wait(1, 1).await;
+    let wait = parked(&app, &ben, 1).await;
+    assert_eq!(node.notices.channels().len(), 2);
+    unsubscribe_idle(node).await;
+    let bens = Channel::Inbox(UserId(ben.id.parse().unwrap()));
+    assert_eq!(node.notices.channels(), [bens]);
+    ann.send(&chat, "x").await;
+    wait.await.unwrap();
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn out_of_order_announcements_leave_exact_counts() {
+    let (app, second, ann, ben, chat) = two_nodes().await;
+    let [cat] = app.people(["cat"]).await;
+    let other = cat.direct(&ben).await;
+    ben.total().await;
+    let noise = |person: Person, chat: String| async move {
+        for _ in 0..60 {
+            person.send(&chat, "x").await;
+        }
+    };
+    let reads = async {
+        for seq in 1..20 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let head = ben.history(&chat, 0).await.len() as i64;
+            ben.at(&second).read(&chat, seq.min(head)).await;
+            ben.total().await;
+        }
+    };
+    let senders = vec![
+        noise(ann.clone(), chat.clone()),
+        noise(ann.at(&second), chat.clone()),
+        noise(cat.at(&second), other.clone()),
+        noise(cat.clone(), other.clone()),
+    ];
+    tokio::join!(join_all(senders), reads);
+    assert_eq!(ben.total().await, ben.at(&second).total().await);
+    assert_eq!(ben.total().await, 120 - 19 + 120);
+    app.finish().await;
+}
+
+/// Killed between commit and announce: nobody tells the other node, so its sweep has to find out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn message_unannounced_by_a_killed_node_is_found() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "counted").await;
+    // From here on Redis knows Ben's total, and will know it wrong.
+    ben.total().await;
+    let doomed = app.add_process(&[]);
+    let through_doomed = ann.at(&doomed.process.url);
+    let wait = parked(&app, &ben, 2).await;
+    doomed.redis.freeze();
+    let message = text("committed");
+    let stored = through_doomed
+        .post_message(&chat, message.clone())
+        .await
+        .ok(201);
+    doomed.process.signal("KILL");
+    let killed = Instant::now();
+    let notice = wait.await.unwrap();
+    let took = killed.elapsed();
+    assert_eq!(
+        (
+            &notice["news"],
+            &notice["last_seq"],
+            &notice["total_unread"]
+        ),
+        (&json!(true), &json!(3), &json!(2))
+    );
+    // Five seconds are promised; the slack is for the machine of the tests.
+    assert!(took < Duration::from_millis(5_500), "{took:?}");
+    assert_eq!(
+        ben.unread().await,
+        json!({"total": 2, "conversations": [{"conversation_id": chat, "unread": 2}], "as_of_seq": 3})
+    );
+    // Neither lost nor doubled: a repeat on the node that is left gets the first answer.
+    let again = ann.post_message(&chat, message).await;
+    assert_eq!(again.ok(200), stored);
+    let entries = ben.entries(2).await;
+    assert_eq!(
+        entries
+            .iter()
+            .map(|entry| &entry["message"])
+            .collect::<Vec<_>>(),
+        [&stored]
+    );
+    ann.send(&chat, "after").await;
+    assert_eq!(ben.total().await, 3);
+    app.finish().await;
+}
+
+/// What has reached a stopped node is served when it goes on: the time for the head of a request is for slow clients, and no
+/// client was slow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn resumed_node_serves_requests_received_while_stopped() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let node = app.add_process(&[]);
+    let through = ann.at(&node.process.url);
+    through.unread().await;
+    node.process.signal("STOP");
+    // Each on a connection of its own, which waits to be accepted.
+    let requests = (0..100).map(|_| {
+        let through = through.clone();
+        tokio::spawn(async move { through.get("/unread").await })
+    });
+    let requests: Vec<_> = requests.collect();
+    // As long as the table of faults wants it, and the limit for a head was ten seconds once.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    node.process.signal("CONT");
+    for request in join_all(requests).await {
+        request.unwrap().ok(200);
+    }
+    app.finish().await;
+}
