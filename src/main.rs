@@ -17,12 +17,12 @@ use tideline::domain::identity::seeding;
 use tideline::domain::operations::retention;
 use tideline::domain::sync::unread;
 use tideline::engine;
-use tideline::engine::handles::App;
 use tideline::http::openapi;
 use tideline::model::account::{Password, Username};
 use tideline::model::name::{Name, is_name};
 use tideline::model::time::Timestamp;
 use tideline::model::violation::Violation;
+use tideline::node::handles::Handles;
 use tideline::node::{LEAVING, Node, StopSignal};
 use tideline::storage::pg::operations::instance;
 use tideline::storage::pg::stop_connecting;
@@ -156,23 +156,25 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Admin(Admin::ExpireInbox { before }) => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(async {
-                let app = App::open_for_command(config).await?;
-                let gone = retention::expire_before(&app, before, progress("entries dropped"))
-                    .await
-                    .map_err(|error| match error {
-                        engine::error::Error::Invalid(faults) => {
-                            faults.iter().map(Violation::sentence).collect()
-                        }
-                        error => format!("not all entries were dropped: {error:?}"),
-                    })?;
+                let app = Handles::open_for_command(config).await?;
+                let gone =
+                    retention::expire_before(&app.delivery, before, progress("entries dropped"))
+                        .await
+                        .map_err(|error| match error {
+                            engine::error::Error::Invalid(faults) => {
+                                faults.iter().map(Violation::sentence).collect()
+                            }
+                            error => format!("not all entries were dropped: {error:?}"),
+                        })?;
                 Ok(writeln!(stdout(), r#"{{"dropped":{gone}}}"#)?)
             })
         }
         Command::Admin(Admin::NewEpoch) => {
             let config = Config::load(&environment)?;
             runtime()?.block_on(async {
-                let app = App::open_for_command(config).await?;
-                let epoch = retention::new_epoch(&app, progress("inbox heads moved")).await?;
+                let app = Handles::open_for_command(config).await?;
+                let epoch =
+                    retention::new_epoch(&app.delivery, progress("inbox heads moved")).await?;
                 Ok(writeln!(stdout(), r#"{{"epoch":"{epoch}"}}"#)?)
             })
         }
@@ -228,8 +230,8 @@ async fn create_user(
     let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
     let parsed = Password::parse(password.clone())
         .ok_or_else(|| format!("--password {}", Password::RULE))?;
-    let app = App::open_for_command(config).await?;
-    let user = accounts::create(&app, name, parsed, display_name.map(String::from))
+    let app = Handles::open_for_command(config).await?;
+    let user = accounts::create(&app.auth, name, parsed, display_name.map(String::from))
         .await
         .map_err(|error| format!("the account was not made: {error:?}"))?;
     let line =
@@ -238,11 +240,11 @@ async fn create_user(
 }
 
 async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
-    let app = App::open_for_command(config).await?;
+    let app = Handles::open_for_command(config).await?;
     let (mut out, made) = (BufWriter::new(stdout().lock()), progress("users"));
     for from in (0..users).step_by(SEED_BATCH) {
         let to = users.min(from + SEED_BATCH);
-        let seeded = seeding::seed(&app, from, to)
+        let seeded = seeding::seed(&app.auth, from, to)
             .await
             .map_err(|error| format!("seeding failed: {error:?}"))?;
         for user in seeded {
@@ -260,8 +262,8 @@ async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
 }
 
 async fn rebuild_unread(config: Config) -> Result<(), Box<dyn Error>> {
-    let app = App::open_for_command(config).await?;
-    let done = unread::rebuild_all(&app, progress("users"))
+    let app = Handles::open_for_command(config).await?;
+    let done = unread::rebuild_all(&app.delivery, progress("users"))
         .await
         .map_err(|error| format!("not all counts were rebuilt, so run it again: {error}"))?;
     let line = serde_json::json!({"rebuilt": done.rebuilt, "wrong": done.wrong});

@@ -3,8 +3,9 @@
 pub mod admission;
 pub mod auth;
 pub mod batching;
+pub mod delivery;
 pub mod error;
-pub mod handles;
+pub mod lifecycle;
 pub mod reading;
 pub mod waiting;
 pub mod writer;

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod content;
 pub mod conversation;
+pub mod events;
 pub mod ids;
 pub mod inbox;
 pub mod input;

@@ -2,7 +2,7 @@
 //! those of users who wait no more are ended.
 
 use crate::domain::sync::notices;
-use crate::engine::handles::App;
+use crate::engine::delivery::Delivery;
 use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ const FOLLOW: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Keeps at it until it is dropped.
-pub async fn run(app: &App) {
+pub async fn run(delivery: &Delivery) {
     let mut idle = tokio::time::interval(IDLE);
     let mut follow = tokio::time::interval(FOLLOW);
     loop {
         tokio::select! {
-            () = app.notices_lost.notified() => {
-                let renewed = app.notices.renew().await;
-                let missing = !app.notices.missing().is_empty();
+            () = delivery.notices_lost.notified() => {
+                let renewed = delivery.notices.renew().await;
+                let missing = !delivery.notices.missing().is_empty();
                 // What was published until a subscription stands again is lost. One may stand again without our doing.
                 if renewed || !missing {
-                    reconcile::once(app).await;
+                    reconcile::once(delivery).await;
                 }
                 if missing {
                     tokio::time::sleep(RETRY).await;
-                    app.notices_lost.notify_one();
+                    delivery.notices_lost.notify_one();
                 }
             }
-            _ = follow.tick() => app.notices.follow().await,
-            _ = idle.tick() => notices::unsubscribe_idle(app).await,
+            _ = follow.tick() => delivery.notices.follow().await,
+            _ = idle.tick() => notices::unsubscribe_idle(delivery).await,
         }
     }
 }

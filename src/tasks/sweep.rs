@@ -1,6 +1,6 @@
 //! Looks every few seconds for what waits have missed.
 
-use crate::engine::handles::App;
+use crate::engine::delivery::Delivery;
 use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(3);
 
 /// Sweeps until it is dropped.
-pub async fn run(app: &App) {
+pub async fn run(delivery: &Delivery) {
     loop {
         tokio::time::sleep(EVERY).await;
-        reconcile::once(app).await;
+        reconcile::once(delivery).await;
     }
 }

@@ -81,7 +81,7 @@ async fn applied(
 pub async fn newcomers<const N: usize>(app: &App) -> [Person; N] {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let first = NEXT.fetch_add(N, Ordering::Relaxed);
-    let seeded = seeding::seed(&app.nodes[0].app, first, first + N)
+    let seeded = seeding::seed(&app.nodes[0].handles.auth, first, first + N)
         .await
         .unwrap();
     let people = seeded.into_iter().map(|one| Person {

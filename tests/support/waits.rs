@@ -36,7 +36,7 @@ pub async fn time_out_and_sweep(app: &App, person: &Person, since: i64) {
     });
     app.asleep(0, 1).await;
     let swept = async || {
-        reconcile::once(&app.nodes[0].app).await;
+        reconcile::once(&app.nodes[0].handles.delivery).await;
         app.nodes[0].handles.delivery.waiters.head_cache.head(user)
     };
     // A notice that arrives late clears the head that the first sweep has found.

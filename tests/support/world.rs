@@ -166,9 +166,9 @@ pub async fn check(app: &App) {
     .unwrap();
     for recount in recounts {
         let expected: Value = serde_json::from_str(&recount.counts).unwrap();
-        let (node, user) = (&app.nodes[0].app, UserId(recount.user_id));
+        let (node, user) = (&app.nodes[0].handles, UserId(recount.user_id));
         // Where Redis claims to be exact it is. (It may be away, when the test has left it so.)
-        let found = unread::audit(node, &[user]).await;
+        let found = unread::audit(&node.delivery, &[user]).await;
         assert!(
             !found.is_ok_and(|found| found == [Found::Drifted]),
             "{user:?} has drifted"
@@ -176,7 +176,7 @@ pub async fn check(app: &App) {
         let got = eventually(
             "unread counts can be read",
             Duration::from_secs(10),
-            async || unread::all(node, user).await,
+            async || unread::all(&node.delivery, &node.admission, user).await,
             Result::is_ok,
         )
         .await

@@ -100,7 +100,7 @@ async fn news_between_two_waits_is_returned_at_once() {
             0 => drop(ann.send(&chat, "here").await),
             1 => drop(ann.at(&second).send(&chat, "across").await),
             2 => {
-                unsubscribe_idle(&app.nodes[0].app).await;
+                unsubscribe_idle(&app.nodes[0].handles.delivery).await;
                 ann.at(&second).send(&chat, "nobody listens").await;
             }
             _ => {
@@ -144,7 +144,7 @@ async fn lost_subscriptions_are_restored_and_missed_news_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn failed_subscription_is_retried_while_the_wait_sleeps() {
     let (app, second, ann, ben, chat) = two_nodes().await;
-    let (ann, node) = (ann.at(&second), &app.nodes[0].app);
+    let (ann, node) = (ann.at(&second), &app.nodes[0].handles.delivery);
     // A round that only the sweep has saved ends with the sweep, and the next one then waits a whole period for it.
     for head in 1..=3 {
         unsubscribe_idle(node).await;
@@ -170,7 +170,7 @@ async fn failed_subscription_is_retried_while_the_wait_sleeps() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn message_published_during_unsubscribe_is_found() {
     let (app, second, ann, ben, chat) = two_nodes().await;
-    let (ann, node) = (ann.at(&second), &app.nodes[0].app);
+    let (ann, node) = (ann.at(&second), &app.nodes[0].handles.delivery);
     let user = UserId(ben.id.parse().unwrap());
     let channel = Channel::Inbox(user);
     let counted = async || {

@@ -1,36 +1,36 @@
 //! Accounts and their names.
 
 use crate::clock;
+use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::{Caller, DeviceInfo, Password, User, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::storage::pg::identity::accounts as rows;
 
 /// Makes an account without a device.
 pub async fn create(
-    app: &App,
+    auth: &Auth,
     username: Username,
     password: Password,
     display_name: Option<String>,
 ) -> Result<User, Error> {
     let id = UserId(clock::new_id());
-    insert(app, id, username, password, display_name, None).await
+    insert(auth, id, username, password, display_name, None).await
 }
 
 /// The account and its first device, with the hash of its refresh token, are made together or not at all.
 pub(super) async fn insert(
-    app: &App,
+    auth: &Auth,
     id: UserId,
     username: Username,
     password: Password,
     display_name: Option<String>,
     first: Option<(DeviceId, Vec<u8>, DeviceInfo)>,
 ) -> Result<User, Error> {
-    let hash = app.passwords.hash(password).await?;
+    let hash = auth.passwords.hash(password).await?;
     let name = display_name.unwrap_or_else(|| username.as_str().to_owned());
-    let seconds = app.config.refresh_token.as_secs_f64();
-    app.pg
+    let seconds = auth.config.refresh_token.as_secs_f64();
+    auth.pg
         .transaction("create_user", move |conn| {
             let Some(user) = rows::create_user(conn, id, &username, &name, &hash)? else {
                 return Ok(Err(Error::Conflict("the username is taken")));
@@ -44,8 +44,8 @@ pub(super) async fn insert(
 }
 
 /// The users with these ids; unknown ones are left out.
-pub async fn users_by_ids(app: &App, ids: Vec<UserId>) -> Result<Vec<User>, Error> {
-    let users = app
+pub async fn users_by_ids(auth: &Auth, ids: Vec<UserId>) -> Result<Vec<User>, Error> {
+    let users = auth
         .pg
         .read("users_by_ids", move |conn| rows::users_by_ids(conn, &ids))
         .await?;
@@ -53,16 +53,16 @@ pub async fn users_by_ids(app: &App, ids: Vec<UserId>) -> Result<Vec<User>, Erro
 }
 
 /// One user.
-pub async fn user(app: &App, id: UserId) -> Result<User, Error> {
-    users_by_ids(app, vec![id])
+pub async fn user(auth: &Auth, id: UserId) -> Result<User, Error> {
+    users_by_ids(auth, vec![id])
         .await?
         .pop()
         .ok_or(Error::NotFound)
 }
 
 /// The user of this name, if there is one.
-pub async fn user_by_name(app: &App, username: Username) -> Result<Option<User>, Error> {
-    let user = app
+pub async fn user_by_name(auth: &Auth, username: Username) -> Result<Option<User>, Error> {
+    let user = auth
         .pg
         .read("user_by_name", move |conn| {
             rows::user_by_name(conn, &username)
@@ -72,8 +72,8 @@ pub async fn user_by_name(app: &App, username: Username) -> Result<Option<User>,
 }
 
 /// Changes what other people see of the caller.
-pub async fn rename(app: &App, caller: Caller, display_name: String) -> Result<User, Error> {
-    app.pg
+pub async fn rename(auth: &Auth, caller: Caller, display_name: String) -> Result<User, Error> {
+    auth.pg
         .transaction("rename_user", move |conn| {
             let renamed = rows::rename_user(conn, caller.user, &display_name)?;
             Ok(renamed.ok_or(Error::NotFound))

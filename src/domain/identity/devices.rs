@@ -1,8 +1,8 @@
 //! The devices of a user: seeing them, and logging them out.
 
 use crate::domain::identity::revocations::forget_device;
+use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::{Caller, Device};
 use crate::model::ids::DeviceId;
 use crate::storage::pg::identity::devices;
@@ -11,8 +11,8 @@ use crate::storage::pg::identity::devices;
 pub const LIMIT: i64 = 20;
 
 /// The caller's devices.
-pub async fn list(app: &App, caller: Caller) -> Result<Vec<Device>, Error> {
-    let devices = app
+pub async fn list(auth: &Auth, caller: Caller) -> Result<Vec<Device>, Error> {
+    let devices = auth
         .pg
         .read("devices", move |conn| {
             devices::list(conn, caller.user, caller.device)
@@ -22,8 +22,8 @@ pub async fn list(app: &App, caller: Caller) -> Result<Vec<Device>, Error> {
 }
 
 /// Logs one of the caller's devices out: its tokens stop working on every node within seconds, its wait ends.
-pub async fn remove(app: &App, caller: Caller, device: DeviceId) -> Result<(), Error> {
-    app.pg
+pub async fn remove(auth: &Auth, caller: Caller, device: DeviceId) -> Result<(), Error> {
+    auth.pg
         .transaction("remove_device", move |conn| {
             let removed = devices::remove(conn, caller.user, device)?;
             Ok(if removed {
@@ -33,6 +33,6 @@ pub async fn remove(app: &App, caller: Caller, device: DeviceId) -> Result<(), E
             })
         })
         .await??;
-    forget_device(app, caller.user, device);
+    forget_device(auth, caller.user, device);
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use crate::clock;
 use crate::domain::identity::revocations::LONGEST_ACCESS;
+use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::ids::{DeviceId, UserId};
 use crate::storage::pg::identity::accounts as rows;
 
@@ -21,7 +21,7 @@ pub struct SeededUser {
 }
 
 /// Makes or finds the users `seed<from>` … `seed<to - 1>`.
-pub async fn seed(app: &App, from: usize, to: usize) -> Result<Vec<SeededUser>, Error> {
+pub async fn seed(auth: &Auth, from: usize, to: usize) -> Result<Vec<SeededUser>, Error> {
     let names: Vec<_> = (from..to).map(|n| format!("seed{n}")).collect();
     let users: Vec<_> = names.iter().map(|_| UserId(clock::new_id())).collect();
     let devices: Vec<_> = names.iter().map(|_| DeviceId(clock::new_id())).collect();
@@ -29,7 +29,7 @@ pub async fn seed(app: &App, from: usize, to: usize) -> Result<Vec<SeededUser>, 
         .iter()
         .map(|_| clock::random_bytes::<32>().to_vec())
         .collect();
-    let seeded = app
+    let seeded = auth
         .pg
         .transaction("seed", move |conn| {
             rows::seed(conn, &names, &users, &devices, &hashes).map(Ok::<_, Error>)
@@ -42,7 +42,7 @@ pub async fn seed(app: &App, from: usize, to: usize) -> Result<Vec<SeededUser>, 
                 username: row.username,
                 user: row.user_id,
                 device: row.device_id,
-                access_token: app.tokens.issue_access(
+                access_token: auth.tokens.issue_access(
                     row.user_id,
                     row.device_id,
                     0,

@@ -4,11 +4,11 @@ use crate::clock;
 use crate::domain::identity::accounts;
 use crate::domain::identity::devices::LIMIT;
 use crate::domain::identity::revocations::forget_device;
+use crate::engine::auth::Auth;
 use crate::engine::auth::passwords::Fitted;
 use crate::engine::auth::tokens::RefreshToken;
 use crate::engine::auth::used_generations::REPEAT;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::{Caller, DeviceInfo, Password, User, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::storage::error::StorageResult;
@@ -40,51 +40,51 @@ pub struct Session {
 
 /// Makes an account and signs it in, where anybody may sign up.
 pub async fn register(
-    app: &App,
+    auth: &Auth,
     username: Username,
     password: Password,
     display_name: Option<String>,
     device: DeviceInfo,
 ) -> Result<Session, Error> {
-    if !app.config.open_registration {
+    if !auth.config.open_registration {
         return Err(Error::Forbidden("only the operator makes accounts here"));
     }
     let id = UserId(clock::new_id());
-    let refresh = app.tokens.first_refresh(id, DeviceId(clock::new_id()), 0);
+    let refresh = auth.tokens.first_refresh(id, DeviceId(clock::new_id()), 0);
     let first = Some((refresh.device, refresh.hash(), device));
-    let user = accounts::insert(app, id, username, password, display_name, first).await?;
-    session(app, user, &refresh, app.config.refresh_token)
+    let user = accounts::insert(auth, id, username, password, display_name, first).await?;
+    session(auth, user, &refresh, auth.config.refresh_token)
 }
 
 /// Signs in with a password, on a new device or one of the user's own.
 pub async fn login(
-    app: &App,
+    auth: &Auth,
     username: Option<Username>,
     password: Password,
     known_device: Option<DeviceId>,
     device: DeviceInfo,
 ) -> Result<Session, Error> {
     for _ in 0..CHECKS {
-        let (user, hash) = credentials(app, username.clone()).await?;
-        let fitted = app.passwords.check(password.clone(), hash).await?;
+        let (user, hash) = credentials(auth, username.clone()).await?;
+        let fitted = auth.passwords.check(password.clone(), hash).await?;
         let (Some(user), Some(fitted)) = (user, fitted) else {
             break;
         };
-        if let Some(refresh) = sign_in(app, user.id, fitted, known_device, device.clone()).await? {
-            return session(app, user, &refresh, app.config.refresh_token);
+        if let Some(refresh) = sign_in(auth, user.id, fitted, known_device, device.clone()).await? {
+            return session(auth, user, &refresh, auth.config.refresh_token);
         }
     }
     Err(Error::InvalidCredentials)
 }
 
 async fn credentials(
-    app: &App,
+    auth: &Auth,
     username: Option<Username>,
 ) -> Result<(Option<User>, Option<String>), Error> {
     let Some(name) = username else {
         return Ok((None, None));
     };
-    let found = app
+    let found = auth
         .pg
         .read("login", move |conn| {
             let Some(user) = rows::user_by_name(conn, &name)? else {
@@ -105,16 +105,16 @@ fn still_fits(conn: &mut Connection, user: UserId, fitted: &Fitted) -> StorageRe
 
 /// Signs in on a device, or returns nothing when the password is not the one that was checked any more.
 async fn sign_in(
-    app: &App,
+    auth: &Auth,
     user: UserId,
     fitted: Fitted,
     known_device: Option<DeviceId>,
     info: DeviceInfo,
 ) -> Result<Option<RefreshToken>, Error> {
-    let seconds = app.config.refresh_token.as_secs_f64();
-    let tokens = app.tokens.clone();
+    let seconds = auth.config.refresh_token.as_secs_f64();
+    let tokens = auth.tokens.clone();
     let new_device = DeviceId(clock::new_id());
-    let signed_in = app
+    let signed_in = auth
         .pg
         .transaction("sign_in", move |conn| {
             if !still_fits(conn, user, &fitted)? {
@@ -139,7 +139,7 @@ async fn sign_in(
         .await??;
     Ok(signed_in.map(|(refresh, removed)| {
         for device in removed {
-            forget_device(app, user, device);
+            forget_device(auth, user, device);
         }
         refresh
     }))
@@ -153,16 +153,16 @@ enum Refreshed {
 
 /// Rotates a refresh token. The one before keeps working until its successor, or an access token that came with it, is
 /// first used; any later use means that two parties hold it, and logs the device out.
-pub async fn refresh(app: &App, token: &str) -> Result<Session, Error> {
-    let old = app
+pub async fn refresh(auth: &Auth, token: &str) -> Result<Session, Error> {
+    let old = auth
         .tokens
         .parse_refresh(token)
         .ok_or(Error::RefreshInvalid)?;
-    let next = app.tokens.next_refresh(&old);
-    let seconds = app.config.refresh_token.as_secs_f64();
+    let next = auth.tokens.next_refresh(&old);
+    let seconds = auth.config.refresh_token.as_secs_f64();
     let (user, device) = (old.user, old.device);
     let (old_hash, next_hash) = (old.hash(), next.hash());
-    let refreshed = app
+    let refreshed = auth
         .pg
         .transaction("refresh", move |conn| {
             let Some(locked) = rows::lock_device(conn, user, device, REPEAT.as_secs_f64())? else {
@@ -189,26 +189,26 @@ pub async fn refresh(app: &App, token: &str) -> Result<Session, Error> {
         })
         .await??;
     match refreshed {
-        Refreshed::Rotated(user) => session(app, user, &next, app.config.refresh_token),
+        Refreshed::Rotated(user) => session(auth, user, &next, auth.config.refresh_token),
         Refreshed::Repeated(user, left) => {
-            session(app, user, &next, Duration::from_secs(left.unsigned_abs()))
+            session(auth, user, &next, Duration::from_secs(left.unsigned_abs()))
         }
         Refreshed::Reused => {
-            forget_device(app, old.user, device);
+            forget_device(auth, old.user, device);
             Err(Error::RefreshInvalid)
         }
     }
 }
 
 fn session(
-    app: &App,
+    auth: &Auth,
     user: User,
     refresh: &RefreshToken,
     refresh_life: Duration,
 ) -> Result<Session, Error> {
-    let life = app.tokens.access_life();
+    let life = auth.tokens.access_life();
     let access_token =
-        app.tokens
+        auth.tokens
             .issue_access(user.id, refresh.device, refresh.generation, life)?;
     Ok(Session {
         user,
@@ -221,33 +221,33 @@ fn session(
 }
 
 /// Logs the caller's device out.
-pub async fn logout(app: &App, caller: Caller) -> Result<(), Error> {
-    app.pg
+pub async fn logout(auth: &Auth, caller: Caller) -> Result<(), Error> {
+    auth.pg
         .transaction("logout", move |conn| {
             devices::remove(conn, caller.user, caller.device).map(Ok::<_, Error>)
         })
         .await??;
-    forget_device(app, caller.user, caller.device);
+    forget_device(auth, caller.user, caller.device);
     Ok(())
 }
 
 /// Who makes a request with this access token.
-pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Caller, Error> {
-    let claims = app.tokens.check_access(token)?;
-    if app.revoked.contains(claims.device_id) {
+pub async fn authenticate(auth: &Auth, token: &str, address: IpAddr) -> Result<Caller, Error> {
+    let claims = auth.tokens.check_access(token)?;
+    if auth.revoked.contains(claims.device_id) {
         return Err(Error::DeviceRevoked);
     }
-    let age = app.tokens.clock.now() - claims.iat;
+    let age = auth.tokens.clock.now() - claims.iat;
     let key = (claims.device_id, claims.generation);
     // After REPEAT the previous refresh token is dead anyway; twice that leaves room for clocks that differ.
     let matters = claims.generation > 0 && age < 2 * REPEAT.as_secs().cast_signed();
-    if matters && !app.confirmed.seen(key) {
-        app.pg
+    if matters && !auth.used_generations.seen(key) {
+        auth.pg
             .read("confirm_refresh", move |conn| {
                 rows::confirm_refresh(conn, claims.sub, claims.device_id, claims.generation)
             })
             .await?;
-        app.confirmed.add(key);
+        auth.used_generations.add(key);
     }
     Ok(Caller {
         user: claims.sub,
@@ -261,23 +261,23 @@ pub async fn authenticate(app: &App, token: &str, address: IpAddr) -> Result<Cal
 /// Changes the caller's password, logs the caller's other devices out, and ends every refresh token of this one but that which
 /// came with the access token of the request: whoever knew the old password may have logged in under the id of this device.
 pub async fn change_password(
-    app: &App,
+    auth: &Auth,
     caller: Caller,
     old: Password,
     new: Password,
 ) -> Result<(), Error> {
     for _ in 0..CHECKS {
-        let stored = app
+        let stored = auth
             .pg
             .read("password", move |conn| {
                 rows::password_hash(conn, caller.user)
             })
             .await?;
-        let Some(fitted) = app.passwords.check(old.clone(), stored).await? else {
+        let Some(fitted) = auth.passwords.check(old.clone(), stored).await? else {
             break;
         };
-        let hash = app.passwords.hash(new.clone()).await?;
-        let removed = app
+        let hash = auth.passwords.hash(new.clone()).await?;
+        let removed = auth
             .pg
             .transaction("change_password", move |conn| {
                 if !still_fits(conn, caller.user, &fitted)? {
@@ -293,7 +293,7 @@ pub async fn change_password(
             .await??;
         if let Some(removed) = removed {
             for device in removed {
-                forget_device(app, caller.user, device);
+                forget_device(auth, caller.user, device);
             }
             return Ok(());
         }

@@ -1,9 +1,10 @@
 //! Bans: who may neither join a group or channel nor be added to it.
 
 use crate::domain::messaging::group_change::{Change, Group, Verb, change, needs};
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::{Caller, User};
 use crate::model::ids::{ConversationId, UserId};
 use crate::model::member::Role;
@@ -15,7 +16,12 @@ use crate::storage::pg::messaging::{bans as rows, members};
 
 /// Bans somebody, who is removed if they are a member. For whoever may remove them, and of those who are out for the owner
 /// and admins.
-pub async fn ban(app: &App, caller: Caller, id: ConversationId, user: UserId) -> Result<(), Error> {
+pub async fn ban(
+    delivery: &Delivery,
+    caller: Caller,
+    id: ConversationId,
+    user: UserId,
+) -> Result<(), Error> {
     let decide = move |conn: &mut Connection, group: &mut Group| {
         let removed = match group.member(user) {
             Some(_) => group.below(user).map(|_| vec![user]),
@@ -32,13 +38,13 @@ pub async fn ban(app: &App, caller: Caller, id: ConversationId, user: UserId) ->
         Ok(Ok(Change::removing(removed)))
     };
     let verb = Verb::about("ban", vec![user]);
-    change(app, verb, caller, id, decide).await?;
+    change(delivery, verb, caller, id, decide).await?;
     Ok(())
 }
 
 /// Ends a ban, if there is one. Who was a member is not let in again by that.
 pub async fn unban(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     id: ConversationId,
     user: UserId,
@@ -50,20 +56,28 @@ pub async fn unban(
         rows::delete(conn, id, user)?;
         Ok(Ok(Change::default()))
     };
-    change(app, Verb::about("unban", Vec::new()), caller, id, decide).await?;
+    change(
+        delivery,
+        Verb::about("unban", Vec::new()),
+        caller,
+        id,
+        decide,
+    )
+    .await?;
     Ok(())
 }
 
 /// A page of the people who are banned, by their ids.
 pub async fn page(
-    app: &App,
+    delivery: &Delivery,
+    admission: &Admission,
     caller: Caller,
     id: ConversationId,
     after: Option<UserCursor>,
     limit: Limit,
 ) -> Result<Page<User>, Error> {
-    admit(app, Priority::History)?;
-    let users = app
+    admission.admit(Priority::History)?;
+    let users = delivery
         .pg
         .read("bans", move |conn| {
             let own = members::some(conn, id, &[caller.user])?.pop();

@@ -2,16 +2,17 @@
 
 use crate::clock;
 use crate::domain::messaging::group_change::{Change, MEMBER_LIMIT_REACHED, Verb, change};
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::engine::waiting::head_query;
 use crate::model::account::Caller;
 use crate::model::conversation::{
     Conversation, ConversationCursor, ConversationKind, ConversationPage, Order,
 };
+use crate::model::events::membership::CONVERSATION;
 use crate::model::ids::{ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, UserId, pair};
-use crate::model::inbox::EntryKind;
 use crate::model::member::Role;
 use crate::model::page::{Limit, from_cursor, to_cursor};
 use crate::model::unread::CommittedEntry;
@@ -41,13 +42,17 @@ pub struct Created {
 }
 
 /// Finds or makes the direct conversation of the caller with a peer.
-pub async fn create_direct(app: &App, caller: Caller, peer: UserId) -> Result<Created, Error> {
+pub async fn create_direct(
+    delivery: &Delivery,
+    caller: Caller,
+    peer: UserId,
+) -> Result<Created, Error> {
     if peer == caller.user {
         return Err(Error::invalid("/user_id", "must be somebody else"));
     }
     let id = ConversationId(clock::new_id());
     let pair = pair(caller.user, peer);
-    let settled = app
+    let settled = delivery
         .pg
         .transaction("create_direct", move |conn| {
             if accounts::users_by_ids(conn, &[peer])?.is_empty() {
@@ -79,7 +84,7 @@ pub async fn create_direct(app: &App, caller: Caller, peer: UserId) -> Result<Cr
             }))
         })
         .await??;
-    told(app, caller, settled).await
+    told(delivery, caller, settled).await
 }
 
 /// A group or channel to make.
@@ -98,15 +103,19 @@ pub struct NewGroup {
 /// Makes a group or channel of the caller, who owns it, and others; or finds the one that the caller has made under this id
 /// by the same request. Who has left it since is not shown it again: what a conversation is, only its members see.
 /// Whom a block keeps from the caller is left out. A channel is large from its first member on: there the few speak to the many.
-pub async fn create_group(app: &App, caller: Caller, new: NewGroup) -> Result<Created, Error> {
+pub async fn create_group(
+    delivery: &Delivery,
+    caller: Caller,
+    new: NewGroup,
+) -> Result<Created, Error> {
     let others: BTreeSet<_> = new.members.iter().copied().collect();
     let others: Vec<_> = others.into_iter().filter(|u| *u != caller.user).collect();
     let id = ConversationId(clock::new_id());
-    let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
+    let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
     let asked = serde_json::to_vec(&(&new.title, new.channel, &others))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let request_hash = Sha256::digest(asked).to_vec();
-    let settled = app
+    let settled = delivery
         .pg
         .transaction("create_group", move |conn| {
             blocks::hold(conn, &[caller.user].into())?;
@@ -162,7 +171,7 @@ pub async fn create_group(app: &App, caller: Caller, new: NewGroup) -> Result<Cr
             }))
         })
         .await??;
-    told(app, caller, settled).await
+    told(delivery, caller, settled).await
 }
 
 /// The transaction of a create is done.
@@ -203,7 +212,7 @@ fn make(
         .iter()
         .map(|(receiver, _)| inbox::NewEntry {
             receiver: *receiver,
-            kind: EntryKind::Conversation,
+            event: &CONVERSATION,
             conversation: new.id,
             ref_seq: ConvSeq(0),
             unread: 0,
@@ -213,11 +222,11 @@ fn make(
     inbox::deliver(conn, &Changes::default(), &entries, at)
 }
 
-async fn told(app: &App, caller: Caller, settled: Settled) -> Result<Created, Error> {
+async fn told(delivery: &Delivery, caller: Caller, settled: Settled) -> Result<Created, Error> {
     let is_new = !settled.announcements.is_empty();
-    app.writers.announce(settled.announcements);
+    delivery.writers.announce(settled.announcements);
     Ok(Created {
-        conversation: get(app, caller, settled.id).await?,
+        conversation: get(delivery, caller, settled.id).await?,
         is_new,
         refused: settled.refused,
     })
@@ -225,25 +234,30 @@ async fn told(app: &App, caller: Caller, settled: Settled) -> Result<Created, Er
 
 /// Renames a group.
 pub async fn rename(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     id: ConversationId,
     title: String,
 ) -> Result<Conversation, Error> {
     let verb = Verb::about("rename", Vec::new());
-    change(app, verb, caller, id, move |_, group| {
+    change(delivery, verb, caller, id, move |_, group| {
         Ok(group.needs(Role::Admin).map(|()| Change {
             title: Some(title.clone()).filter(|title| group.it.title.as_ref() != Some(title)),
             ..Change::default()
         }))
     })
     .await?;
-    get(app, caller, id).await
+    get(delivery, caller, id).await
 }
 
 /// One conversation of the caller.
-pub async fn get(app: &App, caller: Caller, id: ConversationId) -> Result<Conversation, Error> {
-    app.pg
+pub async fn get(
+    delivery: &Delivery,
+    caller: Caller,
+    id: ConversationId,
+) -> Result<Conversation, Error> {
+    delivery
+        .pg
         .read("conversation", move |conn| {
             rows::by_ids(conn, caller.user, &[id])
         })
@@ -254,24 +268,25 @@ pub async fn get(app: &App, caller: Caller, id: ConversationId) -> Result<Conver
 
 /// A page of the caller's conversations.
 pub async fn list(
-    app: &App,
+    delivery: &Delivery,
+    admission: &Admission,
     caller: Caller,
     order: Order,
     limit: Limit,
     cursor: Option<ConversationCursor>,
 ) -> Result<ConversationPage, Error> {
-    admit(app, Priority::History)?;
+    admission.admit(Priority::History)?;
     // Captured before the first page is read, and carried along: what changes while a client pages comes in the inbox
     // after this position.
     let inbox_seq = match &cursor {
         Some(cursor) => cursor.inbox_seq,
         None => {
-            head_query::load_heads(&app.heads, caller.user, Vec::new())
+            head_query::load_heads(&delivery.heads, caller.user, Vec::new())
                 .await?
                 .head
         }
     };
-    let (conversations, more) = app
+    let (conversations, more) = delivery
         .pg
         .read("conversations", move |conn| {
             rows::page(conn, caller.user, order, cursor.as_ref(), limit)
@@ -292,7 +307,7 @@ pub async fn list(
         conversations,
         next_cursor,
         inbox_seq,
-        epoch: app.epoch,
+        epoch: delivery.epoch,
     })
 }
 

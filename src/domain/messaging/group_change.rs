@@ -7,12 +7,12 @@
 //! last one that tells everybody. From then on messages are in no inbox, and a change looks at, and tells, only those whom
 //! it concerns, however many members there are.
 
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::Caller;
 use crate::model::conversation::ConversationKind;
+use crate::model::events::membership::{CONVERSATION, LEFT, MEMBERS};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::inbox::EntryKind;
 use crate::model::member::{MemberChange, MembersChanged, Role};
 use crate::model::unread::CommittedEntry;
 use crate::storage::error::StorageResult;
@@ -120,7 +120,7 @@ impl Verb {
 /// Changes a group as `decide` says, in one transaction, and returns what was changed. Nothing to change is no change:
 /// nobody is told.
 pub(in crate::domain) async fn change<F>(
-    app: &App,
+    delivery: &Delivery,
     mut verb: Verb,
     caller: Caller,
     id: ConversationId,
@@ -130,7 +130,7 @@ where
     F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
 {
     verb.users.push(caller.user);
-    let (change, announcements) = app
+    let (change, announcements) = delivery
         .pg
         .transaction(verb.name, move |conn| {
             if verb.minds_blocks {
@@ -171,7 +171,7 @@ where
             }
         })
         .await??;
-    app.writers.announce(announcements);
+    delivery.writers.announce(announcements);
     Ok(change)
 }
 
@@ -218,9 +218,9 @@ fn write(
     it.member_count = it.member_count + change.added.len() - change.removed.len();
     conversations::update_group(conn, id, &it)?;
 
-    let entry = |receiver, kind, ref_seq, unread| inbox::NewEntry {
+    let entry = |receiver, event, ref_seq, unread| inbox::NewEntry {
         receiver,
-        kind,
+        event,
         conversation: id,
         ref_seq,
         unread,
@@ -236,19 +236,19 @@ fn write(
     for member in group.members.iter().filter(|one| is_told(one.user)) {
         let user = member.user;
         if change.removed.contains(&user) {
-            entries.push(entry(user, EntryKind::Left, head, 0));
+            entries.push(entry(user, &LEFT, head, 0));
             continue;
         }
         let unread = head.0 - member.read_seq.0;
         if change.title.is_some() || change.enables_read_fanout {
-            entries.push(entry(user, EntryKind::Conversation, head, unread));
+            entries.push(entry(user, &CONVERSATION, head, unread));
         }
         if changes_members {
-            entries.push(entry(user, EntryKind::Members, it.last_change, unread));
+            entries.push(entry(user, &MEMBERS, it.last_change, unread));
         }
     }
     for user in &change.added {
-        entries.push(entry(*user, EntryKind::Conversation, head, 0));
+        entries.push(entry(*user, &CONVERSATION, head, 0));
     }
     inbox::deliver(conn, &Changes::default(), &entries, it.at)
 }

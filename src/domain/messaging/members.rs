@@ -1,9 +1,10 @@
 //! Who is in a group and what they may do there.
 
 use crate::domain::messaging::group_change::{Change, Group, MEMBER_LIMIT_REACHED, Verb, change};
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::Caller;
 use crate::model::ids::{ConversationId, UserId};
 use crate::model::member::{Member, MemberChange, Role};
@@ -26,12 +27,12 @@ pub struct Added {
 /// Lets people into a group. Into a public one anybody lets themselves in, but for those who are banned, to whom it looks
 /// like none. A mute outlives leaving: who comes back before its time is muted again.
 pub async fn add(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     id: ConversationId,
     asked: BTreeSet<UserId>,
 ) -> Result<Added, Error> {
-    let (fanout_limit, limit) = (app.config.fanout_limit, app.config.members_limit);
+    let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
     let verb = Verb {
         minds_blocks: true,
         ..Verb::about("add_members", asked.iter().copied().collect())
@@ -80,14 +81,14 @@ pub async fn add(
             ..Change::default()
         }))
     };
-    let Change { added, refused, .. } = change(app, verb, caller, id, decide).await?;
+    let Change { added, refused, .. } = change(delivery, verb, caller, id, decide).await?;
     Ok(Added { added, refused })
 }
 
 /// Removes somebody from a group, or leaves it. An owner who leaves is followed by the longest-standing admin, else
 /// member.
 pub async fn remove(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     id: ConversationId,
     user: UserId,
@@ -115,7 +116,7 @@ pub async fn remove(
         }))
     };
     let verb = Verb::about("remove_member", vec![user]);
-    change(app, verb, caller, id, decide).await?;
+    change(delivery, verb, caller, id, decide).await?;
     Ok(())
 }
 
@@ -131,7 +132,7 @@ fn owner(user_id: UserId) -> MemberChange {
 /// Changes a member's role, mute, or both. `Some(None)` ends a mute. Giving the role of the owner hands ownership over,
 /// and makes the caller an admin.
 pub async fn update(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     id: ConversationId,
     user: UserId,
@@ -146,8 +147,9 @@ pub async fn update(
         }))
     };
     let verb = Verb::about("update_member", vec![user]);
-    change(app, verb, caller, id, decide).await?;
-    app.pg
+    change(delivery, verb, caller, id, decide).await?;
+    delivery
+        .pg
         .read("member", move |conn| rows::get(conn, id, user))
         .await?
         .ok_or(Error::NotFound)
@@ -200,14 +202,15 @@ fn update_of(
 
 /// A page of a conversation's members, by their ids.
 pub async fn page(
-    app: &App,
+    delivery: &Delivery,
+    admission: &Admission,
     caller: Caller,
     id: ConversationId,
     after: Option<UserCursor>,
     limit: Limit,
 ) -> Result<Page<Member>, Error> {
-    admit(app, Priority::History)?;
-    let items = app
+    admission.admit(Priority::History)?;
+    let items = delivery
         .pg
         .read("members", move |conn| {
             if conversations::view(conn, id, caller.user)?.is_none() {

@@ -1,8 +1,9 @@
 //! Sending, marking as read, and reading a conversation's timeline.
 
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::engine::reading::unread_totals;
 use crate::engine::writer::commands::mark_read::MarkRead;
 use crate::engine::writer::commands::send::{Send, Sent};
@@ -17,12 +18,12 @@ use crate::storage::pg::messaging::{archive, conversations};
 /// Stores messages of the caller, in this order, and says what became of each. When this returns an error, nothing is
 /// known to be stored, and a repeat with the same client_msg_ids is safe.
 pub async fn send(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     conversation: ConversationId,
     messages: Vec<NewMessage>,
 ) -> Result<Vec<Result<Sent, Error>>, Error> {
-    let answer = app
+    let answer = delivery
         .writers
         .submit(conversation, caller.user, Send(messages))?;
     answer.wait().await
@@ -30,12 +31,12 @@ pub async fn send(
 
 /// Moves the caller's read position forward.
 pub async fn mark_read(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     conversation: ConversationId,
     seq: ConvSeq,
 ) -> Result<ReadMark, Error> {
-    let answer = app
+    let answer = delivery
         .writers
         .submit(conversation, caller.user, MarkRead(seq))?;
     let marked = answer.wait().await??;
@@ -43,7 +44,7 @@ pub async fn mark_read(
         conversation_id: conversation,
         read_seq: marked.read_seq,
         unread: marked.unread,
-        total_unread: unread_totals::total(app, caller.user).await?.total,
+        total_unread: unread_totals::total(delivery, caller.user).await?.total,
     })
 }
 
@@ -60,14 +61,15 @@ pub struct Page {
 
 /// A range of a conversation's messages, as far as the caller may see them.
 pub async fn page(
-    app: &App,
+    delivery: &Delivery,
+    admission: &Admission,
     caller: Caller,
     conversation: ConversationId,
     range: Range<ConvSeq>,
     limit: Limit,
 ) -> Result<Page, Error> {
-    admit(app, Priority::History)?;
-    let (view, messages) = app
+    admission.admit(Priority::History)?;
+    let (view, messages) = delivery
         .pg
         .read("messages", move |conn| {
             let Some(view) = conversations::view(conn, conversation, caller.user)? else {
@@ -84,7 +86,7 @@ pub async fn page(
     let has_more = match range {
         Range::Since(since) if since > view.last_seq => {
             return Err(Error::CursorAhead(Resync {
-                epoch: app.epoch,
+                epoch: delivery.epoch,
                 first_seq: view.joined_seq.next().0,
                 last_seq: view.last_seq.0,
             }));
@@ -103,13 +105,15 @@ pub async fn page(
 
 /// One message that the caller may see.
 pub async fn get(
-    app: &App,
+    delivery: &Delivery,
+    admission: &Admission,
     caller: Caller,
     conversation: ConversationId,
     seq: ConvSeq,
 ) -> Result<Message, Error> {
-    admit(app, Priority::History)?;
-    app.pg
+    admission.admit(Priority::History)?;
+    delivery
+        .pg
         .read("message", move |conn| {
             match conversations::view(conn, conversation, caller.user)? {
                 Some(view) if view.joined_seq < seq && seq <= view.last_seq => {

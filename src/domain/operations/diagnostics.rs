@@ -3,9 +3,8 @@
 //! asked, whatever happens in its inbox, so that what ends the wait earlier is in between.
 
 use crate::engine::error::Error;
-use crate::engine::handles::App;
+use crate::engine::lifecycle::Lifecycle;
 use crate::model::ids::UserId;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What a wait came to.
@@ -17,13 +16,16 @@ pub struct Waited {
 }
 
 /// Waits for so long, and for nothing else. It holds no thread and no connection to anything.
-pub async fn longpoll(app: &App, user: UserId, timeout: Duration) -> Result<Waited, Error> {
+pub async fn longpoll(
+    lifecycle: &Lifecycle,
+    user: UserId,
+    timeout: Duration,
+) -> Result<Waited, Error> {
     let started = Instant::now();
-    let _slot = app.diagnostics.enter(user)?;
+    let _slot = lifecycle.diagnostics.enter(user)?;
     // Made before the look: it hears of a drain that begins in between.
-    let drained = app.diagnostics.drained();
-    let reconnect = app.draining.load(Ordering::Acquire)
-        || tokio::time::timeout(timeout, drained).await.is_ok();
+    let drained = lifecycle.diagnostics.drained();
+    let reconnect = lifecycle.is_draining() || tokio::time::timeout(timeout, drained).await.is_ok();
     Ok(Waited {
         waited: started.elapsed(),
         reconnect,

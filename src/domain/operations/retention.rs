@@ -1,8 +1,8 @@
 //! What is kept, and for how long. Messages are kept for good; inbox entries for a while, after which a device starts over
 //! (`inbox_trimmed`) from the list of conversations.
 
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::ids::{Epoch, UserId};
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageError;
@@ -34,25 +34,25 @@ pub enum NoNewEpoch {
 /// Drops the inbox entries before a moment, while nodes may serve, and says how many went one by one, and how many so far:
 /// those of whole weeks go uncounted, as tables, which are logged. A moment in the future is a mistake that would leave nothing.
 pub async fn expire_before(
-    app: &App,
+    delivery: &Delivery,
     before: Timestamp,
     dropped: impl Fn(usize),
 ) -> Result<usize, Error> {
     let now = |conn: &mut _| partitions::days_ago(conn, 0);
-    let now = app.pg.read("clock", now).await?;
+    let now = delivery.pg.read("clock", now).await?;
     if before > now {
         let detail = format!("must not be in the future: the database has {now}");
         return Err(Error::invalid("--before", detail));
     }
     let weeks = move |conn: &mut _| partitions::expire(conn, before);
-    for statement in app.pg.read("expire_partitions", weeks).await? {
+    for statement in delivery.pg.read("expire_partitions", weeks).await? {
         log::info!("partitions: {statement}");
     }
     let mut after: Option<UserId> = None;
     let mut gone = 0;
     loop {
         let step = move |conn: &mut _| inbox::expire(conn, after, STEP, before);
-        match app.pg.read("expire_inbox", step).await? {
+        match delivery.pg.read("expire_inbox", step).await? {
             Some((last, count)) => {
                 after = Some(last);
                 gone += count;
@@ -66,10 +66,10 @@ pub async fn expire_before(
 /// Begins a new epoch, after a backup was restored and before nodes serve: positions of the life that the database has
 /// forgotten must not be taken for its own. Tells how many inbox heads it has moved.
 pub async fn new_epoch(
-    app: &App,
+    delivery: &Delivery,
     moved: impl Fn(usize) + Send + 'static,
 ) -> Result<Epoch, NoNewEpoch> {
-    let begun = app
+    let begun = delivery
         .pg
         .transaction("new_epoch", move |conn| {
             instance::new_epoch(conn, &moved).map(Ok::<_, Infallible>)
@@ -81,8 +81,8 @@ pub async fn new_epoch(
     };
     // The commit may have taken hold all the same, or may be about to.
     for _ in 0..TRIES {
-        match app.pg.read("epoch", instance::settled_epoch).await {
-            Ok(epoch) if epoch == app.epoch => return Err(NoNewEpoch::Old(error)),
+        match delivery.pg.read("epoch", instance::settled_epoch).await {
+            Ok(epoch) if epoch == delivery.epoch => return Err(NoNewEpoch::Old(error)),
             Ok(epoch) => return Ok(epoch),
             Err(_logged) => tokio::time::sleep(PAUSE).await,
         }

@@ -1,8 +1,8 @@
 //! Blocks: between two people of whom one blocks the other, nothing new is sent directly, and neither adds the other to a
 //! group. Whom somebody blocks does not reach them by mentions.
 
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::{Caller, User};
 use crate::model::ids::UserId;
 use crate::model::ids::pair;
@@ -18,11 +18,12 @@ pub const LIMIT: i64 = 1_000;
 
 /// Blocks somebody. Once this has returned, nothing that they send to the caller directly is stored, no mention of theirs
 /// comes into the caller's inbox, and they add the caller to no group.
-pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
+pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<(), Error> {
     if user == caller.user {
         return Err(Error::invalid("user_id", "must be somebody else"));
     }
-    app.pg
+    delivery
+        .pg
         .transaction("block", move |conn| {
             if !blocks::lock(conn, pair(caller.user, user))? {
                 return Ok(Err(Error::NotFound));
@@ -39,8 +40,9 @@ pub async fn block(app: &App, caller: Caller, user: UserId) -> Result<(), Error>
 }
 
 /// Ends a block, if there is one.
-pub async fn unblock(app: &App, caller: Caller, user: UserId) -> Result<(), Error> {
-    app.pg
+pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Result<(), Error> {
+    delivery
+        .pg
         .transaction("unblock", move |conn| {
             blocks::lock(conn, pair(caller.user, user))?;
             blocks::delete(conn, caller.user, user)?;
@@ -63,12 +65,12 @@ fn settle(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()
 
 /// A page of the people that the caller blocks, by their ids.
 pub async fn page(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     after: Option<UserCursor>,
     limit: Limit,
 ) -> Result<Page<User>, Error> {
-    let users = app
+    let users = delivery
         .pg
         .read("blocks", move |conn| {
             blocks::page(conn, caller.user, after.map(|cursor| cursor.after), limit)

@@ -1,39 +1,42 @@
 //! Reading the inbox.
 
 use crate::domain::sync::position::{check_position, resync};
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::engine::reading::inbox_pages::Fetched;
 use crate::model::account::Caller;
+use crate::model::events::spec::Reference;
 use crate::model::ids::{Epoch, InboxSeq};
-use crate::model::inbox::{Entry, EntryKind, InboxPage};
+use crate::model::inbox::{Entry, InboxPage};
 use crate::model::page::Limit;
 use crate::storage::pg::sync::inbox::{PageOf, StoredPage};
 use std::collections::HashMap;
 
 /// The entries after `since`, without a hole.
 pub async fn fetch(
-    app: &App,
+    delivery: &Delivery,
+    admission: &Admission,
     caller: Caller,
     since: InboxSeq,
     limit: Limit,
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
-    admit(app, Priority::Fetch)?;
-    let in_line = app.pg.wait();
+    admission.admit(Priority::Fetch)?;
+    let in_line = delivery.pg.wait();
     let asked = PageOf {
         receiver: caller.user,
         since,
         limit,
     };
-    let Fetched { page, mut joined } = app.pages.ask(asked).await?;
+    let Fetched { page, mut joined } = delivery.pages.ask(asked).await?;
     drop(in_line);
     let StoredPage {
         head,
         entries: stored,
     } = page;
-    check_position(app, caller, since, head, epoch).await?;
+    check_position(delivery, caller, since, head, epoch).await?;
     // A client can prove that it has everything, because a page never has a hole: what should come next and does not is
     // past the retention.
     let expected = (since.0 + 1..).map(InboxSeq);
@@ -42,18 +45,18 @@ pub async fn fetch(
         .zip(expected)
         .any(|(entry, seq)| entry.seq != seq);
     if has_hole || (head > since && stored.is_empty()) {
-        return Err(Error::InboxTrimmed(resync(app, caller, head).await?));
+        return Err(Error::InboxTrimmed(resync(delivery, caller, head).await?));
     }
     let last_of: HashMap<_, _> = stored
         .iter()
-        .filter(|entry| entry.kind == EntryKind::Conversation.as_str())
+        .filter(|entry| entry.refers_to(Reference::Conversation))
         .map(|entry| (entry.conversation, entry.seq))
         .collect();
     let mut entries = Vec::with_capacity(stored.len());
     for entry in stored {
         let (seq, conversation_id) = (entry.seq, entry.conversation);
         let (at, unread) = (entry.at, entry.unread);
-        let kind = entry.kind.clone();
+        let kind = entry.event.clone();
         let is_last = last_of.get(&conversation_id) == Some(&seq);
         let event = joined.to_event(entry, is_last).ok_or_else(|| {
             let user = caller.user;
@@ -73,6 +76,6 @@ pub async fn fetch(
         next_since_seq,
         last_seq: head,
         has_more: next_since_seq < head,
-        epoch: app.epoch,
+        epoch: delivery.epoch,
     })
 }

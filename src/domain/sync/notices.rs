@@ -2,12 +2,15 @@
 
 use crate::clock;
 use crate::domain::sync::position::{check_position, resync};
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::auth::Auth;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
+use crate::engine::lifecycle::Lifecycle;
 use crate::engine::reading::unread_totals;
 use crate::engine::waiting::head_query::{HeadSnapshot, load_heads};
-use crate::engine::waiting::registry::Wake;
+use crate::engine::waiting::registry::{WaitGuard, Wake};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::rate_limit::{Policy, QuotaStatus};
@@ -16,8 +19,8 @@ use crate::storage::redis::sync::unread::Total;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest wait.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(55);
@@ -85,125 +88,191 @@ pub enum Wait {
     /// There was a reason to answer at once.
     Over(Notice),
     /// Nothing to say yet. This ends when there is, and dropping it ends the wait.
-    Asleep(Pin<Box<dyn Future<Output = Result<Notice, Error>>>>),
+    Asleep(Asleep),
 }
 
+/// A wait that sleeps.
+type Asleep = Pin<Box<dyn Future<Output = Result<Notice, Error>>>>;
+
 /// Waits until the caller's inbox or a watched conversation goes beyond `position`, at most for `timeout`.
+///
+/// The phases stand in this order because a message that commits between a look and a later registration would be missed.
 pub async fn wait(
-    app: &Arc<App>,
+    delivery: &Arc<Delivery>,
+    auth: &Auth,
+    admission: &Admission,
+    lifecycle: &Lifecycle,
     caller: Caller,
     position: Position,
     timeout: Duration,
 ) -> Result<Wait, Error> {
-    let since = position.since;
-    admit(app, Priority::Wait)?;
-    // Register before looking: a message that commits between a look and a later registration would be slept through.
-    // A probe does not wait, and must not supersede a wait that does.
-    let most = app
-        .config
-        .rate_limit
-        .map_or(u32::MAX, |_| app.config.waits_per_address);
-    let parked = match timeout {
-        Duration::ZERO => None,
-        _ => {
-            let limit = usize::try_from(most).unwrap_or(usize::MAX);
-            let parked = app.waiters.park(caller, since, &position.watch, limit);
-            Some(parked.ok_or_else(|| full(most))?)
-        }
-    };
-    // Registered means: on other nodes too. Without Redis there is the sweep.
-    let mut hears = false;
-    if parked.is_some() {
-        let watched = position.watch.iter().map(|(id, _)| Channel::Watch(*id));
-        let channels: Vec<_> = watched.chain([Channel::Inbox(caller.user)]).collect();
-        hears = app.notices.subscribe(&channels).await.is_ok();
+    admission.admit(Priority::Wait)?;
+    let guard = register(delivery, admission, caller, &position, timeout)?;
+    let is_subscribed = guard.is_some() && subscribe(delivery, caller, &position).await;
+    let seen = snapshot(delivery, caller, &position, is_subscribed).await?;
+    validate(delivery, caller, &position, &seen).await?;
+    // Not before: a wait that is refused leaves the older one alone.
+    if let Some(guard) = &guard {
+        guard.supersede_older(caller.device);
     }
-    // Most waits come after one that was in vain, and there is nothing to ask that the sweep has not just asked.
-    let swept = hears.then(|| app.waiters.swept.head(caller.user)).flatten();
-    let seen = match swept {
-        Some(head) if head == since && position.watch.is_empty() => HeadSnapshot {
-            head,
-            ..HeadSnapshot::default()
-        },
-        _ => load_heads(&app.heads, caller.user, position.watch_ids()).await?,
+    // Redis counts no conversation with read fan-out, and a watched one may have a new message as well.
+    let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
+    let has_news = seen.head > position.since || !position.moved(seen.watched).is_empty();
+    let Some(guard) = guard.filter(|_| !has_news) else {
+        return Ok(Wait::Over(answer(delivery, caller, &position).await?));
     };
-    let head = seen.head;
-    check_position(app, caller, since, head, position.epoch).await?;
+    if lifecycle.is_draining() {
+        return Ok(Wait::Over(reconnect(delivery, caller, &position).await?));
+    }
+    let end = clock::tick_after(timeout.min(token_life(auth, caller)?));
+    let sleeper = Sleeper {
+        delivery: Arc::clone(delivery),
+        caller,
+        position,
+        total_is_all,
+    };
+    Ok(Wait::Asleep(sleeper.sleep(guard, end.into())))
+}
+
+/// Registers the wait on this node. A probe (no timeout) does not wait, and must not supersede a wait that does.
+fn register(
+    delivery: &Delivery,
+    admission: &Admission,
+    caller: Caller,
+    position: &Position,
+    timeout: Duration,
+) -> Result<Option<WaitGuard>, Error> {
+    if timeout.is_zero() {
+        return Ok(None);
+    }
+    let most = admission.waits_per_address;
+    let limit = usize::try_from(most).unwrap_or(usize::MAX);
+    let guard = delivery
+        .waiters
+        .register(caller, position.since, &position.watch, limit);
+    guard.map(Some).ok_or_else(|| full(most))
+}
+
+/// Subscribes to what other nodes publish. Without Redis the sweep finds it.
+async fn subscribe(delivery: &Delivery, caller: Caller, position: &Position) -> bool {
+    let watched = position.watch.iter().map(|(id, _)| Channel::Watch(*id));
+    let channels: Vec<_> = watched.chain([Channel::Inbox(caller.user)]).collect();
+    delivery.notices.subscribe(&channels).await.is_ok()
+}
+
+/// Reads the heads. Most waits follow one that timed out: then the sweep has just read the head, and PostgreSQL is not queried.
+async fn snapshot(
+    delivery: &Delivery,
+    caller: Caller,
+    position: &Position,
+    is_subscribed: bool,
+) -> Result<HeadSnapshot, Error> {
+    if is_subscribed
+        && position.watch.is_empty()
+        && delivery.waiters.head_cache.head(caller.user) == Some(position.since)
+    {
+        return Ok(HeadSnapshot {
+            head: position.since,
+            ..HeadSnapshot::default()
+        });
+    }
+    load_heads(&delivery.heads, caller.user, position.watch_ids()).await
+}
+
+/// Refuses a position of another epoch or beyond a head, and a watched conversation that the caller is not in.
+async fn validate(
+    delivery: &Delivery,
+    caller: Caller,
+    position: &Position,
+    seen: &HeadSnapshot,
+) -> Result<(), Error> {
+    check_position(delivery, caller, position.since, seen.head, position.epoch).await?;
     if seen.watched.len() < position.watch.len() {
         return Err(Error::NotFound);
     }
     let heads: HashMap<_, _> = seen.watched.iter().copied().collect();
-    if position
-        .watch
-        .iter()
-        .any(|(id, seq)| heads.get(id) < Some(seq))
-    {
-        return Err(Error::CursorAhead(resync(app, caller, head).await?));
+    let is_ahead = |(id, seq): &(ConversationId, ConvSeq)| heads.get(id) < Some(seq);
+    if position.watch.iter().any(is_ahead) {
+        return Err(Error::CursorAhead(
+            resync(delivery, caller, seen.head).await?,
+        ));
     }
-    // Not before: a wait that is refused leaves the good one alone.
-    if let Some(parked) = &parked {
-        parked.supersede_older(caller.device);
-    }
-    let has_news = head > since || !position.moved(seen.watched).is_empty();
-    let Some(mut parked) = parked.filter(|_| !has_news) else {
-        return Ok(Wait::Over(answer(app, caller, &position).await?));
-    };
-    if app.draining.load(Ordering::Acquire) {
-        return Ok(Wait::Over(reconnect(app, caller, &position).await?));
-    }
-    // Redis counts no large conversations, and a watched one may have moved as well.
-    let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
-    // Registered and looked after a log-out was noted, or woken by it: either way it is not slept through.
-    if app.revoked.contains(caller.device) {
+    Ok(())
+}
+
+/// How long the caller's access token is still good. A wait ends with its token. One that begins later, in the leeway for
+/// clocks, would end at once, again and again. A device that is logged out after this look wakes the registered wait.
+fn token_life(auth: &Auth, caller: Caller) -> Result<Duration, Error> {
+    if auth.revoked.contains(caller.device) {
         return Err(Error::DeviceRevoked);
     }
-    // A wait ends with its token. One that begins later, in the leeway for clocks, would end at once, again and again.
-    let left = caller.token_expires.saturating_sub(app.tokens.clock.now());
+    let left = caller.token_expires.saturating_sub(auth.tokens.clock.now());
     let left = u64::try_from(left).ok().filter(|left| *left > 0);
-    let sleep = timeout.min(Duration::from_secs(left.ok_or(Error::TokenExpired)?));
-    let end = clock::tick_after(sleep);
-    let app = Arc::clone(app);
-    // There are thousands of these at a time: what is needed only after the waking has a box of its own, then.
-    Ok(Wait::Asleep(Box::pin(async move {
-        match tokio::time::timeout_at(end.into(), parked.sleep()).await {
-            Ok(Some(Wake::News {
+    left.map(Duration::from_secs).ok_or(Error::TokenExpired)
+}
+
+/// What a wait keeps while it sleeps. There are thousands at a time.
+struct Sleeper {
+    delivery: Arc<Delivery>,
+    caller: Caller,
+    position: Position,
+    total_is_all: bool,
+}
+
+impl Sleeper {
+    fn sleep(self, mut guard: WaitGuard, end: Instant) -> Asleep {
+        Box::pin(async move {
+            let wake = tokio::time::timeout_at(end, guard.sleep()).await;
+            if let Ok(Some(Wake::News {
                 seq,
                 total: Some(total),
-            })) if total_is_all => Ok(Notice {
-                news: true,
-                last_seq: seq,
-                total_unread: total,
-                ..Notice::default()
-            }),
-            Ok(Some(Wake::Revoked)) => Err(Error::DeviceRevoked),
-            Ok(Some(Wake::Reconnect)) => Box::pin(reconnect(&app, caller, &position)).await,
-            Ok(Some(Wake::Moved)) | Err(_) => {
-                Box::pin(nothing(&app, caller, &position, total_is_all)).await
+            })) = wake
+                && self.total_is_all
+            {
+                return Ok(Notice {
+                    news: true,
+                    last_seq: seq,
+                    total_unread: total,
+                    ..Notice::default()
+                });
             }
-            Ok(Some(wake)) => Ok(Notice {
-                superseded: wake == Wake::Superseded,
-                ..Box::pin(answer(&app, caller, &position)).await?
+            // What is needed only after the waking has a box of its own.
+            Box::pin(self.finish(wake.map_err(|_elapsed| ()))).await
+        })
+    }
+
+    async fn finish(&self, wake: Result<Option<Wake>, ()>) -> Result<Notice, Error> {
+        let (delivery, caller, position) = (&self.delivery, self.caller, &self.position);
+        match wake {
+            Ok(Some(Wake::Revoked)) => Err(Error::DeviceRevoked),
+            Ok(Some(Wake::Reconnect)) => reconnect(delivery, caller, position).await,
+            Ok(Some(Wake::Moved)) | Err(()) => {
+                unchanged(delivery, caller, position, self.total_is_all).await
+            }
+            Ok(Some(Wake::Superseded)) => Ok(Notice {
+                superseded: true,
+                ..answer(delivery, caller, position).await?
             }),
-            Ok(None) => Box::pin(answer(&app, caller, &position)).await,
+            Ok(Some(Wake::News { .. }) | None) => answer(delivery, caller, position).await,
         }
-    })))
+    }
 }
 
 /// The state of the inbox and of the watched conversations as it is now: of those that the caller is in now.
-async fn answer(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
-    let cached = unread_totals::cached(app, caller.user).await;
-    answer_with(app, caller, position, cached).await
+async fn answer(delivery: &Delivery, caller: Caller, position: &Position) -> Result<Notice, Error> {
+    let cached = unread_totals::cached(delivery, caller.user).await;
+    answer_with(delivery, caller, position, cached).await
 }
 
-/// The same; the total of small conversations has been looked for before.
+/// The same; the total of small conversations was read before.
 async fn answer_with(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     position: &Position,
     cached: Option<Total>,
 ) -> Result<Notice, Error> {
     let (total, heads) =
-        unread_totals::look(app, caller.user, cached, position.watch_ids()).await?;
+        unread_totals::look(delivery, caller.user, cached, position.watch_ids()).await?;
     Ok(Notice {
         news: total.as_of > position.since,
         last_seq: total.as_of,
@@ -213,56 +282,60 @@ async fn answer_with(
     })
 }
 
-/// After a time without news of the inbox. The head is where it was, or the sweep would have found it within its seconds: when
-/// the counts in Redis are those of this head, and they are all there is, there is nothing to ask PostgreSQL.
-async fn nothing(
-    app: &App,
+/// The answer after the timeout. The periodic sweep would have found a newer head, so if the total in Redis is for this head
+/// and covers all conversations, PostgreSQL need not be queried.
+async fn unchanged(
+    delivery: &Delivery,
     caller: Caller,
     position: &Position,
     total_is_all: bool,
 ) -> Result<Notice, Error> {
-    let cached = unread_totals::cached_as_of(app, caller.user, position.since).await;
+    let cached = unread_totals::cached_as_of(delivery, caller.user, position.since).await;
     match cached {
         Some(total) if total_is_all && total.as_of == position.since => Ok(Notice {
             last_seq: total.as_of,
             total_unread: total.total,
             ..Notice::default()
         }),
-        cached => answer_with(app, caller, position, cached).await,
+        cached => answer_with(delivery, caller, position, cached).await,
     }
 }
 
-async fn reconnect(app: &App, caller: Caller, position: &Position) -> Result<Notice, Error> {
-    // Spread over a second: the other nodes must not meet everybody at once.
+async fn reconnect(
+    delivery: &Delivery,
+    caller: Caller,
+    position: &Position,
+) -> Result<Notice, Error> {
+    // Spread over a second, so that the other nodes do not get all waits at the same time.
     let after = Duration::from_millis(100) + Duration::from_secs(1).mul_f64(clock::jitter());
     Ok(Notice {
         reconnect_after: Some(after),
-        ..answer(app, caller, position).await?
+        ..answer(delivery, caller, position).await?
     })
 }
 
 /// Ends the subscriptions that nobody waits for on this node any more.
-pub async fn unsubscribe_idle(app: &App) {
+pub async fn unsubscribe_idle(delivery: &Delivery) {
     let wanted = || -> HashSet<_> {
-        let users = app.waiters.positions().into_iter();
-        let watched = app.waiters.watched().into_iter();
+        let users = delivery.waiters.positions().into_iter();
+        let watched = delivery.waiters.watched().into_iter();
         users
             .map(|(user, _)| Channel::Inbox(user))
             .chain(watched.map(|(id, _)| Channel::Watch(id)))
             .collect()
     };
     let before = wanted();
-    let mut idle = app.notices.channels();
+    let mut idle = delivery.notices.channels();
     idle.retain(|channel| !before.contains(channel));
     if idle.is_empty() {
         return;
     }
-    app.notices.unsubscribe(&idle).await;
+    delivery.notices.unsubscribe(&idle).await;
     // Who has begun to wait just then may have found the subscription before we ended it: they looked, so whatever is
     // published until it stands again is lost to them, and every wait looks again as after a loss.
     let after = wanted();
     idle.retain(|channel| after.contains(channel));
     if !idle.is_empty() {
-        app.notices.want(&idle);
+        delivery.notices.want(&idle);
     }
 }

@@ -1,7 +1,7 @@
 //! The position of a device in its inbox: whether it fits the inbox, and what a client needs to start over.
 
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::model::account::Caller;
 use crate::model::ids::{Epoch, InboxSeq};
 use crate::model::inbox::Resync;
@@ -9,17 +9,17 @@ use crate::storage::pg::sync::inbox;
 
 /// Refuses a position from another life of the database, or beyond the head.
 pub async fn check_position(
-    app: &App,
+    delivery: &Delivery,
     caller: Caller,
     since: InboxSeq,
     head: InboxSeq,
     epoch: Option<Epoch>,
 ) -> Result<(), Error> {
-    let changed = epoch.is_some_and(|epoch| epoch != app.epoch);
+    let changed = epoch.is_some_and(|epoch| epoch != delivery.epoch);
     if !changed && since <= head {
         return Ok(());
     }
-    let resync = resync(app, caller, head).await?;
+    let resync = resync(delivery, caller, head).await?;
     if changed {
         Err(Error::EpochChanged(resync))
     } else {
@@ -28,15 +28,15 @@ pub async fn check_position(
 }
 
 /// What a client needs to start over.
-pub async fn resync(app: &App, caller: Caller, head: InboxSeq) -> Result<Resync, Error> {
-    let first = app
+pub async fn resync(delivery: &Delivery, caller: Caller, head: InboxSeq) -> Result<Resync, Error> {
+    let first = delivery
         .pg
         .read("first_kept", move |conn| {
             inbox::first_kept(conn, caller.user)
         })
         .await?;
     Ok(Resync {
-        epoch: app.epoch,
+        epoch: delivery.epoch,
         first_seq: first.unwrap_or(head.next()).0,
         last_seq: head.0,
     })

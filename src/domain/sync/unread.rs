@@ -9,9 +9,10 @@
 //!
 //! So counts cannot drift, and [`audit`] compares them all the same: a promise that nobody checks is a hope.
 
-use crate::engine::admission::load_shedding::{Priority, admit};
+use crate::engine::admission::Admission;
+use crate::engine::admission::load_shedding::Priority;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::engine::reading::unread_counts::BATCH;
 use crate::engine::reading::unread_totals;
 use crate::engine::waiting::head_query;
@@ -33,15 +34,22 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(1_200);
 
 /// All counts of a user.
-pub async fn all(app: &App, user: UserId) -> Result<Unread, Error> {
-    admit(app, Priority::Fetch)?;
-    let cached = cache::all(&app.redis, app.epoch, user).await.ok().flatten();
-    let seen = head_query::load_heads(&app.heads, user, Vec::new()).await?;
+pub async fn all(
+    delivery: &Delivery,
+    admission: &Admission,
+    user: UserId,
+) -> Result<Unread, Error> {
+    admission.admit(Priority::Fetch)?;
+    let cached = cache::all(&delivery.redis, delivery.epoch, user)
+        .await
+        .ok()
+        .flatten();
+    let seen = head_query::load_heads(&delivery.heads, user, Vec::new()).await?;
     let small = match cached {
         Some(counts) if counts.as_of_seq == seen.head => counts,
         counts => {
             return unread_totals::rebuild(
-                app,
+                delivery,
                 user,
                 counts.map(|counts| counts.as_of_seq),
                 seen.head,
@@ -53,7 +61,7 @@ pub async fn all(app: &App, user: UserId) -> Result<Unread, Error> {
         None | Some(0) => Vec::new(),
         Some(_) => {
             let large = move |conn: &mut _| pg::sync::unread::large(conn, user);
-            app.pg.read("large_unread", large).await?
+            delivery.pg.read("large_unread", large).await?
         }
     };
     Ok(Counts { small, large }.all())
@@ -83,13 +91,16 @@ pub enum Unreachable {
 
 /// Compares the counts of some users, and returns the true ones of those that Redis keeps. Redis is read first: had
 /// PostgreSQL been, an entry that was announced in between would look like drift.
-async fn compare(app: &App, users: &[UserId]) -> Result<Vec<(Found, Unread)>, Unreachable> {
+async fn compare(
+    delivery: &Delivery,
+    users: &[UserId],
+) -> Result<Vec<(Found, Unread)>, Unreachable> {
     let cached = users
         .iter()
-        .map(|user| cache::all(&app.redis, app.epoch, *user));
+        .map(|user| cache::all(&delivery.redis, delivery.epoch, *user));
     let cached = try_join_all(cached).await?;
     let asked = users.to_vec();
-    let truths = app
+    let truths = delivery
         .pg
         .read("audit", move |conn| pg::sync::unread::counts(conn, &asked))
         .await?;
@@ -119,17 +130,17 @@ fn judge(user: UserId, cached: Option<Unread>, truth: Unread) -> (Found, Unread)
 }
 
 /// Compares the counts of some users, and has Redis forget wrong ones: the next reader counts again.
-pub async fn audit(app: &App, users: &[UserId]) -> Result<Vec<Found>, Unreachable> {
-    let compared = compare(app, users).await?;
+pub async fn audit(delivery: &Delivery, users: &[UserId]) -> Result<Vec<Found>, Unreachable> {
+    let compared = compare(delivery, users).await?;
     let found: Vec<_> = compared.into_iter().map(|(found, _)| found).collect();
     for (user, found) in users.iter().zip(&found) {
         match found {
             Found::Unproved => {}
-            Found::Exact => app.metrics.unread_audited.inc(),
+            Found::Exact => delivery.metrics.unread_audited.inc(),
             Found::Drifted => {
-                app.metrics.unread_audited.inc();
-                app.metrics.unread_drift.inc();
-                cache::forget(&app.redis, app.epoch, *user).await?;
+                delivery.metrics.unread_audited.inc();
+                delivery.metrics.unread_drift.inc();
+                cache::forget(&delivery.redis, delivery.epoch, *user).await?;
             }
         }
     }
@@ -137,10 +148,10 @@ pub async fn audit(app: &App, users: &[UserId]) -> Result<Vec<Found>, Unreachabl
 }
 
 /// Audits the next few users whose counts Redis knows, and returns where to go on. A walk begins and ends at the default.
-pub async fn audit_some(app: &App, at: Walk) -> Result<Walk, Unreachable> {
-    let (next, users) = cache::users(&app.redis, app.epoch, at).await?;
+pub async fn audit_some(delivery: &Delivery, at: Walk) -> Result<Walk, Unreachable> {
+    let (next, users) = cache::users(&delivery.redis, delivery.epoch, at).await?;
     for users in users.chunks(BATCH) {
-        audit(app, users).await?;
+        audit(delivery, users).await?;
     }
     Ok(next)
 }
@@ -168,12 +179,15 @@ pub struct Rebuilt {
 
 /// Replaces all counts that Redis knows by those of PostgreSQL, while nodes may serve, and tells how many so far. What is announced between a
 /// snapshot and its merge leaves the hash behind the head, where the next reader finds and mends it.
-pub async fn rebuild_all(app: &App, done: impl Fn(usize)) -> Result<Rebuilt, Unreachable> {
+pub async fn rebuild_all(
+    delivery: &Delivery,
+    done: impl Fn(usize),
+) -> Result<Rebuilt, Unreachable> {
     // All of them first: a walk that meets keys made again under way could go round for long, and count twice.
     let mut users = HashSet::new();
     let mut at = Walk::default();
     loop {
-        let step = async || Ok(cache::users(&app.redis, app.epoch, at).await?);
+        let step = async || Ok(cache::users(&delivery.redis, delivery.epoch, at).await?);
         let (next, some) = patiently(step).await?;
         users.extend(some);
         at = next;
@@ -184,10 +198,10 @@ pub async fn rebuild_all(app: &App, done: impl Fn(usize)) -> Result<Rebuilt, Unr
     let mut result = Rebuilt::default();
     let users: Vec<_> = users.into_iter().collect();
     for users in users.chunks(BATCH) {
-        let compared = patiently(async || compare(app, users).await).await?;
+        let compared = patiently(async || compare(delivery, users).await).await?;
         let replace = async |(user, (_, truth)): (&UserId, &(Found, Unread))| {
-            cache::forget(&app.redis, app.epoch, *user).await?;
-            cache::merge(&app.redis, app.epoch, *user, truth).await
+            cache::forget(&delivery.redis, delivery.epoch, *user).await?;
+            cache::merge(&delivery.redis, delivery.epoch, *user, truth).await
         };
         let replace_all =
             async || Ok(try_join_all(users.iter().zip(&compared).map(replace)).await?);

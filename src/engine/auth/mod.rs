@@ -4,3 +4,30 @@ pub mod passwords;
 pub mod revocations;
 pub mod tokens;
 pub mod used_generations;
+
+use crate::config::Config;
+use crate::engine::auth::passwords::Passwords;
+use crate::engine::auth::revocations::RevokedDevices;
+use crate::engine::auth::tokens::Tokens;
+use crate::engine::auth::used_generations::UsedGenerations;
+use crate::engine::waiting::registry::WaitRegistry;
+use crate::storage::pg::Pg;
+use std::sync::Arc;
+
+/// The handle for accounts, devices and tokens.
+pub struct Auth {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// PostgreSQL.
+    pub pg: Pg,
+    /// Makes and checks tokens.
+    pub tokens: Arc<Tokens>,
+    /// Makes and checks password hashes.
+    pub passwords: Passwords,
+    /// The devices that are logged out.
+    pub revoked: RevokedDevices,
+    /// The refresh generations whose first use was seen.
+    pub used_generations: UsedGenerations,
+    /// The waits of this node: those of a device end when it is logged out.
+    pub waiters: Arc<WaitRegistry>,
+}

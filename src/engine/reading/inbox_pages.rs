@@ -2,8 +2,10 @@
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::model::conversation::Conversation;
+use crate::model::events::find;
+use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::inbox::{EntryKind, Event, EventOrUnknown};
+use crate::model::inbox::EventOrUnknown;
 use crate::model::member::MembersChanged;
 use crate::model::message::Message;
 use crate::storage::error::StorageResult;
@@ -53,13 +55,13 @@ pub struct Joined {
 
 /// Reads what the entries of a page refer to. Most pages refer to messages only, and cost nothing here.
 fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageResult<Joined> {
-    let of = |kind: EntryKind| {
-        let entries = stored.iter().filter(move |one| one.kind == kind.as_str());
+    let of = |reference: Reference| {
+        let entries = stored.iter().filter(move |one| one.refers_to(reference));
         entries.map(|one| (one.conversation, one.ref_seq))
     };
-    let ids: BTreeSet<_> = of(EntryKind::Conversation).map(|(id, _)| id).collect();
+    let ids: BTreeSet<_> = of(Reference::Conversation).map(|(id, _)| id).collect();
     let ids: Vec<_> = ids.into_iter().collect();
-    let changes: Vec<_> = of(EntryKind::Members).collect();
+    let changes: Vec<_> = of(Reference::MembersChange).collect();
     let mut joined = Joined {
         conversations: HashMap::new(),
         changes: HashMap::new(),
@@ -79,36 +81,31 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
 }
 
 impl Joined {
-    /// What a stored entry tells; nothing when it refers to something that is not there. Of the entries of one conversation only
-    /// the last one of a page brings the conversation's last message: a thousand new titles are not a thousand copies of it.
+    /// The event of a stored entry; nothing when it refers to something that is not there. Of the entries of one conversation
+    /// only the last one of a page brings the conversation's last message: a thousand new titles are not a thousand copies of it.
     pub fn to_event(&mut self, entry: StoredEntry, is_last: bool) -> Option<EventOrUnknown> {
         let id = entry.conversation;
-        let Some(kind) = EntryKind::from_name(&entry.kind) else {
-            return Some(EventOrUnknown::Unknown { kind: entry.kind });
+        let Some(event) = find(&entry.event) else {
+            return Some(EventOrUnknown::Unknown { kind: entry.event });
         };
-        let event = match kind {
-            EntryKind::Message => Event::Message {
-                message: entry.message?,
-            },
-            EntryKind::Mention => Event::Mention {
-                message: entry.message?,
-            },
-            EntryKind::Read => Event::Read {
-                read_seq: entry.ref_seq,
-            },
+        let referenced = match event.reference {
+            Reference::Message => Referenced::Message(entry.message?),
             // Not found: the reader has left it since.
-            EntryKind::Conversation => Event::Conversation {
-                conversation: self.conversations.get_mut(&id).map(|(one, last_message)| {
+            Reference::Conversation => {
+                let found = self.conversations.get_mut(&id);
+                Referenced::Conversation(found.map(|(one, last_message)| {
                     let last_message = last_message.take_if(|_| is_last);
                     Box::new(Conversation {
                         last_message,
                         ..one.clone()
                     })
-                }),
-            },
-            EntryKind::Left => Event::Conversation { conversation: None },
-            EntryKind::Members => Event::Members(self.changes.get(&(id, entry.ref_seq))?.clone()),
+                }))
+            }
+            Reference::MembersChange => {
+                Referenced::MembersChange(self.changes.get(&(id, entry.ref_seq))?.clone())
+            }
+            Reference::Position => Referenced::Position(entry.ref_seq),
         };
-        Some(EventOrUnknown::Event(event))
+        (event.wire)(referenced).map(EventOrUnknown::Event)
     }
 }

@@ -32,7 +32,7 @@ struct UnderWay {
 
 /// A sweep that is under way. Nothing comes of it when it is dropped.
 pub struct RefreshGuard<'a> {
-    swept: &'a InboxHeadCache,
+    cache: &'a InboxHeadCache,
     number: u64,
     begun: Instant,
 }
@@ -48,7 +48,7 @@ impl InboxHeadCache {
             heard: HashSet::new(),
         });
         RefreshGuard {
-            swept: self,
+            cache: self,
             number,
             begun: Instant::now(),
         }
@@ -79,7 +79,7 @@ impl InboxHeadCache {
 impl RefreshGuard<'_> {
     /// It has found these.
     pub fn end(self, heads: HashMap<UserId, InboxSeq>) {
-        let mut found = self.swept.lock();
+        let mut found = self.cache.lock();
         let mine = found.under_way.take_if(|sweep| sweep.number == self.number);
         if let Some(UnderWay { heard, .. }) = mine {
             found.heads = heads;
@@ -91,7 +91,7 @@ impl RefreshGuard<'_> {
 
 impl Drop for RefreshGuard<'_> {
     fn drop(&mut self) {
-        let mut found = self.swept.lock();
+        let mut found = self.cache.lock();
         found.under_way.take_if(|sweep| sweep.number == self.number);
     }
 }
@@ -105,32 +105,32 @@ mod tests {
 
     #[test]
     fn a_head_is_good_until_something_may_have_been_missed() {
-        let swept = InboxHeadCache::default();
+        let cache = InboxHeadCache::default();
         let [ann, ben] = [1, 2].map(|n| UserId(Uuid::from_u128(n)));
         let head = InboxSeq(7);
         let heads = || HashMap::from([(ann, head), (ben, head)]);
-        let known = || [ann, ben].map(|user| swept.head(user).is_some());
+        let known = || [ann, ben].map(|user| cache.head(user).is_some());
         assert_eq!(known(), [false, false]);
-        swept.begin().end(heads());
+        cache.begin().end(heads());
         assert_eq!(known(), [true, true]);
-        swept.heard(ann);
+        cache.heard(ann);
         assert_eq!(known(), [false, true]);
         // What is heard while a sweep is under way may be newer than what it finds.
-        let sweep = swept.begin();
-        swept.heard(ben);
+        let sweep = cache.begin();
+        cache.heard(ben);
         sweep.end(heads());
         assert_eq!(known(), [true, false]);
         // One that began before another one does not know what was heard between the two.
-        let early = swept.begin();
-        swept.heard(ben);
-        let late = swept.begin();
+        let early = cache.begin();
+        cache.heard(ben);
+        let late = cache.begin();
         early.end(heads());
         assert_eq!(known(), [true, false]);
         late.end(heads());
         assert_eq!(known(), [true, true]);
         // One that fails leaves what was found before.
-        drop(swept.begin());
-        swept.heard(ann);
+        drop(cache.begin());
+        cache.heard(ann);
         assert_eq!(known(), [false, true]);
     }
 }

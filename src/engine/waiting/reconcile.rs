@@ -4,7 +4,7 @@
 //! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow. What it finds is
 //! kept for those who wait again (`engine/waiting/head_cache.rs`).
 
-use crate::engine::handles::App;
+use crate::engine::delivery::Delivery;
 use crate::storage::pg::sync::{inbox, watched as watched_rows};
 use std::collections::HashMap;
 
@@ -12,25 +12,27 @@ use std::collections::HashMap;
 const BATCH: usize = 10_000;
 
 /// Looks at the heads of all waiting users and of all watched conversations, once.
-pub async fn once(app: &App) {
-    let mut late = watched(app).await;
-    let sweep = app.waiters.swept.begin();
-    let positions = app.waiters.positions();
+pub async fn once(delivery: &Delivery) {
+    let mut late = watched(delivery).await;
+    let sweep = delivery.waiters.head_cache.begin();
+    let positions = delivery.waiters.positions();
     let mut found = HashMap::with_capacity(positions.len());
     for chunk in positions.chunks(BATCH) {
         let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
         // An error was logged by the door; the next round looks again.
-        let Ok(heads) = app
+        let Ok(heads) = delivery
             .pg
             .read("sweep", move |conn| inbox::heads(conn, &users))
             .await
         else {
             break;
         };
-        late += app.waiters.news(chunk.iter().filter_map(|(user, since)| {
-            let head = heads.get(user).filter(|head| head.seq > *since)?;
-            Some((*user, head.seq, None))
-        }));
+        late += delivery
+            .waiters
+            .wake_inbox(chunk.iter().filter_map(|(user, since)| {
+                let head = heads.get(user).filter(|head| head.seq > *since)?;
+                Some((*user, head.seq, None))
+            }));
         // Who has no head yet is at the beginning. Where there are large conversations, their counts move without the head.
         found.extend(chunk.iter().filter_map(|(user, _)| {
             let head = heads.get(user).copied().unwrap_or_default();
@@ -38,22 +40,22 @@ pub async fn once(app: &App) {
         }));
     }
     sweep.end(found);
-    app.totals.evict_expired();
+    delivery.totals.evict_expired();
     if late > 0 {
-        app.metrics.notices_recovered.inc_by(late as u64);
+        delivery.metrics.notices_recovered.inc_by(late as u64);
         log::info!("sweep: {late} waits had missed their notice");
     }
 }
 
-async fn watched(app: &App) -> usize {
+async fn watched(delivery: &Delivery) -> usize {
     let mut late = 0;
-    for chunk in app.waiters.watched().chunks(BATCH) {
+    for chunk in delivery.waiters.watched().chunks(BATCH) {
         let ids: Vec<_> = chunk.iter().map(|(id, _)| *id).collect();
         let heads = move |conn: &mut _| watched_rows::heads(conn, &ids);
-        let Ok(heads) = app.pg.read("sweep_watched", heads).await else {
+        let Ok(heads) = delivery.pg.read("sweep_watched", heads).await else {
             break;
         };
-        let moved = |(id, seq)| app.waiters.moved(id, seq);
+        let moved = |(id, seq)| delivery.waiters.wake_conversation(id, seq);
         late += heads.into_iter().map(moved).sum::<usize>();
     }
     late

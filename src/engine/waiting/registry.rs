@@ -59,11 +59,11 @@ pub struct WaitRegistry {
     parked: AtomicUsize,
     asleep: AtomicUsize,
     /// What is known of inboxes without asking.
-    pub swept: InboxHeadCache,
+    pub head_cache: InboxHeadCache,
 }
 
 /// A parked wait. Dropping it, as happens when the client goes away, frees it.
-pub struct Parked {
+pub struct WaitGuard {
     waiters: Arc<WaitRegistry>,
     user: UserId,
     address: IpAddr,
@@ -77,7 +77,7 @@ fn weight(watched: usize) -> usize {
     1 + watched / 10
 }
 
-impl Parked {
+impl WaitGuard {
     /// Ends the older waits of the device: there is one waiting process for each.
     pub fn supersede_older(&self, device: DeviceId) {
         let is_older = |waiter: &Waiter| waiter.device == device && waiter.id < self.id;
@@ -109,7 +109,7 @@ impl Drop for Asleep<'_> {
     }
 }
 
-impl Drop for Parked {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         let mut by_user = self.waiters.lock();
         if let Entry::Occupied(mut waiters) = by_user.entry(self.user) {
@@ -143,13 +143,13 @@ impl Drop for Parked {
 
 impl WaitRegistry {
     /// Parks a wait, unless those of its address count more than `most` with it.
-    pub fn park(
+    pub fn register(
         self: &Arc<Self>,
         caller: Caller,
         since: InboxSeq,
         watch: &[(ConversationId, ConvSeq)],
         most: usize,
-    ) -> Option<Parked> {
+    ) -> Option<WaitGuard> {
         let Caller {
             user,
             device,
@@ -184,7 +184,7 @@ impl WaitRegistry {
             }
         }
         self.parked.fetch_add(1, Ordering::Relaxed);
-        Some(Parked {
+        Some(WaitGuard {
             waiters: Arc::clone(self),
             user,
             address,
@@ -199,10 +199,13 @@ impl WaitRegistry {
 
     /// Wakes the waits of users that have not seen these heads yet, and says how many there were. With each head, the total
     /// as of it, where it is known.
-    pub fn news(&self, heads: impl IntoIterator<Item = (UserId, InboxSeq, Option<i64>)>) -> usize {
+    pub fn wake_inbox(
+        &self,
+        heads: impl IntoIterator<Item = (UserId, InboxSeq, Option<i64>)>,
+    ) -> usize {
         let end = |(user, seq, total)| {
             // In this order: a wait that has parked is woken, and one that parks later does not take the head from before.
-            self.swept.heard(user);
+            self.head_cache.heard(user);
             let wakes = self.end(user, |waiter| waiter.since < seq);
             wakes
                 .into_iter()
@@ -215,7 +218,7 @@ impl WaitRegistry {
     }
 
     /// Wakes the waits that watch a conversation and have not seen `seq` yet, and says how many there were.
-    pub fn moved(&self, conversation: ConversationId, seq: ConvSeq) -> usize {
+    pub fn wake_conversation(&self, conversation: ConversationId, seq: ConvSeq) -> usize {
         let mut watchers = self.watchers();
         let Some(of_it) = watchers.get_mut(&conversation) else {
             return 0;
@@ -326,7 +329,7 @@ mod tests {
     #[test]
     fn so_many_waits_of_an_address_park() {
         let waiters = Arc::new(WaitRegistry::default());
-        let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
+        let park = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
         let first = park(1, "192.0.2.1").unwrap();
         let mut second = park(2, "192.0.2.1").unwrap();
         assert!(park(3, "192.0.2.1").is_none());
@@ -347,7 +350,7 @@ mod tests {
     #[test]
     fn an_ipv6_customer_is_one_address() {
         let waiters = Arc::new(WaitRegistry::default());
-        let park = |n, address| waiters.park(caller(n, address), InboxSeq(0), &[], 2);
+        let park = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
         let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| park(1, one).unwrap());
         assert!(park(3, "2001:db8::3").is_none());
         assert!(park(3, "2001:db8:0:1::3").is_some());
@@ -359,7 +362,7 @@ mod tests {
         let watch: Vec<_> = (0..20)
             .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))
             .collect();
-        let park = |n, watch| waiters.park(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
+        let park = |n, watch| waiters.register(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
         let heavy = park(1, &watch).unwrap();
         assert!(park(2, &watch).is_none());
         let _light = park(2, &[]).unwrap();

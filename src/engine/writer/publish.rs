@@ -119,7 +119,7 @@ async fn run(
 
 fn wake_watchers(waiters: &WaitRegistry, moved: &HashMap<ConversationId, ConvSeq>) {
     for (conversation, seq) in moved {
-        waiters.moved(*conversation, *seq);
+        waiters.wake_conversation(*conversation, *seq);
     }
 }
 
@@ -133,7 +133,7 @@ fn wake(
         let head = heads.entry(entry.receiver).or_default();
         *head = entry.seq.max(*head);
     }
-    waiters.news(heads.into_iter().map(|(user, seq)| {
+    waiters.wake_inbox(heads.into_iter().map(|(user, seq)| {
         // A total as of an older seq does not belong to this news: the woken wait asks for itself.
         match totals.get(&user).filter(|total| total.as_of >= seq) {
             Some(total) => (user, total.as_of, Some(total.total)),

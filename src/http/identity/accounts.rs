@@ -2,8 +2,11 @@
 
 use crate::domain::identity::accounts;
 use crate::domain::identity::sessions::{self, Session};
+use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::http::kit::extractors::{Body, Guest, Ids, PASSWORD, Query, app, charge, charge_more};
+use crate::http::kit::extractors::{
+    Body, Guest, Handle, Ids, PASSWORD, Query, charge, charge_more,
+};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, DeviceInfo, Password, Platform, User, Username};
 use crate::model::ids::{DeviceId, UserId};
@@ -188,6 +191,7 @@ fn is_username(text: &str, _: &()) -> garde::Result {
     security(()), extensions(("x-problems" = json!(["forbidden", "conflict"]))))]
 pub async fn register_user(
     request: HttpRequest,
+    auth: Handle<Auth>,
     guest: Guest,
     Body(body): Body<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -200,10 +204,9 @@ pub async fn register_user(
         name: device.name.map(String::from),
         platform: device.platform,
     };
-    let app = app(&request)?;
     let display_name = body.display_name.map(String::from);
     charge_more(&request, &Subject::address(guest.address), PASSWORD - 1).await?;
-    let session = sessions::register(&app, name, password, display_name, info).await?;
+    let session = sessions::register(&auth, name, password, display_name, info).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/v1/users/{}", session.user.id)))
         .json(SessionBody::from(session)))
@@ -217,6 +220,7 @@ pub async fn register_user(
     security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
 pub async fn login_user(
     request: HttpRequest,
+    auth: Handle<Auth>,
     guest: Guest,
     Body(body): Body<LoginRequest>,
 ) -> Result<web::Json<SessionBody>, Problem> {
@@ -232,7 +236,7 @@ pub async fn login_user(
     }
     charge_more(&request, &Subject::address(guest.address), PASSWORD - 1).await?;
     let password = Password::typed(body.password).ok_or(Error::InvalidCredentials)?;
-    let session = sessions::login(&*app(&request)?, name, password, device.id, info).await?;
+    let session = sessions::login(&auth, name, password, device.id, info).await?;
     Ok(web::Json(session.into()))
 }
 
@@ -245,11 +249,11 @@ pub async fn login_user(
     responses((status = 200, description = "The next session", body = SessionBody)),
     security(()), extensions(("x-problems" = json!(["refresh_invalid", "device_revoked"]))))]
 pub async fn refresh_session(
-    request: HttpRequest,
+    auth: Handle<Auth>,
     _: Guest,
     Body(body): Body<RefreshRequest>,
 ) -> Result<web::Json<SessionBody>, Problem> {
-    let session = sessions::refresh(&*app(&request)?, &body.refresh_token).await?;
+    let session = sessions::refresh(&auth, &body.refresh_token).await?;
     Ok(web::Json(session.into()))
 }
 
@@ -258,29 +262,27 @@ pub async fn refresh_session(
 /// Ends this device: its tokens stop working, a parked wait of it ends.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "Accounts",
     responses((status = 204, description = "Logged out")))]
-pub async fn logout_session(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
-    sessions::logout(&*app(&request)?, caller).await?;
+pub async fn logout_session(auth: Handle<Auth>, caller: Caller) -> Result<HttpResponse, Problem> {
+    sessions::logout(&auth, caller).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Read the caller's own account
 #[utoipa::path(get, path = "/v1/me", tag = "Accounts",
     responses((status = 200, description = "The caller", body = User)))]
-pub async fn get_me(request: HttpRequest, caller: Caller) -> Result<web::Json<User>, Problem> {
-    Ok(web::Json(
-        accounts::user(&*app(&request)?, caller.user).await?,
-    ))
+pub async fn get_me(auth: Handle<Auth>, caller: Caller) -> Result<web::Json<User>, Problem> {
+    Ok(web::Json(accounts::user(&auth, caller.user).await?))
 }
 
 /// Change the caller's own account
 #[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
     responses((status = 200, description = "The caller, changed", body = User)))]
 pub async fn update_me(
-    request: HttpRequest,
+    auth: Handle<Auth>,
     caller: Caller,
     Body(body): Body<UpdateMeRequest>,
 ) -> Result<web::Json<User>, Problem> {
-    let user = accounts::rename(&*app(&request)?, caller, body.display_name.into()).await?;
+    let user = accounts::rename(&auth, caller, body.display_name.into()).await?;
     Ok(web::Json(user))
 }
 
@@ -290,13 +292,11 @@ pub async fn update_me(
     responses((status = 200, description = "The user", body = User)),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn get_user(
-    request: HttpRequest,
+    auth: Handle<Auth>,
     _caller: Caller,
     Ids([id]): Ids<1>,
 ) -> Result<web::Json<User>, Problem> {
-    Ok(web::Json(
-        accounts::user(&*app(&request)?, UserId(id)).await?,
-    ))
+    Ok(web::Json(accounts::user(&auth, UserId(id)).await?))
 }
 
 /// Find users
@@ -306,15 +306,14 @@ pub async fn get_user(
     responses((status = 200, description = "The users that exist", body = UserList)),
     extensions(("x-problems" = json!(["validation"]))))]
 pub async fn list_users(
-    request: HttpRequest,
+    auth: Handle<Auth>,
     _caller: Caller,
     Query(query): Query<UsersQuery>,
 ) -> Result<web::Json<UserList>, Problem> {
-    let app = app(&request)?;
     let users = match (query.ids, query.username) {
-        (Some(ids), None) => accounts::users_by_ids(&app, parse_ids(&ids)?).await?,
+        (Some(ids), None) => accounts::users_by_ids(&auth, parse_ids(&ids)?).await?,
         (None, Some(name)) => match Username::parse(&name) {
-            Some(name) => accounts::user_by_name(&app, name)
+            Some(name) => accounts::user_by_name(&auth, name)
                 .await?
                 .into_iter()
                 .collect(),

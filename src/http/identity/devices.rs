@@ -2,9 +2,10 @@
 
 use crate::domain::identity::devices;
 use crate::domain::identity::sessions;
+use crate::engine::auth::Auth;
 use crate::engine::error::Error;
 use crate::http::identity::accounts::is_password;
-use crate::http::kit::extractors::{Body, Ids, PASSWORD, app, charge, charge_more};
+use crate::http::kit::extractors::{Body, Handle, Ids, PASSWORD, charge, charge_more};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, Device, Password};
 use crate::model::ids::DeviceId;
@@ -43,10 +44,10 @@ pub struct ChangePasswordRequest {
 #[utoipa::path(get, path = "/v1/me/devices", tag = "Accounts",
     responses((status = 200, description = "The devices", body = DeviceList)))]
 pub async fn list_devices(
-    request: HttpRequest,
+    auth: Handle<Auth>,
     caller: Caller,
 ) -> Result<web::Json<DeviceList>, Problem> {
-    let devices = devices::list(&*app(&request)?, caller).await?;
+    let devices = devices::list(&auth, caller).await?;
     Ok(web::Json(DeviceList { devices }))
 }
 
@@ -58,11 +59,11 @@ pub async fn list_devices(
     responses((status = 204, description = "Logged out")),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn remove_device(
-    request: HttpRequest,
+    auth: Handle<Auth>,
     caller: Caller,
     Ids([id]): Ids<1>,
 ) -> Result<HttpResponse, Problem> {
-    devices::remove(&*app(&request)?, caller, DeviceId(id)).await?;
+    devices::remove(&auth, caller, DeviceId(id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -75,6 +76,7 @@ pub async fn remove_device(
     extensions(("x-problems" = json!(["invalid_credentials"]))))]
 pub async fn change_password(
     request: HttpRequest,
+    auth: Handle<Auth>,
     caller: Caller,
     Body(body): Body<ChangePasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -82,10 +84,9 @@ pub async fn change_password(
     let subject = Subject::Login(caller.user.to_string());
     charge(&request, &subject).await?;
     charge_more(&request, &Subject::User(caller.user), PASSWORD - 1).await?;
-    let app = app(&request)?;
     let new = Password::parse(body.new_password)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/new_password", Password::RULE)]))?;
     let old = Password::typed(body.old_password).ok_or(Error::InvalidCredentials)?;
-    sessions::change_password(&app, caller, old, new).await?;
+    sessions::change_password(&auth, caller, old, new).await?;
     Ok(HttpResponse::NoContent().finish())
 }

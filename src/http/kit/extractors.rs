@@ -1,9 +1,10 @@
 //! What handlers take: the caller, a checked body, a checked query, a checked id. Every rejection is a documented problem.
 
+use crate::config::Config;
 use crate::domain::identity::sessions;
 use crate::domain::sync::notices::MAX_TIMEOUT;
+use crate::engine::admission::Admission;
 use crate::engine::error::Error;
-use crate::engine::handles::App;
 use crate::http::kit::client_ip::client;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::transport::body_budget::{Budget, Reservation, UNMETERED_BYTES};
@@ -22,7 +23,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::future::{Future, Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -38,12 +41,34 @@ const WAIT: Duration = Duration::from_secs(25);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
-/// The handles of this process.
-pub fn app(request: &HttpRequest) -> Result<web::Data<App>, Problem> {
-    request
-        .app_data::<web::Data<App>>()
-        .cloned()
-        .ok_or_else(|| Error::Internal("the app is not installed".to_owned()).into())
+/// A handle of the process, such as `Handle<Delivery>`.
+pub struct Handle<T>(Arc<T>);
+
+impl<T: 'static> Handle<T> {
+    /// The handle that was installed with `app_data`.
+    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let handle = request.app_data::<web::Data<T>>().cloned();
+        handle
+            .map(|handle| Self(handle.into_inner()))
+            .ok_or_else(|| Error::Internal("a handle is not installed".to_owned()).into())
+    }
+}
+
+impl<T> Deref for Handle<T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        &self.0
+    }
+}
+
+impl<T: 'static> FromRequest for Handle<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
 }
 
 /// The caller, proved by the bearer token.
@@ -61,10 +86,11 @@ impl FromRequest for Caller {
             .map(|(_, token)| token.trim().to_owned());
         let request = request.clone();
         Box::pin(async move {
-            let app = app(&request)?;
-            let address = address(&request, &app);
+            let address = address(&request)?;
             let caller = match token {
-                Some(token) => sessions::authenticate(&app, &token, address).await,
+                Some(token) => {
+                    sessions::authenticate(&*Handle::of(&request)?, &token, address).await
+                }
                 None => Err(Error::Unauthenticated),
             };
             match &caller {
@@ -99,7 +125,7 @@ impl FromRequest for Guest {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let address = address(&request, &*app(&request)?);
+            let address = address(&request)?;
             charge(&request, &Subject::address(address)).await?;
             Ok(Self { address })
         })
@@ -108,7 +134,11 @@ impl FromRequest for Guest {
 
 /// Counts a request of a subject; where it stands goes into the headers of the answer.
 pub async fn charge(request: &HttpRequest, subject: &Subject) -> Result<(), Problem> {
-    if let Some(standing) = app(request)?.limits.charge(subject).await? {
+    if let Some(standing) = Handle::<Admission>::of(request)?
+        .limits
+        .charge(subject)
+        .await?
+    {
         request.extensions_mut().insert(standing);
     }
     Ok(())
@@ -124,7 +154,11 @@ pub async fn charge_more(
         return Ok(());
     }
     let more = u32::try_from(more).unwrap_or(u32::MAX);
-    if let Some(standing) = app(request)?.limits.charge_more(subject, more).await? {
+    if let Some(standing) = Handle::<Admission>::of(request)?
+        .limits
+        .charge_more(subject, more)
+        .await?
+    {
         request.extensions_mut().insert(standing);
     }
     Ok(())
@@ -138,7 +172,7 @@ pub fn of_people(count: usize) -> usize {
 
 /// In whose shares a request counts: that of its address, and of the caller once one is known.
 pub fn whose(request: &HttpRequest) -> Vec<Subject> {
-    let address = app(request).map(|app| Subject::address(address(request, &app)));
+    let address = address(request).map(Subject::address);
     let user = request
         .extensions()
         .get::<Caller>()
@@ -146,10 +180,11 @@ pub fn whose(request: &HttpRequest) -> Vec<Subject> {
     address.into_iter().chain(user.map(Subject::User)).collect()
 }
 
-fn address(request: &HttpRequest, app: &App) -> IpAddr {
+fn address(request: &HttpRequest) -> Result<IpAddr, Problem> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    client(peer, request.headers(), &app.config.trusted_proxies)
+    let config = Handle::<Config>::of(request)?;
+    Ok(client(peer, request.headers(), &config.trusted_proxies))
 }
 
 /// A JSON body, without duplicate or unknown fields, checked by its garde rules.

@@ -1,10 +1,10 @@
 //! What finishing any response needs of its request: id, headers, metrics, the line of the log.
 
 use crate::clock;
+use crate::config::Config;
 use crate::config::origins::Origins;
-use crate::engine::handles::App;
 use crate::http::kit::cors::Cors;
-use crate::http::kit::extractors::app;
+use crate::http::kit::extractors::Handle;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::security_headers::{self, ResponseClass};
 use crate::http::transport::request_heads::Heads;
@@ -84,10 +84,10 @@ pub(in crate::http) struct ResponseContext {
 impl ResponseContext {
     /// For the answer to a request that has come as far as its handler.
     pub(in crate::http) fn of(request: &HttpRequest) -> Option<Self> {
-        let app = app(request).ok();
-        let origins = app
+        let config = Handle::<Config>::of(request).ok();
+        let origins = config
             .as_ref()
-            .map_or(&Origins::Same, |app| &app.config.cors_origins);
+            .map_or(&Origins::Same, |config| &config.cors_origins);
         let extensions = request.extensions();
         Some(Self {
             started: extensions.get::<Started>()?.0,
@@ -106,9 +106,9 @@ impl ResponseContext {
     }
 
     /// For the answer to a request of which only this could be read.
-    pub(in crate::http) fn unread(app: &App, heads: &Heads, route: Rc<Route>) -> Self {
+    pub(in crate::http) fn unread(config: &Config, heads: &Heads, route: Rc<Route>) -> Self {
         let origin = Some(heads.origin()).filter(|origin| !origin.is_empty());
-        let origins = &app.config.cors_origins;
+        let origins = &config.cors_origins;
         Self {
             started: Instant::now(),
             id: RequestId::of(Some(heads.request_id())),

@@ -1,11 +1,13 @@
 //! The people who are banned from a group or channel.
 
 use crate::domain::messaging::bans;
-use crate::http::kit::extractors::{Ids, PeopleQuery, Query, app, limit};
+use crate::engine::admission::Admission;
+use crate::engine::delivery::Delivery;
+use crate::http::kit::extractors::{Handle, Ids, PeopleQuery, Query, limit};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, User};
 use crate::model::ids::{ConversationId, UserId};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -27,14 +29,23 @@ pub struct BanPage {
     responses((status = 200, description = "A page", body = BanPage)),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn list_bans(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Query(query): Query<PeopleQuery>,
 ) -> Result<web::Json<BanPage>, Problem> {
     let limit = limit(query.limit)?;
     let after = query.after()?;
-    let page = bans::page(&*app(&request)?, caller, ConversationId(id), after, limit).await?;
+    let page = bans::page(
+        &delivery,
+        &admission,
+        caller,
+        ConversationId(id),
+        after,
+        limit,
+    )
+    .await?;
     Ok(web::Json(BanPage {
         users: page.items,
         next_cursor: page.next_cursor,
@@ -51,11 +62,11 @@ pub async fn list_bans(
     responses((status = 204, description = "Banned, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn ban_user(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id, user]): Ids<2>,
 ) -> Result<HttpResponse, Problem> {
-    bans::ban(&*app(&request)?, caller, ConversationId(id), UserId(user)).await?;
+    bans::ban(&delivery, caller, ConversationId(id), UserId(user)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -67,10 +78,10 @@ pub async fn ban_user(
     responses((status = 204, description = "Not banned, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn unban_user(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id, user]): Ids<2>,
 ) -> Result<HttpResponse, Problem> {
-    bans::unban(&*app(&request)?, caller, ConversationId(id), UserId(user)).await?;
+    bans::unban(&delivery, caller, ConversationId(id), UserId(user)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,8 +1,10 @@
 //! Making, reading and listing conversations.
 
 use crate::domain::messaging::conversations::{self, Created, NewGroup};
+use crate::engine::admission::Admission;
+use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
-    Body, Ids, Query, app, charge_more, limit, of_people, replayed,
+    Body, Handle, Ids, Query, charge_more, limit, of_people, replayed,
 };
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
@@ -195,13 +197,13 @@ pub struct ListConversationsQuery {
         "not_found", "blocked", "limit_reached", "client_conversation_id_reused"]))))]
 pub async fn create_conversation(
     request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Body(body): Body<CreateConversationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let app = app(&request)?;
     let created = match body {
         CreateConversationRequest::Direct { user_id } => {
-            conversations::create_direct(&app, caller, user_id).await?
+            conversations::create_direct(&delivery, caller, user_id).await?
         }
         CreateConversationRequest::Group {
             title,
@@ -220,7 +222,7 @@ pub async fn create_conversation(
                 client_id: client_conversation_id,
                 channel: None,
             };
-            conversations::create_group(&app, caller, new).await?
+            conversations::create_group(&delivery, caller, new).await?
         }
         CreateConversationRequest::Channel {
             title,
@@ -240,7 +242,7 @@ pub async fn create_conversation(
                 client_id: client_conversation_id,
                 channel: Some(public),
             };
-            conversations::create_group(&app, caller, new).await?
+            conversations::create_group(&delivery, caller, new).await?
         }
     };
     let Created {
@@ -272,7 +274,8 @@ pub async fn create_conversation(
     responses((status = 200, description = "A page", body = ConversationPage)),
     extensions(("x-problems" = json!(["validation"]))))]
 pub async fn list_conversations(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
     Query(query): Query<ListConversationsQuery>,
 ) -> Result<web::Json<ConversationPage>, Problem> {
@@ -281,8 +284,8 @@ pub async fn list_conversations(
         .cursor
         .map(|cursor| conversations::parse_cursor(&cursor, query.order))
         .transpose()?;
-    let app = app(&request)?;
-    let page = conversations::list(&app, caller, query.order, limit, cursor).await?;
+    let page =
+        conversations::list(&delivery, &admission, caller, query.order, limit, cursor).await?;
     Ok(web::Json(page))
 }
 
@@ -292,11 +295,11 @@ pub async fn list_conversations(
     responses((status = 200, description = "The conversation as the caller sees it", body = Conversation)),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn get_conversation(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id]): Ids<1>,
 ) -> Result<web::Json<Conversation>, Problem> {
-    let conversation = conversations::get(&*app(&request)?, caller, ConversationId(id)).await?;
+    let conversation = conversations::get(&delivery, caller, ConversationId(id)).await?;
     Ok(web::Json(conversation))
 }
 
@@ -309,13 +312,12 @@ pub async fn get_conversation(
     responses((status = 200, description = "The group as the caller sees it", body = Conversation)),
     extensions(("x-problems" = json!(["not_found", "forbidden"]))))]
 pub async fn update_conversation(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Body(body): Body<UpdateConversationRequest>,
 ) -> Result<web::Json<Conversation>, Problem> {
-    let app = app(&request)?;
     let conversation =
-        conversations::rename(&app, caller, ConversationId(id), body.title.into()).await?;
+        conversations::rename(&delivery, caller, ConversationId(id), body.title.into()).await?;
     Ok(web::Json(conversation))
 }

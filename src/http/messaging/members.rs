@@ -1,8 +1,10 @@
 //! The members of a conversation.
 
 use crate::domain::messaging::members;
+use crate::engine::admission::Admission;
+use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
-    Body, Ids, PeopleQuery, Query, app, charge_more, limit, of_people,
+    Body, Handle, Ids, PeopleQuery, Query, charge_more, limit, of_people,
 };
 use crate::http::kit::problem::Problem;
 use crate::http::messaging::conversations::PEOPLE;
@@ -81,14 +83,23 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     responses((status = 200, description = "A page", body = MemberPage)),
     extensions(("x-problems" = json!(["validation", "not_found"]))))]
 pub async fn list_members(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Query(query): Query<PeopleQuery>,
 ) -> Result<web::Json<MemberPage>, Problem> {
     let limit = limit(query.limit)?;
     let after = query.after()?;
-    let page = members::page(&*app(&request)?, caller, ConversationId(id), after, limit).await?;
+    let page = members::page(
+        &delivery,
+        &admission,
+        caller,
+        ConversationId(id),
+        after,
+        limit,
+    )
+    .await?;
     Ok(web::Json(MemberPage {
         members: page.items,
         next_cursor: page.next_cursor,
@@ -110,6 +121,7 @@ pub async fn list_members(
     extensions(("x-problems" = json!(["not_found", "forbidden", "blocked", "limit_reached"]))))]
 pub async fn add_members(
     request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Body(body): Body<AddMembersRequest>,
@@ -121,9 +133,8 @@ pub async fn add_members(
     )
     .await?;
     let users: BTreeSet<_> = body.user_ids.into_iter().collect();
-    let app = app(&request)?;
     let members::Added { added, refused } =
-        members::add(&app, caller, ConversationId(id), users.clone()).await?;
+        members::add(&delivery, caller, ConversationId(id), users.clone()).await?;
     let is_new = |user: &UserId| added.contains(user) || refused.contains(user);
     let already_members = users.into_iter().filter(|user| !is_new(user)).collect();
     Ok(web::Json(AddedMembers {
@@ -144,11 +155,11 @@ pub async fn add_members(
     responses((status = 204, description = "Out")),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn remove_member(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id, user]): Ids<2>,
 ) -> Result<HttpResponse, Problem> {
-    members::remove(&*app(&request)?, caller, ConversationId(id), UserId(user)).await?;
+    members::remove(&delivery, caller, ConversationId(id), UserId(user)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -162,7 +173,7 @@ pub async fn remove_member(
     responses((status = 200, description = "The member as changed", body = Member)),
     extensions(("x-problems" = json!(["not_found", "forbidden"]))))]
 pub async fn update_member(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id, user]): Ids<2>,
     Body(body): Body<UpdateMemberRequest>,
@@ -171,7 +182,6 @@ pub async fn update_member(
         return Err(Violation::new("", "must name role, muted_until or both").into());
     }
     let (id, user) = (ConversationId(id), UserId(user));
-    let app = app(&request)?;
-    let member = members::update(&app, caller, id, user, body.role, body.muted_until).await?;
+    let member = members::update(&delivery, caller, id, user, body.role, body.muted_until).await?;
     Ok(web::Json(member))
 }

@@ -1,10 +1,12 @@
 //! Sending, reading and marking messages.
 
 use crate::domain::messaging::messages;
+use crate::engine::admission::Admission;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::writer::commands::send::Sent;
 use crate::http::kit::extractors::{
-    Body, Ids, Query, app, charge_more, limit, of_people, replayed,
+    Body, Handle, Ids, Query, charge_more, limit, of_people, replayed,
 };
 use crate::http::kit::problem::{Problem, ProblemBody};
 use crate::http::kit::response_context::RequestId;
@@ -165,6 +167,7 @@ impl SendMessage {
     extensions(("x-problems" = json!(["muted", "blocked", "not_found", "client_msg_id_reused"]))))]
 pub async fn send_message(
     request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Body(body): Body<SendMessage>,
@@ -173,7 +176,7 @@ pub async fn send_message(
     let people = message.content.mentions().len();
     charge_more(&request, &Subject::User(caller.user), of_people(people) - 1).await?;
     let conversation = ConversationId(id);
-    let mut results = messages::send(&*app(&request)?, caller, conversation, vec![message]).await?;
+    let mut results = messages::send(&delivery, caller, conversation, vec![message]).await?;
     let sent = results
         .pop()
         .unwrap_or_else(|| Err(Error::Internal("a send without a result".to_owned())))?;
@@ -198,6 +201,7 @@ pub async fn send_message(
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn send_messages(
     request: HttpRequest,
+    delivery: Handle<Delivery>,
     request_id: RequestId,
     caller: Caller,
     Ids([id]): Ids<1>,
@@ -221,9 +225,8 @@ pub async fn send_messages(
     }
     charge_more(&request, &Subject::User(caller.user), more).await?;
     let count = good.len();
-    let app = app(&request)?;
     let mut sent: VecDeque<Result<Sent, Error>> =
-        match messages::send(&app, caller, ConversationId(id), good).await {
+        match messages::send(&delivery, caller, ConversationId(id), good).await {
             Ok(sent) => sent.into(),
             Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
         };
@@ -267,7 +270,8 @@ pub async fn send_messages(
     responses((status = 200, description = "A page", body = MessagePage)),
     extensions(("x-problems" = json!(["validation", "not_found", "cursor_ahead"]))))]
 pub async fn list_messages(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Query(query): Query<ListMessagesQuery>,
@@ -284,7 +288,15 @@ pub async fn list_messages(
         (None, Some(before)) => Range::Before(seq("before_seq", before)?),
         (None, None) => Range::Newest,
     };
-    let page = messages::page(&*app(&request)?, caller, ConversationId(id), range, limit).await?;
+    let page = messages::page(
+        &delivery,
+        &admission,
+        caller,
+        ConversationId(id),
+        range,
+        limit,
+    )
+    .await?;
     Ok(web::Json(MessagePage {
         messages: page.messages,
         last_seq: page.last_seq,
@@ -299,7 +311,8 @@ pub async fn list_messages(
     responses((status = 200, description = "The message", body = Message)),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn get_message(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
     path: web::Path<(String, String)>,
 ) -> Result<web::Json<Message>, Problem> {
@@ -308,8 +321,14 @@ pub async fn get_message(
     let (Ok(id), Ok(seq)) = (Uuid::try_parse(&id), seq.parse()) else {
         return Err(Error::NotFound.into());
     };
-    let app = app(&request)?;
-    let message = messages::get(&app, caller, ConversationId(id), ConvSeq(seq)).await?;
+    let message = messages::get(
+        &delivery,
+        &admission,
+        caller,
+        ConversationId(id),
+        ConvSeq(seq),
+    )
+    .await?;
     Ok(web::Json(message))
 }
 
@@ -321,12 +340,12 @@ pub async fn get_message(
     responses((status = 200, description = "The position and the counts", body = ReadMark)),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn mark_read(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Body(body): Body<MarkReadRequest>,
 ) -> Result<web::Json<ReadMark>, Problem> {
     let seq = ConvSeq::parse("/seq", body.seq)?;
-    let mark = messages::mark_read(&*app(&request)?, caller, ConversationId(id), seq).await?;
+    let mark = messages::mark_read(&delivery, caller, ConversationId(id), seq).await?;
     Ok(web::Json(mark))
 }

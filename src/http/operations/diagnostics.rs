@@ -1,7 +1,8 @@
 //! Finding out what cuts long-polls.
 
 use crate::domain::operations::diagnostics;
-use crate::http::kit::extractors::{Query, app, timeout};
+use crate::engine::lifecycle::Lifecycle;
+use crate::http::kit::extractors::{Handle, Query, timeout};
 use crate::http::kit::problem::Problem;
 use crate::http::transport::parking::check_head;
 use crate::model::account::Caller;
@@ -44,12 +45,13 @@ pub struct LongpollDiagnosis {
     extensions(("x-problems" = json!(["head_too_large", "overloaded"]))))]
 pub async fn diagnose_longpoll(
     request: HttpRequest,
+    lifecycle: Handle<Lifecycle>,
     caller: Caller,
     Query(query): Query<DiagnoseLongpollQuery>,
 ) -> Result<HttpResponse, Problem> {
     check_head(&request)?;
     let timeout = timeout(query.timeout)?;
-    let waited = diagnostics::longpoll(&*app(&request)?, caller.user, timeout).await?;
+    let waited = diagnostics::longpoll(&lifecycle, caller.user, timeout).await?;
     let mut response = HttpResponse::Ok();
     if waited.reconnect {
         response.force_close();

@@ -4,13 +4,15 @@ use crate::domain::identity::devices;
 use crate::domain::operations::health;
 use crate::domain::people::blocks;
 use crate::domain::sync::notices;
-use crate::http::kit::extractors::{BODY_BYTES, Guest, app};
+use crate::engine::delivery::Delivery;
+use crate::engine::lifecycle::Lifecycle;
+use crate::http::kit::extractors::{BODY_BYTES, Guest, Handle};
 use crate::http::kit::problem::Problem;
 use crate::model::content::TEXT_BYTES;
 use crate::model::ids::Epoch;
 use crate::model::message::BATCH;
 use crate::model::page::Limit;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -74,13 +76,12 @@ pub struct Ready {
 #[utoipa::path(get, path = "/v1/capabilities", tag = "Service",
     responses((status = 200, description = "What it can do", body = Capabilities)), security(()))]
 pub async fn get_capabilities(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     _: Guest,
 ) -> Result<web::Json<Capabilities>, Problem> {
-    let app = app(&request)?;
     Ok(web::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
-        epoch: app.epoch,
+        epoch: delivery.epoch,
         features: &[
             "direct", "group", "channel", "blocks", "batch", "notices", "unread", "watch",
             "mentions",
@@ -90,7 +91,7 @@ pub async fn get_capabilities(
             text_bytes: TEXT_BYTES,
             batch: BATCH,
             page: Limit::MAX,
-            members: app.config.members_limit,
+            members: delivery.config.members_limit,
             devices: devices::LIMIT,
             blocks: blocks::LIMIT,
             watch: notices::WATCH,
@@ -113,8 +114,11 @@ pub async fn get_live() -> web::Json<Live> {
 #[utoipa::path(get, path = "/health/ready", tag = "Service",
     responses((status = 200, description = "It is", body = Ready),
         (status = 503, description = "It is not", body = Ready)), security(()))]
-pub async fn get_ready(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let readiness = health::readiness(&*app(&request)?).await;
+pub async fn get_ready(
+    delivery: Handle<Delivery>,
+    lifecycle: Handle<Lifecycle>,
+) -> Result<HttpResponse, Problem> {
+    let readiness = health::readiness(&delivery, &lifecycle).await;
     let ready = readiness.reasons.is_empty();
     let mut response = if ready {
         HttpResponse::Ok()

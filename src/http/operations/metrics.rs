@@ -1,9 +1,12 @@
 //! The metrics, on a listener of their own: they are for operators, and the public one knows nothing of them.
 
 use crate::domain::operations::health;
-use crate::http::kit::extractors::app;
+use crate::engine::delivery::Delivery;
+use crate::engine::lifecycle::Lifecycle;
+use crate::http::kit::extractors::Handle;
+use crate::http::kit::problem::Problem;
 use actix_web::http::header::ContentType;
-use actix_web::{HttpRequest, HttpResponse, guard, web};
+use actix_web::{HttpResponse, guard, web};
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,17 +20,17 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .default_service(web::to(HttpResponse::NotFound));
 }
 
-async fn metrics(request: HttpRequest) -> HttpResponse {
-    let Ok(app) = app(&request) else {
-        return HttpResponse::InternalServerError().finish();
-    };
-    match health::metrics(&app).await {
-        Ok(text) => HttpResponse::Ok().content_type(TEXT).body(text),
+async fn metrics(
+    delivery: Handle<Delivery>,
+    lifecycle: Handle<Lifecycle>,
+) -> Result<HttpResponse, Problem> {
+    match health::metrics(&delivery, &lifecycle).await {
+        Ok(text) => Ok(HttpResponse::Ok().content_type(TEXT).body(text)),
         Err(error) => {
             log::error!("metrics: {error}");
-            HttpResponse::InternalServerError()
+            Ok(HttpResponse::InternalServerError()
                 .content_type(ContentType::plaintext())
-                .body(error.to_string())
+                .body(error.to_string()))
         }
     }
 }

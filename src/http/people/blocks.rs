@@ -1,11 +1,12 @@
 //! The people whom the caller blocks.
 
 use crate::domain::people::blocks;
-use crate::http::kit::extractors::{Ids, PeopleQuery, Query, app, limit};
+use crate::engine::delivery::Delivery;
+use crate::http::kit::extractors::{Handle, Ids, PeopleQuery, Query, limit};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, User};
 use crate::model::ids::UserId;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,12 +25,12 @@ pub struct BlockPage {
     responses((status = 200, description = "A page", body = BlockPage)),
     extensions(("x-problems" = json!(["validation"]))))]
 pub async fn list_blocks(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Query(query): Query<PeopleQuery>,
 ) -> Result<web::Json<BlockPage>, Problem> {
     let limit = limit(query.limit)?;
-    let page = blocks::page(&*app(&request)?, caller, query.after()?, limit).await?;
+    let page = blocks::page(&delivery, caller, query.after()?, limit).await?;
     Ok(web::Json(BlockPage {
         users: page.items,
         next_cursor: page.next_cursor,
@@ -46,11 +47,11 @@ pub async fn list_blocks(
     responses((status = 204, description = "Blocked, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found", "limit_reached"]))))]
 pub async fn block_user(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([user]): Ids<1>,
 ) -> Result<HttpResponse, Problem> {
-    blocks::block(&*app(&request)?, caller, UserId(user)).await?;
+    blocks::block(&delivery, caller, UserId(user)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -60,10 +61,10 @@ pub async fn block_user(
     responses((status = 204, description = "Not blocked by the caller, now or before")),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn unblock_user(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
     caller: Caller,
     Ids([user]): Ids<1>,
 ) -> Result<HttpResponse, Problem> {
-    blocks::unblock(&*app(&request)?, caller, UserId(user)).await?;
+    blocks::unblock(&delivery, caller, UserId(user)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,12 +1,14 @@
 //! Fetching the inbox.
 
 use crate::domain::sync::inbox;
-use crate::http::kit::extractors::{Query, app, limit};
+use crate::engine::admission::Admission;
+use crate::engine::delivery::Delivery;
+use crate::http::kit::extractors::{Handle, Query, limit};
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{Epoch, InboxSeq};
 use crate::model::inbox::InboxPage;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -34,12 +36,13 @@ pub struct FetchInboxQuery {
     responses((status = 200, description = "A page", body = InboxPage)),
     extensions(("x-problems" = json!(["validation", "epoch_changed", "cursor_ahead", "inbox_trimmed"]))))]
 pub async fn fetch_inbox(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
     Query(query): Query<FetchInboxQuery>,
 ) -> Result<web::Json<InboxPage>, Problem> {
     let since = InboxSeq::parse("since_seq", query.since_seq)?;
     let limit = limit(query.limit)?;
-    let page = inbox::fetch(&*app(&request)?, caller, since, limit, query.epoch).await?;
+    let page = inbox::fetch(&delivery, &admission, caller, since, limit, query.epoch).await?;
     Ok(web::Json(page))
 }

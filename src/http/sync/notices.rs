@@ -1,7 +1,11 @@
 //! The long-poll.
 
 use crate::domain::sync::notices::{self, Position, WATCH, Wait};
-use crate::http::kit::extractors::{Query, app, repeated, timeout};
+use crate::engine::admission::Admission;
+use crate::engine::auth::Auth;
+use crate::engine::delivery::Delivery;
+use crate::engine::lifecycle::Lifecycle;
+use crate::http::kit::extractors::{Handle, Query, repeated, timeout};
 use crate::http::kit::problem::Problem;
 use crate::http::transport::parking;
 use crate::model::account::Caller;
@@ -94,7 +98,14 @@ pub struct Watched {
             device has. Repeat the parameter for each.")),
     responses((status = 200, description = "What the wait came to", body = Notice)),
     extensions(("x-problems" = json!(["validation", "not_found", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
-pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
+pub async fn wait_notices(
+    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    auth: Handle<Auth>,
+    admission: Handle<Admission>,
+    lifecycle: Handle<Lifecycle>,
+    caller: Caller,
+) -> Result<HttpResponse, Problem> {
     parking::check_head(&request)?;
     let (watch, rest) = repeated(request.query_string(), "watch");
     let Query(query) = Query::<WaitNoticesQuery>::parse(&rest)?;
@@ -104,9 +115,12 @@ pub async fn wait_notices(request: HttpRequest, caller: Caller) -> Result<HttpRe
         watch: watched(&watch)?,
     };
     let timeout = timeout(query.timeout)?;
-    let app = app(&request)?;
-    let epoch = app.epoch;
-    match notices::wait(&app, caller, position, timeout).await? {
+    let epoch = delivery.epoch;
+    match notices::wait(
+        &delivery, &auth, &admission, &lifecycle, caller, position, timeout,
+    )
+    .await?
+    {
         Wait::Over(notice) => Ok(answer(epoch, notice)),
         Wait::Asleep(asleep) => {
             let asleep = asleep.map(move |notice| Ok(answer(epoch, notice?)));

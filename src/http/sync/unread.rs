@@ -1,11 +1,13 @@
 //! Reading the unread counts.
 
 use crate::domain::sync::unread;
-use crate::http::kit::extractors::app;
+use crate::engine::admission::Admission;
+use crate::engine::delivery::Delivery;
+use crate::http::kit::extractors::Handle;
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::unread::Unread;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 
 /// Read the unread counts
 ///
@@ -13,8 +15,11 @@ use actix_web::{HttpRequest, web};
 #[utoipa::path(get, path = "/v1/unread", tag = "Sync",
     responses((status = 200, description = "The counts", body = Unread)))]
 pub async fn get_unread(
-    request: HttpRequest,
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
     caller: Caller,
 ) -> Result<web::Json<Unread>, Problem> {
-    Ok(web::Json(unread::all(&*app(&request)?, caller.user).await?))
+    Ok(web::Json(
+        unread::all(&delivery, &admission, caller.user).await?,
+    ))
 }

@@ -6,7 +6,7 @@
 //! wait is over, the loop writes the answer itself, in the `ResponseContext` of every other answer. The next request on the
 //! connection has a new dispatcher.
 
-use crate::engine::handles::App;
+use crate::config::Config;
 use crate::http::kit::extractors::whose;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::response_context::ResponseContext;
@@ -22,6 +22,7 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -37,8 +38,8 @@ const KEPT: usize = 160 * 1024;
 pub struct Public<S> {
     /// Makes dispatchers.
     pub http: S,
-    /// The handles of the process.
-    pub app: web::Data<App>,
+    /// The settings.
+    pub config: Arc<Config>,
     /// The metrics of what no route takes.
     pub unmatched: Rc<Route>,
     /// How long a connection may be idle.
@@ -155,7 +156,7 @@ where
 /// Answers a request that a dispatcher could not read, and ends the connection.
 async fn refuse<S>(public: &Public<S>, connection: &Rc<Connection>, status: u16) -> io::Result<()> {
     let heads = connection.heads.take();
-    let context = ResponseContext::unread(&public.app, &heads, Rc::clone(&public.unmatched));
+    let context = ResponseContext::unread(&public.config, &heads, Rc::clone(&public.unmatched));
     let wire = Wire {
         version: Version::HTTP_11,
         connection: ConnectionType::Close,

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tideline::dev::services::Services;
 use tideline::domain::identity::seeding;
-use tideline::model::inbox::EntryKind;
 use tideline::storage::pg::operations::instance;
 
 /// What a sender knows: what it sent, and whether it was acknowledged.
@@ -91,7 +90,7 @@ async fn verify(reader: &Person, chat: &str, diaries: &[(&Person, Diary)]) {
     let entries = reader.entries(0).await;
     let referenced: Vec<_> = entries
         .iter()
-        .filter(|entry| entry["kind"] == EntryKind::Message.as_str())
+        .filter(|entry| entry["kind"] == "message")
         .map(|entry| entry["message"].clone())
         .collect();
     assert_eq!(referenced, history);
@@ -259,7 +258,9 @@ async fn killed_node_loses_no_acknowledged_message() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn drain_spreads_1000_parked_waits_over_time() {
     let app = App::start().await;
-    let people = seeding::seed(&app.nodes[0].app, 0, 1_000).await.unwrap();
+    let people = seeding::seed(&app.nodes[0].handles.auth, 0, 1_000)
+        .await
+        .unwrap();
     let metrics = free_address();
     let variables = [
         ("TIDELINE_DRAIN_SECONDS", "6"),

@@ -251,7 +251,14 @@ async fn abandoned_send_is_never_stored_after_a_later_one() {
     let first = ask("first");
     waiting_for_locks(&mut other, 1).await;
     let second = ask("second");
-    let queued = async || app.nodes[0].handles.delivery.writers.waiting().sum::<usize>();
+    let queued = async || {
+        app.nodes[0]
+            .handles
+            .delivery
+            .writers
+            .waiting()
+            .sum::<usize>()
+    };
     eventually("the second is behind it", SOON, queued, |n| *n == 1).await;
     first.abort();
     second.abort();

@@ -159,7 +159,15 @@ async fn wait_is_not_parked_while_other_requests_are_pending() {
     elsewhere.write(&wait(&other.token)).await;
     app.asleep(0, 1).await;
     let user = ben.id.parse().unwrap();
-    let swept = async || app.nodes[0].handles.delivery.waiters.head_cache.head(UserId(user)).is_some();
+    let swept = async || {
+        app.nodes[0]
+            .handles
+            .delivery
+            .waiters
+            .head_cache
+            .head(UserId(user))
+            .is_some()
+    };
     eventually(
         "the sweep knows the head",
         Duration::from_secs(10),
@@ -337,7 +345,9 @@ async fn parked_wait_uses_less_than_12_kib() {
     const FEW: usize = 100;
     const MANY: usize = 900;
     let app = App::start().await;
-    let people = seeding::seed(&app.nodes[0].app, 0, MANY).await.unwrap();
+    let people = seeding::seed(&app.nodes[0].handles.auth, 0, MANY)
+        .await
+        .unwrap();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let metrics = free.local_addr().unwrap().to_string();
     drop(free);

@@ -100,14 +100,14 @@ async fn removed_device_is_rejected_on_all_nodes_within_5_s_without_redis() {
 
 /// The waker of a wait: whether its device had been noted as removed by then.
 struct Woken {
-    node: Arc<tideline::engine::handles::App>,
+    auth: Arc<tideline::engine::auth::Auth>,
     device: DeviceId,
     noted: AtomicBool,
 }
 
 impl task::Wake for Woken {
     fn wake(self: Arc<Self>) {
-        let noted = self.node.revoked.contains(self.device);
+        let noted = self.auth.revoked.contains(self.device);
         self.noted.store(noted, Ordering::Release);
     }
 }
@@ -125,10 +125,10 @@ async fn device_is_marked_revoked_before_its_wait_ends() {
         token_expires: i64::MAX,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    let node = Arc::clone(&app.nodes[1].app);
-    let mut parked = node.waiters.park(caller, InboxSeq(0), &[], 1).unwrap();
+    let auth = Arc::clone(&app.nodes[1].handles.auth);
+    let mut parked = auth.waiters.register(caller, InboxSeq(0), &[], 1).unwrap();
     let woken = Arc::new(Woken {
-        node: Arc::clone(&node),
+        auth: Arc::clone(&auth),
         device: caller.device,
         noted: AtomicBool::new(false),
     });
@@ -139,7 +139,7 @@ async fn device_is_marked_revoked_before_its_wait_ends() {
     ann.call("DELETE", &format!("/me/devices/{}", phone.device))
         .await
         .ok(204);
-    reload_revoked(&node, false).await.unwrap();
+    reload_revoked(&auth, false).await.unwrap();
     assert_eq!(sleep.await, Some(Wake::Revoked));
     assert!(woken.noted.load(Ordering::Acquire));
     app.finish().await;

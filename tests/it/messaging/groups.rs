@@ -261,7 +261,9 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
     let [ann, hub] = app.people(["ann", "hub"]).await;
     app.add_node().await;
     let urls = [app.url(), format!("http://{}", app.nodes[1].address)];
-    let seeded = seeding::seed(&app.nodes[0].app, 0, 498).await.unwrap();
+    let seeded = seeding::seed(&app.nodes[0].handles.auth, 0, 498)
+        .await
+        .unwrap();
     let crowd: Vec<Person> = seeded
         .into_iter()
         .map(|user| Person {

@@ -409,7 +409,7 @@ async fn read_fanout_send_cost_is_independent_of_member_count() {
     let [ann] = app.people(["ann"]).await;
     let mut ids = Vec::new();
     for first in (0..10_000).step_by(1_000) {
-        let seeded = seeding::seed(&app.nodes[0].app, first, first + 1_000)
+        let seeded = seeding::seed(&app.nodes[0].handles.auth, first, first + 1_000)
             .await
             .unwrap();
         ids.extend(seeded.iter().map(|one| one.user.to_string()));

@@ -259,7 +259,7 @@ async fn send_and_wait_update_their_metrics() {
     assert_eq!(now().await.get("tideline_unread_drift_total"), 0.0);
     let _: i64 = app.unread_hash(&ben, "HINCRBY", &["total", "1"]).await;
     let user = tideline::model::ids::UserId(ben.id.parse().unwrap());
-    tideline::domain::sync::unread::audit(&node.app, &[user])
+    tideline::domain::sync::unread::audit(&node.handles.delivery, &[user])
         .await
         .unwrap();
     let after = now().await;
@@ -418,7 +418,7 @@ async fn metrics_use_their_own_listener_until_shutdown() {
     let wait = tokio::spawn(async move { ben.wait(0, 20).await });
     let asleep = async || node.handles.delivery.waiters.asleep();
     eventually("it sleeps", SOON, asleep, |count| *count == 1).await;
-    let handles = std::sync::Arc::downgrade(&node.app.clone().into_inner());
+    let handles = std::sync::Arc::downgrade(&node.handles.delivery);
     let stop = tokio::spawn(node.stop());
     assert_eq!(wait.await.unwrap()["reconnect"], true);
     let url = format!("http://{address}/metrics");

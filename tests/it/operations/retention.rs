@@ -281,7 +281,10 @@ async fn failed_new_epoch_keeps_the_old_epoch() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the epoch is the old one"), "{said}");
-    assert!(stored_epoch(&app, &json!(app.nodes[0].handles.delivery.epoch)));
+    assert!(stored_epoch(
+        &app,
+        &json!(app.nodes[0].handles.delivery.epoch)
+    ));
     execute(&mut app.database(), "DROP FUNCTION no CASCADE");
     app.finish().await;
 }

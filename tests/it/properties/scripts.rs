@@ -53,7 +53,7 @@ impl<'a> Real<'a> {
 
     /// What a wait would be woken with, when it is known.
     async fn apply(&self, entries: &[Entry]) -> Option<(i64, i64)> {
-        let node = &self.app.nodes[0].app;
+        let node = &self.app.nodes[0].handles;
         let entries: Vec<_> = entries
             .iter()
             .map(|&(seq, conversation, unread)| CommittedEntry {
@@ -63,12 +63,12 @@ impl<'a> Real<'a> {
                 unread: Some(unread),
             })
             .collect();
-        let totals = applied(&node.redis, node.epoch, &entries).await;
+        let totals = applied(&node.delivery.redis, node.delivery.epoch, &entries).await;
         totals.get(&self.user).map(|one| (one.as_of.0, one.total))
     }
 
     async fn merge(&self, head: i64, counts: &BTreeMap<u8, i64>) {
-        let node = &self.app.nodes[0].app;
+        let node = &self.app.nodes[0].handles;
         let conversations = counts.iter().map(|(of, unread)| ConversationUnread {
             conversation_id: self.conversations[usize::from(*of)],
             unread: *unread,
@@ -78,12 +78,24 @@ impl<'a> Real<'a> {
             conversations: conversations.collect(),
             as_of_seq: InboxSeq(head),
         };
-        answered(async || cache::merge(&node.redis, node.epoch, self.user, &snapshot).await).await;
+        answered(async || {
+            cache::merge(
+                &node.delivery.redis,
+                node.delivery.epoch,
+                self.user,
+                &snapshot,
+            )
+            .await
+        })
+        .await;
     }
 
     async fn flush(&self) {
-        let node = &self.app.nodes[0].app;
-        answered(async || cache::forget(&node.redis, node.epoch, self.user).await).await;
+        let node = &self.app.nodes[0].handles;
+        answered(async || {
+            cache::forget(&node.delivery.redis, node.delivery.epoch, self.user).await
+        })
+        .await;
     }
 
     /// Every field of the hash.

@@ -86,7 +86,10 @@ async fn answered<T: Debug>(call: impl AsyncFnMut() -> Result<T, RedisUnavailabl
 #[test]
 fn counts_stay_exact_under_lost_and_reordered_announcements() {
     holds(48, (histories(), steps()), async |app, (history, steps)| {
-        let (redis, epoch) = (&app.nodes[0].handles.delivery.redis, app.nodes[0].handles.delivery.epoch);
+        let (redis, epoch) = (
+            &app.nodes[0].handles.delivery.redis,
+            app.nodes[0].handles.delivery.epoch,
+        );
         let user = UserId(tideline::clock::new_id());
         let conversations = [(); 4].map(|()| ConversationId(tideline::clock::new_id()));
         let history: Vec<_> = (1..)

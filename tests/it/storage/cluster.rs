@@ -174,7 +174,11 @@ async fn notices_and_counts_work_in_every_slot() {
     futures_util::future::join_all(sends).await;
     for other in &others {
         assert_eq!(other.total().await, 53);
-        let proved = async || unread::audit(&app.nodes[0].app, &[id(other)]).await.ok();
+        let proved = async || {
+            unread::audit(&app.nodes[0].handles.delivery, &[id(other)])
+                .await
+                .ok()
+        };
         let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
         eventually("Redis knows it", AT_ONCE, proved, exact).await;
     }
@@ -325,7 +329,11 @@ async fn operator_rebuilds_unread_counts_on_all_masters() {
         let chat = ann.direct(other).await;
         ann.send(&chat, "hi").await;
         assert_eq!(other.total().await, 1);
-        let proved = async || unread::audit(&app.nodes[0].app, &[id(other)]).await.ok();
+        let proved = async || {
+            unread::audit(&app.nodes[0].handles.delivery, &[id(other)])
+                .await
+                .ok()
+        };
         let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
         eventually("Redis knows it", AT_ONCE, proved, exact).await;
         let key = key(&app, other);
@@ -338,7 +346,7 @@ async fn operator_rebuilds_unread_counts_on_all_masters() {
     assert_eq!(line, json!({"rebuilt": all, "wrong": all}), "{said}");
     for other in &others {
         assert_eq!(other.total().await, 1);
-        let found = unread::audit(&app.nodes[0].app, &[id(other)]).await;
+        let found = unread::audit(&app.nodes[0].handles.delivery, &[id(other)]).await;
         assert_eq!(found.unwrap(), [Found::Exact]);
     }
     app.finish().await;

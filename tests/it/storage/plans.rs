@@ -145,23 +145,23 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
         let next = page["next_cursor"].as_str().unwrap();
         get(ann, &format!("{path}&cursor={next}")).await;
     }
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     let last = get(ann, &format!("/conversations/{large}")).await["last_seq"].clone();
     let path = format!("/notices?since_seq={head}&timeout=20&watch={large}:{last}");
-    let parked = async || node.waiters.count();
+    let parked = async || node.delivery.waiters.count();
     tokio::join!(get(ann, &path), async {
         eventually("ann waits", Duration::from_secs(10), parked, |n| *n == 1).await;
-        reconcile::once(node).await;
+        reconcile::once(&node.delivery).await;
         ann.send(large, "moved").await;
     });
     // Counts that Redis has, and that it has not.
     ann.unread().await;
     let start = Default::default();
-    unread::audit_some(node, start).await.unwrap();
+    unread::audit_some(&node.delivery, start).await.unwrap();
     app.flush_redis().await;
     ann.unread().await;
     let long_ago = Timestamp("2026-01-01T00:00:00Z".parse().unwrap());
-    retention::expire_before(node, long_ago, |_| ())
+    retention::expire_before(&node.delivery, long_ago, |_| ())
         .await
         .unwrap();
 }

@@ -52,13 +52,13 @@ async fn repoll_without_news_skips_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_idle_subscriptions_are_ended() {
     let (app, _, ann, ben, chat) = two_nodes().await;
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     ann.wait(1, 1).await;
     let wait = parked(&app, &ben, 1).await;
-    assert_eq!(node.notices.channels().len(), 2);
-    unsubscribe_idle(node).await;
+    assert_eq!(node.delivery.notices.channels().len(), 2);
+    unsubscribe_idle(&node.delivery).await;
     let bens = Channel::Inbox(UserId(ben.id.parse().unwrap()));
-    assert_eq!(node.notices.channels(), [bens]);
+    assert_eq!(node.delivery.notices.channels(), [bens]);
     ann.send(&chat, "x").await;
     wait.await.unwrap();
     app.finish().await;

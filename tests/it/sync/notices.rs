@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tideline::engine::handles::App as TidelineApp;
+use tideline::engine::lifecycle::Lifecycle;
 
 /// Starts a wait and returns once it is parked.
 async fn parked(
@@ -238,8 +237,8 @@ async fn draining_node_ends_waits_with_reconnect_and_keeps_serving() {
     let chat = ann.direct(&ben).await;
     let wait = parked(&app, &ben, 1, 30).await;
     let node = app.nodes.remove(0);
-    // Weak ones: a node waits for those who hold it, until its drain time is over.
-    let handles = Arc::downgrade(&node.app.clone().into_inner());
+    // A weak one: a node waits until nobody else holds its handles.
+    let lifecycle = Arc::downgrade(&node.handles.lifecycle);
     let stopping = tokio::spawn(node.stop());
     let notice = wait.await.unwrap();
     assert_eq!(
@@ -250,8 +249,8 @@ async fn draining_node_ends_waits_with_reconnect_and_keeps_serving() {
         (1..=2_000).contains(&notice["retry_after_ms"].as_i64().unwrap()),
         "{notice}"
     );
-    let drains = |app: Arc<TidelineApp>| app.draining.load(Ordering::Acquire);
-    assert!(handles.upgrade().is_none_or(drains));
+    let drains = |lifecycle: Arc<Lifecycle>| lifecycle.is_draining();
+    assert!(lifecycle.upgrade().is_none_or(drains));
     stopping.await.unwrap().unwrap();
     app.add_node().await;
     ann.at(&app.url()).send(&chat, "after the restart").await;

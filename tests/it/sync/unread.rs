@@ -88,14 +88,14 @@ async fn random_sends_reads_and_redis_losses_leave_exact_counts() {
     // The world check compares every count with a recount; here, that Redis itself got there.
     for person in &people {
         let user = UserId(person.id.parse().unwrap());
-        let node = &app.nodes[0].app;
+        let node = &app.nodes[0].handles;
         let truth = person.unread().await;
         let cached = eventually(
             "Redis has the counts again",
             WITHIN,
             async || {
                 person.unread().await;
-                cache::all(&node.redis, node.epoch, user)
+                cache::all(&node.delivery.redis, node.delivery.epoch, user)
                     .await
                     .ok()
                     .flatten()
@@ -112,7 +112,7 @@ async fn random_sends_reads_and_redis_losses_leave_exact_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_counts_of_users_are_independent() {
     let app = App::start().await;
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     let new = || UserId(tideline::clock::new_id());
     let known: Vec<_> = (0..600).map(|_| new()).collect();
     let none = Unread {
@@ -121,14 +121,15 @@ async fn unread_counts_of_users_are_independent() {
         as_of_seq: InboxSeq(0),
     };
     for user in &known {
-        let merge = async || cache::merge(&node.redis, node.epoch, *user, &none).await;
+        let merge =
+            async || cache::merge(&node.delivery.redis, node.delivery.epoch, *user, &none).await;
         let merged = eventually("Redis answers", WITHIN, merge, Result::is_ok).await;
         merged.unwrap();
     }
     let (unknown, broken) = (new(), new());
     let client = redis::Client::open(services().redis_url()).unwrap();
     let mut past = client.get_multiplexed_async_connection().await.unwrap();
-    let key = format!("tl:{}:unread:{{{broken}}}", node.epoch);
+    let key = format!("tl:{}:unread:{{{broken}}}", node.delivery.epoch);
     let mut no_hash = redis::cmd("SET");
     no_hash.arg(&key).arg("no hash");
     let _: String = no_hash.query_async(&mut past).await.unwrap();
@@ -149,7 +150,7 @@ async fn unread_counts_of_users_are_independent() {
         ..entry(&partly_large, 2)
     });
     entries.extend((3..=600).map(|seq| entry(&partly_large, seq)));
-    let apply = async || cache::apply(&node.redis, node.epoch, &entries).await;
+    let apply = async || cache::apply(&node.delivery.redis, node.delivery.epoch, &entries).await;
     let all = |applied: &Applied| applied.lost == 0;
     let applied = eventually("Redis is told", WITHIN, apply, all).await;
     let total = |seq| Total {
@@ -200,18 +201,18 @@ async fn cached_counts_ahead_of_the_database_are_discarded() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "x").await;
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     let user = UserId(ben.id.parse().unwrap());
     let ahead = Unread {
         total: 9,
         conversations: vec![],
         as_of_seq: InboxSeq(99),
     };
-    cache::merge(&node.redis, node.epoch, user, &ahead)
+    cache::merge(&node.delivery.redis, node.delivery.epoch, user, &ahead)
         .await
         .unwrap();
     assert_eq!(ben.total().await, 1);
-    let kept = cache::all(&node.redis, node.epoch, user)
+    let kept = cache::all(&node.delivery.redis, node.delivery.epoch, user)
         .await
         .unwrap()
         .unwrap();
@@ -221,10 +222,10 @@ async fn cached_counts_ahead_of_the_database_are_discarded() {
 
 /// Audits all users whose counts Redis knows, as the task does in many rounds.
 async fn audit_all(app: &App) {
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     let mut at = Walk::default();
     loop {
-        at = unread::audit_some(node, at).await.unwrap();
+        at = unread::audit_some(&node.delivery, at).await.unwrap();
         if at == Walk::default() {
             return;
         }
@@ -277,10 +278,10 @@ async fn auditor_drops_wrong_counts_and_the_next_read_rebuilds_them() {
 async fn unusable_cached_counts_are_not_reported_as_drift() {
     let (app, ann, ben, chat, drift) = counted().await;
     let user = UserId(ben.id.parse().unwrap());
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     let unproved = async || {
         assert_eq!(
-            unread::audit(node, &[user]).await.unwrap(),
+            unread::audit(&node.delivery, &[user]).await.unwrap(),
             [Found::Unproved]
         );
         assert_eq!(app.unread_hash::<i64>(&ben, "EXISTS", &[]).await, 1);
@@ -293,22 +294,32 @@ async fn unusable_cached_counts_are_not_reported_as_drift() {
     }
     let fields = ["mark", "4", "total", "3"];
     let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
-    assert_eq!(unread::audit(node, &[user]).await.unwrap(), [Found::Exact]);
+    assert_eq!(
+        unread::audit(&node.delivery, &[user]).await.unwrap(),
+        [Found::Exact]
+    );
     // Committed, and its announcement lost, or so late that it just finds Redis back.
     app.redis.cut();
     ann.send(&chat, "x").await;
-    assert!(unread::audit_some(node, Walk::default()).await.is_err());
+    assert!(
+        unread::audit_some(&node.delivery, Walk::default())
+            .await
+            .is_err()
+    );
     app.redis.heal();
-    let ping = async || node.redis.ping().await;
+    let ping = async || node.delivery.redis.ping().await;
     eventually("Redis is back", WITHIN, ping, |up| *up).await;
     assert_ne!(
-        unread::audit(node, &[user]).await.unwrap(),
+        unread::audit(&node.delivery, &[user]).await.unwrap(),
         [Found::Drifted]
     );
     assert_eq!(ben.total().await, 4);
-    assert_eq!(unread::audit(node, &[user]).await.unwrap(), [Found::Exact]);
+    assert_eq!(
+        unread::audit(&node.delivery, &[user]).await.unwrap(),
+        [Found::Exact]
+    );
     app.postgres.cut();
-    assert!(unread::audit(node, &[user]).await.is_err());
+    assert!(unread::audit(&node.delivery, &[user]).await.is_err());
     app.postgres.heal();
     assert_eq!(drift(&app), 0);
     app.finish().await;
@@ -344,10 +355,13 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
         said.contains(&format!("unread counts of {}", ann.id)),
         "{said}"
     );
-    let node = &app.nodes[0].app;
+    let node = &app.nodes[0].handles;
     for person in [&ann, &ben, &cat] {
         let user = UserId(person.id.parse().unwrap());
-        assert_eq!(unread::audit(node, &[user]).await.unwrap(), [Found::Exact]);
+        assert_eq!(
+            unread::audit(&node.delivery, &[user]).await.unwrap(),
+            [Found::Exact]
+        );
     }
     assert_eq!(app.unread_hash::<i64>(&dan, "EXISTS", &[]).await, 0);
     assert_eq!(ben.total().await, 3);
@@ -387,8 +401,8 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_recounts_share_queries() {
     let (app, ann, ben, chat, _) = counted().await;
-    let node = &app.nodes[0].app;
-    let crowd = seeding::seed(node, 0, 300).await.unwrap();
+    let node = &app.nodes[0].handles;
+    let crowd = seeding::seed(&node.auth, 0, 300).await.unwrap();
     let mut database = app.database();
     execute(
         &mut database,
@@ -396,7 +410,7 @@ async fn concurrent_recounts_share_queries() {
     );
     let [ann, ben] = [&ann, &ben].map(|person| UserId(person.id.parse().unwrap()));
     let users = crowd.iter().map(|one| one.user).chain([ben, ann, ben]);
-    let counts = join_all(users.map(|user| node.recounts.ask(user)));
+    let counts = join_all(users.map(|user| node.delivery.recounts.ask(user)));
     let release = async {
         let hung = async || {
             let waiting = "SELECT count(*) AS n FROM pg_stat_activity
@@ -408,7 +422,7 @@ async fn concurrent_recounts_share_queries() {
             *n == concurrency
         })
         .await;
-        assert_eq!(node.pg.usage().waiting, 0);
+        assert_eq!(node.delivery.pg.usage().waiting, 0);
         execute(&mut database, "ROLLBACK");
     };
     let (counts, ()) = tokio::join!(counts, release);

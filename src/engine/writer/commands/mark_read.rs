@@ -3,8 +3,8 @@
 use crate::engine::error::Error;
 use crate::engine::writer::command::{Address, Rule};
 use crate::engine::writer::state::{Plan, State};
+use crate::model::events::receipt::READ;
 use crate::model::ids::ConvSeq;
-use crate::model::inbox::EntryKind;
 use crate::storage::pg::sync::inbox::NewEntry;
 
 /// Moves the caller's read position to a seq, unless it is there or beyond.
@@ -42,7 +42,7 @@ impl Rule for MarkRead {
             plan.changes.reads.insert(own.place, seq);
             plan.entries.push(NewEntry {
                 receiver: user,
-                kind: EntryKind::Read,
+                event: &READ,
                 conversation: id,
                 ref_seq: seq,
                 unread: head.0 - seq.0,

@@ -5,8 +5,8 @@ use crate::engine::error::Error;
 use crate::engine::writer::command::{Address, Rule};
 use crate::engine::writer::state::{Plan, State};
 use crate::model::content::StoredBody;
+use crate::model::events::message::{MENTION, MESSAGE};
 use crate::model::ids::{ClientMsgId, MessageId, UserId};
-use crate::model::inbox::EntryKind;
 use crate::model::message::{Message, NewMessage};
 use crate::storage::pg::messaging::archive::MemberRow;
 use crate::storage::pg::sync::inbox::NewEntry;
@@ -106,9 +106,9 @@ fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Re
     conversation.last_seq = seq;
     let head = (seq, conversation.at);
     plan.changes.heads.insert(conversation.place, head);
-    let entry = |member: &MemberRow, kind| NewEntry {
+    let entry = |member: &MemberRow, event| NewEntry {
         receiver: member.user,
-        kind,
+        event,
         conversation: id,
         ref_seq: seq,
         unread: seq.0 - member.read_seq.0,
@@ -120,7 +120,7 @@ fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Re
     } else {
         let all = members.iter();
         plan.entries
-            .extend(all.map(|member| entry(member, EntryKind::Message)));
+            .extend(all.map(|member| entry(member, &MESSAGE)));
     }
     let mentions = new.content.mentions();
     let named = members.iter().filter(|member| {
@@ -128,7 +128,7 @@ fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Re
         user != sender && mentions.contains(&user) && !state.blocks.contains(&(user, sender))
     });
     plan.entries
-        .extend(named.map(|member| entry(member, EntryKind::Mention)));
+        .extend(named.map(|member| entry(member, &MENTION)));
     let rows = &mut plan.changes.messages;
     rows.conversations.push(id);
     rows.seqs.push(seq);

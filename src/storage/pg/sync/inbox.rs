@@ -1,8 +1,9 @@
 //! The inboxes: their heads, which hand out seqs under their locks, and their entries.
 
 use crate::model::content::StoredBody;
+use crate::model::events::spec::{EventSpec, Reference};
+use crate::model::events::{self, find};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, InboxSeq, MessageId, UserId};
-use crate::model::inbox::EntryKind;
 use crate::model::message::Message;
 use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
@@ -55,11 +56,11 @@ fn allocate_inbox_seqs(
 pub struct NewEntry {
     /// Whose inbox.
     pub receiver: UserId,
-    /// What kind.
-    pub kind: EntryKind,
+    /// What has happened.
+    pub event: &'static EventSpec,
     /// The conversation that it concerns.
     pub conversation: ConversationId,
-    /// What it refers to, by kind.
+    /// What it refers to, as the event says.
     pub ref_seq: ConvSeq,
     /// The conversation's count for the receiver as of this entry.
     pub unread: i64,
@@ -118,7 +119,7 @@ pub fn deliver(
         .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
         .bind::<BigInts, _>(&seqs)
         .bind::<Timestamps, _>(times)
-        .bind::<Texts, _>(entries.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Texts, _>(entries.iter().map(|e| e.event.name).collect::<Vec<_>>())
         .bind::<Uuids, _>(entries.iter().map(|e| e.conversation).collect::<Vec<_>>())
         .bind::<BigInts, _>(entries.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
         .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
@@ -174,8 +175,8 @@ pub struct StoredEntry {
     pub seq: InboxSeq,
     /// Its time.
     pub at: Timestamp,
-    /// Its kind.
-    pub kind: String,
+    /// The name of its event.
+    pub event: String,
     /// The conversation that it concerns.
     pub conversation: ConversationId,
     /// What it refers to, by kind.
@@ -184,6 +185,13 @@ pub struct StoredEntry {
     pub unread: i64,
     /// The message of a message entry or a mention.
     pub message: Option<Message>,
+}
+
+impl StoredEntry {
+    /// Whether its `ref_seq` means this.
+    pub fn refers_to(&self, reference: Reference) -> bool {
+        find(&self.event).is_some_and(|event| event.reference == reference)
+    }
 }
 
 /// What is asked of an inbox: the entries after a seq, so many at most.
@@ -212,6 +220,7 @@ pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<Sto
         .bind::<BigInts, _>(asked.iter().map(|one| one.since).collect::<Vec<_>>())
         .bind::<BigInts, _>(asked.iter().map(|one| one.limit.get()).collect::<Vec<_>>())
         .bind::<BigInt, _>(PAGE_BYTES)
+        .bind::<Texts, _>(events::names(Reference::Message))
         .columns::<PageColumns>()
         .load(conn)?;
     let none = || StoredPage {
@@ -247,15 +256,15 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
     let mut with_message: HashMap<ConversationId, InboxSeq> = HashMap::new();
     let mut others = Vec::new();
     for entry in &*entries {
-        match EntryKind::from_name(&entry.kind) {
-            Some(EntryKind::Conversation) => {
+        match find(&entry.event).map(|event| event.reference) {
+            Some(Reference::Conversation) => {
                 let first = with_message.entry(entry.conversation).or_insert(entry.seq);
                 if *first == entry.seq {
                     others.push(entry);
                 }
             }
-            Some(EntryKind::Members) => others.push(entry),
-            _ => {}
+            Some(Reference::MembersChange) => others.push(entry),
+            Some(Reference::Message | Reference::Position) | None => {}
         }
     }
     if others.is_empty() {
@@ -263,9 +272,11 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
     }
     let rows: Vec<Row> = sql(include_str!("inbox_lengths.sql"))
         .bind::<BigInts, _>(others.iter().map(|e| e.seq).collect::<Vec<_>>())
-        .bind::<Texts, _>(others.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>())
+        .bind::<Texts, _>(others.iter().map(|e| e.event.as_str()).collect::<Vec<_>>())
         .bind::<Uuids, _>(others.iter().map(|e| e.conversation).collect::<Vec<_>>())
         .bind::<BigInts, _>(others.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
+        .bind::<Texts, _>(events::names(Reference::Conversation))
+        .bind::<Texts, _>(events::names(Reference::MembersChange))
         .load(conn)?;
     let lengths: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row.length)).collect();
     let mut before = 0_i64;
@@ -413,7 +424,7 @@ impl PageRow {
         Ok(Some(StoredEntry {
             seq,
             at,
-            kind: entry_kind,
+            event: entry_kind,
             conversation,
             ref_seq,
             unread,

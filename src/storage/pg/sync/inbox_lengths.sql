@@ -1,11 +1,11 @@
 -- About how much entries will bring with them that bring no message: the last message of a conversation, lists of people.
-SELECT e.seq, COALESCE(CASE e.kind
-    WHEN 'conversation' THEN (
+SELECT e.seq, COALESCE(CASE
+    WHEN e.kind = ANY($5) THEN (
         SELECT COALESCE(l.length, octet_length(l.content::text)) FROM conversations c CROSS JOIN LATERAL (
             SELECT length, content FROM messages
             WHERE conversation_id = c.id AND seq BETWEEN c.last_seq AND c.last_seq ORDER BY seq LIMIT 1
         ) AS l WHERE c.id = e.conversation_id)
-    WHEN 'members' THEN (
+    WHEN e.kind = ANY($6) THEN (
         SELECT 40 * (cardinality(added) + cardinality(removed)) + octet_length(changed::text)
         FROM member_changes WHERE conversation_id = e.conversation_id AND seq = e.ref_seq)
 END, 0)::bigint AS length

@@ -1,21 +1,22 @@
-//! The handles of a process: everything that requests and tasks share.
+//! Opens the handles of a process.
 
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::engine::admission::Admission;
 use crate::engine::admission::rate_limits::RateLimits;
+use crate::engine::auth::Auth;
 use crate::engine::auth::passwords::Passwords;
 use crate::engine::auth::revocations::RevokedDevices;
 use crate::engine::auth::tokens::Tokens;
 use crate::engine::auth::used_generations::UsedGenerations;
+use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::reading::inbox_pages::{self, Pages};
-use crate::engine::reading::unread_counts::{self, Recounts};
-use crate::engine::waiting::diagnostic_slots::DiagnosticSlots;
-use crate::engine::waiting::head_query::{self, Heads};
+use crate::engine::lifecycle::Lifecycle;
+use crate::engine::reading::{inbox_pages, unread_counts};
+use crate::engine::waiting::head_query;
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::engine::waiting::total_cache::UnreadTotalCache;
 use crate::engine::writer::Writers;
-use crate::model::ids::Epoch;
 use crate::storage::error::StorageError;
 use crate::storage::pg::operations::instance;
 use crate::storage::pg::{DEADLINE, Pg};
@@ -24,73 +25,27 @@ use crate::storage::redis::sync::notices::{Notices, Signal};
 use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, Notify};
+use std::time::Duration;
+use tokio::sync::Notify;
 
-/// How the stores that a node depends on fared when it last looked.
-pub struct Dependencies {
-    /// When it looked.
-    pub at: Instant,
-    /// What keeps PostgreSQL from being served, in sentences.
-    pub reasons: Vec<String>,
-    /// Redis answered.
-    pub redis: bool,
-}
-
-/// The handles of a process.
-pub struct App {
-    /// What was set.
-    pub config: Config,
-    /// What it counts and measures.
-    pub metrics: Arc<Metrics>,
-    /// This life of the database.
-    pub epoch: Epoch,
-    /// PostgreSQL.
-    pub pg: Pg,
-    /// Redis.
-    pub redis: Arc<Redis>,
-    /// Makes and checks tokens.
-    pub tokens: Arc<Tokens>,
-    /// Makes and checks password hashes.
-    pub passwords: Passwords,
-    /// The devices that are logged out.
-    pub revoked: RevokedDevices,
-    /// The refresh generations whose first use was seen.
-    pub confirmed: UsedGenerations,
-    /// The totals that waits were told.
-    pub totals: UnreadTotalCache,
-    /// Looks up inbox heads.
-    pub heads: Heads,
-    /// Counts what is unread in PostgreSQL.
-    pub recounts: Recounts,
-    /// Reads pages of inboxes.
-    pub pages: Pages,
-    /// How many connections of clients there may be.
+/// The handles of a process, each for an area; a function takes those that it uses.
+#[derive(Clone)]
+pub struct Handles {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Accounts, devices, tokens.
+    pub auth: Arc<Auth>,
+    /// Conversations, messages, synchronization.
+    pub delivery: Arc<Delivery>,
+    /// Rate limits and load shedding.
+    pub admission: Arc<Admission>,
+    /// The node's own state.
+    pub lifecycle: Arc<Lifecycle>,
+    /// The most connections of clients.
     pub connections: usize,
-    /// How many waits may park; the other connections are for those who have something to say.
-    pub most_waits: usize,
-    /// The rate limits.
-    pub limits: RateLimits,
-    /// The waits for nothing, by which a client finds out what cuts waits.
-    pub diagnostics: DiagnosticSlots,
-    /// The parked waits.
-    pub waiters: Arc<WaitRegistry>,
-    /// The subscriptions to notices from other nodes.
-    pub notices: Notices,
-    /// Some were lost: every wait has to look again.
-    pub notices_lost: Arc<Notify>,
-    /// The batching writers.
-    pub writers: Writers,
-    /// Until then there are inbox partitions without a gap, in seconds since 1970.
-    pub partitions_until: AtomicI64,
-    /// How the stores fared when readiness was last asked for.
-    pub dependencies: Mutex<Option<Dependencies>>,
-    /// The node is going away.
-    pub draining: AtomicBool,
 }
 
-/// Files that are neither of clients nor connections to PostgreSQL: Redis, listeners, timers, the log.
+/// Files of a process besides the connections of clients and to PostgreSQL: Redis, listeners, timers, the log.
 const RESERVED_FILES: u64 = 64;
 
 /// Why a process could not open what it needs.
@@ -138,7 +93,7 @@ impl From<StorageError> for OpenError {
     }
 }
 
-impl App {
+impl Handles {
     /// Opens everything for a node, on the Tokio runtime that this is called on. PostgreSQL must answer; Redis need not.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let ready = config.db_pool;
@@ -146,8 +101,8 @@ impl App {
     }
 
     /// Opens everything for a command that soon ends, with no more connections than it needs: a process that ends while
-    /// libpq makes one on another thread can crash, since it takes the cryptography down that the other is setting up.
-    /// Nobody gives up an operator's command: its work has no deadline.
+    /// libpq connects on another thread can crash, since it frees the cryptography that the thread is setting up.
+    /// An operator waits for the command's end, so its work has no deadline.
     pub async fn open_for_command(config: Config) -> Result<Self, OpenError> {
         Self::open_with(config, 0, None).await
     }
@@ -157,6 +112,7 @@ impl App {
         ready: u32,
         deadline: Option<Duration>,
     ) -> Result<Self, OpenError> {
+        let config = Arc::new(config);
         let pg = Pg::connect(
             &config.database_url.0,
             config.db_pool,
@@ -168,7 +124,7 @@ impl App {
         if !unfit.is_empty() {
             return Err(OpenError::Unfit(unfit.join("; ")));
         }
-        // As many files as the system lets us open; nearly all are connections of clients.
+        // As many files as the system allows; nearly all are connections of clients.
         let files = rlimit::increase_nofile_limit(u64::MAX).map_err(OpenError::Files)?;
         let own = RESERVED_FILES + u64::from(config.db_pool);
         let connections = usize::try_from(files.saturating_sub(own))
@@ -180,50 +136,62 @@ impl App {
         let clock = SharedClock::showing(pg.read("clock", instance::clock).await?);
         let waiters = Arc::new(WaitRegistry::default());
         let notices_lost = Arc::new(Notify::new());
-        let hear = {
+        let on_signal = {
             let (waiters, lost) = (Arc::clone(&waiters), Arc::clone(&notices_lost));
-            move |heard| match heard {
+            move |signal| match signal {
                 Signal::Inbox { user, seq, total } => {
-                    waiters.news([(user, seq, total)]);
+                    waiters.wake_inbox([(user, seq, total)]);
                 }
                 Signal::Conversation { conversation, seq } => {
-                    waiters.moved(conversation, seq);
+                    waiters.wake_conversation(conversation, seq);
                 }
-                Signal::Subscribed(user) => waiters.swept.heard(user),
+                Signal::Subscribed(user) => waiters.head_cache.heard(user),
                 Signal::Gap => lost.notify_one(),
             }
         };
-        let notices = Notices::new(&redis, epoch, hear);
-        let writers = Writers::start(config.writers, &pg, &redis, &waiters, &metrics, epoch)?;
-        Ok(Self {
-            metrics,
-            epoch,
-            tokens: Arc::new(
-                Tokens::new(&config.jwt_secret.0, config.access_token, clock)
-                    .map_err(OpenError::Secrets)?,
-            ),
+        let tokens = Tokens::new(&config.jwt_secret.0, config.access_token, clock)
+            .map_err(OpenError::Secrets)?;
+        let auth = Auth {
+            config: Arc::clone(&config),
+            pg: pg.clone(),
+            tokens: Arc::new(tokens),
             passwords: Passwords::new(config.workers).map_err(OpenError::Secrets)?,
             revoked: RevokedDevices::default(),
-            confirmed: UsedGenerations::default(),
-            totals: UnreadTotalCache::default(),
+            used_generations: UsedGenerations::default(),
+            waiters: Arc::clone(&waiters),
+        };
+        let admission = Admission {
+            limits: RateLimits::new(config.rate_limit, Arc::clone(&redis), epoch),
+            waits_per_address: config
+                .rate_limit
+                .map_or(u32::MAX, |_| config.waits_per_address),
+            most_waits: connections - connections / 20,
+            pg: pg.clone(),
+            waiters: Arc::clone(&waiters),
+        };
+        let delivery = Delivery {
+            writers: Writers::start(config.writers, &pg, &redis, &waiters, &metrics, epoch)?,
             heads: head_query::start(&pg),
-            // As many at a time as PostgreSQL has cores for: more, and each query is shared by fewer.
+            totals: UnreadTotalCache::default(),
+            // As many at a time as PostgreSQL has cores for: with more, fewer callers share a query.
             recounts: unread_counts::start(&pg, config.writers),
             pages: inbox_pages::start(&pg, config.writers),
-            connections,
-            most_waits: connections - connections / 20,
-            limits: RateLimits::new(config.rate_limit, Arc::clone(&redis), epoch),
-            diagnostics: DiagnosticSlots::default(),
-            waiters,
-            notices,
-            notices_lost,
-            writers,
-            partitions_until: AtomicI64::new(0),
-            dependencies: Mutex::default(),
-            draining: AtomicBool::new(false),
+            notices: Notices::new(&redis, epoch, on_signal),
+            config: Arc::clone(&config),
+            metrics,
+            epoch,
             pg,
             redis,
+            waiters,
+            notices_lost,
+        };
+        Ok(Self {
             config,
+            auth: Arc::new(auth),
+            delivery: Arc::new(delivery),
+            admission: Arc::new(admission),
+            lifecycle: Arc::default(),
+            connections,
         })
     }
 }

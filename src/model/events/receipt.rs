@@ -1,0 +1,14 @@
+//! Events of read positions.
+
+use crate::model::events::spec::{Event, EventSpec, Reference, Referenced};
+
+/// The receiver has read up to a message.
+pub static READ: EventSpec = EventSpec {
+    name: "read",
+    kind: "read",
+    reference: Reference::Position,
+    wire: |referenced| match referenced {
+        Referenced::Position(read_seq) => Some(Event::Read { read_seq }),
+        _ => None,
+    },
+};
