@@ -1,4 +1,4 @@
-//! A thousand clients that are slow on purpose, or vanish while they wait, beside the people whose promises are checked.
+//! A thousand slow or vanishing clients, beside the users whose guarantees are checked.
 
 use crate::deployment::Deployment;
 use crate::support::slow::{Slow, request};
@@ -9,16 +9,16 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Of each kind, on each node: slow heads, slow bodies, slow readers, and those who vanish.
+/// Clients of each kind on each node: slow heads, slow bodies, slow readers, and clients that disconnect while they wait.
 const EACH: usize = 125;
 
-/// What a node may take more: the budget of large bodies, and as much again for everything else.
+/// The most that a node may grow: the budget of large bodies, and as much again for everything else.
 const MEMORY: u64 = 512 * 1024 * 1024;
 
-/// Files that come and go with the people, who open connections again when something went wrong.
+/// Open files that vary with the users, who reconnect after failures.
 const FILES: usize = 100;
 
-/// The crowd of both nodes, until then.
+/// Connects slow clients to both nodes until this time, and checks memory and open files.
 pub async fn connect_slow(deployment: &Deployment, until: Instant) {
     let nodes = [0, 1].map(|node| {
         let node = deployment.nodes[node].lock().unwrap();

@@ -1,4 +1,4 @@
-//! Two nodes as processes behind proxies, on a PostgreSQL and a Redis of their own, and the people who talk to them.
+//! Two nodes as processes behind proxies, on their own PostgreSQL and Redis, and the users who talk to them.
 
 use crate::environment::{Environment, Variable};
 use crate::history::{Ask, Cast, Chat, Micros, Op, Recorder, SECOND};
@@ -12,10 +12,10 @@ use std::time::Duration;
 use tideline::dev::services::Services;
 use tideline::storage::pg::operations::instance;
 
-/// Within this a node answers whatever is broken behind it: 5 s, and one for a busy machine.
+/// A node answers within this time whatever is broken behind it: 5 s, plus one for a busy machine.
 const LIMIT: Micros = 6 * SECOND;
 
-/// So much later the client gives up.
+/// The client gives up this much later.
 const PATIENCE: Micros = 2 * SECOND;
 
 pub struct Deployment {
@@ -27,13 +27,13 @@ pub struct Deployment {
     pub cast: Cast,
     /// The devices of each user.
     pub people: Vec<Vec<Person>>,
-    /// The highest seq that anybody was told of, for each conversation.
+    /// The highest seq that any client has seen, for each conversation.
     pub heads: Vec<AtomicI64>,
     http: reqwest::Client,
 }
 
-/// How many people there are: seven who are busy, of whom some come and go, and two who hear little, so that a wake-up
-/// that is lost is not made good by the next message.
+/// The number of users: seven busy ones, some of whom join and leave, and two who receive little, so that the next message does
+/// not hide a lost wake-up.
 const PEOPLE: usize = 9;
 pub const QUIET: [usize; 2] = [7, 8];
 
@@ -42,7 +42,7 @@ const DIRECT: [[usize; 2]; 7] = [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6],
 /// Owner and members, then guests.
 const GROUPS: [([usize; 3], [usize; 2]); 2] = [([0, 1, 2], [3, 4]), ([5, 0, 3], [1, 6])];
 
-/// Of more people than a small group may have.
+/// With more members than the limit of write fan-out.
 const LARGE: [usize; 6] = [6, 2, 3, 4, 7, 8];
 const FANOUT_LIMIT: &str = "5";
 
@@ -108,7 +108,7 @@ impl Deployment {
         }
     }
 
-    /// Starts a node in the place of one that has ended.
+    /// Starts a node in place of one that has ended.
     pub fn restart(&self, node: usize) {
         let new = serve(
             &self.environment.services,
@@ -118,12 +118,12 @@ impl Deployment {
         *self.nodes[node].lock().unwrap() = new;
     }
 
-    /// Where nodes answer, past their fronts.
+    /// The URLs of the nodes, without the proxies.
     pub fn urls(&self) -> [String; 2] {
         [0, 1].map(|node: usize| self.nodes[node].lock().unwrap().process.url.clone())
     }
 
-    /// Kills the nodes, restores a backup that was begun then, and begins a new life of the database as docs/OPERATIONS.md says.
+    /// Kills the nodes, restores a backup that was begun at `then`, and begins a new epoch as docs/OPERATIONS.md says.
     pub async fn restore(&self, backup: &Path, then: Micros) {
         for front in &self.fronts {
             front.cut();
@@ -137,7 +137,7 @@ impl Deployment {
         for node in [0, 1] {
             self.restart(node);
         }
-        // Nobody remembers seqs of the former life, other than as a position in the inbox.
+        // No client keeps seqs of the former epoch, other than as a position in the inbox.
         for head in &self.heads {
             head.store(0, Ordering::Relaxed);
         }
@@ -148,7 +148,7 @@ impl Deployment {
         }
     }
 
-    /// Asks, and takes down what came of it.
+    /// Sends a request and records its answer.
     pub async fn ask(&self, user: usize, device: usize, node: usize, ask: Ask) -> Op {
         let person = &self.people[user][device];
         let chat = ask.chat().map_or("", |n| self.cast.chats[n].id.as_str());
@@ -229,7 +229,7 @@ impl Deployment {
         op
     }
 
-    /// An answer that was cut off is none: unlike elsewhere in the tests, that is to be expected here.
+    /// A truncated answer counts as none. Elsewhere in the tests it would be a failure, here it is expected.
     async fn call(
         &self,
         person: &Person,

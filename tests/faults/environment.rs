@@ -1,4 +1,4 @@
-//! What the nodes stand on: PostgreSQL and Redis, and for some faults a standby, a small disk or a clock that is wrong.
+//! The environment of the nodes: PostgreSQL and Redis, and for some faults a standby, a small disk or a wrong clock.
 
 use crate::support::{Cluster, Proxy, admin, execute, number, throw_away};
 use diesel::{Connection, PgConnection};
@@ -17,15 +17,15 @@ use tideline::dev::services::{Data, Services};
 pub type Variable = (String, String);
 
 pub struct Environment {
-    // In this order they are taken down.
+    // They are dropped in this order.
     pub standby: Option<Standby>,
-    /// Of the primary.
+    /// The host of the primary.
     pub host: Option<Host>,
-    /// Instead of the Redis of the services.
+    /// Replaces the Redis of the services.
     pub cluster: Option<Cluster>,
     pub services: Services,
     disk: Option<Disk>,
-    /// Of each node.
+    /// For each node.
     pub variables: [Vec<Variable>; 2],
 }
 
@@ -74,14 +74,14 @@ impl Environment {
         }
     }
 
-    /// Makes a primary of the standby.
+    /// Promotes the standby to a primary.
     pub fn promote(&self) {
         let standby = self.standby.as_ref().unwrap();
         let mut conn = PgConnection::establish(&standby_url(&self.services, standby)).unwrap();
         execute(&mut conn, "SELECT pg_promote(true, 60)");
     }
 
-    /// Copies the database as it is at one moment, while it is in use.
+    /// Takes a consistent backup while the database is in use.
     pub fn back_up(&self) -> PathBuf {
         let file = self.services.data_dir().join("backup");
         let url = self.services.database_url();
@@ -90,7 +90,7 @@ impl Environment {
         file
     }
 
-    /// Puts a copy in the place of the database, and begins a new epoch.
+    /// Replaces the database by a backup, and begins a new epoch.
     pub fn restore(&self, backup: &Path) {
         let url = self.services.database_url();
         let other = self.services.database_url_of("postgres");
@@ -103,7 +103,7 @@ impl Environment {
         assert!(begun.status.success(), "{begun:?}");
     }
 
-    /// Takes what is left of the disk, or all but half a page of PostgreSQL.
+    /// Fills the disk, or all but half a page of PostgreSQL.
     pub fn fill_disk(&self, but_half_a_page: bool) {
         let mut ballast = File::create(self.disk.as_ref().unwrap().ballast()).unwrap();
         let some = [0; 4_096];
@@ -120,21 +120,21 @@ impl Environment {
         }
     }
 
-    /// Gives it back, and starts PostgreSQL, as an operator would, if it has not survived.
+    /// Frees the disk, and starts PostgreSQL if it has stopped, as an operator would.
     pub fn free_disk(&self) {
         fs::remove_file(self.disk.as_ref().unwrap().ballast()).unwrap();
         let (began, url) = (Instant::now(), self.services.database_url());
         while let Err(error) = PgConnection::establish(&url) {
             assert!(began.elapsed() < Duration::from_secs(30), "{error}");
-            // It may be about to end.
+            // It may be shutting down.
             let _again = self.services.start_postgres();
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
-/// Starts a standby, and lets every commit wait for it. The copy was made before and knows nothing of that, so that once
-/// promoted it waits for nobody.
+/// Starts a standby and makes commits synchronous with it. The base backup was taken before that, so the promoted standby waits
+/// for no other.
 fn follow(services: &Services) -> Standby {
     let standby = services.start_standby().unwrap();
     let mut conn = PgConnection::establish(&services.database_url()).unwrap();
@@ -158,7 +158,7 @@ fn standby_url(services: &Services, standby: &Standby) -> String {
     url.to_string()
 }
 
-/// Whichever of the two takes writes.
+/// The URL of both servers, for the one that accepts writes.
 fn either_url(primary: &str, standby: &Standby) -> String {
     let url = primary.replace(
         "/tideline?",
@@ -186,7 +186,7 @@ fn turned_clock(turn: &str) -> Vec<Variable> {
     .to_vec()
 }
 
-/// A host of its own, as far as TCP can tell: a network namespace, and a proxy that listens in it.
+/// A separate host as far as TCP can tell: a network namespace, and a proxy that listens in it.
 pub struct Host {
     name: String,
     pub proxy: Proxy,
@@ -206,7 +206,7 @@ impl Host {
             format!("link set {here} up"),
             format!("-n {name} address add {theirs}/24 dev {there}"),
             format!("-n {name} link set {there} up"),
-            // A router does not learn that a host behind it has vanished: nobody says that it cannot be reached.
+            // A router does not learn that a host behind it has vanished, so it must not report it as unreachable.
             format!("neighbour replace {theirs} lladdr {mac} dev {here} nud permanent"),
         ] {
             let words: Vec<_> = words.split(' ').collect();
@@ -217,7 +217,7 @@ impl Host {
             );
         }
         let space = File::open(format!("/run/netns/{name}")).unwrap();
-        // A socket stays in the namespace where it was made, whoever uses it.
+        // A socket stays in the namespace in which it was made, whichever thread uses it.
         let listener = std::thread::spawn(move || {
             move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
             TcpListener::bind((theirs, 0)).unwrap()
@@ -228,7 +228,7 @@ impl Host {
         }
     }
 
-    /// From now on what is sent to it or by it is lost.
+    /// From now on all packets to and from it are lost.
     pub fn vanish(&self) {
         let device = format!("{}n", self.name);
         let words = ["-n", &self.name, "address", "flush", "dev", &device];
@@ -244,10 +244,10 @@ impl Drop for Host {
     }
 }
 
-/// Room for a few minutes of load.
+/// Enough for a few minutes of load.
 const DISK: &str = "size=512m";
 
-/// A small disk, of memory.
+/// A small disk, in memory.
 struct Disk {
     dir: PathBuf,
 }
@@ -256,7 +256,7 @@ impl Disk {
     fn mount() -> Self {
         let free = (0..32).find_map(|slot| {
             let dir = std::env::temp_dir().join(format!("tideline-disk-{slot}"));
-            // A run that was killed has left it; the one of another run is busy.
+            // A killed run has left it; a disk of another running test is busy.
             run("umount", &[path(&dir)]);
             fs::create_dir_all(&dir).unwrap();
             (!run("mountpoint", &["-q", path(&dir)])).then_some(dir)

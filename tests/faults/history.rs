@@ -1,4 +1,4 @@
-//! What happened in a run, as its clients saw it, and nothing that only the server knows.
+//! What happened in a run as its clients saw it, without anything that only the server knows.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,14 +19,14 @@ pub struct History {
     pub cast: Cast,
     pub ops: Vec<Op>,
     pub windows: Vec<Window>,
-    /// What was there when this life of the database began: nothing, unless a backup was restored.
+    /// The state when this epoch began: empty, unless a backup was restored.
     pub starts: Vec<Outcome>,
     pub outcomes: Vec<Outcome>,
-    /// What the nodes that were still there in the end have logged as bugs.
+    /// What the nodes that were running in the end have logged as bugs.
     pub bugs: Vec<String>,
 }
 
-/// Who plays, and who is in which conversation.
+/// The users, and the members of each conversation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cast {
     /// Ids of the users.
@@ -34,17 +34,17 @@ pub struct Cast {
     pub chats: Vec<Chat>,
 }
 
-/// A conversation. People are places in the list of users.
+/// A conversation. Users are indexes into the list of users.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Chat {
     pub id: String,
-    /// Words in every message of it, and nowhere else.
+    /// Words that are in each of its messages, and nowhere else.
     pub canary: String,
-    /// Those who are in it from the beginning to the end; the first one is a group's owner.
+    /// The permanent members; the first one is the owner of a group.
     pub members: Vec<usize>,
-    /// Those who come and go.
+    /// Guests, who join and leave.
     pub guests: Vec<usize>,
-    /// It has read fan-out: its messages are in no inbox, and who is in it watches it.
+    /// It has read fan-out: its messages are in no inbox, and its members watch it.
     pub large: bool,
 }
 
@@ -54,7 +54,7 @@ impl Chat {
     }
 }
 
-/// What a device asked for.
+/// What a device requested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
     /// One message, or a batch: their client ids and texts.
@@ -66,7 +66,7 @@ pub enum Ask {
         chat: usize,
         seq: i64,
     },
-    /// `timeout` in seconds; `watch` the large conversations, with the last seq that the device has.
+    /// `timeout` in seconds; `watch` the conversations with read fan-out, with the last seq that the device has.
     Wait {
         since: i64,
         timeout: u64,
@@ -76,9 +76,9 @@ pub enum Ask {
         since: i64,
     },
     Unread,
-    /// The way back of a device whose position is of no use any more.
+    /// The resync of a device whose position is no longer valid.
     List,
-    /// Whether the node is alive, which it is whatever is broken behind it.
+    /// Whether the node is alive. It is, whatever is broken behind it.
     Live,
     Read {
         chat: usize,
@@ -130,13 +130,13 @@ impl Ask {
     }
 }
 
-/// What a client knows after an answer.
+/// What a client knows after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Ok,
-    /// Refused: it was not done.
+    /// Rejected: it was not done.
     Fail,
-    /// No answer, or one that leaves open whether it was done.
+    /// No answer, or one that leaves the outcome open.
     Unknown,
 }
 
@@ -169,7 +169,7 @@ impl Op {
         self.class() == Class::Ok
     }
 
-    /// The messages of a send that it has acknowledged, in their order.
+    /// The messages that a send has acknowledged, in order.
     pub fn acknowledged(&self) -> Vec<&Value> {
         if !matches!(self.ask, Ask::Send { .. }) || !self.is_ok() {
             return Vec::new();
@@ -184,8 +184,8 @@ impl Op {
     }
 }
 
-/// Something was broken from here to there. With a node: clients of that node may be left without an answer. Without one: a
-/// part behind the nodes is away, and they have to say so.
+/// The time of a fault. With a node: its clients may be left without an answer. Without one: a service behind the nodes is
+/// away, and they must report it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Window {
     pub what: String,
@@ -194,7 +194,7 @@ pub struct Window {
     pub to: Micros,
 }
 
-/// Everything that a user can read when all is over.
+/// Everything that a user can read after the run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     pub inbox: Vec<Value>,
@@ -218,7 +218,7 @@ impl Outcome {
     }
 }
 
-/// Takes down what happens.
+/// Records what happens.
 pub struct Recorder {
     began: Instant,
     ops: Mutex<Vec<Op>>,
@@ -244,7 +244,7 @@ impl Recorder {
         self.ops.lock().unwrap().push(op);
     }
 
-    /// Something was broken since then, until now.
+    /// Records a fault that began at `from` and ends now.
     pub fn window(&self, what: &str, node: Option<usize>, from: Micros) {
         let window = Window {
             what: what.to_owned(),
@@ -255,8 +255,8 @@ impl Recorder {
         self.windows.lock().unwrap().push(window);
     }
 
-    /// The database is what it was at some moment after `then`, and this is what it holds. What was acknowledged before then
-    /// is there; of what was asked since nobody knows, and what was read in the former life is not to be compared.
+    /// The database was restored to a moment after `then`, and this is its content. What was acknowledged before `then` is
+    /// there. The outcome of later requests is unknown, and reads of the former epoch are not compared.
     pub fn restored(&self, then: Micros, starts: Vec<Outcome>) {
         let mut ops = self.ops.lock().unwrap();
         ops.retain(|op| match op.ask {
@@ -270,7 +270,7 @@ impl Recorder {
         *self.starts.lock().unwrap() = starts;
     }
 
-    /// The sends of which nobody knows what became, each once, in the order of their first attempts.
+    /// The sends of unknown outcome, each once, in the order of their first attempts.
     pub fn open_sends(&self) -> Vec<Op> {
         let ops = self.ops.lock().unwrap();
         let settled: std::collections::HashSet<String> = ops
@@ -315,8 +315,7 @@ impl Recorder {
 }
 
 impl History {
-    /// Writes it down, one JSON value a line: the cast, the windows, the first reads, every request, the final
-    /// reads, and bugs.
+    /// Writes it, one JSON value per line: the cast, the windows, the first reads, every request, the final reads, and bugs.
     pub fn write(&self, path: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut file = BufWriter::new(File::create(path).unwrap());
@@ -331,7 +330,7 @@ impl History {
         line(serde_json::to_value(&self.bugs).unwrap());
     }
 
-    /// Reads back what `write` has written.
+    /// Reads a file that `write` has written.
     pub fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = text.lines().collect();

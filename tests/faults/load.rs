@@ -1,4 +1,4 @@
-//! What people do. Every choice comes from a generator of its own for each of them, made from the seed of the run.
+//! The load. Each user has a random generator of their own, made from the seed of the run.
 
 use crate::deployment::{Deployment, QUIET};
 use crate::history::{Ask, Class, Op};
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a device waits for news: longer than a lost notice may cost, so that what is lost for good shows.
+/// The timeout of a wait: longer than the delay of a lost notice, so that a permanent loss shows.
 const WAIT: u64 = 9;
 
 struct Actor<'a> {
@@ -24,7 +24,7 @@ struct Actor<'a> {
     node: usize,
 }
 
-/// Everybody does what they do, until they are told to stop.
+/// Runs all users until they are stopped.
 pub async fn run(deployment: &Deployment, seed: u64, stop: watch::Receiver<bool>) {
     let actor = |user: usize, device: usize, role: u64| Actor {
         deployment,
@@ -63,7 +63,7 @@ impl Actor<'_> {
             .await
     }
 
-    /// Goes to the other node after a moment, as a client does that was not served.
+    /// Switches to the other node after a moment, as a client does whose request failed.
     async fn turn_away(&mut self) {
         self.pause(30..200).await;
         self.node = 1 - self.node;
@@ -86,7 +86,7 @@ impl Actor<'_> {
                 op = self.ask(ask) => op,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            // What is watched has gone back, with the life of the database.
+            // The head of the watched conversation went back with the epoch.
             if wait.body["resync"].is_string() {
                 seen.values_mut().for_each(|seq| *seq = 0);
                 continue;
@@ -120,14 +120,14 @@ impl Actor<'_> {
             for chat in moved {
                 self.catch_up(chat, seen.entry(chat).or_default()).await;
             }
-            // Now and then on the other node, so that devices meet both.
+            // Sometimes on the other node, so that devices use both.
             if self.rng.random_bool(0.05) {
                 self.node = 1 - self.node;
             }
         }
     }
 
-    /// Reads what a large conversation has after what was seen.
+    /// Reads the messages of a conversation with read fan-out after the last seen seq.
     async fn catch_up(&mut self, chat: usize, seen: &mut i64) {
         while !self.stopped() {
             let page = self.ask(Ask::Read { chat, since: *seen }).await;
@@ -146,7 +146,7 @@ impl Actor<'_> {
         }
     }
 
-    /// What looks after nodes asks them now and then.
+    /// Health checks, as a load balancer makes them.
     async fn check_health(mut self) {
         self.node = self.user;
         while !self.stopped() {
@@ -182,7 +182,7 @@ impl Actor<'_> {
                     let since = self.rng.random_range((seen - 40).max(0)..=seen);
                     self.ask(Ask::Read { chat, since }).await;
                 }
-                // Anybody's conversation.
+                // A conversation of other users.
                 _ => {
                     let chat = self.rng.random_range(0..cast.chats.len());
                     self.ask(Ask::Peek { chat }).await;
@@ -194,8 +194,8 @@ impl Actor<'_> {
         }
     }
 
-    /// Sends, and when it is not known what became of it mostly repeats it until it is, on alternating nodes. Sometimes
-    /// it is left open, until all is over.
+    /// Sends. A send of unknown outcome is mostly repeated until it is known, on alternating nodes. Sometimes it is left open
+    /// until the end of the run.
     async fn send(&mut self, chat: usize, size: usize, count: &mut u64) {
         let canary = &self.deployment.cast.chats[chat].canary;
         let messages = (0..size)
@@ -211,7 +211,7 @@ impl Actor<'_> {
                 let seq = message["seq"].as_i64().unwrap_or(0);
                 self.deployment.heads[chat].fetch_max(seq, Ordering::Relaxed);
             }
-            // A lost answer is repeated at times although it was not lost.
+            // Sometimes a send is repeated although its answer arrived.
             let again = is_open(&op) || self.rng.random_bool(0.03);
             if !again || op.class() == Class::Fail || self.stopped() || self.rng.random_bool(0.1) {
                 return;
@@ -220,7 +220,7 @@ impl Actor<'_> {
         }
     }
 
-    /// Lets guests in and out of a group, one after the other.
+    /// Adds and removes the guests of a group, one after the other.
     async fn keep_the_door(mut self, chat: usize) {
         let guests = &self.deployment.cast.chats[chat].guests;
         while !self.stopped() {
@@ -229,7 +229,7 @@ impl Actor<'_> {
             self.pause(100..1_200).await;
             let owner = self.user;
             if self.rng.random_bool(0.8) {
-                // By the owner, or by leaving.
+                // Removed by the owner, or leaving.
                 if self.rng.random_bool(0.5) {
                     self.user = guest;
                 }
@@ -243,7 +243,7 @@ impl Actor<'_> {
         }
     }
 
-    /// Until it is known, or all is over.
+    /// Repeats a request until its outcome is known, or the run is over.
     async fn persist(&mut self, ask: Ask) {
         while self.ask(ask.clone()).await.class() == Class::Unknown && !self.stopped() {
             self.turn_away().await;
@@ -251,7 +251,7 @@ impl Actor<'_> {
     }
 }
 
-/// Whether it is a send of which something is not known to be stored or refused.
+/// Whether it is a send whose outcome is not known completely.
 pub fn is_open(op: &Op) -> bool {
     let later = |one: &Value| one["problem"]["status"] == 503;
     let results = op.body["results"].as_array();

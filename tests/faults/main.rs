@@ -1,9 +1,9 @@
-//! The promises under every fault: a load, a nemesis, and a checker of what the clients saw.
+//! The guarantees under every fault: a load, a nemesis, and a checker of what the clients saw.
 //!
-//! Two nodes, with a PostgreSQL and a Redis of their own, are talked to by many devices (`load`), while something breaks
-//! and is healed (`nemesis`). Every request and its answer are taken down (`history`). When all is over, sends of which
-//! nobody knows what became are settled, everything is read back (`outcomes`), and a pure function (`checker`) judges it all by
-//! the contract. `seeded_defects` proves that the checker notices. `make faults` runs the matrix.
+//! Many devices talk to two nodes with their own PostgreSQL and Redis (`load`), while something breaks and is healed
+//! (`nemesis`). Every request and its answer are recorded (`history`). Afterwards, sends of unknown outcome are settled,
+//! everything is read back (`outcomes`), and a pure function (`checker`) judges it all by the contract. `seeded_defects` proves
+//! that the checker detects violations. `make faults` runs the matrix.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tideline::config::environment;
 
-/// One run: load, fault, heal, settle, read back. It is calm before the first fault, and twice as long after the last one.
+/// One run: load, fault, heal, settle, read back. `calm` passes before the first fault, and twice that after the last one.
 async fn run(fault: &str, seed: u64, time: Duration, calm: Duration) -> History {
     let deployment = Arc::new(Deployment::start(Environment::set_up(fault, seed)).await);
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -63,7 +63,7 @@ async fn run(fault: &str, seed: u64, time: Duration, calm: Duration) -> History 
         .finish(deployment.cast.clone(), outcomes, bugs.collect())
 }
 
-/// How long it is calm in a short run, before the fault.
+/// The time before the fault in a short run.
 const SHORT: Duration = Duration::from_millis(1_500);
 
 fn folder() -> PathBuf {
@@ -140,7 +140,7 @@ async fn matrix() {
     );
 }
 
-/// What was run, and on what.
+/// The versions and the machine.
 fn versions() -> String {
     let said = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -149,7 +149,7 @@ fn versions() -> String {
             .output();
         let output = output.map(|output| String::from_utf8(output.stdout).unwrap());
         let said = output.unwrap_or_default();
-        // What follows says how it was built.
+        // The rest of the line says how it was built.
         said.split(" sha=").next().unwrap().trim().to_owned()
     };
     let lines = [
@@ -161,7 +161,7 @@ fn versions() -> String {
     lines.map(said).join(", ")
 }
 
-/// A mutant that does not apply any more proves nothing, and `make mutants` takes hours.
+/// A mutant that no longer applies proves nothing, and `make mutants` takes hours.
 #[test]
 fn every_mutant_applies() {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! What goes wrong, by name. Each breaks something, holds it, heals it, and says when it did.
+//! The faults, by name. Each one breaks something, waits, heals it, and records when.
 
 use crate::clients;
 use crate::deployment::Deployment;
@@ -44,11 +44,11 @@ pub const FAULTS: &[&str] = &[
     "postgres-killed+answers-lost",
 ];
 
-/// Within its drain time, and some for a busy machine, a node that is told to end has ended.
+/// The drain time, plus some for a busy machine: a node that got SIGTERM has ended by then.
 const DRAIN: Duration = Duration::from_secs(7);
 
-/// So long after the primary's host has vanished nodes may still fail: what they had sent, or waited for, has to run into
-/// time-outs. The checker allows two seconds more for what is begun, so that they send again after 12 s.
+/// After the primary's host has vanished, nodes may fail for this long: requests that they had sent or waited for must time
+/// out. The checker allows two seconds more for new requests, so nodes must send again after 12 s.
 const VANISHED: Duration = Duration::from_secs(10);
 
 struct Nemesis<'a> {
@@ -58,8 +58,8 @@ struct Nemesis<'a> {
     until: Instant,
 }
 
-/// Breaks things for about this long, two at a time when two are named ("a+b"). Nothing is broken when it returns. Each
-/// fault has a thread of its own, since killing and starting servers blocks, and must not hold the load up.
+/// Runs faults for about this long, two at a time when two are named ("a+b"). Everything is healed when it returns. Each fault
+/// has its own thread, since killing and starting servers blocks and must not hold the load up.
 pub async fn strike(deployment: &Arc<Deployment>, faults: &str, seed: u64, time: Duration) {
     let strikes = faults.split('+').enumerate().map(|(n, fault)| {
         let (deployment, fault) = (Arc::clone(deployment), fault.to_owned());
@@ -134,7 +134,7 @@ impl Nemesis<'_> {
                 })
                 .await;
             }
-            // A commit takes hold, and the node is left without its answer.
+            // The commit succeeds, and the node does not get the answer.
             "commits-lost" => {
                 self.again_and_again(fault, 50..1_000, async |it| {
                     let chosen = it.rng.random_range(0..3);
@@ -158,7 +158,7 @@ impl Nemesis<'_> {
             "postgres-full" => self.use_up_connections().await,
             "postgres-failover" => {
                 let from = self.now();
-                // It is dead, or it does not answer any more and is made sure to be dead.
+                // It is dead, or it no longer answers and is killed.
                 if self.rng.random_bool(0.5) {
                     services.pause_postgres();
                     self.pause(500..2_000).await;
@@ -169,7 +169,7 @@ impl Nemesis<'_> {
                 self.window(fault, None, from);
                 self.hold().await;
             }
-            // No connection is ended by anybody, and none is refused.
+            // Connections are neither closed nor refused.
             "postgres-vanished" => {
                 let (from, vanished) = (self.now(), Instant::now());
                 environment.host.as_ref().unwrap().vanish();
@@ -229,7 +229,7 @@ impl Nemesis<'_> {
                 })
                 .await;
             }
-            // A replica takes over, or the master is back before that, and has forgotten everything.
+            // A replica takes over, or the master is back before that, without its data.
             "cluster-failover" => {
                 let cluster = self.deployment.environment.cluster.as_ref().unwrap();
                 self.again_and_again(fault, 1_500..3_000, async |it| {
@@ -325,7 +325,7 @@ impl Nemesis<'_> {
     async fn restart_politely(&mut self, node: usize) {
         let (from, asked) = (self.now(), Instant::now());
         self.signal(node, "TERM");
-        // Others run while this one drains.
+        // Other faults run while this node drains.
         let code = self.deployment.nodes[node].lock().unwrap().process.wait();
         assert_eq!(code, 0, "SIGTERM exits 0");
         assert!(asked.elapsed() < DRAIN, "drained in {:?}", asked.elapsed());
@@ -333,11 +333,11 @@ impl Nemesis<'_> {
         self.window("rolling-restart", Some(node), from);
     }
 
-    /// Takes every connection that PostgreSQL has, those of the nodes too.
+    /// Uses all connections of PostgreSQL, also those of the nodes.
     async fn use_up_connections(&mut self) {
         let url = self.deployment.environment.services.database_url();
         let from = self.now();
-        // Cut off, the nodes cannot win the race for their own.
+        // While they are cut off, the nodes cannot win the race for their connections.
         self.each(2, |node| node.postgres.cut());
         let mut taken = Vec::new();
         while Instant::now() < self.until {
@@ -351,8 +351,7 @@ impl Nemesis<'_> {
         self.window("postgres-full", None, from);
     }
 
-    /// Goes on to new segments of the write-ahead log while there are any: where none can be made PostgreSQL panics, and
-    /// cannot recover.
+    /// Switches to new segments of the write-ahead log until none can be made. PostgreSQL then panics and cannot recover.
     fn use_up_log(&self) {
         let url = self.deployment.environment.services.database_url();
         if let Ok(mut conn) = PgConnection::establish(&url) {
@@ -361,7 +360,7 @@ impl Nemesis<'_> {
         }
     }
 
-    /// Everything is killed, and one node and PostgreSQL come back: until the time is over these two have to do.
+    /// Everything is killed. One node and PostgreSQL come back and serve alone until the time is over.
     async fn break_everything(&mut self, left: usize) {
         let (deployment, services) = (self.deployment, &self.deployment.environment.services);
         let (from, gone) = (self.now(), 1 - left);
@@ -392,13 +391,13 @@ impl Nemesis<'_> {
         self.window("one-node-left", Some(gone), from);
     }
 
-    /// The clock of this node is wrong by an hour, and that of the other node is right.
+    /// The clock of this node is wrong by an hour, that of the other node is right.
     async fn verify_clock(&self, turned: usize) {
         for (node, front) in self.deployment.fronts.iter().enumerate() {
             let url = format!("{}/health/live", front.url());
             let http = http();
             let ask = async || http.get(&url).send().await;
-            // Another fault may have taken it away for a moment.
+            // Another fault may have made the node unavailable for a moment.
             let within = Duration::from_secs(10);
             let answer = eventually("a node answers", within, ask, Result::is_ok).await;
             let answer = answer.unwrap();
@@ -424,7 +423,7 @@ impl Nemesis<'_> {
         }
     }
 
-    /// Somebody else holds rows that sends need, and takes two in the wrong order, into a deadlock.
+    /// Another session locks rows that sends need, and takes two in the wrong order, which causes a deadlock.
     async fn lock_rows(&mut self) {
         let url = self.deployment.environment.services.database_url();
         let mut holder = PgConnection::establish(&url).unwrap();

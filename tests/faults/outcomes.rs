@@ -1,4 +1,4 @@
-//! When all is over: what is open is settled, and everything is read back over HTTP.
+//! After the run: open sends are settled, and everything is read back over HTTP.
 
 use crate::deployment::Deployment;
 use crate::history::{Op, Outcome};
@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// A healed deployment serves well within this.
+/// A healed deployment serves within this time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Repeats every send of which nobody knows what became, in the order of the first attempts.
+/// Repeats every send of unknown outcome, in the order of the first attempts.
 pub async fn settle(deployment: &Deployment) {
     let started = Instant::now();
     for open in deployment.recorder.open_sends() {
@@ -28,11 +28,11 @@ pub async fn settle(deployment: &Deployment) {
     }
 }
 
-/// Everything that everybody can read, at the nodes of these URLs.
+/// Everything that each user can read, from the nodes of these URLs.
 pub async fn read_back(deployment: &Deployment, urls: &[String; 2]) -> Vec<Outcome> {
     let users = deployment.people.iter().enumerate();
     join_all(users.map(|(user, devices)| {
-        // One half of them through each node.
+        // Half of the users through each node.
         let at = |node: usize| devices[0].at(&urls[node]);
         outcome(at(user % 2), [at(0), at(1)])
     }))
@@ -47,7 +47,7 @@ async fn outcome(person: Person, nodes: [Person; 2]) -> Outcome {
             .notices
             .push(get(&node, "/notices?since_seq=0&timeout=0").await);
     }
-    // In a new life of the database nothing is kept of the inbox before.
+    // A new epoch keeps nothing of the inbox before.
     let trimmed = person.try_call("GET", "/inbox?since_seq=0", None).await;
     let first = trimmed.ok().and_then(|one| one.body["first_seq"].as_i64());
     let pages = |since| format!("/inbox?since_seq={since}&limit=500");
@@ -82,7 +82,7 @@ async fn read_pages(
             .unwrap_or(from);
         let page = get(person, &path(since)).await;
         let some = page[name].as_array().cloned().unwrap_or_default();
-        // A page that does not move on would be asked for without end; the checker sees what is missing.
+        // A page that does not advance would be requested forever; the checker sees what is missing.
         let moves = some
             .last()
             .is_some_and(|one| one["seq"].as_i64() > Some(since));
@@ -93,7 +93,7 @@ async fn read_pages(
     }
 }
 
-/// Asks until it is served; null when it never is, in which the checker finds everything missing.
+/// Repeats a request until it succeeds. Null if it never does; the checker then finds everything missing.
 async fn get(person: &Person, path: &str) -> Value {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {

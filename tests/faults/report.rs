@@ -1,4 +1,4 @@
-//! What a run came to, and the table of all of them.
+//! The result of a run, and the table of all runs.
 
 use crate::checker::{Violation, back_after, check, wakes};
 use crate::history::{Class, History};

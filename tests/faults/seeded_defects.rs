@@ -276,7 +276,7 @@ fn find(h: &mut History, is_it: impl Fn(&Op) -> bool) -> &mut Op {
     h.ops.iter_mut().find(|op| is_it(op)).unwrap()
 }
 
-/// Asserts that nothing is wrong with this history, and that every defect is noticed.
+/// Asserts that this history has no violation, and that each seeded defect is detected.
 pub fn verify(healthy: &History) {
     let found = check(healthy);
     assert!(found.is_empty(), "{found:#?}");

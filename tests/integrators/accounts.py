@@ -1,7 +1,7 @@
-"""Accounts and sessions as docs/INTEGRATING.md has them: its commands to sign up, and its two clients.
+"""Accounts and sessions as in docs/INTEGRATING.md: its commands to register, and its two clients.
 
-The clients call five times at once, while tokens end and the device is logged out. A server of a few lines counts their
-log-ins and refreshes, because it can refuse a token at a moment that is known.
+The clients make five concurrent calls while tokens expire and the device is logged out. A small server counts their logins
+and refreshes, because it can refuse a token at a known moment.
 """
 
 import contextlib
@@ -58,12 +58,12 @@ for (const code of ["device_revoked", "unauthenticated"]) {
 }
 """
 
-# A log-in, and one renewal for each refusal of five calls. What is refused for good is tried with one new log-in.
+# A login, and one refresh for each refusal of five calls. A permanent refusal is followed by one new login.
 EXPECTED = ["login", "refresh", "login", "login", "login", "login"]
 
 
 class Fake(http.server.ThreadingHTTPServer):
-    """Signs everybody in, and refuses the tokens of before when it is asked to."""
+    """Accepts every login, and refuses earlier tokens on request."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
@@ -74,7 +74,7 @@ class Fake(http.server.ThreadingHTTPServer):
 
 class Answers(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
-        """What it is asked is no output of a test."""
+        """Requests are not logged in the output of the test."""
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -116,7 +116,7 @@ def shares_sessions(directory, language, command):
 
 
 def shell(directory, name, node, before=""):
-    """Runs a listing, as it is printed but for the address."""
+    """Runs a listing as printed, with another address."""
     script = before + listing(name).replace("http://127.0.0.1:8080", node.url)
     path = f"{directory}:{os.environ['PATH']}"
     done = subprocess.run(["sh", "-euc", script], cwd=directory, env={**surroundings(), "PATH": path},

@@ -1,9 +1,9 @@
-"""The two programs of docs/INTEGRATING.md, as somebody copies them, against a real server.
+"""The two programs of docs/INTEGRATING.md, copied unchanged, against a real server.
 
-They print what they receive. Meanwhile access tokens end (after six seconds here), their devices are logged out, the server
-is restarted, the programs are stopped for so long that what they have not fetched expires, and the database begins a new
-epoch. Each must print every message once and in order, and everything again after the new epoch. One of the groups becomes
-large on the way, and there is a channel.
+They print what they receive. Meanwhile access tokens expire (after six seconds here), their devices are logged out, the
+server is restarted, the programs are stopped until unfetched entries expire, and the database begins a new epoch. Each must
+print every message once and in order, and everything again after the new epoch. One of the groups switches to read fan-out,
+and there is a channel.
 """
 
 import collections
@@ -24,7 +24,7 @@ LISTINGS = ["client.py", "sync.py", "main.py", "client.mjs", "sync.mjs", "main.m
 
 
 class Receiver(Process):
-    """A program of the document, signed in as a person of its own."""
+    """A program of the document, logged in as its own person."""
 
     expected = -signal.SIGTERM
 
@@ -36,14 +36,14 @@ class Receiver(Process):
         super().__init__(language, command, directory / f"{language}.out", cwd=directory)
 
     def log_out(self, node):
-        """Logs its device out, as its person does elsewhere."""
+        """Logs its device out, as from another device of its person."""
         token = ok(call(node.url, "POST", "/v1/auth/login", self.person))["access_token"]
         for device in ok(call(node.url, "GET", "/v1/me/devices", token=token))["devices"]:
             if device["platform"] == "bot":
                 ok(call(node.url, "DELETE", f"/v1/me/devices/{device['id']}", token=token))
 
     def received(self):
-        """What it printed: of each conversation seqs and contents, in order."""
+        """Its output: the seqs and contents of each conversation, in order."""
         lines = [line.split(" ", 2) for line in self.text().splitlines(keepends=True) if line.endswith("\n")]
         chats = collections.defaultdict(list)
         for line in lines:
@@ -77,7 +77,7 @@ class Story:
             self.chats[one.name] = [shared, channel, direct["id"]]
 
     def grow(self):
-        """The group that everybody shares becomes large."""
+        """The group of all people switches to read fan-out."""
         more = [harness.sign_up(self.node.url, "more")["user"]["id"] for _ in range(2)]
         self.ann.call("POST", f"/v1/conversations/{self.shared}/members", {"user_ids": more})
         assert self.ann.call("GET", f"/v1/conversations/{self.shared}")["fanout"] == "read"
@@ -88,7 +88,7 @@ class Story:
             self.sent[chat].append((message["seq"], words))
 
     def read_all(self):
-        """A device whose positions are of another server: told that they are ahead, it reads everything, and stops asking."""
+        """A device with positions of another server: after `cursor_ahead` it reads everything once."""
         import client
         import sync
         reader = client.Client(self.node.url, self.ann.credentials["username"], PASSWORD)
@@ -104,7 +104,7 @@ class Story:
         print("document: positions of another server are given up")
 
     def arrive(self, what, rounds=1):
-        """Everything that was sent has been printed, once, in order; `rounds` times after new epochs."""
+        """Everything sent was printed once and in order; `rounds` times after new epochs."""
         def look():
             for one in self.receivers:
                 one.alive()
@@ -134,7 +134,7 @@ def run(directory):
     port = harness.free_port()
 
     def start():
-        # Tokens so short that they end during the story, also in the middle of a wait.
+        # Tokens expire during the test, also in the middle of a wait.
         return Node(directory, port=port, TIDELINE_ACCESS_TOKEN_SECONDS="6", TIDELINE_FANOUT_LIMIT="4")
 
     node = start()
@@ -170,7 +170,7 @@ def run(directory):
             one.signal(signal.SIGSTOP)
         for number in range(3):
             story.send(f"while they slept {number}")
-        # Past the last entry, whose time has more digits than a millisecond has, and not in the future.
+        # After the last entry, whose time is more precise than a millisecond, and not in the future.
         time.sleep(0.01)
         now = datetime.datetime.now(datetime.timezone.utc)
         node.admin("expire-inbox", "--before", now.isoformat(timespec="milliseconds"))
@@ -189,7 +189,7 @@ def run(directory):
         for one in story.receivers:
             one.stop(expected=one.expected)
         node.stop()
-        # The one of `read_all`, which did not ask again. A node that has ended has said everything.
+        # The one of `read_all`, which did not ask again. The log of a stopped node is complete.
         ahead = node.text().count("409 cursor_ahead")
         assert ahead == 1, f"{ahead} positions were ahead"
     finally:

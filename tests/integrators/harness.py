@@ -1,4 +1,4 @@
-"""What the integrators' tests stand on: servers that are thrown away, a plain HTTP call, the document's listings.
+"""The harness of the integrators' tests: throw-away servers, a plain HTTP call, the listings of the documents.
 
 Only the standard library, so that these tests need nothing installed. Everything listens on 127.0.0.1, is stopped by its
 process id, and lives in a directory that the caller removes.
@@ -21,13 +21,12 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse " + uuid.uuid4().hex
 
-# Who is asked to end takes down what it has started.
+# SIGTERM also ends the child processes.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def free_port():
-    """A port that nobody has at this moment. Servers that are restarted, or named in a configuration, need to know
-    theirs beforehand."""
+    """A free port. Servers that are restarted, or named in a configuration, must know theirs beforehand."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -42,7 +41,7 @@ def directory():
 
 
 def eventually(what, look, seconds=30):
-    """What `look` sees as soon as it is something."""
+    """Polls `look` until it returns a true value."""
     end = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
@@ -51,14 +50,14 @@ def eventually(what, look, seconds=30):
 
 
 def surroundings():
-    """Our environment without what it may say to a Tideline of somebody's own."""
+    """Our environment without variables of another Tideline."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("TIDELINE_")}
     # The tests read requests and codes in the log.
     return {**ours, "RUST_LOG": "info"}
 
 
 class Process:
-    """A program of ours, whose output goes to a file. `expected` is how it ends when it is asked to."""
+    """A child program with its output in a file. `expected` is its exit status after SIGTERM."""
 
     expected = 0
 
@@ -76,7 +75,7 @@ class Process:
         return True
 
     def until(self, look, seconds=30):
-        """Waits for it, and does not leave it behind if it does not come."""
+        """Waits until it is ready, and ends it if that fails."""
         try:
             eventually(f"{self.name} is ready", lambda: self.alive() and look(), seconds)
         except BaseException:
@@ -90,7 +89,7 @@ class Process:
         return self.child.wait(seconds)
 
     def stop(self, expected=0):
-        """Asks it to end, and sees that it does, in the expected way."""
+        """Sends SIGTERM and checks the exit status."""
         if self.child.poll() is None:
             self.signal(signal.SIGTERM)
         try:
@@ -104,7 +103,7 @@ class Process:
         return self
 
     def __exit__(self, kind, *_):
-        # A failure that is on its way is more telling than what it does to the processes.
+        # The first failure matters more than its effect on the processes.
         self.stop(expected=None if kind else self.expected)
 
 
@@ -128,7 +127,7 @@ class Node(Process):
             return False
 
     def logs(self, words, times):
-        """Waits until it has said them so often: a node says a moment later what it has answered."""
+        """Waits until the log has them this often: a node logs a moment after its answer."""
         eventually(f"{self.name} logs {words!r} {times} times", lambda: self.text().count(words) >= times, 10)
 
     def services(self):
@@ -152,7 +151,7 @@ class Answer:
 
 
 def call(base, method, path, body=None, token=None, source=None, timeout=75, headers=None):
-    """One request on a connection of its own. `source` is the address that it comes from."""
+    """One request on its own connection, from the address `source`."""
     host, port = base.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=timeout, source_address=source and (source, 0))
     headers = {"Content-Type": "application/json", **(headers or {})}

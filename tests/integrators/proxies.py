@@ -2,8 +2,8 @@
 
 Through each, at the same time: a wait of 55 seconds is not cut, messages sent through one node end a wait on the other, a
 body that is too large is refused by Tideline and not by the proxy, a page of a megabyte is compressed, a cookie stays at the
-proxy, people at different addresses are limited apart and
-cannot pretend to be elsewhere, and a node that is stopped sends its waits away while sends go on without a fault.
+proxy, addresses are limited separately and cannot be forged, and a stopped node ends its waits while sends go on without
+errors.
 """
 
 import concurrent.futures
@@ -24,13 +24,13 @@ import uuid
 import harness
 from harness import Node, Process, call, eventually, free_port, listing, ok, sign_up, text
 
-# Debian keeps servers where only root looks.
+# Debian keeps servers in a directory of root's PATH.
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 LONG_WAIT = 55
 
 
 class Proxy(Process):
-    """A proxy with the document's configuration. Only addresses differ, and what belongs into another file."""
+    """A proxy with the document's configuration. Only addresses differ, and parts that belong into another file."""
 
     def __init__(self, name, directory, nodes, around, command, expected):
         self.port, self.expected = free_port(), expected
@@ -122,7 +122,7 @@ def long_wait(proxy, name):
 
 
 def across_nodes(proxy, name, nodes):
-    """Waits and sends that meet different nodes, as their logs tell by the ids of the requests."""
+    """Waits and sends on different nodes, as the request ids in their logs show."""
     ann, ben = Person(proxy.url, "ann"), Person(proxy.url, "ben")
     chat, crossed = direct(ann, ben), 0
     for number in range(8):
@@ -156,7 +156,7 @@ def large_body(proxy, name):
 
 
 def compressed_page(proxy, name):
-    """A page of a megabyte, as a client gets it that takes compressed answers."""
+    """A page of a megabyte, for a client that accepts compression."""
     ann = Person(proxy.url, "ann")
     words = " ".join((harness.ROOT / "docs" / "INTEGRATING.md").read_text().split())
     at = (random.randrange(len(words) - 80) for _ in range(12_000))
@@ -180,7 +180,7 @@ def compressed_page(proxy, name):
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """Answers anything, and keeps the headers of what it was asked."""
+    """Answers every request, and records its headers."""
 
     def do_GET(self):
         self.server.seen.append(self.headers)
@@ -207,7 +207,7 @@ def recorder():
 
 
 def cookies(directory):
-    """A cookie of another program of the same host goes no further than the proxy."""
+    """The proxy drops cookies of other programs on the same host."""
     with recorder() as upstream:
         for name in PROXIES:
             home = directory / f"cookies-{name}"
@@ -221,13 +221,13 @@ def cookies(directory):
 
 
 def addresses(proxy, name, here, there):
-    """A flood from one address is refused; another address is not, and cannot be borrowed."""
+    """A flood from one address is refused; other addresses are not affected, and cannot be forged."""
     def ask(source, **headers):
         return call(proxy.url, "GET", "/v1/capabilities", source=source, headers=headers)
     refused = next((answer for _ in range(400) if (answer := ask(here)).status != 200), None)
     assert refused and refused.status == 429 and refused.body["code"] == "rate_limited", refused and refused.body
     assert int(refused.headers["Retry-After"]) >= 1 and "address" in refused.headers["RateLimit-Policy"]
-    # A limit gives a little all the time, so some answers may be good.
+    # The limit is refilled continuously, so some requests may succeed.
     forged = [ask(here, **{"X-Forwarded-For": "203.0.113.7"}).status for _ in range(20)]
     assert forged.count(429) >= 10, forged
     assert [ask(there).status for _ in range(5)] == [200] * 5
@@ -235,7 +235,7 @@ def addresses(proxy, name, here, there):
 
 
 def drain(proxies, nodes):
-    """The second node is stopped, with waits parked on it and people sending."""
+    """The second node is stopped while waits are parked on it and people send."""
     people = {name: [Person(proxy.url, "ann"), *(Person(proxy.url, "ben") for _ in range(6))]
               for name, proxy in proxies.items()}
     chats = {name: direct(some[0], some[1]) for name, some in people.items()}
@@ -243,7 +243,7 @@ def drain(proxies, nodes):
     waits = {name: [] for name in proxies}
     for name, some in people.items():
         for one in some[2:]:
-            # One after the other, so that they are dealt out evenly.
+            # In sequence, so that the proxy distributes them evenly.
             waits[name].append(in_parallel(lambda one=one: one.wait(heads[one], 30)))
             time.sleep(0.1)
     over = threading.Event()
@@ -269,7 +269,7 @@ def drain(proxies, nodes):
         for answer in told:
             notice = ok(answer)
             assert notice["reconnect"] and notice["retry_after_ms"] > 0 and not notice["news"], notice
-        # They wait again, and meet the other node.
+        # They wait again, on the other node.
         again = [in_parallel(lambda one=one: one.wait(heads[one], 2)) for one in people[name][2:4]]
         assert all(ok(wait.result(10))["reconnect"] is False for wait in again)
         print(f"proxies: {name}: {len(told)} of 5 waits were asked to reconnect; {len(answers)} sends meanwhile, no fault")

@@ -1,7 +1,7 @@
-//! Properties: what must hold for any input, tried with random ones against a deployment.
+//! Properties that must hold for any input, tested with random inputs on a deployment.
 //!
-//! `PROPTEST_CASES` tries more of them. A failure prints the smallest input that was found, and the seed of the run, which
-//! `PROPTEST_RNG_SEED` takes to try the same inputs again.
+//! `PROPTEST_CASES` sets the number of inputs. A failure prints the smallest failing input and the seed; `PROPTEST_RNG_SEED`
+//! repeats the run.
 
 mod cursors;
 mod paging;
@@ -24,8 +24,8 @@ use tideline::model::unread::CommittedEntry;
 use tideline::storage::redis::client::Redis;
 use tideline::storage::redis::sync::unread::{self as cache, Applied, Total};
 
-/// Asserts that a property holds for random inputs, so many of them unless `PROPTEST_CASES` says otherwise. They share
-/// one deployment, which is checked in the end like after every test.
+/// Asserts a property for this many random inputs, unless `PROPTEST_CASES` is set. They share one deployment, which is checked
+/// in the end like after every test.
 fn holds<S>(cases: u32, inputs: S, property: impl AsyncFn(&App, S::Value))
 where
     S: Strategy<Value: Debug>,
@@ -55,7 +55,7 @@ where
         Err(TestError::Fail(reason, input)) => {
             let found = format!("PROPTEST_RNG_SEED={seed}, smallest input {input:#?}: {reason}\n");
             std::io::stderr().write_all(found.as_bytes()).unwrap();
-            // Once more, for the place and the backtrace, which the runner keeps to itself.
+            // Runs it again for the location and the backtrace, which the runner hides.
             runtime.block_on(property(&app, input));
             panic!("the second time it held");
         }
@@ -63,7 +63,7 @@ where
     runtime.block_on(app.finish());
 }
 
-/// Has Redis apply entries. It may be done again, and a busy machine may be slower than a command's time-out.
+/// Applies entries in Redis. Repeats are allowed, since a busy machine may exceed the time-out of a command.
 async fn applied(
     redis: &Redis,
     epoch: Epoch,
@@ -77,7 +77,7 @@ async fn applied(
         .totals
 }
 
-/// People whom nobody knows yet.
+/// New people, unknown to everyone else.
 pub async fn newcomers<const N: usize>(app: &App) -> [Person; N] {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let first = NEXT.fetch_add(N, Ordering::Relaxed);

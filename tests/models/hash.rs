@@ -1,34 +1,33 @@
-//! What Redis runs, in Rust: a user's hash of unread counts and its two scripts, line by line.
+//! The Redis side in Rust: the hash of a user's unread counts and its two scripts, line by line.
 //!
-//! `src/storage/redis/sync/unread_apply.lua` and `unread_merge.lua` are the truth. This follows them, in their order and with
-//! their names, so that `unread` can run them a million times. `tests/it/properties/scripts.rs` takes random walks through it with
-//! the scripts beside, and so proves that it does what they do. A change of a script is made here too, and its reasons stay
-//! there.
+//! `src/storage/redis/sync/unread_apply.lua` and `unread_merge.lua` are the source. This file follows their order and names, so
+//! that `unread` can run them a million times. `tests/it/properties/scripts.rs` compares both by random walks. A change of a
+//! script is made here too; its reasons stay there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which conversation.
+/// A conversation, by number.
 pub type Conversation = u8;
 
-/// An inbox entry as it is announced: its seq, its conversation, and the conversation's count as of it.
+/// An announced inbox entry: its seq, its conversation, and the conversation's count as of it.
 pub type Entry = (i64, Conversation, i64);
 
 /// The rules of the scripts. Each is `true` in the product.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// An entry changes its conversation's count only when it is newer than what the count is of.
+    /// An entry changes its conversation's count only when it is newer than that count.
     pub newest_wins: bool,
-    /// The total moves by the difference to what was stored, and not by one for each message.
+    /// The total changes by the difference to the stored count, not by one per message.
     pub total_by_difference: bool,
     /// A zero count keeps its seq until the mark has passed it.
     pub zero_waits: bool,
-    /// The mark waits before a hole.
+    /// The mark waits at a gap.
     pub mark_waits: bool,
     /// A merge changes nothing when the mark has reached its head.
     pub merge_looks_first: bool,
-    /// A merge leaves counts that are newer than it.
+    /// A merge keeps counts that are newer.
     pub merge_keeps_newer: bool,
-    /// So many entries beyond a hole are kept; with one more everything is forgotten.
+    /// The most entries kept beyond a gap; with one more the hash is dropped.
     pub most_ahead: usize,
 }
 
@@ -52,11 +51,11 @@ pub struct Counts {
     pub total: i64,
     /// The entries that were applied beyond it.
     pub ahead: BTreeMap<i64, Conversation>,
-    /// Each conversation's count and the seq that it is of.
+    /// Each conversation's count and its seq.
     pub counts: BTreeMap<Conversation, (i64, i64)>,
 }
 
-/// `unread_apply.lua`: what it returns, the mark and the total, when they are known.
+/// `unread_apply.lua`: returns the mark and the total, when they are known.
 pub fn apply(key: &mut Option<Counts>, entries: &[Entry], rules: Rules) -> Option<(i64, i64)> {
     let hash = key.as_mut()?;
     let mut changed = BTreeMap::new();
@@ -144,22 +143,22 @@ pub fn merge(
 /// PostgreSQL and Redis.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
-    /// The inbox: of each entry its conversation, and the count as of it.
+    /// The inbox: for each entry its conversation and the count as of it.
     pub entries: Vec<(Conversation, i64)>,
     /// The hash.
     pub redis: Option<Counts>,
 }
 
-/// What happens.
+/// A step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// An entry is committed.
     Commit(Conversation, i64),
     /// Entries are announced in one call.
     Apply(Vec<i64>),
-    /// The truth as of an entry is merged.
+    /// The true counts as of an entry are merged.
     Merge(i64),
-    /// Redis forgets everything.
+    /// Redis loses its data.
     Flush,
 }
 
@@ -193,14 +192,14 @@ impl State {
         seqs.iter().map(entry).collect()
     }
 
-    /// All that may happen next, in an inbox of so many entries in so many conversations.
+    /// All possible next steps, with these bounds on entries and conversations.
     pub fn steps(&self, conversations: Conversation, entries: usize) -> Vec<Step> {
         let (mut steps, head) = (vec![Step::Flush], self.head());
         if self.entries.len() < entries {
-            // A conversation is like another: the next new one has the next number.
+            // Conversations are interchangeable: the next new one gets the next number.
             let used = self.entries.iter().map(|(of, _)| of + 1).max();
             for conversation in 0..conversations.min(used.unwrap_or(0) + 1) {
-                // A message adds one; a read leaves any number, and sending leaves none.
+                // A message adds one; a read leaves any number, and a send leaves none.
                 let count = self.count(conversation, head);
                 steps.extend((0..=count + 1).map(|count| Step::Commit(conversation, count)));
             }
@@ -214,7 +213,7 @@ impl State {
         steps
     }
 
-    /// What a step leads to, when it changes anything.
+    /// The state after a step, if it changes anything.
     pub fn next(&self, step: &Step, rules: Rules) -> Option<Self> {
         let (mut entries, mut redis) = (self.entries.clone(), self.redis.clone());
         match step {

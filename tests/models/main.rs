@@ -1,16 +1,16 @@
-//! Models: the two protocols that no test can try in every order, checked in every order within small bounds.
+//! Models of the two protocols that have too many orders for tests: checked in every order within small bounds.
 //!
-//! A model is a sound design and a few broken ones, each the design without one of its rules. The checker (stateright)
-//! walks through every state that the design can reach, breadth first: in the sound one every property must hold, and each
-//! broken one must be refuted, which shows that the property sees the rule and that the rule is needed.
+//! A model is a sound design and some broken ones, each without one rule. The checker (stateright) explores every reachable
+//! state, breadth first. In the sound design every property must hold. Each broken design must be refuted, which shows that the
+//! property depends on the rule.
 //!
-//! A counterexample is the list of steps from nothing to the first state in which a property fails. Those of the broken designs
-//! are written down in their tests, and none is shorter. When a sound design fails, the test prints the list and the state at
-//! its end; ask that design for this property alone (`broken`) with `refuted` to have the shortest.
+//! A counterexample is the list of steps to the first state in which a property fails. Those of the broken designs are in their
+//! tests, and none is shorter. When a sound design fails, the test prints the steps and the final state; for the shortest list,
+//! set `broken` to this property and call `refuted`.
 //!
-//! `wait` is about notices, `unread` about the hash of unread counts. `hash` is what Redis runs, in Rust;
-//! `tests/it/properties/scripts.rs` proves that it is. The walks keep a processor busy for seconds, so they are not among the
-//! tests of `tests/it`, some of which watch the clock.
+//! `wait` is about notices, `unread` about the hash of unread counts. `hash` is the Redis side in Rust;
+//! `tests/it/properties/scripts.rs` proves that it is equal. The exploration keeps a processor busy for seconds, so it is not
+//! in `tests/it`.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,21 +27,21 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// A model that can be asked for one property alone: the first state that fails it ends the walk.
+/// A model that can check one property alone: the first state that fails it ends the exploration.
 trait Design:
     Model<State: Clone + Debug + Hash + PartialEq, Action: Clone + Debug + PartialEq>
 {
-    /// The property to be refuted, of a broken design.
+    /// The property that a broken design must fail.
     fn broken(&self) -> Option<&'static str>;
 }
 
-/// Those of the properties that the design is asked for.
+/// The properties that the design checks.
 fn asked<D: Design>(design: &D, all: Vec<Property<D>>) -> Vec<Property<D>> {
     let asked = |one: &Property<D>| design.broken().is_none_or(|name| name == one.name);
     all.into_iter().filter(asked).collect()
 }
 
-/// Asserts that every property holds in every state, and returns how many there are.
+/// Asserts that every property holds in every state, and returns the number of states.
 fn states_of<D>(design: D) -> usize
 where
     D: Design<State: Send + Sync, Action: Send + Sync> + Send + Sync + 'static,
@@ -55,7 +55,7 @@ where
     checker.unique_state_count()
 }
 
-/// Asserts that a broken design fails its property, and returns a shortest way to there.
+/// Asserts that a broken design fails its property, and returns a shortest counterexample.
 fn refuted<D>(design: D) -> String
 where
     D: Design<State: Send + Sync, Action: Send + Sync> + Send + Sync + 'static,

@@ -1,14 +1,13 @@
 //! The hash of unread counts: announcements and merges in every order.
 //!
-//! The story: entries are committed one after the other, each with its conversation's count as of it. Nodes announce them when
-//! they get to it: in any order, one or two in a call, twice, or never. Readers who counted in PostgreSQL bring what they
-//! found, as of any earlier head, late, twice, or never. Redis may forget everything at any moment. None of this is
-//! bounded; only the inbox is, at a few entries in a few conversations, and what may happen after each of them is
-//! everything. So two announcers, or ten, make no difference: an order that they could cause is among all orders.
+//! Entries are committed one after the other, each with its conversation's count. Nodes announce them in any order, one or two
+//! in a call, repeatedly, or never. Readers merge what they counted in PostgreSQL as of any earlier head: late, repeatedly, or
+//! never. Redis may lose its data at any moment. Only the inbox is bounded, to a few entries in a few conversations. The number
+//! of announcers makes no difference, since every order is explored.
 //!
-//! In a counterexample `Commit(0, 2)` is an entry of conversation 0, whose count as of it is 2; `Apply([3, 1])` one call of
-//! `unread_apply.lua` with the third and the first entry; `Merge(2)` one of `unread_merge.lua` with the truth as of the
-//! second.
+//! In a counterexample `Commit(0, 2)` is an entry of conversation 0 with the count 2; `Apply([3, 1])` one call of
+//! `unread_apply.lua` with the third and the first entry; `Merge(2)` one call of `unread_merge.lua` with the true counts as of
+//! the second.
 
 use super::hash::{self, Conversation, Counts, Rules, State, Step};
 use crate::{Design, asked, refuted, states_of};
@@ -25,32 +24,32 @@ const ZERO: &str = "sometimes a zero count waits for the mark";
 const FULL: &str = "sometimes as many are ahead as may be, and one more is to come";
 const HOLE: &str = "sometimes one entry is missing between the mark and what is ahead";
 
-/// The bounds of the walk, and the design.
+/// The bounds of the exploration, and the design.
 #[derive(Clone, Copy)]
 struct Unread {
-    /// How many conversations.
+    /// The number of conversations.
     conversations: Conversation,
-    /// How many entries.
+    /// The number of entries.
     entries: usize,
     /// The scripts.
     rules: Rules,
-    /// What is to be refuted.
+    /// The property to be refuted.
     broken: Option<&'static str>,
 }
 
-/// Two entries of one conversation and one of another can be ahead, with a hole before and between them.
+/// Two entries of one conversation and one of another can be ahead, with a gap before and between them.
 const LONG: Unread = Unread {
     conversations: 2,
     entries: 5,
     rules: Rules {
-        // One less than can be ahead, so that it comes to it.
+        // One less than can be ahead, so that the bound is reached.
         most_ahead: 3,
         ..hash::SOUND
     },
     broken: None,
 };
 
-/// One more conversation, for less of an inbox.
+/// One more conversation, and fewer entries.
 const WIDE: Unread = Unread {
     conversations: 3,
     entries: 4,
@@ -61,15 +60,15 @@ const WIDE: Unread = Unread {
     broken: None,
 };
 
-/// Where a walk is, and what it saw.
+/// The state, and what the last step did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Seen {
     state: State,
-    /// The last step moved the mark back, or a count to an older truth.
+    /// The last step moved the mark back, or replaced a count by an older one.
     moved_back: bool,
 }
 
-/// Whether the counts are the truth as of the mark.
+/// Whether the counts are true as of the mark.
 fn is_exact(state: &State, counts: &Counts) -> bool {
     let truth = state.truth(counts.mark);
     let stored = counts.counts.iter().filter(|(_, (count, _))| *count > 0);
@@ -170,7 +169,7 @@ fn all_properties_hold_in_a_wide_inbox() {
     assert!(states > 5_000, "only {states} states");
 }
 
-/// How the design without one of its rules comes to fail a property.
+/// The counterexample for a property without one of the rules.
 fn without(property: &'static str, rules: Rules) -> String {
     refuted(Unread {
         rules,

@@ -1,22 +1,22 @@
-//! Register, look, sleep: waits for news of one inbox, with notices that get lost.
+//! Register, query, sleep: waits for news of one inbox, with notices that can get lost.
 //!
-//! The story: devices of one user wait on this node. Entries are committed by another node and by this one. What the other
-//! node commits, its announcer publishes to Redis, unless Redis is away or the node dies first. What this node commits wakes its
-//! own waits as well. This node hears what is published while it is subscribed, until its connection is cut; when it is back,
-//! so are the subscriptions that it wants, and every wait is looked at. A sweep looks at every wait now and then. When nobody
-//! waits the subscription ends. A wait takes its steps one at a time, and anything may happen in between; it may time out,
-//! or its client may go away. Only commits and waits are bounded; faults, sweeps and reconnections may happen at any time,
-//! and any number of times.
+//! Devices of one user wait on this node. Entries are committed by another node and by this one. The publisher of the other
+//! node publishes them to Redis, unless Redis is away or the node dies first. Commits of this node also wake its own waits.
+//! This node receives notices while it is subscribed, until its connection is cut. After a reconnect it subscribes again and
+//! checks every wait. A sweep checks every wait periodically. The subscription ends when no wait needs it. A wait takes its
+//! steps one at a time, with any other steps in between; it may time out, or its client may disconnect. Only commits and waits
+//! are bounded; faults, sweeps and reconnects may happen at any time.
 //!
-//! Time is not in the model, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is
-//! "when everything that is under way has arrived". The product is `domain/{notices,waiters}.rs`, `writer/announce.rs`,
-//! `storage/redis/sync/notices.rs`, `engine/waiting/head_cache.rs` and `tasks/{sweep,notices}.rs`; steps and fields have their names.
+//! The model has no time, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is "when
+//! everything in progress has arrived". The product is `domain/sync/notices.rs`,
+//! `engine/waiting/{registry,head_cache,reconcile}.rs`, `engine/writer/publish.rs`, `storage/redis/sync/notices.rs` and
+//! `tasks/{sweep,notices}.rs`; steps and fields have their names.
 //!
 //! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
 //!
-//! In a counterexample `Wait(1)` is a new wait of device 1. The other steps of a wait, such as `Look(0)`, name it by its place
-//! among those that were not answered yet, oldest first. `Begin(0)` and `Finish(0)` are a round of the sweep, `Begin(1)` and
-//! `Finish(1)` the look after a reconnection.
+//! In a counterexample `Wait(1)` is a new wait of device 1. The other steps of a wait, such as `Look(0)`, name it by its index
+//! among the unanswered waits, oldest first. `Begin(0)` and `Finish(0)` are a round of the sweep, `Begin(1)` and `Finish(1)`
+//! the check after a reconnect.
 
 use crate::{Design, asked, refuted, states_of};
 use stateright::{Model, Property};
@@ -35,31 +35,31 @@ const LATE: &str = "sometimes a notice comes to a wait that has seen it";
 /// The rules of the design. Each is `true` in the product.
 #[derive(Clone, Copy)]
 struct Rules {
-    /// A wait registers and subscribes, and looks after that.
+    /// A wait registers and subscribes before it queries the head.
     register_first: bool,
-    /// A wait looks when Redis has acknowledged its subscription.
+    /// A wait queries the head after Redis has acknowledged its subscription.
     acknowledged: bool,
-    /// A notice wakes only those who have not seen what it tells of.
+    /// A notice wakes only waits that have not seen its entry.
     compare: bool,
     /// There is a sweep.
     sweep: bool,
-    /// The sweep goes by the wait of a user that has seen least.
+    /// The sweep uses the lowest position of a user's waits.
     least: bool,
     /// A newer wait of a device that is not refused ends the older ones.
     supersede: bool,
-    /// A connection that was lost is followed by a look at every wait …
+    /// After a lost connection every wait is checked …
     look_again: bool,
-    /// … when the subscriptions stand again.
+    /// … when the subscriptions are active again.
     subscribed_first: bool,
-    /// So is a subscription that was ended just when somebody began to wait.
+    /// The same holds for a subscription that ended just when a wait began.
     look_after_ending: bool,
-    /// A subscription that was asked for without a connection is asked for again when there is one.
+    /// A subscription that was requested without a connection is retried after the reconnect.
     ask_again: bool,
     /// An entry is announced after its commit.
     commit_first: bool,
-    /// What the last sweep found is forgotten when there is news, also while it was asking …
+    /// The cached head of the last sweep is cleared by news, also while the sweep runs …
     heard_forgets: bool,
-    /// … and when the subscription begins, as nothing was heard before.
+    /// … and when the subscription begins, since earlier news was not received.
     begun_forgets: bool,
 }
 
@@ -79,7 +79,7 @@ const SOUND: Rules = Rules {
     begun_forgets: true,
 };
 
-/// The bounds of the walk, and the design.
+/// The bounds of the exploration, and the design.
 #[derive(Clone, Copy)]
 struct Waits {
     commits: u8,
@@ -91,7 +91,7 @@ struct Waits {
     broken: Option<&'static str>,
 }
 
-/// Two commits, so that an older notice comes after a newer one was answered, on a connection that stands.
+/// Two commits, so that an older notice can come after a newer one was answered. The connection stays up.
 const STEADY: Waits = Waits {
     commits: 2,
     waits: 2,
@@ -101,7 +101,7 @@ const STEADY: Waits = Waits {
     broken: None,
 };
 
-/// One commit, on a connection that is cut at any moment.
+/// One commit, and a connection that can be cut at any moment.
 const SHAKY: Waits = Waits {
     commits: 1,
     cuts: true,
@@ -111,28 +111,28 @@ const SHAKY: Waits = Waits {
 /// A node that commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Node {
-    /// The one where the waits are.
+    /// The node with the waits.
     Here,
-    /// Another one.
+    /// The other one.
     There,
 }
 
 const NODES: [Node; 2] = [Node::Here, Node::There];
 
-/// Where a wait is.
+/// The step of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
-    /// It registers, late: only where `register_first` is broken.
+    /// It registers late: only where `register_first` is broken.
     Register,
-    /// It asks Redis for the subscription.
+    /// It subscribes in Redis.
     Subscribe,
-    /// It asks PostgreSQL for the head.
+    /// It queries the head in PostgreSQL.
     Look,
     /// It sleeps.
     Sleep,
 }
 
-/// Why a wait is woken.
+/// The wake-up of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Wake {
     /// The head, and whether the total as of it is known.
@@ -145,40 +145,40 @@ struct Wait {
     device: u8,
     since: u8,
     at: At,
-    /// Notices find it.
+    /// It is registered, so notices find it.
     registered: bool,
-    /// Its subscription stood when it had asked for it.
+    /// Its subscription was active when it queried.
     hears: bool,
-    /// What it was woken with, first of all.
+    /// Its first wake-up.
     wake: Option<Wake>,
 }
 
 impl Wait {
-    /// It will sleep on, though there is news.
+    /// It will sleep on although there is news.
     fn is_behind(&self, head: u8) -> bool {
         self.at == At::Sleep && self.wake.is_none() && self.since < head
     }
 }
 
-/// A round of the sweep, or of the look after a reconnection.
+/// A round of the sweep, or of the check after a reconnect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Round {
-    /// The lowest position that somebody waits from.
+    /// The lowest position of all waits.
     position: u8,
     /// The devices whose wait was registered and behind the head when it began.
     owed: Vec<u8>,
-    /// The head when it began, unless something was heard since.
+    /// The head when it began, unless a notice arrived since.
     found: Option<u8>,
 }
 
-/// The rounds: that of the sweep, and that of the look after a reconnection.
+/// The rounds: the sweep, and the check after a reconnect.
 const SWEEP: usize = 0;
 const LOOK: usize = 1;
 
-/// How far the end of the subscription of somebody who does not wait any more is.
+/// The progress of ending a subscription that no wait needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Ending {
-    /// Nobody waits, it was found.
+    /// It was found to be idle.
     Idle,
     /// Redis has ended it.
     Ended,
@@ -188,83 +188,83 @@ enum Ending {
 struct State {
     /// The head in PostgreSQL.
     head: u8,
-    /// An entry was announced whose transaction is open: only where `commit_first` is broken.
+    /// An entry was announced before its commit: only where `commit_first` is broken.
     open: bool,
-    /// Of each node, what it has committed and not announced yet.
+    /// For each node, its committed and unannounced entries.
     queues: [Vec<u8>; 2],
-    /// What was published to this node and is on its way, oldest first.
+    /// The notices on their way to this node, oldest first.
     published: Vec<u8>,
-    /// The connection to Redis stands.
+    /// The connection to Redis is up.
     connected: bool,
-    /// Redis sends this node what is published …
+    /// Redis sends notices to this node …
     subscribed: bool,
-    /// … and is asked to after a reconnection.
+    /// … and is asked to after a reconnect.
     remembered: bool,
-    /// A subscription that nobody waited for is on its way: only where `acknowledged` is broken.
+    /// A subscription is on its way that no wait waits for: only where `acknowledged` is broken.
     subscribing: bool,
     ending: Option<Ending>,
-    /// The connection was lost, and no look has followed yet.
+    /// The connection was lost, and the check has not run yet.
     lost: bool,
     rounds: [Option<Round>; 2],
-    /// The head that the last sweep found, unless something was heard since.
+    /// The head of the last sweep, unless a notice arrived since.
     swept: Option<u8>,
-    /// Those that were not answered yet, oldest first.
+    /// The unanswered waits, oldest first.
     waits: Vec<Wait>,
-    /// How many may begin.
+    /// The number of waits that may still begin.
     left: u8,
-    /// Of each device, what it has seen.
+    /// For each device, the seq that it has seen.
     seen: Vec<u8>,
-    /// A notice was lost, and nobody on this node can know.
+    /// A notice was lost, and this node cannot know.
     missed: bool,
     /// The property that the last step failed.
     failed: Option<&'static str>,
 }
 
-/// What happens.
+/// A step.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     /// A node commits an entry.
     Commit(Node),
-    /// A node announces an entry that it may or may not commit: only where `commit_first` is broken.
+    /// A node announces an entry before its commit: only where `commit_first` is broken.
     Open(Node),
-    /// The transaction of that is rolled back.
+    /// The transaction of that entry is rolled back.
     RollBack,
-    /// The announcer of a node tells of so many entries in one go.
+    /// The publisher of a node announces this many entries in one call.
     Announce(Node, usize),
-    /// The announcer of a node does not reach Redis; or the other node dies, which is the same from here.
+    /// The publisher of a node cannot reach Redis, or the other node dies, which looks the same from here.
     Drop(Node),
-    /// This node hears the next notice.
+    /// This node receives the next notice.
     Hear,
-    /// The connection to Redis is lost, and what was on it.
+    /// The connection to Redis is lost, with the notices on it.
     Cut,
-    /// It is back, with the subscriptions.
+    /// The connection is back, with the subscriptions.
     Reconnect,
-    /// A round notes who waits,
+    /// A round records the waits,
     Begin(usize),
-    /// asks PostgreSQL, and wakes.
+    /// queries PostgreSQL, and wakes.
     Finish(usize),
     /// The idle subscription is found,
     FindIdle,
     /// ended in Redis,
     EndIdle,
-    /// and begun again if somebody has come.
+    /// and renewed if a wait has begun.
     CheckIdle,
-    /// A device waits from what it has seen: it registers, …
+    /// A device waits from its position: it registers, …
     Wait(u8),
     Register(usize),
     /// … subscribes, …
     Subscribe(usize),
-    /// … looks, and sleeps or is answered, …
+    /// … queries the head, and sleeps or is answered, …
     Look(usize),
-    /// … or takes what the last sweep found, which is where it waits from.
+    /// … or uses the cached head of the last sweep, if that is its position.
     Take(usize),
-    /// It has slept enough, and is answered …
+    /// It is woken and answered …
     Wake(usize),
-    /// … or it was not woken in time …
+    /// … or it times out …
     TimeOut(usize),
-    /// … or its client is gone.
+    /// … or its client disconnects.
     Leave(usize),
-    /// A subscription that nobody waited for reaches Redis.
+    /// A subscription that no wait waits for reaches Redis.
     Land,
 }
 
@@ -290,7 +290,7 @@ impl State {
         }
     }
 
-    /// The subscription stands, if Redis can be told.
+    /// Begins the subscription, if Redis is reachable.
     fn subscribe(&mut self, rules: Rules) {
         if self.connected && !self.subscribed {
             self.subscribed = true;
@@ -327,20 +327,20 @@ impl State {
         }
     }
 
-    /// The devices whose registered waits have not seen the head.
+    /// The devices whose registered waits are behind the head.
     fn behind(&self) -> Vec<u8> {
         let behind = |wait: &&Wait| wait.registered && wait.since < self.head;
         let waits = self.waits.iter().filter(behind);
         waits.map(|wait| wait.device).collect()
     }
 
-    /// A wait is answered with what PostgreSQL says now.
+    /// Answers a wait with the head in PostgreSQL.
     fn answer_with_head(&mut self, index: usize) {
         let news = self.waits[index].since < self.head;
         self.answer(index, self.head, news);
     }
 
-    /// A wait is answered.
+    /// Answers a wait.
     fn answer(&mut self, index: usize, seq: u8, news: bool) {
         let wait = self.waits.remove(index);
         if seq > self.head {
@@ -352,7 +352,7 @@ impl State {
         *seen = seq.max(*seen);
     }
 
-    /// Nothing is under way that happens by itself, but for sweeps.
+    /// Nothing is in progress that happens by itself, except sweeps.
     fn is_quiet(&self) -> bool {
         self.connected
             && !self.lost
@@ -598,12 +598,12 @@ impl Model for Waits {
             Some(Ending::Ended) => steps.push(Step::CheckIdle),
         }
         if state.left > 0 {
-            // A device is like another: the first one waits first.
+            // Devices are interchangeable: the first one waits first.
             let devices = self.devices.min(1 + self.waits - state.left);
             steps.extend((0..devices).map(Step::Wait));
         }
         for (index, wait) in state.waits.iter().enumerate() {
-            // To leave asleep is to time out.
+            // Leaving while asleep is like a time-out.
             if wait.at != At::Sleep {
                 steps.push(Step::Leave(index));
             }
@@ -716,7 +716,7 @@ fn all_properties_hold_across_disconnects() {
     assert!(states > 50_000, "only {states} states");
 }
 
-/// How the design without one of its rules comes to fail a property.
+/// The counterexample for a property without one of the rules.
 fn without(property: &'static str, walk: Waits, rules: Rules) -> String {
     refuted(Waits {
         rules,

@@ -1,6 +1,6 @@
-"""Gives schemathesis a world to find: good input gets the ids of what is there, so that it is not refused as unknown.
+"""Gives schemathesis existing data: valid input gets existing ids, so that it is not rejected as unknown.
 
-Input that is bad on purpose is left alone.
+Intentionally invalid input is not changed.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from schemathesis.generation import GenerationMode
 
 WORLD = json.loads(os.environ["TIDELINE_WORLD"])
 
-# Every fifth id stays the random one that nothing has.
+# Every fifth id stays random and unknown.
 TURNS = itertools.count(1)
 
 
@@ -27,7 +27,7 @@ def is_good(case, part):
     if meta is None:
         return False
     info = {location.value: info for location, info in meta.components.items()}.get(part)
-    # What is not generated is not bad.
+    # Fixed values are valid.
     return info is None or info.mode == GenerationMode.POSITIVE
 
 
@@ -91,6 +91,6 @@ def tell():
 def after_call(context, case, response):
     operation = case.operation.definition.raw.get("operationId")
     ANSWERS.setdefault(operation, set()).add(response.status_code)
-    # A refresh token is spent by its use: the next one is.
+    # A refresh token works once: use the next one.
     if response.status_code in (200, 201) and b'"refresh_token"' in response.content:
         WORLD["refresh_tokens"][:] = [json.loads(response.content)["refresh_token"]]

@@ -93,7 +93,7 @@ class Server:
 
 
 def world(server):
-    """A person who is owner, admin and member of groups and has direct conversations, and what they are called."""
+    """A person who is owner, admin and member of groups and has direct conversations, and all ids."""
     me, *others = server.seed(7)
     call = server.call
 
@@ -156,7 +156,7 @@ def main():
         fail(f"tideline dev ended with {ended}:\n{log}")
     if status == 0 and " ERROR " in log:
         fail("the server has logged errors:\n" + "\n".join(line for line in log.splitlines() if " ERROR " in line))
-    # Input that is never good enough would test little.
+    # If no input were valid, little would be tested.
     failing = [operation for operation, statuses in answers.items() if min(statuses) >= 300]
     if status == 0 and (failing or not answers):
         fail(f"never answered 2xx: {', '.join(failing)}")

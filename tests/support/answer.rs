@@ -3,7 +3,7 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// How every sentence about an input begins: the words of a library are not among them.
+/// The beginnings of all our validation messages, so that those of a library stand out.
 const OURS: &[&str] = &[
     "must ",
     "is required",
@@ -19,7 +19,7 @@ const OURS: &[&str] = &[
     "does not come to its end",
 ];
 
-/// Asserts that every fault is told in a sentence of ours, and that the first one is the detail of the problem.
+/// Asserts that every violation has one of our messages, and that the first one is the detail of the problem.
 #[track_caller]
 fn is_in_our_words(problem: &Value) {
     let faults = problem["errors"].as_array().unwrap();
@@ -71,14 +71,14 @@ impl Answer {
         }
     }
 
-    /// The body, of an answer with this status.
+    /// The body, asserting the status.
     #[track_caller]
     pub fn ok(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         self.body
     }
 
-    /// Asserts a documented problem: status and code, and everything that every problem carries.
+    /// Asserts a documented problem: status and code, and all common fields.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!(

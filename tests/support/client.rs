@@ -1,4 +1,4 @@
-//! A device's own copy of everything, kept in sync by the steps of the contract and nothing else.
+//! A device's copy of all data, kept in sync by the steps of the contract alone.
 
 use crate::support::{Answer, Person};
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ pub struct Client {
     pub person: Person,
     /// The position in the inbox.
     pub since: i64,
-    /// Whether it says which epoch its position belongs to.
+    /// Whether it sends the epoch of its position.
     pub minds_epochs: bool,
     epoch: String,
-    /// The conversations that it is in, with their messages by seq.
+    /// Its conversations, with their messages by seq.
     pub chats: BTreeMap<String, Chat>,
-    /// How often it had to start over, and why.
+    /// Its resyncs, by problem code.
     pub restarts: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ pub struct Chat {
     pub messages: BTreeMap<i64, Value>,
     pub unread: i64,
     pub title: Value,
-    /// It has read fan-out: it is to be watched.
+    /// It has read fan-out, so it is watched.
     pub large: bool,
     /// The last seq that it has, or where it joined.
     last: i64,
@@ -42,8 +42,8 @@ impl Client {
         client
     }
 
-    /// Steps 1 and 2: list the conversations, read history from the own last seq, continue from the position of the first
-    /// page. In another life of the database the own seqs mean nothing.
+    /// Steps 1 and 2: list the conversations, read history from the own last seq, continue from the position of the first page.
+    /// In another epoch the own seqs are invalid.
     async fn start_over(&mut self) {
         let (mut cursor, mut position, mut listed) = (String::new(), None, BTreeMap::new());
         loop {
@@ -72,7 +72,7 @@ impl Client {
         }
     }
 
-    /// Reads what a conversation has after the own last seq. Who is out of it learns that from the inbox.
+    /// Reads a conversation after the own last seq. A former member learns of the removal from the inbox.
     async fn read_history(&mut self, id: &str) {
         loop {
             let chat = self.chats.get_mut(id).unwrap();
@@ -94,7 +94,7 @@ impl Client {
         }
     }
 
-    /// Step 3, with a wait: large conversations are watched, and read when they move.
+    /// Step 3, with a wait: conversations with read fan-out are watched, and read when they move.
     pub async fn turn(&mut self, timeout: u64) {
         let mut path = format!("/notices?since_seq={}&timeout={timeout}", self.since);
         for (id, chat) in self.chats.iter().filter(|(_, chat)| chat.large) {
@@ -102,7 +102,7 @@ impl Client {
         }
         let notice = self.person.get(&path).await;
         if notice.status == 404 {
-            // Out of one of them: the inbox says of which.
+            // No longer a member of one of them: the inbox says which.
             return self.sync().await;
         }
         let notice = notice.ok(200);
@@ -130,7 +130,7 @@ impl Client {
         self.person.get(&path).await
     }
 
-    /// Step 3, once: fetch until there is no more, starting over where it must.
+    /// Step 3, once: fetch until there is no more, with a resync where needed.
     pub async fn sync(&mut self) {
         loop {
             let answer = self.fetch().await;
@@ -170,7 +170,7 @@ impl Client {
         }
     }
 
-    /// Asserts that the copy is what the server has.
+    /// Asserts that the copy equals the data of the server.
     pub async fn check(&self) {
         let unread = self.person.unread().await;
         let mut counts = BTreeMap::new();
@@ -192,7 +192,7 @@ impl Client {
             let chat = &self.chats[id];
             let count = counts.get(id).cloned().unwrap_or(json!(0));
             assert_eq!(count, one["me"]["unread"]);
-            // Of a large conversation no entry tells of messages and titles.
+            // No entry carries messages and titles of a conversation with read fan-out.
             assert_eq!(chat.large, one["fanout"] == "read");
             if !chat.large {
                 assert_eq!(chat.title, one["title"]);
@@ -220,7 +220,7 @@ impl Chat {
         self.last = self.last.max(joined);
     }
 
-    /// Keeps a message that comes next, and skips what is there already: history and inbox overlap.
+    /// Keeps the next message, and skips known ones, since history and inbox overlap.
     fn keep(&mut self, message: &Value) {
         let seq = message["seq"].as_i64().unwrap();
         if seq > self.last {

@@ -1,4 +1,4 @@
-//! A Redis Cluster: three masters, and a replica of each, as child processes that end with the tests.
+//! A Redis Cluster of three masters with one replica each, as child processes that end with the tests.
 
 use redis::{Client, Connection, FromRedisValue};
 use std::collections::HashMap;
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 const MASTERS: usize = 3;
 const PASSWORD: &str = "the password of a cluster";
 
-/// How long a cluster may take to agree about something.
+/// The time for the servers to agree.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// From below the ports that the kernel gives to outgoing connections; that of the bus between servers is 10,000 above.
+/// Below the ephemeral ports of the kernel; the port of the cluster bus is 10,000 higher.
 const PORTS: std::ops::Range<u16> = 15_000..22_000;
 
-/// A cluster. Servers are known by their numbers: at first the masters are 0 to 2, and the replica of `n` is `n + 3`.
+/// A cluster. Servers have numbers: at first the masters are 0 to 2, and the replica of `n` is `n + 3`.
 pub struct Cluster {
     dir: PathBuf,
     ports: Vec<u16>,
@@ -29,11 +29,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one, with its files in this directory, which is made anew.
+    /// Starts a cluster with its files in this directory, which is emptied first.
     pub fn start(dir: &Path) -> Self {
         let _was_none = fs::remove_dir_all(dir);
         fs::create_dir_all(dir).unwrap();
-        // The kernel ends a child with the thread that has spawned it, so that is one that stays.
+        // The kernel ends a child when the thread that spawned it ends, so this thread lives on.
         let (orders, inbox): (_, Receiver<(Command, Sender<Child>)>) = channel();
         thread::spawn(move || {
             for (mut command, answer) in inbox {
@@ -72,7 +72,7 @@ impl Cluster {
             (0..all).all(|n| it.info(n, "CLUSTER", "cluster_known_nodes") == all.to_string())
         });
         for (n, id) in ids.iter().take(MASTERS).enumerate() {
-            // Its master must be known as one by then.
+            // The replica must know its master as such.
             cluster.until("it replicates", |it| {
                 it.try_ask::<()>(n + MASTERS, &["CLUSTER", "REPLICATE", id])
                     .is_ok()
@@ -82,7 +82,7 @@ impl Cluster {
         cluster
     }
 
-    /// How to reach it: not all servers need be named.
+    /// Its URL, with some of its servers.
     pub fn url(&self) -> String {
         let [first, second] = [self.ports[0], self.ports[4]];
         let password = PASSWORD.replace(' ', "%20");
@@ -106,7 +106,7 @@ impl Cluster {
         masters
     }
 
-    /// Moves the slot of a key, with everything in it, to another master.
+    /// Moves the slot of a key, with all its keys, to another master.
     pub fn move_slot(&self, key: &str, to: usize) {
         let from = self.master_of(key);
         let slot: u16 = self.ask(from, &["CLUSTER", "KEYSLOT", key]);
@@ -131,7 +131,7 @@ impl Cluster {
         }
     }
 
-    /// Kills a server: it forgets everything but who was in the cluster.
+    /// Kills a server: it loses all data but its view of the cluster.
     pub fn kill(&self, n: usize) {
         let mut server = self.servers[n].lock().unwrap();
         server.kill().unwrap();
@@ -169,7 +169,7 @@ impl Cluster {
         }
     }
 
-    /// Every server that runs knows all slots to be served, and every replica its master.
+    /// Whether every server sees all slots served, and every replica its master.
     pub fn is_well(&self) -> bool {
         (0..self.ports.len()).all(|n| {
             self.info(n, "CLUSTER", "cluster_state") == "ok"
@@ -179,7 +179,7 @@ impl Cluster {
         })
     }
 
-    /// A field of `INFO` or `CLUSTER INFO`; empty when there is none, or no answer.
+    /// A field of `INFO` or `CLUSTER INFO`; empty if it is missing or the server does not answer.
     fn info(&self, n: usize, of: &str, field: &str) -> String {
         let command = match of {
             "CLUSTER" => &["CLUSTER", "INFO"][..],

@@ -1,4 +1,4 @@
-//! The harness speaks the product, on real PostgreSQL and Redis:
+//! The test harness, in the terms of the product, on real PostgreSQL and Redis:
 //!
 //! ```ignore
 //! let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -7,9 +7,9 @@
 //! app.finish().await;
 //! ```
 //!
-//! Every test has a database of its own, copied from a migrated template, and its own proxies before PostgreSQL and Redis,
-//! so that faults are method calls (`app.redis.cut()`) that no other test notices. `finish` checks the world (`world`):
-//! no hole in any seq, every inbox entry points at a message, every unread count equals the recount.
+//! Every test has its own database, copied from a migrated template, and its own proxies before PostgreSQL and Redis, so that
+//! faults (`app.redis.cut()`) affect no other test. `finish` checks the world (`world`): no gap in any seq, every inbox entry
+//! points at a message, every unread count equals a recount.
 
 mod answer;
 mod client;
@@ -60,12 +60,12 @@ pub struct App {
 }
 
 impl App {
-    /// One node, nobody signed up.
+    /// One node, without users.
     pub async fn start() -> Self {
         Self::configured(|_| ()).await
     }
 
-    /// One node with settings of the test's own.
+    /// One node with other settings.
     pub async fn configured(set: impl FnOnce(&mut Config)) -> Self {
         let database = services::create_database();
         let url = services().database_url_of(&database);
@@ -76,13 +76,13 @@ impl App {
             "REDIS_URL" => Some(redis.url().to_owned()),
             "TIDELINE_BIND" => Some("127.0.0.1:0".to_owned()),
             "TIDELINE_JWT_SECRET" => Some(SECRET.to_owned()),
-            // Tests are in a hurry; those of the limits set one.
+            // Off, so that tests are fast; tests of the limits set one.
             "TIDELINE_RATE_LIMIT" => Some("off".to_owned()),
             "TIDELINE_DRAIN_SECONDS" => Some("2".to_owned()),
             _ => None,
         })
         .unwrap();
-        // Many nodes start at once here; ten connections each are a storm on two cores.
+        // Many nodes start at once; ten connections each would overload two cores.
         config.workers = 1;
         config.db_pool = 6;
         set(&mut config);
@@ -99,14 +99,14 @@ impl App {
         app
     }
 
-    /// One node and these people, each signed up on one device.
+    /// One node and these people, each registered with one device.
     pub async fn with<const N: usize>(names: [&str; N]) -> (Self, [Person; N]) {
         let app = Self::start().await;
         let people = app.people(names).await;
         (app, people)
     }
 
-    /// Signs people up.
+    /// Registers people.
     pub async fn people<const N: usize>(&self, names: [&str; N]) -> [Person; N] {
         let url = self.url();
         let people = names.map(|name| Person::register(&self.http, &url, name));
@@ -120,12 +120,12 @@ impl App {
             .push(Node::start(self.config.clone()).await.unwrap());
     }
 
-    /// Starts another node on the same database and Redis as a process of its own, behind proxies of its own.
+    /// Starts another node on the same database and Redis as a process, behind its own proxies.
     pub fn add_process(&self, variables: &[(&str, &str)]) -> NodeProcess {
         NodeProcess::serve(&self.database_url(), &services().redis_url(), variables)
     }
 
-    /// Returns once so many waits sleep on a node. They have looked: what happens from now on they are woken for, or miss.
+    /// Returns once this many waits sleep on a node. They have queried the head: later news must wake them.
     pub async fn asleep(&self, node: usize, count: usize) {
         let asleep = async || self.nodes[node].handles.delivery.waiters.asleep();
         let soon = Duration::from_secs(5);
@@ -147,7 +147,7 @@ impl App {
         Answer::of(request.send().await.unwrap()).await
     }
 
-    /// A connection of the test's own to the database, past the proxy.
+    /// A connection to the database, past the proxy.
     pub fn database(&self) -> PgConnection {
         PgConnection::establish(&self.database_url()).unwrap()
     }
@@ -162,7 +162,7 @@ impl App {
         admin(&self.database_url(), &services().redis_url(), arguments)
     }
 
-    /// Forgets everything that Redis holds of this deployment.
+    /// Deletes all keys of this deployment in Redis.
     pub async fn flush_redis(&self) {
         let client = redis::Client::open(services().redis_url()).unwrap();
         let mut redis = client.get_multiplexed_async_connection().await.unwrap();
@@ -181,7 +181,7 @@ impl App {
         }
     }
 
-    /// A command on the hash of somebody's unread counts, past the proxy and past every rule.
+    /// A command on the hash of a user's unread counts, past the proxy.
     pub async fn unread_hash<T: redis::FromRedisValue>(
         &self,
         person: &Person,
@@ -207,7 +207,7 @@ impl App {
         self.finished = true;
         for node in std::mem::take(&mut self.nodes) {
             match node.stop().await {
-                // On a busy machine the short time of the tests may not do.
+                // On a busy machine the short drain time of the tests may be too short.
                 Ok(()) | Err(ServeError::Unfinished) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -237,7 +237,7 @@ pub fn admin(database_url: &str, redis_url: &str, arguments: &[&str]) -> Output 
     command.stdout(Stdio::piped()).output().unwrap()
 }
 
-/// Polls until something holds, or fails with what it was.
+/// Polls until a condition holds, or panics with the last value.
 pub async fn eventually<T: std::fmt::Debug>(
     what: &str,
     within: Duration,
@@ -263,7 +263,7 @@ pub fn execute(conn: &mut PgConnection, sql: &str) {
     conn.batch_execute(sql).unwrap();
 }
 
-/// Waits until so many statements of this database, or more, wait for a lock.
+/// Waits until at least this many statements of this database wait for a lock.
 pub async fn waiting_for_locks(conn: &mut PgConnection, count: i64) {
     let waiting = "SELECT count(*) AS n FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -271,7 +271,7 @@ pub async fn waiting_for_locks(conn: &mut PgConnection, count: i64) {
     eventually("waits", Duration::from_secs(10), now, |n| *n >= count).await;
 }
 
-/// A single number from SQL that names it `n`.
+/// A single number, named `n` in the SQL.
 pub fn number(conn: &mut PgConnection, sql: &str) -> i64 {
     #[derive(QueryableByName)]
     struct Row {
@@ -282,7 +282,7 @@ pub fn number(conn: &mut PgConnection, sql: &str) -> i64 {
     row.n
 }
 
-/// A client that outlasts every wait.
+/// A client with a time-out longer than every wait.
 pub fn http() -> reqwest::Client {
     let builder = reqwest::Client::builder().timeout(Duration::from_secs(70));
     builder.build().unwrap()

@@ -20,20 +20,20 @@ pub struct Person {
 pub const PASSWORD: &str = "correct horse";
 
 impl Person {
-    /// Signs up.
+    /// Registers a person.
     pub async fn register(http: &Client, url: &str, name: &str) -> Self {
         let body = json!({"username": name, "password": PASSWORD});
         let ask = async || {
             let request = http.post(format!("{url}/v1/auth/register")).json(&body);
             Answer::of(request.send().await.unwrap()).await
         };
-        // Many tests at once make many hashes at once: who is told to come back later does.
+        // Many tests hash passwords at once, so the server may ask to retry.
         let time = Duration::from_secs(30);
         let answer = eventually("a place", time, ask, |answer| answer.status != 503).await;
         Self::signed_in(http, url, &answer.ok(201))
     }
 
-    /// Signs in on one more device.
+    /// Logs in on one more device.
     pub async fn another_device(&self, app: &App) -> Self {
         let body = json!({"username": self.name, "password": PASSWORD});
         let session = app.call("POST", "/v1/auth/login", Some(body)).await.ok(200);
@@ -58,7 +58,7 @@ impl Person {
         }
     }
 
-    /// The same device, talking to another node.
+    /// The same device, using another node.
     pub fn at(&self, url: &str) -> Self {
         Self {
             url: url.to_owned(),
@@ -66,7 +66,7 @@ impl Person {
         }
     }
 
-    /// Sends a request; what the transport says when it fails.
+    /// Sends a request; returns the error of the transport when it fails.
     pub async fn try_call(
         &self,
         method: &str,
@@ -84,7 +84,7 @@ impl Person {
         Ok(Answer::of(request.send().await?).await)
     }
 
-    /// Sends a body as it is, whatever it is, and says that it is JSON.
+    /// Sends a raw body as JSON.
     pub async fn send_bytes(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
         let url = format!("{}/v1{path}", self.url);
         let request = self
@@ -117,7 +117,7 @@ impl Person {
         self.try_call("PATCH", path, Some(&body)).await.unwrap()
     }
 
-    /// The id of the direct conversation with somebody.
+    /// The id of the direct conversation with this peer.
     pub async fn direct(&self, peer: &Person) -> String {
         let body = json!({"kind": "direct", "user_id": peer.id});
         let answer = self.post("/conversations", body).await;
@@ -140,25 +140,25 @@ impl Person {
         self.post(&path, json!({"user_ids": ids})).await
     }
 
-    /// Removes somebody from a group, or leaves it.
+    /// Removes a member from a group, or leaves it.
     pub async fn remove(&self, group: &str, who: &Person) -> Answer {
         let path = format!("/conversations/{group}/members/{}", who.id);
         self.call("DELETE", &path).await
     }
 
-    /// Bans somebody from a group.
+    /// Bans a user from a group.
     pub async fn ban(&self, group: &str, who: &Person) -> Answer {
         let path = format!("/conversations/{group}/bans/{}", who.id);
         self.put(&path, Value::Null).await
     }
 
-    /// Blocks somebody.
+    /// Blocks a user.
     pub async fn block(&self, who: &Person) -> Answer {
         self.put(&format!("/me/blocks/{}", who.id), Value::Null)
             .await
     }
 
-    /// Changes somebody's role or mute.
+    /// Changes a member's role or mute.
     pub async fn change(&self, group: &str, who: &Person, change: Value) -> Answer {
         let path = format!("/conversations/{group}/members/{}", who.id);
         self.patch(&path, change).await

@@ -1,4 +1,4 @@
-//! A node as a process of its own, for what only a process can show: kill -9, SIGTERM, its log.
+//! A node as a process, for tests that need one: kill -9, SIGTERM, its log.
 
 use crate::support::{Proxy, SECRET};
 use std::io::{BufRead, BufReader};
@@ -15,8 +15,7 @@ pub struct Process {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// A node as a process, with proxies of its own before PostgreSQL and Redis, so that what happens to it and between it and
-/// them happens to no other node.
+/// A node as a process with its own proxies before PostgreSQL and Redis, so that faults affect no other node.
 pub struct NodeProcess {
     pub process: Process,
     /// Between this node and PostgreSQL.
@@ -25,18 +24,18 @@ pub struct NodeProcess {
     pub redis: Proxy,
 }
 
-/// An address that nobody listens on just now.
+/// An address with a free port.
 pub fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
 impl NodeProcess {
-    /// Starts it, on the servers of these URLs.
+    /// Starts a node on these servers.
     pub fn serve(database_url: &str, redis_url: &str, variables: &[(&str, &str)]) -> Self {
         let postgres = Proxy::before(database_url);
         let redis = Proxy::before(redis_url);
-        // As few threads and connections as the nodes in the process of the tests have.
+        // As few threads and connections as the in-process nodes of the tests.
         let mut all = vec![("TIDELINE_WORKERS", "1"), ("TIDELINE_DB_POOL", "6")];
         all.extend(variables);
         Self {
@@ -48,7 +47,7 @@ impl NodeProcess {
 }
 
 impl Process {
-    /// The program with these arguments and this environment alone.
+    /// The program with these arguments and only this environment.
     pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tideline"));
         let path = tideline::config::environment("PATH").unwrap();
@@ -77,7 +76,7 @@ impl Process {
     /// Starts `tideline dev` and waits until it listens.
     pub fn dev(dir: &Path) -> Self {
         let variables = [
-            // Its default is for one on a machine.
+            // The default port allows only one per machine.
             ("TIDELINE_METRICS_BIND", "127.0.0.1:0"),
         ];
         Self::start(&["dev", "--dir", dir.to_str().unwrap()], &variables)
@@ -118,7 +117,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Its log so far.
+    /// The log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
@@ -131,7 +130,7 @@ impl Process {
             .status()
             .unwrap();
         assert!(status.success());
-        // One of its threads has to see the signal first, and on a busy machine the others go on until it does.
+        // One of its threads must handle the signal first, and on a busy machine the others run until then.
         let since = Instant::now();
         while name == "STOP" && !self.is_stopped() {
             assert!(since.elapsed() < Duration::from_secs(10), "it goes on");
@@ -144,12 +143,12 @@ impl Process {
         let stat = |thread: std::io::Result<std::fs::DirEntry>| {
             std::fs::read_to_string(thread.unwrap().path().join("stat"))
         };
-        // A thread that has ended meanwhile has nothing to tell.
+        // A thread that has ended meanwhile is ignored.
         let mut told = threads.map(stat).filter_map(Result::ok);
         told.all(|stat| stat.contains(") T "))
     }
 
-    /// Waits so long for its end.
+    /// Waits for the exit, at most this long.
     pub fn wait_for(&mut self, time: Duration) -> i32 {
         let since = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
@@ -159,7 +158,7 @@ impl Process {
         self.wait()
     }
 
-    /// Waits for its end: the exit code, or minus the signal.
+    /// Waits for the exit: returns the exit code, or minus the signal.
     pub fn wait(&mut self) -> i32 {
         let status = self.child.wait().unwrap();
         status.code().unwrap_or_else(|| -status.signal().unwrap())

@@ -1,5 +1,5 @@
-//! A small TCP proxy before a server: it can be cut (connections end and are refused), frozen (nothing passes, nothing
-//! ends), made to keep answers back, and healed again.
+//! A small TCP proxy before a server. It can be cut (connections are closed and refused), frozen (nothing passes, connections
+//! stay open), hold answers back, and be healed again.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ const CUT: u8 = 1;
 const FROZEN: u8 = 2;
 const HOLDING: u8 = 3;
 
-/// How often a connection looks at the mode.
+/// How often a connection checks the mode.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A proxy.
@@ -26,12 +26,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Before the server of a URL with a host and a port.
+    /// A proxy for the server of a URL with host and port.
     pub fn before(url: &str) -> Self {
         Self::listening(TcpListener::bind("127.0.0.1:0").unwrap(), url)
     }
 
-    /// The same, where this listens.
+    /// The same with this listener.
     pub fn listening(listener: TcpListener, url: &str) -> Self {
         let (start, end, server) = address(url);
         let address = listener.local_addr().unwrap();
@@ -77,17 +77,17 @@ impl Proxy {
         &self.url
     }
 
-    /// How many connections were ever made.
+    /// The number of connections made so far.
     pub fn opened(&self) -> usize {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// Leads new connections to another server: the one of this URL.
+    /// Sends new connections to the server of this URL.
     pub fn lead_to(&self, url: &str) {
         *self.server.lock().unwrap() = address(url).2;
     }
 
-    /// Ends every connection and refuses new ones.
+    /// Closes all connections and refuses new ones.
     pub fn cut(&self) {
         self.mode.store(CUT, Ordering::Release);
         for connection in self.connections.lock().unwrap().drain(..) {
@@ -95,23 +95,23 @@ impl Proxy {
         }
     }
 
-    /// Lets nothing pass, as a stopped server does.
+    /// Blocks all traffic, like a stopped server.
     pub fn freeze(&self) {
         self.mode.store(FROZEN, Ordering::Release);
     }
 
-    /// Lets requests pass and keeps the answers back.
+    /// Passes requests and holds the answers back.
     pub fn hold_answers(&self) {
         self.mode.store(HOLDING, Ordering::Release);
     }
 
-    /// As if nothing had been.
+    /// Returns to normal.
     pub fn heal(&self) {
         self.mode.store(OPEN, Ordering::Release);
     }
 }
 
-/// Where a URL's host and port begin and end, and what they are.
+/// Where the host and port of a URL begin and end, and their address.
 fn address(url: &str) -> (usize, usize, SocketAddr) {
     let start = url
         .rfind('@')
@@ -120,7 +120,7 @@ fn address(url: &str) -> (usize, usize, SocketAddr) {
     (start, end, url[start..end].parse().unwrap())
 }
 
-/// A test that fails while its proxy is frozen must not hang on what waits behind it.
+/// A failing test must not hang on requests behind a frozen proxy.
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.cut();

@@ -1,4 +1,4 @@
-//! A good request of every operation of the document, for tests that go through all of them.
+//! A valid request of every operation of the document, for tests that go through all of them.
 
 use crate::support::{Answer, App, PASSWORD, Person, id, text};
 use serde_json::{Value, json};
@@ -10,18 +10,18 @@ pub struct Operation {
     pub id: String,
     pub method: String,
     pub path: String,
-    /// As it stands in the document.
+    /// Its object in the document.
     pub it: Value,
 }
 
-/// Who asks, and for what: every operation finds here what it needs to succeed.
+/// The caller and the objects of a request: every operation finds here what it needs to succeed.
 pub struct Scene<'a> {
     pub caller: &'a Person,
     /// A conversation with at least one message.
     pub chat: &'a str,
-    /// Somebody else in the conversation.
+    /// Another member of the conversation.
     pub member: &'a Person,
-    /// Somebody outside of it.
+    /// A user outside of it.
     pub stranger: &'a Person,
 }
 
@@ -32,7 +32,7 @@ pub struct Request {
     /// With the query.
     pub path: String,
     pub body: Option<Value>,
-    /// Another token than the caller's: for what ends the device that asks.
+    /// A token of another device, for operations that end the device of the caller.
     pub token: Option<String>,
 }
 
@@ -77,7 +77,7 @@ pub fn known_members() -> BTreeSet<String> {
 }
 
 impl Operation {
-    /// A request that succeeds, if the caller may make it.
+    /// A request that succeeds if the caller is allowed to send it.
     pub async fn good(&self, app: &App, scene: &Scene<'_>) -> Request {
         let Scene {
             caller,
@@ -157,7 +157,7 @@ impl Operation {
 }
 
 impl Request {
-    /// Sends it from where this person is, with this token or without any.
+    /// Sends it to this person's node, with this token or without any.
     pub async fn send(&self, person: &Person, token: Option<&str>) -> Answer {
         let url = format!("{}{}", person.url, self.path);
         let mut request = person.http.request(self.method.parse().unwrap(), url);
@@ -176,7 +176,7 @@ impl Request {
         self.send(person, Some(token)).await
     }
 
-    /// Sends other bytes instead of its body, and says that they are JSON.
+    /// Sends other bytes in place of its body, as JSON.
     pub async fn send_bytes_as(&self, person: &Person, body: impl Into<Vec<u8>>) -> Answer {
         let path = self.path.strip_prefix("/v1").unwrap();
         person.send_bytes(&self.method, path, body).await

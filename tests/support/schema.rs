@@ -4,7 +4,7 @@ use crate::support::id;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Where a value differs from its schema: as much of JSON Schema as the document uses.
+/// Where a value violates its schema, for the part of JSON Schema that the document uses.
 pub fn faults(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let mut found = Vec::new();
     check(document, schema, value, at, &mut found);
@@ -98,7 +98,7 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
     }
 }
 
-/// The members that a schema knows; `None`: any.
+/// The declared members of a schema; `None` if any are allowed.
 fn declared(document: &Value, schema: &Value, value: &Value) -> Option<BTreeSet<String>> {
     let schema = target(document, schema);
     let mut known = BTreeSet::new();

@@ -12,10 +12,10 @@ const TEMPLATE: &str = "template";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Creating a database from a template wants the template to itself.
+/// Creating a database from a template needs exclusive access to the template.
 static CREATING: Mutex<()> = Mutex::new(());
 
-/// The servers of this run. They end with the process; their directory is used again by a later run.
+/// The servers of this run. They end with the process; a later run reuses their directory.
 pub fn services() -> &'static Services {
     static SERVICES: OnceLock<Services> = OnceLock::new();
     SERVICES.get_or_init(|| {
@@ -31,12 +31,12 @@ pub fn services() -> &'static Services {
     })
 }
 
-/// Servers of a test's own, for tests that kill them.
+/// Separate servers, for tests that kill them.
 pub fn throw_away(name: &str) -> Services {
     throw_away_as(name, None)
 }
 
-/// The same, and with an identity they take clients with TLS as well.
+/// The same; with an identity they also accept TLS.
 pub fn throw_away_as(name: &str, identity: Option<Identity<'_>>) -> Services {
     for slot in 0..32 {
         let dir = std::env::temp_dir().join(format!("tideline-{name}-{slot}"));
@@ -60,7 +60,7 @@ pub fn create_database() -> String {
         .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
         .unwrap();
     drop(guard);
-    // An epoch of its own keeps the keys of tests apart in the one Redis.
+    // Different epochs keep the keys of tests apart in the shared Redis.
     PgConnection::establish(&services.database_url_of(&name))
         .unwrap()
         .batch_execute("UPDATE instance SET epoch = gen_random_uuid()")

@@ -1,4 +1,4 @@
-//! Clients that are slow on purpose, as plain sockets.
+//! Slow clients, as plain sockets.
 
 use crate::support::{App, Person, eventually, id};
 use serde_json::json;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Connections that a thread keeps slow until it is told to stop.
+/// Connections that a thread keeps slow until it is stopped.
 pub struct Slow {
     stop: Arc<AtomicBool>,
     open: Arc<AtomicUsize>,
@@ -16,7 +16,7 @@ pub struct Slow {
 }
 
 impl Slow {
-    /// Opens so many, sends `first` on each, and then a byte of `drip` on each every second.
+    /// Opens `count` connections, sends `first` on each, and then a byte of `drip` on each every second.
     pub fn connect(address: SocketAddr, count: usize, first: Vec<u8>, drip: Option<u8>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -28,7 +28,7 @@ impl Slow {
                     let socket =
                         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
                             .unwrap();
-                    // What the kernel takes in on our side is not the server's trouble any more.
+                    // With a small buffer, data waits at the server and not in our kernel.
                     socket.set_recv_buffer_size(4_096).unwrap();
                     socket.connect(&address.into()).unwrap();
                     let mut stream: TcpStream = socket.into();
@@ -39,7 +39,7 @@ impl Slow {
             while !stopped.load(Ordering::Acquire) {
                 std::thread::sleep(Duration::from_secs(1));
                 if let Some(byte) = drip {
-                    // The server gives up on each in its time.
+                    // The server closes each connection after its time-out.
                     streams.retain_mut(|stream| stream.write_all(&[byte]).is_ok());
                     left.store(streams.len(), Ordering::Release);
                 }
@@ -52,7 +52,7 @@ impl Slow {
         }
     }
 
-    /// How many the server has not closed, as far as a drip has shown.
+    /// The connections that the server has not closed, as the last byte has shown.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
@@ -109,7 +109,7 @@ impl SlowClients {
     }
 }
 
-/// A request as bytes, with `more` of them after its token.
+/// A request as bytes, with `more` after its token.
 pub fn request(person: &Person, method: &str, path: &str, more: &str) -> Vec<u8> {
     let token = &person.token;
     format!("{method} /v1{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{more}")

@@ -1,4 +1,4 @@
-//! Access tokens as an attacker would make them: by hand.
+//! Access tokens made by hand, as an attacker would make them.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -17,7 +17,7 @@ pub fn claims(token: &str) -> Value {
     serde_json::from_slice(&BASE64.decode(payload).unwrap()).unwrap()
 }
 
-/// A token of these parts, signed with this key: HS384 when the header says so, otherwise HS256, whatever it says.
+/// A token of these parts, signed with this key: with HS384 when the header says so, otherwise with HS256.
 pub fn forge(header: &Value, claims: &Value, key: &str) -> String {
     let part = |value: &Value| BASE64.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
@@ -39,7 +39,7 @@ pub fn forge(header: &Value, claims: &Value, key: &str) -> String {
     format!("{signed}.{}", BASE64.encode(mac))
 }
 
-/// A copy of a JSON object with one member changed, or left out (`None`).
+/// A copy of a JSON object with one member changed or removed (`None`).
 pub fn with(object: &Value, name: &str, value: Option<Value>) -> Value {
     let mut object = object.clone();
     let members = object.as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! A connection, byte by byte.
+//! A raw connection.
 
 use crate::support::Answer;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 /// A connection.
 pub struct Wire {
     stream: TcpStream,
-    /// What has arrived after the answer that was read last.
+    /// Bytes received after the last answer.
     rest: Vec<u8>,
 }
 
@@ -27,7 +27,7 @@ impl Wire {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
     }
 
-    /// Some more bytes, or `false` at the end.
+    /// Reads more bytes; `false` at the end.
     pub async fn more(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.rest);
         let read = tokio::time::timeout(Duration::from_secs(20), read).await;

@@ -1,4 +1,4 @@
-//! What must hold in every database after every test, whatever it did.
+//! Invariants that every database must satisfy after every test.
 
 use crate::support::{App, Person, eventually};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::UserId;
 
-/// Each finds the rows that break a promise.
+/// Each query finds the rows that break an invariant.
 const BROKEN: &[(&str, &str)] = &[
     (
         "a conversation's seqs are 1, 2, 3 … up to its head",
@@ -151,8 +151,7 @@ pub async fn check(app: &App) {
         let broken: Vec<_> = broken.into_iter().map(|row| row.what).collect();
         assert!(broken.is_empty(), "{promise}: broken by {broken:?}");
     }
-    // The recount is written here again, on purpose: it must not share a mistake with the server's own. (Of a crowd a
-    // thousand is enough.)
+    // The recount is implemented again on purpose: it must not share a mistake with the server. (A thousand users are enough.)
     let recounts: Vec<Recount> = sql_query(
         "SELECT u.id AS user_id, COALESCE(json_object_agg(m.conversation_id, m.n)
                     FILTER (WHERE m.n > 0), '{}')::text AS counts
@@ -167,7 +166,7 @@ pub async fn check(app: &App) {
     for recount in recounts {
         let expected: Value = serde_json::from_str(&recount.counts).unwrap();
         let (node, user) = (&app.nodes[0].handles, UserId(recount.user_id));
-        // Where Redis claims to be exact it is. (It may be away, when the test has left it so.)
+        // Counts that Redis marks as exact must be exact. (Redis may be away after the test.)
         let found = unread::audit(&node.delivery, &[user]).await;
         assert!(
             !found.is_ok_and(|found| found == [Found::Drifted]),

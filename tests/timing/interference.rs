@@ -43,7 +43,7 @@ async fn slow_clients_do_not_delay_others() {
     app.finish().await;
 }
 
-/// Stopped, or cut off, between lock and commit: PostgreSQL ends the idle transaction, and with it the lock.
+/// Stopped or cut off between lock and commit: PostgreSQL ends the idle transaction and its lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn node_stalled_with_a_lock_does_not_block_others() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
@@ -62,8 +62,8 @@ async fn node_stalled_with_a_lock_does_not_block_others() {
             let (ann, chat, message) = (through_stalled.clone(), chat.clone(), message.clone());
             async move { ann.post_message(&chat, message).await }
         });
-        // A wait for the lock that has just begun (the writer begins again after a second): there is time to stall the
-        // node and let go of the lock before it ends.
+        // The wait for the lock must be young (the writer restarts it after a second), so that there is time to stall the node
+        // and release the lock.
         let waits = "SELECT COALESCE(max(pid), 0)::bigint AS n FROM pg_stat_activity
              WHERE datname = current_database() AND wait_event_type = 'Lock'
                  AND clock_timestamp() - query_start < interval '300 ms'";
@@ -75,7 +75,7 @@ async fn node_stalled_with_a_lock_does_not_block_others() {
             node.postgres.freeze();
         }
         execute(&mut holder, "ROLLBACK");
-        // The lock was given to the stalled node, which cannot go on to its next statement.
+        // The stalled node has the lock, and cannot send its next statement.
         let holds = format!(
             "SELECT count(*) AS n FROM pg_stat_activity WHERE pid = {backend} AND state = 'idle in transaction'"
         );
@@ -87,7 +87,7 @@ async fn node_stalled_with_a_lock_does_not_block_others() {
         let started = Instant::now();
         peer.send(&chat, "three").await;
         let took = started.elapsed();
-        // One second (see the pool), and some for the machine of the tests.
+        // One second (the time-out of the pool), and slack for the machine.
         assert!(took < Duration::from_millis(1_500), "{took:?}");
 
         if stopped {
@@ -95,7 +95,7 @@ async fn node_stalled_with_a_lock_does_not_block_others() {
         } else {
             node.postgres.heal();
         }
-        // What it had in hand is answered, and a repeat says what became of it.
+        // The pending send is answered, and a replay reports its outcome.
         let answer = send.await.unwrap();
         if answer.status != 201 {
             answer.problem(503, "storage_unavailable");

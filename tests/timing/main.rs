@@ -1,5 +1,5 @@
-//! Tests whose result depends on the speed of the machine. They run alone and one after the other, since the load of other tests
-//! would make them fail.
+//! Tests whose result depends on the speed of the machine. They run alone and one after the other, since other load would make
+//! them fail.
 
 #![allow(
     clippy::unwrap_used,

@@ -44,18 +44,18 @@ async fn send_on_one_node_wakes_a_wait_on_another() {
     app.finish().await;
 }
 
-/// Register, then look, then sleep: the look is answered as of before the send, and the send is told of before the sleep.
+/// Register, query, sleep: the query sees the state before the send, and the notice of the send arrives before the sleep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn message_between_head_query_and_sleep_wakes_the_wait() {
     let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
-    // The second node speaks to PostgreSQL past the proxy that will hold the first one's look.
+    // The second node reaches PostgreSQL without the proxy that holds back the first node's answer.
     let mut config = app.config.clone();
     config.database_url = Secret(app.database_url());
     app.nodes.push(Node::start(config).await.unwrap());
     let ann = ann.at(&format!("http://{}", app.nodes[1].address));
     let mut conn = app.database();
-    // A round that only the sweep has saved ends with the sweep, and the next one then waits a whole period for it.
+    // If only the sweep saves a round, the next round waits for a whole period of the sweep.
     for round in 1..=3 {
         let began = number(
             &mut conn,
@@ -89,11 +89,11 @@ async fn message_between_head_query_and_sleep_wakes_the_wait() {
     app.finish().await;
 }
 
-/// What comes while nobody waits, and so is told to nobody, is not slept through by the next wait.
+/// A message between two waits causes no notice, and the next wait must still return it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn news_between_two_waits_is_returned_at_once() {
     let (app, second, ann, ben, chat) = two_nodes().await;
-    // A round that only the sweep has saved may be lucky with it once.
+    // A round that only the sweep saves may be lucky once.
     for round in 1..=8 {
         time_out_and_sweep(&app, &ben, round).await;
         match round % 4 {
@@ -140,12 +140,12 @@ async fn lost_subscriptions_are_restored_and_missed_news_is_found() {
     app.finish().await;
 }
 
-/// Redis is away when a wait begins, and back while it sleeps: its subscription, which failed, is asked for again.
+/// Redis is away when a wait begins and back while it sleeps: the failed subscription is retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn failed_subscription_is_retried_while_the_wait_sleeps() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let (ann, node) = (ann.at(&second), &app.nodes[0].handles.delivery);
-    // A round that only the sweep has saved ends with the sweep, and the next one then waits a whole period for it.
+    // If only the sweep saves a round, the next round waits for a whole period of the sweep.
     for head in 1..=3 {
         unsubscribe_idle(node).await;
         app.redis.cut();
@@ -165,8 +165,8 @@ async fn failed_subscription_is_retried_while_the_wait_sleeps() {
     app.finish().await;
 }
 
-/// A wait that begins while the idle subscription of its user is being ended: it subscribes and looks, the subscription is
-/// ended under it, a message is told to nobody, and only then does the node notice that somebody waits.
+/// A wait begins while the idle subscription of its user is being ended. It subscribes and queries, the subscription ends, a
+/// message is published to no one, and only then does the node notice the wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn message_published_during_unsubscribe_is_found() {
     let (app, second, ann, ben, chat) = two_nodes().await;
@@ -178,12 +178,12 @@ async fn message_published_during_unsubscribe_is_found() {
         total.ok().flatten().map(|total| total.as_of.0)
     };
     ben.total().await;
-    // A round that only the sweep has saved ends with the sweep, and the next one then waits a whole period for it.
+    // If only the sweep saves a round, the next round waits for a whole period of the sweep.
     for head in 1..=3 {
         let wait = parked(&app, &ben, head).await;
         node.notices.unsubscribe(&[channel]).await;
         ann.send(&chat, "nobody hears this").await;
-        // Counted and published is one step.
+        // Counting and publishing is one step.
         let told = |as_of: &Option<i64>| *as_of == Some(head + 1);
         eventually("it is announced", AT_ONCE, counted, told).await;
         let noticed = Instant::now();
@@ -201,14 +201,14 @@ async fn message_racing_with_a_wait_wakes_it() {
     let chat = ann.direct(&ben).await;
     for n in 1..=150 {
         let send = async {
-            // Spread over the moments in which a wait registers and looks.
+            // Spread over the moments in which a wait registers and queries.
             tokio::time::sleep(Duration::from_micros(40 * (n % 50))).await;
             ann.send(&chat, "race").await
         };
         let started = Instant::now();
         let (notice, _) = tokio::join!(ben.wait(n as i64, 20), send);
         assert_eq!(notice["last_seq"], n + 1);
-        // Below the period of the sweep, which would hide a wait that slept through.
+        // Shorter than the period of the sweep, which would hide a missed wake-up.
         assert!(
             started.elapsed() < Duration::from_millis(2_500),
             "round {n}: {:?}",
@@ -253,7 +253,7 @@ async fn watched_conversation_wakes_waits_on_every_node() {
         }
         assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
     }
-    // What was there before the wait is told at once, and so is the inbox, of which waits go on to hear.
+    // News from before the wait is returned at once, and inbox news still wakes the wait.
     let notice = watch(&ben, ben_head, &chat, 2).await.unwrap();
     assert_eq!(notice["watched"][0]["last_seq"], 3);
     let wait = watch(&ben, ben_head, &chat, 3);

@@ -1,4 +1,4 @@
-//! Every request is answered in time, by what the document says, and honestly; who waits is woken.
+//! Every request is answered in time, with a documented status and a true result, and waits are woken.
 
 use super::{Found, World, int, live};
 use crate::history::{Ask, History, Micros, Op, SECOND, Window};
@@ -6,13 +6,13 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use tideline::http::openapi;
 
-/// Five seconds after the commit, and one for a busy machine.
+/// Five seconds after the commit, plus one for a busy machine.
 const WAKE: Micros = 6 * SECOND;
 
-/// A node that was away serves again within this …
+/// A node that was away serves again within this time …
 const BACK: Micros = 5 * SECOND;
 
-/// … and what its clients had under way when it came back may still fail within this.
+/// … and requests that were in progress when it came back may fail for this long.
 const GRACE: Micros = 2 * SECOND;
 
 pub(super) fn check(world: &World<'_>, found: &mut Found) {
@@ -56,7 +56,7 @@ fn overlaps(window: &Window, from: Micros, to: Micros) -> bool {
     window.from <= to && from <= window.to + GRACE
 }
 
-/// Whether the node was one that may have left its clients without an answer, at some time between.
+/// Whether the node may have left clients without an answer at some moment between the two times.
 fn is_silent(history: &History, node: usize, from: Micros, to: Micros) -> bool {
     let windows = history.windows.iter();
     windows
@@ -93,22 +93,22 @@ fn honest(
         "undocumented",
         who,
     );
-    // Nothing that is asked here is wrong, so that there are only so many honest answers.
+    // The load sends only valid requests, so few refusals are correct.
     let it = op.ask.chat().map(|chat| &world.cast.chats[chat]);
     let stays = it.is_none_or(|it| it.members.contains(&op.user));
     let code = op.body["code"].as_str().unwrap_or_default();
     let honest = match op.status {
         200..=299 => it.is_none_or(|it| it.knows(op.user)),
-        // A position of another life of the database.
+        // A position of an earlier epoch.
         410 => matches!(op.ask, Ask::Fetch { since } if since < world.bases[op.user]),
-        // The same of a large conversation.
+        // The same for a conversation with read fan-out.
         409 => {
             let in_another_life = world.bases[op.user] > 0;
             code == "cursor_ahead"
                 && in_another_life
                 && matches!(op.ask, Ask::Wait { .. } | Ask::Read { .. })
         }
-        // A removal that is repeated finds nobody.
+        // A repeated removal finds no member.
         404 => code == "not_found" && (!stays || matches!(op.ask, Ask::Remove { .. })),
         503 => {
             let away = history
@@ -122,7 +122,7 @@ fn honest(
     found.unless(honest, "dishonest", who);
 }
 
-/// A wait ends soon after there is news, as far as clients can know when that was, and says so.
+/// A wait ends soon after there is news, as far as clients can know that time, and reports the news.
 fn woken(world: &World<'_>, user: usize, found: &mut Found) {
     let known: HashMap<i64, Micros> = live::acknowledged_entries(world, user)
         .into_iter()
@@ -143,7 +143,7 @@ fn woken(world: &World<'_>, user: usize, found: &mut Found) {
         found.unless(told || !op.is_ok(), "late-wake", || {
             format!("user {user}: {:?} was answered by {}", op.ask, op.body)
         });
-        // The next entry may be of a kind whose commit nobody was told of; one of those after it will do.
+        // The next entry may be of a kind whose commit was not acknowledged to any client; a later entry will do.
         let next = (since + 1..since + 4)
             .filter_map(|seq| known.get(&seq))
             .min();
@@ -162,7 +162,7 @@ fn woken(world: &World<'_>, user: usize, found: &mut Found) {
     }
 }
 
-/// The same of a large conversation that it watches.
+/// The same for a conversation with read fan-out that the wait watches.
 fn watched(world: &World<'_>, op: &Op, chat: usize, seen: i64, found: &mut Found) {
     let told = super::list(&op.body["watched"]).iter();
     let id = world.cast.chats[chat].id.as_str();
@@ -193,7 +193,7 @@ fn watched(world: &World<'_>, op: &Op, chat: usize, seen: i64, found: &mut Found
     });
 }
 
-/// How long after their commits waits were answered with news, sorted: 0 where the waiter was faster than the sender.
+/// The delays from commit to wake-up, sorted; 0 where the waiter was faster than the sender.
 pub fn wakes(history: &History) -> Vec<Micros> {
     let world = World::of(history);
     let woken = history
@@ -221,7 +221,7 @@ pub fn wakes(history: &History) -> Vec<Micros> {
     wakes
 }
 
-/// The longest time after a healing, before anything else was broken, at which a request was begun that failed.
+/// The longest time after a heal, before the next fault, at which a request began that failed.
 pub fn back_after(history: &History) -> Micros {
     let failed = |op: &&Op| op.status == 0 || op.status >= 500;
     let since = |op: &Op| {

@@ -1,4 +1,4 @@
-//! Every message once, in one order, as it was acknowledged.
+//! Each message is stored once, in one order, as it was acknowledged.
 
 use super::{Found, World, int};
 use crate::history::{Ask, Op};
@@ -42,7 +42,7 @@ fn archive(world: &World<'_>, chat: usize, found: &mut Found) {
     }
 }
 
-/// What a member reads is the archive, for a guest from where they joined.
+/// Each member reads the same archive; a guest reads it from where they joined.
 fn same_order(world: &World<'_>, chat: usize, found: &mut Found) {
     let all = &world.archives[chat];
     for (user, outcome) in world.history.outcomes.iter().enumerate() {
@@ -76,8 +76,8 @@ fn same_order(world: &World<'_>, chat: usize, found: &mut Found) {
     }
 }
 
-/// What was begun after something else had been acknowledged comes after it. That holds between any two people, and so for
-/// the sends of one device, made one after the other.
+/// A send that began after another was acknowledged has a higher seq. This holds between any two users, and so for the
+/// sequential sends of one device.
 fn real_time(world: &World<'_>, chat: usize, found: &mut Found) {
     let mut latest = (0, "");
     for message in &world.archives[chat] {
@@ -96,7 +96,7 @@ fn real_time(world: &World<'_>, chat: usize, found: &mut Found) {
     }
 }
 
-/// Durable, and the same answer again.
+/// Acknowledged sends are stored, and a replay returns the first answer.
 fn acknowledged(world: &World<'_>, found: &mut Found) {
     let stored: HashMap<_, _> = world
         .archives
@@ -120,7 +120,7 @@ fn acknowledged(world: &World<'_>, found: &mut Found) {
             });
         }
     }
-    // Whoever stays in a conversation was told in the end what became of every send.
+    // For permanent members the outcome of every send is known in the end.
     for (id, sent) in &world.sends {
         let stays = world.cast.chats[sent.chat].members.contains(&sent.user);
         found.unless(!stays || sent.answer.is_some(), "unsettled", || {

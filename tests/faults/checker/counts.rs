@@ -1,4 +1,4 @@
-//! Unread counts: the sum in every answer, exact as of the head that the answer names, and equal to a recount in the end.
+//! Unread counts: each answer adds up, is exact as of its head, and equals a recount in the end.
 
 use super::{Found, World, int, list};
 use crate::history::{Ask, Outcome};
@@ -18,13 +18,13 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
     }
 }
 
-/// The total that an answer tells is the one as of the head that it tells.
+/// The total in an answer is the total as of the head in that answer.
 fn total(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
     let (head, total) = (int(&told["last_seq"]), int(&told["total_unread"]));
     let expected = usize::try_from(head - world.bases[user])
         .ok()
         .and_then(|at| world.totals[user].get(at));
-    // What is unread in large conversations is told by no entry; it is no more than there is to read.
+    // No entry carries the unread count of a conversation with read fan-out; it is at most the number of readable messages.
     let archives = world
         .large_of(user)
         .map(|chat| world.archives[chat].len() as i64);
@@ -72,7 +72,7 @@ fn unread(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
     });
 }
 
-/// Counted anew, from the archive and the read mark.
+/// A recount from the archive and the read mark.
 fn recount(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Found) {
     let mut expected = BTreeMap::new();
     for (listed, archive) in outcome.conversations.iter().zip(&outcome.archives) {

@@ -1,4 +1,4 @@
-//! An inbox is the archive of everything that its owner was in, without a hole.
+//! An inbox contains everything of its owner's conversations, without a gap.
 
 use super::{Found, World, int, list};
 use crate::history::{Ask, Op, Outcome};
@@ -93,7 +93,7 @@ fn projection(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Fou
             )
         });
     }
-    // Whoever stays has every message.
+    // Permanent members have every message.
     for (chat, it) in world.cast.chats.iter().enumerate() {
         let before = world
             .first_archive_of(user, chat)
@@ -107,7 +107,7 @@ fn projection(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Fou
     }
 }
 
-/// What makes an entry; the conversation that some of them show is as of the reading.
+/// The identity of an entry. The conversation that some entries show is of the time of the read, so it is left out.
 fn essence(entry: &Value) -> [&Value; 8] {
     let names = [
         "seq",
@@ -122,8 +122,8 @@ fn essence(entry: &Value) -> [&Value; 8] {
     names.map(|name| &entry[name])
 }
 
-/// A page has no hole, ends at the head when it says so, and shows what is there in the end: so nothing ever appears below a
-/// seq that a reader has passed.
+/// A page has no gap, ends at the head when it says so, and equals the final inbox: nothing ever appears below a seq that a
+/// reader has passed.
 fn page(world: &World<'_>, op: &Op, found: &mut Found) {
     let Ask::Fetch { since } = op.ask else {
         return;
@@ -165,7 +165,7 @@ fn page(world: &World<'_>, op: &Op, found: &mut Found) {
     );
 }
 
-/// The same for a page of a conversation, which for a guest begins where they joined.
+/// The same for a page of a conversation, which begins for a guest where they joined.
 fn messages(world: &World<'_>, op: &Op, found: &mut Found) {
     let Ask::Read { chat, since } = op.ask else {
         return;

@@ -1,4 +1,4 @@
-//! What is acknowledged is there for everybody from then on: heads and marks never go back in real time.
+//! Acknowledged changes are visible to everyone from then on: heads and marks never go back in real time.
 
 use super::{Found, World, int};
 use crate::history::{Ask, Micros, Op};
@@ -24,14 +24,14 @@ impl Floor {
         Self(known)
     }
 
-    /// What was known before then.
+    /// What was known before this time.
     fn before(&self, at: Micros) -> i64 {
         let known = self.0.partition_point(|(when, _)| *when < at);
         known.checked_sub(1).map_or(i64::MIN, |last| self.0[last].1)
     }
 }
 
-/// The head of the caller's inbox that an answer tells.
+/// The head of the caller's inbox in an answer.
 fn head(op: &Op) -> Option<i64> {
     let name = match op.ask {
         Ask::Wait { .. } | Ask::Fetch { .. } => "last_seq",
@@ -41,7 +41,7 @@ fn head(op: &Op) -> Option<i64> {
     op.is_ok().then(|| int(&op.body[name]))
 }
 
-/// For each user: when which entry was known to be in the inbox, by the acknowledgement of its message.
+/// For each user: when each entry was known to be in the inbox, by the acknowledgement of its message.
 pub(super) fn acknowledged_entries(world: &World<'_>, user: usize) -> Vec<(Micros, i64)> {
     let entries = world.history.outcomes[user].inbox.iter();
     let known = entries.filter_map(|entry| {
@@ -68,7 +68,7 @@ fn heads(world: &World<'_>, found: &mut Found) {
     }
 }
 
-/// The read mark of whoever stays only goes forward, and is where it was acknowledged to be.
+/// The read mark of a permanent member only moves forward, and is where it was acknowledged.
 fn marks(world: &World<'_>, found: &mut Found) {
     let mut known: HashMap<(usize, usize), Vec<(Micros, i64)>> = HashMap::new();
     for op in world.history.ops.iter().filter(|op| op.is_ok()) {

@@ -1,5 +1,5 @@
 //! Judges a run: a pure function of what the clients saw and of what can be read in the end. It knows the contract and
-//! nothing of the server. Every promise that is broken has a name here, and `seeded_defects.rs` proves that each is detected.
+//! nothing of the server. Each broken guarantee has a name here, and `seeded_defects.rs` proves that each is detected.
 
 mod answers;
 mod archive;
@@ -14,17 +14,17 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use answers::{back_after, wakes};
 
-/// What was broken, by name, and how.
+/// A broken guarantee, by name, with details.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub name: &'static str,
     pub what: String,
 }
 
-/// So many of one name are told; a run that goes wrong goes wrong everywhere.
+/// At most this many violations of one name are reported.
 const TOLD: usize = 5;
 
-/// What is wrong with a run.
+/// All violations of a run.
 pub fn check(history: &History) -> Vec<Violation> {
     let world = World::of(history);
     let mut found = Found::default();
@@ -55,7 +55,7 @@ impl Found {
         }
     }
 
-    /// Adds it unless this holds.
+    /// Adds a violation unless this holds.
     fn unless(&mut self, holds: bool, name: &'static str, what: impl FnOnce() -> String) {
         if !holds {
             self.add(name, what);
@@ -63,7 +63,7 @@ impl Found {
     }
 }
 
-/// What is known of one message, by all its attempts.
+/// What is known of one message, from all its attempts.
 struct Sent<'a> {
     chat: usize,
     user: usize,
@@ -74,24 +74,24 @@ struct Sent<'a> {
     answer: Option<&'a Value>,
 }
 
-/// The history, sorted for the questions that are asked of it.
+/// The history, indexed for the checks.
 struct World<'a> {
     history: &'a History,
     cast: &'a Cast,
-    /// The place of a conversation in the cast, by its id.
+    /// The index of a conversation in the cast, by its id.
     chats: HashMap<&'a str, usize>,
     users: HashMap<&'a str, usize>,
     /// The messages of each conversation, as its first member reads them.
     archives: Vec<Vec<&'a Value>>,
     /// By `client_msg_id`.
     sends: BTreeMap<&'a str, Sent<'a>>,
-    /// For each user and conversation: the seqs that belong in that inbox, in order, by the inbox of the first member, who
-    /// was told of each message and of each change of members in their order.
+    /// For each user and conversation: the seqs that belong in that inbox, in order. The source is the inbox of the first
+    /// member, which has each message and each change of members in order.
     belongs: Vec<Vec<Vec<i64>>>,
-    /// For each user: the head of the inbox when this life of the database began, and the counts as of then.
+    /// For each user: the head of the inbox when this epoch began, and the counts as of then.
     bases: Vec<i64>,
     counts: Vec<BTreeMap<&'a str, i64>>,
-    /// For each user: the sum of the unread counts after each entry of the inbox, by the entries themselves.
+    /// For each user: the sum of the unread counts after each entry of the inbox, computed from the entries.
     totals: Vec<Vec<i64>>,
 }
 
@@ -136,18 +136,18 @@ impl<'a> World<'a> {
         world
     }
 
-    /// A conversation's messages, as somebody reads them in the end.
+    /// The messages of a conversation, as a user reads them in the end.
     fn archive_of(&self, user: usize, chat: usize) -> Vec<&'a Value> {
         self.archive_at(&self.history.outcomes[user], chat)
             .unwrap_or_default()
     }
 
-    /// The same as of the beginning; nothing for who was not in it, and where nothing was there.
+    /// The same at the beginning of the epoch; nothing if the user was not a member or nothing was there.
     fn first_archive_of(&self, user: usize, chat: usize) -> Option<Vec<&'a Value>> {
         self.archive_at(self.history.starts.get(user)?, chat)
     }
 
-    /// The entry of this seq in somebody's inbox.
+    /// The entry of this seq in a user's inbox.
     fn entry(&self, user: usize, seq: i64) -> Option<&'a Value> {
         let at = usize::try_from(seq - self.bases[user] - 1).ok()?;
         self.history.outcomes[user].inbox.get(at)
@@ -162,7 +162,7 @@ impl<'a> World<'a> {
     fn project(&mut self, chat: usize) {
         let it = &self.cast.chats[chat];
         if it.large {
-            // To be read by all who are in it, from the archive.
+            // All members read it from the archive.
             let before = self.first_archive_of(it.members[0], chat);
             let before = before.map_or(0, |all| all.len());
             let seqs = self.archives[chat].iter().skip(before);
@@ -202,7 +202,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The large conversations of somebody.
+    /// The conversations of a user with read fan-out.
     fn large_of(&self, user: usize) -> impl Iterator<Item = usize> {
         let chats = self.cast.chats.iter().enumerate();
         chats.filter_map(move |(chat, it)| (it.large && it.knows(user)).then_some(chat))
@@ -243,7 +243,7 @@ fn sends(history: &History) -> BTreeMap<&str, Sent<'_>> {
     sends
 }
 
-/// No entry tells of messages of large conversations, so their counts are left out.
+/// No entry carries messages of conversations with read fan-out, so their counts are left out.
 fn totals(
     inbox: &[Value],
     first: &BTreeMap<&str, i64>,
@@ -267,7 +267,7 @@ fn totals(
     totals
 }
 
-/// A number; what is none is none of the numbers that are expected.
+/// A number; -1, which is never expected, for anything else.
 fn int(value: &Value) -> i64 {
     value.as_i64().unwrap_or(-1)
 }

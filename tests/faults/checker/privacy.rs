@@ -1,4 +1,4 @@
-//! Nobody is shown a conversation that they are not in, nor what was said in it before they came or after they left.
+//! No user is shown a conversation without being a member, or messages from before joining or after leaving.
 
 use super::{Found, World, int};
 use crate::history::{Ask, Chat, Micros};
@@ -19,7 +19,7 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
         for chat in 0..world.cast.chats.len() {
             let before = world.first_archive_of(user, chat).unwrap_or_default();
             seen.extend(before.iter().map(|one| (chat, int(&one["seq"]))));
-            // What they said themselves, in the life before this one too.
+            // Users see their own messages, also those of an earlier epoch.
             let own = |one: &&&Value| one["sender_id"] == world.cast.users[user].as_str();
             let own = world.archives[chat].iter().filter(own);
             seen.extend(own.map(|one| (chat, int(&one["seq"]))));
@@ -38,8 +38,8 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
     ex_members(world, found);
 }
 
-/// Looks through a value for what this user may not see: messages that never were theirs, and words and ids of
-/// conversations that they never were in.
+/// Searches a value for what this user may not see: messages from outside their membership, and words and ids of conversations
+/// of others.
 fn look(
     world: &World<'_>,
     user: usize,
@@ -84,12 +84,12 @@ fn look(
     }
 }
 
-/// From the answer to a removal until somebody asks to have the guest back, the conversation is not there for the guest.
+/// From the answer to a removal until the guest is added again, the conversation does not exist for the guest.
 fn ex_members(world: &World<'_>, found: &mut Found) {
     for (chat, it) in world.cast.chats.iter().enumerate() {
         for guest in &it.guests {
             let mut out: Vec<(Micros, Micros)> = Vec::new();
-            // Sorted by when they were asked for.
+            // Sorted by the time of the request.
             for op in &world.history.ops {
                 match op.ask {
                     Ask::Remove { chat: c, guest: g } if (c, g) == (chat, *guest) && op.is_ok() => {

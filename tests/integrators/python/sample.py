@@ -1,7 +1,7 @@
 """Two people talk through a client that openapi-python-client made from the document.
 
-Generation fails on any warning, so that no operation is left out. The kinds of messages and entries come out as classes
-of their own here, and an error as a `Problem`.
+Generation fails on any warning, so that no operation is left out. Each kind of message and entry is a class here, and an
+error is a `Problem`.
 """
 
 import datetime

@@ -1,5 +1,5 @@
-//! Killing things: what was acknowledged is there, what failed said so in a documented way, and it all comes back by
-//! itself. Here nodes are processes, and PostgreSQL and Redis belong to the test alone.
+//! Killed and frozen servers: acknowledged messages are there, failures are documented ones, and the service recovers by
+//! itself. Nodes are processes here, and PostgreSQL and Redis belong to the test alone.
 
 use crate::support::{
     Answer, App, Person, Process, Proxy, eventually, free_address, http, text, throw_away,
@@ -13,13 +13,13 @@ use tideline::dev::services::Services;
 use tideline::domain::identity::seeding;
 use tideline::storage::pg::operations::instance;
 
-/// What a sender knows: what it sent, and whether it was acknowledged.
+/// The acknowledged messages of a sender, and its slowest request.
 struct Diary {
     acknowledged: Vec<Value>,
     slowest: Duration,
 }
 
-/// Sends one message after the other, each again and again until it is acknowledged, until it is told to stop.
+/// Sends one message after the other until `stop`, and repeats each until it is acknowledged.
 async fn persist(person: &Person, chat: &str, stop: &AtomicBool) -> Diary {
     let mut diary = Diary {
         acknowledged: Vec::new(),
@@ -42,7 +42,7 @@ async fn persist(person: &Person, chat: &str, stop: &AtomicBool) -> Diary {
                     diary.acknowledged.push(answer.body);
                     break;
                 }
-                // Only documented failures, and only "come back".
+                // Only documented failures that ask for a retry.
                 Ok(answer) => {
                     assert!(!answer.header("retry-after").is_empty());
                     let code = answer.body["code"].clone();
@@ -59,7 +59,7 @@ async fn persist(person: &Person, chat: &str, stop: &AtomicBool) -> Diary {
     diary
 }
 
-/// Everything acknowledged is there once, in the order of its sender, and both inboxes have it without a hole.
+/// Each acknowledged message is stored once, in the order of its sender, and the inbox has it without a gap.
 async fn verify(reader: &Person, chat: &str, diaries: &[(&Person, Diary)]) {
     let mut history = Vec::new();
     loop {
@@ -104,7 +104,7 @@ async fn verify(reader: &Person, chat: &str, diaries: &[(&Person, Diary)]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn service_recovers_after_postgres_and_redis_are_killed() {
     let services = Arc::new(throw_away("faults"));
-    // On a thread of its own: it blocks, and would hold up those who are timed here.
+    // On its own thread: it blocks, and would delay the timed requests.
     let act = async |act: fn(&Services)| {
         let services = Arc::clone(&services);
         tokio::task::spawn_blocking(move || act(&services))
@@ -130,7 +130,7 @@ async fn service_recovers_after_postgres_and_redis_are_killed() {
                     act(|services| services.start_redis().unwrap()).await;
                 }
                 "stop both" => {
-                    // A stopped Redis holds no sender; a stopped PostgreSQL goes on where it stood.
+                    // A stopped Redis delays no sender; a stopped PostgreSQL resumes where it was.
                     act(Services::pause_redis).await;
                     ann.send(&chat, "without Redis").await;
                     act(Services::pause_postgres).await;
@@ -174,7 +174,7 @@ async fn service_recovers_after_postgres_and_redis_are_killed() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop.store(true, Ordering::Release);
     };
-    // Another device of Ann's plays the nemesis's own sends, so the diarists are two others.
+    // The nemesis sends as Ann, so the senders with a diary are two other users.
     let (cat, dan) = tokio::join!(
         Person::register(&client, &node.url, "cat"),
         Person::register(&client, &node.url, "dan")
@@ -234,7 +234,7 @@ async fn killed_node_loses_no_acknowledged_message() {
                 .ok()
                 .filter(|answer| answer.status == 201)
                 .map(|answer| answer.body);
-            // Repeated on the new node: what was acknowledged comes back as it was, the rest is stored at most once.
+            // Repeated on the new node: an acknowledged send gets the same answer, any other is stored at most once.
             let again = ann.post_message(&chat, message).await;
             match first {
                 Some(first) => assert_eq!(again.ok(200), first),
@@ -291,7 +291,7 @@ async fn drain_spreads_1000_parked_waits_over_time() {
     eventually("all sleep", soon, parked, |n| *n == people.len()).await;
     let asked = Instant::now();
     node.process.signal("TERM");
-    // While it drains: only readiness fails; new waits are told to go, sends and fetches go on.
+    // While it drains: only readiness fails, new waits are asked to reconnect, sends and fetches work.
     let ready = async || {
         app.http
             .get(format!("{url}/health/ready"))
@@ -324,7 +324,7 @@ async fn drain_spreads_1000_parked_waits_over_time() {
     for wait in waits {
         let (notice, at) = wait.await.unwrap();
         let told = notice["reconnect"] == true && notice["news"] == false;
-        // The last person's first wait was superseded by the late one, unless it was drained before.
+        // The last person's first wait was superseded by the late one, unless it had been drained before.
         assert!(told || notice["superseded"] == true, "{notice}");
         answered.push(at);
     }
@@ -401,7 +401,7 @@ async fn frozen_postgres_yields_503_within_5_s() {
     app.finish().await;
 }
 
-/// Its writers, its reads and its connections all wait for an answer that does not come.
+/// The writers, the reads and the connections of the node all wait for an answer that does not come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn node_exits_within_drain_time_while_postgres_hangs() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -422,7 +422,7 @@ async fn node_exits_within_drain_time_while_postgres_hangs() {
     let (code, node) = tokio::task::spawn_blocking(move || (node.process.wait_for(most), node))
         .await
         .unwrap();
-    // The drain time, and some for the machine of the tests.
+    // The drain time, plus some for a busy machine.
     let took = asked.elapsed();
     assert!(took < Duration::from_secs(6), "{took:?}");
     let log = node.process.log();

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tideline::config::{Config, RateLimit};
 
-/// One more a second, so that what flows off during a test hardly counts.
+/// One request per second, so that the refill during a test hardly counts.
 fn slow(burst: u32) -> impl FnOnce(&mut Config) {
     move |config| {
         config.rate_limit = Some(RateLimit {
@@ -16,7 +16,7 @@ fn slow(burst: u32) -> impl FnOnce(&mut Config) {
     }
 }
 
-/// Asserts a refusal that says everything a client needs.
+/// Asserts a refusal with everything that a client needs.
 fn refused(answer: Answer, policy: &str) -> Duration {
     let limit = answer.header("ratelimit").to_owned();
     assert!(
@@ -38,7 +38,7 @@ fn refused(answer: Answer, policy: &str) -> Duration {
     wait
 }
 
-/// How many of so many requests are allowed, and how long they took.
+/// Sends requests in sequence: how many were allowed, and the seconds that they took.
 async fn allowed(count: usize, mut request: impl AsyncFnMut(usize) -> Answer) -> (usize, u64) {
     let started = Instant::now();
     let mut allowed = 0;
@@ -65,9 +65,9 @@ async fn user_limit_allows_a_burst_and_then_a_rate() {
     );
     let wait = refused(ann.get("/me").await, "user");
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
-    // On all devices together, and nobody else.
+    // All devices of a user share the limit, other users do not.
     ben.get("/me").await.ok(200);
-    // Who waits as told is let in.
+    // A client that waits as long as it was asked to is served.
     let again = async || ann.get("/me").await.status;
     eventually("let in again", Duration::from_secs(5), again, |status| {
         *status == 200
@@ -83,7 +83,7 @@ async fn two_nodes_do_not_double_the_limit() {
     let [ann] = app.people(["ann"]).await;
     let urls = [app.url(), format!("http://{}", app.nodes[1].address)];
     let (good, seconds) = allowed(200, async |n| ann.at(&urls[n % 2]).get("/me").await).await;
-    // A tenth of the limit is each node's own to give.
+    // Each node may grant a tenth of the limit without asking Redis.
     let most = 60 + 2 * 6 + 2 * seconds as usize;
     assert!((60..=most).contains(&good), "{good} in {seconds} s");
     app.finish().await;
@@ -103,7 +103,7 @@ async fn each_node_enforces_the_limit_without_redis() {
     app.finish().await;
 }
 
-/// So many at once: how many are allowed, and how long they took.
+/// Sends requests concurrently: how many were allowed, and the seconds that they took.
 async fn allowed_at_once(count: usize, request: impl AsyncFn(usize) -> Answer) -> (usize, u64) {
     let started = Instant::now();
     let answers = join_all((0..count).map(|n| request(n))).await;
@@ -111,7 +111,7 @@ async fn allowed_at_once(count: usize, request: impl AsyncFn(usize) -> Answer) -
     (allowed, started.elapsed().as_secs() + 1)
 }
 
-/// Redis takes commands and does not answer: whoever waits for it goes on with what this node has left for them.
+/// Redis accepts commands and does not answer: requests then use the node's own bucket.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_respect_the_limit_while_redis_hangs() {
     let app = App::configured(slow(30)).await;
@@ -122,7 +122,7 @@ async fn concurrent_requests_respect_the_limit_while_redis_hangs() {
         (30..=30 + seconds as usize).contains(&good),
         "user: {good} in {seconds} s"
     );
-    // Signing up counted as five.
+    // The sign-up cost five.
     let capabilities = async |_| app.call("GET", "/v1/capabilities", None).await;
     let (good, seconds) = allowed_at_once(80, capabilities).await;
     assert!(
@@ -161,7 +161,7 @@ async fn batch_costs_one_request_per_message() {
     app.finish().await;
 }
 
-/// What a user may do besides, as an answer says, whatever the request came to.
+/// The remaining quota in a response, whatever its status.
 fn left(answer: &Answer) -> usize {
     let limit = answer.header("ratelimit");
     let left = limit.split(';').find_map(|part| part.strip_prefix("r="));
@@ -204,7 +204,7 @@ async fn request_cost_depends_on_members_and_mentions() {
         let started = Instant::now();
         let before = left(&ann.get("/me").await);
         let after = left(&ann.post(path, body).await);
-        // One a second flows off.
+        // One per second is refilled.
         let most = after + cost;
         let least = most.saturating_sub(started.elapsed().as_secs() as usize + 1);
         assert!(
@@ -214,7 +214,7 @@ async fn request_cost_depends_on_members_and_mentions() {
     }
     app.finish().await;
 
-    // What is larger than the bucket needs all of it, and is not refused for ever.
+    // A request larger than the bucket takes all of it, so that it is not rejected forever.
     let app = App::configured(slow(5)).await;
     let [ann] = app.people(["ann"]).await;
     let made = ann.post("/conversations", make("group", 1_000)).await;
@@ -237,7 +237,7 @@ async fn password_guesses_are_limited_per_username() {
         let body = json!({"username": name, "password": password});
         app.call("POST", "/v1/auth/login", Some(body)).await
     };
-    // Whether there is such a user or not, and in any spelling.
+    // For existing and unknown users, and in any spelling.
     for name in ["ann", "nobody"] {
         let (tried, seconds) = allowed(15, async |n| {
             let spelling = if n % 2 == 0 {
@@ -255,7 +255,7 @@ async fn password_guesses_are_limited_per_username() {
         refused(login(name, PASSWORD).await, "login");
     }
     login("ben", PASSWORD).await.ok(200);
-    // Nor by whoever has a token of a device.
+    // The same holds for a password change with a valid token.
     let passwords = json!({"old_password": "guess", "new_password": "battery staple"});
     let (tried, _) = allowed(15, async |_| {
         ben.put("/me/password", passwords.clone()).await
@@ -282,7 +282,7 @@ async fn client_address_comes_from_connection_or_trusted_proxy() {
         }
         Answer::of(request.send().await.unwrap()).await
     };
-    // A made-up header changes nothing; trying tokens counts, too.
+    // A forged header changes nothing, and guessing tokens counts as well.
     let (good, seconds) = allowed(40, async |n| {
         let token = (n % 2 == 0).then_some("guess");
         guest(format!("203.0.113.{n}"), token).await
@@ -304,7 +304,7 @@ async fn client_address_comes_from_connection_or_trusted_proxy() {
         let request = request.header("x-forwarded-for", forwarded);
         Answer::of(request.send().await.unwrap()).await
     };
-    // The left part is what the client has written itself.
+    // The client itself wrote the left part.
     let (good, seconds) = allowed(30, async |n| {
         guest(&format!("192.0.2.{n}, 203.0.113.1")).await
     })
@@ -315,7 +315,7 @@ async fn client_address_comes_from_connection_or_trusted_proxy() {
     );
     refused(guest("203.0.113.1").await, "address");
     guest("203.0.113.2").await.ok(200);
-    // Some proxies add the port of the connection, which is another one each time.
+    // Some proxies add the port of the connection, which changes each time.
     let (good, seconds) = allowed(30, async |n| {
         guest(&format!("203.0.113.3:{}", 4_000 + n)).await
     })
@@ -324,7 +324,7 @@ async fn client_address_comes_from_connection_or_trusted_proxy() {
         (12..=13 + seconds as usize).contains(&good),
         "{good} in {seconds} s"
     );
-    // One customer of a provider has a network of IPv6 addresses.
+    // One customer of a provider has a whole IPv6 network.
     let (good, seconds) = allowed(30, async |n| guest(&format!("2001:db8::{n}")).await).await;
     assert!(
         (12..=13 + seconds as usize).contains(&good),
@@ -382,7 +382,7 @@ async fn waits_per_address_are_limited() {
     app.finish().await;
 }
 
-/// Hashing a password takes tens of milliseconds of a core, whoever asks for it.
+/// Hashing a password takes tens of milliseconds of a core.
 #[tokio::test(flavor = "multi_thread")]
 async fn password_hash_costs_five_requests() {
     let app = App::configured(slow(20)).await;

@@ -1,4 +1,4 @@
-//! Too much at once: what is turned away first, and clients that are slow on purpose.
+//! Overload: what is shed first, and slow clients.
 
 use crate::support::slow::{Slow, SlowClients, request};
 use crate::support::{Answer, App, eventually, id, text};
@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tideline::storage::pg::WAITING;
 
-/// Lets so many wait at the gate to PostgreSQL. They give up after four seconds, so others take their places.
-async fn crowd(app: &App, size: usize) {
+/// Fills the queue for PostgreSQL connections to this size. Requests leave it after four seconds, so new ones replace them.
+async fn fill_queue(app: &App, size: usize) {
     let pg = &app.nodes[0].handles.delivery.pg;
     let waiting = async || {
         for _ in pg.usage().waiting..size {
             let pg = pg.clone();
-            tokio::spawn(async move { pg.read("crowd", |_| Ok(())).await });
+            tokio::spawn(async move { pg.read("filler", |_| Ok(())).await });
         }
         tokio::task::yield_now().await;
         pg.usage().waiting
     };
-    eventually("a crowd", Duration::from_secs(3), waiting, |n| *n >= size).await;
+    eventually("a queue", Duration::from_secs(3), waiting, |n| *n >= size).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -31,10 +31,7 @@ async fn load_shedding_rejects_waits_then_history_then_fetches() {
     ann.send(&chat, "x").await;
     let release = Arc::new(AtomicBool::new(false));
     for _ in 0..app.config.db_pool {
-        let (pg, release) = (
-            app.nodes[0].handles.delivery.pg.clone(),
-            Arc::clone(&release),
-        );
+        let (pg, release) = (app.nodes[0].handles.delivery.pg.clone(), Arc::clone(&release));
         tokio::spawn(async move {
             let hold = move |_: &mut _| {
                 let started = Instant::now();
@@ -48,7 +45,7 @@ async fn load_shedding_rejects_waits_then_history_then_fetches() {
             pg.read("hold", hold).await
         });
     }
-    // More holders than there are places, so that some of them wait.
+    // There are more holders than connections, so some of them wait.
     let waiting = async || app.nodes[0].handles.delivery.pg.usage().waiting;
     eventually("held", Duration::from_secs(5), waiting, |n| *n > 0).await;
     let history = format!("/conversations/{chat}/messages");
@@ -56,16 +53,16 @@ async fn load_shedding_rejects_waits_then_history_then_fetches() {
         let problem = ben.get(path).await.problem(503, "overloaded");
         assert_eq!(problem["retry_after_ms"], 1_000);
     };
-    // What is not turned away waits here, for the gate is held.
+    // An admitted request waits here, since all connections are held.
     let waits = async |path: &str| {
         let asked = tokio::time::timeout(Duration::from_millis(100), ben.get(path)).await;
         assert!(asked.is_err(), "{path}: {:?}", asked.unwrap().body);
     };
-    crowd(&app, WAITING / 2).await;
+    fill_queue(&app, WAITING / 2).await;
     refused("/notices?since_seq=0").await;
     waits(&history).await;
     waits("/inbox?since_seq=0").await;
-    crowd(&app, WAITING / 4 * 3).await;
+    fill_queue(&app, WAITING / 4 * 3).await;
     for path in [
         &history,
         "/conversations",
@@ -74,11 +71,11 @@ async fn load_shedding_rejects_waits_then_history_then_fetches() {
         refused(path).await;
     }
     waits("/inbox?since_seq=0").await;
-    crowd(&app, WAITING / 8 * 7).await;
+    fill_queue(&app, WAITING / 8 * 7).await;
     refused("/inbox?since_seq=0").await;
     refused("/unread").await;
     waits("/me").await;
-    crowd(&app, WAITING).await;
+    fill_queue(&app, WAITING).await;
     refused("/me").await;
     // The writers have connections of their own.
     ann.send(&chat, "sent all the same").await;
@@ -98,7 +95,7 @@ async fn slow_clients_are_bounded_and_disconnected() {
     let node = &app.nodes[0];
     let peak = node.budget.taken();
     assert!(peak <= 16 * 1024 * 1024, "{peak}");
-    // And clients that vanish while they are parked.
+    // More clients disconnect while they are parked.
     let mut vanishing = Vec::new();
     let [dan] = app.people(["dan"]).await;
     for _ in 0..20 {
@@ -109,7 +106,7 @@ async fn slow_clients_are_bounded_and_disconnected() {
     }
     drop(vanishing);
 
-    // The kernel gives readers up after 20 s; the server bodies after 10 s, and heads after 30 s.
+    // The kernel gives up readers after 20 s; the server gives up bodies after 10 s, and heads after 30 s.
     let nothing = |bytes: &usize| *bytes == 0;
     let taken = async || node.budget.taken();
     eventually("given up", Duration::from_secs(60), taken, nothing).await;
@@ -126,7 +123,7 @@ async fn slow_clients_are_bounded_and_disconnected() {
     app.finish().await;
 }
 
-/// Files are in memory once, for all: nobody can take the budget with them, with or without a token.
+/// Static files are in memory once for all requests, so they do not count against the budget.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_file_downloads_use_no_body_budget() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -135,7 +132,7 @@ async fn slow_file_downloads_use_no_body_budget() {
     let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
     ann.post_message(&chat, message).await.ok(201);
     let address = app.nodes[0].address;
-    // That many bundles are more than the budget.
+    // Together, these bundles would exceed the budget.
     let ask = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
     let readers = Slow::connect(address, 200, ask, None);
     let history = format!("/conversations/{chat}/messages");
@@ -148,7 +145,7 @@ async fn slow_file_downloads_use_no_body_budget() {
     app.finish().await;
 }
 
-/// Who reads slowly takes a share, and leaves the rest to others.
+/// A slow reader uses its user's share of the budget, and leaves the rest to others.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_cannot_exhaust_the_body_budget() {
     let app = App::configured(|config| {
@@ -165,7 +162,7 @@ async fn one_user_cannot_exhaust_the_body_budget() {
     }
     let node = &app.nodes[0];
     let path = format!("/conversations/{large}/messages");
-    // From many addresses: the share of a user holds for all of them.
+    // From many addresses: the share of a user covers all of them.
     let readers: Vec<_> = (0..40)
         .map(|n| {
             let from = format!("X-Forwarded-For: 198.51.100.{n}\r\n\r\n");
@@ -201,7 +198,7 @@ async fn one_user_cannot_exhaust_the_body_budget() {
     app.finish().await;
 }
 
-/// Half a megabyte read in a second is slow, and fine.
+/// Reading half a megabyte per second is slow, and allowed.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_reader_receives_the_whole_response() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -235,23 +232,26 @@ async fn slow_reader_receives_the_whole_response() {
     app.finish().await;
 }
 
-/// The devices of a node that was lost come all at once, faster than a busy node accepts them.
+/// After the loss of a node its devices reconnect all at once, faster than a busy node accepts them.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_node_queues_1000_connections_in_the_listen_backlog() {
-    const CROWD: usize = 1_000;
+    const CLIENTS: usize = 1_000;
     let app = App::start().await;
     let node = app.add_process(&[]);
     let address = node.process.url.trim_start_matches("http://").to_owned();
     node.process.signal("STOP");
-    // Who finds no room knocks again after a second, and after three.
-    let knocks = (0..CROWD).map(|_| {
+    // If the backlog is full the kernel drops the SYN, and the client retries after one second and three.
+    let connects = (0..CLIENTS).map(|_| {
         let connect = tokio::net::TcpStream::connect(address.clone());
         tokio::time::timeout(Duration::from_millis(900), connect)
     });
-    let kept = futures_util::future::join_all(knocks).await;
+    let connected = futures_util::future::join_all(connects).await;
     node.process.signal("CONT");
-    let count = kept.iter().filter(|one| matches!(one, Ok(Ok(_)))).count();
-    assert_eq!(count, CROWD);
-    drop(kept);
+    let count = connected
+        .iter()
+        .filter(|one| matches!(one, Ok(Ok(_))))
+        .count();
+    assert_eq!(count, CLIENTS);
+    drop(connected);
     app.finish().await;
 }

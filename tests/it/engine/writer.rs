@@ -1,4 +1,5 @@
-//! The promises of the write path under concurrency: once, contiguous, never skipped, same order.
+//! The guarantees of the write path under concurrency: each send is stored once, seqs have no gap, and all readers see one
+//! order.
 
 use crate::support::{App, Person, eventually, execute, id, number, text, waiting_for_locks};
 use futures_util::future::join_all;
@@ -33,7 +34,7 @@ async fn eight_concurrent_copies_of_a_send_store_one_message() {
     app.finish().await;
 }
 
-/// Follows a timeline to its end while it grows, and fails on a hole, a step back, or an entry below the cursor.
+/// Follows a timeline while it grows, and fails on a gap, a step back, or an entry below the cursor.
 async fn follow(page: impl AsyncFn(i64) -> Vec<i64>, done: &AtomicBool, from: i64) -> i64 {
     let mut seen = from;
     loop {
@@ -66,7 +67,7 @@ async fn concurrent_readers_never_see_gaps_or_reordering() {
         chats.push(hub.direct(peer).await);
     }
     let done = Arc::new(AtomicBool::new(false));
-    // Everybody writes to the hub in several conversations at once, and the hub answers: every timeline has many writers.
+    // Every user sends to the hub in several conversations at once, and the hub answers, so every timeline has many writers.
     let sending = async {
         let senders = people[1..].iter().zip(&chats).flat_map(|(peer, chat)| {
             [peer, hub].map(|sender| async move {
@@ -104,7 +105,7 @@ async fn concurrent_readers_never_see_gaps_or_reordering() {
         "{inbox_ends:?}"
     );
 
-    // Own sends, one after the other, keep their order; and both sides see the same.
+    // The sequential sends of each user keep their order, and both sides see the same.
     for (peer, chat) in people[1..].iter().zip(&chats) {
         let seen = peer.history(chat, 0).await;
         assert_eq!(seen, hub.history(chat, 0).await);
@@ -177,7 +178,7 @@ async fn locked_conversation_does_not_block_others() {
     app.finish().await;
 }
 
-/// One writer, and a conversation that stays locked, to which two go on sending.
+/// One writer, and a conversation that stays locked while two users go on sending to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn long_locked_conversation_does_not_starve_its_writer() {
     let app = App::configured(|config| config.writers = 1).await;
@@ -215,7 +216,7 @@ async fn long_locked_conversation_does_not_starve_its_writer() {
         slowest
     };
     let ((), (), slowest) = tokio::join!(persist(&ann), persist(&ben), others);
-    // Once a batch has waited a second for the lock; the rest is for the machine of the tests.
+    // A batch waits for the lock for one second; the rest is slack for a busy machine.
     assert!(slowest < Duration::from_millis(2_500), "{slowest:?}");
     let history = ann.history(&stuck, 0).await;
     for person in [&ann, &ben] {
@@ -240,14 +241,14 @@ async fn abandoned_send_is_never_stored_after_a_later_one() {
         &mut conn,
         &format!("BEGIN; SELECT FROM conversations WHERE id = '{chat}' FOR UPDATE"),
     );
-    // As long as a request with so large a body is there, a part of the budget is taken.
+    // A request with a body this large holds part of the body budget while it is alive.
     let ask = |words: &str| {
         let content = json!({"text": words, "filler": "x".repeat(200_000)});
         let message = json!({"client_msg_id": id(), "kind": "custom", "content": content});
         let (ann, chat) = (ann.clone(), chat.clone());
         tokio::spawn(async move { ann.post_message(&chat, message).await })
     };
-    // The client goes away while the writer is busy with the one before: the second send is dropped with it.
+    // The client disconnects while the writer is busy with the first send: the second one must be dropped.
     let first = ask("first");
     waiting_for_locks(&mut other, 1).await;
     let second = ask("second");
@@ -265,7 +266,7 @@ async fn abandoned_send_is_never_stored_after_a_later_one() {
     let taken = async || app.nodes[0].budget.taken();
     eventually("the server has noticed", SOON, taken, |n| *n == 0).await;
     execute(&mut conn, "ROLLBACK");
-    // The commit of the first began a transaction for the second.
+    // The commit of the first send began a transaction for the second.
     let ended = "SELECT count(*) AS n FROM pg_stat_activity
         WHERE datname = current_database() AND state = 'idle' AND query = 'ROLLBACK' AND pid <> ";
     let holder = number(&mut conn, "SELECT pg_backend_pid()::bigint AS n");
@@ -333,7 +334,7 @@ async fn reads_and_sends_of_one_conversation_are_ordered() {
         }
     };
     tokio::join!(noise(ann.clone()), noise(ben.clone()), noise(ann.clone()));
-    // Sending means having read; marks only move forward; beyond the head is refused.
+    // A send marks the conversation as read, marks only move forward, and a mark beyond the head is rejected.
     let head = ann.history(&chat, 0).await.len() as i64;
     assert_eq!(head, 120);
     let mark = ann.read(&chat, head).await;

@@ -1,4 +1,4 @@
-//! Pages of other origins: those that are allowed may read every answer, the others none.
+//! CORS: allowed origins may read every response, others none.
 
 use crate::support::{Answer, App, PASSWORD, Person, execute, id, text};
 use reqwest::RequestBuilder;
@@ -13,7 +13,7 @@ const PAGE: &str = "https://app.example";
 const READ: &str = "Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy, \
     WWW-Authenticate, Date";
 
-/// A node for the pages of these origins.
+/// A node with these allowed origins.
 async fn open_to(origins: &str) -> App {
     let origins = Origins::parse(origins).unwrap();
     App::configured(|config| config.cors_origins = origins).await
@@ -26,7 +26,7 @@ fn from(app: &App, origin: &str, method: &str, path: &str) -> RequestBuilder {
     request.header("origin", origin)
 }
 
-/// A preflight, before a page may send a request of this method.
+/// A preflight for a request of this method.
 async fn preflight(app: &App, origin: &str, method: &str, path: &str) -> Answer {
     let request = from(app, origin, "OPTIONS", path)
         .header("access-control-request-method", method)
@@ -49,7 +49,7 @@ fn words(list: &str) -> BTreeSet<&str> {
     list.split(", ").filter(|word| !word.is_empty()).collect()
 }
 
-/// Asserts that a page may read an answer.
+/// Asserts that a page of this origin may read the response.
 #[track_caller]
 fn readable(answer: &Answer, origin: &str) {
     assert_eq!(
@@ -96,7 +96,7 @@ async fn cors_is_disabled_by_default() {
 #[tokio::test(flavor = "multi_thread")]
 async fn preflight_lists_the_methods_of_every_path() {
     let origins = Origins::parse("https://other.example,https://app.example").unwrap();
-    // So few that a counted preflight would be refused.
+    // The limit is so low that a counted preflight would be rejected.
     let app = App::configured(|config| {
         config.cors_origins = origins;
         config.rate_limit = Some(RateLimit {
@@ -136,12 +136,12 @@ async fn preflight_lists_the_methods_of_every_path() {
             (answer.header("vary"), answer.header("ratelimit")),
             ("Origin", "")
         );
-        // Without the questions of a browser: only what the path serves.
+        // Without the preflight headers: only the methods of the path.
         let answer = app.call("OPTIONS", path, None).await;
         assert_eq!((answer.status, cors(&answer)), (204, vec![]), "{path}");
         assert_eq!(words(answer.header("allow")), methods, "{path}");
     }
-    // A page learns that there is nothing only if it may ask.
+    // A page learns that a path does not exist only from the request itself.
     let answer = preflight(&app, PAGE, "PUT", "/v1/nothing").await;
     assert_eq!(answer.status, 204);
     assert!(words(answer.header("access-control-allow-methods")).contains("PUT"));
@@ -297,7 +297,7 @@ async fn lookalike_origins_are_not_allowed() {
             preflight(&app, origin, "GET", "/v1/nothing").await,
         ] {
             assert_eq!(cors(&answer), [""; 0], "{origin:?}");
-            // A cache keeps it apart from the answer to an allowed page all the same.
+            // A cache must still keep it apart from the response to an allowed origin.
             assert_eq!(answer.header("vary"), "Origin", "{origin:?}");
         }
     }
@@ -325,7 +325,8 @@ async fn cors_wildcard_allows_any_origin_without_credentials() {
     app.finish().await;
 }
 
-/// What a browser does for a page: ask first where the rules say so, send, and hand out only what it may.
+/// What a browser does for a page: a preflight where the rules require it, the request, and only the allowed headers of the
+/// response.
 async fn fetch(
     app: &App,
     method: &str,
@@ -386,7 +387,7 @@ async fn allowed_origin_can_register_send_and_wait() {
     let token = Some(ann.token.as_str());
     let direct = json!({"kind": "direct", "user_id": ben.id});
     let made = fetch(&app, "POST", "/v1/conversations", token, Some(direct)).await;
-    // Where it can be fetched is told in a header, which the page may read.
+    // The URL is in the `Location` header, which the page may read.
     let chat = made.header("location").to_owned();
     fetch(&app, "GET", &chat, token, None).await.ok(200);
     let (message, sends) = (text("hi"), format!("{chat}/messages"));

@@ -1,4 +1,4 @@
-//! Every code can be provoked over HTTP and leaves as the same documented problem; and what holds for every answer.
+//! Every problem code is returned over HTTP as documented, and rules that hold for every response.
 
 use crate::support::token::{claims, forge, header, with};
 use crate::support::{Answer, App, Person, SECRET, eventually, execute, id, text};
@@ -15,7 +15,7 @@ use tideline::http::openapi;
 use tideline::model::ids::{ConvSeq, ConversationId, UserId};
 use uuid::Uuid;
 
-/// Codes that other files provoke, each with the test that does.
+/// Codes that other files cover, each with its test.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "forbidden",
@@ -41,7 +41,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// The codes met so far.
+/// The codes seen so far.
 #[derive(Default)]
 struct Seen(BTreeSet<&'static str>);
 
@@ -54,8 +54,8 @@ impl Seen {
     }
 }
 
-/// Writes bytes as they are, and reads the answer. (Not up to the end of the connection, which lingers for some seconds
-/// after a body that was refused.)
+/// Writes raw bytes and reads the response. It does not read to the end of the connection, which lingers for some seconds after
+/// a rejected body.
 async fn raw(address: SocketAddr, pieces: Vec<Vec<u8>>) -> Answer {
     let exchange = move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -100,7 +100,7 @@ fn begin(ann: &Person, path: &str, length: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends a body as it is.
+/// Sends a raw body.
 async fn send_text(
     person: &Person,
     method: &str,
@@ -124,7 +124,7 @@ async fn every_problem_code_is_returned_as_documented() {
     let address = app.nodes[0].address;
     let mut seen = Seen::default();
 
-    // Half a body, and then nothing: takes ten seconds, meanwhile the others run.
+    // Half a body, and then nothing. This takes ten seconds, and the other cases run meanwhile.
     let slow = begin(&ann, &sends, "Content-Length: 100");
     let slow = tokio::spawn(async move {
         let started = Instant::now();
@@ -153,7 +153,7 @@ async fn every_problem_code_is_returned_as_documented() {
     app.finish().await;
 }
 
-/// What is wrong with a request by itself.
+/// Requests that are invalid by themselves.
 async fn requests(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     let sends = format!("/conversations/{chat}/messages");
     let address = app.nodes[0].address;
@@ -221,14 +221,14 @@ async fn requests(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
         chunk.extend(b"\r\n");
         chunk
     };
-    // Chunks without an end: refused at the first byte over the limit.
+    // Endless chunks: rejected at the first byte over the limit.
     let mut pieces = vec![begin(ann, &sends, "Transfer-Encoding: chunked")];
     pieces.extend((0..16).map(|_| chunk(64 * 1024)));
     pieces.push(chunk(1));
     let chunked = raw(address, pieces).await;
     assert_eq!(chunked.header("connection"), "close");
     seen.see(chunked, 413, "payload_too_large");
-    // Exactly the limit is within it.
+    // A body of exactly the limit is accepted.
     let mut largest = text("x").to_string();
     largest.extend(std::iter::repeat_n(' ', 1024 * 1024 - largest.len()));
     send_text(ann, "POST", &sends, "application/json", largest)
@@ -236,7 +236,7 @@ async fn requests(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
         .ok(201);
 }
 
-/// Who asks.
+/// Authentication.
 async fn sessions(app: &App, ann: &Person, seen: &mut Seen) {
     let anonymous = app.call("GET", "/v1/me", None).await;
     assert_eq!(
@@ -264,7 +264,7 @@ async fn sessions(app: &App, ann: &Person, seen: &mut Seen) {
     seen.see(taken, 409, "conflict");
 }
 
-/// Positions that mean nothing any more. Everything a client needs to start over comes with the refusal.
+/// Invalid positions. The refusal has everything that a client needs for a resync.
 async fn sync_positions(app: &App, ann: &Person, seen: &mut Seen) {
     let chat = ann.get("/conversations").await.ok(200)["conversations"][0]["id"].clone();
     let chat = chat.as_str().unwrap();
@@ -285,7 +285,7 @@ async fn sync_positions(app: &App, ann: &Person, seen: &mut Seen) {
     for path in ["/inbox?", "/notices?timeout=0&"] {
         let ahead = ann.get(&format!("{path}since_seq=4")).await;
         is_resync(&seen.see(ahead, 409, "cursor_ahead"));
-        // The epoch is checked first: a position of another life may be ahead as well.
+        // The epoch is checked first: a position of another epoch may also be ahead.
         for since in [0, 3, 4] {
             let other = ann
                 .get(&format!("{path}since_seq={since}&epoch={}", id()))
@@ -299,11 +299,11 @@ async fn sync_positions(app: &App, ann: &Person, seen: &mut Seen) {
     let trimmed = ann.get("/inbox?since_seq=0").await;
     is_resync(&seen.see(trimmed, 410, "inbox_trimmed"));
     assert_eq!(ann.entries(1).await.len(), 2);
-    // That entries are gone is said by the fetch, not by the wait.
+    // The fetch reports trimmed entries, the wait does not.
     assert_eq!(ann.wait(0, 0).await["news"], true);
 }
 
-/// What is wrong with the server.
+/// Failures of the server.
 async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     let mut conn = app.database();
     execute(
@@ -340,7 +340,7 @@ async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     app.postgres.heal();
     healed("back after the cut").await;
 
-    // A queue that nobody empties. The answers are kept: commands that nobody waits for would be dropped.
+    // The writer queue is full. The replies are kept, since commands without a receiver would be dropped.
     app.postgres.freeze();
     let conversation = ConversationId(Uuid::try_parse(chat).unwrap());
     let user = UserId(Uuid::try_parse(&ann.id).unwrap());
@@ -353,7 +353,7 @@ async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
         is_queued
     };
     assert!(submit());
-    // The writer takes this one and stands still: it makes no more room.
+    // The writer takes this command and hangs, so the queue does not shrink again.
     let queued = async || writers.waiting().sum::<usize>();
     eventually("it is taken", Duration::from_secs(2), queued, |n| *n == 0).await;
     while submit() {}

@@ -1,4 +1,4 @@
-//! What answers tell browsers not to do with them.
+//! Security headers of responses.
 
 use crate::support::{Answer, App};
 use std::path::Path;
@@ -64,7 +64,7 @@ async fn every_response_has_security_headers() {
             assert_eq!(policy, NOTHING, "{what}");
         }
     }
-    // With `nosniff`, a browser takes scripts and styles only by their right names.
+    // With `nosniff`, a browser accepts scripts and styles only with the right content type.
     for (path, kind) in [
         ("/docs/", "text/html"),
         ("/docs/problems", "text/html"),
@@ -81,7 +81,7 @@ async fn every_response_has_security_headers() {
         let answer = app.call("GET", path, None).await;
         assert!(answer.header("content-type").starts_with(kind), "{path}");
     }
-    // Nothing within the pages, which their policy would forbid.
+    // Pages have no inline scripts or styles, which their policy forbids.
     for path in ["/docs/", "/docs/problems", "/"] {
         let answer = app.call("GET", path, None).await;
         let html = answer.body.as_str().unwrap();
@@ -92,7 +92,7 @@ async fn every_response_has_security_headers() {
     app.finish().await;
 }
 
-/// In a real browser, where there is one: the pages are drawn, and their policy is never broken.
+/// In a real browser, if there is one: the pages render and never violate their policy.
 #[tokio::test(flavor = "multi_thread")]
 async fn docs_pages_render_under_their_csp() {
     let chromium = Path::new("/usr/bin/chromium");

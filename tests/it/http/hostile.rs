@@ -1,5 +1,5 @@
-//! Input that is meant to do harm: to the JSON of every body, to every query and path, and to HTTP itself. Whatever comes is
-//! answered with a documented status, never with a failure, and who asks properly afterwards is served.
+//! Hostile input in the JSON of every body, in every query and path, and in HTTP itself. Each request gets a documented status,
+//! never a 5xx, and valid requests are served afterwards.
 
 pub mod raw;
 mod repeated;
@@ -11,7 +11,7 @@ use crate::support::schema::faults;
 use crate::support::{Answer, App, Person, id};
 use serde_json::{Value, json};
 
-/// JSON, and what only looks like it, to put into the place of any value.
+/// JSON, and text that resembles JSON, to replace any value.
 fn values() -> Vec<String> {
     let plain = "null true [] {} [[]] \"\" \"1\" \"null\" {\"$gt\":\"\"} [null] \
         -1 -0 -0.0 0.0 1.5 1e0 1E5 1e308 1e-400 9007199254740992 9223372036854775807 9223372036854775808 \
@@ -19,7 +19,7 @@ fn values() -> Vec<String> {
         NaN Infinity -Infinity 01 +1 .5 0x10 undefined 'x' \"\\u0000\" \"\\ud800\" \"\\udfff\\ud800\" \"\\x\" // {\"a\":1,}";
     let mut values: Vec<_> = plain.split_whitespace().map(str::to_owned).collect();
     values.extend([
-        // Letters that go the other way, letters that are not seen, a flood of marks on one letter.
+        // Right-to-left letters, invisible letters, and a flood of marks on one letter.
         "\"\u{202e}\u{2066}\u{200d}\u{feff}x\"".to_owned(),
         format!("\"Z{}\"", "\u{301}\u{489}".repeat(5_000)),
         format!("\"{}\"", "x".repeat(200_000)),
@@ -32,7 +32,7 @@ fn values() -> Vec<String> {
     values
 }
 
-/// The places of all values in a body, as JSON pointers, the body itself among them.
+/// The JSON pointers of all values in a body, including the body itself.
 fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     into.push(at.to_owned());
     match value {
@@ -50,7 +50,7 @@ fn places(value: &Value, at: &str, into: &mut Vec<String>) {
     }
 }
 
-/// The body with other text in one place.
+/// The body with other text at one pointer.
 fn replaced(body: &Value, place: &str, text: &str) -> String {
     const MARK: &str = "the place";
     let mut body = body.clone();
@@ -58,7 +58,7 @@ fn replaced(body: &Value, place: &str, text: &str) -> String {
     body.to_string().replace(&format!("\"{MARK}\""), text)
 }
 
-/// Asserts what holds for every answer to anything.
+/// Asserts what holds for the response to any input.
 #[track_caller]
 fn is_documented(operation: &Operation, what: &str, answer: &Answer) {
     let place = format!("{} with {:.200}", operation.id, what);
@@ -71,7 +71,7 @@ fn is_documented(operation: &Operation, what: &str, answer: &Answer) {
     }
 }
 
-/// Whether it was refused as bad input: as a whole, or as the only message of a batch.
+/// Whether it was rejected as invalid: as a whole, or as the only message of a batch.
 fn is_refused(answer: &Answer) -> bool {
     let problem = match answer.body["results"].get(0) {
         Some(one) => &one["problem"],
@@ -80,8 +80,8 @@ fn is_refused(answer: &Answer) -> bool {
     problem["code"] == "validation"
 }
 
-/// The operations that take a body, each with a good request of `ann`'s; those of sessions with one of `ben`'s, whom they
-/// log out in the end, as there may be only so many devices.
+/// The operations with a body, each with a valid request of `ann`. Session operations use `ben`, since they log devices out
+/// when there are too many.
 async fn with_bodies(app: &App, people: &[Person; 3], chat: &str) -> Vec<(Operation, Request)> {
     let [ann, ben, cat] = people;
     let mut all = Vec::new();
@@ -169,7 +169,7 @@ async fn duplicate_keys_in_bodies_are_rejected() {
             };
             for (name, value) in members {
                 let object = json!(members).to_string();
-                // The same, another value, and the same name in another spelling.
+                // The same value, another value, and another spelling of the name.
                 let spelt = format!("\\u{:04x}{}", u32::from(name.as_bytes()[0]), &name[1..]);
                 for more in [
                     format!("\"{name}\":{value}"),
@@ -225,14 +225,14 @@ async fn malformed_json_is_rejected_by_every_operation() {
                 answer.body
             );
         }
-        // One string of a megabyte and a bit less, and a bit more.
+        // Strings just below and just above a megabyte.
         for (length, status) in [(1024 * 1024 - 200, 400), (1024 * 1024 + 1, 413)] {
             let long = format!("{{\"{}\":1}}", "x".repeat(length));
             let answer = good.send_bytes_as(ann, long).await;
             is_documented(&operation, "a megabyte", &answer);
             assert_eq!(answer.status, status, "{}: {length}", operation.id);
         }
-        // What is not said to be JSON is not read, and nobody is told what a compressed body would have been.
+        // A body with another content type is not read, so its content is not reported.
         for kind in [
             None,
             Some("text/json"),
@@ -260,7 +260,7 @@ async fn unicode_text_is_stored_unchanged() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let flood = format!("e{}", "\u{301}".repeat(62));
     let group = ann.group(&[&ben]).await;
-    // What is no name is a text all the same.
+    // Text that is not allowed in a name is allowed in a message.
     for words in [
         "\u{202e}evil\u{202c}",
         "\u{2066}\u{2067}\u{2069}",
@@ -293,7 +293,7 @@ async fn unicode_text_is_stored_unchanged() {
         let message = ann.send(group["id"].as_str().unwrap(), words).await;
         assert_eq!(message["content"]["text"], words);
     }
-    // A name is of few letters, so two names that look alike are two that are alike.
+    // Usernames have a small alphabet, so that no two look alike.
     for name in [
         "аnn",
         "ann\u{200d}",
@@ -387,7 +387,7 @@ async fn invalid_query_parameters_are_rejected() {
                     };
                     let answer = request.send_as(&ann).await;
                     is_documented(&operation, &query, &answer);
-                    // A name may be anything, for nobody has a strange one; and -0 is 0.
+                    // A username may be anything, since no user has a strange one; and -0 is 0.
                     let once = text == format!("{name}={value}");
                     let harmless = once && (name == "username" || value == "-0");
                     assert!(

@@ -1,4 +1,4 @@
-//! docs/INTEGRATING.md leaves out nothing that a program has to switch on. `tests/integrators` runs its programs.
+//! docs/INTEGRATING.md covers everything that a program must handle. `tests/integrators` runs its programs.
 
 use serde_json::Value;
 use tideline::http::kit::problem::Code;
@@ -24,7 +24,7 @@ fn integrating_covers_every_code_and_kind() {
     }
 }
 
-/// The rows of the table of what an answer means for an outbox: code, status and what to do.
+/// The rows of its outbox table: code, status and action.
 fn outbox() -> Vec<[&'static str; 3]> {
     let (_, table) = DOCUMENT
         .split_once("| answer to a send | status | the outbox |\n|---|---|---|\n")

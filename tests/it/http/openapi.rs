@@ -1,4 +1,4 @@
-//! The document says what the server does, and the server what the document says.
+//! The OpenAPI document and the server agree.
 
 use crate::support::schema::faults;
 use crate::support::{Answer, App, PASSWORD, Person, id, text};
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tideline::http::kit::problem::Code;
 use tideline::http::openapi;
 
-/// What the contract lets anybody call.
+/// The operations that need no token.
 const PUBLIC: &[&str] = &[
     "get_capabilities",
     "get_live",
@@ -17,7 +17,7 @@ const PUBLIC: &[&str] = &[
     "register_user",
 ];
 
-/// The first words of operationIds.
+/// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
     "add", "ban", "block", "create", "delete", "fetch", "find", "get", "leave", "list", "login",
     "logout", "mark", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
@@ -40,7 +40,7 @@ impl Operation<'_> {
         self.it["security"] == json!([{}])
     }
 
-    /// The path with ids of nothing.
+    /// The path with ids that do not exist.
     fn url(&self) -> String {
         let url = self.path.replace("{seq}", "1");
         let ids = url.split('/').map(|part| {
@@ -249,7 +249,7 @@ async fn server_serves_exactly_the_documented_operations() {
         } else {
             assert_eq!(answer.body["code"], "unauthenticated", "{}", operation.id);
         }
-        // A method that is not in the document is not on the server, and `Allow` agrees.
+        // A method that is not in the document is not served, and `Allow` agrees.
         let mut methods: Vec<_> = operations
             .iter()
             .filter(|other| other.path == operation.path)
@@ -260,7 +260,7 @@ async fn server_serves_exactly_the_documented_operations() {
             if !methods.contains(&method) {
                 let answer = app.call(method, &operation.url(), None).await;
                 let mut allow: Vec<_> = answer.header("allow").split(", ").collect();
-                // That is GET without a body.
+                // HEAD is GET without a body.
                 allow.retain(|method| *method != "HEAD");
                 allow.sort_unstable();
                 assert_eq!(allow, methods, "{method} {}", operation.path);

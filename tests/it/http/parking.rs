@@ -1,4 +1,4 @@
-//! Connections whose waits sleep: next to nothing is kept of them, and nobody can tell.
+//! Parked connections: almost no memory is kept for them, and clients cannot tell the difference.
 
 use crate::support::{Answer, App, Wire, eventually};
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use tideline::domain::identity::seeding;
 use tideline::model::ids::UserId;
 use tokio::net::{TcpListener, TcpStream};
 
-/// What a browser sends besides.
+/// The headers that a browser adds.
 const BROWSER: &str = "Host: chat.example.com\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36\r\n\
     Accept: application/json\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
     Referer: https://chat.example.com/\r\nSec-Fetch-Dest: empty\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n";
 
-/// What the HTTP client of Java offers with every request.
+/// The upgrade offer that the HTTP client of Java sends with every request.
 const JAVA: &str = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
     HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n";
 
@@ -25,7 +25,7 @@ fn get(token: &str, path: &str, more: &str) -> String {
     format!("GET /v1{path} HTTP/1.1\r\n{BROWSER}Authorization: Bearer {token}\r\n{more}\r\n")
 }
 
-/// One request after the other on one connection, among them waits, woken and not.
+/// Sequential requests on one connection, with woken and timed-out waits among them.
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_is_reusable_after_waits() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -48,13 +48,13 @@ async fn connection_is_reusable_after_waits() {
     wire.write(&get(&ben.token, "/notices?since_seq=11&timeout=1", ""))
         .await;
     assert_eq!(wire.answer().await.ok(200)["news"], false);
-    // Nobody else's request on this connection, as of a proxy, is taken for that of who waited.
+    // A later request on this connection, as of a proxy, is authenticated by its own token.
     wire.write(&get("nobody", "/me", "")).await;
     wire.answer().await.problem(401, "unauthenticated");
     app.finish().await;
 }
 
-/// What comes before, with, within and after a wait that sleeps, is answered, each in its turn.
+/// Requests before, with, within and after a parked wait are answered in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_pipelined_around_a_wait_are_answered() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -65,9 +65,9 @@ async fn requests_pipelined_around_a_wait_are_answered() {
         get(&ben.token, &path, "")
     };
     let is_me = |answer: Answer| answer.ok(200)["username"] == "ben";
-    // Each way to send: what goes out before the wait sleeps, and what while it does.
+    // For each case: what is sent before the wait is parked, and what is sent while it is parked.
     let ways = |wait: String| {
-        // An empty line may lack its carriage returns.
+        // An empty line may lack its carriage return.
         let bare = wait.replace("\r\n\r\n", "\n\n");
         [
             (wait.clone(), me.clone()),
@@ -81,7 +81,7 @@ async fn requests_pipelined_around_a_wait_are_answered() {
         for before in ["", &me] {
             let mut wire = Wire::to(app.nodes[0].address).await;
             let (with_wait, meanwhile) = &ways(wait(seq))[way];
-            // With a request before it, the wait comes in two parts.
+            // With a request before it, the wait arrives in two parts.
             let all = format!("{before}{before}{with_wait}");
             let (one, two) = all.split_at(2 * before.len() + before.len().min(20));
             wire.write(one).await;
@@ -97,8 +97,8 @@ async fn requests_pipelined_around_a_wait_are_answered() {
             assert!(is_me(wire.answer().await), "way {way}");
         }
     }
-    // What is odd: a body that comes late, an empty one, offers, and connections that end with their wait. A wait that is not
-    // parked takes a part of the budget of large bodies.
+    // Special cases: a late body, an empty body, upgrade offers, and connections that close after their wait. A wait that is
+    // not parked uses part of the budget of large bodies.
     let taken = || app.nodes[0].budget.taken();
     for (more, version, parks, ends) in [
         ("Content-Length: 4\r\n", "HTTP/1.1", false, false),
@@ -147,12 +147,12 @@ async fn requests_pipelined_around_a_wait_are_answered() {
     app.finish().await;
 }
 
-/// The answer to an earlier request is not lost when a wait behind it is parked, nor is a wait like the one that is parked.
+/// A response to an earlier request is not lost when a wait behind it is parked, nor is a second identical wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_is_not_parked_while_other_requests_are_pending() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
-    // With somebody waiting, and the head known, another wait sleeps without asking anybody.
+    // While another wait of the user is parked and the head is known, a wait sleeps without a query.
     let other = ben.another_device(&app).await;
     let mut elsewhere = Wire::to(app.nodes[0].address).await;
     let wait = |token: &str| get(token, "/notices?since_seq=1&timeout=20", "");
@@ -184,7 +184,7 @@ async fn wait_is_not_parked_while_other_requests_are_pending() {
     wire.write(&wait(&ben.token)).await;
     assert_eq!(wire.answer().await.ok(200)["asked_ms"], 1_000);
     app.asleep(0, 2).await;
-    // And one more that looks the same, while it sleeps.
+    // Another identical wait, while the first one sleeps.
     wire.write(&wait(&ben.token)).await;
     ann.send(&chat, "news").await;
     for wire in [&mut elsewhere, &mut wire] {
@@ -194,7 +194,7 @@ async fn wait_is_not_parked_while_other_requests_are_pending() {
     app.finish().await;
 }
 
-/// What a wait keeps is bounded by bytes.
+/// The memory that a wait keeps is bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_with_an_oversized_head_is_rejected() {
     let (app, [ben]) = App::with(["ben"]).await;
@@ -203,7 +203,7 @@ async fn wait_with_an_oversized_head_is_rejected() {
         "/diagnostics/longpoll?timeout=0",
     ] {
         for (long, status) in [(14_000, 200), (17_000, 431), (100_000, 431)] {
-            // White space counts as well, and so it does where something else has been sent before.
+            // White space counts, also after an earlier request on the connection.
             for (filler, before) in [("x", 0), (" ", 0), ("x", 1)] {
                 let mut wire = Wire::to(app.nodes[0].address).await;
                 let cookie = format!("Cookie: {}x\r\n", filler.repeat(long));
@@ -220,7 +220,7 @@ async fn wait_with_an_oversized_head_is_rejected() {
             }
         }
     }
-    // Of other requests they are as long as they may be.
+    // Other requests may have a head this long.
     let mut wire = Wire::to(app.nodes[0].address).await;
     let cookie = format!("Cookie: {}\r\n", "x".repeat(100_000));
     wire.write(&get(&ben.token, "/me", &cookie)).await;
@@ -228,7 +228,7 @@ async fn wait_with_an_oversized_head_is_rejected() {
     app.finish().await;
 }
 
-/// A wait that is asked to reconnect when its node is about to close all connections gets its answer before.
+/// A wait that must reconnect gets its response before the node closes all connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_wait_is_answered_during_shutdown() {
     let mut app = App::configured(|config| config.drain = Duration::from_secs(5)).await;
@@ -239,7 +239,7 @@ async fn parked_wait_is_answered_during_shutdown() {
     wire.write(&get(&ben.token, "/notices?since_seq=0&timeout=20", ""))
         .await;
     app.asleep(1, 1).await;
-    // The wait ends with a look, which takes until the listener is closed: from then on no request is begun.
+    // The wait ends with a query that takes until the listener is closed; from then on no new request begins.
     app.postgres.freeze();
     let stopped = tokio::spawn(app.nodes.remove(1).stop());
     let is_closed = async || TcpStream::connect(address).await.is_err();
@@ -252,7 +252,7 @@ async fn parked_wait_is_answered_during_shutdown() {
     app.finish().await;
 }
 
-/// An answer is the same, to the last header, whether its connection was parked or not: one of news, one of a problem.
+/// The response is the same to the last header, parked or not, for a notice and for a problem.
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_and_unparked_waits_get_the_same_response() {
     let app = App::configured(|config| {
@@ -285,7 +285,7 @@ async fn parked_and_unparked_waits_get_the_same_response() {
         let told = answers.iter().map(|answer| {
             let mut headers = BTreeMap::new();
             for (name, value) in &answer.headers {
-                // What two answers of the same kind differ by.
+                // Headers that differ between any two responses.
                 let value = match name.as_str() {
                     "date" | "ratelimit" | "content-length" => "",
                     _ => value.to_str().unwrap(),
@@ -312,7 +312,7 @@ async fn parked_and_unparked_waits_get_the_same_response() {
     app.finish().await;
 }
 
-/// A wait is one line of the log, which says how long it was.
+/// A wait is one log line, with its duration.
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_is_logged_once() {
     let (app, [ben]) = App::with(["ben"]).await;
@@ -339,7 +339,7 @@ async fn wait_is_logged_once() {
     app.finish().await;
 }
 
-/// A wait without its connection parked takes 15 KiB and more, with each poll a little more.
+/// A wait whose connection is not parked takes 15 KiB or more, and each poll a little more.
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_wait_uses_less_than_12_kib() {
     const FEW: usize = 100;
@@ -377,7 +377,7 @@ async fn parked_wait_uses_less_than_12_kib() {
             told.contains(&all)
         })
         .await;
-        // What is free for half a second goes back to the system.
+        // jemalloc returns memory that has been free for half a second.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let status = fs::read_to_string(format!("/proc/{}/status", node.process.pid())).unwrap();
         let anonymous = status

@@ -1,4 +1,4 @@
-//! The Postman collection is about this API, all of it, and can be shown to anybody. `postman/run` runs it.
+//! The Postman collection covers the whole API and contains no secrets. `postman/run` runs it.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use tideline::http::openapi;
 const COLLECTION: &str = include_str!("../../../postman/tideline.postman_collection.json");
 const ENVIRONMENT: &str = include_str!("../../../postman/tideline.postman_environment.json");
 
-/// The stories, in the order in which they are told.
+/// The folders, in their order.
 const FOLDERS: &[&str] = &[
     "Sign up",
     "Direct chat",
@@ -139,7 +139,7 @@ fn every_variable_is_declared_and_set_by_a_script() {
     let declared: BTreeSet<_> = list(&collection["variable"])
         .iter()
         .map(|one| {
-            // A value would be somebody's token, or an id of somebody's server.
+            // A value would be a token, or an id of one server.
             assert_eq!(one["value"], "", "{}", one["key"]);
             one["key"].as_str().unwrap()
         })
@@ -153,12 +153,12 @@ fn every_variable_is_declared_and_set_by_a_script() {
 
     let used = COLLECTION.split("{{").skip(1);
     for name in used.map(|rest| rest.split("}}").next().unwrap()) {
-        // `$guid` is Postman's own; a name that a script puts together is not one.
+        // `$guid` is Postman's own; names that a script builds are not checked.
         let is_local = ["base_url", "$guid", "long_text"].contains(&name) || name.contains('"');
         assert!(is_local || declared.contains(name), "{name} is unknown");
     }
     for name in declared {
-        // Names of a loop are spelt in a list: as `["ann", "ben"]` for `ann_name`, or in full.
+        // Names used in a loop are in a list: as `["ann", "ben"]` for `ann_name`, or in full.
         let spelt = format!(r#"\"{name}\""#);
         let person = format!(r#"\"{}\""#, name.trim_end_matches("_name"));
         assert!(
@@ -184,7 +184,7 @@ fn collection_contains_no_secrets() {
             let is_variable = rest.starts_with("{{") || rest.starts_with("not her password");
             assert!(is_variable, "a password is committed");
         }
-        // As Postman's own export would leave it to a reviewer: pretty, and with an end of line.
+        // The format of Postman's export: indented, with a final newline.
         assert!(text.starts_with("{\n  \"") && text.ends_with("\n}\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP itself: what other clients and the machines between do with it.
+//! HTTP itself, as used by other clients and proxies.
 
 use crate::http::hostile::raw::{Head, exchange};
 use crate::support::{Answer, App, Wire, id, text};
@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tideline::config::origins::Origins;
 
-/// What the HTTP client of Java offers with every request.
+/// The upgrade offer that the HTTP client of Java sends with every request.
 const JAVA: &str = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
     HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n";
 
@@ -17,7 +17,7 @@ async fn protocol_upgrade_offers_are_ignored() {
     let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     let mut wire = Wire::to(app.nodes[0].address).await;
     let started = Instant::now();
-    // One connection for all of them; an offer in the text is text.
+    // One connection for all requests. The same words within a message are plain text.
     for offer in [JAVA, websocket, JAVA] {
         let body =
             json!({"client_msg_id": id(), "kind": "text", "content": {"text": JAVA}}).to_string();
@@ -44,12 +44,12 @@ async fn protocol_upgrade_offers_are_ignored() {
         );
         answer.ok(200);
     }
-    // The time for a body, which `websocket` made endless, is 10 seconds.
+    // The time-out of a body, which `websocket` made endless, is 10 seconds.
     assert!(started.elapsed() < Duration::from_secs(9));
     app.finish().await;
 }
 
-/// Whoever asks is told why, in a browser as well.
+/// Every such client gets the reason, also in a browser.
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_requests_get_a_problem_response() {
     const PAGE: &str = "https://app.example";
@@ -93,7 +93,7 @@ async fn unreadable_requests_get_a_problem_response() {
             "head_too_large",
         ),
     ] {
-        // Also after a good one.
+        // Also as the second request of a connection.
         for before in [false, true] {
             let mut wire = Wire::to(app.nodes[0].address).await;
             if before {
@@ -136,7 +136,7 @@ async fn options_asterisk_lists_all_methods() {
     app.finish().await;
 }
 
-/// Uptime monitors ask with HEAD.
+/// Uptime monitors use HEAD.
 #[tokio::test(flavor = "multi_thread")]
 async fn head_is_supported_wherever_get_is() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -183,7 +183,7 @@ async fn head_is_supported_wherever_get_is() {
             "etag",
             "content-security-policy",
         ] {
-            // The id of a request is as long in each.
+            // Request ids all have the same length.
             assert_eq!(head.header(name), get.header(name), "{path}: {name}");
         }
         assert!(head.body.is_null(), "{path}");
@@ -246,7 +246,7 @@ async fn compressed_bodies_are_rejected() {
     app.finish().await;
 }
 
-/// However a path is written.
+/// The policy is the same for any percent-encoding of a path.
 #[tokio::test(flavor = "multi_thread")]
 async fn response_policy_depends_on_the_decoded_path() {
     let (app, [ann]) = App::with(["ann"]).await;

@@ -1,10 +1,10 @@
-//! What is wrong with an input is said in words that help.
+//! The messages of validation errors.
 
 use crate::support::{App, id};
 use serde_json::{Value, json};
 use tideline::http::openapi;
 
-/// People read the details: each says what would be right, and the first is the example of the document.
+/// Developers read the details: each states the allowed value, and the first one is the example of the document.
 #[tokio::test(flavor = "multi_thread")]
 async fn violation_states_the_allowed_value() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -58,7 +58,7 @@ async fn violation_states_the_allowed_value() {
     app.finish().await;
 }
 
-/// What types refuse is told in the same words, whatever they are made with, and names the field or the parameter.
+/// Type errors use the same words, whatever library makes them, and name the field or parameter.
 #[tokio::test(flavor = "multi_thread")]
 async fn type_errors_use_our_own_messages() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -262,7 +262,7 @@ async fn type_errors_use_our_own_messages() {
     app.finish().await;
 }
 
-/// Encoders of several languages write whole numbers so.
+/// Encoders of several languages write whole numbers like this.
 #[tokio::test(flavor = "multi_thread")]
 async fn integral_numbers_are_accepted_in_any_notation() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -282,7 +282,7 @@ async fn integral_numbers_are_accepted_in_any_notation() {
         )
     };
     let path = format!("/conversations/{chat}/messages");
-    // Neither a scheme nor an id has a case.
+    // A scheme and an id are case-insensitive.
     let url = "HTTPS://files.example/1.png";
     let sent = ann
         .send_bytes("POST", &path, picture(url, "1.0", "-0"))

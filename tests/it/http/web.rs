@@ -5,14 +5,14 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tideline::http::kit::problem::Code;
 
-/// What an HTML page loads and links to.
+/// The URLs that an HTML page loads or links to.
 fn links(html: &str) -> Vec<&str> {
     let attributes = ["src=\"", "href=\""];
     let values = attributes.iter().flat_map(|name| html.split(name).skip(1));
     values.map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-/// What has not changed is not sent again.
+/// Unchanged files are not sent again.
 async fn browser_asks_again(app: &App, browser: &reqwest::Client) {
     let first = browser.get(app.url() + "/app.js").send().await.unwrap();
     assert_eq!(first.headers()["cache-control"], "no-cache");
@@ -30,7 +30,7 @@ async fn browser_asks_again(app: &App, browser: &reqwest::Client) {
         assert_eq!(answer.headers()["etag"], tag, "{tags}");
         assert_eq!(answer.text().await.unwrap().is_empty(), status == 304);
     }
-    // Compressed for whoever takes it, as another variant with a tag of its own.
+    // Compressed for clients that accept it, as another variant with its own tag.
     for path in ["/app.js", "/openapi.json", "/docs/swagger-ui-bundle.js"] {
         let ask = |codings: &str| {
             let request = browser.get(app.url() + path);
@@ -88,7 +88,7 @@ async fn pages_load_nothing_from_other_hosts() {
         assert!(!link.contains("//"), "{link} is on another host");
         let path = link.split('#').next().unwrap();
         if !path.is_empty() {
-            // The documentation answers where it really is.
+            // The documentation answers at its final path.
             let answer = app.call("GET", path, None).await;
             assert_eq!(answer.status, 200, "{link}");
         }
@@ -97,7 +97,7 @@ async fn pages_load_nothing_from_other_hosts() {
         !client.contains("http://") && !client.contains("https://"),
         "{client}"
     );
-    // A file that one of the scripts imports, and nobody serves, would be found by its first visitor.
+    // Follows the imports of all scripts: an import that is not served would fail only in a browser.
     let mut files = vec!["app.js".to_owned()];
     let mut found = BTreeSet::new();
     while let Some(file) = files.pop() {

@@ -1,4 +1,4 @@
-//! Signing up and in, and reading users.
+//! Registration, login, and reading users.
 
 use crate::identity::tokens::refreshed;
 use crate::support::token::with;
@@ -22,7 +22,7 @@ fn fields(body: &Value) -> Vec<&str> {
     names
 }
 
-/// Exactly a session and exactly a user, so nothing else (a password, a hash) can be in it.
+/// Exactly the fields of a session and of a user, so that no other field (a password, a hash) can be in it.
 #[track_caller]
 pub fn is_session(body: &Value) {
     let session = [
@@ -159,7 +159,7 @@ async fn login_does_not_reveal_whether_a_username_exists() {
     assert_ne!(session["device_id"], ann.device.as_str());
 
     let mut answers = Vec::new();
-    // An account that the seed made has no password at all.
+    // An account from the seed has no password at all.
     execute(
         &mut app.database(),
         "INSERT INTO users VALUES ('0199a3c0-0000-7000-8000-000000000001', 'bot', 'bot', '!');
@@ -180,9 +180,8 @@ async fn login_does_not_reveal_whether_a_username_exists() {
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]));
 
-    // Nor does the time tell: the refusal of a name that is unknown, impossible or without a password takes a hash, as that
-    // of a known one does. Without one it would take a tenth. The machine may be busy, which only adds: so they take turns, and the
-    // quickest of each counts.
+    // The response time does not reveal it either: each refusal hashes a password, and without the hash it would take a tenth
+    // of the time. Other load only adds time, so the names take turns and the quickest time of each counts.
     let names = ["ann", "nobody", "not a name", "bot"];
     let mut times: [Vec<Duration>; 4] = Default::default();
     for round in 0..15 {
@@ -305,7 +304,7 @@ async fn users_are_found_by_id_and_by_exact_username() {
     app.finish().await;
 }
 
-/// The users of a run of the seed, by name, with their devices. Every token is good.
+/// The users of a run of the seed, by name, with their devices. Every token is valid.
 async fn seeded(app: &App, count: usize) -> BTreeMap<String, String> {
     let output = app.admin(&["seed", "--users", &count.to_string()]);
     assert!(output.status.success());

@@ -1,4 +1,4 @@
-//! Who may do what: every operation of the document, by everybody who might ask.
+//! Permissions: every operation of the document, called in every role.
 
 mod fields;
 mod foreign;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tideline::clock::unix_seconds;
 
-/// What each operation answers to a good request: a status, or the code of a problem. `token` stands for the four ways
-/// to have no good token, each with its own code (`SIGNED_OUT`). In the columns of the group somebody is outside of it, has left
-/// it, or is in it; `blocked` is in a direct conversation with somebody who blocks them. `send_messages` answers 200
-/// always: it is judged by its only message.
+/// The result of a valid request to each operation: a status, or the code of a problem. `token` stands for the four invalid
+/// tokens of `SIGNED_OUT`, each with its own code. `outsider` was never in the group and `ex_member` has left it; `blocked` is
+/// in a direct conversation with a user who blocks them. `send_messages` always answers 200: the result of its only message
+/// counts.
 const TABLE: &str = "
     operation            signed_out outsider  ex_member member    muted     blocked    admin owner
     get_live             200        200       200       200       200       200        200   200
@@ -64,7 +64,7 @@ const SIGNED_OUT: [(&str, &str); 4] = [
     ("revoked", "device_revoked"),
 ];
 
-/// The statuses of the codes in the table, as the contract has them.
+/// The statuses of the codes in the table.
 const STATUSES: [(&str, u16); 8] = [
     ("validation", 400),
     ("unauthenticated", 401),
@@ -76,7 +76,7 @@ const STATUSES: [(&str, u16); 8] = [
     ("not_found", 404),
 ];
 
-/// The rows by operation, each with the columns by role.
+/// The rows by operation, each with its columns by role.
 fn table() -> BTreeMap<&'static str, BTreeMap<&'static str, &'static str>> {
     let mut lines = TABLE.trim().lines();
     let roles: Vec<_> = lines.next().unwrap().split_whitespace().skip(1).collect();
@@ -90,19 +90,19 @@ fn table() -> BTreeMap<&'static str, BTreeMap<&'static str, &'static str>> {
     lines.map(row).collect()
 }
 
-/// What nobody outside of the group may read: said before somebody joined it, and after they had left.
+/// Texts that non-members may not read: sent before the ex-member joined, and after they left.
 const BEFORE: &str = "canary-before";
 const AFTER: &str = "canary-after";
 
-/// The people of the table, and those whom they need.
+/// The users in the roles of the table, and the others that they need.
 struct Cast {
     roles: BTreeMap<&'static str, Person>,
-    /// The direct conversation of `blocked` with `peer`, who blocks them.
+    /// The direct conversation of `blocked` and `peer`, who blocks them.
     direct: String,
     peer: Person,
     /// Blocks `blocked` too, and has no conversation with them.
     hater: Person,
-    /// The tokens of those who are signed out: bad ones of the owner, whose requests they repeat.
+    /// Invalid tokens of the owner, by role, for the requests of signed-out callers.
     tokens: BTreeMap<&'static str, Option<String>>,
 }
 
@@ -149,7 +149,7 @@ impl Cast {
         }
     }
 
-    /// A new group with everybody in their roles, and these people.
+    /// A new group with all roles, and these people.
     async fn group(&self, others: &[Person]) -> String {
         let [owner, admin, member, muted, ex] =
             ["owner", "admin", "member", "muted", "ex_member"].map(|role| &self.roles[role]);
@@ -172,7 +172,7 @@ impl Cast {
     }
 }
 
-/// What an answer says in the words of the table.
+/// The result of a response in the words of the table.
 fn verdict(operation: &Operation, answer: &Answer) -> String {
     let said = match answer.body["results"].get(0) {
         Some(result) if operation.id == "send_messages" => match result.get("problem") {
@@ -185,10 +185,10 @@ fn verdict(operation: &Operation, answer: &Answer) -> String {
     said.as_str().map_or(said.to_string(), str::to_owned)
 }
 
-/// Everything that nobody but members may see of a group.
+/// Everything of a group that only members may see.
 async fn state(person: &Person, chat: &str) -> (Value, BTreeMap<String, String>, Value) {
     let mut conversation = person.conversation(chat).await.ok(200);
-    // The reader's own marks are not the group's.
+    // The read marks of the reader are not part of the group.
     conversation["me"] = Value::Null;
     let roles = person.roles(chat).await;
     (
@@ -307,7 +307,7 @@ async fn messages_from_outside_membership_are_not_disclosed() {
     for (person, hidden) in [
         (ex, &[BEFORE, AFTER][..]),
         (outsider, &["canary", "seen by all", "welcome"]),
-        // The title of today is what every member sees.
+        // Every member sees the current title.
         (&late, &[BEFORE, "seen by all", "\"text\":\"canary-after"]),
     ] {
         let chat = format!("/conversations/{group}");
@@ -340,7 +340,7 @@ async fn messages_from_outside_membership_are_not_disclosed() {
             }
         }
     }
-    // Nobody outside is woken or counts anything.
+    // Non-members are not woken, and count nothing.
     assert_eq!((outsider.head().await, outsider.total().await), (0, 0));
     assert_eq!(ex.total().await, 0);
     assert_eq!(late.total().await, 1);

@@ -1,4 +1,4 @@
-//! Devices: listed, limited, logged out on every node, and waits of theirs ended.
+//! Devices: listed, limited, logged out on every node, and their waits ended.
 
 use crate::support::{App, PASSWORD, Person, id};
 use futures_util::future::join_all;
@@ -54,7 +54,7 @@ async fn devices_are_listed_and_removed_individually() {
     assert_eq!(list["devices"][1]["name"], Value::Null);
     assert_eq!(ids(&phone).await.len(), 2);
 
-    // Nobody else's, and no made-up one.
+    // Devices of others, and unknown ones.
     for device in [&ben.device, &id(), &"x".to_owned()] {
         ann.call("DELETE", &format!("/me/devices/{device}"))
             .await
@@ -66,7 +66,7 @@ async fn devices_are_listed_and_removed_individually() {
     ann.call("DELETE", &path).await.problem(404, "not_found");
     phone.get("/me").await.problem(401, "device_revoked");
     assert_eq!(ids(&ann).await, std::slice::from_ref(&ann.device));
-    // One's own is a log-out.
+    // Removing the own device is a logout.
     ann.call("DELETE", &format!("/me/devices/{}", ann.device))
         .await
         .ok(204);
@@ -98,7 +98,7 @@ async fn removed_device_is_rejected_on_all_nodes_within_5_s_without_redis() {
     app.finish().await;
 }
 
-/// The waker of a wait: whether its device had been noted as removed by then.
+/// The waker of a wait, which records whether the device was marked as revoked by then.
 struct Woken {
     auth: Arc<tideline::engine::auth::Auth>,
     device: DeviceId,
@@ -112,7 +112,7 @@ impl task::Wake for Woken {
     }
 }
 
-/// A wait that began between the ending and the note would sleep on, and a client that is told would get in again.
+/// Otherwise a new wait could begin in between and sleep on, and the notified client could come back.
 #[tokio::test(flavor = "multi_thread")]
 async fn device_is_marked_revoked_before_its_wait_ends() {
     let (mut app, [ann]) = App::with(["ann"]).await;
@@ -157,7 +157,7 @@ async fn password_change_logs_out_other_devices() {
         .await
         .problem(400, "validation");
     phone.get("/me").await.ok(200);
-    // Of two changes at once one wins, and the other one's password is not known any more.
+    // Of two concurrent changes one wins, and the password of the other is not valid.
     let both = join_all(
         ["battery staple", "another staple"]
             .map(|new| ann.put("/me/password", change(PASSWORD, new))),
@@ -192,7 +192,7 @@ async fn device_limit_evicts_the_least_recently_seen_device() {
         devices.push(ann.another_device(&app).await);
     }
     assert_eq!(ids(&ann).await.len(), 20);
-    // The first device is seen again, so the second is the least recently seen one.
+    // The first device is seen again, so the second one is the least recently seen.
     let refresh = json!({"refresh_token": ann.refresh_token});
     let session = app
         .call("POST", "/v1/auth/refresh", Some(refresh))
@@ -206,7 +206,7 @@ async fn device_limit_evicts_the_least_recently_seen_device() {
     }
     devices[4].get("/me").await.ok(200);
     logins[2].get("/me").await.ok(200);
-    // A known device that logs in again makes no room.
+    // The login of a known device evicts no other device.
     let again =
         json!({"username": "ann", "password": PASSWORD, "device": {"id": devices[4].device}});
     app.call("POST", "/v1/auth/login", Some(again))

@@ -1,9 +1,9 @@
-//! Names of people, groups and devices: what they may be, in every place that takes one.
+//! Names of users, groups and devices: the rules, in every place that accepts a name.
 
 use crate::support::{App, PASSWORD, id};
 use serde_json::{Value, json};
 
-/// What is typed, and the name that it makes.
+/// Accepted input, and the stored name.
 const GOOD: &[(&str, &str)] = &[
     ("Ann", "Ann"),
     (" \t\u{3000}Ann Lee\n", "Ann Lee"),
@@ -13,7 +13,7 @@ const GOOD: &[(&str, &str)] = &[
     ("e\u{301}", "e\u{301}"),
 ];
 
-/// What is no name, by the rule that it breaks.
+/// Rejected input, by the rule that it breaks.
 const BAD: &[(&str, &[&str])] = &[
     ("must be 1 to ", &["", " ", "\n", "\u{3000}\u{a0}"]),
     (
@@ -43,7 +43,7 @@ const BAD: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Every place of a name: method, path, a body without it, where it goes, how long it may be, and where the answer has it.
+/// Every place of a name: method, path, a body without it, its pointer, its maximum length, and its pointer in the response.
 fn places(
     login: &str,
 ) -> Vec<(
@@ -106,7 +106,7 @@ fn places(
     ]
 }
 
-/// A body with a name in its place.
+/// A body with a name at this pointer.
 fn with(mut body: Value, place: &str, name: &str) -> Value {
     let (object, member) = place.rsplit_once('/').unwrap();
     body.pointer_mut(object).unwrap()[member] = json!(name);
@@ -126,7 +126,7 @@ async fn names_are_trimmed_and_misleading_names_rejected() {
     };
     for at in 0..places("ann").len() {
         let most = places("ann")[at].4;
-        // A character may be four bytes, or two units of UTF-16: it is counted as one.
+        // A character may be four bytes, or two UTF-16 units: it counts as one.
         let (long, longer) = ("👋".repeat(most), "👋".repeat(most + 1));
         let padded = format!("  {long}  ");
         let good = GOOD
@@ -137,7 +137,7 @@ async fn names_are_trimmed_and_misleading_names_rejected() {
             let (answer, _, _, shown) = ask(at, typed).await;
             assert!(answer.status < 300, "{typed:?}: {}", answer.body);
             let shown = match shown {
-                // The device that has signed in last.
+                // The device that has logged in last.
                 "" => {
                     let own = format!("{}/v1/me/devices", app.url());
                     let token = answer.body["access_token"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Passwords: changed while others log in with the old one, and the same however they are typed.
+//! Passwords: changes during logins, and Unicode normalization.
 
 use crate::support::token::with;
 use crate::support::{Answer, App, PASSWORD, Person, eventually, execute, waiting_for_locks};
@@ -17,7 +17,7 @@ const DECOMPOSED: &str = "Ma\u{308}rz 2026 e\u{301}te\u{301}";
 
 async fn login(app: &App, name: &str, password: &str, device: Value) -> Answer {
     let body = json!({"username": name, "password": password, "device": device});
-    // Many tests at once check many passwords at once: who is told to come back later does.
+    // Many tests hash passwords at once, so the server may ask to retry.
     let ask = async || app.call("POST", "/v1/auth/login", Some(body.clone())).await;
     let time = Duration::from_secs(30);
     eventually("a place", time, ask, |answer| answer.status != 503).await
@@ -46,7 +46,7 @@ fn stored(app: &App, who: &Person) -> String {
     row.password_hash
 }
 
-/// Stores the hash that versions without a normal form made: of the bytes as they were typed.
+/// Stores the hash of older versions, which did not normalize: of the bytes as typed.
 fn store_as_typed(app: &App, who: &Person, password: &str) -> String {
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.as_bytes())
@@ -60,7 +60,7 @@ fn store_as_typed(app: &App, who: &Person, password: &str) -> String {
     hash
 }
 
-/// The old password is checked, and found right, before the change commits: nobody who logged in with it stays.
+/// The old password is checked before the change commits, and found right: logins with it must not survive.
 #[tokio::test(flavor = "multi_thread")]
 async fn login_in_progress_does_not_survive_a_password_change() {
     let (app, [ann]) = App::with(["ann"]).await;
@@ -76,7 +76,7 @@ async fn login_in_progress_does_not_survive_a_password_change() {
         );
         execute(&mut conn, &lock);
         let (changed, logins) = tokio::join!(change(&ann, old, new), async {
-            // It has checked the old password, and now the log-ins do.
+            // The change has checked the old password, and now the logins check it.
             waiting_for_locks(&mut conn, 1).await;
             let own = json!({"id": ann.device});
             let devices = [Value::Null, Value::Null, own];
@@ -90,7 +90,7 @@ async fn login_in_progress_does_not_survive_a_password_change() {
         changed.ok(204);
         for login in logins {
             if login.status == 200 {
-                // It was before the change.
+                // This login came before the change.
                 let token = login.body["refresh_token"].as_str().unwrap();
                 assert_eq!(refresh(&app, token).await.status, 401);
                 let in_it = Person::of_session(&app, &login.body);
@@ -108,7 +108,7 @@ async fn login_in_progress_does_not_survive_a_password_change() {
     app.finish().await;
 }
 
-/// Somebody who knew the old password has logged in under the id of the device that changes it.
+/// An attacker with the old password has logged in under the id of the device that changes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn password_change_revokes_other_refresh_tokens_of_the_device() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -121,7 +121,7 @@ async fn password_change_revokes_other_refresh_tokens_of_the_device() {
         .problem(401, "refresh_invalid");
     ann.get("/me").await.ok(200);
 
-    // Who sends it with the newest token stays signed in, and a repeat of the token before does not.
+    // A change with the newest token keeps the device signed in; a replay of the previous token does not.
     let next = refresh(&app, &ben.refresh_token).await.ok(200);
     let next = Person::of_session(&app, &next);
     change(&next, PASSWORD, NEW).await.ok(204);
@@ -134,7 +134,7 @@ async fn password_change_revokes_other_refresh_tokens_of_the_device() {
     app.finish().await;
 }
 
-/// Another node has logged the device out, and this one has not heard of it.
+/// Another node has logged the device out, and this node does not know yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn logged_out_device_cannot_change_the_password() {
     let (app, [ann]) = App::with(["ann"]).await;
@@ -166,7 +166,7 @@ async fn composed_and_decomposed_passwords_are_equal() {
     let made = app.admin(&["create-user", "--username", "cat", "--password", DECOMPOSED]);
     assert!(made.status.success());
     login(&app, "cat", COMPOSED, Value::Null).await.ok(200);
-    // Not everything that looks alike is the same.
+    // Similar characters are not equal after normalization.
     let ligature = COMPOSED.replace("rz", "r\u{1d63}z");
     login(&app, "cat", &ligature, Value::Null)
         .await
@@ -209,7 +209,7 @@ async fn legacy_password_hash_is_accepted_and_upgraded() {
         .await
         .problem(401, "invalid_credentials");
     assert_eq!(stored(&app, &ann), old);
-    // All at once: one of them renews the hash while the others are checked, and none is refused for that.
+    // Concurrently: one login upgrades the hash while the others are checked, and none fails.
     let logins = join_all((0..3).map(|_| login(&app, "ann", DECOMPOSED, Value::Null))).await;
     for answer in logins {
         answer.ok(200);

@@ -1,4 +1,4 @@
-//! Tokens and their forgeries, staying logged in, and logging out.
+//! Tokens and forgeries, refreshes, and logouts.
 
 use crate::identity::accounts::is_session;
 use crate::support::token::{claims, forge, header, with};
@@ -15,7 +15,7 @@ async fn refresh(app: &App, token: &str) -> Answer {
     app.call("POST", "/v1/auth/refresh", Some(body)).await
 }
 
-/// The next session of a refresh token, as a person.
+/// Refreshes, and returns the person of the new session.
 pub async fn refreshed(app: &App, token: &str) -> Person {
     let session = refresh(app, token).await.ok(200);
     is_session(&session);
@@ -40,7 +40,7 @@ async fn forged_access_tokens_are_rejected() {
     let resigned = |key: &str| forge(&header(), &good, key);
     let mac_dropped = |token: String| token[..=token.rfind('.').unwrap()].to_owned();
 
-    // The forgery itself is good, so what is refused below is refused for its one fault.
+    // The forgery itself is valid, so each case below is rejected for its one fault.
     for token in [
         resigned(SECRET),
         claimed("exp", Some(json!(now - 3))),
@@ -65,21 +65,21 @@ async fn forged_access_tokens_are_rejected() {
         headed("typ", None),
         mac_dropped(ann.token.clone()),
         resigned("another secret, also long enough for HS256"),
-        // The key games: an empty key where `kid` points to an empty file, and a key in the token.
+        // Attacks on the key: an empty key with a `kid` of an empty file, and a key in the token.
         forge(&with(&header(), "kid", Some(json!("/dev/null"))), &good, ""),
         forge(
             &with(&header(), "kid", Some(json!("' UNION SELECT 'k"))),
             &good,
             "k",
         ),
-        // A payload that is packed.
+        // A compressed payload.
         forge(&with(&header(), "zip", Some(json!("DEF"))), &good, "k"),
         forge(
             &with(&header(), "jku", Some(json!("http://127.0.0.1:1/keys"))),
             &good,
             "k",
         ),
-        // The key is the text of the secret, and no spelling of it.
+        // The key is the text of the secret, not a decoding of it.
         resigned(&BASE64.encode(SECRET)),
         resigned(""),
         forge(
@@ -106,7 +106,7 @@ async fn forged_access_tokens_are_rejected() {
             bad.push(claimed(name, Some(value)));
         }
     }
-    // The right value in another type, and what compares like it in looser languages.
+    // The right value in another type, or one that equals it in loosely typed languages.
     for name in ["iss", "aud", "sub"] {
         for value in [
             json!([good[name]]),
@@ -122,7 +122,7 @@ async fn forged_access_tokens_are_rejected() {
             bad.push(claimed(name, Some(value)));
         }
     }
-    // Headers that a reader must understand: nobody here understands any.
+    // Critical headers, which a reader must understand; we support none.
     for crit in [
         json!([]),
         json!(["exp"]),
@@ -143,14 +143,14 @@ async fn forged_access_tokens_are_rejected() {
         bad.push(headed("b64", Some(b64)));
     }
     bad.push(claimed("exp", Some(json!((now + 60).to_string()))));
-    // Another service that shares the secret, and a token of ours that is for something else.
+    // Another service with the same secret, and our token for another purpose.
     bad.push(forge(
         &with(&header(), "typ", Some(json!("rt+jwt"))),
         &good,
         SECRET,
     ));
     bad.push(claimed("nbf", Some(json!(now + 60))));
-    // Expired, and bad besides: nobody is told to refresh a token that was never good.
+    // Expired and also invalid: the client must not be asked to refresh it.
     let stale = with(&good, "exp", Some(ended));
     bad.push(forge(
         &header(),
@@ -204,7 +204,7 @@ async fn lost_refresh_response_keeps_the_device_logged_in() {
     assert_eq!((&first.id, &first.device), (&ann.id, &ann.device));
     assert_ne!(first.refresh_token, ann.refresh_token);
 
-    // The old access token is still good, and using it says nothing about the answer having arrived.
+    // The old access token is still valid, and its use does not prove that the response arrived.
     ann.get("/me").await.ok(200);
     let again = refreshed(&app, &ann.refresh_token).await;
     assert_eq!(again.refresh_token, first.refresh_token);
@@ -237,13 +237,13 @@ async fn reused_refresh_token_logs_out_its_device() {
     let (app, [used, rotated, late]) = App::with(names).await;
     let ann = used.another_device(&app).await;
 
-    // Its successor's access token was used.
+    // The successor's access token was used.
     let next = refreshed(&app, &used.refresh_token).await;
     next.get("/me").await.ok(200);
-    // Its successor was refreshed itself.
+    // The successor was refreshed.
     let after = refreshed(&app, &rotated.refresh_token).await;
     let newest = refreshed(&app, &after.refresh_token).await;
-    // Its successor was not used, but a minute is over.
+    // The successor is unused, but a minute has passed.
     let unused = refreshed(&app, &late.refresh_token).await;
     let minute_over = format!(
         "UPDATE devices SET rotated_at = rotated_at - interval '61 s' WHERE id = '{}'",
@@ -292,7 +292,7 @@ async fn concurrent_refreshes_on_two_nodes_return_one_successor() {
 async fn stolen_refresh_token_is_detected_in_any_order() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let phone = ann.another_device(&app).await;
-    // The thief refreshes first and uses what they got: the owner's next refresh ends both, all at once or not.
+    // The thief refreshes first and uses the result: the owner's next refreshes, even concurrent ones, end both.
     let thief = refreshed(&app, &ann.refresh_token).await;
     thief.get("/me").await.ok(200);
     let owner = join_all((0..8).map(|_| refresh(&app, &ann.refresh_token))).await;
@@ -312,7 +312,7 @@ async fn stolen_refresh_token_is_detected_in_any_order() {
     }
     phone.get("/me").await.ok(200);
 
-    // A refresh beside a log-out is before it or after it: afterwards nothing of the device works.
+    // A concurrent refresh is before or after the logout: afterwards no token of the device works.
     for _ in 0..4 {
         let device = ben.another_device(&app).await;
         let (out, next) = tokio::join!(
@@ -437,7 +437,7 @@ async fn logout_revokes_one_device_on_every_node() {
     phone.get("/me").await.ok(200);
     phone.at(&far).get("/me").await.ok(200);
     refreshed(&app, &phone.refresh_token).await;
-    // A node that starts later learns of it before anybody asks.
+    // A node that starts later knows it before the first request.
     app.add_node().await;
     let late = ann.at(&format!("http://{}", app.nodes[2].address));
     let status = async || late.get("/me").await;
@@ -445,7 +445,7 @@ async fn logout_revokes_one_device_on_every_node() {
     app.finish().await;
 }
 
-/// Whatever Redis might say, who is logged out stands in PostgreSQL.
+/// Revocations are read from PostgreSQL, whatever Redis says.
 #[tokio::test(flavor = "multi_thread")]
 async fn logout_reaches_every_node_without_redis() {
     let (mut app, [ann]) = App::with(["ann"]).await;
@@ -465,12 +465,12 @@ async fn reconnected_node_learns_of_every_logout() {
     let (app, [ann]) = App::with(["ann"]).await;
     let status = async || ann.get("/me").await.status;
     app.postgres.cut();
-    // Long enough for the node to have looked for revocations in vain.
+    // Long enough for the node to have failed to read revocations.
     let cut = Instant::now();
     while cut.elapsed() < Duration::from_secs(5) {
         assert_eq!(status().await, 503);
     }
-    // Meanwhile, more than a minute ago, another node logged the device out.
+    // Another node logged the device out more than a minute ago.
     execute(
         &mut app.database(),
         "UPDATE devices SET revoked_at = now() - interval '2 minutes'",
@@ -481,7 +481,7 @@ async fn reconnected_node_learns_of_every_logout() {
     app.finish().await;
 }
 
-/// The clock of a node may be turned by an hour; what counts is the database's.
+/// The clock of a node may be wrong by an hour; the clock of the database counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_expiry_uses_the_database_clock() {
     let (app, [ann]) = App::with(["ann"]).await;

@@ -1,4 +1,4 @@
-//! Bans: who is out, and stays out.
+//! Bans: who is banned, and stays out.
 
 use crate::support::{App, Person, id};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ async fn channel(owner: &Person) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-/// The ids of a page of banned people, and its cursor.
+/// The ids of a page of banned users, and its cursor.
 async fn banned(person: &Person, chat: &str, query: &str) -> (Vec<Value>, Value) {
     let path = format!("/conversations/{chat}/bans{query}");
     let page = person.get(&path).await.ok(200);
@@ -38,7 +38,7 @@ async fn banned_users_are_listed_and_cannot_join() {
         ann.ban(&chat, &ben).await.ok(204);
         ann.ban(&chat, &cat).await.ok(204);
     }
-    // Ben is out as by a removal, and nobody else is told anything.
+    // Ben sees a removal, and no other user is notified.
     let told = ann.entries(ann_before).await;
     assert_eq!(
         (told.len(), &told[0]["removed"]),
@@ -65,7 +65,7 @@ async fn banned_users_are_listed_and_cannot_join() {
     let path = format!("/conversations/{chat}/bans?cursor=x");
     ann.get(&path).await.problem(400, "validation");
 
-    // The end of a ban lets nobody in, and lets them join.
+    // After the ban ends, the user is not a member but may join.
     for _ in 0..2 {
         unban(&ann, &chat, &ben).await;
     }
@@ -111,7 +111,7 @@ async fn ban_requires_permission_to_remove() {
     mate.call("DELETE", &end).await.problem(403, "forbidden");
     let direct = owner.direct(&mate).await;
     owner.ban(&direct, &mate).await.problem(400, "validation");
-    // A public channel lets those in who ask, and no more.
+    // A public channel lets users join, and gives them no other right before that.
     let chat = channel(&owner).await;
     out.ban(&chat, &owner).await.problem(404, "not_found");
     app.finish().await;
@@ -152,7 +152,7 @@ async fn concurrent_ban_and_join_leave_the_user_out() {
     app.finish().await;
 }
 
-/// The last member leaves while somebody joins: whoever is in after that is the owner, or nobody is.
+/// The last member leaves while a user joins: the channel then has that user as owner, or no member.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn channel_without_members_is_not_found() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;

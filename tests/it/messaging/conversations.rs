@@ -1,4 +1,4 @@
-//! Conversations: a direct one per pair, groups made once, listed in both orders, invisible to everybody else.
+//! Conversations: one direct conversation per pair, groups created once, lists in both orders, hidden from others.
 
 use crate::support::{App, execute, id};
 use futures_util::future::join_all;
@@ -154,7 +154,7 @@ async fn list_pages_in_both_orders_keep_the_first_inbox_seq() {
     for peer in &people[1..] {
         chats.push(ann.direct(peer).await);
     }
-    // The oldest conversation becomes the newest by activity.
+    // The oldest conversation becomes the most recently active one.
     people[1].send(&chats[0], "hello").await;
     let head = ann.head().await;
 
@@ -169,7 +169,7 @@ async fn list_pages_in_both_orders_keep_the_first_inbox_seq() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return seen,
             }
-            // What happens while one pages comes in the inbox after that position.
+            // Later changes are in the inbox after that position.
             people[2].send(&chats[1], "meanwhile").await;
         }
     };
@@ -248,7 +248,7 @@ async fn large_last_messages_make_shorter_pages() {
         seen.sort();
         assert_eq!(seen, chats, "{order}");
     }
-    // The entries that show these conversations are as heavy.
+    // The inbox entries of these conversations are as large.
     let page = ann.inbox(0).await;
     assert_eq!(
         (page["entries"].as_array().unwrap().len(), &page["has_more"]),
@@ -261,7 +261,7 @@ async fn large_last_messages_make_shorter_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn group_is_created_once_per_client_conversation_id() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
-    // Twice in the list, and the creator too: everybody is in it once.
+    // The list has a duplicate and the creator: each is a member once.
     let body = json!({"kind": "group", "title": "Friday", "client_conversation_id": id(),
         "member_ids": [ben.id, cat.id, ben.id, ann.id]});
     let made = ann.post("/conversations", body.clone()).await;
@@ -282,7 +282,7 @@ async fn group_is_created_once_per_client_conversation_id() {
     let again = ann.post("/conversations", body.clone()).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(again.ok(200), made);
-    // The id is the creator's own: the same one from somebody else is another group.
+    // The id is scoped to the creator: another user's request with it makes another group.
     let other = ben.post("/conversations", body.clone()).await.ok(201);
     assert_ne!(other["id"], made["id"]);
 
@@ -293,7 +293,7 @@ async fn group_is_created_once_per_client_conversation_id() {
         assert_eq!(entries[0]["conversation"]["id"], made["id"]);
         assert_eq!(person.wait(0, 0).await["total_unread"], 0);
     }
-    // Who has left does not find it by a repeat either.
+    // After leaving, a replay does not find it either.
     ann.remove(chat, &ann).await.ok(204);
     let repeat = ann.post("/conversations", body).await;
     repeat.problem(404, "not_found");
@@ -311,7 +311,7 @@ async fn client_conversation_id_identifies_one_request() {
     let path = format!("/conversations/{}", made["id"].as_str().unwrap());
     let title = json!({"title": "Saturday"});
     ann.patch(&path, title).await.ok(200);
-    // The members are a set, and the title is what was asked for, not what has become of it.
+    // Members are compared as a set, and the title as it was requested, not as it is now.
     for same in [
         make("group", "Friday", &[c, b]),
         make("group", " Friday ", &[b, a, c, b]),
@@ -332,7 +332,7 @@ async fn client_conversation_id_identifies_one_request() {
         refused.problem(422, "client_conversation_id_reused");
     }
     assert_eq!(ann.head().await, 2);
-    // Of a group from before this was kept nothing is known.
+    // For a group created before the request was stored, it cannot be compared.
     let forget = "UPDATE client_conversations SET request_hash = NULL, refused = NULL";
     execute(&mut app.database(), forget);
     let again = ann.post("/conversations", make("group", "Friday", &[b]));

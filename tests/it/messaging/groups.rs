@@ -1,5 +1,5 @@
-//! Groups while everything happens at once: removals and sends, two adds, an owner who goes, creates and joins; and a large
-//! one on two nodes.
+//! Concurrent changes of groups: removals and sends, two adds, a leaving owner, creates and adds; and a large group on two
+//! nodes.
 
 use crate::support::{App, Person, execute, id, number, text, waiting_for_locks};
 use futures_util::future::join_all;
@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tideline::domain::identity::seeding;
 
-/// Lock first, look after. The send begins while the member is in, waits for the lock behind the removal, and must see the
-/// removal all the same: a statement that locks and looks in one sees the members as of its beginning, and would store it.
+/// Lock first, then read. The send begins while the user is a member and waits for the lock behind the removal. A statement
+/// that locks and reads in one would see the members as of its start, and store the message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn send_queued_behind_a_removal_is_rejected() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.group(&[&ben]).await;
-    // So that the writer has its connection.
+    // The first send opens the writer's connection.
     ben.send(&chat, "in").await;
     let (mut holder, mut watcher) = (app.database(), app.database());
     let lock = format!("BEGIN; SELECT FROM conversations WHERE id = '{chat}' FOR UPDATE");
@@ -34,15 +34,15 @@ async fn send_queued_behind_a_removal_is_rejected() {
     app.finish().await;
 }
 
-/// Replays an inbox as a device would: between leaving and joining, somebody says nothing in a group, and hears nothing if
-/// the inbox is their own.
+/// Replays an inbox: between leaving and joining, a member must not send. If the inbox is their own, they must not receive
+/// either.
 fn replay(entries: &[Value], chat: &str, person: &Person, own: bool) {
     let mut inside = false;
     for entry in entries.iter().filter(|one| one["conversation_id"] == chat) {
         let names = |list: &str| entry[list].as_array().unwrap().contains(&json!(person.id));
         match entry["kind"].as_str().unwrap() {
             "members" => inside = (inside || names("added")) && !names("removed"),
-            // The first one of an inbox, or an own one.
+            // The first entry of an inbox, or an own entry.
             "conversation" if own || entry["seq"] == 1 => inside = !entry["conversation"].is_null(),
             "message" if own || entry["message"]["sender_id"] == person.id.as_str() => {
                 assert!(inside, "{} is out: {entry}", person.name);
@@ -92,11 +92,10 @@ async fn removed_member_cannot_send_or_receive_until_readded() {
     app.finish().await;
 }
 
-/// Membership is looked at in one statement and messages are read in the next. Between the two the reader is removed, and
-/// somebody else speaks.
+/// Membership is read in one statement and messages in the next. In between, the reader is removed and another member sends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn read_in_progress_excludes_messages_after_removal() {
-    // One connection for reads, whose statements are prepared: the first answer that is kept back is the membership's.
+    // One connection for reads, with prepared statements: the first answer that is held back is that of the membership query.
     let app = App::configured(|config| (config.writers, config.db_pool) = (1, 2)).await;
     let elsewhere = app.add_process(&[]);
     let [ann, ben] = app.people(["ann", "ben"]).await;
@@ -120,7 +119,7 @@ async fn read_in_progress_excludes_messages_after_removal() {
             if number(&mut conn, looked) == 1 {
                 break reading;
             }
-            // The answer that is kept back is that of a task of the node.
+            // The answer that was held back belongs to a background task of the node.
             app.postgres.heal();
             reading.await.unwrap();
         };
@@ -153,7 +152,7 @@ async fn concurrent_adds_add_each_member_once() {
         let added = |answer: &Value| answer["added"].as_array().unwrap().len();
         assert_eq!(added(&one) + added(&other), 3, "{one} {other}");
         assert_eq!(ann.roles(&chat).await.len(), 5);
-        // One place is left, and two come.
+        // One place is left for two users.
         let (one, other) = ([&fay], [&gus]);
         let (one, other) = tokio::join!(ann.add(&chat, &one), ben.add(&chat, &other));
         let mut statuses = [one.status, other.status];
@@ -168,7 +167,7 @@ async fn group_keeps_one_owner_under_concurrent_changes() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     for _ in 0..8 {
         let chat = ann.group(&[&ben, &cat]).await;
-        // The owner leaves while handing over, the heir leaves too.
+        // The owner leaves during the hand-over, and so does the new owner.
         let (left, handed, heir) = tokio::join!(
             ann.remove(&chat, &ann),
             ann.change(&chat, &ben, json!({"role": "owner"})),
@@ -182,7 +181,7 @@ async fn group_keeps_one_owner_under_concurrent_changes() {
             [(cat.id.clone(), "owner".to_owned())].into()
         );
 
-        // Demoted while leaving, and while removing somebody.
+        // Demoted while leaving, and while removing a member.
         let chat = ann.group(&[&ben, &cat]).await;
         ann.change(&chat, &ben, json!({"role": "admin"}))
             .await
@@ -236,7 +235,7 @@ async fn concurrent_creates_and_adds_make_one_group() {
     app.finish().await;
 }
 
-/// A device that follows its user's inbox by waiting and fetching, until it has seen so many entries.
+/// Follows an inbox by waits and fetches, until it has this many entries.
 async fn follow(device: Person, until: i64) -> Vec<Value> {
     let mut seen: Vec<Value> = Vec::new();
     let mut since = 0;
@@ -253,7 +252,7 @@ async fn follow(device: Person, until: i64) -> Vec<Value> {
     seen
 }
 
-/// Two nodes, a group of 500, and one user on 20 devices: sends, changes of title and members, all of it in every inbox.
+/// Two nodes, a group of 500, and one user on 20 devices: sends, a rename and member changes must reach every inbox.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn group_of_500_reaches_20_devices_on_two_nodes() {
     const SENDS: i64 = 30;
@@ -288,7 +287,7 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
     let [late] = app.people(["late"]).await;
     ann.add(&chat, &[&late]).await.problem(409, "limit_reached");
 
-    // One entry for the group, one for a title, two for somebody who goes and somebody who comes, and the sends.
+    // One entry for the group, one for the title, two for a member who leaves and one who joins, and the sends.
     let all = 4 + SENDS;
     let followers = devices.iter().enumerate().map(|(n, device)| {
         let device = device.at(&urls[n % 2]);
@@ -308,7 +307,7 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
     let (seen, sent, ()) = tokio::join!(join_all(followers), join_all(sends), changes);
     assert_eq!(sent.len() as i64, SENDS);
     for device in &seen[1..] {
-        // `conversation` entries show the present, which was another one for an earlier reader.
+        // `conversation` entries show the present, which differs between reads.
         let shape = |entries: &[Value]| -> Vec<Value> {
             let part = |one: &Value| {
                 json!([
@@ -329,7 +328,7 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
         .collect();
     assert_eq!(seqs, (1..=SENDS).collect::<Vec<_>>());
 
-    // Read on one device, and every device and node agrees.
+    // A read on one device changes the counts on every device and node.
     let mark = devices[3].at(&urls[1]).read(&chat, SENDS - 5).await;
     assert_eq!(mark["total_unread"], 5);
     let heads = join_all(devices.iter().enumerate().map(|(n, device)| {

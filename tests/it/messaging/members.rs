@@ -1,4 +1,4 @@
-//! Groups: who is in them, what they may do there, and what they see.
+//! Members of groups: their number, permissions and view.
 
 use crate::support::{App, Person, execute, id, text};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn group_size_is_limited() {
         "client_conversation_id": id()});
     let refused = ann.post("/conversations", everybody.clone()).await;
     refused.problem(409, "limit_reached");
-    // The refusal has not used the id up.
+    // The rejected request has not consumed the id.
     let mut fewer = everybody;
     fewer["member_ids"] = json!([ben.id]);
     let chat = ann.post("/conversations", fewer).await.ok(201);
@@ -32,7 +32,7 @@ async fn group_size_is_limited() {
     app.finish().await;
 }
 
-/// Every action against every role, as the table of the contract has it.
+/// Every action in every role, as in the contract.
 #[tokio::test(flavor = "multi_thread")]
 async fn role_permissions_match_the_contract() {
     let names = ["owner", "admin", "other", "member", "mate", "new", "out"];
@@ -45,7 +45,7 @@ async fn role_permissions_match_the_contract() {
     let path = format!("/conversations/{chat}");
     let soon = || json!({"muted_until": "2100-01-01T00:00:00Z"});
 
-    // All three post, read and see the members; nobody else learns that there is a group.
+    // All three send, read and list members; the group is hidden from others.
     for one in [&owner, &admin, &member] {
         one.send(&chat, "hi").await;
         assert_eq!(
@@ -79,7 +79,7 @@ async fn role_permissions_match_the_contract() {
     renamed.problem(403, "forbidden");
     member.add(&chat, &[&new]).await.problem(403, "forbidden");
 
-    // Remove and mute: somebody of a lower role.
+    // Remove and mute: members of a lower role.
     for (one, whom, allowed) in [
         (&owner, &admin, true),
         (&owner, &member, true),
@@ -113,7 +113,7 @@ async fn role_permissions_match_the_contract() {
         .await
         .problem(404, "not_found");
 
-    // Roles: the owner.
+    // Change roles: the owner.
     for one in [&admin, &member] {
         for role in ["owner", "admin", "member"] {
             let changed = one.change(&chat, &other, json!({"role": role})).await;
@@ -124,7 +124,7 @@ async fn role_permissions_match_the_contract() {
         .change(&chat, &other, json!({"role": "member"}))
         .await
         .ok(200);
-    // The ownership is handed over, not given up.
+    // Ownership can be transferred, not given up.
     let given_up = owner.change(&chat, &owner, json!({"role": "admin"})).await;
     given_up.problem(400, "validation");
     let handed = owner.change(&chat, &member, json!({"role": "owner"})).await;
@@ -144,7 +144,7 @@ async fn role_permissions_match_the_contract() {
     app.finish().await;
 }
 
-/// A direct conversation has its two members, and nothing to administrate.
+/// A direct conversation has its two members, and nothing to administer.
 async fn app_direct_refuses(ann: &Person, ben: &Person, chat: &str) {
     let path = format!("/conversations/{chat}");
     let title = json!({"title": "us"});
@@ -166,7 +166,7 @@ async fn members_see_only_messages_sent_during_membership() {
     let before = cat.head().await;
     ann.add(&chat, &[&cat]).await.ok(200);
 
-    // Joining: the head is where the view begins.
+    // Joining: the view begins at the head.
     let seen = cat.conversation(&chat).await.ok(200);
     assert_eq!(
         seen["me"],
@@ -218,7 +218,7 @@ async fn members_see_only_messages_sent_during_membership() {
     );
     assert_eq!(cat.total().await, 1);
 
-    // Leaving: gone at once, what came stays readable, the last entry says so.
+    // Leaving: no access from then on, received entries stay readable, and the last entry says so.
     let from = cat.head().await;
     cat.remove(&chat, &cat).await.ok(204);
     for path in ["", "/messages", "/members", "/messages/3"] {
@@ -242,12 +242,12 @@ async fn members_see_only_messages_sent_during_membership() {
     let all = cat.entries(0).await;
     let message = all.iter().find(|one| one["kind"] == "message").unwrap();
     assert_eq!(message["message"]["content"]["text"], "cat sees this");
-    // The entry of the time when cat joined must not show what cat may not see any more.
+    // The entry of the join must not show what cat may no longer see.
     assert_eq!(all[0]["conversation"], Value::Null);
     ann.send(&chat, "without cat").await;
     assert_eq!(cat.entries(from).await.len(), 1);
 
-    // Rejoining starts anew, and the old farewell stays one.
+    // Rejoining begins a new view, and the entry of the leave stays.
     ann.add(&chat, &[&cat]).await.ok(200);
     let seen = cat.conversation(&chat).await.ok(200);
     assert_eq!(
@@ -291,7 +291,7 @@ async fn title_change_is_announced_once() {
         (&wait["news"], &wait["total_unread"]),
         (&json!(true), &json!(1))
     );
-    // Nor of a change that changes nothing.
+    // A change without effect is not announced either.
     ann.change(&chat, &ben, json!({"role": "member", "muted_until": null}))
         .await
         .ok(200);
@@ -311,7 +311,7 @@ async fn leaving_owner_is_succeeded_by_admin_or_longest_member() {
     ann.change(&chat, &dan, muted).await.ok(200);
     let before = ben.head().await;
     ann.remove(&chat, &ann).await.ok(204);
-    // The admin before those who are in it for longer; and an owner can post.
+    // An admin precedes members who joined earlier, and an owner cannot be muted.
     let roles = ben.roles(&chat).await;
     assert_eq!(
         [&ben, &cat, &dan].map(|one| roles[&one.id].as_str()),
@@ -326,7 +326,7 @@ async fn leaving_owner_is_succeeded_by_admin_or_longest_member() {
     assert_eq!(cat.roles(&chat).await[&ben.id], "owner");
     ben.remove(&chat, &ben).await.ok(204);
     assert_eq!(cat.conversation(&chat).await.ok(200)["me"]["role"], "owner");
-    // The last one out: nobody reaches it any more, not even to join.
+    // After the last member leaves the group is gone, also for joining.
     cat.remove(&chat, &cat).await.ok(204);
     for one in [&ann, &ben, &cat, &dan] {
         one.conversation(&chat).await.problem(404, "not_found");
@@ -347,7 +347,7 @@ async fn muted_members_cannot_send() {
     ben.post_message(&chat, text("hey"))
         .await
         .problem(403, "muted");
-    // A replay is recognised first; reading and leaving go on.
+    // A replay is recognised before the mute; reading and leaving are allowed.
     assert_eq!(
         ben.post_message(&chat, first.clone()).await.ok(200)["seq"],
         1
@@ -397,7 +397,7 @@ async fn mute_survives_leaving_until_it_expires() {
             (&json!([ben.id]), &muted)
         );
     }
-    // A mute that was ended, and one that has passed, end for good.
+    // A mute that was lifted or has expired does not come back.
     for time in [Value::Null, json!("2020-01-01T00:00:00Z")] {
         ann.change(&chat, &ben, until(time)).await.ok(200);
         ben.remove(&chat, &ben).await.ok(204);
@@ -406,7 +406,7 @@ async fn mute_survives_leaving_until_it_expires() {
         assert_eq!(cat.entries(before).await[0]["changed"], json!([]));
         ben.send(&chat, "back").await;
     }
-    // One that passes while they are out, too.
+    // The same if it expires while they are out.
     ann.change(&chat, &ben, until(json!(end))).await.ok(200);
     ben.remove(&chat, &ben).await.ok(204);
     execute(&mut app.database(), "UPDATE mutes SET muted_until = now()");

@@ -246,7 +246,7 @@ async fn batch_stores_valid_messages_in_order() {
             .all(|(id, message)| **id == message["client_msg_id"])
     );
 
-    // Repeated unchanged, nothing is stored again.
+    // A replay stores nothing.
     let again = ann.post(&path, json!({"messages": messages})).await.ok(200);
     let stored = |answer: &Value| -> Vec<Value> {
         answer["results"]
@@ -265,7 +265,7 @@ async fn batch_stores_valid_messages_in_order() {
             .all(|one| one["status"] != 201)
     );
 
-    // A malformed envelope refuses all of it.
+    // A malformed envelope rejects the whole batch.
     let too_many: Vec<_> = (0..101).map(|_| text("x")).collect();
     for body in [
         json!({"messages": too_many}),
@@ -398,8 +398,8 @@ async fn pages_are_limited_by_bytes_without_gaps() {
     app.finish().await;
 }
 
-/// A page costs what it returns, and not what it leaves out: the stored lengths say where it is cut, and where there is none, as
-/// of messages that were stored before there were lengths, the contents do.
+/// A page costs what it returns: stored lengths decide where it ends. Old messages without a stored length are measured by
+/// their content.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_limited_by_stored_lengths() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;

@@ -1,4 +1,4 @@
-//! Large conversations: the switch to read fan-out, watching, exact counts, mentions, channels.
+//! Read fan-out: the switch, watching, exact counts, mentions, channels.
 
 use crate::support::{App, Client, Person, id, number, services, text};
 use futures_util::{Stream, StreamExt};
@@ -10,7 +10,7 @@ async fn small_limit() -> App {
     App::configured(|config| config.fanout_limit = 3).await
 }
 
-/// Four people in a group that became large with the fourth.
+/// Four members in a group that switched to read fan-out with the fourth.
 async fn large(app: &App) -> ([Person; 4], String) {
     let people = app.people(["ann", "ben", "cat", "dan"]).await;
     let [ann, ben, cat, dan] = &people;
@@ -19,7 +19,7 @@ async fn large(app: &App) -> ([Person; 4], String) {
     (people, chat)
 }
 
-/// A wait that watches a conversation, on its way.
+/// A wait that watches a conversation.
 fn watch(who: &Person, since: i64, chat: &str, seq: i64) -> tokio::task::JoinHandle<Value> {
     let (who, path) = (who.clone(), watch_path(since, chat, seq));
     tokio::spawn(async move { who.get(&path).await.ok(200) })
@@ -47,7 +47,7 @@ async fn group_above_the_limit_switches_to_read_fanout_once() {
     ann.add(&chat, &[&dan]).await.ok(200);
     ann.send(&chat, "three").await;
 
-    // The switch is told to everybody, with the change that made it; the message after it to nobody.
+    // Every member gets an entry for the switch; the message after it makes no entries.
     let entries = ben.entries(before).await;
     assert_eq!(kinds(&entries), ["conversation", "members"]);
     let told = &entries[0]["conversation"];
@@ -68,7 +68,7 @@ async fn group_above_the_limit_switches_to_read_fanout_once() {
         assert_eq!(seqs, seen.collect::<Vec<_>>());
     }
 
-    // For good, and without a word to those whom it does not concern.
+    // The switch is permanent, and changes that do not concern a member make no entry.
     let before = [ann.head().await, ben.head().await];
     ann.add(&chat, &[&eve]).await.ok(200);
     ann.remove(&chat, &dan).await.ok(204);
@@ -97,15 +97,15 @@ async fn group_above_the_limit_switches_to_read_fanout_once() {
     assert_eq!(kinds(&cat.entries(0).await).last(), Some(&"conversation"));
     cat.conversation(&chat).await.problem(404, "not_found");
 
-    // The owner leaves: who follows is told.
+    // The owner leaves: the successor gets an entry.
     ann.remove(&chat, &ann).await.ok(204);
     let last = ben.entries(before[1]).await;
     assert_eq!(last[0]["changed"][0]["role"], "owner");
     app.finish().await;
 }
 
-/// Clients that do as the contract says, while people send, join and the group switches: everybody sees the archive from
-/// where they joined, once and in order.
+/// Clients follow the contract while users send and join and the group switches: each sees the archive from where it joined,
+/// once and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn switch_to_read_fanout_loses_no_message() {
     let mut app = small_limit().await;
@@ -192,7 +192,7 @@ async fn only_current_members_can_watch() {
     }
     let ahead = ben.get(&watch_path(ben.head().await, &chat, 1)).await;
     ahead.problem(409, "cursor_ahead");
-    // Who is removed while waiting hears that, and nothing of what is sent meanwhile.
+    // A member who is removed while waiting gets that entry, and no later message.
     let wait = watch(&cat, cat.head().await, &chat, 0);
     app.asleep(0, 1).await;
     ann.remove(&chat, &cat).await.ok(204);
@@ -236,7 +236,7 @@ async fn unread_counts_include_read_fanout_conversations() {
         ann.send(&small, "hi").await;
     }
     assert_eq!(ben.total().await, 6);
-    // The wait that the switch wakes is told of all, though Redis has just forgotten the group's three.
+    // The notice of the switch has the whole total, although Redis has just dropped the group's three.
     let wait = tokio::spawn({
         let (ben, head) = (ben.clone(), ben.head().await);
         async move { ben.wait(head, 20).await }
@@ -254,7 +254,7 @@ async fn unread_counts_include_read_fanout_conversations() {
         (&json!(2), &json!(5))
     );
     assert_eq!(ben.entries(0).await.last().unwrap()["unread"], 2);
-    // A small one's news carries the sum of both.
+    // A notice of a write fan-out conversation carries the sum of both.
     let wait = watch(&ben, ben.head().await, &chat, 4);
     app.asleep(0, 1).await;
     ann.send(&small, "hi").await;
@@ -293,7 +293,7 @@ async fn mentions_reach_only_members_in_both_fanout_modes() {
             (&mention["message"], &mention["unread"]),
             (&sent, &json!(1))
         );
-        // A repeat tells nobody again, and the names belong to the content.
+        // A replay notifies nobody again, and mentions are part of the content.
         assert_eq!(ann.post_message(chat, hello.clone()).await.ok(200), sent);
         hello["content"]["mentions"] = json!([ben.id]);
         let other = ann.post_message(chat, hello).await;
@@ -336,7 +336,7 @@ async fn channels_restrict_sends_and_public_ones_allow_joining() {
         .ok(200);
     ben.send(chat, "me too").await;
 
-    // Nobody sees it before they come, and nobody brings others along.
+    // Before joining, a user cannot see it, and cannot add others.
     cat.conversation(chat).await.problem(404, "not_found");
     cat.post_message(chat, text("x"))
         .await
@@ -374,7 +374,7 @@ async fn channels_restrict_sends_and_public_ones_allow_joining() {
     app.finish().await;
 }
 
-/// How many rows of conversations and inboxes transactions after this one have written.
+/// The rows of conversations and inboxes that transactions after this one have written.
 fn rows_written_since(app: &App, transaction: i64) -> i64 {
     let tables = [
         "conversations",
@@ -392,14 +392,14 @@ fn rows_written_since(app: &App, transaction: i64) -> i64 {
     tables.into_iter().map(rows).sum()
 }
 
-/// Whether something is heard in this time.
+/// Whether a message arrives within this time.
 async fn hears(mut messages: impl Stream<Item = String> + Unpin, within: Duration) -> bool {
     let heard = tokio::time::timeout(within, messages.next()).await;
     heard.is_ok_and(|message| message.is_some())
 }
 
-/// A group of 600 and one of ten thousand: a send writes its message, the head and the position of the sender, and is
-/// announced once, in both.
+/// In a group of 600 and in one of 10,000, a send writes its message, the head and the position of the sender, and is announced
+/// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn read_fanout_send_cost_is_independent_of_member_count() {
     const SENDS: usize = 10;
@@ -414,7 +414,7 @@ async fn read_fanout_send_cost_is_independent_of_member_count() {
             .unwrap();
         ids.extend(seeded.iter().map(|one| one.user.to_string()));
     }
-    // Everything that is announced is published, whether somebody waits or not.
+    // Every announcement is published, whether a user waits or not.
     let redis = redis::Client::open(services().redis_url()).unwrap();
     let monitor = redis.get_async_monitor().await.unwrap();
     let all = format!("\"SPUBLISH\" \"tl:{}:", app.nodes[0].handles.delivery.epoch);
@@ -433,7 +433,7 @@ async fn read_fanout_send_cost_is_independent_of_member_count() {
         while hears(&mut published, QUIET).await {}
         for n in 0..SENDS {
             ann.send(&chat, &format!("{n}")).await;
-            // Two that wait to be announced are announced as one.
+            // Two queued announcements may be coalesced into one.
             assert!(hears(&mut published, SOON).await, "to {size}");
         }
         assert!(!hears(&mut published, QUIET).await, "to {size}");

@@ -1,11 +1,11 @@
-//! What the environment may say.
+//! Environment variables.
 
 use crate::support::SECRET;
 use std::collections::BTreeSet;
 use std::process::Command;
 use tideline::config::Config;
 
-/// A configuration of these variables and what is required.
+/// A configuration with this variable and the required ones.
 fn load(name: &str, value: &str) -> Config {
     let config = Config::load(&|asked| match asked {
         _ if asked == name => Some(value.to_owned()),
@@ -25,7 +25,7 @@ fn unknown_variables_are_warned_about_with_a_suggestion() {
         .env("TIDELINE_JWT_SECRT", "canary-of-a-secret")
         .env("TIDELINE_FANOUT_LIMITS", "5")
         .env("TIDELINE_DRAIN_SECS", "5")
-        // Known: one of the server, one of programs that use it, and one that is not ours.
+        // Known: a variable of the server, one of programs that use it, and one that is not ours.
         .env("TIDELINE_DRAIN_SECONDS", "5")
         .env("TIDELINE_URL", "http://localhost")
         .env("TIDE", "high")

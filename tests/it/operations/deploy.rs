@@ -1,4 +1,4 @@
-//! The files of `deploy/`: they name variables, metrics and addresses that exist. (Compose and promtool read theirs in `make check`.)
+//! The files of `deploy/` name existing variables, metrics and addresses. (`make check` runs Compose and promtool on them.)
 
 use serde_json::Value;
 use std::collections::BTreeSet;

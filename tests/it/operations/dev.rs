@@ -1,4 +1,4 @@
-//! `tideline dev`: one command, nothing to set up, nothing left behind but the data.
+//! `tideline dev`: one command, no setup, and nothing left running afterwards.
 
 use crate::support::{Person, Process, eventually, http, text};
 use std::path::Path;
@@ -8,7 +8,7 @@ fn alive(pid: &str) -> bool {
     Path::new("/proc").join(pid).exists()
 }
 
-/// The processes that a node has started: the private PostgreSQL and Redis.
+/// The child processes of a node: the private PostgreSQL and Redis.
 fn children(node: &Process) -> Vec<String> {
     let pid = node.pid();
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
@@ -44,7 +44,7 @@ async fn dev_keeps_data_and_stops_all_processes() {
     for (round, end) in ["TERM", "INT", "KILL", "TERM"].into_iter().enumerate() {
         let services = children(&node);
         assert!(services.len() >= 2, "{services:?}");
-        // Tokens of the run before are good: the secret is kept too.
+        // Tokens of the previous run are valid, since the secret is kept.
         let (ann, ben) = (ann.at(&node.url), ben.at(&node.url));
         ann.post_message(&chat, text("kept")).await.ok(201);
         assert_eq!(ben.entries(0).await.len(), round + 2);
@@ -60,7 +60,7 @@ async fn dev_keeps_data_and_stops_all_processes() {
         gone(&services).await;
         node = Process::dev(&dir);
     }
-    // A second one on the same data is refused, with a sentence, and harms nothing.
+    // A second instance on the same data is refused with a message, and does no harm.
     let second = Process::command(&["dev", "--dir", dir.to_str().unwrap()], &[])
         .output()
         .unwrap();

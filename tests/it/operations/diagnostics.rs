@@ -1,4 +1,4 @@
-//! A wait for nothing, which shows what is between a client and the server.
+//! The diagnostic long-poll, which shows time-outs between a client and the server.
 
 use crate::support::{App, Person, eventually};
 use serde_json::Value;
@@ -15,7 +15,7 @@ async fn waiting(app: &App, count: u32) {
     eventually("so many wait", SOON, now, |n| *n == count).await;
 }
 
-/// A wait on a connection of its own, which ends when it is dropped.
+/// A wait on its own connection, which ends when it is dropped.
 fn connect(app: &App, person: &Person, timeout: u64) -> TcpStream {
     let mut client = TcpStream::connect(app.nodes[0].address).unwrap();
     let request = format!(
@@ -48,7 +48,7 @@ async fn diagnostic_wait_lasts_as_long_as_requested() {
         "{:?}",
         started.elapsed()
     );
-    // It is counted as a request of the user.
+    // It costs one request of the user.
     assert!(
         answer.header("ratelimit").starts_with("\"user\";r="),
         "{:?}",
@@ -90,7 +90,7 @@ async fn user_has_two_diagnostic_slots_freed_on_disconnect() {
             .starts_with("\"diagnostics\";r=0")
     );
     refused.problem(429, "rate_limited");
-    // Somebody else has places of their own.
+    // Other users have slots of their own.
     let other = connect(&app, &ben, 55);
     waiting(&app, 3).await;
     drop(first);

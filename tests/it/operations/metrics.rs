@@ -1,4 +1,4 @@
-//! What Prometheus reads: each metric is documented, moves when it should, and costs no more than it may.
+//! Metrics: each is documented, changes when it should, and has bounded labels.
 
 use crate::support::{App, Person, Process, SECRET, eventually, id, text};
 use futures_util::future::join_all;
@@ -17,10 +17,10 @@ async fn measured<const N: usize>(names: [&str; N]) -> (App, [Person; N]) {
     (app, people)
 }
 
-/// What a node tells.
+/// The metrics of a node.
 struct Metrics(String);
 
-/// As much of it as one can read when a test fails.
+/// Only the nonzero series, to be readable when a test fails.
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let told = |(series, value): &(&str, f64)| *value > 0.0 && !series.contains("_bucket");
@@ -54,7 +54,7 @@ impl Metrics {
         self.series().get(series).copied().unwrap_or(0.0)
     }
 
-    /// The type of every metric, and the labels that its series have of us.
+    /// The type of every metric, and the labels of its series.
     fn kinds(&self) -> BTreeMap<String, (String, BTreeSet<String>)> {
         let types = self
             .0
@@ -83,7 +83,7 @@ impl Metrics {
 
 const OPERATIONS: &str = include_str!("../../../docs/OPERATIONS.md");
 
-/// The rows of its table of metrics.
+/// The rows of the table of metrics.
 fn rows() -> impl Iterator<Item = Vec<&'static str>> {
     let rows = OPERATIONS.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
@@ -105,7 +105,7 @@ fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
         .collect()
 }
 
-/// What follows each of these words in a text, up to a character that no name has.
+/// The names that follow this word in a text.
 fn names<'a>(text: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
     let no_name = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     text.split(after)
@@ -113,7 +113,7 @@ fn names<'a>(text: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
         .map(move |rest| rest.split(no_name).next().unwrap())
 }
 
-/// The alerts of `deploy/prometheus/rules.yml`, each with its expression. (Prometheus's own tool reads the file in `make check`.)
+/// The alerts of `deploy/prometheus/rules.yml` with their expressions. (`make check` runs promtool on the file.)
 fn alerts() -> BTreeMap<&'static str, &'static str> {
     let rules = include_str!("../../../deploy/prometheus/rules.yml");
     let alerts = rules.split("- alert: ").skip(1).map(|rule| {
@@ -236,7 +236,7 @@ async fn send_and_wait_update_their_metrics() {
     assert_eq!(moved(&request("/v1/notices", "GET", 200)), 1.0);
     let took = "tideline_http_request_duration_seconds";
     assert_eq!(moved(&format!("{took}_count{{route=\"{send}\"}}")), 2.0);
-    // The sleep of the wait is in a series of its own.
+    // The sleep of the wait is in a separate series.
     assert_eq!(
         moved(&format!("{took}_count{{route=\"/v1/notices\"}}")),
         1.0
@@ -247,7 +247,7 @@ async fn send_and_wait_update_their_metrics() {
     assert_eq!(moved("tideline_commit_to_wake_seconds_count"), 1.0);
     assert_eq!(moved("tideline_writer_batch_failures_total"), 0.0);
 
-    // The first read after a loss of Redis's memory counts in PostgreSQL, the next one does not.
+    // The first read after Redis lost its data counts in PostgreSQL, the next one does not.
     ben.total().await;
     let rebuilds = async || now().await.get("tideline_unread_rebuilds_total");
     let known = rebuilds().await;
@@ -272,7 +272,7 @@ async fn send_and_wait_update_their_metrics() {
 async fn recovered_notice_is_counted() {
     let (mut app, [ann, ben]) = measured(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
-    // The second node cannot tell anybody.
+    // The second node cannot publish.
     let mut config = app.config.clone();
     config.redis_url = Secret("redis://127.0.0.1:1".to_owned());
     app.nodes.push(Node::start(config).await.unwrap());
@@ -307,7 +307,7 @@ async fn redis_and_postgres_state_is_exported() {
     app.redis.heal();
     eventually("Redis is back", SOON, redis, |up| *up == 1.0).await;
 
-    // More requests than connections, and sends behind a batch that does not come back. Asking for metrics does not wait.
+    // More requests than connections, and sends behind a batch that hangs. Reading metrics does not wait.
     app.postgres.hold_answers();
     let reads = join_all((0..12).map(|_| ann.get("/me")));
     let mut sends = Vec::new();
@@ -324,7 +324,7 @@ async fn redis_and_postgres_state_is_exported() {
                 && now.get("tideline_postgres_connections_in_use") >= 4.0
                 && queue(now) >= 1.0
         };
-        // A writer takes all that wait, so one send more each time.
+        // A writer takes all waiting commands, so each round adds one more.
         let send_and_look = async || {
             let (ann, chat) = (ann.clone(), chat.clone());
             let send = async move { ann.post_message(&chat, text("x")).await };
@@ -385,7 +385,7 @@ async fn requests_cannot_create_metric_labels() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_use_their_own_listener_until_shutdown() {
     let (mut app, [ben]) = measured(["ben"]).await;
-    // Nothing of them in public, and nothing else beside them.
+    // Metrics are not on the public listener, and nothing else is on theirs.
     app.call("GET", "/metrics", None)
         .await
         .problem(404, "not_found");
@@ -405,14 +405,14 @@ async fn metrics_use_their_own_listener_until_shutdown() {
         assert_eq!(answer.status(), 404, "{method} {path}");
         assert_eq!(answer.text().await.unwrap(), "");
     }
-    // By default there is no such listener.
+    // By default this listener is off.
     let mut config = app.config.clone();
     config.metrics_bind = None;
     let quiet = Node::start(config).await.unwrap();
     assert_eq!(quiet.metrics_address, None);
     quiet.stop().await.unwrap();
 
-    // The drain can be watched.
+    // Metrics are readable during the drain.
     app.add_node().await;
     let node = app.nodes.remove(0);
     let wait = tokio::spawn(async move { ben.wait(0, 20).await });

@@ -1,4 +1,4 @@
-//! The upkeep of the inbox's weekly partitions, beside other people's transactions.
+//! Maintenance of the weekly inbox partitions, beside other transactions.
 
 use crate::support::{App, eventually, execute, number, text, waiting_for_locks};
 use diesel::PgConnection;
@@ -17,7 +17,7 @@ fn expire(conn: &mut PgConnection, days: u32) -> StorageResult<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn weekly_partitions_are_created_ahead_and_dropped_when_expired() {
-    // The node's own upkeep must not come before us.
+    // The node's own maintenance must not run first.
     let app = App::configured(|config| config.inbox_retention_days = 3_650).await;
     let mut conn = app.database();
     assert_eq!(
@@ -29,7 +29,7 @@ async fn weekly_partitions_are_created_ahead_and_dropped_when_expired() {
         partitions::make(&mut conn).unwrap().is_empty(),
         "nothing to do twice"
     );
-    // Made ahead for five weeks from the beginning of this one; a gap ends that.
+    // Created ahead for five weeks from the beginning of this one; a gap ends the count.
     let weeks = |conn: &mut _| {
         let this = number(
             conn,
@@ -73,7 +73,7 @@ async fn interrupted_detach_is_completed_later_without_blocking_startup() {
     );
     execute(&mut conn, "SET lock_timeout = '300ms'");
     expire(&mut conn, 30).unwrap_err();
-    // Behind the long transaction messages flow, another node starts, and new weeks can be made.
+    // While the detach waits for the long transaction, messages are stored, another node starts, and new weeks can be created.
     ann.send(&chat, "meanwhile").await;
     app.add_node().await;
     partitions::make(&mut conn).unwrap();
@@ -83,7 +83,7 @@ async fn interrupted_detach_is_completed_later_without_blocking_startup() {
         .await
         .ok(201);
     execute(&mut backup, "ROLLBACK");
-    // The new node may be at it, or have come before us: its upkeep begins at once.
+    // The new node may do it first: its maintenance begins at once.
     let finish = async || {
         let _contended = expire(&mut conn, 30);
         number(&mut conn, COUNT)
@@ -98,7 +98,7 @@ async fn interrupted_detach_is_completed_later_without_blocking_startup() {
     app.finish().await;
 }
 
-/// Two nodes of a first start: one makes the partitions, on a slow disk, and the other one waits for it.
+/// Two nodes start for the first time: one creates the partitions on a slow disk, and the other one waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn startup_waits_while_another_node_creates_partitions() {
     let mut app = App::start().await;
@@ -111,7 +111,7 @@ async fn startup_waits_while_another_node_creates_partitions() {
     );
     let make = async {
         waiting_for_locks(&mut maker, 1).await;
-        // Longer than anybody else waits for a lock.
+        // Longer than any other lock time-out.
         tokio::time::sleep(Duration::from_secs(5)).await;
         execute(&mut maker, "SELECT pg_advisory_unlock_all()");
     };

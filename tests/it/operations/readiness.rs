@@ -1,11 +1,11 @@
-//! Readiness under many readers, and while a node drains.
+//! Readiness under many requests, and during a drain.
 
 use crate::operations::startup::{FOUND, ready};
 use crate::support::{App, eventually, execute, number};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
-/// Anybody may ask whether a node is ready, as often as they like: of those who ask at once one asks PostgreSQL.
+/// Readiness is public: concurrent requests share one query.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_readiness_checks_share_one_query() {
     let app = App::start().await;
@@ -33,7 +33,7 @@ async fn concurrent_readiness_checks_share_one_query() {
     app.finish().await;
 }
 
-/// A balancer that looks each second has to find out before the node closes its door, whether anybody waits or not.
+/// A load balancer that checks each second must notice before the listener closes, with or without waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_node_without_waits_keeps_serving() {
     let mut app = App::configured(|config| config.drain = Duration::from_secs(6)).await;

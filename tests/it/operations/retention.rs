@@ -1,4 +1,4 @@
-//! Away for too long: what was trimmed is said, and a device recovers everything by the steps of the contract.
+//! Devices that were away too long: trimmed entries are reported, and a resync recovers everything.
 
 use crate::support::{
     App, Client, Proxy, admin as run, eventually, execute, number, services, text,
@@ -58,7 +58,7 @@ async fn device_away_past_retention_recovers_during_traffic() {
     let dropped = admin(&app, &["expire-inbox", "--before", &before]);
     assert!(dropped["dropped"].as_i64().unwrap() > 60, "{dropped}");
 
-    // A position from before is not followed by a gap, but by the way back.
+    // A position from before the cut gets no gap, but resync instructions.
     let since = away.since;
     let trimmed = away.person.get(&format!("/inbox?since_seq={since}")).await;
     let trimmed = trimmed.problem(410, "inbox_trimmed");
@@ -67,9 +67,9 @@ async fn device_away_past_retention_recovers_during_traffic() {
         (&trimmed["first_seq"], &trimmed["last_seq"]),
         (&json!(head), &json!(head))
     );
-    // A wait looks at the head only: there is news, and the fetch says the rest.
+    // A wait checks the head only: it reports news, and the fetch reports the rest.
     assert_eq!(away.person.wait(since, 0).await["news"], true);
-    // Who has everything up to the cut goes on, and one entry too few is too few.
+    // A device with everything up to the cut continues; one entry less is too little.
     online.sync().await;
     assert_eq!(online.restarts, [""; 0]);
     ann.get(&format!("/inbox?since_seq={}", head - 1))
@@ -99,7 +99,7 @@ async fn device_away_past_retention_recovers_during_traffic() {
     }
     assert_eq!(away.restarts, ["inbox_trimmed"]);
     assert_eq!(left_behind.restarts, ["inbox_trimmed"]);
-    // Nothing is kept at all: the head is where one continues.
+    // Nothing is kept: clients continue from the head.
     let now = number(
         &mut app.database(),
         "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS n",
@@ -116,10 +116,10 @@ async fn device_away_past_retention_recovers_during_traffic() {
     app.finish().await;
 }
 
-/// A moment in the future is a slip of the hand that would leave nothing at all.
+/// A time in the future is a mistake that would drop everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn expiry_rejects_future_times_and_names_dropped_weeks() {
-    // The node's own upkeep must not come before us.
+    // The node's own maintenance must not run first.
     let app = App::configured(|config| config.inbox_retention_days = 3_650).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     ann.send(&ann.direct(&ben).await, "hi").await;
@@ -162,13 +162,13 @@ async fn new_epoch_makes_every_device_resync() {
     let mut minds = Client::start(&ben).await;
     let mut ignores = Client::start(&ben.another_device(&app).await).await;
     ignores.minds_epochs = false;
-    // Lost with the backup: what these devices have seen, and the database has not.
+    // Lost with the backup: these devices have seen more than the database has.
     minds.since += 1_000;
     ignores.since += 1_000;
     let (old, reached) = (minds.since, ben.head().await);
 
     let epoch = admin(&app, &["new-epoch"])["epoch"].clone();
-    // A node that serves all the same says that it should not.
+    // A node that is still running reports that it must be restarted.
     let ready = app.call("GET", "/health/ready", None).await;
     let why = json!(["the database began a new epoch: restart this node"]);
     assert_eq!((ready.status, &ready.body["reasons"]), (503, &why));
@@ -182,7 +182,7 @@ async fn new_epoch_makes_every_device_resync() {
     let capabilities = app.call("GET", "/v1/capabilities", None).await.ok(200);
     assert_eq!(capabilities["epoch"], epoch);
 
-    // Past anything that was ever handed out, for everybody, with an inbox so far or without.
+    // Heads are beyond all seqs that were ever handed out, for every user, with or without entries.
     let head = ben.head().await;
     assert!(head > reached + 1_000_000_000, "{head}");
     assert!(new.head().await > 1_000_000_000);
@@ -200,7 +200,7 @@ async fn new_epoch_makes_every_device_resync() {
         client.check().await;
     }
     assert_eq!(minds.restarts, ["epoch_changed"]);
-    // It has not told its epoch, and was not given somebody else's seqs either.
+    // It did not send its epoch, and still got no seqs of another epoch.
     assert_eq!(ignores.restarts, ["inbox_trimmed"]);
     let message = text("and on");
     ann.post_message(&chat, message.clone()).await.ok(201);
@@ -213,7 +213,7 @@ async fn new_epoch_makes_every_device_resync() {
     app.finish().await;
 }
 
-/// A trigger that sleeps so long, and where it is.
+/// A trigger that sleeps for this time.
 fn slow(app: &App, seconds: u32, trigger: &str) {
     execute(
         &mut app.database(),
@@ -231,7 +231,7 @@ fn stored_epoch(app: &App, epoch: &Value) -> bool {
     number(&mut app.database(), &same) == 1
 }
 
-/// As with a million accounts.
+/// As slow as with a million accounts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn new_epoch_has_no_statement_timeout() {
     let (app, _) = App::with(["ann"]).await;
@@ -243,7 +243,7 @@ async fn new_epoch_has_no_statement_timeout() {
     app.finish().await;
 }
 
-/// The connection is lost while PostgreSQL commits, and the command still says what became of it.
+/// The connection is lost during the commit, and the command still reports the outcome.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn new_epoch_reports_its_outcome_after_a_lost_commit_acknowledgement() {
     let (app, _) = App::with(["ann"]).await;

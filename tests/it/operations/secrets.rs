@@ -1,4 +1,4 @@
-//! What must never be in a log, whatever is logged and whatever happens.
+//! Secrets must never be in a log, at any level.
 
 use crate::properties::newcomers;
 use crate::support::requests::{Request, Scene, operations};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tideline::clock::unix_seconds;
 
-/// In every secret text of these tests.
+/// A part of every secret text of these tests.
 const CANARY: &str = "canary-of-";
 
-/// A good request of every operation, with canaries in its texts; and what secrets it is made of.
+/// A valid request of every operation, with canaries in its texts, and the secrets in it.
 async fn requests(
     app: &App,
     ann: &Person,
@@ -46,18 +46,18 @@ async fn requests(
         }
         requests.push(request);
     }
-    // What concerns the member comes before their removal.
+    // Requests about the member come before the removal.
     requests.sort_by_key(|one: &Request| one.method == "DELETE" && one.path.contains("/members/"));
     (requests, secrets)
 }
 
-/// Requests that fail, each with something in it that somebody may have mistaken for something else.
+/// Failing requests, each with a secret in a wrong place.
 async fn failures(ann: &Person, requests: &[Request]) {
     let ended = with(&claims(&ann.token), "exp", Some(json!(unix_seconds() - 10)));
     let expired = forge(&header(), &ended, SECRET);
     for request in requests {
         for token in [None, Some(expired.as_str()), Some("canary-of-a-token")] {
-            // It ends what it is asked for, so it is asked for once, elsewhere.
+            // It ends its own session, so it is sent only once, elsewhere.
             if request.body.is_none() || token.is_some() {
                 request.send(ann, token).await;
             }
@@ -122,7 +122,7 @@ async fn failures(ann: &Person, requests: &[Request]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_contain_no_secrets() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
-    // What passes through tideline at any level, and what others say that it runs on.
+    // tideline at any level, and its dependencies at debug.
     let node = app.add_process(&[("RUST_LOG", "debug,tideline=trace")]);
     let thief = ann.another_device(&app).await;
     let (ann, thief) = (ann.at(&node.process.url), thief.at(&node.process.url));
@@ -137,13 +137,13 @@ async fn logs_contain_no_secrets() {
         secrets.extend(tokens.into_iter().flatten().map(str::to_owned));
     }
     failures(&ann, &good).await;
-    // (The good request to change the password has logged the other devices out.)
+    // (The password change has logged the other devices out.)
     let spent = json!({"refresh_token": thief.refresh_token});
     let url = format!("{}/v1/auth/refresh", ann.url);
     let revoked = ann.http.post(url).json(&spent).send().await.unwrap();
     assert_eq!(revoked.status(), 401);
 
-    // What PostgreSQL says when it refuses a row: the row.
+    // PostgreSQL quotes the row when it rejects one.
     execute(
         &mut app.database(),
         "ALTER TABLE users ADD CONSTRAINT no_canary CHECK (display_name NOT LIKE 'canary%') NOT VALID;
@@ -168,7 +168,7 @@ async fn logs_contain_no_secrets() {
         "ALTER TABLE users DROP CONSTRAINT no_canary; ALTER TABLE conversations DROP CONSTRAINT no_canary;
          ALTER TABLE messages DROP CONSTRAINT no_canary",
     );
-    // All at once, as each of them waits for what is away.
+    // Concurrently, since each request waits for the missing service.
     node.redis.cut();
     join_all(good.iter().map(|request| request.send_as(&ann))).await;
     node.postgres.cut();
@@ -191,7 +191,7 @@ async fn logs_contain_no_secrets() {
     for one in [&ann, &ben, &thief] {
         secrets.extend([one.token.clone(), one.refresh_token.clone()]);
     }
-    // The end of a token is its signature: enough to make a good one of what else is known.
+    // The end of a token is its signature, which suffices to forge one.
     let mut hidden: Vec<_> = secrets
         .iter()
         .map(|one| one[one.len() - 20..].to_owned())

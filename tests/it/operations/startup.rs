@@ -1,4 +1,4 @@
-//! What operators rely on: health, capabilities, settings.
+//! Startup checks, readiness, capabilities and settings.
 
 use crate::support::{Answer, App, Process, SECRET, eventually, execute, http, throw_away};
 use diesel::{Connection, PgConnection};
@@ -11,10 +11,10 @@ use tideline::config::Config;
 use tideline::node::Node;
 use tideline::storage::pg::operations::instance;
 
-/// For how long a node answers by what it has found.
+/// Longer than a node caches its readiness.
 pub const FOUND: Duration = Duration::from_millis(550);
 
-/// Whether a node is ready, as it finds out now.
+/// The readiness of a node, without the cache.
 async fn ready_now(app: &App) -> (u16, Value) {
     tokio::time::sleep(FOUND).await;
     ready(app).await
@@ -33,7 +33,7 @@ fn unready(reason: &str) -> (u16, Value) {
     )
 }
 
-/// Asserts why a node does not start. (On a busy machine it may first find PostgreSQL too slow.)
+/// Asserts why a node does not start. (On a busy machine PostgreSQL may first be too slow.)
 async fn refuses_to_start(app: &App, why: &str) {
     let refusal = async || {
         let refused = Node::start(app.config.clone()).await.err().unwrap();
@@ -61,14 +61,14 @@ async fn readiness_reports_what_is_missing() {
     );
     let behind = "there are migrations to run: tideline migrate";
     assert_eq!(ready_now(&app).await, unready(behind));
-    // Nor does a node start on such a database.
+    // A node does not start on such a database either.
     refuses_to_start(&app, behind).await;
     execute(
         &mut conn,
         "INSERT INTO __diesel_schema_migrations SELECT * FROM away ON CONFLICT DO NOTHING; DROP TABLE away;
          INSERT INTO __diesel_schema_migrations VALUES ('99991231000001')",
     );
-    // A newer version has migrated already: until its nodes have replaced this one, it serves on.
+    // A newer version has migrated already: this one serves until it is replaced.
     assert_eq!(ready_now(&app).await, fine());
 
     // Redis is reported, not required.
@@ -85,11 +85,11 @@ async fn readiness_reports_what_is_missing() {
     .await;
 
     app.postgres.cut();
-    // Neither a user nor an address of the database, for this answer is public.
+    // The answer is public, so it names neither a user nor an address.
     for _ in 0..3 {
         assert_eq!(ready_now(&app).await, unready("PostgreSQL does not answer"));
     }
-    // The process lives all the same: restarting it would help nobody.
+    // The process is alive: a restart would not help.
     let live = app.call("GET", "/health/live", None).await;
     assert_eq!(live.ok(200), json!({"status": "ok"}));
     app.postgres.heal();
@@ -199,7 +199,7 @@ fn env_example_lists_every_variable_and_default() {
         required(name)
     });
     let mut looked_up = looked_up.into_inner();
-    // What others read: the logger, and the TLS of Redis.
+    // Read by others: the logger, and the TLS of Redis.
     looked_up.extend(["RUST_LOG", "SSL_CERT_FILE"].map(str::to_owned));
     let example = example();
     let mut listed: Vec<_> = example.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -207,7 +207,7 @@ fn env_example_lists_every_variable_and_default() {
     looked_up.sort();
     assert_eq!(listed, looked_up);
 
-    // The defaults are the true ones: setting them changes nothing.
+    // The listed defaults are the real ones: setting them changes nothing.
     let set = |name: &str| {
         let (_, default) = example.iter().find(|(listed, _)| *listed == name).unwrap();
         required(name).or((!default.is_empty()).then(|| (*default).to_owned()))

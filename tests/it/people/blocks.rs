@@ -1,4 +1,4 @@
-//! Blocks: what they stop, and what not.
+//! Blocks: what they stop, and what they do not stop.
 
 use crate::support::{App, Person, execute, id, text, waiting_for_locks};
 use futures_util::future::join_all;
@@ -20,7 +20,7 @@ async fn block_stops_only_direct_sends_in_both_directions() {
         let refused = person.post_message(&chat, text("x")).await;
         refused.problem(403, "blocked");
     }
-    // In a batch too, item by item, replays first.
+    // The same in a batch, item by item, replays first.
     let batch = json!({"messages": [first, text("x")]});
     let path = format!("/conversations/{chat}/messages/batch");
     let results = ben.post(&path, batch).await.ok(200)["results"].clone();
@@ -28,7 +28,7 @@ async fn block_stops_only_direct_sends_in_both_directions() {
         (&results[0]["status"], &results[1]["problem"]["code"]),
         (&json!(200), &json!("blocked"))
     );
-    // What was said stays readable, the conversation stays found, the group goes on, and nobody is told.
+    // History stays readable, the conversation is found, groups work, and the blocked user is not notified.
     assert_eq!(ben.history(&chat, 0).await.len(), 1);
     assert_eq!(ben.direct(&ann).await, chat);
     ann.read(&chat, 1).await;
@@ -45,7 +45,7 @@ async fn block_stops_only_direct_sends_in_both_directions() {
     }
     assert_eq!(cat.head().await, 0);
 
-    // It ends when both have ended theirs.
+    // It ends when both have removed their blocks.
     ben.put(&block(&ann.id), Value::Null).await.ok(204);
     for _ in 0..2 {
         ann.call("DELETE", &block(&ben.id)).await.ok(204);
@@ -99,7 +99,7 @@ async fn blocks_are_paged_and_limited() {
         .await
         .problem(400, "validation");
 
-    // Two at once do not both take the last place.
+    // Concurrent blocks do not exceed the limit.
     execute(
         &mut app.database(),
         &format!(
@@ -118,13 +118,13 @@ async fn blocks_are_paged_and_limited() {
     assert_eq!(statuses, [204, 409, 409]);
     let refused = answers.into_iter().find(|answer| answer.status == 409);
     refused.unwrap().problem(409, "limit_reached");
-    // Who is blocked already needs no room.
+    // Repeating a block at the limit is allowed.
     let again = format!("/me/blocks/{}", others[0].id);
     ann.put(&again, Value::Null).await.ok(204);
     app.finish().await;
 }
 
-/// A block and a new conversation of the same two, at once: whichever is first, nothing is sent afterwards.
+/// A block and a new conversation of the same two users, at the same time: afterwards no send succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_block_and_new_conversation_are_serialized() {
     let (app, [ann]) = App::with(["ann"]).await;
@@ -149,13 +149,13 @@ async fn concurrent_block_and_new_conversation_are_serialized() {
     app.finish().await;
 }
 
-/// The kinds of the entries that a text by somebody, who names others, makes in the inbox of one of them.
+/// The kinds of the entries that a message with mentions makes in an inbox.
 async fn kinds_of_a_mention(by: &Person, chat: &str, named: &[&Person], of: &Person) -> Vec<Value> {
     let before = of.head().await;
     let ids: Vec<_> = named.iter().map(|one| one.id.as_str()).collect();
     let mut message = text("look here");
     message["content"]["mentions"] = json!(ids);
-    // In a batch of one, by the same way as alone.
+    // As a batch of one, which works like a single send.
     let (path, batch) = (
         format!("/conversations/{chat}/messages/batch"),
         json!({"messages": [message]}),
@@ -180,7 +180,7 @@ async fn block_stops_mentions_by_blocked_users() {
         ben.block(&ann).await.ok(204);
         let kinds = kinds_of_a_mention(&ann, chat, &named, &ben).await;
         assert_eq!(json!(kinds), without);
-        // Others are mentioned, by the one and by the other.
+        // Other mentions still work, in both directions.
         let kinds = kinds_of_a_mention(&ann, chat, &named, &cat).await;
         assert_eq!(json!(kinds), with);
         let kinds = kinds_of_a_mention(&cat, chat, &named, &ben).await;
@@ -217,7 +217,7 @@ async fn block_stops_adding_to_groups_in_both_directions() {
     assert_eq!(added, expected);
     assert_eq!([ben.head().await, cat.head().await], [0, 0]);
 
-    // Whom no block stops adds them, and who is in already is in.
+    // Users without a block can add them, and existing members stay.
     eve.add(&chat, &[&ben, &cat]).await.ok(200);
     let added = ann.add(&chat, &[&ben]).await.ok(200);
     assert_eq!(added["already_members"], json!([ben.id]));
@@ -233,14 +233,14 @@ async fn block_stops_adding_to_groups_in_both_directions() {
             let refused = ann.post("/conversations", make(&[one, &ann], &own)).await;
             refused.problem(403, "blocked");
         }
-        // That has not used the id up.
+        // The rejected request has not consumed the id.
         let many = [&ben, &cat, &dan];
         let made = ann.post("/conversations", make(&many, &own)).await.ok(201);
         assert_eq!(
             (&made["refused"], &made["member_count"]),
             (&json!(both), &json!(2))
         );
-        // A repeat says the same, whom it blocks meanwhile or not.
+        // A replay returns the same, whatever the blocks are now.
         let path = format!("/me/blocks/{}", ann.id);
         ben.call("DELETE", &path).await.ok(204);
         let again = ann.post("/conversations", make(&many, &own)).await.ok(200);
@@ -250,8 +250,8 @@ async fn block_stops_adding_to_groups_in_both_directions() {
     app.finish().await;
 }
 
-/// Something that a block stops has looked at the blocks, and not committed: the block waits for it, so that nothing of the
-/// kind happens once the block is there.
+/// An action that a block would stop has read the blocks and not committed: the block waits for it, so that no such action
+/// commits afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn block_waits_for_actions_in_progress() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
@@ -261,7 +261,7 @@ async fn block_waits_for_actions_in_progress() {
     cat.group(&[]).await;
     for (who, adds) in [(&ben, false), (&cat, true)] {
         let (mut holder, mut watcher) = (app.database(), app.database());
-        // Where a transaction writes when it has decided.
+        // A row that the transaction writes after its decision.
         let lock = format!(
             "BEGIN; SELECT FROM timelines WHERE user_id = '{}' FOR UPDATE",
             who.id

@@ -1,4 +1,4 @@
-//! The list of conversations while it changes, and cursors that nobody has made.
+//! Paging while the list changes, and forged cursors.
 
 use super::{holds, newcomers};
 use crate::support::{App, Person};
@@ -10,10 +10,10 @@ use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-/// The peers of one case; a part of them has a conversation when the paging begins.
+/// The peers of one case; some of them have a conversation when the paging begins.
 const PEERS: usize = 9;
 
-/// One person and the conversations with others, opened so far in this order.
+/// One person and their conversations, in the order in which they were opened.
 struct Hub {
     person: Person,
     peers: [Person; PEERS],
@@ -54,10 +54,10 @@ fn ids(page: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What happens while somebody pages.
+/// A change between two pages.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// A message in one of the conversations, of either side.
+    /// A message in one of the conversations, from either side.
     Message(Index, bool),
     /// A new conversation.
     Open,
@@ -110,7 +110,7 @@ fn paging_a_changing_list_skips_and_repeats_nothing() {
         assert!(seen.iter().all(|chat| hub.chats.contains(chat)));
         if order == "id" {
             assert!(seen.is_sorted(), "{seen:?}");
-            // What is stable misses nothing, whatever happened.
+            // Conversations that did not move are seen exactly once.
             touched.clear();
         } else {
             assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
@@ -121,22 +121,22 @@ fn paging_a_changing_list_skips_and_repeats_nothing() {
     });
 }
 
-/// What becomes of a good cursor before it is given back.
+/// A change to a valid cursor.
 #[derive(Clone, Debug)]
 enum Harm {
-    /// Something else altogether.
+    /// Arbitrary bytes.
     Replaced(String),
-    /// Only the beginning.
+    /// A prefix.
     Cut(Index),
-    /// One bit of it.
+    /// One flipped bit.
     Flipped(Index, u8),
-    /// One bit of what it encodes.
+    /// One flipped bit of the decoded text.
     FlippedInside(Index, u8),
-    /// One of its members has another value.
+    /// One member with another value.
     Set(&'static str, Value),
-    /// Given to the other listing.
+    /// Used with the other order.
     OtherOrder,
-    /// Given by somebody else.
+    /// Used by another user.
     Borrowed,
 }
 
@@ -160,7 +160,7 @@ fn harms() -> impl Strategy<Value = Harm> {
 }
 
 impl Harm {
-    /// The harmed cursor.
+    /// The changed cursor.
     fn done_to(&self, cursor: &str) -> Vec<u8> {
         let flip = |mut bytes: Vec<u8>, at: &Index, bit: u8| {
             let at = at.index(bytes.len());
@@ -190,7 +190,7 @@ fn forged_cursors_are_rejected_or_harmless() {
     holds(20, inputs, async |app, ((order, other), harms)| {
         let (hub, stranger) = (Hub::with(app, 3).await, Hub::with(app, 2).await);
         let cursor = hub.page(order, 1, None).await["next_cursor"].clone();
-        // Found by this test: it was a 500.
+        // A regression: this returned 500.
         let found = Harm::Set("updated_us", json!(-210_866_803_200_000_001_i64));
         for harm in harms.iter().chain([&found]) {
             let bytes = harm.done_to(cursor.as_str().unwrap());

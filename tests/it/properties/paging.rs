@@ -1,4 +1,4 @@
-//! Pages follow on one another: put together they are the whole, whatever their sizes, from wherever one begins.
+//! Pages of any size, from any position, add up to the whole list.
 
 use super::{holds, newcomers};
 use crate::support::{Person, id, text};
@@ -8,14 +8,14 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 use tideline::model::page::PAGE_BYTES;
 
-/// What one of two people does.
+/// An action of one of two users.
 #[derive(Clone, Debug)]
 enum Act {
-    /// Sends so many messages at once.
+    /// Sends this many messages concurrently.
     Say(usize),
-    /// Sends so many, one by one, that each fill a good part of a page.
+    /// Sends this many large messages in sequence; each fills much of a page.
     SayMuch(usize),
-    /// Marks as read, up to here.
+    /// Marks as read up to this seq.
     Read(Index),
 }
 
@@ -28,7 +28,7 @@ fn acts() -> impl Strategy<Value = Vec<(usize, Act)>> {
     vec((0..2_usize, act), 0..12)
 }
 
-/// What two people and their inboxes must have seen.
+/// The expected history and inboxes.
 struct Model {
     messages: Vec<Value>,
     /// Of each: seq, kind, unread, message, read_seq.
@@ -100,7 +100,7 @@ async fn play(people: &[Person; 2], chat: &str, acts: &[(usize, Act)]) -> Model 
     model
 }
 
-/// A page may be shorter than was asked for, but only when it is large, and it is never empty.
+/// A page may be shorter than the limit only when it is large, and it is never empty.
 #[track_caller]
 fn is_full<'a>(
     page: &'a [Value],
@@ -151,7 +151,7 @@ async fn forward(person: &Person, chat: &str, all: &[Value], from: usize, limits
     }
 }
 
-/// Reads backward to the beginning: from the newest page, or from below a seq.
+/// Reads backward to the beginning, from the newest page or from below a seq.
 async fn backward(
     person: &Person,
     chat: &str,

@@ -1,7 +1,7 @@
-//! The hash of the model is the hash in Redis: random walks through the model, each step taken by the scripts too.
+//! Redis and the model agree: random walks through the model, with each step also done by the scripts.
 //!
-//! After every step the two are compared field by field, the entries ahead and the seqs of the counts included. A failure
-//! prints the shortest walk that was found: of each step, the place in the model's list of what may happen.
+//! After every step both are compared field by field, including entries ahead and the seqs of the counts. A failure prints the
+//! shortest failing walk: for each step, its index in the model's list of possible steps.
 
 #[path = "../../models/hash.rs"]
 mod hash;
@@ -20,11 +20,11 @@ use tideline::model::unread::{CommittedEntry, ConversationUnread, Unread as Snap
 use tideline::storage::redis::sync::unread as cache;
 use tideline::storage::redis::transport::server::RedisUnavailable;
 
-/// More than can be walked through whole.
+/// More than the model checker can explore.
 const CONVERSATIONS: u8 = 3;
 const ENTRIES: usize = 12;
 
-/// The hash of somebody, in Redis.
+/// The hash of a user in Redis.
 struct Real<'a> {
     app: &'a App,
     user: UserId,
@@ -33,7 +33,7 @@ struct Real<'a> {
     past: redis::aio::MultiplexedConnection,
 }
 
-/// Every call may be repeated, and a busy machine may be slower than a command's time-out.
+/// Calls may be repeated, since a busy machine may exceed the time-out of a command.
 async fn answered<T: Debug>(call: impl AsyncFnMut() -> Result<T, RedisUnavailable>) -> T {
     let within = Duration::from_secs(10);
     let answer = eventually("Redis answers", within, call, Result::is_ok).await;
@@ -51,7 +51,7 @@ impl<'a> Real<'a> {
         }
     }
 
-    /// What a wait would be woken with, when it is known.
+    /// The mark and total for a wake-up, when they are known.
     async fn apply(&self, entries: &[Entry]) -> Option<(i64, i64)> {
         let node = &self.app.nodes[0].handles;
         let entries: Vec<_> = entries
@@ -142,7 +142,7 @@ impl<'a> Real<'a> {
 fn redis_scripts_match_the_model() {
     holds(48, vec(any::<Index>(), 0..80), async |app, walk| {
         let mut real = Real::new(app).await;
-        // Counts begin with a reader, who found none of the entries.
+        // Counts begin with a reader who found no entries.
         let mut state = State::default().next(&Step::Merge(0), SOUND).unwrap();
         real.merge(0, &state.truth(0)).await;
         for pick in walk {
@@ -169,7 +169,7 @@ fn redis_scripts_match_the_model() {
     });
 }
 
-/// No walk gets there.
+/// Random walks do not reach this bound.
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_scripts_and_model_discard_counts_at_the_same_bound() {
     let app = App::start().await;
@@ -177,7 +177,7 @@ async fn redis_scripts_and_model_discard_counts_at_the_same_bound() {
     let mut model = None;
     real.merge(0, &BTreeMap::new()).await;
     hash::merge(&mut model, 0, &BTreeMap::new(), SOUND);
-    // All but the first, in calls of many, so that the bound is reached exactly and then passed.
+    // All but the first, in large calls, so that the bound is reached exactly and then exceeded.
     let entry = |seq: i64| (seq, u8::try_from(seq % 3).unwrap(), seq);
     for seqs in [2..200, 200..258, 258..259] {
         let entries: Vec<_> = seqs.map(entry).collect();

@@ -1,4 +1,4 @@
-//! What is sent is what is read, to the last code point and digit, or it is refused.
+//! Text and numbers are stored exactly, or rejected.
 
 use super::{holds, newcomers};
 use crate::support::{id, text};
@@ -14,13 +14,13 @@ use tideline::model::content::TEXT_BYTES;
 #[derive(Clone, Debug)]
 struct Json {
     raw: String,
-    /// Without lone surrogates, NUL characters, raw control characters and impossible numbers.
+    /// Has no lone surrogates, NUL characters, raw control characters or numbers out of range.
     good: bool,
     /// Levels of nesting.
     depth: usize,
 }
 
-/// A string and its spelling in JSON, without the quotes. What has no meaning is no string.
+/// A string and its spelling in JSON, without the quotes. Invalid spellings have no string.
 #[derive(Clone, Debug)]
 struct Spelt {
     raw: String,
@@ -50,15 +50,15 @@ fn escaped(c: char) -> String {
     units.map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
-/// Any character, and more of those that are easily got wrong: marks that combine or turn the direction, the ends of
-/// planes, what is no character, what HTML and JavaScript read in their own way.
+/// Any character, and more of the difficult ones: combining marks, direction marks, the ends of planes, noncharacters, and
+/// characters that HTML or JavaScript treat specially.
 fn characters() -> impl Strategy<Value = char> {
     let nasty = "\u{301}\u{e9}\u{200d}\u{202e}\u{2066}\u{feff}\u{fffd}\u{fffe}\u{ffff}\u{10000}\u{1f44b}\u{1f3fd}\
         \u{e0001}\u{10ffff}\u{7f}\u{80}\u{2028}\u{d7ff}\u{e000}\"\\/<&'%$";
     prop_oneof![3 => char::any(), 2 => select(nasty.chars().collect::<Vec<_>>())]
 }
 
-/// A character as itself or escaped, which is always a meaning.
+/// A character as itself or escaped, which is always valid.
 fn clean() -> impl Strategy<Value = Spelt> {
     (characters(), any::<bool>()).prop_filter_map("NUL", |(c, escape)| {
         let raw = match c {
@@ -74,7 +74,7 @@ fn clean() -> impl Strategy<Value = Spelt> {
     })
 }
 
-/// A lone surrogate (followed by what cannot complete it), a NUL character, a control character as itself.
+/// Invalid: a lone surrogate (followed by text that cannot complete it), a NUL, a raw control character.
 fn dirt() -> impl Strategy<Value = Spelt> {
     let raw = prop_oneof![
         (0xd800..=0xdfff_u16).prop_map(|unit| format!("\\u{unit:04x}x")),
@@ -95,7 +95,7 @@ fn strings(length: usize) -> impl Strategy<Value = Spelt> {
     ]
 }
 
-/// Strings about as long as a limit, in bytes.
+/// Strings with a length near a limit, in bytes.
 fn long_strings(limit: usize) -> impl Strategy<Value = Spelt> {
     (strings(12), limit - 2..limit + 3).prop_map(|(spelt, length)| {
         let have = spelt.meaning.as_ref().map_or(0, String::len);
@@ -154,7 +154,7 @@ fn object(members: &[(Spelt, Json)]) -> Json {
     }
 }
 
-/// Objects of anything.
+/// Objects of any values.
 fn objects() -> impl Strategy<Value = Json> {
     let constants = select(&["null", "true", "false", "{}", "[]"][..]).prop_map(|raw| Json {
         raw: raw.to_owned(),
@@ -204,7 +204,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
         1 => long_strings(TEXT_BYTES).prop_map(of_string("text", TEXT_BYTES)),
         2 => strings(20).prop_map(of_string("emoji", 64)),
         1 => long_strings(64).prop_map(of_string("emoji", 64)),
-        // A hundred levels, the object among them.
+        // A hundred levels, including the object.
         4 => objects().prop_map(|json| Draft {
             kind: "custom",
             good: json.good && json.depth <= 100,
@@ -252,7 +252,7 @@ fn content_is_stored_unchanged_or_rejected() {
     });
 }
 
-/// The meaning of a spelling is what the tests above call it.
+/// Checks the generator: each spelling has the meaning that the tests above expect.
 #[test]
 fn json_spellings_have_the_expected_meaning() {
     let config = proptest::test_runner::Config {
@@ -269,7 +269,7 @@ fn json_spellings_have_the_expected_meaning() {
         .unwrap();
 }
 
-/// What is done to the bytes of a good body.
+/// A change to the bytes of a valid body.
 #[derive(Clone, Debug)]
 enum Harm {
     Replaced(Vec<u8>),
@@ -342,7 +342,7 @@ fn arbitrary_bytes_are_accepted_or_rejected_with_a_problem() {
                     let known = [json!(200), json!(201), json!(400)];
                     assert!(statuses.clone().all(|status| known.contains(status)));
                 }
-                // Another id than that of anybody.
+                // An id that no other message has.
                 404 => drop(answer.problem(404, "not_found")),
                 _ => drop(answer.problem(400, "validation")),
             }

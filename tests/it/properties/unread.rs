@@ -1,4 +1,4 @@
-//! The unread scripts against a model: announcements in any order, doubled and lost, with merges and flushes between.
+//! The unread scripts against a model: announcements in any order, repeated and lost, with merges and flushes in between.
 
 use super::{applied, holds};
 use crate::support::eventually;
@@ -12,18 +12,18 @@ use tideline::model::unread::{CommittedEntry, ConversationUnread, Unread};
 use tideline::storage::redis::sync::unread as cache;
 use tideline::storage::redis::transport::server::RedisUnavailable;
 
-/// What happens to the hash of one user.
+/// A step on the hash of one user.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Some of the next announcements arrive, in one call: how many, and how far ahead each is taken from.
+    /// Some of the next announcements arrive in one call: how many, and how far ahead each is taken from.
     Arrive(Vec<Index>, usize),
-    /// As many arrive that have arrived before.
+    /// This many earlier announcements arrive again.
     Again(Vec<Index>),
-    /// The next one never arrives.
+    /// The next announcement is lost.
     Lose,
-    /// Redis forgets everything.
+    /// Redis loses its data.
     Flush,
-    /// Somebody who counted in PostgreSQL, as of this entry or the newest, brings the result.
+    /// A recount from PostgreSQL, as of this entry or the newest, is merged.
     Merge(Option<Index>),
 }
 
@@ -41,13 +41,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 0..50)
 }
 
-/// Entries: which conversation, and its count as of them, or -1 when the conversation has become large. Sometimes more than the script keeps beyond a hole.
+/// Entries: a conversation, and its count as of the entry, or -1 after a switch to read fan-out. Sometimes more than the script
+/// keeps beyond a gap.
 fn histories() -> impl Strategy<Value = Vec<(usize, i64)>> {
     let entry = || (0..4_usize, prop_oneof![8 => 0..4_i64, 1 => Just(-1_i64)]);
     prop_oneof![8 => vec(entry(), 1..40), 1 => vec(entry(), 280..400)]
 }
 
-/// What PostgreSQL would say as of an entry.
+/// The counts in PostgreSQL as of an entry.
 fn truth(history: &[CommittedEntry], head: usize) -> Unread {
     let mut conversations = Vec::<ConversationUnread>::new();
     for entry in history[..head].iter().rev() {
@@ -71,7 +72,7 @@ fn truth(history: &[CommittedEntry], head: usize) -> Unread {
     }
 }
 
-/// Every call may be repeated, and a busy machine may be slower than a command's time-out.
+/// Calls may be repeated, since a busy machine may exceed the time-out of a command.
 async fn answered<T: Debug>(call: impl AsyncFnMut() -> Result<T, RedisUnavailable>) -> T {
     eventually(
         "Redis answers",
@@ -106,7 +107,7 @@ fn counts_stay_exact_under_lost_and_reordered_announcements() {
             let counts = truth(&history, head);
             answered(async || cache::merge(redis, epoch, user, &counts).await).await;
         };
-        // Counts begin with a reader, who found none of the entries.
+        // Counts begin with a reader who found no entries.
         merge(0).await;
         let (mut waiting, mut arrived) = (history.clone(), Vec::new());
         for step in steps {
@@ -131,7 +132,7 @@ fn counts_stay_exact_under_lost_and_reordered_announcements() {
             }
             if !group.is_empty() {
                 let totals = applied(redis, epoch, &group).await;
-                // What a wait is woken with.
+                // The total for a wake-up.
                 if let Some(known) = totals.get(&user) {
                     let is_large = |one: &CommittedEntry| one.unread.is_none();
                     assert!(!group.iter().any(is_large), "what is large is not in it");
@@ -149,7 +150,7 @@ fn counts_stay_exact_under_lost_and_reordered_announcements() {
             let sum: i64 = all.conversations.iter().map(|one| one.unread).sum();
             assert_eq!(all.total, sum, "the total is the sum");
             let mark = usize::try_from(all.as_of_seq.0).unwrap();
-            // An entry that was counted long ago changes nothing, and its answer says whether others wait beyond a hole.
+            // An old entry changes nothing, and its answer says whether entries wait beyond a gap.
             let first = &history[..mark.min(1)];
             let known = !first.is_empty() && !applied(redis, epoch, first).await.is_empty();
             if known || mark == head {

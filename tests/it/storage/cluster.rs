@@ -1,4 +1,4 @@
-//! Redis as a cluster of three masters with a replica each. What a Redis alone does for several nodes is in `nodes.rs`.
+//! Redis as a cluster of three masters with one replica each. `sync/nodes.rs` tests several nodes with a single Redis.
 
 use crate::support::{Answer, App, Cluster, Person, SECRET, admin, eventually, services};
 use serde_json::{Value, json};
@@ -14,13 +14,13 @@ use tideline::model::ids::UserId;
 use tideline::storage::redis::client::Redis;
 use tokio::task::JoinHandle;
 
-/// Less than the period of the sweep, which would hide a notice that was lost.
+/// Shorter than the period of the sweep: only a notice wakes a wait this quickly.
 const AT_ONCE: Duration = Duration::from_millis(1_500);
 
-/// Until the others agree that a master is gone and its replica takes over, on a busy machine.
+/// The time until the other servers detect a lost master and its replica takes over, on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(30);
 
-/// What is promised for a wake without a notice, and some for the machine of the tests.
+/// The guaranteed delay of a wake-up without a notice, plus some for a busy machine.
 const SWEPT: Duration = Duration::from_millis(5_500);
 
 fn start() -> Cluster {
@@ -29,13 +29,13 @@ fn start() -> Cluster {
     Cluster::start(&services().data_dir().join(format!("cluster-{n}")))
 }
 
-/// For tests that leave it as it is.
+/// A shared cluster, for tests that do not change it.
 fn shared() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(start)
 }
 
-/// Two nodes, Ann, and others of whom each master has some.
+/// Two nodes, Ann, and other people, so that each master has some of them.
 async fn everywhere(
     cluster: &Cluster,
     set: impl FnOnce(&mut Config),
@@ -66,13 +66,13 @@ fn id(person: &Person) -> UserId {
     UserId(person.id.parse().unwrap())
 }
 
-/// The key of somebody's counts.
+/// The key of a person's counts.
 fn key(app: &App, person: &Person) -> String {
     let epoch = app.nodes[0].handles.delivery.epoch;
     format!("tl:{epoch}:unread:{{{}}}", person.id)
 }
 
-/// Somebody's wait, once it is parked on the first node.
+/// A wait of this person, once it is parked on the first node.
 async fn parked(app: &App, person: &Person, since: i64) -> JoinHandle<Value> {
     let person = person.clone();
     let wait = tokio::spawn(async move { person.wait(since, 40).await });
@@ -80,7 +80,7 @@ async fn parked(app: &App, person: &Person, since: i64) -> JoinHandle<Value> {
     wait
 }
 
-/// Somebody waits on the first node, Ann sends through the second: how long the wake takes.
+/// The person waits on the first node, Ann sends through the second: how long the wake-up takes.
 async fn wake(app: &App, ann: &Person, person: &Person, chat: &str) -> Duration {
     let head = person.head().await;
     let wait = parked(app, person, head).await;
@@ -95,14 +95,14 @@ async fn wake(app: &App, ann: &Person, person: &Person, chat: &str) -> Duration 
     took
 }
 
-/// Every subscription of the first node stands.
+/// Waits until every subscription of the first node is active.
 async fn all_stand(app: &App) {
     let missing = async || app.nodes[0].handles.delivery.notices.missing();
     let none = |missing: &Vec<_>| missing.is_empty();
     eventually("they stand", FAILOVER, missing, none).await;
 }
 
-/// Whether both nodes find all of Redis well.
+/// Whether both nodes report Redis as available.
 async fn ready(app: &App) -> bool {
     let mut well = true;
     for node in &app.nodes {
@@ -113,7 +113,7 @@ async fn ready(app: &App) -> bool {
     well
 }
 
-/// What each server knows of this deployment.
+/// The keys of this deployment on each server.
 fn keys(app: &App, cluster: &Cluster) -> Vec<(usize, Vec<String>)> {
     let pattern = format!("tl:{}:*", app.nodes[0].handles.delivery.epoch);
     let masters = cluster.masters().into_iter();
@@ -138,7 +138,7 @@ async fn cluster_url_lists_seed_servers() {
         });
         assert_eq!(config.unwrap().redis_url.0, url);
         let redis = Redis::connect(url).unwrap();
-        // Nobody is there, which is no reason not to start.
+        // No server is there, which must not prevent the start.
         assert!(url.contains("localhost") || !redis.ping().await, "{url}");
     }
 }
@@ -152,7 +152,7 @@ async fn notices_and_counts_work_in_every_slot() {
     for other in &others {
         chats.push(ann.direct(other).await);
     }
-    // Without a hash that knows the total, with one, and after Redis forgot everything.
+    // Without a hash that knows the total, with one, and after Redis lost everything.
     for round in 0..3 {
         for (other, chat) in others.iter().zip(&chats) {
             let took = wake(&app, &ann, other, chat).await;
@@ -168,7 +168,7 @@ async fn notices_and_counts_work_in_every_slot() {
             }
         }
     }
-    // Announced in one clump, which has parts for every server.
+    // Coalesced into one announcement, with parts for every server.
     let group = ann.group(&others.iter().collect::<Vec<_>>()).await;
     let sends = (0..50).map(|_| ann.send(&group, "to all"));
     futures_util::future::join_all(sends).await;
@@ -185,9 +185,7 @@ async fn notices_and_counts_work_in_every_slot() {
     app.finish().await;
 }
 
-/// Everything of somebody is in one slot: by the keys that are there, and by what the cluster does with a script that
-/// touches another slot. Without its first line the same script would get away with it, until the slots part.
-/// What is watched has a channel of its own, in a slot of its own.
+/// A watched conversation has its own channel, in its own slot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn watched_conversations_wake_waits_in_every_slot() {
     let (app, ann, others) = everywhere(shared(), |_| ()).await;
@@ -220,6 +218,8 @@ async fn watched_conversations_wake_waits_in_every_slot() {
     app.finish().await;
 }
 
+/// All keys of a user are in one slot. The test checks the existing keys, and that the cluster rejects a script that touches
+/// another slot. Without its first line the same script would be accepted as long as one server has both slots.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
     let cluster = shared();
@@ -236,7 +236,7 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
         ann.send(&chat, "hi").await;
         wake(&app, &ann, other, &chat).await;
     }
-    // More than a node gives without asking.
+    // More requests than a node grants without asking Redis.
     for _ in 0..130 {
         ann.get("/me").await.ok(200);
     }
@@ -275,7 +275,7 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
             result.map_err(|error| error.to_string())
         };
         run(&source).unwrap();
-        // Whichever key it touches first is one that nobody declared, and what comes of that is not caught.
+        // The first key that it touches is undeclared, and the resulting error is not caught.
         let astray = source.replace("KEYS[1]", &format!("'{there}'")).replace(
             "pcall(apply, KEYS[user],",
             &format!("true, apply('{there}',"),
@@ -314,7 +314,7 @@ async fn two_nodes_share_a_rate_limit() {
             let there = if n % 2 == 0 { app.url() } else { second(&app) };
             good += u64::from(other.at(&there).get("/me").await.status == 200);
         }
-        // A tenth of the limit is each node's own to give.
+        // Each node may grant a tenth of the limit without asking Redis.
         let most = 60 + 2 * 6 + 2 * (began.elapsed().as_secs() + 1);
         assert!((60..=most).contains(&good), "{good} of at most {most}");
     }
@@ -352,7 +352,7 @@ async fn operator_rebuilds_unread_counts_on_all_masters() {
     app.finish().await;
 }
 
-/// A slot goes to another master, and the next wake is told by a notice again.
+/// A slot moves to another master, and the next wake-up is again caused by a notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn subscriptions_follow_moved_slots() {
     let cluster = start();
@@ -369,7 +369,7 @@ async fn subscriptions_follow_moved_slots() {
         let to = (cluster.master_of(&key) + 1) % 3;
         cluster.move_slot(&key, to);
         assert_eq!(cluster.master_of(&key), to);
-        // The server says so, and the node asks anew elsewhere: no time is lost in between.
+        // The server reports the move, and the node subscribes elsewhere without delay.
         let there = async || cluster.ask::<(String, i64)>(to, &["PUBSUB", "SHARDNUMSUB", &notice]);
         eventually("it follows", AT_ONCE, there, |(_, count)| *count == 1).await;
         all_stand(&app).await;
@@ -383,8 +383,8 @@ async fn subscriptions_follow_moved_slots() {
     app.finish().await;
 }
 
-/// A master ends, or stands still, under a parked wait: what is sent before its replica takes over is found, and what is sent
-/// afterwards is told by a notice again.
+/// A master is killed or stopped under a parked wait: messages from before the failover are found by the sweep, and later ones
+/// cause a notice again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn subscriptions_survive_the_loss_of_a_master() {
     let cluster = start();
@@ -406,7 +406,7 @@ async fn subscriptions_survive_the_loss_of_a_master() {
         ann.at(&second(&app)).send(&chat, "nobody hears this").await;
         assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
         assert!(sent.elapsed() < SWEPT, "{fault}: {:?}", sent.elapsed());
-        // The others are heard of as ever, but for a moment in which a clump waits for the lost one.
+        // Other users still get notices, except for a moment in which an announcement waits for the lost master.
         let wait = parked(&app, ben, head + 1).await;
         let well = async || ready(&app).await;
         eventually("a replica takes over", FAILOVER, well, |now| *now).await;
@@ -429,7 +429,7 @@ async fn subscriptions_survive_the_loss_of_a_master() {
         let took = wake(&app, &ann, ben, &chat).await;
         assert!(took < AT_ONCE, "{fault}, afterwards: {took:?}");
     }
-    // All of one shard: Redis is not whole, and everything is correct.
+    // All servers of one shard: Redis is incomplete, and all answers are correct.
     let master = cluster.master_of(&key);
     let shard = master % 3;
     cluster.kill(shard);

@@ -1,9 +1,8 @@
-//! No plan may scan: every statement of a node, as PostgreSQL executes it on a database with a history.
+//! No plan may scan: every statement of a node, as PostgreSQL executes it on a filled database.
 //!
-//! `auto_explain`, one of PostgreSQL's contrib modules, writes each plan that was executed, with its numbers of rows, into
-//! the log, for the sessions of this one database: so these are the plans of the node's own connections, with their
-//! settings and at their age. Each is made twice: by the statistics of tables with a row or two, and kept while these grow,
-//! and by those of the grown ones.
+//! `auto_explain`, a contrib module of PostgreSQL, logs each executed plan with its row counts, for the sessions of this one
+//! database. So these are the plans of the node's own connections, with their settings. Each statement is planned twice: with
+//! the statistics of nearly empty tables, kept while they grow, and with those of the grown tables.
 
 mod executed;
 mod source;
@@ -21,7 +20,7 @@ use tideline::domain::sync::unread;
 use tideline::engine::waiting::reconcile;
 use tideline::model::time::Timestamp;
 
-/// Autovacuum would make new statistics whenever it likes.
+/// Autovacuum would update the statistics at any time.
 const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
     FOREACH it IN ARRAY ARRAY['session_preload_libraries = auto_explain', 'auto_explain.log_min_duration = 0',
         'auto_explain.log_analyze = on', 'auto_explain.log_timing = off', 'auto_explain.log_format = json'] LOOP
@@ -32,7 +31,7 @@ const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
     END LOOP;
 END $$";
 
-/// Statements that no node sends while it serves, by words of theirs, and when they are sent.
+/// Statements that no node sends while it serves, by some of their words, and when they are sent.
 const NOT_SERVING: [(&str, &str); 10] = [
     ("hashtext('tideline migrations')", "before a node starts"),
     ("hashtext('tideline partitions')", "around a new partition"),
@@ -55,7 +54,7 @@ const NOT_SERVING: [(&str, &str); 10] = [
     ("DISTINCT ON (n.username)", "before a test of load"),
 ];
 
-/// A person's request that succeeds.
+/// Sends a request that must succeed.
 async fn ask(who: &Person, method: &str, path: &str, body: Value) -> Value {
     let body = Some(&body).filter(|body| !body.is_null());
     let answer = who.try_call(method, path, body).await.unwrap();
@@ -67,11 +66,11 @@ async fn get(who: &Person, path: &str) -> Value {
     ask(who, "GET", path, Value::Null).await
 }
 
-/// A good request of every operation, in a group of ann and ben.
+/// A valid request of every operation, in a group of ann and ben.
 async fn operate(app: &App, [ann, ben, cat, ..]: &[Person; 5], chat: &str) {
     for operation in operations() {
         if operation.id == "update_member" {
-            // Another operation has removed them.
+            // Another operation has removed the member.
             ann.add(chat, &[ben]).await.ok(200);
         }
         let scene = Scene {
@@ -84,14 +83,14 @@ async fn operate(app: &App, [ann, ben, cat, ..]: &[Person; 5], chat: &str) {
         let answer = request.send_as(ann).await;
         assert!(answer.status < 300, "{}: {}", operation.id, answer.body);
         if ["ban_user", "block_user"].contains(&operation.id.as_str()) {
-            // Others need them.
+            // Later operations need this user.
             let path = request.path.strip_prefix("/v1").unwrap();
             ann.call("DELETE", path).await.ok(204);
         }
     }
 }
 
-/// What ann does in a group besides.
+/// More requests of ann in a group.
 async fn talk([ann, ben, cat, dan, _]: &[Person; 5], chat: &str) {
     let path = format!("/conversations/{chat}");
     let mut message = text("once");
@@ -118,14 +117,14 @@ async fn talk([ann, ben, cat, dan, _]: &[Person; 5], chat: &str) {
     ann.add(chat, &[ben]).await.ok(200);
 }
 
-/// Everything else that makes a node ask PostgreSQL.
+/// All other causes of queries.
 async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     let again = json!({"username": eve.name, "password": PASSWORD, "device": {"id": eve.device}});
     let again = app.call("POST", "/v1/auth/login", Some(again)).await;
     let again = Person::of_session(app, &again.ok(200));
     get(&refreshed(app, &again.refresh_token).await, "/me").await;
 
-    // A group that becomes large, and whose owner leaves.
+    // A group that switches to read fan-out, and whose owner leaves.
     let make = json!({"kind": "group", "title": "x", "member_ids": [ben.id], "client_conversation_id": id()});
     let made = ask(ann, "POST", "/conversations", make.clone()).await;
     assert_eq!(ask(ann, "POST", "/conversations", make).await, made);
@@ -154,7 +153,7 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
         reconcile::once(&node.delivery).await;
         ann.send(large, "moved").await;
     });
-    // Counts that Redis has, and that it has not.
+    // Counts with and without a hash in Redis.
     ann.unread().await;
     let start = Default::default();
     unread::audit_some(&node.delivery, start).await.unwrap();
@@ -172,7 +171,7 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
     let app = App::configured(|config| {
         let url = &config.database_url.0;
         execute(&mut PgConnection::establish(url).unwrap(), EXPLAIN);
-        // One connection for reads and one for the writer: what is asked again finds its plan from the first time.
+        // One connection for reads and one for the writer, so that a repeated statement reuses its first plan.
         (config.writers, config.db_pool) = (1, 2);
         config.fanout_limit = 3;
     })
@@ -209,7 +208,7 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         .iter()
         .map(|plan| (&plan.statement, faults(plan, &indexes)));
     let wrong = judged.filter(|(_, faults)| !faults.is_empty());
-    // One of the plans of each statement tells.
+    // One plan of each statement is enough.
     let wrong = wrong.collect::<BTreeMap<_, _>>();
     assert_eq!(wrong, BTreeMap::new());
     let seen: BTreeSet<_> = all.into_iter().map(|plan| plan.statement).collect();
@@ -219,7 +218,7 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
     });
     assert_eq!(unseen, BTreeSet::new(), "nothing above sends these");
 
-    // What a plan must not do would be noticed.
+    // The check detects plans that scan.
     let large = &chats[2].1;
     let bad = [
         "SELECT FROM users WHERE display_name = 'Ann'".to_owned(),

@@ -1,4 +1,4 @@
-//! The door to PostgreSQL: what was given up is not done later, and a connection is thrown away only when it was lost.
+//! Data access: abandoned changes are not applied later, and connections are replaced only when they are lost.
 
 use crate::support::{App, eventually, execute, number, text};
 use diesel::connection::Connection;
@@ -13,8 +13,7 @@ use tideline::storage::pg::sync::inbox;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A stranger's locks, for which a transaction is tried again and again, and a server that stands still: both last longer
-/// than a caller waits.
+/// Locks of another session, for which a transaction is retried, and a frozen server: both last longer than a caller waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn change_answered_503_is_not_applied_later() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -48,7 +47,7 @@ async fn change_answered_503_is_not_applied_later() {
         } else {
             execute(&mut conn, "ROLLBACK");
         }
-        // What is still under way ends now.
+        // Transactions in progress end now.
         app.nodes[0].handles.delivery.pg.idle().await;
         let refused = ben.post_message(&chat, text("blocked")).await;
         refused.problem(403, "blocked");
@@ -63,7 +62,7 @@ async fn minimal_pool_can_create_a_missing_partition() {
     let app = App::configured(|config| (config.writers, config.db_pool) = (1, 2)).await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
-    // From now on the writer has its connection.
+    // The first send opens the writer's connection.
     ann.send(&chat, "one").await;
     let week = "SELECT to_char(date_trunc('week', now(), 'UTC'), 'YYYYMMDD')::bigint AS n";
     let mut conn = app.database();
@@ -97,7 +96,7 @@ async fn read_only_database_causes_few_reconnects() {
         let refused = ann.post_message(&chat, text("x")).await;
         refused.problem(503, "storage_unavailable");
     }
-    // All connections are made again once a second at most.
+    // All connections are replaced once a second at most.
     let most =
         app.nodes[0].handles.config.db_pool as usize * (started.elapsed().as_secs() as usize + 2);
     let made = app.postgres.opened() - before;
@@ -120,7 +119,7 @@ async fn cancelled_statement_keeps_its_connection() {
     let opened = async || app.postgres.opened();
     eventually("the pool is there", SOON, opened, |n| *n == size).await;
     let mut cancelled = 0;
-    // It is tried once more.
+    // It is retried once.
     let cancel = async {
         loop {
             cancelled += number(
@@ -142,7 +141,7 @@ async fn cancelled_statement_keeps_its_connection() {
     app.finish().await;
 }
 
-/// Nothing moves a row between its lock and its update; if something did, nothing of the batch may be stored.
+/// No code moves a row between its lock and its update. If one did, nothing of the batch may be stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn moved_row_rolls_back_the_batch() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -172,7 +171,7 @@ async fn moved_row_rolls_back_the_batch() {
     app.finish().await;
 }
 
-/// A bug, which here is a head that cannot be.
+/// A simulated bug: an impossible head.
 #[tokio::test(flavor = "multi_thread")]
 async fn panicked_writer_fails_readiness() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL and to Redis, by their URLs, with a private authority that the test makes.
+//! TLS to PostgreSQL and Redis, configured by URLs, with a private authority made by the test.
 
 use crate::support::{Answer, Person, Process, SECRET, eventually, http, throw_away_as};
 use diesel::{Connection, PgConnection};
@@ -16,13 +16,13 @@ const SOON: Duration = Duration::from_secs(10);
 struct Secure {
     services: Services,
     dir: PathBuf,
-    /// A file with the certificate of the authority that vouches for them.
+    /// The certificate file of the authority that signed the server certificates.
     authority: String,
-    /// Another one, which does not.
+    /// The certificate file of another authority.
     stranger: String,
 }
 
-/// An authority, and its certificate. Each has a name of its own, by which OpenSSL tells who signed what.
+/// An authority and its certificate. The names differ, since OpenSSL identifies issuers by name.
 fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new([]).unwrap();
@@ -58,14 +58,14 @@ impl Secure {
         }
     }
 
-    /// The URL of the database by TLS, without time-outs, which are the server's to add.
+    /// The URL of the database with TLS, without time-outs, which the server adds.
     fn database_url(&self, host: &str, authority: &str) -> String {
         let url = self.services.database_url().replace("127.0.0.1", host);
         let (url, _timeouts) = url.split_once('?').unwrap();
         format!("{url}?sslmode=verify-full&sslrootcert={authority}")
     }
 
-    /// What a node says that does not start on this database.
+    /// The error of a node that does not start on this database.
     fn refused(&self, database_url: &str) -> String {
         let variables = [
             ("DATABASE_URL", database_url),
@@ -91,7 +91,7 @@ async fn ready(url: &str) -> Value {
     Answer::of(answer.unwrap()).await.body
 }
 
-/// The metrics of a node, where its log says that they are.
+/// The metrics of a node, at the address in its log.
 async fn told(node: &Process) -> String {
     let url = async || {
         let log = node.log().into_iter();
@@ -136,7 +136,7 @@ async fn nodes_use_tls_with_a_private_ca() {
         Person::register(&http(), &other.url, "ben").await,
     );
     let chat = ann.direct(&ben).await;
-    // A notice comes through Redis, from one node to the other: not the sweep wakes the wait.
+    // The notice comes through Redis from the other node; the sweep does not wake the wait.
     let wait = tokio::spawn({
         let ben = ben.clone();
         async move { ben.wait(1, 20).await }
@@ -155,7 +155,7 @@ async fn nodes_use_tls_with_a_private_ca() {
         "{told}"
     );
 
-    // Nobody but this connection of the test speaks plainly.
+    // Only this connection of the test is unencrypted.
     let mut plain = PgConnection::establish(&secure.services.database_url()).unwrap();
     let clients = |encrypted: bool| {
         format!(
@@ -166,7 +166,7 @@ async fn nodes_use_tls_with_a_private_ca() {
     assert!(crate::support::number(&mut plain, &clients(true)) >= 2);
     assert_eq!(crate::support::number(&mut plain, &clients(false)), 0);
 
-    // Both connections to Redis come back by themselves.
+    // Both connections to Redis are restored.
     secure.services.kill_redis();
     let away = async || ready(&one.url).await;
     eventually("Redis is away", SOON, away, |now| *now == with_redis(false)).await;
@@ -183,7 +183,7 @@ async fn untrusted_server_certificates_are_rejected() {
     let good = secure.database_url("localhost", &secure.authority);
     instance::migrate(&good).unwrap();
     let password = good.split(['@', ':']).nth(2).unwrap();
-    // PostgreSQL: another authority, another name, and a file that is not there.
+    // PostgreSQL: another authority, another name, and a missing file.
     for (url, why) in [
         (
             secure.database_url("localhost", &secure.stranger),
@@ -204,7 +204,7 @@ async fn untrusted_server_certificates_are_rejected() {
         assert!(said.trim_end().ends_with(end), "{said}");
         assert!(!said.contains(password), "{said}");
     }
-    // Redis is not required: a node serves without one that it cannot trust, and says why.
+    // Redis is not required: a node serves without a Redis that it cannot verify, and says why.
     let by_name = secure.services.rediss_url().unwrap();
     let by_number = by_name.replace("localhost", "127.0.0.1");
     for (url, authority, why) in [

@@ -1,4 +1,4 @@
-//! The inbox: one cursor over everything a device must learn, provably complete.
+//! The inbox: one cursor over everything that a device needs, without gaps.
 
 use crate::support::{App, eventually, execute, id};
 use futures_util::future::join_all;
@@ -54,7 +54,7 @@ async fn device_converges_by_replaying_its_inbox() {
             .iter()
             .all(|entry| entry["conversation_id"] == chat.as_str())
     );
-    // The sender's other devices need the sender's own messages; the peer's read mark is not the sender's business.
+    // The sender's other devices need the sender's messages; the peer's read mark is private.
     assert_eq!(
         told(&ann.entries(0).await),
         [
@@ -64,7 +64,7 @@ async fn device_converges_by_replaying_its_inbox() {
             json!([4, "message", 1, 3, null]),
         ]
     );
-    // Another device of the same person sees the same; reading changes nothing.
+    // Another device of the same user sees the same; reading changes nothing.
     let tablet = ben.another_device(&app).await;
     assert_eq!(tablet.entries(0).await, ben.entries(0).await);
     app.finish().await;
@@ -132,12 +132,12 @@ async fn invalid_positions_return_resync_instructions() {
             ),
             (&epoch, &json!(1), &json!(1), &json!("/v1/conversations"))
         );
-        // The epoch is looked at first.
+        // The epoch is checked first.
         ben.get(&format!("{path}&epoch={}", id()))
             .await
             .problem(409, "epoch_changed");
     }
-    // The oldest entries are dropped: who is behind them is told, who has seen them goes on.
+    // The oldest entries are dropped: devices behind them get an error, devices beyond them continue.
     execute(
         &mut app.database(),
         "DELETE FROM inbox WHERE kind = 'conversation'",
@@ -152,7 +152,7 @@ async fn invalid_positions_return_resync_instructions() {
         (&json!(2), &json!(2))
     );
     assert_eq!(ben.entries(1).await.len(), 1);
-    // The way back: list by id, and continue from the position that the first page names.
+    // The resync: list by id, and continue from the position of the first page.
     let list = ben.get("/conversations?order=id").await.ok(200);
     assert_eq!(
         (
@@ -182,7 +182,7 @@ async fn resync_first_seq_is_head_plus_one_when_inbox_is_empty() {
     app.finish().await;
 }
 
-/// While an older and a newer server run side by side, the older one meets kinds that it does not know.
+/// During a rolling upgrade, the older server meets kinds that it does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_entry_kinds_are_returned_with_their_kind() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -207,7 +207,7 @@ async fn unknown_entry_kinds_are_returned_with_their_kind() {
     app.finish().await;
 }
 
-/// Fetches that come while others are read are read together. Each gets its own page, or its own refusal.
+/// Concurrent fetches share queries. Each gets its own page, or its own refusal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_fetches_share_connections_and_get_own_pages() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
@@ -241,11 +241,11 @@ async fn concurrent_fetches_share_connections_and_get_own_pages() {
         in_use
     };
     let (together, in_use) = tokio::join!(at_once, held);
-    // Those of the writers, and as many queries: the other connections are free.
+    // The connections of the writers, and as many for queries: the others are free.
     let writers = app.config.writers;
     assert!(in_use <= 2 * writers && 2 * writers < app.config.db_pool);
     for ((mut one, other), (_, path)) in together.into_iter().zip(alone).zip(&asked) {
-        // A problem says of which request it is.
+        // A problem contains its request id.
         if let Some(id) = one.body.get_mut("request_id") {
             *id = other.body["request_id"].clone();
         }
@@ -254,7 +254,7 @@ async fn concurrent_fetches_share_connections_and_get_own_pages() {
     app.finish().await;
 }
 
-/// A query for each of them would be the main load of a server with many clients.
+/// One query per request would be the main load of a server with many clients.
 #[tokio::test(flavor = "multi_thread")]
 async fn query_batcher_coalesces_concurrent_requests() {
     let (app, []) = App::with([]).await;
@@ -264,7 +264,7 @@ async fn query_batcher_coalesces_concurrent_requests() {
         concurrency: 1,
         queue: 100,
     };
-    // A query meets whoever has asked its first question twice, if they want to; each answer is the number of questions.
+    // A query waits twice at the barrier of its first request, if it has one. Each answer is the size of the batch.
     let shared = QueryBatcher::start(
         &app.nodes[0].handles.delivery.pg,
         manner,
@@ -289,7 +289,7 @@ async fn query_batcher_coalesces_concurrent_requests() {
     app.finish().await;
 }
 
-/// A thousand new titles are not a thousand copies of the last message.
+/// A thousand renames must not return a thousand copies of the last message.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_includes_the_last_message_once_per_conversation() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;

@@ -18,7 +18,7 @@ async fn repoll_without_news_skips_postgres() {
         time_out_and_sweep(&app, &ben, since).await;
         app.postgres.freeze();
         assert_eq!(ben.wait(since, 1).await["news"], false);
-        // From another position it has to be asked for.
+        // Another position needs a query.
         let path = format!("/notices?since_seq={}&timeout=1", 1 - since);
         let asked = ben.get(&path).await;
         asked.problem(503, "storage_unavailable");
@@ -30,7 +30,7 @@ async fn repoll_without_news_skips_postgres() {
     app.finish().await;
 }
 
-/// The total of a wait in vain is that of the time before, as long as the head is the same.
+/// A repeated wait reuses the cached total as long as the head is the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn repoll_without_news_skips_redis() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
@@ -38,7 +38,7 @@ async fn repoll_without_news_skips_redis() {
     ann.send(&chat, "one").await;
     assert_eq!(ben.total().await, 1);
     assert_eq!(ben.wait(2, 1).await["total_unread"], 1);
-    // What nobody asks for may be anything.
+    // Redis is not read, so its value does not matter.
     let wrong: i64 = app.unread_hash(&ben, "HSET", &["total", "7"]).await;
     assert_eq!(wrong, 0);
     assert_eq!(ben.wait(2, 1).await["total_unread"], 1);
@@ -95,13 +95,13 @@ async fn out_of_order_announcements_leave_exact_counts() {
     app.finish().await;
 }
 
-/// Killed between commit and announce: nobody tells the other node, so its sweep has to find out.
+/// Killed between commit and announcement: only the sweep of the other node can find the message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn message_unannounced_by_a_killed_node_is_found() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "counted").await;
-    // From here on Redis knows Ben's total, and will know it wrong.
+    // From here on Redis has a total for Ben, which becomes stale.
     ben.total().await;
     let doomed = app.add_process(&[]);
     let through_doomed = ann.at(&doomed.process.url);
@@ -124,13 +124,13 @@ async fn message_unannounced_by_a_killed_node_is_found() {
         ),
         (&json!(true), &json!(3), &json!(2))
     );
-    // Five seconds are promised; the slack is for the machine of the tests.
+    // Five seconds are guaranteed; the rest is slack for a busy machine.
     assert!(took < Duration::from_millis(5_500), "{took:?}");
     assert_eq!(
         ben.unread().await,
         json!({"total": 2, "conversations": [{"conversation_id": chat, "unread": 2}], "as_of_seq": 3})
     );
-    // Neither lost nor doubled: a repeat on the node that is left gets the first answer.
+    // A replay on the remaining node gets the first answer.
     let again = ann.post_message(&chat, message).await;
     assert_eq!(again.ok(200), stored);
     let entries = ben.entries(2).await;
@@ -146,8 +146,8 @@ async fn message_unannounced_by_a_killed_node_is_found() {
     app.finish().await;
 }
 
-/// What has reached a stopped node is served when it goes on: the time for the head of a request is for slow clients, and no
-/// client was slow.
+/// Requests that reach a stopped node are served when it resumes. The time-out for request heads is meant for slow clients
+/// only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn resumed_node_serves_requests_received_while_stopped() {
     let (app, [ann]) = App::with(["ann"]).await;
@@ -155,13 +155,13 @@ async fn resumed_node_serves_requests_received_while_stopped() {
     let through = ann.at(&node.process.url);
     through.unread().await;
     node.process.signal("STOP");
-    // Each on a connection of its own, which waits to be accepted.
+    // Each on its own connection, which waits to be accepted.
     let requests = (0..100).map(|_| {
         let through = through.clone();
         tokio::spawn(async move { through.get("/unread").await })
     });
     let requests: Vec<_> = requests.collect();
-    // As long as the table of faults wants it, and the limit for a head was ten seconds once.
+    // As long as in docs/FAULTS.md, and longer than a time-out for heads of ten seconds.
     tokio::time::sleep(Duration::from_secs(11)).await;
     node.process.signal("CONT");
     for request in join_all(requests).await {

@@ -1,4 +1,4 @@
-//! The wait path: woken at once, honest when not, free when gone.
+//! Waits: woken at once, with correct answers, and freed when they end.
 
 use crate::support::{App, Person, eventually, id};
 use serde_json::{Value, json};
@@ -166,7 +166,7 @@ async fn lost_notice_delays_a_wait_by_at_most_5_s() {
     app.add_node().await;
     let chat = ann.direct(&ben).await;
     let wait = parked(&app, &ben, 1, 30).await;
-    // Another node stores it, and says nothing to this one: all that is left is the sweep.
+    // Another node stores it and cannot publish: only the sweep can find it.
     let elsewhere = ann.at(&format!("http://{}", app.nodes[1].address));
     app.redis.cut();
     let sent = Instant::now();
@@ -198,7 +198,7 @@ async fn disconnect_frees_the_wait() {
         ben.token
     );
     let mut clients: Vec<TcpStream> = Vec::new();
-    // Each of its own device, or they would supersede one another.
+    // Each on its own device, or they would supersede one another.
     for _ in 0..5 {
         let device = ben.another_device(&app).await;
         let mut client = TcpStream::connect(app.nodes[0].address).unwrap();
@@ -214,7 +214,7 @@ async fn disconnect_frees_the_wait() {
         |n| *n == 5,
     )
     .await;
-    // One half-closes, and reads on: it gets nothing, and must not leak its wait either.
+    // A client that half-closes and keeps reading gets nothing, and must not leak its wait.
     let mut half = clients.pop().unwrap();
     half.shutdown(std::net::Shutdown::Write).unwrap();
     drop(clients);
@@ -237,7 +237,7 @@ async fn draining_node_ends_waits_with_reconnect_and_keeps_serving() {
     let chat = ann.direct(&ben).await;
     let wait = parked(&app, &ben, 1, 30).await;
     let node = app.nodes.remove(0);
-    // A weak one: a node waits until nobody else holds its handles.
+    // Weak, since a node waits for all holders until its drain time is over.
     let lifecycle = Arc::downgrade(&node.handles.lifecycle);
     let stopping = tokio::spawn(node.stop());
     let notice = wait.await.unwrap();

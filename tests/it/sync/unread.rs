@@ -1,4 +1,4 @@
-//! Unread counts: a view of the timeline that cannot drift, whatever happens to Redis.
+//! Unread counts are derived from the timeline and stay exact, whatever happens to Redis.
 
 use crate::support::{App, Person, admin, eventually, execute, number, services};
 use futures_util::future::join_all;
@@ -13,7 +13,7 @@ use tideline::model::ids::{ConversationId, InboxSeq, UserId};
 use tideline::model::unread::{CommittedEntry, Unread};
 use tideline::storage::redis::sync::unread::{self as cache, Applied, Total, Walk};
 
-/// A busy machine may be slower than a command's time-out, and what was done may be done again.
+/// A busy machine may exceed the time-out of a command, and the call may be repeated.
 const WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +85,7 @@ async fn random_sends_reads_and_redis_losses_leave_exact_counts() {
         }
     }
     app.redis.heal();
-    // The world check compares every count with a recount; here, that Redis itself got there.
+    // The world check compares every count with a recount. This checks that Redis has the counts again.
     for person in &people {
         let user = UserId(person.id.parse().unwrap());
         let node = &app.nodes[0].handles;
@@ -108,7 +108,7 @@ async fn random_sends_reads_and_redis_losses_leave_exact_counts() {
     app.finish().await;
 }
 
-/// Many share a call of the script, and one has entries for more than one.
+/// Many users share a call of the script, and two of them have more entries than fit into one call.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_counts_of_users_are_independent() {
     let app = App::start().await;
@@ -121,8 +121,7 @@ async fn unread_counts_of_users_are_independent() {
         as_of_seq: InboxSeq(0),
     };
     for user in &known {
-        let merge =
-            async || cache::merge(&node.delivery.redis, node.delivery.epoch, *user, &none).await;
+        let merge = async || cache::merge(&node.delivery.redis, node.delivery.epoch, *user, &none).await;
         let merged = eventually("Redis answers", WITHIN, merge, Result::is_ok).await;
         merged.unwrap();
     }
@@ -159,7 +158,7 @@ async fn unread_counts_of_users_are_independent() {
     };
     let mut expected: HashMap<_, _> = known.iter().map(|user| (*user, total(1))).collect();
     expected.insert(much, total(600));
-    // What is large is not in the total of a later part.
+    // After a switch to read fan-out, a later part does not return a total.
     expected.remove(&partly_large);
     assert_eq!(applied.totals, expected);
     app.finish().await;
@@ -186,7 +185,7 @@ async fn counts_and_notices_are_correct_without_redis() {
         assert_eq!(notice["total_unread"], ben.total().await);
         assert_eq!(ben.read(&chat, 1).await["total_unread"], ben.total().await);
         app.redis.heal();
-        // The breaker closes and the answers stay right.
+        // The circuit closes, and answers stay correct.
         ann.send(&chat, "y").await;
         assert_eq!(
             ben.total().await,
@@ -220,7 +219,7 @@ async fn cached_counts_ahead_of_the_database_are_discarded() {
     app.finish().await;
 }
 
-/// Audits all users whose counts Redis knows, as the task does in many rounds.
+/// Audits all users with counts in Redis, as the task does in many rounds.
 async fn audit_all(app: &App) {
     let node = &app.nodes[0].handles;
     let mut at = Walk::default();
@@ -232,7 +231,7 @@ async fn audit_all(app: &App) {
     }
 }
 
-/// Ann sends Ben three messages, and Redis knows his counts. With the number of his users found to be wrong so far.
+/// Ann sends Ben three messages, and Redis has his counts. Also returns a reader of the drift counter.
 async fn counted() -> (App, Person, Person, String, impl Fn(&App) -> u64) {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
@@ -252,7 +251,7 @@ async fn auditor_drops_wrong_counts_and_the_next_read_rebuilds_them() {
     audit_all(&app).await;
     assert_eq!(drift(&app), 0);
     assert!(audited.get() > 0);
-    // A wrong total, a wrong part, and one conversation too many.
+    // A wrong total, a wrong part, and an extra conversation.
     let stranger = tideline::clock::new_id().to_string();
     for (round, wrong) in [
         vec!["total", "4"],
@@ -286,7 +285,7 @@ async fn unusable_cached_counts_are_not_reported_as_drift() {
         );
         assert_eq!(app.unread_hash::<i64>(&ben, "EXISTS", &[]).await, 1);
     };
-    // Behind and ahead of the head, with a total that would be wrong.
+    // Behind and ahead of the head, with a wrong total.
     for mark in ["3", "5"] {
         let fields = ["mark", mark, "total", "77"];
         let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
@@ -294,18 +293,11 @@ async fn unusable_cached_counts_are_not_reported_as_drift() {
     }
     let fields = ["mark", "4", "total", "3"];
     let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
-    assert_eq!(
-        unread::audit(&node.delivery, &[user]).await.unwrap(),
-        [Found::Exact]
-    );
-    // Committed, and its announcement lost, or so late that it just finds Redis back.
+    assert_eq!(unread::audit(&node.delivery, &[user]).await.unwrap(), [Found::Exact]);
+    // Committed, and the announcement lost or very late.
     app.redis.cut();
     ann.send(&chat, "x").await;
-    assert!(
-        unread::audit_some(&node.delivery, Walk::default())
-            .await
-            .is_err()
-    );
+    assert!(unread::audit_some(&node.delivery, Walk::default()).await.is_err());
     app.redis.heal();
     let ping = async || node.delivery.redis.ping().await;
     eventually("Redis is back", WITHIN, ping, |up| *up).await;
@@ -314,10 +306,7 @@ async fn unusable_cached_counts_are_not_reported_as_drift() {
         [Found::Drifted]
     );
     assert_eq!(ben.total().await, 4);
-    assert_eq!(
-        unread::audit(&node.delivery, &[user]).await.unwrap(),
-        [Found::Exact]
-    );
+    assert_eq!(unread::audit(&node.delivery, &[user]).await.unwrap(), [Found::Exact]);
     app.postgres.cut();
     assert!(unread::audit(&node.delivery, &[user]).await.is_err());
     app.postgres.heal();
@@ -339,7 +328,7 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
         eventually("Redis knows them", WITHIN, begun, there).await;
     }
     let _: i64 = app.unread_hash(&ben, "HSET", &["total", "99"]).await;
-    // Behind, so nobody would use it: rebuilt, and not called wrong.
+    // Behind the head and so unused: rebuilt, and not counted as wrong.
     let _: i64 = app.unread_hash(&ben, "HSET", &["mark", "4"]).await;
     let _: i64 = app.unread_hash(&ann, "HSET", &["total", "99"]).await;
     let rebuild = || {
@@ -358,14 +347,11 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
     let node = &app.nodes[0].handles;
     for person in [&ann, &ben, &cat] {
         let user = UserId(person.id.parse().unwrap());
-        assert_eq!(
-            unread::audit(&node.delivery, &[user]).await.unwrap(),
-            [Found::Exact]
-        );
+        assert_eq!(unread::audit(&node.delivery, &[user]).await.unwrap(), [Found::Exact]);
     }
     assert_eq!(app.unread_hash::<i64>(&dan, "EXISTS", &[]).await, 0);
     assert_eq!(ben.total().await, 3);
-    // While messages come in, again and again: exact afterwards.
+    // Repeated while messages arrive: exact afterwards.
     let senders = async {
         for _ in 0..100 {
             tokio::join!(ann.send(&chat, "x"), cat.send(&other, "x"));
@@ -384,7 +370,7 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
     assert_eq!(ben.total().await, 203);
     audit_all(&app).await;
     assert_eq!(drift(&app), 0);
-    // Without Redis there is nothing to rebuild, and it says so.
+    // Without Redis the command fails with a message.
     let output = admin(
         &app.database_url(),
         "redis://127.0.0.1:1",
@@ -397,7 +383,7 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
     app.finish().await;
 }
 
-/// When Redis has lost its counts, everybody who waits needs theirs counted at once.
+/// After Redis lost its counts, many users need a recount at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_recounts_share_queries() {
     let (app, ann, ben, chat, _) = counted().await;

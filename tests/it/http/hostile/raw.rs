@@ -1,4 +1,4 @@
-//! Requests and their answers, byte by byte.
+//! Raw requests and their responses.
 
 use crate::support::requests::Request;
 use crate::support::{Answer, App, Person};
@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A request in the making.
+/// A request under construction.
 pub struct Head {
     line: String,
     headers: Vec<Vec<u8>>,
@@ -16,7 +16,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A good request, but for its path; the connection ends with the answer.
+    /// A valid request, but for its path; the connection closes after the response.
     pub fn of(request: &Request, person: &Person, path: &str) -> Self {
         let body = request.body.as_ref().map(Value::to_string);
         let body = body.unwrap_or_default().into_bytes();
@@ -60,7 +60,7 @@ impl Head {
         self.headers.push(format!("{name}: {value}").into_bytes());
     }
 
-    /// With one more line of the head, whatever it is.
+    /// Adds a raw header line.
     pub fn with(mut self, line: impl Into<Vec<u8>>) -> Self {
         self.headers.push(line.into());
         self
@@ -100,7 +100,7 @@ impl Head {
     }
 }
 
-/// Writes bytes, reads until the server closes the connection, which it must, and returns its answers.
+/// Writes bytes, reads until the server closes the connection, which it must, and returns all responses.
 pub async fn exchange(app: &App, bytes: Vec<u8>) -> Vec<Answer> {
     exchange_with(app.nodes[0].address, bytes).await
 }
@@ -112,7 +112,7 @@ pub async fn exchange_with(address: SocketAddr, bytes: Vec<u8>) -> Vec<Answer> {
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
-        // The server may have enough before we have written all.
+        // The server may close the connection before everything is written.
         let _enough = stream.write_all(&bytes);
         let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
@@ -151,7 +151,7 @@ fn answers(mut bytes: &[u8]) -> Vec<Answer> {
             .map_or(0, |value| value.to_str().unwrap().parse().unwrap());
         let body = serde_json::from_slice(&bytes[..length]).unwrap_or(Value::Null);
         bytes = &bytes[length..];
-        // "Go on" is no answer yet.
+        // An interim 1xx response is skipped.
         if status >= 200 {
             all.push(Answer {
                 status,

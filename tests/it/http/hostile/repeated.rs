@@ -1,14 +1,14 @@
-//! What an answer and the log repeat of a request does not grow with it.
+//! Responses and log lines do not grow with the request that they repeat.
 
 use crate::http::hostile::raw::{Head, exchange_with};
 use crate::support::{App, Process, eventually, id, services, text};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How many bytes of a request a text of ours repeats at most.
+/// The most bytes of a request that a text repeats.
 const REPEATED: usize = 256;
 
-/// How long a line of the log may get: the time, the level, a method, a path and an id.
+/// The longest log line: the time, the level, a method, a path and an id.
 const LINE: usize = 1_024;
 
 /// Asserts that every text of a problem is short.

@@ -1,16 +1,16 @@
-//! JSON that looks like something else to the library that reads it.
+//! JSON that serde_json would interpret in its own way.
 
 use crate::http::hostile::{is_refused, places, replaced, with_bodies};
 use crate::support::{App, Person, id};
 use serde_json::Value;
 
-/// The names that `serde_json::Value`, when it is read, takes for its own and not for the name of a member.
+/// The member names that `serde_json::Value` treats as its own markers when it deserializes.
 const NAMES: [&str; 2] = [
     "$serde_json::private::RawValue",
     "$serde_json::private::Number",
 ];
 
-/// Sends a body, and returns the status and the text of the answer: `serde_json::Value` would not show it as it is.
+/// Sends a body, and returns the status and the raw text of the response, which `serde_json::Value` would change.
 async fn exchange(person: &Person, method: &str, path: &str, body: String) -> (u16, String) {
     let url = format!("{}{path}", person.url);
     let request = person.http.request(method.parse().unwrap(), url);

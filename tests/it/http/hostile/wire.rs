@@ -1,10 +1,10 @@
-//! Bytes as they are, where a client library would not let them pass.
+//! Raw bytes that a client library would not send.
 
 use crate::http::hostile::raw::{Head, exchange};
 use crate::support::{Answer, App, text};
 
-/// Asserts that there is one answer at most, no failure, and if it is ours, a problem. (What is no HTTP at all is refused by
-/// actix with an empty 400.)
+/// Asserts at most one response, no 5xx, and a problem if the response is ours. (actix itself rejects bytes that are not HTTP,
+/// with an empty 400.)
 #[track_caller]
 fn is_refused(what: &str, answers: &[Answer]) {
     assert!(answers.len() <= 1, "{what}: {answers:#?}");
@@ -149,7 +149,7 @@ async fn malformed_http_is_rejected_and_the_connection_closed() {
             chunked(b"1\r\n{}\r\n0\r\n\r\n"),
         ),
     ];
-    // Both lengths at once: whoever believes the other one finds a second request.
+    // Both kinds of length: a parser that believes the other one finds a second request.
     let both = [b"0\r\n\r\n".as_slice(), &smuggled].concat();
     let length = format!("Content-Length: {}", both.len());
     bad.push((
@@ -340,10 +340,10 @@ async fn unusual_http_gets_the_documented_response() {
     }
     phone.get("/me").await.ok(200);
 
-    // A coded letter is that letter.
+    // A percent-encoded letter equals the letter.
     let coded = exchange(&app, Head::get(&ann, "/v1/%6d%65").bytes()).await;
     assert_eq!(coded[0].body["username"], "ann");
-    // Whoever sends a body that does not end is answered, and then parted with: no timer of actix runs for that.
+    // An endless body is answered and the connection closed, although no timer of actix covers this case.
     for line in [
         "GET /v1/me HTTP/1.1",
         "DELETE /v1/me HTTP/1.1",
@@ -354,7 +354,7 @@ async fn unusual_http_gets_the_documented_response() {
         let answers = exchange(&app, endless.bytes()).await;
         assert_eq!(answers.len(), 1, "{line}");
     }
-    // One request behind the other, without waiting: answered in their order. A body that is not read is in nobody's way.
+    // Pipelined requests are answered in order. An unread body does not get in the way.
     let keep = |head: Head| head.without("Connection").bytes();
     let unread = Head::get(&ann, "/v1/me")
         .with("Content-Length: 3")
@@ -370,7 +370,7 @@ async fn unusual_http_gets_the_documented_response() {
     let answers = exchange(&app, pipeline.concat()).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 200, 404, 201, 200]);
-    // What follows a body that was too large is not taken for a request.
+    // The bytes after a body that was too large are not parsed as a request.
     let mut large = Head::post(&ann, &sends, text("x"))
         .without("Content-Length")
         .without("Connection");

@@ -1,10 +1,10 @@
-//! What bodies may carry: nothing that the operation does not take, and answers nothing that is nobody's business.
+//! Bodies accept only the fields of the operation, and responses disclose nothing else.
 
 use crate::support::requests::{Request, Scene, known_members, operations};
 use crate::support::{App, id};
 use serde_json::{Value, json};
 
-/// What is in an answer and should not be: more of a user than everybody may see, or a secret out of place.
+/// Fields that a response should not have: more of a user than is public, or a misplaced secret.
 pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
     fn search(value: &Value, found: &mut Vec<String>) {
         match value {
@@ -51,7 +51,7 @@ fn disclosure_check_finds_secret_fields() {
     }
 }
 
-/// The places of all objects in a body, as JSON pointers.
+/// The JSON pointers of all objects in a body.
 fn objects(value: &Value, at: &str, into: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -75,7 +75,7 @@ async fn unknown_body_fields_are_rejected() {
     let chat = ann.group(&[&ben]).await;
     ann.send(&chat, "hi").await;
     let mut names = known_members();
-    // What other systems have, or our own tables.
+    // Fields of other systems, and of our own tables.
     names.extend(
         [
             "is_admin",

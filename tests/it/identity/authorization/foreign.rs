@@ -1,11 +1,11 @@
-//! Ids that belong to somebody else are answered exactly as those that nobody has.
+//! Ids of other users get exactly the same response as ids that do not exist.
 
 use crate::support::requests::{Request, Scene, operations};
 use crate::support::token::with;
 use crate::support::{Answer, App, Person, id, text};
 use serde_json::{Value, json};
 
-/// What an answer says, but for the id of the request.
+/// A response without its request id.
 fn said(answer: &Answer) -> (u16, Value) {
     let body = match answer.body.is_object() {
         true => with(&answer.body, "request_id", None),
@@ -14,7 +14,7 @@ fn said(answer: &Answer) -> (u16, Value) {
     (answer.status, body)
 }
 
-/// The headers, but for those that differ each time.
+/// The headers, but for those that always differ.
 fn headers(answer: &Answer) -> Vec<(String, String)> {
     let text = |value: &reqwest::header::HeaderValue| value.to_str().unwrap().to_owned();
     let all = answer.headers.iter();
@@ -30,7 +30,7 @@ async fn foreign_conversations_look_like_missing_ones() {
     let group = ann.group(&[&ben]).await;
     let direct = ann.direct(&ben).await;
     let left = ann.group(&[&ben, &eve]).await;
-    // Even one that anybody may join: whoever has not joined learns nothing of it, and brings nobody along.
+    // The same holds for a public channel: before joining, a user learns nothing of it and adds no one.
     let public =
         json!({"kind": "channel", "title": "News", "public": true, "member_ids": [ben.id]});
     let public = ann.post("/conversations", public).await.ok(201);
@@ -52,7 +52,7 @@ async fn foreign_conversations_look_like_missing_ones() {
             stranger: &cat,
         };
         let good = operation.good(&app, &scene).await;
-        // Bad input is told the same way too: it is looked at before or after the conversation, for all of them.
+        // A bad body gets the same response too, whether validation comes before or after the membership check.
         let bad_body = good.body.is_some().then(|| json!({"unknown": 1}));
         for body in [good.body.clone(), bad_body] {
             let ask = async |chat: &str| {
@@ -71,7 +71,7 @@ async fn foreign_conversations_look_like_missing_ones() {
             for chat in [&group, &direct, &left, &public] {
                 let foreign = ask(chat).await;
                 let mut pair = [&random, &foreign].map(said);
-                // A request of the batch has its id in each problem.
+                // Each problem of a batch has the request id.
                 for (_, body) in &mut pair {
                     if let Some(one) = body.pointer_mut("/results/0/problem/request_id") {
                         *one = Value::Null;
@@ -109,7 +109,7 @@ async fn foreign_ids_look_like_random_ids() {
             assert_eq!(said(&theirs), said(&random), "{method} {path}");
             theirs.status
         };
-    // Conversations of others, watched.
+    // Watching a conversation of others.
     let watch = "/notices?since_seq=0&timeout=0&watch={}:0";
     let theirs = ann.group(&[&ben]).await;
     assert_eq!(same(&eve, "GET", watch, &theirs, None).await, 404);
@@ -117,16 +117,16 @@ async fn foreign_ids_look_like_random_ids() {
     let device = "/me/devices/{}";
     assert_eq!(same(&eve, "DELETE", device, &ann.device, None).await, 404);
     ann.get("/me").await.ok(200);
-    // People who are not in the group.
+    // Users outside of the group.
     let member = format!("/conversations/{own}/members/{{}}");
     let mute = json!({"muted_until": "2100-01-01T00:00:00Z"});
     assert_eq!(same(&eve, "DELETE", &member, &ben.id, None).await, 404);
     assert_eq!(same(&eve, "PATCH", &member, &ben.id, Some(mute)).await, 404);
-    // Somebody who has no right to remove anybody learns nothing of who is there either.
+    // A member without permission to remove learns nothing of who is in the group.
     let member = format!("/conversations/{group}/members/{{}}");
     let removed = eve.call("DELETE", &member.replace("{}", &ben.id)).await;
     removed.problem(403, "forbidden");
-    // Ids that are no user's, of a conversation, a device or a message.
+    // Ids of another kind: of a conversation, a device or a message.
     let message = ann.history(&group, 0).await[0]["id"]
         .as_str()
         .unwrap()
@@ -151,10 +151,10 @@ async fn foreign_ids_look_like_random_ids() {
         }
         assert_eq!(same(&eve, "GET", "/users?ids={}", other, None).await, 200);
     }
-    // The epoch is public, and any other one is as good as none.
+    // The epoch is public, and any other value is invalid.
     let path = "/inbox?since_seq=0&epoch={}";
     assert_eq!(same(&eve, "GET", path, &group, None).await, 409);
-    // A message from before one came is as absent as one that is yet to be sent.
+    // A message from before joining looks like one that does not exist yet.
     let message = async |seq: i64| {
         let path = format!("/conversations/{group}/messages/{seq}");
         said(&eve.get(&path).await)
@@ -171,16 +171,16 @@ async fn client_chosen_ids_are_scoped_to_their_user() {
     let group = ann.group(&[&ben, &eve]).await;
     let message = text("mine");
     let first = ann.post_message(&group, message.clone()).await.ok(201);
-    // The same client_msg_id from somebody else is another message, even with other words.
+    // The same client_msg_id of another sender is another message, even with other content.
     let mut other = message.clone();
     other["content"]["text"] = json!("mine too");
     let second = eve.post_message(&group, other).await.ok(201);
     assert_ne!(first["id"], second["id"]);
-    // And a replay is the sender's own only.
+    // Only the sender can replay a message.
     ann.post_message(&group, message.clone()).await.ok(200);
     let own = eve.group(&[]).await;
     eve.post_message(&own, message).await.ok(201);
-    // A device of somebody else is not used again: the log-in makes one, as for an id that nobody has.
+    // A device of another user is not reused: the login creates one, as for an unknown id.
     for device in [ann.device.clone(), id()] {
         let body = json!({"username": "eve", "password": crate::support::PASSWORD, "device": {"id": device}});
         let session = app.call("POST", "/v1/auth/login", Some(body)).await.ok(200);
@@ -211,7 +211,7 @@ async fn foreign_cursors_return_only_own_data() {
             foreign.problem(404, "not_found");
         } else {
             let mut shown = foreign.ok(200);
-            // The position of the inbox rides along in the cursor; whoever borrows one fools nobody but themselves.
+            // The cursor carries the inbox position of its owner; borrowing it affects only the borrower.
             if path == "/conversations" {
                 shown["inbox_seq"] = without.body["inbox_seq"].clone();
             }

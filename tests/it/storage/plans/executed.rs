@@ -1,4 +1,4 @@
-//! The plans that PostgreSQL has executed, and what is wrong with them.
+//! The plans that PostgreSQL has executed, and their violations.
 
 use crate::support::services;
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
@@ -6,13 +6,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// What a plan may look up for each row that it returns, changes or was given: as much in several tables …
+/// The rows that a plan may look up for each row that it returns, changes or was given, in several tables …
 const A_ROW: f64 = 8.0;
 
-/// … and besides: in each partition of the inbox, or what an aggregate is of. Every table has four times as many rows.
+/// … and additionally: one in each partition of the inbox, or the input of an aggregate. Every table has four times as many
+/// rows.
 const BESIDES: f64 = 30.0;
 
-/// Statements that read more than they return, by words of theirs, and what bounds them.
+/// Statements that read more than they return, by some of their words, and what bounds them.
 const READ_MORE: [(&str, &str); 4] = [
     (
         "SELECT w.user_id, t.head, u.conversation_id, u.unread, u.large FROM",
@@ -32,7 +33,7 @@ const READ_MORE: [(&str, &str); 4] = [
     ),
 ];
 
-/// Statements of which an index has all columns.
+/// Statements that an index answers alone.
 const INDEX_ONLY: [&str; 4] = [
     "SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1",
     "SELECT blocked_id AS user_id FROM blocks WHERE blocker_id = $1",
@@ -40,7 +41,7 @@ const INDEX_ONLY: [&str; 4] = [
     "SELECT w.u AS user_id, w.c AS conversation_id, h.last_seq FROM unnest",
 ];
 
-/// The first column of every index: without a condition on it, all of the index is read, and no number tells.
+/// The first column of every index. Without a condition on it the whole index is read, and no row count shows that.
 pub type Indexes = BTreeMap<String, String>;
 
 pub fn indexes(conn: &mut PgConnection) -> Indexes {
@@ -70,7 +71,7 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The plans in PostgreSQL's log after a position, and where it ends.
+/// The plans in PostgreSQL's log after this position, and the end of the log.
 pub fn plans(from: usize) -> (Vec<Plan>, usize) {
     let log = fs::read(services().data_dir().join("postgres.log")).unwrap();
     let text = String::from_utf8_lossy(&log[from..]);
@@ -92,7 +93,7 @@ pub fn plans(from: usize) -> (Vec<Plan>, usize) {
     (plans, log.len())
 }
 
-/// A node and all below it.
+/// A node of a plan and all nodes below it.
 fn nodes(node: &Value) -> Vec<&Value> {
     let below = node["Plans"].as_array().into_iter().flatten();
     let below = below.flat_map(nodes);
@@ -107,12 +108,12 @@ fn loops(node: &Value) -> f64 {
     number(node, "Actual Loops")
 }
 
-/// PostgreSQL gives numbers of rows as the average of a node's loops.
+/// PostgreSQL reports the average rows per loop.
 fn rows(node: &Value, name: &str) -> f64 {
     loops(node) * number(node, name)
 }
 
-/// Which of our tables or indexes a node reads. (`instance` has one row.)
+/// The table or index that a node reads. (`instance` has one row.)
 fn reads(node: &Value) -> Option<&str> {
     let table = node["Relation Name"].as_str();
     let name = table.or(node["Index Name"].as_str())?;
@@ -121,7 +122,7 @@ fn reads(node: &Value) -> Option<&str> {
     Some(name).filter(|_| is_ours && node["Node Type"] != "ModifyTable")
 }
 
-/// A condition begins at the beginning of the index, or is one on a row's place.
+/// Whether a condition is on the first column of the index, or on the row's physical place.
 fn is_by_key(node: &Value, indexes: &Indexes) -> bool {
     let begins = || {
         let first = indexes.get(node["Index Name"].as_str()?)?;
@@ -131,7 +132,7 @@ fn is_by_key(node: &Value, indexes: &Indexes) -> bool {
     begins().unwrap_or_else(|| node["TID Cond"].is_string())
 }
 
-/// What is wrong with a plan.
+/// The violations of a plan.
 pub fn faults(plan: &Plan, indexes: &Indexes) -> Vec<String> {
     let all = nodes(&plan.root);
     let (mut faults, mut read, mut asked) = (Vec::new(), 0.0, 0.0);
@@ -142,14 +143,14 @@ pub fn faults(plan: &Plan, indexes: &Indexes) -> Vec<String> {
             asked += number(node, "Actual Rows");
         }
         if let Some(name) = reads(node) {
-            // The look-ups of a bitmap are below it.
+            // The lookups of a bitmap are in the nodes below it.
             if !is_by_key(node, indexes) && kind != "Bitmap Heap Scan" {
                 faults.push(format!("{kind} of all of {name}"));
             }
             let found = rows(node, "Actual Rows")
                 + rows(node, "Rows Removed by Filter")
                 + rows(node, "Rows Removed by Index Recheck");
-            // A look-up that finds nothing is one, too.
+            // A lookup without a result counts as well.
             read += found.max(loops(node));
         }
         faults.extend(of_partitions(node));
@@ -168,7 +169,7 @@ pub fn faults(plan: &Plan, indexes: &Indexes) -> Vec<String> {
     faults
 }
 
-/// What is wrong with how a node reads the partitions of a table.
+/// The violations of reading the partitions of a table.
 fn of_partitions(node: &Value) -> Option<String> {
     let all = nodes(node).into_iter();
     let leaves: Vec<_> = all.filter(|leaf| reads(leaf).is_some()).collect();
@@ -182,14 +183,14 @@ fn of_partitions(node: &Value) -> Option<String> {
     }
     let asked: f64 = leaves.iter().map(|leaf| loops(leaf)).sum();
     let read: f64 = leaves.iter().map(|leaf| rows(leaf, "Actual Rows")).sum();
-    // A conversation is in one partition, and even a plan that fits all leaves the others alone when it is executed.
+    // A conversation is in one partition, and a generic plan also prunes the others at execution.
     if of("messages_") && asked > loops(node) {
         return Some(format!(
             "{asked} partitions of the archive for {} look-ups",
             loops(node)
         ));
     }
-    // Nobody tells PostgreSQL that later entries are in later weeks: so it looks at one of each, to see which comes next.
+    // PostgreSQL does not know that later entries are in later weeks, so it reads one entry of each to find the next.
     if of("inbox_") && read > rows(node, "Actual Rows") + asked {
         return Some(format!(
             "{read} entries of the inbox for {}",

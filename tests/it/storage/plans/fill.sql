@@ -1,5 +1,5 @@
--- A history: strangers with conversations of their own, and 1,000 messages in each conversation that there is. It keeps the
--- promises that the harness checks in the end. Times go three weeks ahead, for which the inbox has partitions.
+-- Fills the database: other users with conversations, and 1,000 messages in each existing conversation. It satisfies the
+-- invariants that the harness checks in the end. Times go three weeks ahead, for which the inbox has partitions.
 CREATE TEMP TABLE strangers AS SELECT n, gen_random_uuid() AS id FROM generate_series(1, 120) AS n;
 INSERT INTO users (id, username, display_name, password_hash) SELECT id, 'stranger' || n, 'Stranger', '!' FROM strangers;
 INSERT INTO usernames SELECT username, id FROM users WHERE username LIKE 'stranger%';
@@ -14,7 +14,7 @@ INSERT INTO bans SELECT c.id, gen_random_uuid() FROM conversations c CROSS JOIN 
 INSERT INTO mutes
 SELECT c.id, gen_random_uuid(), now() FROM conversations c CROSS JOIN generate_series(1, 100) WHERE c.kind = 'group';
 
--- The crowd of every large group, and what has become of its members.
+-- The members of every group with read fan-out, and their changes.
 INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at, large)
 SELECT c.id, s.id, 'member', c.last_seq, c.last_seq, c.updated_at, true
 FROM conversations c CROSS JOIN strangers s WHERE c.kind = 'group' AND c.switch_seq IS NOT NULL;
@@ -41,7 +41,7 @@ JOIN timelines t ON t.user_id = m.user_id;
 UPDATE timelines t SET last_seq = i.seq, last_at = i.at
 FROM (SELECT receiver_id, max(seq) AS seq, max(at) AS at FROM inbox GROUP BY 1) AS i WHERE i.receiver_id = t.user_id;
 
--- Each stranger in direct conversations with two others and with ann, so far without a word.
+-- Each other user in direct conversations with two more and with ann, without messages.
 CREATE TEMP TABLE pairs AS
 SELECT gen_random_uuid() AS id, least(a.id, b.id) AS low, greatest(a.id, b.id) AS high
 FROM strangers a JOIN (SELECT * FROM strangers UNION ALL SELECT -1, id FROM users WHERE username = 'ann') AS b

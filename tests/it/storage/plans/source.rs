@@ -1,4 +1,4 @@
-//! The statements in the source.
+//! The SQL statements in the source.
 
 use crate::storage::plans::executed::one_line;
 use proc_macro2::{TokenStream, TokenTree};
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// All statements in the source, by the calls of `sql`.
+/// All statements in the source, found by the calls of `sql`.
 pub fn statements() -> BTreeSet<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/pg");
     let mut found = BTreeSet::new();
@@ -33,7 +33,7 @@ fn calls(tokens: TokenStream, dir: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The text that the argument of `sql` comes to: literals, and files that are included.
+/// The text of an argument of `sql`: literals, and included files.
 fn words(argument: TokenStream, dir: &Path) -> String {
     let (mut text, mut includes) = (String::new(), false);
     for token in argument {
