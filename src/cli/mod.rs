@@ -50,11 +50,15 @@ enum Command {
 /// Runs the command of the process's arguments. An error of the command is logged, and the exit code is 1.
 pub fn run() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let log = logging::start()?;
+    let format = config::log_format(&environment);
+    let log = logging::start(format.as_ref().copied().unwrap_or_default())?;
     for sentence in config::unknown_variables() {
         log::warn!(target: TARGET, "{sentence}");
     }
-    let result = dispatch(arguments.command);
+    let result = match format {
+        Ok(_) => dispatch(arguments.command),
+        Err(error) => Err(error.into()),
+    };
     if let Err(error) = &result {
         // Its sentence. Returned from `main`, the error would be printed in its debug form.
         log::error!(target: TARGET, "{error}");
