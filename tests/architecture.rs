@@ -41,7 +41,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["engine/auth/tokens.rs"]),
     ("argon2", &["engine/auth/passwords.rs"]),
     ("clap", &["cli/"]),
-    ("prometheus", &["telemetry.rs"]),
+    ("prometheus", &["telemetry/metrics.rs"]),
     ("env_logger", &["cli/logging.rs"]),
 ];
 

@@ -1,7 +1,7 @@
 //! Sets up the log of the process: its filter, its destination and the form of its lines.
 
 use crate::config::{LogFormat, environment};
-use crate::telemetry::lines::BufferedStderr;
+use crate::telemetry::log_writer::BufferedStderr;
 use env_logger::Target;
 use log::Record;
 use serde::Serialize;
