@@ -68,6 +68,18 @@ pub struct Config {
     pub members_limit: usize,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
+    /// `TIDELINE_LOG`
+    pub log: LogFormat,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object a line, for programs.
+    Json,
 }
 
 /// How many requests a user, and an address without a good token, may make.
@@ -194,7 +206,21 @@ impl Config {
             fanout_limit: number(lookup, "TIDELINE_FANOUT_LIMIT", 500, 2, 5_000)?,
             members_limit: number(lookup, "TIDELINE_MEMBERS_LIMIT", 100_000, 2, 1_000_000)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 1, 300)?),
+            log: log_format(lookup)?,
         })
+    }
+}
+
+/// The form of the log's lines, which is set before the rest is read.
+pub fn log_format(lookup: Lookup<'_>) -> Result<LogFormat, ConfigError> {
+    match lookup("TIDELINE_LOG").as_deref() {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(other) => Err(ConfigError::Bad(
+            "TIDELINE_LOG",
+            other.to_owned(),
+            "text or json",
+        )),
     }
 }
 

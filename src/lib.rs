@@ -3,12 +3,13 @@
 //! The floors, each importing only from those below it (`tests/architecture.rs` proves it):
 //!
 //! ```text
-//! main → dev → node → http ┐
-//!                   → tasks ┴→ domain → engine → storage → model
+//! main → cli → dev → node → http ┐
+//!                         → tasks ┴→ domain → engine → storage → model
 //! ```
 //!
 //! `config`, `clock` and `telemetry` are importable by all. `docs/ARCHITECTURE.md` shows the way of a send, a wait and a fetch.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "dev")]

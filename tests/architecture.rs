@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["http", "tasks"],
     &["node"],
     &["dev"],
+    &["cli"],
     &["main"],
 ];
 
@@ -39,9 +40,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("redis", &["storage/redis/"]),
     ("jsonwebtoken", &["engine/auth/tokens.rs"]),
     ("argon2", &["engine/auth/passwords.rs"]),
-    ("clap", &["main.rs"]),
-    ("prometheus", &["telemetry.rs"]),
-    ("env_logger", &["main.rs"]),
+    ("clap", &["cli/"]),
+    ("prometheus", &["telemetry/metrics.rs"]),
+    ("env_logger", &["cli/logging.rs"]),
 ];
 
 /// The most files of a folder.

@@ -1,6 +1,6 @@
-//! `tideline dev`: everything on one machine, with nothing to set up first.
+//! `tideline dev`: a node with a private PostgreSQL and Redis, without any set-up.
 //!
-//! [`services`] runs a private PostgreSQL and Redis; the integration tests stand on the same ground.
+//! [`services`] runs the two servers; the integration tests use it too.
 
 pub mod services;
 
@@ -18,16 +18,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 
-/// The variable with the address of the metrics …
+/// The variable with the address of the metrics.
 const METRICS_BIND: &str = "TIDELINE_METRICS_BIND";
 
-/// … and what it is by default.
+/// Its default in this command.
 const METRICS: &str = "127.0.0.1:8081";
 
 /// The variable with the drain time.
 const DRAIN: &str = "TIDELINE_DRAIN_SECONDS";
 
-/// Why `tideline dev` ended.
+/// Why `tideline dev` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
     /// The private PostgreSQL or Redis.
@@ -47,7 +47,7 @@ pub enum DevError {
     Io(#[from] io::Error),
 }
 
-/// Runs everything until a signal, and stops all of it.
+/// Runs both servers and a node until a signal, then stops all three.
 pub fn run(dir: &Path, runtime: &Runtime) -> Result<(), DevError> {
     let services = Services::start(dir, Data::Kept)?;
     let result = runtime.block_on(serve(&services));
@@ -63,10 +63,10 @@ async fn serve(services: &Services) -> Result<(), DevError> {
         "REDIS_URL" => Some(services.redis_url()),
         "TIDELINE_JWT_SECRET" => None,
         "TIDELINE_JWT_SECRET_FILE" => Some(secret_file.to_string_lossy().into_owned()),
-        // Only here is there a default: on one's own machine nobody else listens.
+        // `serve` has no default. Here there is one, because other machines cannot reach it.
         METRICS_BIND => environment(METRICS_BIND)
             .or_else(|| (!is_empty(METRICS_BIND)).then(|| METRICS.to_owned())),
-        // No balancer has to notice.
+        // Short, because no load balancer has to notice the drain.
         DRAIN => environment(DRAIN).or_else(|| Some("2".to_owned())),
         other => environment(other),
     })?;
@@ -92,7 +92,7 @@ async fn serve(services: &Services) -> Result<(), DevError> {
     Ok(node.stop().await?)
 }
 
-/// The secret of this directory, made once.
+/// The file with the key of this directory's tokens, created by the first run.
 fn jwt_secret(dir: &Path) -> io::Result<PathBuf> {
     let path = dir.join("jwt.secret");
     if !path.exists() {
@@ -102,7 +102,7 @@ fn jwt_secret(dir: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes a file that only we may read, whole or not at all.
+/// Writes a file atomically that only this user may read.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut options = OpenOptions::new();

@@ -1,20 +1,20 @@
 //! A private PostgreSQL and Redis, run as child processes.
 //!
-//! `tideline dev` keeps their data in `./.tideline`; the tests throw theirs away. [`Services::start`] claims a directory
-//! (one process at a time, by a file lock), ends what a crash left running in it, makes the database cluster on the first
-//! run, and returns once both servers answer. They listen on 127.0.0.1 alone, at ports of their own, behind one random
-//! password. Durability is what production has: `fsync`, `synchronous_commit` and `full_page_writes` are on,
-//! which is PostgreSQL's default, and a node that finds one of them off does not start.
+//! `tideline dev` keeps their data in `./.tideline`; the tests delete theirs. [`Services::start`] locks a directory for this
+//! process, ends servers that a crash left running in it, creates the database cluster on the first run, and returns when both
+//! servers answer. They listen on 127.0.0.1 only, each at a port of its own, with one random password. `fsync`,
+//! `synchronous_commit` and `full_page_writes` are on, as in production: that is PostgreSQL's default, and a node does not start
+//! if one of them is off.
 //!
-//! The children never outlive us. [`Services::stop`] and `Drop` end them in order; if we are killed with no time for that,
-//! the kernel tells them (`setpriv --pdeathsig`). They have process groups of their own, so that a Ctrl-C in the terminal
-//! reaches only us and the order of shutdown is ours. What slips through all of that is found by the next start.
+//! The children end with this process. [`Services::stop`] and `Drop` end them in order; if this process is killed, the kernel
+//! sends them a signal (`setpriv --pdeathsig`). They have process groups of their own, so that Ctrl-C in the terminal reaches
+//! only this process, which then stops them in order. The next start ends a server that still runs.
 //!
-//! PostgreSQL refuses to run as root. As root, both servers run as the user `postgres`, and when that user cannot reach the
-//! wanted directory (a checkout below `/root`), the data moves below `/var/lib/tideline-dev`: [`Services::data_dir`] tells.
+//! PostgreSQL refuses to run as root. As root, both servers run as the user `postgres`. If that user cannot reach the wanted
+//! directory (a checkout below `/root`), the data is below `/var/lib/tideline-dev`: [`Services::data_dir`] returns the place.
 //!
-//! The inside of the directory: `tideline.lock`, `password`, `postgres/`, `postgres.log`, `postgres.port`, and the same for
-//! Redis; with TLS, which the tests turn on, also `server.crt`, `server.key` and `redis-tls.port`.
+//! The directory contains `tideline.lock`, `password`, `postgres/`, `postgres.log`, `postgres.port`, and the same for Redis; with
+//! TLS, which the tests turn on, also `server.crt`, `server.key` and `redis-tls.port`.
 
 mod process;
 mod programs;
@@ -30,33 +30,33 @@ use std::time::Duration;
 use self::programs::{Programs, run};
 use self::server::{Server, port};
 
-/// Held by the process whose services these are; its presence also says that a directory is one of ours.
+/// Locked by the process that runs the services. A directory with this file was created by this module.
 const LOCK: &str = "tideline.lock";
 
-/// By what the servers prove who they are.
+/// The certificate of both servers.
 const CERTIFICATE: &str = "server.crt";
 
-/// The key of that.
+/// The private key of [`CERTIFICATE`].
 const KEY: &str = "server.key";
 
-/// Why the services could not be started, in sentences for the person at the terminal.
+/// Why the services did not start. The texts are for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
-    /// No `initdb` and `postgres` next to each other.
+    /// No directory has both `initdb` and `postgres`.
     #[error(
         "PostgreSQL's server programs (initdb, postgres) were not found; run `.ci/install`, or install the package \
          `postgresql` (Fedora: `postgresql-server`, macOS: `brew install postgresql` and put its bin directory on PATH)"
     )]
     NoPostgres,
-    /// Neither `redis-server` nor its fork `valkey-server` runs.
+    /// Neither `redis-server` nor its fork `valkey-server` is installed.
     #[error(
         "`redis-server` was not found; run `.ci/install`, or install the package `redis-server`, `redis` or `valkey`"
     )]
     NoRedis,
-    /// No `setpriv`, or not the one that knows the parent-death signal.
+    /// `setpriv` is missing, or is one without `--pdeathsig`.
     #[error("`setpriv` was not found; run `.ci/install`, or install the package `util-linux`")]
     NoSetpriv,
-    /// We are root, and there is nobody to run PostgreSQL as.
+    /// This process is root, and there is no user to run PostgreSQL as.
     #[error(
         "PostgreSQL does not run as root, and there is no user `postgres` to run it as; create one, or start as another user"
     )]
@@ -64,59 +64,59 @@ pub enum ServicesError {
     /// Another process holds the directory's lock.
     #[error("the services in {dir} are already run by process {pid}; stop that one first")]
     InUse {
-        /// The contended directory.
+        /// The directory.
         dir: PathBuf,
-        /// The holder, as it wrote itself down.
+        /// The id of the process that holds the lock.
         pid: String,
     },
-    /// The directory holds files that we did not put there.
+    /// The directory has files of others.
     #[error("{0} has other files in it; name a new or empty directory")]
     NotOurs(PathBuf),
-    /// As root: neither the wanted directory nor the one of last resort works for `postgres`.
+    /// As root: `postgres` can use neither the wanted directory nor the fallback.
     #[error("the user `postgres` can reach neither the wanted directory nor {0}")]
     Unreachable(PathBuf),
-    /// A program that had to end well did not.
+    /// A program returned an error.
     #[error("{program} failed: {said}")]
     Failed {
         /// Its name.
         program: &'static str,
-        /// Its last words.
+        /// Its standard error.
         said: String,
     },
-    /// A server ended, or did not answer in time, while it was starting.
+    /// A server ended during its start, or did not answer in time.
     #[error("{server} {what}; the end of {log} says:\n{tail}", log = .log.display())]
     NotReady {
-        /// Which of the two.
+        /// The name of the server.
         server: &'static str,
-        /// What it did instead of answering.
+        /// What it did instead, as the rest of the sentence.
         what: String,
-        /// The whole log.
+        /// The path of its log.
         log: PathBuf,
-        /// The log's last lines.
+        /// The last lines of its log.
         tail: String,
     },
-    /// The operating system refused.
+    /// A call of the operating system failed.
     #[error("{what}: {source}")]
     Io {
-        /// The path or program concerned.
+        /// The path or program.
         what: String,
-        /// The refusal.
+        /// The error.
         source: io::Error,
     },
 }
 
 type Result<T> = std::result::Result<T, ServicesError>;
 
-/// What becomes of the data.
+/// What happens to the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
-    /// It stays for the next start.
+    /// It is kept for the next start.
     Kept,
-    /// The start begins with empty servers, and the stop removes the whole directory.
+    /// The servers start empty, and the stop removes the whole directory.
     ThrownAway,
 }
 
-/// By what both servers prove who they are, to clients that want TLS: in the PEM format.
+/// What both servers use for TLS, in the PEM format.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
     /// The certificate.
@@ -125,7 +125,7 @@ pub struct Identity<'a> {
     pub key: &'a str,
 }
 
-/// The two running servers. Every method takes `&self`, so that tests can share one.
+/// The two running servers. Each method takes `&self`, so that tests can share them.
 #[derive(Debug)]
 pub struct Services {
     dir: PathBuf,
@@ -134,19 +134,19 @@ pub struct Services {
     password: String,
     postgres: Server,
     redis: Server,
-    /// Where Redis listens for TLS, when there is an identity; PostgreSQL needs no second port for it.
+    /// The port of Redis for TLS, if there is an identity. PostgreSQL has TLS on its only port.
     redis_tls: Option<u16>,
-    /// Held open for the lock on it.
+    /// Kept open, because closing it releases the lock.
     _lock: File,
 }
 
 impl Services {
-    /// Starts both servers with their data in `dir`, which is made if it is missing, and waits until they answer.
+    /// Starts both servers with their data in `dir`, which is created if it is missing, and waits until they answer.
     pub fn start(dir: &Path, data: Data) -> Result<Self> {
         Self::start_as(dir, data, None)
     }
 
-    /// The same, and with an identity they take clients with TLS as well.
+    /// Like [`Services::start`]. With an identity, the servers also accept clients with TLS.
     pub fn start_as(dir: &Path, data: Data, identity: Option<Identity<'_>>) -> Result<Self> {
         let programs = Programs::find()?;
         let dir = programs.place(dir)?;
@@ -178,12 +178,12 @@ impl Services {
         Ok(services)
     }
 
-    /// The libpq URL of the database `tideline`, as its superuser of the same name.
+    /// The libpq URL of the database `tideline`, for the superuser `tideline`.
     pub fn database_url(&self) -> String {
         self.database_url_of("tideline")
     }
 
-    /// The same for another database of this server.
+    /// The libpq URL of another database of this server.
     pub fn database_url_of(&self, database: &str) -> String {
         let (password, port) = (&self.password, self.postgres.port);
         format!(
@@ -192,7 +192,7 @@ impl Services {
         )
     }
 
-    /// The URL of Redis. It names the user, since `redis-cli` takes a missing name for an empty one.
+    /// The URL of Redis. It names the user, because `redis-cli` reads a missing name as an empty one.
     pub fn redis_url(&self) -> String {
         format!(
             "redis://default:{}@127.0.0.1:{}/",
@@ -200,18 +200,18 @@ impl Services {
         )
     }
 
-    /// The URL of Redis by TLS, where there is an identity. Certificates are for names, so it has one.
+    /// The URL of Redis with TLS, if there is an identity. Its host is a name, because a certificate is for a name.
     pub fn rediss_url(&self) -> Option<String> {
         let url = |port| format!("rediss://default:{}@localhost:{port}/", self.password);
         self.redis_tls.map(url)
     }
 
-    /// Where the data is, which as root is not always where it was wanted.
+    /// The directory of the data, which as root may differ from the wanted one.
     pub fn data_dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Shuts both servers down and waits for them: ten seconds to end well, then by force. Repeating it does nothing.
+    /// Shuts both servers down, waits for them, and kills them after 10 seconds. A second call does nothing.
     pub fn stop(&self) {
         self.postgres.stop();
         self.redis.stop();
@@ -222,12 +222,12 @@ impl Services {
         }
     }
 
-    /// Starts PostgreSQL again, on the same port and data, unless it runs.
+    /// Starts PostgreSQL on the same port and data, unless it runs.
     pub fn start_postgres(&self) -> Result<()> {
         self.launch_postgres(&self.postgres)
     }
 
-    /// Starts PostgreSQL on a server's port and data, and waits until it answers.
+    /// Starts PostgreSQL on the port and data of `server`, and waits until it answers.
     fn launch_postgres(&self, server: &Server) -> Result<()> {
         let home = &server.home;
         let mut command = self
@@ -236,7 +236,7 @@ impl Services {
         command.arg("-D").arg(home);
         for setting in [
             "listen_addresses=127.0.0.1",
-            // A socket's path may have 107 bytes, and a directory below a checkout may have more.
+            // No sockets: their path may have 107 bytes, and a directory below a checkout may have more.
             "unix_socket_directories=",
             "max_connections=200",
             "shared_buffers=128MB",
@@ -250,7 +250,7 @@ impl Services {
             command.args(["-c", &format!("ssl_cert_file={}", certificate.display())]);
             command.args(["-c", &format!("ssl_key_file={}", key.display())]);
         }
-        // The status that pg_ctl waits for as well: the eighth line of the pid file.
+        // pg_ctl waits for the same status, the eighth line of the pid file.
         server.launch(command, |pid| {
             let file = fs::read_to_string(home.join("postmaster.pid")).unwrap_or_default();
             file.lines().next() == Some(&pid.to_string())
@@ -261,13 +261,13 @@ impl Services {
         })
     }
 
-    /// Starts Redis again, empty, on the same port, unless it runs.
+    /// Starts Redis, empty, on the same port, unless it runs.
     pub fn start_redis(&self) -> Result<()> {
         let (home, port, password) = (&self.redis.home, self.redis.port, &self.password);
         fs::create_dir_all(home).map_err(at(home))?;
         self.programs.give(home, 0o700)?;
-        // A file and not arguments, because everybody may read the arguments. With its title left alone, the process
-        // goes on naming this file, by which a later start knows it.
+        // A file, because all users can read the arguments. The title of the process is not changed, so that its command line
+        // names this file: `end_leftover` looks for it.
         let config = home.join("redis.conf");
         let mut text = format!(
             "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndaemonize no\nset-proc-title no\n\
@@ -288,39 +288,39 @@ impl Services {
             .launch(command, |_| pongs(port, password).unwrap_or(false))
     }
 
-    /// Kills PostgreSQL, all of it at one instant, and waits until its last process is gone: a new server refuses to start
-    /// while one of the old backends lives.
+    /// Kills all processes of PostgreSQL at one instant and waits until they are gone: a new server refuses to start while an old
+    /// backend lives.
     pub fn kill_postgres(&self) {
         self.postgres.kill();
     }
 
-    /// Kills Redis, and with it everything that it knew.
+    /// Kills Redis, which loses its data.
     pub fn kill_redis(&self) {
         self.redis.kill();
     }
 
-    /// Stops every process of PostgreSQL in its tracks: connections stay open, and nothing answers.
+    /// Suspends all processes of PostgreSQL: connections stay open, and nothing answers.
     pub fn pause_postgres(&self) {
         self.postgres.pause();
     }
 
-    /// Lets a paused PostgreSQL go on.
+    /// Resumes PostgreSQL after a pause.
     pub fn resume_postgres(&self) {
         self.postgres.resume();
     }
 
-    /// Stops Redis in its tracks: the kernel still accepts connections, and nothing answers.
+    /// Suspends Redis: the kernel still accepts connections, and nothing answers.
     pub fn pause_redis(&self) {
         self.redis.pause();
     }
 
-    /// Lets a paused Redis go on.
+    /// Resumes Redis after a pause.
     pub fn resume_redis(&self) {
         self.redis.resume();
     }
 
-    /// Makes the cluster and the database beside their place and renames them into it, so that a start that is cut
-    /// short leaves no half of them.
+    /// Creates the cluster and the database in another directory and renames it, so that an interrupted start leaves no partial
+    /// cluster.
     fn make_cluster(&self) -> Result<()> {
         let home = &self.postgres.home;
         if self.data == Data::ThrownAway {
@@ -361,13 +361,13 @@ impl Drop for Services {
     }
 }
 
-/// Says which path or program an operating system's refusal is about.
+/// Adds the path or program to an error of the operating system.
 fn at(what: impl AsRef<Path>) -> impl FnOnce(io::Error) -> ServicesError {
     let what = what.as_ref().display().to_string();
     move |source| ServicesError::Io { what, source }
 }
 
-/// Takes the directory's lock, which the kernel releases however we end, and writes our id down for the next one.
+/// Locks the directory and writes the id of this process into the lock file. The kernel releases the lock when the process ends.
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
     let open = OpenOptions::new()
@@ -395,7 +395,7 @@ fn lock(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Whether Redis lets us in and answers.
+/// Whether Redis accepts the password and answers a PING.
 fn pongs(port: u16, password: &str) -> io::Result<bool> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -2,6 +2,9 @@
 
 use crate::support::{App, Person, Process, SECRET, eventually, services, text};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Calls of every kind, successes and failures, each with a request id of its own; and what must not be in a log.
@@ -125,4 +128,96 @@ async fn the_log_has_a_line_for_each_request_and_no_secret() {
         }
         app.finish().await;
     }
+}
+
+/// The fields of a line in the form of `TIDELINE_LOG=json`.
+fn parsed(line: &str) -> BTreeMap<String, String> {
+    let fields: BTreeMap<String, String> =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let names = ["level", "message", "target", "time"];
+    assert!(fields.keys().eq(&names), "{line}");
+    let time = &fields["time"];
+    let is_time = chrono::DateTime::parse_from_rfc3339(time).is_ok();
+    assert!(is_time && time.len() == 24 && time.ends_with('Z'), "{line}");
+    let levels = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
+    assert!(levels.contains(&fields["level"].as_str()), "{line}");
+    fields
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_is_json_whatever_a_client_sends() {
+    let app = App::start().await;
+    let variables = [("TIDELINE_LOG", "json"), ("RUST_LOG", "debug")];
+    let (database, redis) = (app.database_url(), services().redis_url());
+    let mut process = Process::serve(&database, &redis, &variables);
+    let (ids, _) = traffic(&app, &process.url).await;
+    // An HTTP client would encode this path.
+    let path = "/v1/\"},{\"level\":\"ERROR\\\u{e9}\u{2028}%0A%1B[31m";
+    let address = process.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: x\r\nx-request-id: hostile\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 404 "));
+    process.signal("TERM");
+    assert_eq!(process.wait(), 0, "{:#?}", process.log());
+    let log = async || process.log();
+    let complete = |log: &Vec<String>| log.iter().any(|line| line.contains("\"stopped\""));
+    let log = eventually("the last line", Duration::from_secs(5), log, complete).await;
+    let lines: Vec<_> = log.iter().map(|line| parsed(line)).collect();
+    let of = |id: &str| {
+        let end = format!(" request_id={id}");
+        let is_its = |line: &&BTreeMap<String, String>| line["message"].ends_with(&end);
+        let own: Vec<_> = lines.iter().filter(is_its).collect();
+        assert!(
+            own.len() == 1 && own[0]["level"] == "INFO",
+            "{id}: {own:#?}"
+        );
+        own[0]["message"].clone()
+    };
+    for id in &ids {
+        of(id);
+    }
+    let hostile = of("hostile");
+    let start = format!("GET {path} 404 not_found ");
+    assert!(hostile.starts_with(&start), "{hostile}");
+    app.finish().await;
+}
+
+#[test]
+fn the_form_of_the_lines_is_text_unless_it_is_set() {
+    const WHY: &str = "DATABASE_URL is required: a libpq URL or keywords, such as \
+        postgres://tideline@localhost/tideline";
+    let line = |form: Option<&str>| {
+        let variables: Vec<_> = form
+            .map(|form| ("TIDELINE_LOG", form))
+            .into_iter()
+            .collect();
+        let output = Process::command(&["migrate"], &variables).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let log = String::from_utf8(output.stderr).unwrap();
+        let line = log.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "{log}");
+        line.to_owned()
+    };
+    let text = |form: Option<&str>| {
+        let line = line(form);
+        let (time, rest) = line.split_at("[2026-11-20T09:30:00Z".len());
+        let time = time.strip_prefix('[').unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{line}");
+        rest.to_owned()
+    };
+    for form in [None, Some(""), Some("text")] {
+        assert_eq!(text(form), format!(" ERROR tideline] {WHY}"));
+    }
+    let json = parsed(&line(Some("json")));
+    assert_eq!(json["level"], "ERROR");
+    assert_eq!(json["target"], "tideline");
+    assert_eq!(json["message"], WHY);
+    let refusal = " ERROR tideline] TIDELINE_LOG is \"xml\", but must be text or json";
+    assert_eq!(text(Some("xml")), refusal);
 }

@@ -1,6 +1,6 @@
-//! Processes: spawned so that they die with us, signalled through the shell's `kill` (the crate forbids `unsafe`), and looked
-//! up in `/proc`. Where there is no `/proc` (macOS) the servers run and stop as well, but leftovers of a crash are not
-//! found, and a kill or a pause reaches the parent alone.
+//! Child processes. They end with this process, get signals through the shell's `kill` (the crate forbids `unsafe`), and are looked
+//! up in `/proc`. Without `/proc` (macOS) the servers run and stop, but leftovers of a crash are not found, and a kill or a pause
+//! reaches only the parent.
 
 use std::fs;
 use std::io;
@@ -10,18 +10,18 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to shut down before it is killed.
+/// A server that takes longer to shut down is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Spawns from one thread that lives as long as the process: the kernel sends the parent-death signal when the *thread*
-/// that spawned a child ends, and a test's thread ends with its test.
+/// Spawns from one thread that runs until the process ends: the kernel sends the parent-death signal when the *thread* that spawned
+/// a child ends, and the thread of a test ends with its test.
 pub(super) fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, Sender<io::Result<Child>>);
     static SPAWNER: LazyLock<Sender<Order>> = LazyLock::new(|| {
         let (orders, inbox) = channel::<Order>();
         thread::spawn(move || {
             for (mut command, answer) in inbox {
-                // Nobody gives up waiting below, and if somebody did, the thread would go on for the others.
+                // The caller waits below; if it is gone, the thread continues for the others.
                 answer.send(command.spawn()).unwrap_or_default();
             }
         });
@@ -34,7 +34,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
     child.recv().map_err(io::Error::other)?
 }
 
-/// Asks a server to shut down, and kills it when it takes too long.
+/// Asks a server to shut down, and kills it after [`STOP_LIMIT`].
 pub(super) fn end(pid: u32, quit: &str) {
     signal(quit, &[pid]);
     thaw(pid);
@@ -53,7 +53,8 @@ pub(super) fn kill(pid: u32) {
     within(STOP_LIMIT, || !family.iter().any(|pid| alive(*pid)));
 }
 
-/// Stops a server and its children, and returns them all: the parent first, so that no child is born after the count.
+/// Suspends a server and its children, and returns their ids. The parent is first, so that it cannot fork after the children are
+/// listed.
 pub(super) fn freeze(pid: u32) -> Vec<u32> {
     let still = |pids: &[u32]| {
         signal("STOP", pids);
@@ -73,7 +74,7 @@ pub(super) fn thaw(pid: u32) {
     signal("CONT", &family);
 }
 
-/// Sends a signal to those of the processes that still exist.
+/// Sends a signal to the processes. Those that no longer exist are ignored.
 fn signal(name: &str, pids: &[u32]) {
     let mut kill = Command::new("sh");
     kill.args(["-c", "kill -s \"$@\"", "sh", name])
@@ -83,7 +84,7 @@ fn signal(name: &str, pids: &[u32]) {
     }
 }
 
-/// Asks every few milliseconds, and returns whether the answer was yes in time.
+/// Polls a condition every 5 ms, and returns whether it held within the limit.
 pub(super) fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     loop {
@@ -104,12 +105,13 @@ fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A zombie has let go of everything, and its parent may never collect it (the first process of many containers does not).
+/// Whether a process runs. A zombie has released its resources and does not count: the first process of many containers never
+/// reaps it.
 pub(super) fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
-/// A process's state and its parent. They follow the command's name, which may itself hold spaces and brackets.
+/// The state of a process and its parent. They follow the name of the command, which may contain spaces and brackets.
 fn stat(pid: u32) -> Option<(char, u32)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();

@@ -1,4 +1,4 @@
-//! What is installed, as whom it runs, and where that user can work.
+//! The programs of the servers, the user that runs them, and the directories that this user can write.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
@@ -10,16 +10,16 @@ use std::process::{Command, Stdio};
 
 use super::{LOCK, Result, ServicesError, at};
 
-/// Where the data goes when `postgres` cannot reach the wanted directory.
+/// The parent of the data if `postgres` cannot reach the wanted directory.
 const ELSEWHERE: &str = "/var/lib/tideline-dev";
 
-/// What is installed, and as whom it runs.
+/// The programs that were found, and the user that runs them.
 #[derive(Debug)]
 pub(super) struct Programs {
     /// The directory of `initdb` and `postgres`.
     pub(super) postgres: PathBuf,
     pub(super) redis: &'static str,
-    /// The user `postgres` when we are root.
+    /// The user `postgres` if this process is root.
     user: Option<User>,
 }
 
@@ -43,7 +43,7 @@ impl Programs {
             })
             .collect();
         versions.sort();
-        // Debian's pg_config comes with the client's headers, so that the directory it names may have no server in it.
+        // Debian's pg_config comes with the headers of the client, so the directory that it names may contain no server.
         let postgres = told
             .into_iter()
             .chain(versions.into_iter().rev().map(|(_, path)| path.join("bin")))
@@ -73,8 +73,8 @@ impl Programs {
         })
     }
 
-    /// A command that does not run as root, is out of the reach of the terminal's Ctrl-C, and gets `signal` from the
-    /// kernel when the thread that spawned it dies.
+    /// A command that does not run as root, does not get the Ctrl-C of the terminal, and gets `signal` from the kernel when the
+    /// thread that spawned it ends.
     pub(super) fn command(&self, program: impl AsRef<OsStr>, signal: &str) -> Command {
         let mut command = if cfg!(target_os = "linux") {
             let mut command = Command::new("setpriv");
@@ -90,12 +90,12 @@ impl Programs {
         } else {
             Command::new(program)
         };
-        // Our own directory may be one that `postgres` cannot enter.
+        // `postgres` may not be able to enter the working directory of this process.
         command.current_dir("/").process_group(0);
         command
     }
 
-    /// Reads the password, or makes one.
+    /// Reads the password, or creates one.
     pub(super) fn password(&self, path: &Path) -> Result<String> {
         match fs::read_to_string(path) {
             Ok(password) if !password.is_empty() => Ok(password),
@@ -108,7 +108,7 @@ impl Programs {
         }
     }
 
-    /// Writes a file for the servers' eyes only.
+    /// Writes a file that only the servers' user may read.
     pub(super) fn write(&self, path: &Path, text: &str) -> Result<()> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -121,7 +121,7 @@ impl Programs {
         self.give(path, 0o600)
     }
 
-    /// Hands a file or directory to the user that the servers run as.
+    /// Changes the owner of a file or directory to the servers' user, and its mode.
     pub(super) fn give(&self, path: &Path, mode: u32) -> Result<()> {
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at(path))?;
         match self.user {
@@ -130,13 +130,13 @@ impl Programs {
         }
     }
 
-    /// Claims the wanted directory, or its namesake below [`ELSEWHERE`] when the servers' user cannot work in it.
+    /// Claims the wanted directory, or the same path below [`ELSEWHERE`] if the servers' user cannot write to it.
     pub(super) fn place(&self, wanted: &Path) -> Result<PathBuf> {
         let here = self.claim(wanted)?;
         if self.reaches(&here) {
             return Ok(here);
         }
-        // Ours is the empty directory only, and what is not empty stays.
+        // Removes the directory if it is empty, otherwise keeps it.
         fs::remove_dir(&here).unwrap_or_default();
         let there =
             self.claim(&Path::new(ELSEWHERE).join(here.strip_prefix("/").unwrap_or(&here)))?;
@@ -158,8 +158,8 @@ impl Programs {
             .is_ok_and(|status| status.success())
     }
 
-    /// Makes the directory ours. One with other files in it is refused, since it changes owner here and a throw-away one
-    /// is removed in the end.
+    /// Creates the directory and changes its owner. A directory with files of others is refused, because its owner changes and the
+    /// directory of a test is removed in the end.
     fn claim(&self, dir: &Path) -> Result<PathBuf> {
         fs::create_dir_all(dir).map_err(at(dir))?;
         let dir = dir.canonicalize().map_err(at(dir))?;
@@ -171,7 +171,7 @@ impl Programs {
     }
 }
 
-/// Runs a program to its good end.
+/// Runs a program until it ends. An exit status other than 0 is an error.
 pub(super) fn run(program: &'static str, mut command: Command, input: &str) -> Result<()> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -192,7 +192,7 @@ pub(super) fn run(program: &'static str, mut command: Command, input: &str) -> R
     })
 }
 
-/// What a program that ended well printed, or [`None`].
+/// The output of a program, or [`None`] if it fails.
 fn said(command: &mut Command) -> Option<String> {
     let output = command
         .output()

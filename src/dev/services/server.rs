@@ -1,4 +1,4 @@
-//! One server as a child: launched, waited for, stopped, killed, paused.
+//! A server as a child process: launch, wait until ready, stop, kill, pause.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -13,24 +13,24 @@ use std::time::Duration;
 use super::process::{alive, end, freeze, kill, spawn, thaw, within};
 use super::{Result, ServicesError, at};
 
-/// How long a server may take until it answers; recovery after a crash is part of that.
+/// The time until a server must answer, including recovery after a crash.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// One of the two servers.
+/// PostgreSQL, its standby or Redis.
 #[derive(Debug)]
 pub(super) struct Server {
     name: &'static str,
-    /// The signal that asks it to shut down at once and in order.
+    /// The signal for a fast, orderly shutdown.
     pub(super) quit: &'static str,
     pub(super) home: PathBuf,
     log: PathBuf,
     pub(super) port: u16,
-    /// It is [`None`] while we keep it down.
+    /// [`None`] while the server is stopped.
     child: Mutex<Option<Child>>,
 }
 
 impl Server {
-    /// Ends what a former run left and settles the port.
+    /// Ends a server that a former run left, and chooses the port.
     pub(super) fn new(
         name: &'static str,
         quit: &'static str,
@@ -59,7 +59,7 @@ impl Server {
         self.child().as_ref().map(Child::id)
     }
 
-    /// Spawns the server unless it runs, and waits until `ready` says so of its process id.
+    /// Spawns the server unless it runs, and waits until `ready` returns true for its process id.
     pub(super) fn launch(&self, mut command: Command, ready: impl Fn(u32) -> bool) -> Result<()> {
         let mut slot = self.child();
         if let Some(child) = slot.as_mut()
@@ -126,11 +126,11 @@ impl Server {
     }
 }
 
-/// The port of the last run if it is still free, else a new one.
+/// The port of the last run if it is still free, otherwise a new one.
 ///
-/// It is taken from below the range that the kernel gives to outgoing connections (from 32768): while a server is down, a
-/// client that keeps dialling a port in that range would sooner or later get it as its own, connect to itself and keep
-/// the server from coming back. The default ports of both servers are outside of our range too.
+/// The port is below the ephemeral range of the kernel (from 32768). While a server is down, a client that keeps connecting to a
+/// port in that range would at some time get it as its own source port, connect to itself, and block the port for the server. The
+/// default ports of both servers are not in the range of [`port`] either.
 pub(super) fn port(file: &Path) -> Result<u16> {
     let last = fs::read_to_string(file)
         .ok()
@@ -145,9 +145,9 @@ pub(super) fn port(file: &Path) -> Result<u16> {
     Ok(port)
 }
 
-/// Ends a server that a former run left behind. The pid file alone proves nothing, because numbers are used again: the
-/// process must name our data on its command line. If it does not, the file goes, since PostgreSQL would take any living
-/// process of our user with that number for itself and refuse to start.
+/// Ends a server that a former run left. The pid file is not enough, because ids are reused: the command line of the process must
+/// name this data. If it does not, the file is removed, because PostgreSQL refuses to start while any process of the same user has
+/// the id in the file.
 fn end_leftover(home: &Path, pid_file: &Path, quit: &str) -> Result<()> {
     let text = match fs::read_to_string(pid_file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -176,7 +176,7 @@ fn end_leftover(home: &Path, pid_file: &Path, quit: &str) -> Result<()> {
     Ok(())
 }
 
-/// Collects a child that has ended, so that it does not stay a zombie.
+/// Waits for a child that has ended, so that it does not stay a zombie.
 fn reap(name: &str, child: &mut Child) {
     if let Err(error) = child.wait() {
         log::warn!("waiting for {name}: {error}");

@@ -4,7 +4,7 @@ use super::programs::run;
 use super::server::Server;
 use super::{Result, Services, remove};
 
-/// A PostgreSQL that follows the one of some [`Services`], in the same directory; it has to be dropped before them.
+/// A PostgreSQL that replicates the one of [`Services`], in the same directory. Drop it before them.
 #[derive(Debug)]
 pub struct Standby(Server);
 
@@ -21,7 +21,7 @@ impl Services {
             .arg(format!("--port={}", self.postgres.port))
             .arg("--pgdata")
             .arg(&server.home)
-            // Not an argument, because everybody may read those.
+            // Not an argument, because all users can read the arguments.
             .env("PGPASSWORD", &self.password);
         run("pg_basebackup", copy, "")?;
         self.launch_postgres(&server)?;
@@ -30,17 +30,17 @@ impl Services {
 }
 
 impl Standby {
-    /// Where it listens.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.0.port
     }
 
-    /// Stops it in its tracks, and with it every commit that has to wait for it.
+    /// Suspends it, and with it each commit that waits for its confirmation.
     pub fn pause(&self) {
         self.0.pause();
     }
 
-    /// Lets it go on.
+    /// Resumes it after a pause.
     pub fn resume(&self) {
         self.0.resume();
     }

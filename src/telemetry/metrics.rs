@@ -1,11 +1,8 @@
-//! What a process counts and measures, for Prometheus.
+//! The metrics of a node, for Prometheus.
 //!
-//! There is no global registry: every node has its own, so that many of them can live in one process, as in the tests.
-//! What changes by itself (how many wait, whether Redis answers) is looked at when somebody asks (`domain/operations/health.rs`); the
-//! rest is a few atomic additions where it happens. `docs/OPERATIONS.md` says what each metric means and when to worry;
-//! a test keeps it complete. The lines of the log are `telemetry/lines.rs`.
-
-pub mod lines;
+//! There is no global registry: each node has its own, so that one process can run many nodes, as the tests do. A gauge of state
+//! that changes by itself (parked waits, Redis answers) is set when Prometheus scrapes (`domain/operations/health.rs`). The others
+//! are updated where the event happens, by atomic additions. `docs/OPERATIONS.md` documents each metric, and a test compares.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -18,69 +15,69 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// From the fastest answer to the longest wait.
+/// Buckets of durations in seconds, up to the longest wait.
 const SECONDS: &[f64] = &[
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// Up to the largest batch of a writer.
+/// Buckets of commands, up to the largest batch of a writer.
 const COMMANDS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// The label of requests that no route takes: a label of their own paths would let anybody fill our memory.
+/// The label `route` of requests that match no route. With their paths as labels, clients could fill the memory.
 const UNMATCHED: &str = "unmatched";
 
-/// A metric could not be made or told: its name is taken, or breaks the rules of Prometheus.
+/// A metric cannot be registered or encoded: its name is a duplicate or not valid.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make the metrics: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// All metrics of a process.
+/// All metrics of a node.
 pub struct Metrics {
     registry: Registry,
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,
-    /// Commands of each committed batch.
+    /// Commands of a committed batch.
     pub writer_batch_commands: Histogram,
-    /// How long each committed batch took, from its beginning to its commit.
+    /// The time from the beginning of a batch to its commit.
     pub writer_batch_seconds: Histogram,
-    /// Batches that failed, and were tried again, split or given up.
+    /// Batches that failed. Each was tried again, split or given up.
     pub writer_batch_failures: IntCounter,
-    /// Commands that wait for each writer, by its number.
+    /// Commands in the queue of a writer, by its number.
     pub writer_queue: IntGaugeVec,
-    /// From the commit of each batch until the waits of this node were woken.
+    /// The time from a commit until the waits of this node were woken.
     pub commit_to_wake: Histogram,
-    /// Entries that Redis was not told of because too many waited.
+    /// Committed entries that were not published, because the queue of the publisher was full.
     pub announcements_dropped_queue: IntCounter,
-    /// Entries that Redis was not told of because it did not answer.
+    /// Committed entries that were not published, because Redis did not answer.
     pub announcements_dropped_redis: IntCounter,
-    /// Waits that sleep.
+    /// Parked waits.
     pub notices_parked: IntGauge,
-    /// Waits that the sweep has woken.
+    /// Waits that the sweep woke.
     pub notices_recovered: IntCounter,
-    /// Reads of unread counts that Redis could not answer.
+    /// Reads of unread counts that PostgreSQL answered, because Redis could not.
     pub unread_rebuilds: IntCounter,
-    /// Users whose counts in Redis were compared with PostgreSQL.
+    /// Users whose counts in Redis the auditor compared with PostgreSQL.
     pub unread_audited: IntCounter,
-    /// Those of them that differed.
+    /// Audited users whose counts differed.
     pub unread_drift: IntCounter,
-    /// Connections that are in use.
+    /// Connections to PostgreSQL in use.
     pub postgres_in_use: IntGauge,
-    /// The most there may be.
+    /// The limit of connections to PostgreSQL.
     pub postgres_max: IntGauge,
-    /// Requests that wait at the gate.
+    /// Requests that wait for a connection.
     pub postgres_waiting: IntGauge,
     /// 1 while Redis answers.
     pub redis_available: IntGauge,
-    /// For so long the inbox has partitions.
+    /// Days from now that the partitions of the inbox cover without a gap.
     pub partitions_ahead_days: Gauge,
 }
 
 impl Metrics {
-    /// All of them, at zero.
+    /// Registers all metrics, at zero.
     pub fn new() -> Result<Self, MetricsError> {
-        let new = New(Registry::new());
+        let new = Registrar(Registry::new());
         new.process()?;
-        let build = Opts::new("tideline_build_info", "Always 1; the label is what counts");
+        let build = Opts::new("tideline_build_info", "Always 1; the label is the version");
         let build = new.add(IntGauge::with_opts(
             build.const_label("version", env!("CARGO_PKG_VERSION")),
         )?)?;
@@ -88,7 +85,7 @@ impl Metrics {
         let dropped = new.add(IntCounterVec::new(
             Opts::new(
                 "tideline_announcements_dropped_total",
-                "Inbox entries that Redis was not told of",
+                "Inbox entries that were not published to Redis",
             ),
             &["reason"],
         )?)?;
@@ -117,12 +114,12 @@ impl Metrics {
             )?,
             writer_batch_failures: new.counter(
                 "tideline_writer_batch_failures_total",
-                "Batches that failed, and were tried again, split or given up",
+                "Batches that failed. Each was tried again, split or given up",
             )?,
             writer_queue: new.add(IntGaugeVec::new(
                 Opts::new(
                     "tideline_writer_queue_commands",
-                    "Commands that wait for a writer",
+                    "Commands in the queue of a writer",
                 ),
                 &["writer"],
             )?)?,
@@ -133,14 +130,14 @@ impl Metrics {
             )?,
             announcements_dropped_queue: dropped.with_label_values(&["queue_full"]),
             announcements_dropped_redis: dropped.with_label_values(&["redis_unavailable"]),
-            notices_parked: new.gauge("tideline_notices_parked", "Waits that sleep")?,
+            notices_parked: new.gauge("tideline_notices_parked", "Parked waits")?,
             notices_recovered: new.counter(
                 "tideline_notices_recovered_total",
-                "Waits that the sweep has woken, since no notice had",
+                "Waits that the sweep woke, because no signal had",
             )?,
             unread_rebuilds: new.counter(
                 "tideline_unread_rebuilds_total",
-                "Reads of unread counts that Redis could not answer, so that PostgreSQL counted",
+                "Reads of unread counts that PostgreSQL answered, because Redis could not",
             )?,
             unread_audited: new.counter(
                 "tideline_unread_audited_total",
@@ -148,33 +145,33 @@ impl Metrics {
             )?,
             unread_drift: new.counter(
                 "tideline_unread_drift_total",
-                "Users whose unread counts in Redis were wrong",
+                "Audited users whose unread counts in Redis were wrong",
             )?,
             postgres_in_use: new.gauge(
                 "tideline_postgres_connections_in_use",
-                "Connections to PostgreSQL that are in use, the writers' included",
+                "Connections to PostgreSQL in use, including those of the writers",
             )?,
             postgres_max: new.gauge(
                 "tideline_postgres_connections_max",
-                "The most connections to PostgreSQL there may be",
+                "The limit of connections to PostgreSQL",
             )?,
             postgres_waiting: new.gauge(
                 "tideline_postgres_waiting_requests",
-                "Requests that wait for one of these connections",
+                "Requests that wait for a connection to PostgreSQL",
             )?,
             redis_available: new.gauge(
                 "tideline_redis_available",
-                "1 when Redis has answered just now, 0 when not",
+                "1 if Redis answered just now, otherwise 0",
             )?,
             partitions_ahead_days: new.add(Gauge::new(
                 "tideline_inbox_partitions_ahead_days",
-                "For how long from now there are inbox partitions without a gap",
+                "Days from now that the partitions of the inbox cover without a gap",
             )?)?,
             registry: new.0,
         })
     }
 
-    /// The handles of a route, for one thread.
+    /// The metrics of a route, for one thread.
     pub fn route(self: &Arc<Self>, pattern: &str) -> Rc<Route> {
         Rc::new(Route {
             pattern: pattern.to_owned(),
@@ -184,18 +181,18 @@ impl Metrics {
         })
     }
 
-    /// The handles of what no route takes, for one thread.
+    /// The metrics of requests that match no route, for one thread.
     pub fn unmatched(self: &Arc<Self>) -> Rc<Route> {
         self.route(UNMATCHED)
     }
 
-    /// All of them in the text format of Prometheus.
+    /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> Result<String, MetricsError> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 }
 
-/// The metrics of a route. Each thread looks up its own handles once, so that a request takes no lock and makes no string.
+/// The metrics of a route, for one thread. The thread caches the series, so that a request takes no lock and allocates no label.
 pub struct Route {
     pattern: String,
     metrics: Arc<Metrics>,
@@ -204,9 +201,9 @@ pub struct Route {
 }
 
 impl Route {
-    /// Notes an answer.
+    /// Counts a response and its duration.
     pub fn answered(&self, method: &str, status: u16, took: Duration) {
-        // Anybody may invent methods.
+        // A client can send any method: the label has few values.
         let method = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
             .into_iter()
             .find(|known| *known == method)
@@ -225,10 +222,10 @@ impl Route {
     }
 }
 
-/// Makes metrics and registers them.
-struct New(Registry);
+/// Creates metrics and registers them.
+struct Registrar(Registry);
 
-impl New {
+impl Registrar {
     fn add<M: Collector + Clone + 'static>(&self, metric: M) -> Result<M, MetricsError> {
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -252,14 +249,14 @@ impl New {
         self.add(Histogram::with_opts(options)?)
     }
 
-    /// Memory, processor time, open files: Linux tells.
+    /// Memory, processor time and open files of the process.
     #[cfg(target_os = "linux")]
     fn process(&self) -> Result<(), MetricsError> {
         let process = prometheus::process_collector::ProcessCollector::for_self();
         Ok(self.0.register(Box::new(process))?)
     }
 
-    /// Elsewhere nothing is known of the process.
+    /// The collector reads `/proc`, which only Linux has.
     #[cfg(not(target_os = "linux"))]
     fn process(&self) -> Result<(), MetricsError> {
         Ok(())

@@ -1,0 +1,157 @@
+//! `tideline admin`: the commands of operators. Each prints its result as JSON on standard output.
+
+use crate::cli::logging::TARGET;
+use crate::clock::random_bytes;
+use crate::config::Config;
+use crate::domain::identity::accounts;
+use crate::domain::identity::seeding;
+use crate::domain::operations::retention;
+use crate::domain::sync::unread;
+use crate::engine::error;
+use crate::node::handles::Handles;
+use crate::model::account::{Password, Username};
+use crate::model::name::{Name, is_name};
+use crate::model::time::Timestamp;
+use crate::model::violation::Violation;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use clap::Subcommand;
+use std::cell::Cell;
+use std::error::Error;
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
+use std::time::{Duration, Instant};
+
+#[derive(Subcommand)]
+pub(super) enum Admin {
+    /// Make an account, also where registration is closed, and print it as a JSON line with its password
+    CreateUser {
+        /// 3 to 32 of a-z, 0-9, '_', '.' and '-'
+        #[arg(long)]
+        username: String,
+        /// What other people see; the username when not given
+        #[arg(long)]
+        display_name: Option<String>,
+        /// 8 to 128 Unicode code points; a random one when not given
+        #[arg(long)]
+        password: Option<String>,
+    },
+    /// Make or find the users seed0, seed1 …, and print a JSON line with a day's token for each: for load tests and QA
+    Seed {
+        /// How many
+        #[arg(long)]
+        users: usize,
+    },
+    /// Drop inbox entries before a moment, while nodes may serve: devices that have not fetched them start over
+    ExpireInbox {
+        /// A time such as 2026-11-20T09:30:00Z
+        #[arg(long)]
+        before: Timestamp,
+    },
+    /// After a backup was restored, before any node serves: begin a new epoch, so that every device starts over
+    NewEpoch,
+    /// Replace all unread counts in Redis by those of PostgreSQL, while nodes may serve, and print how many there were
+    RebuildUnread,
+}
+
+/// Users that `seed` makes in one transaction.
+const SEED_BATCH: usize = 1_000;
+
+/// How often a command shows its progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(command: Admin, config: Config) -> Result<(), Box<dyn Error>> {
+    match command {
+        Admin::CreateUser {
+            username,
+            display_name,
+            password,
+        } => create_user(config, &username, display_name, password).await,
+        Admin::Seed { users } => seed(config, users).await,
+        Admin::ExpireInbox { before } => expire_inbox(config, before).await,
+        Admin::NewEpoch => new_epoch(config).await,
+        Admin::RebuildUnread => rebuild_unread(config).await,
+    }
+}
+
+async fn create_user(
+    config: Config,
+    username: &str,
+    display_name: Option<String>,
+    password: Option<String>,
+) -> Result<(), Box<dyn Error>> {
+    let name = Username::parse(username)
+        .ok_or_else(|| format!("--username {username:?} {}", Username::RULE))?;
+    let display_name = display_name.map(Name::from);
+    if let Some(display_name) = &display_name {
+        is_name(64)(display_name, &()).map_err(|fault| format!("--display-name {fault}"))?;
+    }
+    let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
+    let parsed = Password::parse(password.clone())
+        .ok_or_else(|| format!("--password {}", Password::RULE))?;
+    let handles = Handles::open_for_command(config).await?;
+    let user = accounts::create(&handles.auth, name, parsed, display_name.map(String::from))
+        .await
+        .map_err(|error| format!("the account was not made: {error:?}"))?;
+    let line =
+        serde_json::json!({"username": user.username, "user_id": user.id, "password": password});
+    Ok(writeln!(stdout(), "{line}")?)
+}
+
+async fn seed(config: Config, users: usize) -> Result<(), Box<dyn Error>> {
+    let handles = Handles::open_for_command(config).await?;
+    let (mut out, made) = (BufWriter::new(stdout().lock()), progress("users"));
+    for from in (0..users).step_by(SEED_BATCH) {
+        let to = users.min(from + SEED_BATCH);
+        let seeded = seeding::seed(&handles.auth, from, to)
+            .await
+            .map_err(|error| format!("seeding failed: {error:?}"))?;
+        for user in seeded {
+            let line = serde_json::json!({
+                "username": user.username,
+                "user_id": user.user,
+                "device_id": user.device,
+                "access_token": user.access_token,
+            });
+            writeln!(out, "{line}")?;
+        }
+        made(to);
+    }
+    Ok(out.flush()?)
+}
+
+async fn expire_inbox(config: Config, before: Timestamp) -> Result<(), Box<dyn Error>> {
+    let handles = Handles::open_for_command(config).await?;
+    let dropped = retention::expire_before(&handles.delivery, before, progress("entries dropped"))
+        .await
+        .map_err(|error| match error {
+            error::Error::Invalid(faults) => faults.iter().map(Violation::sentence).collect(),
+            error => format!("not all entries were dropped: {error:?}"),
+        })?;
+    Ok(writeln!(stdout(), r#"{{"dropped":{dropped}}}"#)?)
+}
+
+async fn new_epoch(config: Config) -> Result<(), Box<dyn Error>> {
+    let handles = Handles::open_for_command(config).await?;
+    let epoch = retention::new_epoch(&handles.delivery, progress("inbox heads moved")).await?;
+    Ok(writeln!(stdout(), r#"{{"epoch":"{epoch}"}}"#)?)
+}
+
+async fn rebuild_unread(config: Config) -> Result<(), Box<dyn Error>> {
+    let handles = Handles::open_for_command(config).await?;
+    let done = unread::rebuild_all(&handles.delivery, progress("users"))
+        .await
+        .map_err(|error| format!("not all counts were rebuilt, so run it again: {error}"))?;
+    let line = serde_json::json!({"rebuilt": done.rebuilt, "wrong": done.wrong});
+    Ok(writeln!(stdout(), "{line}")?)
+}
+
+/// At a terminal, logs how far a command is, at most once per [`PROGRESS_INTERVAL`].
+fn progress(what: &'static str) -> impl Fn(usize) + Send + 'static {
+    let (shown, last) = (stderr().is_terminal(), Cell::new(Instant::now()));
+    move |done| {
+        if shown && last.get().elapsed() >= PROGRESS_INTERVAL {
+            last.set(Instant::now());
+            log::info!(target: TARGET, "{what}: {done}");
+        }
+    }
+}
