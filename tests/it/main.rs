@@ -75,6 +75,7 @@ mod storage {
 }
 
 mod sync {
+    mod events;
     mod inbox;
     mod nodes;
     mod notices;

@@ -31,7 +31,10 @@ async fn load_shedding_rejects_waits_then_history_then_fetches() {
     ann.send(&chat, "x").await;
     let release = Arc::new(AtomicBool::new(false));
     for _ in 0..app.config.db_pool {
-        let (pg, release) = (app.nodes[0].handles.delivery.pg.clone(), Arc::clone(&release));
+        let (pg, release) = (
+            app.nodes[0].handles.delivery.pg.clone(),
+            Arc::clone(&release),
+        );
         tokio::spawn(async move {
             let hold = move |_: &mut _| {
                 let started = Instant::now();

@@ -121,7 +121,8 @@ async fn unread_counts_of_users_are_independent() {
         as_of_seq: InboxSeq(0),
     };
     for user in &known {
-        let merge = async || cache::merge(&node.delivery.redis, node.delivery.epoch, *user, &none).await;
+        let merge =
+            async || cache::merge(&node.delivery.redis, node.delivery.epoch, *user, &none).await;
         let merged = eventually("Redis answers", WITHIN, merge, Result::is_ok).await;
         merged.unwrap();
     }
@@ -293,11 +294,18 @@ async fn unusable_cached_counts_are_not_reported_as_drift() {
     }
     let fields = ["mark", "4", "total", "3"];
     let _: i64 = app.unread_hash(&ben, "HSET", &fields).await;
-    assert_eq!(unread::audit(&node.delivery, &[user]).await.unwrap(), [Found::Exact]);
+    assert_eq!(
+        unread::audit(&node.delivery, &[user]).await.unwrap(),
+        [Found::Exact]
+    );
     // Committed, and the announcement lost or very late.
     app.redis.cut();
     ann.send(&chat, "x").await;
-    assert!(unread::audit_some(&node.delivery, Walk::default()).await.is_err());
+    assert!(
+        unread::audit_some(&node.delivery, Walk::default())
+            .await
+            .is_err()
+    );
     app.redis.heal();
     let ping = async || node.delivery.redis.ping().await;
     eventually("Redis is back", WITHIN, ping, |up| *up).await;
@@ -306,7 +314,10 @@ async fn unusable_cached_counts_are_not_reported_as_drift() {
         [Found::Drifted]
     );
     assert_eq!(ben.total().await, 4);
-    assert_eq!(unread::audit(&node.delivery, &[user]).await.unwrap(), [Found::Exact]);
+    assert_eq!(
+        unread::audit(&node.delivery, &[user]).await.unwrap(),
+        [Found::Exact]
+    );
     app.postgres.cut();
     assert!(unread::audit(&node.delivery, &[user]).await.is_err());
     app.postgres.heal();
@@ -347,7 +358,10 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
     let node = &app.nodes[0].handles;
     for person in [&ann, &ben, &cat] {
         let user = UserId(person.id.parse().unwrap());
-        assert_eq!(unread::audit(&node.delivery, &[user]).await.unwrap(), [Found::Exact]);
+        assert_eq!(
+            unread::audit(&node.delivery, &[user]).await.unwrap(),
+            [Found::Exact]
+        );
     }
     assert_eq!(app.unread_hash::<i64>(&dan, "EXISTS", &[]).await, 0);
     assert_eq!(ben.total().await, 3);
