@@ -30,6 +30,39 @@ const EVERYWHERE: &[(&str, &[&str])] = &[("clock", &[]), ("config", &[]), ("tele
 /// The areas, lowest first: one may import those before it. An endpoint imports no endpoint of another area.
 const AREAS: &[&str] = &["identity", "people", "messaging", "sync", "operations"];
 
+/// What an area of `domain` may import from the storage of another area than its own and those before it.
+const STORAGE_ABOVE: &[(&str, &str)] = &[
+    // Every change of a conversation writes its entries in the same transaction.
+    ("messaging", "sync"),
+    // A block is also written onto the direct conversation of the two.
+    ("people", "messaging"),
+    // The clock and the epoch belong to the instance, and every area reads them.
+    ("identity", "operations"),
+];
+
+/// Tables by the area whose SQL may name them.
+const TABLES: &[(&str, &[&str])] = &[
+    ("identity", &["devices", "usernames"]),
+    ("people", &["blocks"]),
+    (
+        "messaging",
+        &["bans", "client_conversations", "direct_pairs", "mutes"],
+    ),
+    ("sync", &["inbox"]),
+    ("operations", &["instance"]),
+];
+
+/// Tables that statements of several areas name, with these areas: the writer's statements write all that a batch changes, and
+/// a page or a count is one snapshot of several tables.
+const SHARED_TABLES: &[(&str, &[&str])] = &[
+    ("conversations", &["messaging", "sync"]),
+    ("member_changes", &["messaging", "sync"]),
+    ("members", &["messaging", "sync"]),
+    ("messages", &["messaging", "sync"]),
+    ("timelines", &["operations", "sync"]),
+    ("users", &["identity", "messaging", "operations", "people"]),
+];
+
 /// Outside crates that only some files may know.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "node/"]),
@@ -297,6 +330,10 @@ fn areas_know_only_those_below_them() {
                     area != Some(part) && source.path != "http/routes.rs"
                 }
                 ("http" | "tasks", "storage", _) => true,
+                ("domain", "storage", Some(area)) => {
+                    let stored = path.get(3).map_or("", String::as_str);
+                    rank(stored) > rank(area) && !STORAGE_ABOVE.contains(&(area, stored))
+                }
                 _ => false,
             };
             if climbs {
@@ -305,6 +342,68 @@ fn areas_know_only_those_below_them() {
         }
     }
     assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn a_table_is_named_by_the_sql_of_its_area() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/pg");
+    let own = TABLES.iter().flat_map(|(area, tables)| {
+        let areas = std::slice::from_ref(area);
+        tables.iter().map(move |table| (*table, areas))
+    });
+    let owners: BTreeMap<&str, &[&str]> = own.chain(SHARED_TABLES.iter().copied()).collect();
+    let mut wrong = Vec::new();
+    let mut named = BTreeSet::new();
+    for path in files(&root) {
+        let text = fs::read_to_string(&path).unwrap();
+        let file = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let area = file.split('/').next().unwrap();
+        let words: Vec<_> = text.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let name = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            let Some((table, areas)) = owners.get_key_value(pair[1].trim_matches(name)) else {
+                continue;
+            };
+            if !["FROM", "JOIN", "INTO", "UPDATE", "ONLY"].contains(&pair[0].trim_matches(name)) {
+                continue;
+            }
+            named.insert((*table, area.to_owned()));
+            if !areas.contains(&area) {
+                wrong.push(format!("src/storage/pg/{file} names {table}"));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    let listed = owners
+        .iter()
+        .flat_map(|(table, areas)| areas.iter().map(|area| (*table, (*area).to_owned())));
+    let unused: Vec<_> = listed.filter(|one| !named.contains(one)).collect();
+    assert_eq!(unused, [], "a permission that is not used");
+}
+
+#[test]
+fn no_two_public_types_have_one_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for line in source.text.lines() {
+            let mut words = line.split_whitespace();
+            let is_public = words.next().is_some_and(|word| word.starts_with("pub"));
+            let mut words = words.skip_while(|word| word.starts_with("in") || word.ends_with(')'));
+            let is_type = matches!(words.next(), Some("struct" | "enum" | "trait" | "type"));
+            if is_public
+                && is_type
+                && let Some(name) = words.next()
+            {
+                let name = name.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+                places
+                    .entry(name.to_owned())
+                    .or_default()
+                    .push(source.path.clone());
+            }
+        }
+    }
+    places.retain(|_, files| files.len() > 1);
+    assert_eq!(places, BTreeMap::new());
 }
 
 #[test]
@@ -398,7 +497,11 @@ fn every_defence_names_a_test_that_exists() {
                 .and_then(|path| path.rsplit_once("::"))
                 .unwrap_or_else(|| panic!("no test: {row}"));
             let file = root
-                .join("tests/it")
+                .join(if file.starts_with("timing::") {
+                    "tests"
+                } else {
+                    "tests/it"
+                })
                 .join(file.replace("::", "/"))
                 .with_extension("rs");
             let text = fs::read_to_string(&file).unwrap_or_default();
