@@ -1,12 +1,11 @@
 //! The archive: every message once, by conversation and seq.
 
-use crate::model::content::StoredBody;
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::message::Message;
 use crate::model::page::{Limit, PAGE_BYTES, Range};
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::messaging::conversations::raw_json;
+use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use diesel::pg::PgConnection;
@@ -43,10 +42,7 @@ impl MessageRow {
             seq: self.seq,
             sender_id: self.sender_id,
             client_msg_id: self.client_msg_id,
-            body: StoredBody {
-                kind: self.kind,
-                content: raw_json(self.content)?,
-            },
+            body: stored_body(self.kind, self.content)?,
             created_at: self.created_at,
         })
     }

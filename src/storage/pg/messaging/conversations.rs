@@ -7,7 +7,6 @@
 //! after the locking one returned.
 
 use crate::model::account::User;
-use crate::model::content::StoredBody;
 use crate::model::conversation::{
     Conversation, ConversationCursor, ConversationKind, Fanout, Me, Order,
 };
@@ -17,6 +16,7 @@ use crate::model::message::Message;
 use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use chrono::DateTime;
@@ -24,7 +24,6 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
-use serde_json::value::RawValue;
 
 /// A conversation under its row lock.
 #[derive(Clone, Debug, Queryable)]
@@ -373,10 +372,7 @@ impl ConversationRow {
                     seq: self.last_seq,
                     sender_id,
                     client_msg_id,
-                    body: StoredBody {
-                        kind,
-                        content: raw_json(json)?,
-                    },
+                    body: stored_body(kind, json)?,
                     created_at: at,
                 })
             }
@@ -418,11 +414,6 @@ impl ConversationRow {
             peer,
         })
     }
-}
-
-/// Content as stored: written by us from a checked value, so it is JSON.
-pub(in crate::storage::pg) fn raw_json(text: String) -> StorageResult<Box<RawValue>> {
-    RawValue::from_string(text).map_err(|error| StorageError::Bug(error.to_string()))
 }
 
 fn parse_kind(name: &str) -> StorageResult<ConversationKind> {

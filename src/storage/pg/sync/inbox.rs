@@ -1,6 +1,5 @@
 //! The inboxes: their heads, which hand out seqs under their locks, and their entries.
 
-use crate::model::content::StoredBody;
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, InboxSeq, MessageId, UserId};
 use crate::model::inbox::EntryKind;
 use crate::model::message::Message;
@@ -9,7 +8,7 @@ use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Changes;
-use crate::storage::pg::messaging::conversations::raw_json;
+use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
 use diesel::pg::PgConnection;
@@ -402,10 +401,7 @@ impl PageRow {
                 seq: ref_seq,
                 sender_id,
                 client_msg_id,
-                body: StoredBody {
-                    kind,
-                    content: raw_json(content)?,
-                },
+                body: stored_body(kind, content)?,
                 created_at,
             }),
             _ => None,

@@ -1,0 +1,344 @@
+//! The one door to PostgreSQL and to blocking work.
+//!
+//! Requests come through [`Pg::read`] and [`Pg::transaction`]: they wait at a gate (so that no more threads block than
+//! there are connections), run on a blocking thread, and are given up after [`DEADLINE`]: libpq has no time-out of its
+//! own, and a stopped server would otherwise hold a request for ever. What was given up is not committed later: its caller
+//! may have asked for the opposite since. The writers own a [`Session`] each.
+
+use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::pool::Manager;
+use crate::storage::pg::sync::partitions;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager as _};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+/// How long a caller waits for PostgreSQL before it is told "unavailable".
+pub const DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long one waits for a free or a new connection.
+const CONNECT: Duration = Duration::from_millis(1_000);
+
+/// The most callers that wait at the gate. Each takes well under a millisecond of one of some ten connections, so this is
+/// a wait of less than a second; when PostgreSQL hangs, it is how many requests hang with it.
+pub const WAITING: usize = 4_096;
+
+/// Slower work than this is logged.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// How often contended transactions are tried.
+const TRIES: u32 = 5;
+
+/// A connection, as the functions of the nouns take it.
+pub type Connection = diesel::pg::PgConnection;
+
+/// PostgreSQL.
+#[derive(Clone)]
+pub struct Pg {
+    pool: r2d2::Pool<Manager>,
+    manager: Manager,
+    gate: Arc<Semaphore>,
+    permits: u32,
+    deadline: Option<Duration>,
+    waiting: Arc<AtomicUsize>,
+    blocking: Handle,
+}
+
+/// How busy the connections are.
+pub struct Usage {
+    /// In use, the writers' included.
+    pub in_use: u32,
+    /// The most there may be.
+    pub max: u32,
+    /// Callers that wait at the gate.
+    pub waiting: usize,
+}
+
+/// A caller at the gate, counted until it is through or has given up.
+pub struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn at(gate: &Pg) -> Self {
+        gate.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&gate.waiting))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection of one's own, for a writer.
+pub struct Session {
+    conn: r2d2::PooledConnection<Manager>,
+    manager: Manager,
+    /// The next transaction has begun, with the commit of the last one.
+    begun: bool,
+}
+
+/// Why a transaction did not end with a known result.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// What went wrong.
+    pub error: StorageError,
+    /// It went wrong at the commit: whether it took hold is unknown, so only work that is safe to repeat may be.
+    pub outcome_unknown: bool,
+}
+
+impl Pg {
+    /// Opens a pool of at most `size` connections, of which `writers` are kept for sessions. So many as are `ready` are
+    /// made at once, the others when they are needed. Does not wait for PostgreSQL; blocking work runs on the Tokio
+    /// runtime that this is called on, and is given up after the `deadline`, if there is one.
+    pub fn connect(
+        url: &str,
+        size: u32,
+        writers: u32,
+        ready: u32,
+        deadline: Option<Duration>,
+    ) -> Self {
+        let manager = Manager::new(url);
+        let pool = r2d2::Pool::builder()
+            .max_size(size)
+            .min_idle(Some(ready))
+            .connection_timeout(CONNECT)
+            // The default logs every try of every connection; the door logs what comes of them.
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(manager.clone());
+        let permits = size.saturating_sub(writers).max(1);
+        Self {
+            pool,
+            manager,
+            gate: Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(1))),
+            permits,
+            deadline,
+            waiting: Arc::default(),
+            blocking: Handle::current(),
+        }
+    }
+
+    /// Runs reads, or one statement that may be repeated, on a connection.
+    pub async fn read<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Connection) -> StorageResult<T> + Send + 'static,
+    {
+        self.pass(name, move |pg, until| {
+            let once = |pg: &Self| pg.session()?.read(&work);
+            match once(&pg) {
+                // An idle connection may have died with a server that is back by now.
+                Err(error) if error.is_away() && !is_over(until) => once(&pg),
+                result => result,
+            }
+        })
+        .await
+    }
+
+    /// Runs a transaction. The closure may run more than once; `Ok(Err(refusal))` rolls back. It does not begin to commit
+    /// once its caller waits no longer.
+    pub async fn transaction<T, E, F>(
+        &self,
+        name: &'static str,
+        work: F,
+    ) -> StorageResult<Result<T, E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Fn(&mut Connection) -> StorageResult<Result<T, E>> + Send + 'static,
+    {
+        self.pass(name, move |pg, until| {
+            let mut tries = 0;
+            loop {
+                if is_over(until) {
+                    return Err(StorageError::Late);
+                }
+                tries += 1;
+                // The connection is given back before another is asked for: there may be no second one.
+                let done = pg.session()?.transaction(&work, until, || false);
+                match done {
+                    Ok(result) => return Ok(result),
+                    Err(failure) if failure.outcome_unknown || tries == TRIES => {
+                        return Err(failure.error);
+                    }
+                    Err(Failure { error, .. }) => match error {
+                        StorageError::Contended(_) => {}
+                        StorageError::NoPartition if tries == 1 => {
+                            pg.session()?.read(partitions::make)?;
+                        }
+                        error if error.is_away() && tries == 1 => {}
+                        error => return Err(error),
+                    },
+                }
+            }
+        })
+        .await
+    }
+
+    /// Returns when nothing is under way but what sessions do.
+    pub async fn idle(&self) {
+        let _all = self.gate.acquire_many(self.permits).await;
+    }
+
+    /// Counts a caller that waits for a query that others share as one at the gate.
+    pub fn wait(&self) -> Waiting {
+        Waiting::at(self)
+    }
+
+    /// How busy it is now.
+    pub fn usage(&self) -> Usage {
+        let state = self.pool.state();
+        Usage {
+            in_use: state.connections.saturating_sub(state.idle_connections),
+            max: self.pool.max_size(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A connection of one's own. Blocks; for writer threads.
+    pub fn session(&self) -> StorageResult<Session> {
+        let conn = self.pool.get().map_err(|error| {
+            // What libpq says has several lines, and a log entry is one.
+            let text = error.to_string();
+            let words: Vec<_> = text.split_whitespace().collect();
+            StorageError::Unavailable(words.join(" "))
+        })?;
+        Ok(Session {
+            conn,
+            manager: self.manager.clone(),
+            begun: false,
+        })
+    }
+
+    async fn pass<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self, Option<Instant>) -> StorageResult<T> + Send + 'static,
+    {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            return Err(StorageError::Busy);
+        }
+        let started = Instant::now();
+        let until = self.deadline.map(|deadline| started + deadline);
+        let through = async {
+            let waiting = Waiting::at(self);
+            let permit = Arc::clone(&self.gate)
+                .acquire_owned()
+                .await
+                .map_err(|closed| StorageError::Unavailable(closed.to_string()))?;
+            drop(waiting);
+            let pg = self.clone();
+            self.blocking
+                .spawn_blocking(move || {
+                    let _permit = permit;
+                    work(pg, until)
+                })
+                .await
+                .unwrap_or_else(|ended| match ended.is_cancelled() {
+                    // Not begun when the process ended.
+                    true => Err(StorageError::Unavailable(ended.to_string())),
+                    false => Err(StorageError::Bug(format!("{name}: {ended}"))),
+                })
+        };
+        let result = match until {
+            Some(until) => tokio::time::timeout_at(until.into(), through)
+                .await
+                .unwrap_or(Err(StorageError::Late)),
+            None => through.await,
+        };
+        let took = started.elapsed();
+        match &result {
+            Err(error) => log::warn!("postgres {name}: {error} after {took:?}"),
+            Ok(_) if took > SLOW => log::warn!("postgres {name}: slow, {took:?}"),
+            Ok(_) => {}
+        }
+        result
+    }
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
+impl Session {
+    /// Runs reads, or one statement.
+    pub fn read<T>(
+        &mut self,
+        work: impl Fn(&mut Connection) -> StorageResult<T>,
+    ) -> StorageResult<T> {
+        let result = work(&mut self.conn.pg);
+        self.note(result.as_ref().err());
+        result
+    }
+
+    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back, and so does a commit that would begin after `until`. When
+    /// `more` says that another follows at once, the commit begins it (decision 0018).
+    pub fn transaction<T, E>(
+        &mut self,
+        work: impl Fn(&mut Connection) -> StorageResult<Result<T, E>>,
+        until: Option<Instant>,
+        more: impl Fn() -> bool,
+    ) -> Result<Result<T, E>, Failure> {
+        let mut worked = false;
+        let result = self.begin().and_then(|()| {
+            let result = work(&mut self.conn.pg)?;
+            if result.is_ok() && is_over(until) {
+                return Err(StorageError::Late);
+            }
+            worked = result.is_ok();
+            match worked {
+                true => self.commit(more())?,
+                false => AnsiTransactionManager::rollback_transaction(&mut self.conn.pg)?,
+            }
+            Ok(result)
+        });
+        result.map_err(|error| {
+            // What is lost, or was ended by what failed, cannot be rolled back, and need not be.
+            let _ended = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg);
+            self.note(Some(&error));
+            // Every error of a COMMIT is "unknown", but for those that say that nothing was done.
+            let outcome_unknown = worked && !matches!(error, StorageError::Contended(_));
+            Failure {
+                error,
+                outcome_unknown,
+            }
+        })
+    }
+
+    /// Ends the transaction that was begun for nothing, if there is one.
+    pub fn rest(&mut self) {
+        if mem::take(&mut self.begun)
+            && let Err(error) = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg)
+        {
+            self.note(Some(&error.into()));
+        }
+    }
+
+    fn begin(&mut self) -> StorageResult<()> {
+        if !mem::take(&mut self.begun) {
+            AnsiTransactionManager::begin_transaction(&mut self.conn.pg)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, more: bool) -> StorageResult<()> {
+        match more {
+            true => self.conn.pg.batch_execute("COMMIT AND CHAIN")?,
+            false => AnsiTransactionManager::commit_transaction(&mut self.conn.pg)?,
+        }
+        self.begun = more;
+        Ok(())
+    }
+
+    fn note(&mut self, error: Option<&StorageError>) {
+        match error {
+            Some(StorageError::Lost(_)) => self.manager.lost(&self.conn),
+            Some(StorageError::ReadOnly(_)) => self.manager.read_only(&self.conn),
+            Some(_) | None => {}
+        }
+    }
+}
