@@ -108,7 +108,7 @@ impl Username {
 }
 
 /// How many code points the normal form of a password has at most.
-const LONGEST_PASSWORD: usize = 128;
+const MAX_PASSWORD_LENGTH: usize = 128;
 
 /// A password as somebody typed it.
 ///
@@ -127,7 +127,7 @@ impl Password {
     /// A password that is to be checked; nothing when it is too long to be anybody's.
     pub fn typed(text: String) -> Option<Self> {
         // No code point has a longer canonical decomposition than four.
-        if text.chars().nth(4 * LONGEST_PASSWORD).is_some() {
+        if text.chars().nth(4 * MAX_PASSWORD_LENGTH).is_some() {
             return None;
         }
         let composed = ComposingNormalizerBorrowed::new_nfc()
@@ -140,7 +140,7 @@ impl Password {
     /// A new password, or nothing when it is too short or too long for one.
     pub fn parse(text: String) -> Option<Self> {
         let password = Self::typed(text)?;
-        let fits = (8..=LONGEST_PASSWORD).contains(&password.composed.chars().count());
+        let fits = (8..=MAX_PASSWORD_LENGTH).contains(&password.composed.chars().count());
         fits.then_some(password)
     }
 

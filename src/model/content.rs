@@ -16,11 +16,11 @@ use utoipa::ToSchema;
 pub const TEXT_BYTES: usize = 16 * 1024;
 
 /// The most people whom a text mentions.
-const MENTIONS: usize = 100;
+const MAX_MENTIONS: usize = 100;
 
 /// How deep a custom content may be nested: deep enough for anybody, and shallow enough that a page of messages stays
 /// below the 128 levels at which common JSON readers stop.
-const CUSTOM_DEPTH: usize = 100;
+const MAX_CUSTOM_DEPTH: usize = 100;
 
 /// Plain text.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -32,7 +32,7 @@ pub struct TextContent {
     pub text: String,
     /// Up to 100 users whom the text names. Members among them who do not block the sender get a `mention` entry in their
     /// inbox; others do not learn of it.
-    #[garde(custom(items(0..=MENTIONS)))]
+    #[garde(custom(items(0..=MAX_MENTIONS)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100, required = false)]
     pub mentions: Vec<UserId>,
@@ -163,9 +163,10 @@ impl Content {
             "video" => TypedContent::Video(checked(content)?),
             "file" => TypedContent::File(checked(content)?),
             "custom" => match content.0 {
-                Value::Object(map) if depth(&map) <= CUSTOM_DEPTH => TypedContent::Custom(map),
+                Value::Object(map) if depth(&map) <= MAX_CUSTOM_DEPTH => TypedContent::Custom(map),
                 Value::Object(_) => {
-                    let detail = format!("must not be nested deeper than {CUSTOM_DEPTH} levels");
+                    let detail =
+                        format!("must not be nested deeper than {MAX_CUSTOM_DEPTH} levels");
                     return Err(vec![Violation::new("/content", detail)]);
                 }
                 _ => return Err(vec![Violation::new("/content", "must be an object")]),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The most messages of one batch.
-pub const BATCH: usize = 100;
+pub const MAX_BATCH: usize = 100;
 
 /// A message that a sender asks to store: parsed, so nothing about it can be wrong any more.
 #[derive(Clone, Debug)]

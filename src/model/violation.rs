@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// How many bytes of what a client sent an answer or a line of the log repeats at most.
-const REPEATED: usize = 256;
+const MAX_REPEATED: usize = 256;
 
 /// The beginning of a text that a client sent, cut between two characters: what is told of a request does not grow with it.
 pub fn cut(text: &str) -> Cow<'_, str> {
     const MARK: &str = "…";
-    if text.len() <= REPEATED {
+    if text.len() <= MAX_REPEATED {
         return Cow::Borrowed(text);
     }
-    let mut end = REPEATED - MARK.len();
+    let mut end = MAX_REPEATED - MARK.len();
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -74,25 +74,25 @@ impl Violation {
 
 #[cfg(test)]
 mod tests {
-    use super::{REPEATED, Violation, cut};
+    use super::{MAX_REPEATED, Violation, cut};
 
     #[test]
     fn what_is_repeated_is_cut_between_two_characters() {
-        let longest = "x".repeat(REPEATED);
+        let longest = "x".repeat(MAX_REPEATED);
         assert_eq!(cut(&longest), longest);
         for character in ["x", "é", "€", "👋"] {
             for before in 0..4 {
-                let text = "-".repeat(before) + &character.repeat(REPEATED + 1);
+                let text = "-".repeat(before) + &character.repeat(MAX_REPEATED + 1);
                 let cut = cut(&text);
                 let kept = cut.strip_suffix('…').unwrap();
-                assert!(text.starts_with(kept) && cut.len() <= REPEATED, "{cut}");
-                assert!(cut.len() > REPEATED - 4, "{cut}");
+                assert!(text.starts_with(kept) && cut.len() <= MAX_REPEATED, "{cut}");
+                assert!(cut.len() > MAX_REPEATED - 4, "{cut}");
             }
         }
         let fault = Violation::new(&"/x".repeat(1_000), "y".repeat(1_000));
         let fault = fault.inside("/messages/1");
         for part in [&fault.pointer, &fault.detail, &fault.sentence()] {
-            assert!(part.len() <= REPEATED, "{part}");
+            assert!(part.len() <= MAX_REPEATED, "{part}");
         }
     }
 

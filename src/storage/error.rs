@@ -85,17 +85,15 @@ fn by_message(message: &str) -> Option<StorageError> {
 }
 
 /// That of a partition of the archive, which PostgreSQL names after its columns.
-fn is_key_of_sends(constraint: &str) -> bool {
+fn is_send_key(constraint: &str) -> bool {
     constraint.starts_with("messages_") && constraint.contains("_client_msg_id")
 }
 
-fn of_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) -> StorageError {
+fn from_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) -> StorageError {
     let message = info.message();
     match kind {
         DatabaseErrorKind::SerializationFailure => StorageError::Contended(message.to_owned()),
-        DatabaseErrorKind::UniqueViolation
-            if info.constraint_name().is_some_and(is_key_of_sends) =>
-        {
+        DatabaseErrorKind::UniqueViolation if info.constraint_name().is_some_and(is_send_key) => {
             StorageError::Stored
         }
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
@@ -109,7 +107,7 @@ fn of_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) ->
 impl From<DieselError> for StorageError {
     fn from(error: DieselError) -> Self {
         match error {
-            DieselError::DatabaseError(kind, info) => of_database(&kind, info.as_ref()),
+            DieselError::DatabaseError(kind, info) => from_database(&kind, info.as_ref()),
             DieselError::BrokenTransactionManager => {
                 Self::Unavailable("the connection broke inside a transaction".to_owned())
             }

@@ -283,7 +283,7 @@ async fn what_is_published_while_a_needed_subscription_is_ended_is_looked_for() 
         let told = |as_of: &Option<i64>| *as_of == Some(head + 1);
         eventually("it is announced", AT_ONCE, counted, told).await;
         let noticed = Instant::now();
-        node.notices.want(&[channel]);
+        node.notices.mark_missing(&[channel]);
         assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
         let took = noticed.elapsed();
         assert!(took < AT_ONCE, "from {head}: {took:?}");

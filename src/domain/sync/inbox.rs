@@ -21,7 +21,7 @@ pub async fn fetch(
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
     admit(app, Priority::Fetch)?;
-    let in_line = app.pg.wait();
+    let in_line = app.pg.count_as_waiting();
     let asked = PageOf {
         receiver: caller.user,
         since,

@@ -263,6 +263,6 @@ pub async fn unsubscribe_idle(app: &App) {
     let after = wanted();
     idle.retain(|channel| after.contains(channel));
     if !idle.is_empty() {
-        app.notices.want(&idle);
+        app.notices.mark_missing(&idle);
     }
 }

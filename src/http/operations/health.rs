@@ -8,7 +8,7 @@ use crate::http::kit::extractors::{BODY_BYTES, Guest, app};
 use crate::http::kit::problem::Problem;
 use crate::model::content::TEXT_BYTES;
 use crate::model::ids::Epoch;
-use crate::model::message::BATCH;
+use crate::model::message::MAX_BATCH;
 use crate::model::page::Limit;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -88,7 +88,7 @@ pub async fn get_capabilities(
         limits: Limits {
             body_bytes: BODY_BYTES,
             text_bytes: TEXT_BYTES,
-            batch: BATCH,
+            batch: MAX_BATCH,
             page: Limit::MAX,
             members: app.config.members_limit,
             devices: devices::LIMIT,

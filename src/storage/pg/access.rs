@@ -20,17 +20,17 @@ use tokio::sync::Semaphore;
 pub const DEADLINE: Duration = Duration::from_secs(4);
 
 /// How long one waits for a free or a new connection.
-const CONNECT: Duration = Duration::from_millis(1_000);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// The most callers that wait at the gate. Each takes well under a millisecond of one of some ten connections, so this is
 /// a wait of less than a second; when PostgreSQL hangs, it is how many requests hang with it.
 pub const WAITING: usize = 4_096;
 
 /// Slower work than this is logged.
-const SLOW: Duration = Duration::from_millis(500);
+const SLOW_AFTER: Duration = Duration::from_millis(500);
 
 /// How often contended transactions are tried.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// A connection, as the functions of the nouns take it.
 pub type Connection = diesel::pg::PgConnection;
@@ -40,7 +40,7 @@ pub type Connection = diesel::pg::PgConnection;
 pub struct Pg {
     pool: r2d2::Pool<Manager>,
     manager: Manager,
-    gate: Arc<Semaphore>,
+    limiter: Arc<Semaphore>,
     permits: u32,
     deadline: Option<Duration>,
     waiting: Arc<AtomicUsize>,
@@ -61,9 +61,9 @@ pub struct Usage {
 pub struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
-    fn at(gate: &Pg) -> Self {
-        gate.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&gate.waiting))
+    fn count(pg: &Pg) -> Self {
+        pg.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&pg.waiting))
     }
 }
 
@@ -77,8 +77,8 @@ impl Drop for Waiting {
 pub struct Session {
     conn: r2d2::PooledConnection<Manager>,
     manager: Manager,
-    /// The next transaction has begun, with the commit of the last one.
-    begun: bool,
+    /// The last commit has begun the next transaction (`COMMIT AND CHAIN`).
+    chained: bool,
 }
 
 /// Why a transaction did not end with a known result.
@@ -106,7 +106,7 @@ impl Pg {
         let pool = r2d2::Pool::builder()
             .max_size(size)
             .min_idle(Some(ready))
-            .connection_timeout(CONNECT)
+            .connection_timeout(CONNECT_TIMEOUT)
             // The default logs every try of every connection; the door logs what comes of them.
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
@@ -114,7 +114,7 @@ impl Pg {
         Self {
             pool,
             manager,
-            gate: Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(1))),
+            limiter: Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(1))),
             permits,
             deadline,
             waiting: Arc::default(),
@@ -128,11 +128,11 @@ impl Pg {
         T: Send + 'static,
         F: Fn(&mut Connection) -> StorageResult<T> + Send + 'static,
     {
-        self.pass(name, move |pg, until| {
+        self.run_blocking(name, move |pg, until| {
             let once = |pg: &Self| pg.session()?.read(&work);
             match once(&pg) {
                 // An idle connection may have died with a server that is back by now.
-                Err(error) if error.is_away() && !is_over(until) => once(&pg),
+                Err(error) if error.is_away() && !has_passed(until) => once(&pg),
                 result => result,
             }
         })
@@ -151,26 +151,26 @@ impl Pg {
         E: Send + 'static,
         F: Fn(&mut Connection) -> StorageResult<Result<T, E>> + Send + 'static,
     {
-        self.pass(name, move |pg, until| {
-            let mut tries = 0;
+        self.run_blocking(name, move |pg, until| {
+            let mut attempts = 0;
             loop {
-                if is_over(until) {
+                if has_passed(until) {
                     return Err(StorageError::Late);
                 }
-                tries += 1;
+                attempts += 1;
                 // The connection is given back before another is asked for: there may be no second one.
                 let done = pg.session()?.transaction(&work, until, || false);
                 match done {
                     Ok(result) => return Ok(result),
-                    Err(failure) if failure.outcome_unknown || tries == TRIES => {
+                    Err(failure) if failure.outcome_unknown || attempts == MAX_ATTEMPTS => {
                         return Err(failure.error);
                     }
                     Err(Failure { error, .. }) => match error {
                         StorageError::Contended(_) => {}
-                        StorageError::NoPartition if tries == 1 => {
+                        StorageError::NoPartition if attempts == 1 => {
                             pg.session()?.read(partitions::make)?;
                         }
-                        error if error.is_away() && tries == 1 => {}
+                        error if error.is_away() && attempts == 1 => {}
                         error => return Err(error),
                     },
                 }
@@ -181,12 +181,12 @@ impl Pg {
 
     /// Returns when nothing is under way but what sessions do.
     pub async fn idle(&self) {
-        let _all = self.gate.acquire_many(self.permits).await;
+        let _all = self.limiter.acquire_many(self.permits).await;
     }
 
     /// Counts a caller that waits for a query that others share as one at the gate.
-    pub fn wait(&self) -> Waiting {
-        Waiting::at(self)
+    pub fn count_as_waiting(&self) -> Waiting {
+        Waiting::count(self)
     }
 
     /// How busy it is now.
@@ -210,11 +210,11 @@ impl Pg {
         Ok(Session {
             conn,
             manager: self.manager.clone(),
-            begun: false,
+            chained: false,
         })
     }
 
-    async fn pass<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
+    async fn run_blocking<T, F>(&self, name: &'static str, work: F) -> StorageResult<T>
     where
         T: Send + 'static,
         F: FnOnce(Self, Option<Instant>) -> StorageResult<T> + Send + 'static,
@@ -224,9 +224,9 @@ impl Pg {
         }
         let started = Instant::now();
         let until = self.deadline.map(|deadline| started + deadline);
-        let through = async {
-            let waiting = Waiting::at(self);
-            let permit = Arc::clone(&self.gate)
+        let permitted = async {
+            let waiting = Waiting::count(self);
+            let permit = Arc::clone(&self.limiter)
                 .acquire_owned()
                 .await
                 .map_err(|closed| StorageError::Unavailable(closed.to_string()))?;
@@ -245,22 +245,22 @@ impl Pg {
                 })
         };
         let result = match until {
-            Some(until) => tokio::time::timeout_at(until.into(), through)
+            Some(until) => tokio::time::timeout_at(until.into(), permitted)
                 .await
                 .unwrap_or(Err(StorageError::Late)),
-            None => through.await,
+            None => permitted.await,
         };
         let took = started.elapsed();
         match &result {
             Err(error) => log::warn!("postgres {name}: {error} after {took:?}"),
-            Ok(_) if took > SLOW => log::warn!("postgres {name}: slow, {took:?}"),
+            Ok(_) if took > SLOW_AFTER => log::warn!("postgres {name}: slow, {took:?}"),
             Ok(_) => {}
         }
         result
     }
 }
 
-fn is_over(until: Option<Instant>) -> bool {
+fn has_passed(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() >= until)
 }
 
@@ -271,7 +271,7 @@ impl Session {
         work: impl Fn(&mut Connection) -> StorageResult<T>,
     ) -> StorageResult<T> {
         let result = work(&mut self.conn.pg);
-        self.note(result.as_ref().err());
+        self.note_error(result.as_ref().err());
         result
     }
 
@@ -286,7 +286,7 @@ impl Session {
         let mut worked = false;
         let result = self.begin().and_then(|()| {
             let result = work(&mut self.conn.pg)?;
-            if result.is_ok() && is_over(until) {
+            if result.is_ok() && has_passed(until) {
                 return Err(StorageError::Late);
             }
             worked = result.is_ok();
@@ -299,7 +299,7 @@ impl Session {
         result.map_err(|error| {
             // What is lost, or was ended by what failed, cannot be rolled back, and need not be.
             let _ended = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg);
-            self.note(Some(&error));
+            self.note_error(Some(&error));
             // Every error of a COMMIT is "unknown", but for those that say that nothing was done.
             let outcome_unknown = worked && !matches!(error, StorageError::Contended(_));
             Failure {
@@ -309,17 +309,17 @@ impl Session {
         })
     }
 
-    /// Ends the transaction that was begun for nothing, if there is one.
-    pub fn rest(&mut self) {
-        if mem::take(&mut self.begun)
+    /// Rolls back the transaction that the last commit began, if no work came for it.
+    pub fn abort_chained(&mut self) {
+        if mem::take(&mut self.chained)
             && let Err(error) = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg)
         {
-            self.note(Some(&error.into()));
+            self.note_error(Some(&error.into()));
         }
     }
 
     fn begin(&mut self) -> StorageResult<()> {
-        if !mem::take(&mut self.begun) {
+        if !mem::take(&mut self.chained) {
             AnsiTransactionManager::begin_transaction(&mut self.conn.pg)?;
         }
         Ok(())
@@ -330,11 +330,11 @@ impl Session {
             true => self.conn.pg.batch_execute("COMMIT AND CHAIN")?,
             false => AnsiTransactionManager::commit_transaction(&mut self.conn.pg)?,
         }
-        self.begun = more;
+        self.chained = more;
         Ok(())
     }
 
-    fn note(&mut self, error: Option<&StorageError>) {
+    fn note_error(&mut self, error: Option<&StorageError>) {
         match error {
             Some(StorageError::Lost(_)) => self.manager.lost(&self.conn),
             Some(StorageError::ReadOnly(_)) => self.manager.read_only(&self.conn),

@@ -42,7 +42,7 @@ const TIMEOUTS: [(&str, &str); 5] = [
 ];
 
 /// How often a server that takes no writes is left for the one that does, if there is one by now.
-const READ_ONLY: Duration = Duration::from_secs(1);
+const READ_ONLY_RETRY: Duration = Duration::from_secs(1);
 
 /// Held while a connection is made.
 static CONNECTING: RwLock<()> = RwLock::new(());
@@ -109,7 +109,7 @@ impl Manager {
     /// connections are no better, so they are not made for each refusal.
     pub(super) fn read_only(&self, conn: &Conn) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.is_none_or(|at| at.elapsed() >= READ_ONLY) {
+        if left.is_none_or(|at| at.elapsed() >= READ_ONLY_RETRY) {
             *left = Some(Instant::now());
             self.lost(conn);
         }

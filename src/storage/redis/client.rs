@@ -21,12 +21,12 @@ use std::time::Instant;
 /// Redis.
 pub struct Redis {
     /// How to log in, and whether by TLS.
-    pub(super) like: ConnectionInfo,
+    pub(super) template: ConnectionInfo,
     /// The servers of a cluster that were named to us; none when Redis is alone.
     seeds: Vec<Address>,
     slots: Mutex<Arc<Slots>>,
     /// When it was last asked where the slots are.
-    asked: tokio::sync::Mutex<Option<Instant>>,
+    refreshed_at: tokio::sync::Mutex<Option<Instant>>,
     pub(super) servers: Servers,
 }
 
@@ -45,7 +45,8 @@ impl Redis {
                 .collect::<RedisResult<_>>()?,
         };
         let seeds: Vec<_> = servers.iter().filter_map(Address::of).collect();
-        let (Some(like), Some(first)) = (servers.into_iter().next(), seeds.first().cloned()) else {
+        let (Some(template), Some(first)) = (servers.into_iter().next(), seeds.first().cloned())
+        else {
             return Err(RedisUnavailable::Nowhere);
         };
         let (slots, seeds) = match cluster {
@@ -53,11 +54,11 @@ impl Redis {
             Some(_) => (Slots::default(), seeds),
         };
         Ok(Self {
-            servers: Servers::new(like.clone(), None),
-            like,
+            servers: Servers::new(template.clone(), None),
+            template,
             seeds,
             slots: Mutex::new(Arc::new(slots)),
-            asked: tokio::sync::Mutex::default(),
+            refreshed_at: tokio::sync::Mutex::default(),
         })
     }
 
@@ -111,11 +112,11 @@ impl Redis {
     where
         R: Future<Output = RedisResult<T>>,
     {
-        self.run_at(&self.servers, key, command).await
+        self.execute_on(&self.servers, key, command).await
     }
 
     /// Runs a command by one of these connections on the server of its key, and once more where the key has moved to.
-    async fn run_at<T, R>(
+    async fn execute_on<T, R>(
         &self,
         servers: &Servers,
         key: &str,
@@ -178,7 +179,7 @@ impl Redis {
                 Err(error) if has_moved(&error) => {
                     let alone = part.into_iter().map(async |item| {
                         let command = |connection| command(connection, vec![item.clone()]);
-                        let result = self.run_at(servers, key(&item), command).await;
+                        let result = self.execute_on(servers, key(&item), command).await;
                         (vec![item.clone()], result)
                     });
                     join_all(alone).await
@@ -199,11 +200,11 @@ impl Redis {
         if self.seeds.is_empty() {
             return;
         }
-        let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked >= began) {
+        let mut refreshed_at = self.refreshed_at.lock().await;
+        if refreshed_at.is_some_and(|at| at >= began) {
             return;
         }
-        *asked = Some(Instant::now());
+        *refreshed_at = Some(Instant::now());
         let known = self.slots();
         let candidates: HashSet<&Address> = match from {
             Some(one) => HashSet::from([one]),

@@ -182,8 +182,8 @@ pub struct LockedDevice {
     #[diesel(sql_type = BigInt)]
     pub refresh_generation: i64,
     /// The hash of the token before, while a repeat of it may be answered.
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub repeatable_hash: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>, column_name = repeatable_hash)]
+    pub grace_period_hash: Option<Vec<u8>>,
 }
 
 /// Locks a device. A repeat of the previous token is answered for `repeat_seconds` unless its successor was used.

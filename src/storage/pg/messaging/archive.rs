@@ -81,12 +81,12 @@ type MemberColumns = (
 pub type Key = (ConversationId, UserId, ClientMsgId);
 
 /// All members of the small ones among locked conversations, and those of these users who are members of large ones.
-pub fn look(
+pub fn load_members(
     conn: &mut PgConnection,
     small: &[ConversationId],
     of_large: &[(ConversationId, UserId)],
 ) -> StorageResult<Vec<MemberRow>> {
-    Ok(sql(include_str!("archive_look.sql"))
+    Ok(sql(include_str!("archive_members.sql"))
         .bind::<Uuids, _>(small)
         .bind::<Uuids, _>(of_large.iter().map(|one| one.0).collect::<Vec<_>>())
         .bind::<Uuids, _>(of_large.iter().map(|one| one.1).collect::<Vec<_>>())

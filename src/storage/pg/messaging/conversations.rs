@@ -43,7 +43,7 @@ pub struct LockedConversation {
     /// Only the owner and admins post.
     pub is_channel: bool,
     /// Of a large one: messages above it are in no inbox.
-    pub switch_seq: Option<ConvSeq>,
+    pub read_fanout_from_seq: Option<ConvSeq>,
 }
 
 /// Locks conversations, in ascending order of their ids; unknown ones are left out.
@@ -62,7 +62,7 @@ pub fn lock(
 
 /// From here to its end, a transaction hardly waits for a lock that somebody else has. (NOWAIT would be for the rows of one
 /// statement: whose lock it is, and whether of a conversation, a timeline or a table, is not known.)
-pub fn wait_hardly(conn: &mut PgConnection) -> StorageResult<()> {
+pub fn set_short_lock_timeout(conn: &mut PgConnection) -> StorageResult<()> {
     Ok(conn.batch_execute("SET LOCAL lock_timeout = '20ms'")?)
 }
 
@@ -116,7 +116,7 @@ pub struct Group {
     /// Anybody who has its id may join.
     pub public: bool,
     /// Of a large one: messages above it are in no inbox.
-    pub switch_seq: Option<ConvSeq>,
+    pub read_fanout_from_seq: Option<ConvSeq>,
     /// How many members it has.
     pub member_count: usize,
     /// The number of its latest change of members.
@@ -157,7 +157,7 @@ pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Optio
             kind: parse_kind(&row.kind)?,
             title: row.title,
             public: row.public,
-            switch_seq: row.switch_seq,
+            read_fanout_from_seq: row.switch_seq,
             member_count: usize::try_from(row.member_count).unwrap_or(0),
             last_change: row.last_change,
             at: row.at,
@@ -177,7 +177,7 @@ pub fn update_group(
     .bind::<Nullable<Text>, _>(group.title.as_deref())
     .bind::<BigInt, _>(group.last_change)
     .bind::<Integer, _>(count(group.member_count))
-    .bind::<Nullable<BigInt>, _>(group.switch_seq)
+    .bind::<Nullable<BigInt>, _>(group.read_fanout_from_seq)
     .bind::<Timestamptz, _>(group.at)
     .bind::<SqlUuid, _>(id)
     .execute(conn)?;

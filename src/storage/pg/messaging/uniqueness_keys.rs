@@ -49,7 +49,7 @@ pub fn reserve_direct_pair(
 
 /// A group that was made under an id of its creator.
 #[derive(QueryableByName)]
-pub struct ClaimedGroup {
+pub struct ReservedGroup {
     /// The group.
     #[diesel(sql_type = SqlUuid)]
     pub conversation_id: ConversationId,
@@ -66,7 +66,7 @@ pub fn find_group(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,
-) -> StorageResult<Option<ClaimedGroup>> {
+) -> StorageResult<Option<ReservedGroup>> {
     Ok(sql(
         "SELECT conversation_id, request_hash, COALESCE(refused, '{}') AS refused FROM client_conversations
          WHERE creator_id = $1 AND client_conversation_id = $2",
@@ -82,7 +82,7 @@ pub fn reserve_group_id(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,
-    group: &ClaimedGroup,
+    group: &ReservedGroup,
 ) -> StorageResult<bool> {
     Ok(sql(
         "INSERT INTO client_conversations (creator_id, client_conversation_id, conversation_id, request_hash, refused)

@@ -58,7 +58,7 @@ pub fn clock(conn: &mut PgConnection) -> StorageResult<i64> {
 const EPOCH_SEQ_GAP: i64 = 1_000_000_000_000;
 
 /// Heads of one statement of a new epoch.
-const HEADS: i64 = 10_000;
+const CHUNK: i64 = 10_000;
 
 /// Begins a new life of the database, in one transaction: another epoch, empty inboxes, and every head, also of those who
 /// have had no entry yet, past anything that was handed out in a life that this database has forgotten. Tells how many heads
@@ -76,7 +76,7 @@ pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResul
         let users: Vec<Row> = sql("SELECT id FROM users
              WHERE id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $2")
         .bind::<Nullable<SqlUuid>, _>(after)
-        .bind::<BigInt, _>(HEADS)
+        .bind::<BigInt, _>(CHUNK)
         .load(conn)?;
         let users: Vec<_> = users.into_iter().map(|row| row.id).collect();
         let Some(last) = users.last() else {

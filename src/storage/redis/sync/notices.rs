@@ -8,7 +8,7 @@
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::transport::server::RedisUnavailable;
-use crate::storage::redis::transport::server::{Line, RESPONSE, Servers};
+use crate::storage::redis::transport::server::{ConnectionId, RESPONSE_TIMEOUT, Servers};
 use crate::storage::redis::transport::slots::Slots;
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// How many subscriptions are asked for in one go.
-const BATCH: usize = 500;
+const CHUNK: usize = 500;
 
 /// What a subscriber hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +79,13 @@ enum Subscription {
     /// Asked for, or to be asked for again; with those who wait until it stands.
     Missing(Vec<oneshot::Sender<()>>),
     /// By this connection.
-    Stands(Line),
+    Active(ConnectionId),
 }
 
 impl Subscription {
     /// Makes it a missing one if it stands where it is ended, and says so.
-    fn end(&mut self, is_ended: impl FnOnce(&Line) -> bool) -> bool {
-        let ended = matches!(self, Self::Stands(by) if is_ended(by));
+    fn end(&mut self, is_ended: impl FnOnce(&ConnectionId) -> bool) -> bool {
+        let ended = matches!(self, Self::Active(by) if is_ended(by));
         if ended {
             *self = Self::Missing(Vec::new());
         }
@@ -96,7 +96,7 @@ impl Subscription {
 /// What the connections' tasks share with us.
 struct SubscriptionTable {
     subscriptions: Mutex<HashMap<Channel, Subscription>>,
-    hear: Box<dyn Fn(Signal) + Send + Sync>,
+    on_signal: Box<dyn Fn(Signal) + Send + Sync>,
 }
 
 /// The subscriptions of this node, on connections of their own.
@@ -104,33 +104,33 @@ pub struct Notices {
     redis: Arc<Redis>,
     servers: Servers,
     epoch: Epoch,
-    hub: Arc<SubscriptionTable>,
+    table: Arc<SubscriptionTable>,
     /// Where the slots were when the subscriptions were last compared with that.
     followed: Mutex<Arc<Slots>>,
 }
 
 impl Notices {
-    /// Prepares for subscriptions. `hear` is called on the tasks of the connections: it must be quick.
+    /// Prepares for subscriptions. `on_signal` is called on the tasks of the connections: it must be quick.
     pub fn new(
         redis: &Arc<Redis>,
         epoch: Epoch,
-        hear: impl Fn(Signal) + Send + Sync + 'static,
+        on_signal: impl Fn(Signal) + Send + Sync + 'static,
     ) -> Self {
-        let hub = Arc::new(SubscriptionTable {
+        let table = Arc::new(SubscriptionTable {
             subscriptions: Mutex::default(),
-            hear: Box::new(hear),
+            on_signal: Box::new(on_signal),
         });
-        let settings = redis.like.redis_settings().clone();
+        let settings = redis.template.redis_settings().clone();
         let settings = settings.set_protocol(ProtocolVersion::RESP3);
-        let like = redis.like.clone().set_redis_settings(settings);
-        let shared = Arc::clone(&hub);
-        let hear = move |from: &Line, push| shared.push(from, push);
-        let servers = Servers::new(like, Some(Arc::new(hear)));
+        let template = redis.template.clone().set_redis_settings(settings);
+        let shared = Arc::clone(&table);
+        let on_push = move |from: &ConnectionId, push| shared.push(from, push);
+        let servers = Servers::new(template, Some(Arc::new(on_push)));
         Self {
             redis: Arc::clone(redis),
             servers,
             epoch,
-            hub,
+            table,
             followed: Mutex::new(redis.slots()),
         }
     }
@@ -140,39 +140,39 @@ impl Notices {
     pub async fn subscribe(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
         let mut channels = channels.to_vec();
         {
-            let subscriptions = self.hub.subscriptions();
+            let subscriptions = self.table.subscriptions();
             let stands =
-                |one: &Channel| matches!(subscriptions.get(one), Some(Subscription::Stands(_)));
+                |one: &Channel| matches!(subscriptions.get(one), Some(Subscription::Active(_)));
             channels.retain(|one| !stands(one));
         }
         if channels.is_empty() {
             return Ok(());
         }
-        self.ask(&channels).await
+        self.request(&channels).await
     }
 
     /// Marks channels as missing that are not subscribed to.
-    pub fn want(&self, channels: &[Channel]) {
-        self.hub.expect(channels);
-        (self.hub.hear)(Signal::Gap);
+    pub fn mark_missing(&self, channels: &[Channel]) {
+        self.table.await_active(channels);
+        (self.table.on_signal)(Signal::Gap);
     }
 
     /// Ends subscriptions. What Redis does not get to know of ends with the connection.
     pub async fn unsubscribe(&self, channels: &[Channel]) {
         for channel in channels {
-            self.hub.subscriptions().remove(channel);
+            self.table.subscriptions().remove(channel);
         }
         self.send("SUNSUBSCRIBE", channels).await;
     }
 
     /// The channels that are subscribed to, or should be.
     pub fn channels(&self) -> Vec<Channel> {
-        self.hub.subscriptions().keys().copied().collect()
+        self.table.subscriptions().keys().copied().collect()
     }
 
     /// Those that should be.
     pub fn missing(&self) -> Vec<Channel> {
-        let subscriptions = self.hub.subscriptions();
+        let subscriptions = self.table.subscriptions();
         let missing = subscriptions.iter().filter_map(|(channel, one)| {
             matches!(one, Subscription::Missing(_)).then_some(*channel)
         });
@@ -182,11 +182,11 @@ impl Notices {
     /// Asks for what is missing, and returns whether any of it stands now.
     pub async fn renew(&self) -> bool {
         let mut any = false;
-        for channels in self.missing().chunks(BATCH) {
-            let _some = self.ask(channels).await;
-            let subscriptions = self.hub.subscriptions();
+        for channels in self.missing().chunks(CHUNK) {
+            let _some = self.request(channels).await;
+            let subscriptions = self.table.subscriptions();
             let stands =
-                |channel| matches!(subscriptions.get(channel), Some(Subscription::Stands(_)));
+                |channel| matches!(subscriptions.get(channel), Some(Subscription::Active(_)));
             // Nobody answers, and the others would not get further.
             if !channels.iter().any(stands) {
                 break;
@@ -207,26 +207,30 @@ impl Notices {
         }
         self.servers
             .retain(|address| slots.servers().any(|one| one == address));
-        self.hub
-            .lose(|channel, by| slots.of(&channel.name(self.epoch)) != Some(&by.to));
+        self.table
+            .mark_lost(|channel, by| slots.of(&channel.name(self.epoch)) != Some(&by.server));
         *followed = slots;
     }
 
     /// Subscribes, and returns when all of it stands.
-    async fn ask(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
-        let mut told = self.hub.expect(channels);
+    async fn request(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
+        let mut acknowledgements = self.table.await_active(channels);
         let (mut result, mut standing) = (Ok(()), Vec::new());
         for (channels, sent) in self.send("SSUBSCRIBE", channels).await {
             match sent {
-                Ok(()) => standing.extend(channels.iter().filter_map(|one| told.remove(one))),
+                Ok(()) => standing.extend(
+                    channels
+                        .iter()
+                        .filter_map(|one| acknowledgements.remove(one)),
+                ),
                 Err(error) => result = Err(error),
             }
         }
-        if let Err(elapsed) = tokio::time::timeout(RESPONSE, join_all(standing)).await {
+        if let Err(elapsed) = tokio::time::timeout(RESPONSE_TIMEOUT, join_all(standing)).await {
             result = Err(RedisError::from(std::io::Error::other(elapsed)).into());
         }
         if result.is_err() {
-            (self.hub.hear)(Signal::Gap);
+            (self.table.on_signal)(Signal::Gap);
         }
         result
     }
@@ -265,8 +269,8 @@ impl SubscriptionTable {
     }
 
     /// Tells of each channel that is missing when it stands.
-    fn expect(&self, channels: &[Channel]) -> HashMap<Channel, oneshot::Receiver<()>> {
-        let mut told = HashMap::new();
+    fn await_active(&self, channels: &[Channel]) -> HashMap<Channel, oneshot::Receiver<()>> {
+        let mut acknowledgements = HashMap::new();
         let mut subscriptions = self.subscriptions();
         for channel in channels {
             let missing = || Subscription::Missing(Vec::new());
@@ -275,35 +279,35 @@ impl SubscriptionTable {
                 let (stands, standing) = oneshot::channel();
                 waiting.retain(|one| !one.is_closed());
                 waiting.push(stands);
-                told.insert(*channel, standing);
+                acknowledgements.insert(*channel, standing);
             }
         }
-        told
+        acknowledgements
     }
 
     /// Takes in what a server has pushed, or that its connection is lost.
-    fn push(&self, from: &Line, push: PushInfo) {
+    fn push(&self, from: &ConnectionId, push: PushInfo) {
         let mut data = push.data.into_iter().map(String::from_redis_value);
         let mut text = || data.next()?.ok();
         match push.kind {
-            PushKind::Disconnection => self.lose(|_, by| by == from),
+            PushKind::Disconnection => self.mark_lost(|_, by| by == from),
             PushKind::SMessage => {
-                if let Some(news) = text()
+                if let Some(signal) = text()
                     .zip(text())
-                    .and_then(|(name, text)| news(&name, &text))
+                    .and_then(|(name, text)| parse_signal(&name, &text))
                 {
-                    (self.hear)(news);
+                    (self.on_signal)(signal);
                 }
             }
             PushKind::SSubscribe => {
                 let channel = text().and_then(|name| Channel::parse(&name));
                 // Before anybody can see that it stands.
                 if let Some(Channel::Inbox(user)) = channel {
-                    (self.hear)(Signal::Subscribed(user));
+                    (self.on_signal)(Signal::Subscribed(user));
                 }
                 let mut subscriptions = self.subscriptions();
                 if let Some(one) = channel.and_then(|one| subscriptions.get_mut(&one)) {
-                    let before = std::mem::replace(one, Subscription::Stands(from.clone()));
+                    let before = std::mem::replace(one, Subscription::Active(from.clone()));
                     if let Subscription::Missing(waiting) = before {
                         for one in waiting {
                             // Who gave up waiting needs no telling.
@@ -319,7 +323,7 @@ impl SubscriptionTable {
                 let ended = one.is_some_and(|one| one.end(|by| by == from));
                 drop(subscriptions);
                 if ended {
-                    (self.hear)(Signal::Gap);
+                    (self.on_signal)(Signal::Gap);
                 }
             }
             _ => {}
@@ -327,13 +331,13 @@ impl SubscriptionTable {
     }
 
     /// Marks as missing what does not stand any more.
-    fn lose(&self, is_lost: impl Fn(Channel, &Line) -> bool) {
+    fn mark_lost(&self, is_lost: impl Fn(Channel, &ConnectionId) -> bool) {
         let mut any = false;
         for (channel, one) in self.subscriptions().iter_mut() {
             any |= one.end(|by| is_lost(*channel, by));
         }
         if any {
-            (self.hear)(Signal::Gap);
+            (self.on_signal)(Signal::Gap);
         }
     }
 }
@@ -359,7 +363,7 @@ pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId
 }
 
 /// A message is `seq` or `seq:total` on the channel of a user, and `seq` on that of a conversation.
-fn news(name: &str, text: &str) -> Option<Signal> {
+fn parse_signal(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {

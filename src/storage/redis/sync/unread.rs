@@ -19,13 +19,13 @@ static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unre
 const EXPIRY_MS: u64 = 7 * 86_400_000;
 
 /// Entries of one call of the script: one or two milliseconds, in which Redis does nothing else.
-const ENTRIES: usize = 250;
+const MAX_ENTRIES: usize = 250;
 
 /// About how many keys one step of a walk looks at: a fraction of a millisecond, in which Redis does nothing else.
-const STEP: usize = 100;
+const SCAN_COUNT: usize = 100;
 
 /// What stands for a count in an entry of a large conversation, which the hash does not count.
-const LARGE: i64 = -1;
+const NOT_COUNTED: i64 = -1;
 
 /// The total as of a position: every entry up to it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn calls<'a>(redis: &Redis, parts: impl Iterator<Item = Part<'a>>) -> Vec<Call<'
         let calls = slots.entry(redis.slot(&part.key)).or_default();
         let has = |call: &Call| call.iter().map(|part| part.entries.len()).sum::<usize>();
         match calls.last_mut() {
-            Some(call) if has(call) + part.entries.len() <= ENTRIES => call.push(part),
+            Some(call) if has(call) + part.entries.len() <= MAX_ENTRIES => call.push(part),
             _ => calls.push(vec![part]),
         }
     }
@@ -85,7 +85,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> A
         groups.entry(entry.receiver).or_default().push(entry);
     }
     let parts = groups.iter().flat_map(|(user, group)| {
-        group.chunks(ENTRIES).map(|entries| Part {
+        group.chunks(MAX_ENTRIES).map(|entries| Part {
             user: *user,
             key: key(epoch, *user),
             entries,
@@ -111,7 +111,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> A
                     command
                         .arg(entry.seq.0)
                         .arg(entry.conversation.0.to_string())
-                        .arg(entry.unread.unwrap_or(LARGE));
+                        .arg(entry.unread.unwrap_or(NOT_COUNTED));
                 }
             }
         }
@@ -240,7 +240,7 @@ pub async fn users(
             .arg("MATCH")
             .arg(format!("tl:{epoch}:unread:*"))
             .arg("COUNT")
-            .arg(STEP)
+            .arg(SCAN_COUNT)
             .query_async::<(u64, Vec<String>)>(&mut connection)
             .await
     };

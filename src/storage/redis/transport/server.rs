@@ -32,13 +32,13 @@ pub enum RedisUnavailable {
 }
 
 /// How long a command may take.
-pub(in crate::storage::redis) const RESPONSE: Duration = Duration::from_millis(200);
+pub(in crate::storage::redis) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// So many failures in a row open the circuit …
-const FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 
 /// … for so long.
-const OPEN: Duration = Duration::from_millis(1_000);
+const OPEN_FOR: Duration = Duration::from_millis(1_000);
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,9 +62,12 @@ impl Address {
     }
 
     /// How to connect to this server, as to another one.
-    pub(in crate::storage::redis) fn like(&self, info: &ConnectionInfo) -> ConnectionInfo {
+    pub(in crate::storage::redis) fn connection_info(
+        &self,
+        template: &ConnectionInfo,
+    ) -> ConnectionInfo {
         let (host, port) = (self.host.to_string(), self.port);
-        let here = match info.addr() {
+        let here = match template.addr() {
             ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
                 host,
                 port,
@@ -73,7 +76,7 @@ impl Address {
             },
             _ => ConnectionAddr::Tcp(host, port),
         };
-        info.clone().set_addr(here)
+        template.clone().set_addr(here)
     }
 }
 
@@ -91,18 +94,18 @@ struct Circuit {
 
 /// A connection: the server, and a number, since the server may have had others before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::storage::redis) struct Line {
-    pub(in crate::storage::redis) to: Address,
+pub(in crate::storage::redis) struct ConnectionId {
+    pub(in crate::storage::redis) server: Address,
     number: u64,
 }
 
 /// Is told what a server pushes, and when a connection is lost.
-pub(in crate::storage::redis) type Hear = dyn Fn(&Line, PushInfo) + Send + Sync;
+pub(in crate::storage::redis) type PushHandler = dyn Fn(&ConnectionId, PushInfo) + Send + Sync;
 
 /// The connection that there is, and whether it was lost.
-struct Link {
+struct Connection {
     connection: MultiplexedConnection,
-    line: Line,
+    id: ConnectionId,
     lost: Arc<AtomicBool>,
 }
 
@@ -111,56 +114,56 @@ pub(in crate::storage::redis) struct Server {
     address: Address,
     client: Client,
     /// Where it may push.
-    hear: Option<Arc<Hear>>,
-    link: tokio::sync::Mutex<(u64, Option<Link>)>,
+    on_push: Option<Arc<PushHandler>>,
+    connection: tokio::sync::Mutex<(u64, Option<Connection>)>,
     circuit: Mutex<Circuit>,
 }
 
 impl Server {
     fn prepare(
         address: &Address,
-        like: &ConnectionInfo,
-        hear: Option<Arc<Hear>>,
+        template: &ConnectionInfo,
+        on_push: Option<Arc<PushHandler>>,
     ) -> RedisResult<Self> {
         Ok(Self {
             address: address.clone(),
-            client: Client::open(address.like(like))?,
-            hear,
-            link: tokio::sync::Mutex::default(),
+            client: Client::open(address.connection_info(template))?,
+            on_push,
+            connection: tokio::sync::Mutex::default(),
             circuit: Mutex::default(),
         })
     }
 
     /// The connection. It is made when first needed, and again when it was lost.
     async fn connection(&self) -> RedisResult<(MultiplexedConnection, Arc<AtomicBool>)> {
-        let mut guard = self.link.lock().await;
-        let (number, link) = &mut *guard;
-        if let Some(link) = link
-            && !link.lost.load(Ordering::Acquire)
+        let mut guard = self.connection.lock().await;
+        let (number, current) = &mut *guard;
+        if let Some(open) = current
+            && !open.lost.load(Ordering::Acquire)
         {
-            return Ok((link.connection.clone(), Arc::clone(&link.lost)));
+            return Ok((open.connection.clone(), Arc::clone(&open.lost)));
         }
-        if let (Some(link), Some(hear)) = (link.take(), &self.hear) {
+        if let (Some(lost), Some(on_push)) = (current.take(), &self.on_push) {
             // Not everything that ends a connection is told of as a push.
             let (kind, data) = (PushKind::Disconnection, Vec::new());
-            hear(&link.line, PushInfo { kind, data });
+            on_push(&lost.id, PushInfo { kind, data });
         }
         *number += 1;
-        let line = Line {
-            to: self.address.clone(),
+        let id = ConnectionId {
+            server: self.address.clone(),
             number: *number,
         };
         let lost = Arc::<AtomicBool>::default();
         let mut config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(RESPONSE))
-            .set_connection_timeout(Some(RESPONSE));
-        if let Some(hear) = self.hear.clone() {
-            let (line, lost) = (line.clone(), Arc::clone(&lost));
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT));
+        if let Some(on_push) = self.on_push.clone() {
+            let (id, lost) = (id.clone(), Arc::clone(&lost));
             config = config.set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
                     lost.store(true, Ordering::Release);
                 }
-                hear(&line, push);
+                on_push(&id, push);
                 Ok::<_, Infallible>(())
             });
         }
@@ -168,9 +171,9 @@ impl Server {
             .client
             .get_multiplexed_async_connection_with_config(&config);
         let connection = connect.await?;
-        *link = Some(Link {
+        *current = Some(Connection {
             connection: connection.clone(),
-            line,
+            id,
             lost: Arc::clone(&lost),
         });
         Ok((connection, lost))
@@ -203,7 +206,7 @@ impl Server {
             result
         };
         // The time-outs of the connection are for each of its steps; this one is for all of them.
-        let result = tokio::time::timeout(2 * RESPONSE, run)
+        let result = tokio::time::timeout(2 * RESPONSE_TIMEOUT, run)
             .await
             .unwrap_or_else(|elapsed| Err(std::io::Error::other(elapsed).into()));
         let mut circuit = self.circuit();
@@ -213,8 +216,8 @@ impl Server {
             Err(error) if is_elsewhere(error) => *circuit = Circuit::default(),
             Err(error) => {
                 circuit.failures += 1;
-                if circuit.failures >= FAILURES {
-                    circuit.open_until = Some(Instant::now() + OPEN);
+                if circuit.failures >= MAX_FAILURES {
+                    circuit.open_until = Some(Instant::now() + OPEN_FOR);
                 }
                 let Self { address, .. } = self;
                 log::warn!("redis: {address}: {error} ({} in a row)", circuit.failures);
@@ -247,16 +250,19 @@ pub(in crate::storage::redis) fn has_moved(error: &RedisUnavailable) -> bool {
 /// The connections for one purpose: one to each server that was needed so far.
 pub(in crate::storage::redis) struct Servers {
     /// How to log in, and whether by TLS.
-    like: ConnectionInfo,
-    hear: Option<Arc<Hear>>,
+    template: ConnectionInfo,
+    on_push: Option<Arc<PushHandler>>,
     by_address: Mutex<HashMap<Address, Arc<Server>>>,
 }
 
 impl Servers {
-    pub(in crate::storage::redis) fn new(like: ConnectionInfo, hear: Option<Arc<Hear>>) -> Self {
+    pub(in crate::storage::redis) fn new(
+        template: ConnectionInfo,
+        on_push: Option<Arc<PushHandler>>,
+    ) -> Self {
         Self {
-            like,
-            hear,
+            template,
+            on_push,
             by_address: Mutex::default(),
         }
     }
@@ -273,7 +279,7 @@ impl Servers {
         if let Some(server) = by_address.get(address) {
             return Ok(Arc::clone(server));
         }
-        let server = Server::prepare(address, &self.like, self.hear.clone())?;
+        let server = Server::prepare(address, &self.template, self.on_push.clone())?;
         let server = Arc::new(server);
         by_address.insert(address.clone(), Arc::clone(&server));
         Ok(server)
