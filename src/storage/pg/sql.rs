@@ -51,6 +51,11 @@ impl<'a> Sql<'a> {
             columns: PhantomData,
         }
     }
+
+    /// Reads the only column, as this type.
+    pub fn scalar<ST>(self) -> Sql<'a, ST> {
+        self.columns()
+    }
 }
 
 struct Bound<ST, V>(V, PhantomData<ST>);

@@ -36,13 +36,6 @@ impl From<UserRow> for User {
     }
 }
 
-/// A user's id alone.
-#[derive(QueryableByName)]
-pub(in crate::storage::pg) struct UserIdRow {
-    #[diesel(sql_type = SqlUuid)]
-    pub(in crate::storage::pg) user_id: UserId,
-}
-
 /// Makes a user, or returns `None` when the name is taken.
 pub fn create_user(
     conn: &mut PgConnection,
@@ -92,28 +85,24 @@ pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResu
     Ok(row.map(User::from))
 }
 
-#[derive(QueryableByName)]
-struct PasswordRow {
-    #[diesel(sql_type = Text)]
-    password_hash: String,
-}
-
 /// The password hash of a user.
 pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1")
+    Ok(sql("SELECT password_hash FROM users WHERE id = $1")
         .bind::<SqlUuid, _>(user)
+        .scalar::<Text>()
         .get_result(conn)
-        .optional()?;
-    Ok(row.map(|row| row.password_hash))
+        .optional()?)
 }
 
 /// Locks a user's row, and returns the password hash that it has now.
 pub fn lock_user(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
-        .bind::<SqlUuid, _>(user)
-        .get_result(conn)
-        .optional()?;
-    Ok(row.map(|row| row.password_hash))
+    Ok(
+        sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
+            .bind::<SqlUuid, _>(user)
+            .scalar::<Text>()
+            .get_result(conn)
+            .optional()?,
+    )
 }
 
 /// Replaces a password hash. Under [`lock_user`].
@@ -296,18 +285,12 @@ pub fn revoked_devices(
     conn: &mut PgConnection,
     seconds: f64,
 ) -> StorageResult<Vec<(UserId, DeviceId)>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-        #[diesel(sql_type = SqlUuid)]
-        id: DeviceId,
-    }
-    let rows: Vec<Row> =
+    Ok(
         sql("SELECT user_id, id FROM devices WHERE revoked_at > now() - make_interval(secs => $1)")
             .bind::<Double, _>(seconds)
-            .load(conn)?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.id)).collect())
+            .columns::<(SqlUuid, SqlUuid)>()
+            .load(conn)?,
+    )
 }
 
 /// A user of the seed and its one device.

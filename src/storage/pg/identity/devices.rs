@@ -47,12 +47,6 @@ pub fn list(
         .collect())
 }
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: DeviceId,
-}
-
 /// Logs one device of a user out, and says whether there was one.
 pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<bool> {
     Ok(sql(
@@ -70,20 +64,20 @@ pub fn remove_others(
     user: UserId,
     keep: DeviceId,
 ) -> StorageResult<Vec<DeviceId>> {
-    let rows: Vec<IdRow> = sql(
+    Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
          RETURNING id",
     )
     .bind::<SqlUuid, _>(user)
     .bind::<SqlUuid, _>(keep)
-    .load(conn)?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    .scalar::<SqlUuid>()
+    .load(conn)?)
 }
 
 /// Logs out all but the `keep` most recently seen devices of a user, and returns those that had to go. Under the lock of
 /// the user's row, so that two log-ins at once cannot both find room.
 pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageResult<Vec<DeviceId>> {
-    let rows: Vec<IdRow> = sql(
+    Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id IN (
              SELECT id FROM devices WHERE user_id = $2 AND revoked_at IS NULL
              ORDER BY last_seen_at DESC, id DESC OFFSET $3)
@@ -92,6 +86,6 @@ pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageRes
     .bind::<SqlUuid, _>(user)
     .bind::<SqlUuid, _>(user)
     .bind::<BigInt, _>(keep)
-    .load(conn)?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    .scalar::<SqlUuid>()
+    .load(conn)?)
 }

@@ -84,12 +84,7 @@ pub struct NewConversation<'a> {
 
 /// Makes a conversation, so far without members, and returns its time.
 pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResult<Timestamp> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Timestamptz)]
-        at: Timestamp,
-    }
-    let row: Row = sql(
+    Ok(sql(
         "INSERT INTO conversations (id, kind, title, member_count, switch_seq, public, created_at, updated_at)
          SELECT $1, $2, $3, $4, $5, $6, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
     )
@@ -99,8 +94,8 @@ pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResu
     .bind::<Integer, _>(count(new.member_count))
     .bind::<Nullable<BigInt>, _>(new.large.then_some(ConvSeq(0)))
     .bind::<Bool, _>(new.public)
-    .get_result(conn)?;
-    Ok(row.at)
+    .scalar::<Timestamptz>()
+    .get_result(conn)?)
 }
 
 fn count(members: usize) -> i32 {

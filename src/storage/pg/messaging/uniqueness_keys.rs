@@ -8,25 +8,19 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Binary, Nullable, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: ConversationId,
-}
-
 /// The direct conversation of a pair.
 pub fn find_direct(
     conn: &mut PgConnection,
     (low, high): (UserId, UserId),
 ) -> StorageResult<Option<ConversationId>> {
-    let row: Option<IdRow> = sql(
+    Ok(sql(
         "SELECT conversation_id AS id FROM direct_pairs WHERE low_user_id = $1 AND high_user_id = $2",
     )
     .bind::<SqlUuid, _>(low)
     .bind::<SqlUuid, _>(high)
+    .scalar::<SqlUuid>()
     .get_result(conn)
-    .optional()?;
-    Ok(row.map(|row| row.id))
+    .optional()?)
 }
 
 /// Claims a pair for a new direct conversation, or returns `false` when another one has it: the loser of a race waits

@@ -32,25 +32,18 @@ pub fn migrations_pending(conn: &mut PgConnection) -> StorageResult<bool> {
 
 /// This life of the database.
 pub fn epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        epoch: Epoch,
-    }
-    let row: Row = sql("SELECT epoch FROM instance").get_result(conn)?;
-    Ok(row.epoch)
+    Ok(sql("SELECT epoch FROM instance")
+        .scalar::<SqlUuid>()
+        .get_result(conn)?)
 }
 
 /// The time by the database's clock, in seconds since 1970.
 pub fn clock(conn: &mut PgConnection) -> StorageResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        now: i64,
-    }
-    let row: Row = sql("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint AS now")
-        .get_result(conn)?;
-    Ok(row.now)
+    Ok(
+        sql("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint AS now")
+            .scalar::<BigInt>()
+            .get_result(conn)?,
+    )
 }
 
 /// How far a new epoch moves every inbox head: further than any inbox ever went since the backup, and short enough for
@@ -64,21 +57,16 @@ const CHUNK: i64 = 10_000;
 /// have had no entry yet, past anything that was handed out in a life that this database has forgotten. Tells how many heads
 /// it has moved.
 pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResult<Epoch> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        id: UserId,
-    }
     sql("UPDATE instance SET epoch = gen_random_uuid(), started_at = now()").execute(conn)?;
     sql("TRUNCATE inbox").execute(conn)?;
     let (mut after, mut count) = (None, 0);
     loop {
-        let users: Vec<Row> = sql("SELECT id FROM users
+        let users: Vec<UserId> = sql("SELECT id FROM users
              WHERE id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $2")
         .bind::<Nullable<SqlUuid>, _>(after)
         .bind::<BigInt, _>(CHUNK)
+        .scalar::<SqlUuid>()
         .load(conn)?;
-        let users: Vec<_> = users.into_iter().map(|row| row.id).collect();
         let Some(last) = users.last() else {
             return epoch(conn);
         };
@@ -97,13 +85,9 @@ pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResul
 
 /// This life of the database, once a transaction that begins another one has ended.
 pub fn settled_epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        epoch: Epoch,
-    }
-    let row: Row = sql("SELECT epoch FROM instance FOR SHARE").get_result(conn)?;
-    Ok(row.epoch)
+    Ok(sql("SELECT epoch FROM instance FOR SHARE")
+        .scalar::<SqlUuid>()
+        .get_result(conn)?)
 }
 
 /// What keeps PostgreSQL from being trusted with an acknowledged message, in sentences; empty when it is safe.

@@ -8,7 +8,7 @@ use crate::model::account::User;
 use crate::model::ids::UserId;
 use crate::model::page::Limit;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::identity::accounts::{UserIdRow, users_by_ids};
+use crate::storage::pg::identity::accounts::users_by_ids;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
@@ -99,15 +99,12 @@ pub fn around(
 
 /// How many people somebody blocks. Under [`lock`], so that two new blocks at once cannot both find room.
 pub fn count(conn: &mut PgConnection, blocker: UserId) -> StorageResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
-    let row: Row = sql("SELECT count(*) AS n FROM blocks WHERE blocker_id = $1")
-        .bind::<SqlUuid, _>(blocker)
-        .get_result(conn)?;
-    Ok(row.n)
+    Ok(
+        sql("SELECT count(*) AS n FROM blocks WHERE blocker_id = $1")
+            .bind::<SqlUuid, _>(blocker)
+            .scalar::<BigInt>()
+            .get_result(conn)?,
+    )
 }
 
 /// A page of the people that somebody blocks, after one of them, by id.
@@ -117,7 +114,7 @@ pub fn page(
     after: Option<UserId>,
     limit: Limit,
 ) -> StorageResult<Vec<User>> {
-    let rows: Vec<UserIdRow> = sql(
+    let ids: Vec<UserId> = sql(
         "SELECT blocked_id AS user_id FROM blocks WHERE blocker_id = $1
              AND blocked_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
          ORDER BY blocked_id LIMIT $3",
@@ -125,7 +122,7 @@ pub fn page(
     .bind::<SqlUuid, _>(blocker)
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(limit.get())
+    .scalar::<SqlUuid>()
     .load(conn)?;
-    let ids: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
     users_by_ids(conn, &ids)
 }

@@ -282,16 +282,13 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
 
 /// The oldest entry that is kept.
 pub fn first_kept(conn: &mut PgConnection, receiver: UserId) -> StorageResult<Option<InboxSeq>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        seq: InboxSeq,
-    }
-    let row: Option<Row> = sql("SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1")
-        .bind::<SqlUuid, _>(receiver)
-        .get_result(conn)
-        .optional()?;
-    Ok(row.map(|row| row.seq))
+    Ok(
+        sql("SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1")
+            .bind::<SqlUuid, _>(receiver)
+            .scalar::<BigInt>()
+            .get_result(conn)
+            .optional()?,
+    )
 }
 
 /// Deletes the entries before a moment of the next `users` users after one of them, and returns the last user and how many
@@ -302,17 +299,12 @@ pub fn expire(
     users: i64,
     before: Timestamp,
 ) -> StorageResult<Option<(UserId, usize)>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-    }
-    let rows: Vec<Row> = sql("SELECT user_id FROM timelines
+    let users: Vec<UserId> = sql("SELECT user_id FROM timelines
          WHERE user_id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY user_id LIMIT $2")
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(users)
+    .scalar::<SqlUuid>()
     .load(conn)?;
-    let users: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
     let Some(last) = users.last().copied() else {
         return Ok(None);
     };

@@ -6,19 +6,13 @@
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
+use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Integer, Text, Timestamptz};
-use diesel::{QueryableByName, RunQueryDsl};
 
 /// How many weeks are made ahead of the present one.
 const WEEKS_AHEAD: i32 = 4;
-
-#[derive(QueryableByName)]
-struct Statement {
-    #[diesel(sql_type = Text)]
-    statement: String,
-}
 
 /// Makes the partitions of the present week and those ahead, and returns the statements it ran. The database computes
 /// the weeks, by its own clock: the one that gives entries their time. The week before is made too, for a clock that is
@@ -39,18 +33,14 @@ pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
              WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name))
              ORDER BY week",
         );
-        Ok(missing.bind::<Integer, _>(WEEKS_AHEAD).load(conn)?)
+        let missing = missing.bind::<Integer, _>(WEEKS_AHEAD);
+        Ok(missing.scalar::<Text>().load(conn)?)
     })
 }
 
 /// When the first partition is missing, in seconds since 1970: until then entries find theirs.
 pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        until: i64,
-    }
-    let row: Row = sql("WITH weeks AS (
+    Ok(sql("WITH weeks AS (
              SELECT date_trunc('week', now(), 'UTC') + make_interval(weeks => n) AS week
              FROM generate_series(0, $1) AS n
          )
@@ -60,22 +50,17 @@ pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
              max(week) + interval '1 week'))::bigint AS until
          FROM weeks")
     .bind::<Integer, _>(WEEKS_AHEAD)
-    .get_result(conn)?;
-    Ok(row.until)
+    .scalar::<BigInt>()
+    .get_result(conn)?)
 }
 
 /// A moment so many days ago, by the database's clock.
 pub fn days_ago(conn: &mut PgConnection, days: u32) -> StorageResult<Timestamp> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Timestamptz)]
-        at: Timestamp,
-    }
     let days = i32::try_from(days).unwrap_or(i32::MAX);
-    let row: Row = sql("SELECT now() - make_interval(days => $1) AS at")
+    Ok(sql("SELECT now() - make_interval(days => $1) AS at")
         .bind::<Integer, _>(days)
-        .get_result(conn)?;
-    Ok(row.at)
+        .scalar::<Timestamptz>()
+        .get_result(conn)?)
 }
 
 /// Drops the partitions that ended before a moment, and returns the statements it ran. A detach that was interrupted
@@ -95,7 +80,8 @@ pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<S
                                 ELSE '' END || 'DROP TABLE %1$I', name) AS statement
              FROM partitions WHERE ends < $1 ORDER BY name",
         );
-        Ok(expired.bind::<Timestamptz, _>(before).load(conn)?)
+        let expired = expired.bind::<Timestamptz, _>(before);
+        Ok(expired.scalar::<Text>().load(conn)?)
     })
 }
 
@@ -103,7 +89,7 @@ pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<S
 /// node that starts must not wait for one that drops.
 fn run(
     conn: &mut PgConnection,
-    to_do: impl Fn(&mut PgConnection) -> StorageResult<Vec<Statement>>,
+    to_do: impl Fn(&mut PgConnection) -> StorageResult<Vec<String>>,
 ) -> StorageResult<Vec<String>> {
     if to_do(conn)?.is_empty() {
         return Ok(Vec::new());
@@ -116,9 +102,9 @@ fn run(
 }
 
 /// Each statement on its own: DETACH CONCURRENTLY refuses to run in a transaction, which several in one batch are.
-fn run_each(conn: &mut PgConnection, statements: Vec<Statement>) -> StorageResult<Vec<String>> {
+fn run_each(conn: &mut PgConnection, statements: Vec<String>) -> StorageResult<Vec<String>> {
     let mut ran = Vec::new();
-    for Statement { statement } in statements {
+    for statement in statements {
         for single in statement.split(';') {
             conn.batch_execute(single)?;
         }
