@@ -1,9 +1,9 @@
-//! The one door to PostgreSQL and to blocking work.
+//! The data-access layer: the only way to PostgreSQL and to blocking work.
 //!
-//! Requests come through [`Pg::read`] and [`Pg::transaction`]: they wait at a gate (so that no more threads block than
-//! there are connections), run on a blocking thread, and are given up after [`DEADLINE`]: libpq has no time-out of its
-//! own, and a stopped server would otherwise hold a request for ever. What was given up is not committed later: its caller
-//! may have asked for the opposite since. The writers own a [`Session`] each.
+//! Requests use [`Pg::read`] and [`Pg::transaction`]. They wait at the connection limiter, so that no more threads block
+//! than there are connections, and run on a blocking thread. They are given up after [`DEADLINE`]: libpq has no query
+//! timeout, and a stopped server would hold a request for ever. A transaction that was given up is not committed later,
+//! since its caller may have asked for the opposite meanwhile. Each writer owns a [`Session`].
 
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::pool::Manager;
@@ -16,23 +16,23 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// How long a caller waits for PostgreSQL before it is told "unavailable".
+/// How long a caller waits for PostgreSQL before it gets "unavailable".
 pub const DEADLINE: Duration = Duration::from_secs(4);
 
-/// How long one waits for a free or a new connection.
+/// How long a blocking thread waits for a free or a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// The most callers that wait at the gate. Each takes well under a millisecond of one of some ten connections, so this is
-/// a wait of less than a second; when PostgreSQL hangs, it is how many requests hang with it.
+/// The most callers that wait at the connection limiter. A caller uses one of about ten connections for well under 1 ms, so
+/// this is a wait of less than 1 s. When PostgreSQL hangs, at most so many requests hang with it.
 pub const WAITING: usize = 4_096;
 
-/// Slower work than this is logged.
+/// Work that takes longer than this is logged.
 const SLOW_AFTER: Duration = Duration::from_millis(500);
 
-/// How often contended transactions are tried.
+/// How often a contended transaction is tried.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// A connection, as the functions of the nouns take it.
+/// A connection, as the functions of the areas take it.
 pub type Connection = diesel::pg::PgConnection;
 
 /// PostgreSQL.
@@ -53,11 +53,11 @@ pub struct Usage {
     pub in_use: u32,
     /// The most there may be.
     pub max: u32,
-    /// Callers that wait at the gate.
+    /// Callers that wait at the connection limiter.
     pub waiting: usize,
 }
 
-/// A caller at the gate, counted until it is through or has given up.
+/// A caller that waits at the connection limiter, counted until it is dropped.
 pub struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
@@ -73,7 +73,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A connection of one's own, for a writer.
+/// A connection that its owner, a writer, keeps.
 pub struct Session {
     conn: r2d2::PooledConnection<Manager>,
     manager: Manager,
@@ -87,14 +87,14 @@ pub struct Session {
 pub struct Failure {
     /// What went wrong.
     pub error: StorageError,
-    /// It went wrong at the commit: whether it took hold is unknown, so only work that is safe to repeat may be.
+    /// The commit failed and its outcome is unknown: only work that is safe to repeat may be repeated.
     pub outcome_unknown: bool,
 }
 
 impl Pg {
-    /// Opens a pool of at most `size` connections, of which `writers` are kept for sessions. So many as are `ready` are
-    /// made at once, the others when they are needed. Does not wait for PostgreSQL; blocking work runs on the Tokio
-    /// runtime that this is called on, and is given up after the `deadline`, if there is one.
+    /// Opens a pool of at most `size` connections, of which `writers` are reserved for sessions. `ready` connections are
+    /// made at once, the others on demand. Does not wait for PostgreSQL. Blocking work runs on the Tokio runtime of the
+    /// caller, and is given up after the `deadline`, if there is one.
     pub fn connect(
         url: &str,
         size: u32,
@@ -107,7 +107,7 @@ impl Pg {
             .max_size(size)
             .min_idle(Some(ready))
             .connection_timeout(CONNECT_TIMEOUT)
-            // The default logs every try of every connection; the door logs what comes of them.
+            // The default logs each attempt to connect; `run_blocking` logs the result.
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
         let permits = size.saturating_sub(writers).max(1);
@@ -131,7 +131,7 @@ impl Pg {
         self.run_blocking(name, move |pg, until| {
             let once = |pg: &Self| pg.session()?.read(&work);
             match once(&pg) {
-                // An idle connection may have died with a server that is back by now.
+                // The server may have restarted: an idle connection is dead, and a new one works.
                 Err(error) if error.is_away() && !has_passed(until) => once(&pg),
                 result => result,
             }
@@ -139,8 +139,8 @@ impl Pg {
         .await
     }
 
-    /// Runs a transaction. The closure may run more than once; `Ok(Err(refusal))` rolls back. It does not begin to commit
-    /// once its caller waits no longer.
+    /// Runs a transaction. The closure may run more than once; `Ok(Err(refusal))` rolls back. After the deadline no commit
+    /// begins.
     pub async fn transaction<T, E, F>(
         &self,
         name: &'static str,
@@ -158,7 +158,7 @@ impl Pg {
                     return Err(StorageError::Late);
                 }
                 attempts += 1;
-                // The connection is given back before another is asked for: there may be no second one.
+                // Returns its connection before the next one is taken: the pool may have only one.
                 let done = pg.session()?.transaction(&work, until, || false);
                 match done {
                     Ok(result) => return Ok(result),
@@ -179,17 +179,17 @@ impl Pg {
         .await
     }
 
-    /// Returns when nothing is under way but what sessions do.
+    /// Returns when no work is in progress except that of sessions.
     pub async fn idle(&self) {
         let _all = self.limiter.acquire_many(self.permits).await;
     }
 
-    /// Counts a caller that waits for a query that others share as one at the gate.
+    /// Counts a caller that waits for a shared query as one that waits at the connection limiter.
     pub fn count_as_waiting(&self) -> Waiting {
         Waiting::count(self)
     }
 
-    /// How busy it is now.
+    /// How busy the connections are now.
     pub fn usage(&self) -> Usage {
         let state = self.pool.state();
         Usage {
@@ -199,10 +199,10 @@ impl Pg {
         }
     }
 
-    /// A connection of one's own. Blocks; for writer threads.
+    /// Takes a connection. Blocks; for writer threads.
     pub fn session(&self) -> StorageResult<Session> {
         let conn = self.pool.get().map_err(|error| {
-            // What libpq says has several lines, and a log entry is one.
+            // libpq's message has several lines; a log entry has one.
             let text = error.to_string();
             let words: Vec<_> = text.split_whitespace().collect();
             StorageError::Unavailable(words.join(" "))
@@ -275,8 +275,8 @@ impl Session {
         result
     }
 
-    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back, and so does a commit that would begin after `until`. When
-    /// `more` says that another follows at once, the commit begins it (decision 0018).
+    /// Runs one transaction, once. `Ok(Err(refusal))` rolls back, and so does a commit that would begin after `until`. If
+    /// `more` returns true, the commit also begins the next transaction (decision 0018).
     pub fn transaction<T, E>(
         &mut self,
         work: impl Fn(&mut Connection) -> StorageResult<Result<T, E>>,
@@ -297,10 +297,10 @@ impl Session {
             Ok(result)
         });
         result.map_err(|error| {
-            // What is lost, or was ended by what failed, cannot be rolled back, and need not be.
+            // Fails on a lost connection or an ended transaction, where no rollback is needed.
             let _ended = AnsiTransactionManager::rollback_transaction(&mut self.conn.pg);
             self.note_error(Some(&error));
-            // Every error of a COMMIT is "unknown", but for those that say that nothing was done.
+            // The outcome of a failed COMMIT is unknown, except after an error that proves a rollback.
             let outcome_unknown = worked && !matches!(error, StorageError::Contended(_));
             Failure {
                 error,

@@ -1,4 +1,4 @@
-//! The devices of a user, as the user sees them. (Their refresh tokens are in `accounts`.)
+//! The devices of a user, as the user sees them. (Refresh tokens are in `accounts`.)
 
 use crate::model::account::Device;
 use crate::model::ids::{DeviceId, UserId};
@@ -47,7 +47,7 @@ pub fn list(
         .collect())
 }
 
-/// Logs one device of a user out, and says whether there was one.
+/// Logs out one device of a user. Returns whether it was logged in.
 pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<bool> {
     Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL",
@@ -58,7 +58,7 @@ pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> Storag
         == 1)
 }
 
-/// Logs all other devices of a user out, and returns them.
+/// Logs out all other devices of a user, and returns them.
 pub fn remove_others(
     conn: &mut PgConnection,
     user: UserId,
@@ -74,8 +74,8 @@ pub fn remove_others(
     .load(conn)?)
 }
 
-/// Logs out all but the `keep` most recently seen devices of a user, and returns those that had to go. Under the lock of
-/// the user's row, so that two log-ins at once cannot both find room.
+/// Logs out all but the `keep` most recently seen devices of a user, and returns them. Under the lock of the user's row, so
+/// that concurrent logins cannot exceed the limit.
 pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageResult<Vec<DeviceId>> {
     Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id IN (

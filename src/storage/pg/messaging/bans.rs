@@ -1,4 +1,4 @@
-//! Who is banned from a group or channel. Rows change only under their conversation's lock.
+//! Bans from groups and channels. Rows change only under their conversation's lock.
 
 use crate::model::account::User;
 use crate::model::ids::{ConversationId, UserId};
@@ -12,7 +12,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use std::collections::HashSet;
 
-/// Bans somebody, unless they are banned.
+/// Bans a user, unless banned already.
 pub fn insert(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -25,7 +25,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Ends a ban, if there is one.
+/// Removes a ban, if it exists.
 pub fn delete(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -38,7 +38,7 @@ pub fn delete(
     Ok(())
 }
 
-/// Those of these users who are banned.
+/// Those of these users that are banned.
 pub fn among(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -53,7 +53,7 @@ pub fn among(
     Ok(banned.into_iter().collect())
 }
 
-/// A page of the people who are banned, after one of them, by id.
+/// A page of the banned users, by id, after one of them.
 pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,

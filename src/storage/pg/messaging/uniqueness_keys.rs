@@ -1,4 +1,5 @@
-//! Who makes a conversation: of two who would at once, the first one to claim the pair of people, or the creator's own id.
+//! Uniqueness keys of conversations: the pair of users of a direct one, the creator's id for a group. Of concurrent requests the
+//! first one to reserve the key creates the conversation.
 
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
 use crate::storage::error::StorageResult;
@@ -8,7 +9,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Binary, Nullable, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 
-/// The direct conversation of a pair.
+/// The direct conversation of a pair of users.
 pub fn find_direct(
     conn: &mut PgConnection,
     (low, high): (UserId, UserId),
@@ -23,8 +24,8 @@ pub fn find_direct(
     .optional()?)
 }
 
-/// Claims a pair for a new direct conversation, or returns `false` when another one has it: the loser of a race waits
-/// here for the winner's commit, and must look again in a new statement.
+/// Reserves a pair for a new direct conversation. Returns `false` if another conversation has it. A concurrent request waits
+/// here for the commit of the first one, and then has to read the conversation in a new statement.
 pub fn reserve_direct_pair(
     conn: &mut PgConnection,
     (low, high): (UserId, UserId),
@@ -41,21 +42,21 @@ pub fn reserve_direct_pair(
         == 1)
 }
 
-/// A group that was made under an id of its creator.
+/// A group that was created with a creator's id.
 #[derive(QueryableByName)]
 pub struct ReservedGroup {
     /// The group.
     #[diesel(sql_type = SqlUuid)]
     pub conversation_id: ConversationId,
-    /// A hash of what was asked; nothing of a group from before these were kept.
+    /// A hash of the request; none for groups that were created before hashes were stored.
     #[diesel(sql_type = Nullable<Binary>)]
     pub request_hash: Option<Vec<u8>>,
-    /// Who was left out.
+    /// The users that were not added.
     #[diesel(sql_type = Uuids)]
     pub refused: Vec<UserId>,
 }
 
-/// The group that the creator has made under an id of their own.
+/// The group that the creator created with this id.
 pub fn find_group(
     conn: &mut PgConnection,
     creator: UserId,
@@ -71,7 +72,7 @@ pub fn find_group(
     .optional()?)
 }
 
-/// Claims a creator's own id for a new group, or returns `false` when another one has it, as [`reserve_direct_pair`] does.
+/// Reserves a creator's id for a new group. Returns `false` if another group has it; see [`reserve_direct_pair`].
 pub fn reserve_group_id(
     conn: &mut PgConnection,
     creator: UserId,

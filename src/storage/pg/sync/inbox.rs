@@ -1,4 +1,4 @@
-//! The inboxes: their heads, which hand out seqs under their locks, and their entries.
+//! Inboxes: their heads, which assign seqs under a lock, and their entries.
 
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, InboxSeq, MessageId, UserId};
 use crate::model::inbox::EntryKind;
@@ -16,20 +16,20 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::HashMap;
 
-/// A timeline right after it was advanced under its lock.
+/// The seqs that were allocated to a timeline, up to its new head.
 #[derive(Clone, Copy, Debug, Queryable)]
 pub struct AllocatedSeqs {
-    /// Whose timeline.
+    /// The user.
     pub user_id: UserId,
     /// The new head.
     pub last_seq: InboxSeq,
-    /// The time for the new entries: never below that of the entries before.
+    /// The time of the new entries: not before that of earlier entries.
     pub last_at: Timestamp,
 }
 
-/// Locks timelines in ascending order of their users and advances each by so many entries; missing ones are made, so
-/// membership must have been checked before. The locks hold to the commit: per timeline, commits happen in the order of
-/// the seqs, and no reader ever sees an entry appear below one it has seen.
+/// Locks timelines by ascending user id and advances each by its number of entries. Missing timelines are created, so
+/// membership must have been checked before. The locks hold until the commit, so a timeline's commits are in the order of its
+/// seqs: no reader sees an entry appear below one that it has seen.
 fn allocate_inbox_seqs(
     conn: &mut PgConnection,
     counts: &HashMap<UserId, i64>,
@@ -52,22 +52,22 @@ fn allocate_inbox_seqs(
 /// An entry to deliver.
 #[derive(Clone, Copy, Debug)]
 pub struct NewEntry {
-    /// Whose inbox.
+    /// The user.
     pub receiver: UserId,
-    /// What kind.
+    /// The kind.
     pub kind: EntryKind,
-    /// The conversation that it concerns.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// What it refers to, by kind.
+    /// The seq that it refers to; its meaning depends on the kind.
     pub ref_seq: ConvSeq,
-    /// The conversation's count for the receiver as of this entry.
+    /// The receiver's unread count of the conversation as of this entry.
     pub unread: i64,
-    /// The conversation is large.
+    /// The conversation has read fan-out.
     pub large: bool,
 }
 
-/// Delivers entries to inboxes, in this order per receiver, writes what else the transaction changes in their conversations, and
-/// returns what is to be announced after the commit.
+/// Writes entries to inboxes, in this order per receiver, and the changes of conversations. Returns the entries, for the
+/// publisher after the commit.
 pub fn deliver(
     conn: &mut PgConnection,
     changes: &Changes,
@@ -123,11 +123,11 @@ pub fn deliver(
         .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)?;
-    // A place where the row does not lie any more would leave a head or a read position behind, and say nothing.
+    // A stale row handle would silently leave a head or a read position unchanged.
     let meant = (changes.heads.len() as i64, changes.reads.len() as i64);
     if written != meant {
         return Err(StorageError::Bug(format!(
-            "{written:?} conversations and members were at their places, of {meant:?}"
+            "{written:?} of {meant:?} conversations and members were at their places"
         )));
     }
     Ok(entries
@@ -142,16 +142,16 @@ pub fn deliver(
         .collect())
 }
 
-/// The head of an inbox, and of the same snapshot what is unread in large conversations, of which no entry tells.
+/// The head of an inbox and, of the same snapshot, the unread count of large conversations, which have no message entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// The head.
     pub seq: InboxSeq,
-    /// The sum over the user's large conversations; nothing when there are none.
+    /// The sum over the user's large conversations; none if there are none.
     pub large_unread: Option<i64>,
 }
 
-/// The heads of these users' inboxes; a user without one has had no entry yet.
+/// The heads of these users' inboxes. A user without an entry so far is left out.
 pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap<UserId, Head>> {
     let rows: Vec<(UserId, InboxSeq, Option<i64>)> = sql("SELECT t.user_id, t.last_seq, (
              SELECT sum(c.last_seq - m.read_seq)::bigint
@@ -167,32 +167,32 @@ pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap
         .collect())
 }
 
-/// An entry as stored, with the message that it refers to.
+/// A stored entry, with the message that it refers to.
 pub struct StoredEntry {
-    /// Its seq.
+    /// The seq.
     pub seq: InboxSeq,
-    /// Its time.
+    /// The time.
     pub at: Timestamp,
-    /// Its kind.
+    /// The kind.
     pub kind: String,
-    /// The conversation that it concerns.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// What it refers to, by kind.
+    /// The seq that it refers to; its meaning depends on the kind.
     pub ref_seq: ConvSeq,
-    /// The count as of it.
+    /// The receiver's unread count of the conversation as of this entry.
     pub unread: i64,
-    /// The message of a message entry or a mention.
+    /// The message, of the kinds `message` and `mention`.
     pub message: Option<Message>,
 }
 
-/// What is asked of an inbox: the entries after a seq, so many at most.
+/// A request for a page of an inbox: the entries after a seq, up to a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct PageOf {
-    /// Whose inbox.
+    /// The user.
     pub receiver: UserId,
-    /// After which seq.
+    /// The seq before the page.
     pub since: InboxSeq,
-    /// How many.
+    /// The most entries.
     pub limit: Limit,
 }
 
@@ -204,7 +204,7 @@ pub struct StoredPage {
     pub entries: Vec<StoredEntry>,
 }
 
-/// Pages of inboxes, in the order in which they are asked for.
+/// Pages of inboxes, in the order of the requests.
 pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<StoredPage>> {
     let rows: Vec<PageRow> = sql(include_str!("inbox_pages.sql"))
         .bind::<Uuids, _>(asked.iter().map(|one| one.receiver).collect::<Vec<_>>())
@@ -221,19 +221,19 @@ pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<Sto
     for row in rows {
         let place = usize::try_from(row.place - 1).ok();
         let page = place.and_then(|place| pages.get_mut(place));
-        let page = page.ok_or_else(|| StorageError::Bug("a page of nobody".to_owned()))?;
+        let page = page.ok_or_else(|| StorageError::Bug("a page without a request".to_owned()))?;
         page.head = row.head;
         page.entries.extend(row.build()?);
     }
     for page in &mut pages {
-        // They come in order. But nothing says so, and a page is proved to be whole by it; sorting here costs less than there.
+        // The check for holes needs the order, and SQL does not guarantee it without ORDER BY. Sorting costs less here.
         page.entries.sort_unstable_by_key(|entry| entry.seq);
         cut(conn, &mut page.entries)?;
     }
     Ok(pages)
 }
 
-/// Cuts a page that was cut by its messages by what else it will have, at about [`PAGE_BYTES`].
+/// Cuts a page, which the statement has cut by its messages alone, by all that it will carry, at about [`PAGE_BYTES`].
 fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult<()> {
     #[derive(QueryableByName)]
     struct Row {
@@ -242,7 +242,7 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
         #[diesel(sql_type = BigInt)]
         length: i64,
     }
-    // A conversation brings its last message with its last entry alone.
+    // Only one entry of each conversation carries its last message.
     let mut with_message: HashMap<ConversationId, InboxSeq> = HashMap::new();
     let mut others = Vec::new();
     for entry in &*entries {
@@ -280,7 +280,7 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
     Ok(())
 }
 
-/// The oldest entry that is kept.
+/// The oldest entry of an inbox that was not deleted.
 pub fn first_kept(conn: &mut PgConnection, receiver: UserId) -> StorageResult<Option<InboxSeq>> {
     Ok(
         sql("SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1")
@@ -291,8 +291,8 @@ pub fn first_kept(conn: &mut PgConnection, receiver: UserId) -> StorageResult<Op
     )
 }
 
-/// Deletes the entries before a moment of the next `users` users after one of them, and returns the last user and how many
-/// entries went; nothing after the last user. Times never go back within an inbox, so what goes is its beginning.
+/// Deletes entries older than `before` of the next `users` users. Returns the last of these users and the number of deleted
+/// entries; none if there is no further user. Times ascend within an inbox, so only its beginning is deleted.
 pub fn expire(
     conn: &mut PgConnection,
     after: Option<UserId>,
@@ -352,7 +352,7 @@ struct PageRow {
 }
 
 impl PageRow {
-    /// The entry; nothing when the page is empty and the row only carries the head.
+    /// The entry; none if the page is empty and the row has only the head.
     fn build(self) -> StorageResult<Option<StoredEntry>> {
         let (
             Some(seq),

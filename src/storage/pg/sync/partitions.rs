@@ -1,7 +1,7 @@
 //! The weekly partitions of the inbox.
 //!
-//! CREATE TABLE and ATTACH, DETACH CONCURRENTLY and DROP: `CREATE … PARTITION OF` takes a lock that stopped inserts for
-//! seconds behind one open transaction.
+//! Partitions are made by CREATE TABLE and ATTACH, and removed by DETACH CONCURRENTLY and DROP: `CREATE … PARTITION OF` takes a
+//! lock that blocks inserts for seconds while another transaction is open.
 
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
@@ -11,12 +11,11 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Integer, Text, Timestamptz};
 
-/// How many weeks are made ahead of the present one.
+/// How many weeks ahead of the current one partitions are made.
 const WEEKS_AHEAD: i32 = 4;
 
-/// Makes the partitions of the present week and those ahead, and returns the statements it ran. The database computes
-/// the weeks, by its own clock: the one that gives entries their time. The week before is made too, for a clock that is
-/// set back.
+/// Makes the partitions of the current week and those ahead, and returns the statements that ran. The weeks are computed by the
+/// database's clock, which also gives entries their time. The previous week is included, in case the clock is set back.
 pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
     run(conn, |conn| {
         let missing = sql(
@@ -38,7 +37,7 @@ pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
     })
 }
 
-/// When the first partition is missing, in seconds since 1970: until then entries find theirs.
+/// The time of the first missing partition, in seconds since 1970. Entries before it have a partition.
 pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
     Ok(sql("WITH weeks AS (
              SELECT date_trunc('week', now(), 'UTC') + make_interval(weeks => n) AS week
@@ -54,7 +53,7 @@ pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
     .get_result(conn)?)
 }
 
-/// A moment so many days ago, by the database's clock.
+/// The time `days` days ago, by the database's clock.
 pub fn days_ago(conn: &mut PgConnection, days: u32) -> StorageResult<Timestamp> {
     let days = i32::try_from(days).unwrap_or(i32::MAX);
     Ok(sql("SELECT now() - make_interval(days => $1) AS at")
@@ -63,8 +62,8 @@ pub fn days_ago(conn: &mut PgConnection, days: u32) -> StorageResult<Timestamp> 
         .get_result(conn)?)
 }
 
-/// Drops the partitions that ended before a moment, and returns the statements it ran. A detach that was interrupted
-/// (behind a long transaction, by `lock_timeout`) is finished here later.
+/// Drops the partitions that ended before a time, and returns the statements that ran. Also finishes a detach that was
+/// interrupted (by `lock_timeout`, behind a long transaction).
 pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<String>> {
     run(conn, |conn| {
         let expired = sql(
@@ -85,8 +84,8 @@ pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<S
     })
 }
 
-/// Runs what there is to do, one node at a time. When there is nothing, which is nearly always, it waits for nobody: a
-/// node that starts must not wait for one that drops.
+/// Runs the statements, one node at a time. If there are none, which is the usual case, it takes no lock: a node that starts
+/// must not wait for one that drops partitions.
 fn run(
     conn: &mut PgConnection,
     to_do: impl Fn(&mut PgConnection) -> StorageResult<Vec<String>>,
@@ -95,13 +94,13 @@ fn run(
         return Ok(Vec::new());
     }
     sql("SELECT pg_advisory_lock(hashtext('tideline partitions'))").execute(conn)?;
-    // Another node may have done it by now.
+    // Another node may have run them meanwhile.
     let result = to_do(conn).and_then(|statements| run_each(conn, statements));
     sql("SELECT pg_advisory_unlock(hashtext('tideline partitions'))").execute(conn)?;
     result
 }
 
-/// Each statement on its own: DETACH CONCURRENTLY refuses to run in a transaction, which several in one batch are.
+/// Runs each statement separately: several in one batch form a transaction, in which DETACH CONCURRENTLY cannot run.
 fn run_each(conn: &mut PgConnection, statements: Vec<String>) -> StorageResult<Vec<String>> {
     let mut ran = Vec::new();
     for statement in statements {

@@ -1,9 +1,9 @@
-//! Notices between nodes: a sharded channel for each waiting user, published to by `unread_apply.lua`, and one for each watched
-//! conversation. Never the truth: what is lost here the sweep finds.
+//! Signals between nodes: a sharded channel for each waiting user, to which `unread_apply.lua` publishes, and one for each watched
+//! conversation. A signal may be lost; the sweep finds what it was about.
 //!
-//! A subscription stands when the server has said so, and until its connection is lost or the server ends it, since the slot
-//! went elsewhere. What does not stand is missing, and `tasks/notices.rs` keeps asking for it. The server's pushes alone say
-//! which is which: one that nobody asked for looks to the library like the answer to whatever was asked last.
+//! A subscription is active from the server's push that confirms it until its connection is lost or the server ends it, because
+//! the slot moved. A wanted subscription that is not active is missing, and `tasks/notices.rs` retries it. Only pushes are
+//! trusted: redis 1.8 takes a push that was not requested for the reply to the last command (docs/UPSTREAM.md).
 
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::storage::redis::client::Redis;
@@ -19,45 +19,45 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many subscriptions are asked for in one go.
+/// How many missing subscriptions are requested at once.
 const CHUNK: usize = 500;
 
-/// What a subscriber hears.
+/// A signal to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// A user's inbox has reached `seq`; the total as of it, where it is known.
+    /// A user's inbox has reached `seq`.
     Inbox {
-        /// Whose inbox.
+        /// The user.
         user: UserId,
-        /// Its head.
+        /// The head of the inbox.
         seq: InboxSeq,
-        /// The unread total as of the head.
+        /// The unread total as of the head, if known.
         total: Option<i64>,
     },
     /// A large conversation has reached `seq`.
     Conversation {
-        /// Which.
+        /// The conversation.
         conversation: ConversationId,
         /// Its head.
         seq: ConvSeq,
     },
-    /// What is published of a user from now on is heard; what was before may not have been.
+    /// The channel of a user's inbox is subscribed from now on. Earlier signals may have been lost.
     Subscribed(UserId),
-    /// Subscriptions are missing, and what is published meanwhile is lost.
+    /// Subscriptions are missing: their signals are lost meanwhile.
     Gap,
 }
 
-/// What there are notices of.
+/// The subject of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// The inbox of a user.
     Inbox(UserId),
-    /// A large conversation, which is watched.
+    /// A watched conversation.
     Watch(ConversationId),
 }
 
 impl Channel {
-    /// Its name in Redis. The braces keep everything of a user in one slot of a cluster.
+    /// The name in Redis. The hash tag keeps all keys of a user in one slot.
     pub(in crate::storage::redis) fn name(self, epoch: Epoch) -> String {
         match self {
             Self::Inbox(user) => format!("tl:{epoch}:notice:{{{user}}}"),
@@ -76,14 +76,14 @@ impl Channel {
 }
 
 enum Subscription {
-    /// Asked for, or to be asked for again; with those who wait until it stands.
+    /// Requested, or to be requested again; with the waiters for its confirmation.
     Missing(Vec<oneshot::Sender<()>>),
-    /// By this connection.
+    /// Confirmed on this connection.
     Active(ConnectionId),
 }
 
 impl Subscription {
-    /// Makes it a missing one if it stands where it is ended, and says so.
+    /// Marks it as missing if it is active on an ended connection. Returns whether it was.
     fn end(&mut self, is_ended: impl FnOnce(&ConnectionId) -> bool) -> bool {
         let ended = matches!(self, Self::Active(by) if is_ended(by));
         if ended {
@@ -93,24 +93,24 @@ impl Subscription {
     }
 }
 
-/// What the connections' tasks share with us.
+/// The subscriptions, shared with the tasks of the connections.
 struct SubscriptionTable {
     subscriptions: Mutex<HashMap<Channel, Subscription>>,
     on_signal: Box<dyn Fn(Signal) + Send + Sync>,
 }
 
-/// The subscriptions of this node, on connections of their own.
+/// The subscriptions of this node, on their own connections.
 pub struct Notices {
     redis: Arc<Redis>,
     servers: Servers,
     epoch: Epoch,
     table: Arc<SubscriptionTable>,
-    /// Where the slots were when the subscriptions were last compared with that.
+    /// The topology with which the subscriptions were last compared.
     followed: Mutex<Arc<Slots>>,
 }
 
 impl Notices {
-    /// Prepares for subscriptions. `on_signal` is called on the tasks of the connections: it must be quick.
+    /// A node without subscriptions. `on_signal` runs on the tasks of the connections, so it must be quick.
     pub fn new(
         redis: &Arc<Redis>,
         epoch: Epoch,
@@ -135,15 +135,14 @@ impl Notices {
         }
     }
 
-    /// Subscribes to channels, and returns when Redis has acknowledged them. Otherwise they stay missing, until they are
-    /// renewed.
+    /// Subscribes to channels, and returns when Redis has confirmed them. After an error they stay missing until a renewal.
     pub async fn subscribe(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
         let mut channels = channels.to_vec();
         {
             let subscriptions = self.table.subscriptions();
-            let stands =
+            let is_active =
                 |one: &Channel| matches!(subscriptions.get(one), Some(Subscription::Active(_)));
-            channels.retain(|one| !stands(one));
+            channels.retain(|one| !is_active(one));
         }
         if channels.is_empty() {
             return Ok(());
@@ -151,13 +150,13 @@ impl Notices {
         self.request(&channels).await
     }
 
-    /// Marks channels as missing that are not subscribed to.
+    /// Marks channels as missing, unless they are active.
     pub fn mark_missing(&self, channels: &[Channel]) {
         self.table.await_active(channels);
         (self.table.on_signal)(Signal::Gap);
     }
 
-    /// Ends subscriptions. What Redis does not get to know of ends with the connection.
+    /// Ends subscriptions. If the command fails, they end with the connection.
     pub async fn unsubscribe(&self, channels: &[Channel]) {
         for channel in channels {
             self.table.subscriptions().remove(channel);
@@ -165,12 +164,12 @@ impl Notices {
         self.send("SUNSUBSCRIBE", channels).await;
     }
 
-    /// The channels that are subscribed to, or should be.
+    /// The channels whose subscription is active or missing.
     pub fn channels(&self) -> Vec<Channel> {
         self.table.subscriptions().keys().copied().collect()
     }
 
-    /// Those that should be.
+    /// The channels whose subscription is missing.
     pub fn missing(&self) -> Vec<Channel> {
         let subscriptions = self.table.subscriptions();
         let missing = subscriptions.iter().filter_map(|(channel, one)| {
@@ -179,16 +178,16 @@ impl Notices {
         missing.collect()
     }
 
-    /// Asks for what is missing, and returns whether any of it stands now.
+    /// Requests the missing subscriptions again. Returns whether any is active now.
     pub async fn renew(&self) -> bool {
         let mut any = false;
         for channels in self.missing().chunks(CHUNK) {
             let _some = self.request(channels).await;
             let subscriptions = self.table.subscriptions();
-            let stands =
+            let is_active =
                 |channel| matches!(subscriptions.get(channel), Some(Subscription::Active(_)));
-            // Nobody answers, and the others would not get further.
-            if !channels.iter().any(stands) {
+            // No server answers: the next chunk would fail too.
+            if !channels.iter().any(is_active) {
                 break;
             }
             any = true;
@@ -196,8 +195,7 @@ impl Notices {
         any
     }
 
-    /// Looks whether slots of a cluster have gone elsewhere without a word, as when their master was cut off: subscriptions
-    /// there are missing.
+    /// Marks subscriptions as missing whose slot has moved without a push, as when its master was cut off.
     pub async fn follow(&self) {
         self.redis.refresh_topology(Instant::now(), None).await;
         let slots = self.redis.slots();
@@ -212,21 +210,20 @@ impl Notices {
         *followed = slots;
     }
 
-    /// Subscribes, and returns when all of it stands.
+    /// Subscribes, and returns when all channels are active.
     async fn request(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
-        let mut acknowledgements = self.table.await_active(channels);
-        let (mut result, mut standing) = (Ok(()), Vec::new());
+        let mut receivers = self.table.await_active(channels);
+        let (mut result, mut confirmations) = (Ok(()), Vec::new());
         for (channels, sent) in self.send("SSUBSCRIBE", channels).await {
             match sent {
-                Ok(()) => standing.extend(
-                    channels
-                        .iter()
-                        .filter_map(|one| acknowledgements.remove(one)),
-                ),
+                Ok(()) => {
+                    confirmations.extend(channels.iter().filter_map(|one| receivers.remove(one)))
+                }
                 Err(error) => result = Err(error),
             }
         }
-        if let Err(elapsed) = tokio::time::timeout(RESPONSE_TIMEOUT, join_all(standing)).await {
+        if let Err(elapsed) = tokio::time::timeout(RESPONSE_TIMEOUT, join_all(confirmations)).await
+        {
             result = Err(RedisError::from(std::io::Error::other(elapsed)).into());
         }
         if result.is_err() {
@@ -235,7 +232,7 @@ impl Notices {
         result
     }
 
-    /// Sends a command for each channel, and says for which of them it was answered.
+    /// Sends a command for each channel. Each result is for a part of the channels.
     async fn send(
         &self,
         command: &str,
@@ -268,24 +265,24 @@ impl SubscriptionTable {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of each channel that is missing when it stands.
+    /// Marks channels as missing, unless they are active. Returns a receiver for the confirmation of each missing one.
     fn await_active(&self, channels: &[Channel]) -> HashMap<Channel, oneshot::Receiver<()>> {
-        let mut acknowledgements = HashMap::new();
+        let mut receivers = HashMap::new();
         let mut subscriptions = self.subscriptions();
         for channel in channels {
             let missing = || Subscription::Missing(Vec::new());
             let one = subscriptions.entry(*channel).or_insert_with(missing);
             if let Subscription::Missing(waiting) = one {
-                let (stands, standing) = oneshot::channel();
+                let (confirm, confirmed) = oneshot::channel();
                 waiting.retain(|one| !one.is_closed());
-                waiting.push(stands);
-                acknowledgements.insert(*channel, standing);
+                waiting.push(confirm);
+                receivers.insert(*channel, confirmed);
             }
         }
-        acknowledgements
+        receivers
     }
 
-    /// Takes in what a server has pushed, or that its connection is lost.
+    /// Handles a push of a server, or the loss of its connection.
     fn push(&self, from: &ConnectionId, push: PushInfo) {
         let mut data = push.data.into_iter().map(String::from_redis_value);
         let mut text = || data.next()?.ok();
@@ -301,7 +298,7 @@ impl SubscriptionTable {
             }
             PushKind::SSubscribe => {
                 let channel = text().and_then(|name| Channel::parse(&name));
-                // Before anybody can see that it stands.
+                // Before the subscription is visible as active.
                 if let Some(Channel::Inbox(user)) = channel {
                     (self.on_signal)(Signal::Subscribed(user));
                 }
@@ -310,7 +307,7 @@ impl SubscriptionTable {
                     let before = std::mem::replace(one, Subscription::Active(from.clone()));
                     if let Subscription::Missing(waiting) = before {
                         for one in waiting {
-                            // Who gave up waiting needs no telling.
+                            // The waiter may have given up.
                             let _gone = one.send(());
                         }
                     }
@@ -330,7 +327,7 @@ impl SubscriptionTable {
         }
     }
 
-    /// Marks as missing what does not stand any more.
+    /// Marks lost subscriptions as missing.
     fn mark_lost(&self, is_lost: impl Fn(Channel, &ConnectionId) -> bool) {
         let mut any = false;
         for (channel, one) in self.subscriptions().iter_mut() {
@@ -342,8 +339,8 @@ impl SubscriptionTable {
     }
 }
 
-/// Tells other nodes of the heads of large conversations: one command each, however many members there are. What Redis is
-/// not told of the sweeps find.
+/// Publishes the heads of large conversations to other nodes: one command per conversation, regardless of its members. The
+/// sweeps find heads that Redis did not receive.
 pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId, ConvSeq>) {
     let named = moved
         .iter()
@@ -362,7 +359,7 @@ pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId
         .await;
 }
 
-/// A message is `seq` or `seq:total` on the channel of a user, and `seq` on that of a conversation.
+/// Parses a message: `seq` or `seq:total` on the channel of a user, `seq` on that of a conversation.
 fn parse_signal(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,

@@ -1,8 +1,7 @@
-//! One server of Redis: a connection that is made again when it was lost, a time-out for every command, and a circuit
-//! breaker.
+//! One Redis server: a connection that is re-established after a loss, a timeout for every command, and a circuit breaker.
 //!
-//! The connections are our own, because the `ConnectionManager` of the `redis` crate may replace one that has just been made,
-//! and its subscriptions with it, without a word.
+//! `ConnectionManager` of the redis crate (1.8) is not used: it may replace a new connection, and lose its subscriptions, without
+//! a push (docs/UPSTREAM.md).
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -17,16 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Redis did not answer, or not in time.
+/// Redis did not answer in time.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisUnavailable {
-    /// The circuit is open: not even tried.
-    #[error("Redis failed a moment ago")]
+    /// The circuit is open: the command was not sent.
+    #[error("Redis: the circuit is open after failures")]
     Open,
-    /// No server of the cluster is known to have the key.
-    #[error("Redis: no server of the cluster has told where the key is")]
+    /// No server is known for the slot of the key.
+    #[error("Redis: no server is known for the slot of the key")]
     Nowhere,
-    /// It was tried.
+    /// The command failed.
     #[error("Redis: {0}")]
     Failed(#[from] RedisError),
 }
@@ -34,13 +33,13 @@ pub enum RedisUnavailable {
 /// How long a command may take.
 pub(in crate::storage::redis) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// So many failures in a row open the circuit …
+/// How many failures in a row open the circuit.
 const MAX_FAILURES: u32 = 3;
 
-/// … for so long.
+/// How long the circuit stays open.
 const OPEN_FOR: Duration = Duration::from_millis(1_000);
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::storage::redis) struct Address {
     pub(in crate::storage::redis) host: Arc<str>,
@@ -61,7 +60,7 @@ impl Address {
         }
     }
 
-    /// How to connect to this server, as to another one.
+    /// The connection settings of the template, with this address.
     pub(in crate::storage::redis) fn connection_info(
         &self,
         template: &ConnectionInfo,
@@ -92,17 +91,17 @@ struct Circuit {
     open_until: Option<Instant>,
 }
 
-/// A connection: the server, and a number, since the server may have had others before.
+/// Identifies a connection: the server, and a number that is new for each connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage::redis) struct ConnectionId {
     pub(in crate::storage::redis) server: Address,
     number: u64,
 }
 
-/// Is told what a server pushes, and when a connection is lost.
+/// Receives the pushes of a server, and a `Disconnection` when a connection is lost.
 pub(in crate::storage::redis) type PushHandler = dyn Fn(&ConnectionId, PushInfo) + Send + Sync;
 
-/// The connection that there is, and whether it was lost.
+/// An established connection, and whether it was lost.
 struct Connection {
     connection: MultiplexedConnection,
     id: ConnectionId,
@@ -113,7 +112,7 @@ struct Connection {
 pub(in crate::storage::redis) struct Server {
     address: Address,
     client: Client,
-    /// Where it may push.
+    /// Receives pushes, if the connection subscribes.
     on_push: Option<Arc<PushHandler>>,
     connection: tokio::sync::Mutex<(u64, Option<Connection>)>,
     circuit: Mutex<Circuit>,
@@ -134,7 +133,7 @@ impl Server {
         })
     }
 
-    /// The connection. It is made when first needed, and again when it was lost.
+    /// The connection, established on first use and again after a loss.
     async fn connection(&self) -> RedisResult<(MultiplexedConnection, Arc<AtomicBool>)> {
         let mut guard = self.connection.lock().await;
         let (number, current) = &mut *guard;
@@ -144,7 +143,7 @@ impl Server {
             return Ok((open.connection.clone(), Arc::clone(&open.lost)));
         }
         if let (Some(lost), Some(on_push)) = (current.take(), &self.on_push) {
-            // Not everything that ends a connection is told of as a push.
+            // The library does not push a `Disconnection` for every loss.
             let (kind, data) = (PushKind::Disconnection, Vec::new());
             on_push(&lost.id, PushInfo { kind, data });
         }
@@ -205,14 +204,14 @@ impl Server {
             }
             result
         };
-        // The time-outs of the connection are for each of its steps; this one is for all of them.
+        // The connection's timeouts are for each step; this one is for all steps together.
         let result = tokio::time::timeout(2 * RESPONSE_TIMEOUT, run)
             .await
             .unwrap_or_else(|elapsed| Err(std::io::Error::other(elapsed).into()));
         let mut circuit = self.circuit();
         match &result {
             Ok(_) => *circuit = Circuit::default(),
-            // A server that says where to go instead is well.
+            // A redirection is not a failure of the server.
             Err(error) if is_elsewhere(error) => *circuit = Circuit::default(),
             Err(error) => {
                 circuit.failures += 1;
@@ -231,13 +230,13 @@ impl Server {
     }
 }
 
-/// The key's slot belongs to another server now, or is just on its way there.
+/// The key's slot has moved to another server, or is being moved.
 fn is_elsewhere(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, Moved, TryAgain};
     matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
 }
 
-/// The key's slot belongs to another server now.
+/// The key's slot has moved to another server.
 pub(in crate::storage::redis) fn has_moved(error: &RedisUnavailable) -> bool {
     match error {
         RedisUnavailable::Failed(error) => {
@@ -247,9 +246,9 @@ pub(in crate::storage::redis) fn has_moved(error: &RedisUnavailable) -> bool {
     }
 }
 
-/// The connections for one purpose: one to each server that was needed so far.
+/// The connections for one purpose, one per server that was used so far.
 pub(in crate::storage::redis) struct Servers {
-    /// How to log in, and whether by TLS.
+    /// Credentials and TLS.
     template: ConnectionInfo,
     on_push: Option<Arc<PushHandler>>,
     by_address: Mutex<HashMap<Address, Arc<Server>>>,
@@ -285,7 +284,7 @@ impl Servers {
         Ok(server)
     }
 
-    /// Lets go of the others.
+    /// Drops the servers that are not kept.
     pub(in crate::storage::redis) fn retain(&self, keep: impl Fn(&Address) -> bool) {
         self.by_address
             .lock()
