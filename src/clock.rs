@@ -1,9 +1,10 @@
-//! The one place that reads the time and makes ids, so that everything else takes them as values.
+//! The only place that reads the time and makes ids; all other code takes them as values.
 //!
-//! Order and retention never use the clock of a node: times of entries come from PostgreSQL, inside the transaction. The lives of
-//! tokens do not either, or a node whose clock is wrong would refuse what the others issue: see [`SharedClock`].
+//! Order and retention never use the clock of a node: the times of entries come from PostgreSQL, inside the transaction. The
+//! lifetime of tokens does not use it either, since a node with a wrong clock would reject tokens of other nodes: see
+//! [`SharedClock`].
 
-#![expect(clippy::disallowed_methods, reason = "this is the place")]
+#![expect(clippy::disallowed_methods, reason = "this is the only place")]
 
 use rand::Rng;
 use std::sync::LazyLock;
@@ -11,24 +12,24 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How far apart ends that need not be exact are.
+/// The resolution of deadlines that need not be exact.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Seconds since 1970, by the clock of this machine.
+/// This machine's time, in seconds since 1970.
 pub fn unix_seconds() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-/// A clock that all nodes share, the database's, as this process was last told it. What passes since then is counted without the
-/// clock of the machine, which may be turned at any time.
+/// The database's clock, which all nodes share, as last read by this process. The time since then is measured by the monotonic
+/// clock, since the machine's clock may be set at any time.
 pub struct SharedClock {
     began: Instant,
-    /// What it showed when it began.
+    /// The time at `began`.
     then: AtomicI64,
 }
 
 impl SharedClock {
-    /// A clock that shows this, in seconds since 1970.
+    /// A clock that shows `now`, in seconds since 1970.
     pub fn showing(now: i64) -> Self {
         Self {
             began: Instant::now(),
@@ -36,12 +37,12 @@ impl SharedClock {
         }
     }
 
-    /// What it shows.
+    /// The time, in seconds since 1970.
     pub fn now(&self) -> i64 {
         self.then.load(Ordering::Relaxed) + self.since()
     }
 
-    /// Sets it.
+    /// Sets the time.
     pub fn set(&self, now: i64) {
         self.then.store(now - self.since(), Ordering::Relaxed);
     }
@@ -51,8 +52,8 @@ impl SharedClock {
     }
 }
 
-/// The first tick after so long a time from now. Thousands of ends, each at a time of its own, would wake a thread for each;
-/// at the ticks it wakes for all of them.
+/// The first tick after `time` from now. Thousands of deadlines at different times would wake a thread for each; at a tick it
+/// wakes once for all of them.
 pub fn tick_after(time: Duration) -> Instant {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let end = (BEGAN.elapsed() + time).as_nanos();
@@ -60,19 +61,19 @@ pub fn tick_after(time: Duration) -> Instant {
     *BEGAN + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// A new time-ordered id (UUIDv7).
+/// A new id, ordered by time (UUIDv7).
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
-/// Random bytes that nobody can guess.
+/// Random bytes that cannot be guessed.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::rng().fill_bytes(&mut bytes);
     bytes
 }
 
-/// A random share of a whole, for jitter.
+/// A random number from 0 to 1, for jitter.
 pub fn jitter() -> f64 {
     f64::from(rand::rng().next_u32()) / f64::from(u32::MAX)
 }

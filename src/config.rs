@@ -1,7 +1,7 @@
-//! The one place that reads the environment. A bad value stops the start with a sentence that names the variable, the
-//! value (never a secret) and what is allowed.
+//! The only place that reads the environment. A bad value stops the start with an error that names the variable, the value
+//! (never a secret) and what is allowed.
 
-#![expect(clippy::disallowed_methods, reason = "this is the place")]
+#![expect(clippy::disallowed_methods, reason = "this is the only place")]
 
 pub mod origins;
 
@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A value that must not reach a log.
+/// A value that must not be logged.
 #[derive(Clone)]
 pub struct Secret<T>(pub T);
 
@@ -24,7 +24,7 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `DATABASE_URL`
@@ -41,18 +41,17 @@ pub struct Config {
     pub access_token: Duration,
     /// `TIDELINE_REFRESH_TOKEN_DAYS`
     pub refresh_token: Duration,
-    /// `TIDELINE_REGISTRATION`: anybody may sign up.
+    /// `TIDELINE_REGISTRATION`: anyone may register.
     pub open_registration: bool,
-    /// `TIDELINE_RATE_LIMIT`; nothing: off.
+    /// `TIDELINE_RATE_LIMIT`; none: off.
     pub rate_limit: Option<RateLimit>,
-    /// `TIDELINE_WAITS_PER_ADDRESS`, where rate limits are set: many people share the address of their office, and nobody alone
-    /// may take all connections.
+    /// `TIDELINE_WAITS_PER_ADDRESS`, if rate limits are on: an office shares one address, but no address may take all connections.
     pub waits_per_address: u32,
     /// `TIDELINE_TRUSTED_PROXIES`
     pub trusted_proxies: Vec<IpNet>,
     /// `TIDELINE_CORS_ORIGINS`
     pub cors_origins: Origins,
-    /// `TIDELINE_TRUSTED_MEDIA_HOSTS`: as they stand in addresses, or after `*.`, or `*` alone.
+    /// `TIDELINE_TRUSTED_MEDIA_HOSTS`: hosts as in URLs, `*.` and a host, or `*`.
     pub trusted_media_hosts: Vec<String>,
     /// `TIDELINE_WORKERS`
     pub workers: usize,
@@ -62,7 +61,7 @@ pub struct Config {
     pub db_pool: u32,
     /// `TIDELINE_INBOX_RETENTION_DAYS`
     pub inbox_retention_days: u32,
-    /// `TIDELINE_FANOUT_LIMIT`: a group with more members is large.
+    /// `TIDELINE_FANOUT_LIMIT`: a group with more members has read fan-out.
     pub fanout_limit: usize,
     /// `TIDELINE_MEMBERS_LIMIT`: the most members of a group.
     pub members_limit: usize,
@@ -82,43 +81,43 @@ pub enum LogFormat {
     Json,
 }
 
-/// How many requests a user, and an address without a good token, may make.
+/// The requests that a user, or an address without a valid token, may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// A second, on average.
+    /// Requests per second, on average.
     pub per_second: u32,
-    /// At once.
+    /// Requests at once.
     pub burst: u32,
 }
 
-/// A variable that is missing or cannot be used.
+/// A variable that is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Not set, and there is no default.
     #[error("{0} is required: {1}")]
     Missing(&'static str, &'static str),
-    /// Set to something that is not allowed.
+    /// Set to a value that is not allowed.
     #[error("{0} is {1:?}, but must be {2}")]
     Bad(&'static str, String, &'static str),
 }
 
-/// Where variables are looked up: the environment, or a test's own list.
+/// Looks up a variable: in the environment, or in a list of a test.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Looks up in the environment. An empty variable is the same as none.
+/// Looks up a variable in the environment. An empty variable counts as not set.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether a variable is set, and set to nothing: where the default is something, that is how to say "none".
+/// Whether a variable is set to the empty string. Where the default is not empty, this means "none".
 pub fn is_empty(name: &str) -> bool {
     std::env::var(name).is_ok_and(|value| value.is_empty())
 }
 
-/// What `tideline dev` writes for programs of integrators besides the variables of the server.
+/// The variable that `tideline dev` writes for the integrator's programs, besides those of the server.
 const URL: &str = "TIDELINE_URL";
 
-/// A sentence for each variable that has our prefix and that nobody reads, which is a mistake in its name.
+/// A warning for each variable with the prefix `TIDELINE_` that is not read: its name is probably misspelt.
 pub fn unknown_variables() -> Vec<String> {
     let names = known_variables();
     std::env::vars_os()
@@ -135,7 +134,7 @@ pub fn unknown_variables() -> Vec<String> {
         .collect()
 }
 
-/// The names that are looked up when only what is required is set, which are all.
+/// All names: those that are looked up if only the required variables are set.
 fn known_variables() -> BTreeSet<String> {
     let names = RefCell::new(BTreeSet::from([URL.to_owned()]));
     let _config = Config::load(&|name| {
@@ -150,10 +149,10 @@ fn known_variables() -> BTreeSet<String> {
     names.into_inner()
 }
 
-/// The smallest key that HS256 deserves.
+/// The shortest key for HS256 (RFC 7518, section 3.2).
 pub const SECRET_BYTES: usize = 32;
 
-/// The URL of the database, for the commands that need nothing else.
+/// The URL of the database, for commands that need no other setting.
 pub fn database_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {
     lookup("DATABASE_URL")
         .map(Secret)
@@ -192,7 +191,7 @@ impl Config {
             trusted_proxies: trusted_proxies(lookup)?,
             cors_origins: cors_origins(lookup)?,
             trusted_media_hosts: trusted_media_hosts(lookup)?,
-            // The other half is for the writers, PostgreSQL and Redis; alone on two cores, one is faster than two.
+            // The other cores are for the writers, PostgreSQL and Redis. On two cores one worker is faster than two.
             workers: number(lookup, "TIDELINE_WORKERS", (cores / 2).clamp(1, 64), 1, 256)?,
             writers,
             db_pool: number(
@@ -275,8 +274,7 @@ fn trusted_proxies(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
         })
 }
 
-/// A network of IPv4 addresses that is written in IPv6 (`::ffff:10.0.0.0/104`) as what it is: addresses are looked for in
-/// that form.
+/// Converts an IPv4-mapped network (`::ffff:10.0.0.0/104`) to IPv4: addresses are compared in that form.
 fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else {
         return network;
@@ -311,12 +309,12 @@ fn trusted_media_hosts(lookup: Lookup<'_>) -> Result<Vec<String>, ConfigError> {
     Err(ConfigError::Bad(
         "TIDELINE_TRUSTED_MEDIA_HOSTS",
         text,
-        "*, or hosts with commas between them, in lower case, with a port where it is not the scheme's own, and *. before those \
-         that stand for what is below them, such as media.example, *.cdn.example, 10.0.0.7:9000",
+        "*, or hosts with commas between them, in lower case, with a port unless it is the scheme's default, or *. and a host for \
+         its subdomains, such as media.example, *.cdn.example, 10.0.0.7:9000",
     ))
 }
 
-/// As browsers write the host of an address.
+/// Whether this is a host as browsers write it in a URL.
 fn is_media_host(text: &str) -> bool {
     let rest = text.strip_prefix("*.").unwrap_or(text);
     let (host, port) = rest.split_once(':').unwrap_or((rest, "1"));
@@ -331,7 +329,7 @@ fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {
         "REDIS_URL",
         "such as redis://localhost:6379",
     ))?;
-    // A scheme has no case.
+    // Schemes are case-insensitive.
     let url = match url.split_once("://") {
         Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
         None => url,
@@ -352,7 +350,7 @@ fn is_redis_url(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         return false;
     };
-    // What stands behind a '#' would say not to check certificates.
+    // The redis crate reads `#insecure` as "skip certificate verification".
     if rest.contains('#') {
         return false;
     }

@@ -1,21 +1,20 @@
-//! Whose pages may use the API from a browser: `TIDELINE_CORS_ORIGINS`.
+//! The origins that may use the API from a browser: `TIDELINE_CORS_ORIGINS`.
 
 use std::net::Ipv6Addr;
 
-/// Origins, in the words of the web: a scheme, a host and a port.
+/// Allowed web origins: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// That of this server alone, for which a browser asks nothing.
+    /// Only that of this server, which needs no CORS.
     Same,
-    /// Any.
+    /// All origins.
     Any,
-    /// These, each written as browsers write it.
+    /// These, as browsers write them.
     Listed(Vec<String>),
 }
 
 impl Origins {
-    /// Origins with commas between them, or `*`. Anything that no browser would ever send is refused: it would look as if
-    /// it allowed something.
+    /// Parses origins with commas between them, or `*`. An origin that no browser sends is rejected: it would never match.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Any);
@@ -26,7 +25,7 @@ impl Origins {
     }
 }
 
-/// Browsers write origins in lower case, without the default port, and without a slash at the end.
+/// Whether this is an origin as browsers write it: lower case, without the default port or a trailing slash.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else {
         return false;
@@ -64,7 +63,7 @@ mod tests {
     use super::Origins;
 
     #[test]
-    fn origins_are_read_to_the_letter() {
+    fn only_origins_as_browsers_write_them_are_accepted() {
         let listed = |parts: &[&str]| {
             let parts = parts.iter().map(|part| (*part).to_owned());
             Some(Origins::Listed(parts.collect()))

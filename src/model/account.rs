@@ -1,4 +1,4 @@
-//! People and their devices.
+//! Users and their devices.
 
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::ToSchema;
 
-/// A person, a bot or another system that sends and receives. Any signed-in user may read any `User`.
+/// A person, a bot or another system that sends and receives. Every logged-in user may read every `User`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct User {
     /// The user's id.
@@ -15,14 +15,14 @@ pub struct User {
     /// Unique, lower case.
     #[schema(example = "ann")]
     pub username: String,
-    /// What other people see.
+    /// The name that other users see.
     #[schema(example = "Ann")]
     pub display_name: String,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
 }
 
-/// What kind of program a device is.
+/// The kind of program that a device is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Platform {
@@ -42,7 +42,7 @@ pub enum Platform {
 }
 
 impl Platform {
-    /// The name used on the wire and in the database.
+    /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Web => "web",
@@ -55,12 +55,12 @@ impl Platform {
     }
 }
 
-/// What a log-in says of the device it comes from.
+/// The device of a login, as described by the client.
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
-    /// A name for people.
+    /// A name for display.
     pub name: Option<String>,
-    /// What kind of program it is; unknown when a known device logs in again without saying so.
+    /// The kind of program; none if a known device logs in again without it.
     pub platform: Option<Platform>,
 }
 
@@ -69,29 +69,29 @@ pub struct DeviceInfo {
 pub struct Device {
     /// The device's id.
     pub id: DeviceId,
-    /// A name for people.
+    /// A name for display.
     #[schema(required = true, example = "Ann's laptop")]
     pub name: Option<String>,
-    /// What kind of program it is: `web`, `ios`, `android`, `desktop`, `bot` or `other`.
+    /// The kind of program: `web`, `ios`, `android`, `desktop`, `bot` or `other`.
     #[schema(example = "web")]
     pub platform: String,
-    /// When it first signed in.
+    /// When it first logged in.
     pub created_at: Timestamp,
-    /// When it last signed in or refreshed its session.
+    /// When it last logged in or refreshed its session.
     pub last_seen_at: Timestamp,
-    /// It is the one that asks.
+    /// This device makes the request.
     pub current: bool,
 }
 
-/// A username in its one form: lower case, `^[a-z0-9_.-]{3,32}$`.
+/// A username in its canonical form: lower case, `^[a-z0-9_.-]{3,32}$`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username(String);
 
 impl Username {
-    /// What a username may look like, for people.
+    /// The rule for usernames, as an error text.
     pub const RULE: &str = "must be 3 to 32 of a-z, 0-9, '_', '.' and '-' after lower-casing";
 
-    /// A username as typed, or nothing when it cannot be one.
+    /// Parses a username as typed; none if it is invalid.
     pub fn parse(typed: &str) -> Option<Self> {
         let name = typed.to_ascii_lowercase();
         let fits = (3..=32).contains(&name.len())
@@ -107,13 +107,13 @@ impl Username {
     }
 }
 
-/// How many code points the normal form of a password has at most.
-const LONGEST_PASSWORD: usize = 128;
+/// The most code points of a password in its normal form.
+const MAX_PASSWORD_LENGTH: usize = 128;
 
-/// A password as somebody typed it.
+/// A password as typed.
 ///
-/// Keyboards compose the same characters differently ("é" is one code point on Windows and two on macOS), so passwords are
-/// counted, hashed and compared in the normal form NFC. Hashes made before that was so are of the bytes as they were typed.
+/// Keyboards compose the same character differently ("é" is one code point on Windows and two on macOS), so passwords are
+/// counted, hashed and compared in the normal form NFC. Hashes from before this rule are of the bytes as typed.
 #[derive(Clone)]
 pub struct Password {
     composed: String,
@@ -121,13 +121,13 @@ pub struct Password {
 }
 
 impl Password {
-    /// What a new password must be, for people.
+    /// The rule for new passwords, as an error text.
     pub const RULE: &str = "must be 8 to 128 Unicode code points long";
 
-    /// A password that is to be checked; nothing when it is too long to be anybody's.
+    /// A password to check; none if it is longer than any valid one.
     pub fn typed(text: String) -> Option<Self> {
-        // No code point has a longer canonical decomposition than four.
-        if text.chars().nth(4 * LONGEST_PASSWORD).is_some() {
+        // A canonical decomposition has at most four code points.
+        if text.chars().nth(4 * MAX_PASSWORD_LENGTH).is_some() {
             return None;
         }
         let composed = ComposingNormalizerBorrowed::new_nfc()
@@ -137,10 +137,10 @@ impl Password {
         Some(Self { composed, typed })
     }
 
-    /// A new password, or nothing when it is too short or too long for one.
+    /// A new password; none if it is too short or too long.
     pub fn parse(text: String) -> Option<Self> {
         let password = Self::typed(text)?;
-        let fits = (8..=LONGEST_PASSWORD).contains(&password.composed.chars().count());
+        let fits = (8..=MAX_PASSWORD_LENGTH).contains(&password.composed.chars().count());
         fits.then_some(password)
     }
 
@@ -149,24 +149,24 @@ impl Password {
         &self.composed
     }
 
-    /// As it was typed, where that differs.
+    /// As typed, if that differs from the normal form.
     pub fn as_typed(&self) -> Option<&str> {
         self.typed.as_deref()
     }
 }
 
-/// Who makes a request, proved by an access token that was checked and is not revoked.
+/// The authenticated caller of a request: its access token is valid and not revoked.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     /// The user.
     pub user: UserId,
-    /// The device that the token was issued to.
+    /// The device of the token.
     pub device: DeviceId,
-    /// The device's refresh generation that the token was issued with.
+    /// The refresh generation of the token.
     pub generation: i64,
-    /// When the access token ends, in seconds since 1970; a wait ends with it.
+    /// When the access token expires, in seconds since 1970; a wait ends then.
     pub token_expires: i64,
-    /// Where the request comes from.
+    /// The client's address.
     pub address: IpAddr,
 }
 
@@ -175,7 +175,7 @@ mod tests {
     use super::Password;
 
     #[test]
-    fn a_password_that_is_too_long_for_any_is_none() {
+    fn passwords_longer_than_any_valid_one_are_rejected() {
         // The longest decomposition: one code point of three, "\u{1f82}", typed as four.
         let longest = "α\u{313}\u{300}\u{345}".repeat(128);
         assert!(Password::parse(longest.clone()).is_some());

@@ -1,5 +1,5 @@
-//! The kinds of message content and their limits. What comes in is parsed here once; what is stored is the canonical
-//! JSON of the parsed value, so nothing unchecked ever reaches the archive.
+//! The kinds of message content and their limits. Input is parsed here once, and the JSON of the parsed value is stored, so no
+//! unchecked content reaches the archive.
 
 use crate::model::ids::UserId;
 use crate::model::input;
@@ -15,12 +15,11 @@ use utoipa::ToSchema;
 /// The longest text, in bytes of UTF-8.
 pub const TEXT_BYTES: usize = 16 * 1024;
 
-/// The most people whom a text mentions.
-const MENTIONS: usize = 100;
+/// The most users that a text mentions.
+const MAX_MENTIONS: usize = 100;
 
-/// How deep a custom content may be nested: deep enough for anybody, and shallow enough that a page of messages stays
-/// below the 128 levels at which common JSON readers stop.
-const CUSTOM_DEPTH: usize = 100;
+/// The most levels of a custom content. A page of messages then has fewer than 128 levels, the limit of common JSON parsers.
+const MAX_CUSTOM_DEPTH: usize = 100;
 
 /// Plain text.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -30,9 +29,9 @@ pub struct TextContent {
     #[garde(custom(bytes(1..=TEXT_BYTES)))]
     #[schema(example = "hi Ben")]
     pub text: String,
-    /// Up to 100 users whom the text names. Members among them who do not block the sender get a `mention` entry in their
-    /// inbox; others do not learn of it.
-    #[garde(custom(items(0..=MENTIONS)))]
+    /// Up to 100 users that the text mentions. Members that do not block the sender get a `mention` entry in their inbox; other
+    /// users get none.
+    #[garde(custom(items(0..=MAX_MENTIONS)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 100, required = false)]
     pub mentions: Vec<UserId>,
@@ -48,7 +47,7 @@ pub struct EmojiContent {
     pub emoji: String,
 }
 
-/// A picture, by its address.
+/// An image, by its URL.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageContent {
@@ -69,13 +68,13 @@ pub struct ImageContent {
     /// Height in pixels.
     #[garde(custom(within(1..=100_000)))]
     pub height: i64,
-    /// A smaller picture, by its address.
+    /// The URL of a smaller image.
     #[garde(inner(custom(web_url)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnail_url: Option<String>,
 }
 
-/// A film, by its address.
+/// A video, by its URL.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VideoContent {
@@ -99,13 +98,13 @@ pub struct VideoContent {
     /// Length in milliseconds.
     #[garde(custom(within(0..=crate::model::ids::MAX_SEQ)))]
     pub duration_ms: i64,
-    /// A still picture, by its address.
+    /// The URL of a still image.
     #[garde(inner(custom(web_url)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnail_url: Option<String>,
 }
 
-/// A file, by its address.
+/// A file, by its URL.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileContent {
@@ -126,7 +125,7 @@ pub struct FileContent {
     pub size: i64,
 }
 
-/// Kind and content of a message, typed: what the OpenAPI document shows.
+/// Kind and content of a message, typed, as in the OpenAPI document.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", content = "content", rename_all = "snake_case")]
 pub enum TypedContent {
@@ -134,18 +133,18 @@ pub enum TypedContent {
     Text(TextContent),
     /// One emoji.
     Emoji(EmojiContent),
-    /// A picture.
+    /// An image.
     Image(ImageContent),
-    /// A film.
+    /// A video.
     Video(VideoContent),
     /// A file.
     File(FileContent),
-    /// Any JSON object, at most 100 levels deep: for integrations.
+    /// Any JSON object with at most 100 levels, for integrations.
     #[schema(value_type = Object)]
     Custom(Map<String, Value>),
 }
 
-/// Kind and content, checked and in the form that is stored.
+/// Kind and content, checked and serialized for storage.
 #[derive(Clone, Debug)]
 pub struct Content {
     kind: &'static str,
@@ -154,7 +153,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Checks kind and content. Pointers of the violations are relative to the message.
+    /// Checks kind and content. The pointers of violations are relative to the message.
     pub fn parse(kind: &str, content: Strict) -> Result<Self, Vec<Violation>> {
         let typed = match kind {
             "text" => TypedContent::Text(checked(content)?),
@@ -163,9 +162,10 @@ impl Content {
             "video" => TypedContent::Video(checked(content)?),
             "file" => TypedContent::File(checked(content)?),
             "custom" => match content.0 {
-                Value::Object(map) if depth(&map) <= CUSTOM_DEPTH => TypedContent::Custom(map),
+                Value::Object(map) if depth(&map) <= MAX_CUSTOM_DEPTH => TypedContent::Custom(map),
                 Value::Object(_) => {
-                    let detail = format!("must not be nested deeper than {CUSTOM_DEPTH} levels");
+                    let detail =
+                        format!("must not be nested deeper than {MAX_CUSTOM_DEPTH} levels");
                     return Err(vec![Violation::new("/content", detail)]);
                 }
                 _ => return Err(vec![Violation::new("/content", "must be an object")]),
@@ -211,12 +211,12 @@ impl Content {
         &self.json
     }
 
-    /// Whom it mentions.
+    /// The mentioned users.
     pub fn mentions(&self) -> &[UserId] {
         &self.mentions
     }
 
-    /// Whether a stored message is the same: equal kind and, as JSON values, equal content.
+    /// Whether a stored message has the same kind and, compared as JSON values, the same content.
     pub fn is_same(&self, stored: &StoredBody) -> bool {
         if self.kind != stored.kind {
             return false;
@@ -232,10 +232,10 @@ impl Content {
     }
 }
 
-/// Equality of JSON values: 1.0 is the number 1, and keys have no order.
+/// Equality of JSON values: 1.0 equals 1, and the order of keys does not matter.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        // Integers are compared exactly, also those that a double cannot hold.
+        // Integers are compared exactly, also those beyond the precision of a double.
         (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
             a.as_f64() == b.as_f64()
         }
@@ -262,7 +262,7 @@ fn checked<T: DeserializeOwned + Validate<Context = ()>>(
 }
 
 fn web_url(url: &str, _: &()) -> garde::Result {
-    // A scheme has no case.
+    // Schemes are case-insensitive.
     let is_web = |scheme: &str| {
         ["http", "https"]
             .iter()
@@ -296,10 +296,10 @@ fn depth(map: &Map<String, Value>) -> usize {
     1 + map.values().map(of).max().unwrap_or(0)
 }
 
-/// Kind and content as the archive holds them: the content goes out byte for byte, without being parsed again.
+/// Kind and content as stored in the archive. The content is returned byte for byte, without parsing.
 #[derive(Clone, Debug, Serialize)]
 pub struct StoredBody {
-    /// The kind. An open set: clients skip kinds they do not know.
+    /// The kind. An open set: clients skip unknown kinds.
     pub kind: String,
     /// The content, an object.
     pub content: Box<RawValue>,

@@ -1,4 +1,4 @@
-//! Conversations as one member sees them.
+//! Conversations, as a member sees them.
 
 use crate::model::account::User;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
@@ -8,20 +8,20 @@ use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What kind of conversation it is. An open set: clients skip kinds they do not know.
+/// The kind of a conversation. An open set: clients skip unknown kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConversationKind {
-    /// Between two people; one per pair.
+    /// Between two users; one per pair.
     Direct,
-    /// Between any number of people, with a title and roles.
+    /// Between any number of users, with a title and roles.
     Group,
-    /// A group in which only the owner and admins post: for announcements to many.
+    /// A group in which only the owner and admins post, for announcements.
     Channel,
 }
 
 impl ConversationKind {
-    /// The name used on the wire and in the database.
+    /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
@@ -30,7 +30,7 @@ impl ConversationKind {
         }
     }
 
-    /// The kind of this name.
+    /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Direct, Self::Group, Self::Channel]
             .into_iter()
@@ -38,30 +38,30 @@ impl ConversationKind {
     }
 }
 
-/// How news of the conversation reaches its members.
+/// How messages of the conversation reach its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fanout {
-    /// Every message is referenced in every member's inbox.
+    /// Every message has an entry in every member's inbox.
     Write,
-    /// It is large: messages are in its own timeline only. Watch it (`watch` of `GET /v1/notices`), and fetch its messages
-    /// after the last one that you have. Once a conversation is like this it stays so.
+    /// Messages are in the conversation's timeline only. Watch it (`watch` of `GET /v1/notices`), and fetch the messages after
+    /// the last one that you have. A conversation never changes back to `write`.
     Read,
 }
 
-/// The caller's own part in a conversation.
+/// The caller's membership of a conversation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Me {
-    /// What the caller may do.
+    /// The caller's role.
     pub role: Role,
-    /// The caller has read up to here.
+    /// The caller has read up to this seq.
     pub read_seq: ConvSeq,
     /// Messages after `read_seq`.
     #[schema(minimum = 0)]
     pub unread: i64,
-    /// The head when the caller joined; only messages above it are visible.
+    /// The latest seq when the caller joined; only messages above it are visible.
     pub joined_seq: ConvSeq,
-    /// Until when the caller may not post; null, or a time that has passed: the caller may.
+    /// The caller may not post until this time. Null or a past time: not muted.
     #[schema(required = true)]
     pub muted_until: Option<Timestamp>,
 }
@@ -71,33 +71,33 @@ pub struct Me {
 pub struct Conversation {
     /// The conversation's id.
     pub id: ConversationId,
-    /// What kind it is.
+    /// Its kind.
     pub kind: ConversationKind,
     /// The title of a group or channel; null for direct conversations.
     #[schema(required = true)]
     pub title: Option<String>,
-    /// How news of it reaches its members.
+    /// How its messages reach its members.
     pub fanout: Fanout,
     /// With `fanout: "read"`: messages above this seq are in no inbox.
     #[schema(required = true)]
     pub switch_seq: Option<ConvSeq>,
-    /// Anybody who has its id may join. Only channels are.
+    /// Every user that has its id may join. Only channels can be public.
     pub public: bool,
-    /// How many members it has.
+    /// The number of members.
     #[schema(minimum = 0)]
     pub member_count: i32,
-    /// The head of its timeline: the number of messages ever stored in it.
+    /// The latest seq of its timeline, which is the number of messages ever stored in it.
     pub last_seq: ConvSeq,
     /// The newest message that the caller may see.
     #[schema(required = true)]
     pub last_message: Option<Message>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it last changed: a message, its title, its members.
+    /// When it last changed: by a message, or in its title or members.
     pub updated_at: Timestamp,
-    /// The caller's own part in it.
+    /// The caller's membership.
     pub me: Me,
-    /// The other person of a direct conversation.
+    /// The other user of a direct conversation.
     #[schema(required = true)]
     pub peer: Option<User>,
 }
@@ -107,35 +107,35 @@ pub struct Conversation {
 pub struct ConversationPage {
     /// The conversations.
     pub conversations: Vec<Conversation>,
-    /// Give it back as `cursor` for the next page; null on the last one.
+    /// Send it as `cursor` to get the next page. Null on the last page.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
-    /// The caller's inbox head, read before the first page: after the last page, continue the inbox from here.
+    /// The latest seq of the caller's inbox, read before the first page. After the last page, continue the inbox from here.
     pub inbox_seq: InboxSeq,
-    /// This life of the database.
+    /// The current epoch.
     pub epoch: Epoch,
 }
 
-/// In what order conversations are listed.
+/// The order of a listing of conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Newest activity first, for screens.
+    /// Latest activity first, for display.
     #[default]
     Activity,
-    /// By id: stable while one pages, for starting over.
+    /// By id: stable while paging, for a resync.
     Id,
 }
 
-/// Where the next page of conversations begins. It travels as an opaque cursor.
+/// Where the next page of conversations begins; sent as an opaque cursor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConversationCursor {
-    /// The order of the listing that it belongs to.
+    /// The order of the listing.
     pub order: Order,
-    /// The inbox head from before the first page.
+    /// The inbox head, read before the first page.
     pub inbox_seq: InboxSeq,
-    /// The last conversation of the page before.
+    /// The last conversation of the previous page.
     pub after: ConversationId,
-    /// When that one last changed, in microseconds since 1970.
+    /// When that conversation last changed, in microseconds since 1970.
     pub updated_us: i64,
 }

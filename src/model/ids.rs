@@ -1,4 +1,4 @@
-//! A newtype for each id and each counter: an inbox seq given to an archive function must not compile.
+//! A newtype for each id and each seq, so that code that mixes them up does not compile.
 
 use crate::model::violation::Violation;
 use serde::de::Error as _;
@@ -37,19 +37,19 @@ id! {
     UserId,
     /// One installation of one user.
     DeviceId,
-    /// A conversation, which is also the key of its timeline in the archive.
+    /// A conversation; also the key of its timeline in the archive.
     ConversationId,
     /// A stored message.
     MessageId,
-    /// The sender's own id of a message: the key of its idempotency.
+    /// A sender's id for a message: the idempotency key.
     ClientMsgId,
-    /// A creator's own id of a group: the key of its idempotency.
+    /// A creator's id for a group: the idempotency key.
     ClientConversationId,
-    /// One life of the database.
+    /// The id of the data. It changes after a restore from a backup.
     Epoch,
 }
 
-/// The largest seq of the contract: 2^53 − 1, the largest integer that every JSON reader keeps exact.
+/// The largest seq of the contract: 2^53 − 1, the largest integer that every JSON parser keeps exact.
 pub const MAX_SEQ: i64 = (1 << 53) - 1;
 
 macro_rules! seq {
@@ -61,7 +61,7 @@ macro_rules! seq {
         pub struct $name(pub i64);
 
         impl $name {
-            /// A seq as a client gives it: 0 to [`MAX_SEQ`].
+            /// Parses a seq from a client: 0 to [`MAX_SEQ`].
             pub fn parse(pointer: &str, value: i64) -> Result<Self, Violation> {
                 if (0..=MAX_SEQ).contains(&value) {
                     Ok(Self(value))
@@ -87,11 +87,11 @@ macro_rules! seq {
 seq! {
     /// A position in a conversation's timeline; 0 is before the first message.
     ConvSeq,
-    /// A position in a receiver's timeline; 0 is before the first entry.
+    /// A position in a user's inbox; 0 is before the first entry.
     InboxSeq,
 }
 
-/// Two people in the one order of their pair.
+/// The pair of two users, the lower id first.
 pub fn pair(one: UserId, other: UserId) -> (UserId, UserId) {
     (one.min(other), one.max(other))
 }

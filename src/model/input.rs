@@ -1,5 +1,5 @@
-//! Reads JSON values and query strings into the types of the contract. Its faults name their place, and are sentences of
-//! ours, not of the libraries that the types are made with.
+//! Reads JSON values and query strings into the types of the contract. Errors name their place and have our own texts: those of
+//! serde_json and serde_urlencoded name neither the field nor what is allowed (docs/UPSTREAM.md).
 
 use crate::model::strict::Strict;
 use crate::model::violation::Violation;
@@ -12,7 +12,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Number, Value};
 use std::fmt;
 
-/// A value of the contract from JSON that was parsed strictly.
+/// Reads a value of the contract from strictly parsed JSON.
 pub fn json<T: DeserializeOwned>(Strict(value): Strict) -> Result<T, Violation> {
     T::deserialize(Input::Json(value)).map_err(|fault| {
         let escaped = |step: &String| format!("/{}", step.replace('~', "~0").replace('/', "~1"));
@@ -21,7 +21,7 @@ pub fn json<T: DeserializeOwned>(Strict(value): Strict) -> Result<T, Violation> 
     })
 }
 
-/// The parameters of a query string: none twice, none unknown.
+/// Reads the parameters of a query string. Duplicate and unknown ones are errors.
 pub fn query<T: DeserializeOwned>(text: &str) -> Result<T, Violation> {
     let parameters = form_urlencoded::parse(text.as_bytes())
         .map(|(name, value)| (name.into_owned(), Input::Text(value.into_owned())));
@@ -29,7 +29,7 @@ pub fn query<T: DeserializeOwned>(text: &str) -> Result<T, Violation> {
         .map_err(|fault| Violation::new(&fault.path.concat(), fault.detail))
 }
 
-/// What is wrong, and where: the steps of the way there, the last one first.
+/// An error and its place: the steps of the path, the last one first.
 #[derive(Debug)]
 struct Fault {
     path: Vec<String>,
@@ -59,7 +59,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
-    /// Words of the types of the contract, such as [`crate::model::time::NotATime`].
+    /// The error text of a type of the contract, such as [`crate::model::time::NotATime`].
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
     }
@@ -93,7 +93,7 @@ impl de::Error for Fault {
     }
 }
 
-/// Something to read.
+/// A value to read.
 enum Input {
     Json(Value),
     /// The value of a query parameter.
@@ -118,7 +118,7 @@ impl Input {
     }
 }
 
-/// An integer as JSON Schema has it: a number without a fraction, however it is written (`1.0`, `1e3`, `-0`).
+/// An integer in the sense of JSON Schema: a number without a fraction, in any notation (`1.0`, `1e3`, `-0`).
 fn integer(number: &Number) -> Option<i64> {
     const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
     number.as_i64().or_else(|| {

@@ -1,4 +1,4 @@
-//! Members of conversations, their roles, and how these change.
+//! Members of conversations, their roles, and changes of them.
 
 use crate::model::account::User;
 use crate::model::ids::UserId;
@@ -6,21 +6,21 @@ use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a member may do, in ascending order: who is above another may remove and mute them. Everybody posts, reads, leaves
-/// and sees the members.
+/// The role of a member, in ascending order. A member may remove and mute members with a lower role. Every member posts, reads,
+/// leaves and sees the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Posts, reads, leaves.
     Member,
-    /// Also renames the group, adds people, and removes and mutes members.
+    /// Also renames the group, and adds, removes and mutes members.
     Admin,
-    /// Also gives and takes roles. A group has one owner.
+    /// Also changes roles. A group has one owner.
     Owner,
 }
 
 impl Role {
-    /// The name used on the wire and in the database.
+    /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Member => "member",
@@ -29,7 +29,7 @@ impl Role {
         }
     }
 
-    /// The role of this name.
+    /// The role with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Member, Self::Admin, Self::Owner]
             .into_iter()
@@ -40,13 +40,13 @@ impl Role {
 /// A member of a conversation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Member {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// What they may do.
+    /// The member's role.
     pub role: Role,
-    /// Since when, by the database's clock.
+    /// When the member joined, by the database's clock.
     pub joined_at: Timestamp,
-    /// Until when they may not post; null, or a time that has passed: they may.
+    /// The member may not post until this time. Null or a past time: not muted.
     #[schema(required = true)]
     pub muted_until: Option<Timestamp>,
 }
@@ -54,24 +54,24 @@ pub struct Member {
 /// A member's role and mute after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberChange {
-    /// Whose.
+    /// The member.
     pub user_id: UserId,
-    /// What they may do now.
+    /// The role after the change.
     pub role: Role,
-    /// Until when they may not post; null: they may.
+    /// The member may not post until this time. Null: not muted.
     #[schema(required = true)]
     pub muted_until: Option<Timestamp>,
 }
 
-/// One change of a conversation's members, made by somebody at once.
+/// One change of a conversation's members, made by one user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MembersChanged {
-    /// Who made it.
+    /// The user that made the change.
     pub actor_id: UserId,
-    /// Who joined.
+    /// The users that joined.
     pub added: Vec<UserId>,
-    /// Who left or was removed.
+    /// The users that left or were removed.
     pub removed: Vec<UserId>,
-    /// Whose role or mute changed.
+    /// The members whose role or mute changed.
     pub changed: Vec<MemberChange>,
 }

@@ -1,4 +1,4 @@
-//! Messages: as they come in, as they are stored, as they go out.
+//! Messages: new ones and stored ones.
 
 use crate::model::content::{Content, StoredBody, TypedContent};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
@@ -7,12 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The most messages of one batch.
-pub const BATCH: usize = 100;
+pub const MAX_BATCH: usize = 100;
 
-/// A message that a sender asks to store: parsed, so nothing about it can be wrong any more.
+/// A message to store, parsed and valid.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// The sender's own id: the key of its idempotency.
+    /// The sender's id for it: the idempotency key.
     pub client_msg_id: ClientMsgId,
     /// Kind and content.
     pub content: Content,
@@ -23,13 +23,13 @@ pub struct NewMessage {
 pub struct Message {
     /// The message's id, unique over all conversations (UUIDv7).
     pub id: MessageId,
-    /// The conversation it belongs to.
+    /// Its conversation.
     pub conversation_id: ConversationId,
-    /// Its place in the conversation: 1, 2, 3 … without a hole.
+    /// Its position in the conversation: 1, 2, 3 … without a hole.
     pub seq: ConvSeq,
-    /// Who sent it.
+    /// The sender.
     pub sender_id: UserId,
-    /// The sender's own id of it, in lower case: compare it as a UUID.
+    /// The sender's id for it, in lower case: compare it as a UUID.
     pub client_msg_id: ClientMsgId,
     /// Kind and content.
     #[serde(flatten)]

@@ -1,6 +1,6 @@
-//! Plain values: what travels between the floors and over the wire. No I/O, no clock, no environment; whatever is true of
-//! a value alone is said here, once. The types that clients see derive their JSON and their OpenAPI schema from one
-//! definition, so that the two cannot differ (docs/decisions/0003).
+//! Plain values that pass between the floors and over the wire, with the rules that hold for a value alone. No I/O, no clock, no
+//! environment. The types that clients see derive JSON and OpenAPI schema from one definition, so that the two cannot differ
+//! (docs/decisions/0003).
 
 pub mod account;
 pub mod content;

@@ -1,10 +1,10 @@
-//! Names for people to read: of users, groups and devices.
+//! Display names of users, groups and devices.
 
 use crate::model::validators::chars;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 
-/// A name as typed, without the white space around it. [`is_name`] says whether it is a good one.
+/// A name as typed, trimmed. [`is_name`] validates it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub struct Name(String);
@@ -21,7 +21,7 @@ impl From<Name> for String {
     }
 }
 
-/// A name of at most so many characters, without what makes a line look like another one, and with something to be seen.
+/// A validator: at most `most` characters, none that changes how a line is displayed, and at least one visible.
 pub fn is_name(most: usize) -> impl Fn(&Name, &()) -> garde::Result {
     move |Name(text), ()| {
         chars(1..=most)(text, &())?;
@@ -37,13 +37,13 @@ pub fn is_name(most: usize) -> impl Fn(&Name, &()) -> garde::Result {
     }
 }
 
-/// Control characters, the line and paragraph separators, and the overrides that turn the text after them around. Isolates
-/// and marks are fine: phones put them into names, and right-to-left scripts need them.
+/// Control characters, line and paragraph separators, and directional overrides. Directional isolates and marks are allowed:
+/// phones add them to names, and right-to-left scripts need them.
 fn misleads(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202d}' | '\u{202e}')
 }
 
-/// White space, what Unicode calls default ignorable, annotation marks, and the blank of Braille.
+/// White space, default ignorable code points, annotation marks, and the Braille blank.
 fn is_invisible(c: char) -> bool {
     const INVISIBLE: [RangeInclusive<char>; 19] = [
         '\u{ad}'..='\u{ad}',

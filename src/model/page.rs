@@ -1,4 +1,4 @@
-//! Ranges of timelines: how much, and from where.
+//! Pages of timelines and listings.
 
 use crate::model::ids::UserId;
 use crate::model::violation::Violation;
@@ -7,17 +7,17 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// How many entries a page may have at most: 1 to [`Limit::MAX`].
+/// The most entries of a page: 1 to [`Limit::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(i64);
 
 impl Limit {
     /// The largest page.
     pub const MAX: i64 = 500;
-    /// The page size when none is asked for.
+    /// The page size if none is requested.
     pub const DEFAULT: Self = Self(100);
 
-    /// A limit as asked for.
+    /// Parses a requested page size.
     pub fn parse(value: i64) -> Result<Self, Violation> {
         if (1..=Self::MAX).contains(&value) {
             Ok(Self(value))
@@ -35,50 +35,50 @@ impl Limit {
     }
 }
 
-/// A range of a conversation's timeline, always answered in ascending order.
+/// A range of a conversation's timeline; the result is in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range<S> {
-    /// The entries after this seq, oldest first.
+    /// The first entries after this seq.
     Since(S),
-    /// The entries just below this seq.
+    /// The last entries before this seq.
     Before(S),
-    /// The newest page.
+    /// The newest entries.
     Newest,
 }
 
-/// About how many bytes of content one page may carry. A page always has at least one entry, however large.
+/// About how many bytes of content a page may have. A page has at least one entry, of any size.
 pub const PAGE_BYTES: i64 = 1024 * 1024;
 
 /// A page of a listing.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Where the next page begins; nothing on the last one.
+    /// Where the next page begins; none on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Where the next page of a listing of people begins.
+/// Where the next page of a listing of users begins.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserCursor {
-    /// The last one of the page before.
+    /// The last user of the previous page.
     pub after: UserId,
 }
 
-/// A position in a listing as clients carry it: opaque, and fit for a URL.
+/// Encodes a position in a listing as an opaque cursor that is safe in URLs.
 pub fn to_cursor(position: &impl Serialize) -> serde_json::Result<String> {
     Ok(BASE64.encode(serde_json::to_vec(position)?))
 }
 
-/// The position of a cursor.
+/// Decodes the position of a cursor.
 pub fn from_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T, Violation> {
     let json = BASE64.decode(cursor).ok();
     json.and_then(|json| serde_json::from_slice(&json).ok())
         .ok_or_else(|| Violation::new("cursor", "is not a cursor of this listing"))
 }
 
-/// A page of a listing of people, with the cursor of the next one.
+/// A page of a listing of users, with the cursor of the next page.
 pub fn by_user<T>(
     items: Vec<T>,
     limit: Limit,

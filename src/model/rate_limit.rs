@@ -4,15 +4,14 @@ use crate::model::ids::UserId;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-/// Whose requests are counted together.
+/// The subject whose requests are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// One user, on all devices.
     User(UserId),
-    /// One address, of requests without a good token. An IPv6 address stands for its network of 2^64, which is what one
-    /// customer of a provider has.
+    /// One address, for requests without a valid token. IPv6 addresses are counted by /64 network, which is usually one customer.
     Address(IpAddr),
-    /// One name that somebody tries to log in with, whether there is such a user or not.
+    /// One username of login attempts, whether such a user exists or not.
     Login(String),
 }
 
@@ -23,7 +22,7 @@ impl Subject {
     }
 }
 
-/// What stands for an address where those of one customer are counted together.
+/// The address, or the /64 network of an IPv6 address, under which the requests of one customer are counted.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -44,19 +43,19 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// How much is allowed: `burst` at once, and one more each `interval`.
+/// A quota: `burst` cells at once, and one more per `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The name in the `RateLimit` headers.
     pub name: &'static str,
-    /// The time for one.
+    /// The time per cell.
     pub interval: Duration,
-    /// The most at once.
+    /// The most cells at once.
     pub burst: u32,
 }
 
 impl Policy {
-    /// So many a second on average, `burst` at once.
+    /// `rate` cells per second on average, `burst` at once.
     pub fn per_second(name: &'static str, rate: u32, burst: u32) -> Self {
         Self {
             name,
@@ -65,21 +64,21 @@ impl Policy {
         }
     }
 
-    /// The time in which a whole burst flows off.
+    /// The time after which the whole burst is available again.
     pub fn window(self) -> Duration {
         self.interval * self.burst
     }
 }
 
-/// Where a subject stands.
+/// The remaining quota of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaStatus {
-    /// Under which policy.
+    /// The policy.
     pub policy: Policy,
-    /// How many more are allowed right now.
+    /// How many cells are allowed now.
     pub remaining: u32,
-    /// When the whole burst is allowed again.
+    /// The time until the whole burst is allowed again.
     pub reset_after: Duration,
-    /// Refused: when to repeat.
+    /// If refused: the time until a retry can succeed.
     pub retry_after: Option<Duration>,
 }

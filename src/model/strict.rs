@@ -1,8 +1,8 @@
-//! JSON without what different readers would read differently: duplicate keys, and NUL characters, which PostgreSQL
-//! cannot store. (Unpaired surrogates, numbers beyond a double and nesting beyond 127 levels serde_json refuses itself.)
+//! JSON without duplicate keys, which parsers read differently, and without NUL characters, which PostgreSQL cannot store.
+//! (serde_json itself refuses unpaired surrogates, numbers beyond a double and nesting beyond 127 levels.)
 //!
-//! Free JSON, such as the content of a message, is read by this visitor alone. That of `serde_json::Value` takes an object
-//! whose only key is a name of its own (`$serde_json::private::RawValue`) for JSON text, and reads that without these checks.
+//! Free JSON, such as the content of a message, is read by this visitor alone. The visitor of `serde_json::Value` (1.0) reads an
+//! object whose only key is `$serde_json::private::RawValue` as JSON text, without these checks (docs/UPSTREAM.md).
 
 use crate::model::violation::Violation;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -15,13 +15,13 @@ use std::fmt;
 pub struct Strict(pub Value);
 
 impl Strict {
-    /// The value of JSON text.
+    /// Parses JSON text.
     pub fn parse(text: &[u8]) -> Result<Self, Violation> {
         serde_json::from_slice(text).map_err(|error| Violation::new("", sentence(&error)))
     }
 }
 
-/// What is wrong with JSON text, and where, in words of ours.
+/// The error text for invalid JSON, with its position.
 fn sentence(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let said = error.to_string();

@@ -1,11 +1,11 @@
-//! A moment as the contract writes it: RFC 3339, UTC, milliseconds, `Z`.
+//! Times of the contract: RFC 3339, UTC, milliseconds, `Z`.
 
 use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 use utoipa::ToSchema;
 
-/// A moment in UTC. It keeps the database's microseconds and shows milliseconds.
+/// A time in UTC. It keeps the database's microseconds and shows milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-11-20T09:30:00.123Z")]
 pub struct Timestamp(pub DateTime<Utc>);
@@ -22,12 +22,12 @@ impl Serialize for Timestamp {
     }
 }
 
-/// What does not look like a moment.
+/// A text that is not a valid time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("must be a time such as 2026-11-20T09:30:00Z")]
 pub struct NotATime;
 
-/// A moment as it is given: RFC 3339 with any offset, in the years 1970 to 9999, cut to milliseconds.
+/// Parses RFC 3339 with any offset, in the years 1970 to 9999, and truncates to milliseconds.
 impl FromStr for Timestamp {
     type Err = NotATime;
 

@@ -4,39 +4,39 @@ use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One conversation with something unread.
+/// A conversation with unread messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ConversationUnread {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// Messages after the caller's read position; never zero here.
+    /// Messages after the caller's read position; at least 1.
     #[schema(minimum = 1)]
     pub unread: i64,
 }
 
-/// All unread counts of a user, as of one position of the inbox.
+/// All unread counts of a user, as of one inbox position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Unread {
     /// The sum of the conversations' counts.
     #[schema(minimum = 0)]
     pub total: i64,
-    /// Conversations with something unread.
+    /// The conversations with unread messages.
     pub conversations: Vec<ConversationUnread>,
-    /// The inbox head that the counts belong to.
+    /// The inbox position that the counts belong to.
     pub as_of_seq: InboxSeq,
 }
 
-/// All unread counts of a user in one snapshot, by how they are kept.
+/// All unread counts of a user in one snapshot, by fan-out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Those that follow from the inbox, which Redis keeps too.
+    /// Those of conversations with write fan-out, which Redis has too.
     pub small: Unread,
     /// Those of large conversations.
     pub large: Vec<ConversationUnread>,
 }
 
 impl Counts {
-    /// All of them as one.
+    /// Both together.
     pub fn all(self) -> Unread {
         let Self { mut small, large } = self;
         small.total += large.iter().map(|one| one.unread).sum::<i64>();
@@ -53,26 +53,26 @@ impl Counts {
 pub struct ReadMark {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// Read up to here; never moves back.
+    /// The read position, which never moves back.
     pub read_seq: ConvSeq,
-    /// Messages after it.
+    /// Messages after the read position.
     #[schema(minimum = 0)]
     pub unread: i64,
-    /// The sum over all conversations of the caller.
+    /// The sum over all of the caller's conversations.
     #[schema(minimum = 0)]
     pub total_unread: i64,
 }
 
-/// An inbox entry as the unread counts need it: whose, which, and the conversation's count as of it.
+/// An inbox entry after its commit, for the unread counts and the waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommittedEntry {
-    /// Whose inbox.
+    /// The user of the inbox.
     pub receiver: UserId,
     /// The entry's seq.
     pub seq: InboxSeq,
-    /// The conversation that it concerns.
+    /// Its conversation.
     pub conversation: ConversationId,
-    /// The conversation's count as of this entry; nothing when the conversation is large: those are counted when somebody
-    /// asks, since no entry tells of their messages.
+    /// The conversation's unread count as of this entry. None for a large conversation: its messages have no entries, so it is
+    /// counted on demand.
     pub unread: Option<i64>,
 }

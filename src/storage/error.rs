@@ -1,41 +1,41 @@
-//! What can go wrong with a store, as far as callers can act on it.
+//! Errors of PostgreSQL, by what a caller can do about them.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
-/// A failure of PostgreSQL. Everything not understood is a [`StorageError::Bug`].
+/// An error of PostgreSQL. Every unknown error is a [`StorageError::Bug`].
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// It does not answer, or cannot do it now. Whether a commit under way took hold is unknown.
+    /// PostgreSQL does not answer, or cannot run the statement now. The outcome of a commit in progress is unknown.
     #[error("PostgreSQL is unavailable: {0}")]
     Unavailable(String),
-    /// The connection was lost. Whether a commit under way took hold is unknown.
+    /// The connection was lost. The outcome of a commit in progress is unknown.
     #[error("the connection to PostgreSQL was lost: {0}")]
     Lost(String),
-    /// It takes no writes, as a standby: the transaction did nothing.
-    #[error("PostgreSQL takes no writes: {0}")]
+    /// The server accepts no writes, as a standby does: the transaction did nothing.
+    #[error("PostgreSQL accepts no writes: {0}")]
     ReadOnly(String),
-    /// The caller waits no longer. What had not begun to commit did nothing.
-    #[error("PostgreSQL gave no answer in time")]
+    /// The caller's deadline has passed. A transaction that had not begun to commit did nothing.
+    #[error("PostgreSQL did not answer before the deadline")]
     Late,
-    /// A deadlock, a serialisation failure or a lock not granted in time: the transaction did nothing, try again.
-    #[error("PostgreSQL refused for contention: {0}")]
+    /// A deadlock, a serialization failure or a lock timeout: the transaction did nothing and can be tried again.
+    #[error("PostgreSQL aborted the transaction for contention: {0}")]
     Contended(String),
-    /// A message with its key is in the archive: the transaction did nothing.
-    #[error("the message is stored already")]
+    /// A message with the same key is in the archive: the transaction did nothing.
+    #[error("the message is already stored")]
     Stored,
-    /// The inbox has no partition for the time of the row: the upkeep has to run.
-    #[error("the inbox has no partition for now")]
+    /// The inbox has no partition for the time of the row: partitions have to be made.
+    #[error("the inbox has no partition for the current time")]
     NoPartition,
-    /// Too many wait for a connection: nothing was tried.
-    #[error("too many wait for a connection")]
+    /// Too many callers wait for a connection: nothing was tried.
+    #[error("too many callers wait for a connection")]
     Busy,
-    /// A statement that should never fail did.
+    /// A statement failed that should never fail.
     #[error("unexpected PostgreSQL error: {0}")]
     Bug(String),
 }
 
 impl StorageError {
-    /// Another connection, or another server, may do better.
+    /// A try on another connection, or another server, may succeed.
     pub fn is_away(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Lost(_) | Self::ReadOnly(_) => true,
@@ -52,18 +52,19 @@ impl StorageError {
 /// The result of work on a connection.
 pub type StorageResult<T> = Result<T, StorageError>;
 
-/// Diesel names only a few SQLSTATEs; the others are known by their message, which is why the start-up check insists
-/// on English messages.
+/// Diesel names only a few SQLSTATEs. The other errors are told apart by their message, so the start-up check requires
+/// English messages.
+// FIXME(diesel#5232): match on the SQLSTATE as soon as a release of Diesel has it (2.3.14 has not).
 fn by_message(message: &str) -> Option<StorageError> {
     const CONTENDED: [&str; 2] = ["deadlock detected", "lock timeout"];
     const LOST: &str = "terminating connection";
     const UNAVAILABLE: [&str; 9] = [
         "the database system is",
         "No space left on device",
-        // The same, where a part of the pages still had room.
+        // A full disk on which some of the pages still fitted.
         "could not extend file",
         "could not write",
-        // 53200: the first is of a process, the second of what all of them share, such as the table of locks.
+        // 53200: memory of one process, and shared memory such as the lock table.
         "out of memory",
         "out of shared memory",
         "too many clients",
@@ -84,18 +85,17 @@ fn by_message(message: &str) -> Option<StorageError> {
     }
 }
 
-/// That of a partition of the archive, which PostgreSQL names after its columns.
-fn is_key_of_sends(constraint: &str) -> bool {
+/// Whether this is the unique key of sends in a partition of the archive. PostgreSQL names it after its columns.
+// FIXME(diesel#5232): the SQLSTATE alone does not name the key; a migration should name the constraint.
+fn is_send_key(constraint: &str) -> bool {
     constraint.starts_with("messages_") && constraint.contains("_client_msg_id")
 }
 
-fn of_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) -> StorageError {
+fn from_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) -> StorageError {
     let message = info.message();
     match kind {
         DatabaseErrorKind::SerializationFailure => StorageError::Contended(message.to_owned()),
-        DatabaseErrorKind::UniqueViolation
-            if info.constraint_name().is_some_and(is_key_of_sends) =>
-        {
+        DatabaseErrorKind::UniqueViolation if info.constraint_name().is_some_and(is_send_key) => {
             StorageError::Stored
         }
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
@@ -109,9 +109,9 @@ fn of_database(kind: &DatabaseErrorKind, info: &dyn DatabaseErrorInformation) ->
 impl From<DieselError> for StorageError {
     fn from(error: DieselError) -> Self {
         match error {
-            DieselError::DatabaseError(kind, info) => of_database(&kind, info.as_ref()),
+            DieselError::DatabaseError(kind, info) => from_database(&kind, info.as_ref()),
             DieselError::BrokenTransactionManager => {
-                Self::Unavailable("the connection broke inside a transaction".to_owned())
+                Self::Unavailable("the connection failed inside a transaction".to_owned())
             }
             DieselError::RollbackErrorOnCommit {
                 rollback_error,
@@ -130,16 +130,16 @@ mod tests {
     use super::{StorageError, by_message};
 
     #[test]
-    fn a_disk_or_a_memory_that_is_full_is_unavailable() {
-        for said in [
+    fn out_of_disk_or_memory_is_unavailable() {
+        for message in [
             "could not extend file \"base/5/6\": wrote only 4096 of 8192 bytes at block 7",
             "out of memory",
             "out of shared memory",
         ] {
-            let error = by_message(said);
+            let error = by_message(message);
             assert!(
                 matches!(error, Some(StorageError::Unavailable(_))),
-                "{said}"
+                "{message}"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! The only floor that knows SQL and Redis. PostgreSQL is the truth; everything in Redis can be thrown away at any
-//! moment and rebuilt from it.
+//! The only floor that knows SQL and Redis. PostgreSQL is the source of truth; all data in Redis can be deleted at any
+//! time and rebuilt from PostgreSQL.
 
 pub mod error;
 pub mod pg;

@@ -187,7 +187,7 @@ async fn message_published_during_unsubscribe_is_found() {
         let told = |as_of: &Option<i64>| *as_of == Some(head + 1);
         eventually("it is announced", AT_ONCE, counted, told).await;
         let noticed = Instant::now();
-        node.notices.want(&[channel]);
+        node.notices.mark_missing(&[channel]);
         assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
         let took = noticed.elapsed();
         assert!(took < AT_ONCE, "from {head}: {took:?}");

@@ -181,7 +181,7 @@ pub async fn refresh(auth: &Auth, token: &str) -> Result<Session, Error> {
                 rows::rotate_refresh(conn, user, device, &next_hash, seconds)?;
                 return Ok(Ok(Refreshed::Rotated(known)));
             }
-            if locked.repeatable_hash.as_ref() == Some(&old_hash) {
+            if locked.grace_period_hash.as_ref() == Some(&old_hash) {
                 return Ok(Ok(Refreshed::Repeated(known, locked.seconds_left)));
             }
             devices::remove(conn, user, device)?;

@@ -23,7 +23,7 @@ use crate::storage::pg::identity::accounts;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::conversations as rows;
 use crate::storage::pg::messaging::members::Joining;
-use crate::storage::pg::messaging::uniqueness_keys::ClaimedGroup;
+use crate::storage::pg::messaging::uniqueness_keys::ReservedGroup;
 use crate::storage::pg::messaging::{members as member_rows, uniqueness_keys};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::inbox;
@@ -123,7 +123,7 @@ pub async fn create_group(
             let (refused, added): (Vec<_>, Vec<_>) =
                 others.iter().partition(|user| blocked.contains(user));
             if let Some(client_id) = new.client_id {
-                let claim = ClaimedGroup {
+                let claim = ReservedGroup {
                     conversation_id: id,
                     request_hash: Some(request_hash.clone()),
                     refused: refused.clone(),

@@ -143,7 +143,7 @@ where
             let Some(it) = conversations::group(conn, id)? else {
                 return Ok(Err(Error::NotFound));
             };
-            let members = match it.switch_seq {
+            let members = match it.read_fanout_from_seq {
                 Some(_) => rows::some(conn, id, &verb.users)?,
                 None => rows::all(conn, id)?,
             };
@@ -200,12 +200,12 @@ fn write(
     if let Some(title) = &change.title {
         it.title = Some(title.clone());
     }
-    let was_large = it.switch_seq.is_some();
+    let was_large = it.read_fanout_from_seq.is_some();
     if change.enables_read_fanout {
-        it.switch_seq = Some(head);
+        it.read_fanout_from_seq = Some(head);
         rows::enable_read_fanout(conn, id)?;
     }
-    let large = it.switch_seq.is_some();
+    let large = it.read_fanout_from_seq.is_some();
     if changes_members {
         it.last_change = it.last_change.next();
         let joining = Joining {

@@ -77,7 +77,7 @@ pub async fn add(
             added,
             refused,
             changed: changed.collect(),
-            enables_read_fanout: group.it.switch_seq.is_none() && count > fanout_limit,
+            enables_read_fanout: group.it.read_fanout_from_seq.is_none() && count > fanout_limit,
             ..Change::default()
         }))
     };

@@ -24,7 +24,7 @@ pub async fn fetch(
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
     admission.admit(Priority::Fetch)?;
-    let in_line = delivery.pg.wait();
+    let in_line = delivery.pg.count_as_waiting();
     let asked = PageOf {
         receiver: caller.user,
         since,

@@ -336,6 +336,6 @@ pub async fn unsubscribe_idle(delivery: &Delivery) {
     let after = wanted();
     idle.retain(|channel| after.contains(channel));
     if !idle.is_empty() {
-        delivery.notices.want(&idle);
+        delivery.notices.mark_missing(&idle);
     }
 }

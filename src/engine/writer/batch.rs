@@ -79,7 +79,7 @@ fn attempt(
 ) -> Result<Option<Done>, Failure> {
     let work = |conn: &mut Connection| {
         if patience == Patience::Hardly {
-            conversations::wait_hardly(conn)?;
+            conversations::set_short_lock_timeout(conn)?;
         }
         let mut ids: Vec<_> = commands
             .iter()
@@ -95,10 +95,11 @@ fn attempt(
         // transactions that held these locks before have committed.
         let locked = conversations::lock(conn, &ids)?;
         let commands = within_bounds(commands, &locked);
-        let (large, small): (Vec<_>, Vec<_>) =
-            locked.iter().partition(|one| one.switch_seq.is_some());
+        let (large, small): (Vec<_>, Vec<_>) = locked
+            .iter()
+            .partition(|one| one.read_fanout_from_seq.is_some());
         let small: Vec<_> = small.iter().map(|one| one.id).collect();
-        let members = archive::look(conn, &small, &relevant_members(commands, &large))?;
+        let members = archive::load_members(conn, &small, &relevant_members(commands, &large))?;
         let stored = match replays {
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
@@ -155,7 +156,7 @@ fn within_bounds<'a>(
 ) -> &'a [Box<dyn Command>] {
     let sizes: HashMap<ConversationId, i64> = locked
         .iter()
-        .map(|one| match one.switch_seq {
+        .map(|one| match one.read_fanout_from_seq {
             Some(_) => (one.id, 0),
             None => (one.id, i64::from(one.member_count)),
         })

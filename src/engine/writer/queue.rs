@@ -62,7 +62,7 @@ impl Runner {
                 self.process(due, Patience::Hardly);
             }
             if let Some(session) = self.session.as_mut().filter(|_| self.queue.is_empty()) {
-                session.rest();
+                session.abort_chained();
             }
         }
     }

@@ -70,7 +70,7 @@ impl State {
                     at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
                     blocked: one.blocked,
                     is_channel: one.is_channel,
-                    large: one.switch_seq.is_some(),
+                    large: one.read_fanout_from_seq.is_some(),
                     members: Vec::new(),
                 };
                 (one.id, conversation)

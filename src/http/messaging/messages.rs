@@ -13,7 +13,7 @@ use crate::http::kit::response_context::RequestId;
 use crate::model::account::Caller;
 use crate::model::content::{Content, TypedContent};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
-use crate::model::message::BATCH;
+use crate::model::message::MAX_BATCH;
 use crate::model::message::{Message, NewMessage};
 use crate::model::page::Range;
 use crate::model::rate_limit::Subject;
@@ -65,7 +65,7 @@ pub struct SendMessageSchema {
     {"client_msg_id": "0199a3c0-0000-7000-8000-0000000000ab", "kind": "text", "content": {"text": "are you there?"}}]}))]
 pub struct SendMessagesRequest {
     /// 1 to 100 messages.
-    #[garde(custom(items(1..=BATCH)))]
+    #[garde(custom(items(1..=MAX_BATCH)))]
     #[schema(value_type = Vec<SendMessageSchema>, min_items = 1, max_items = 100)]
     messages: Vec<SendMessage>,
 }

@@ -10,7 +10,7 @@ use crate::http::kit::extractors::{BODY_BYTES, Guest, Handle};
 use crate::http::kit::problem::Problem;
 use crate::model::content::TEXT_BYTES;
 use crate::model::ids::Epoch;
-use crate::model::message::BATCH;
+use crate::model::message::MAX_BATCH;
 use crate::model::page::Limit;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub async fn get_capabilities(
         limits: Limits {
             body_bytes: BODY_BYTES,
             text_bytes: TEXT_BYTES,
-            batch: BATCH,
+            batch: MAX_BATCH,
             page: Limit::MAX,
             members: delivery.config.members_limit,
             devices: devices::LIMIT,

@@ -1,4 +1,4 @@
-//! The connections: how they are made, and when they are thrown away.
+//! How connections are made, and when they are discarded.
 
 use diesel::connection::{
     AnsiTransactionManager, Connection, SimpleConnection, TransactionManager,
@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-/// What every connection is told at once.
+/// Settings of every connection.
 ///
-/// A node frozen between lock and commit must not stop the others, so both waits for locks and idle transactions end
-/// within a second. A transaction of a node that is well is idle for microseconds; and since the idle one ends no later
-/// than a wait that began after it, whoever waits for a frozen node gets the lock at the first try. Every statement is a
-/// key look-up or a short range, for which generic plans are as good as custom ones and need no planning. A plan is kept,
-/// and a table may have been empty when it was made: so the planner may not scan tables or join by keeping, hashing or
-/// sorting them, whatever it believes of their size.
+/// A node that is frozen between lock and commit must not stop the others, so lock waits and idle transactions end within
+/// 1 s. A healthy transaction is idle for microseconds. An idle transaction ends no later than a lock wait that began after
+/// it, so a node that waits for a frozen one gets the lock at the first try. Every statement is a key look-up or a short
+/// range: generic plans are as good as custom ones and save the planning. A cached plan may have been made when a table was
+/// empty, so the planner may not use sequential scans, hash joins, merge joins or materialization.
 const SESSION: &str = "\
     SET lock_timeout = '1s';
     SET idle_in_transaction_session_timeout = '1s';
@@ -29,10 +28,11 @@ const SESSION: &str = "\
     SET timezone = 'UTC';
     SET client_min_messages = warning;";
 
-/// What libpq is told, unless the URL says otherwise: without these a host that vanished holds a thread for minutes.
+/// Parameters of libpq that are added to the URL unless it names them. Without them a vanished host blocks a thread for
+/// minutes.
 ///
-/// `tcp_user_timeout` is for what was sent and not acknowledged. Who waits for an answer has sent nothing, and notices by the
-/// keepalives: with `tcp_user_timeout`, at the first interval after the first of them.
+/// `tcp_user_timeout` covers data that was sent and not acknowledged. A connection that waits for an answer has no such data
+/// and relies on the keepalives; with `tcp_user_timeout` it fails one interval after the first unanswered one.
 const TIMEOUTS: [(&str, &str); 5] = [
     ("connect_timeout", "3"),
     ("tcp_user_timeout", "5000"),
@@ -41,21 +41,21 @@ const TIMEOUTS: [(&str, &str); 5] = [
     ("keepalives_count", "3"),
 ];
 
-/// How often a server that takes no writes is left for the one that does, if there is one by now.
-const READ_ONLY: Duration = Duration::from_secs(1);
+/// How often connections to a read-only server are replaced, in case another server accepts writes by now.
+const READ_ONLY_RETRY: Duration = Duration::from_secs(1);
 
 /// Held while a connection is made.
 static CONNECTING: RwLock<()> = RwLock::new(());
 
-/// Waits for the connections that are being made, and has no more made: a process that ends meanwhile can crash, since it
-/// takes the cryptography down that libpq is setting up on another thread. A server that hangs is not waited for longer than
-/// this: then libpq only waits as well.
+/// Waits for the connections that are being made, and prevents new ones. A process that exits while libpq sets up a
+/// connection on another thread can crash, since OpenSSL's exit handler runs meanwhile (libpq 15; docs/UPSTREAM.md). Returns
+/// after `within` at the latest: libpq then only waits for a hanging server, which is safe.
 pub fn stop_connecting(within: Duration) {
     let (stopped, stop) = mpsc::channel();
     std::thread::spawn(move || {
         let _none = CONNECTING.write().unwrap_or_else(PoisonError::into_inner);
         let _late = stopped.send(());
-        // To the end of the process.
+        // Holds the lock until the process ends.
         loop {
             std::thread::park();
         }
@@ -63,7 +63,7 @@ pub fn stop_connecting(within: Duration) {
     let _late = stop.recv_timeout(within);
 }
 
-/// A connection of a generation.
+/// A connection and its generation.
 pub(super) struct Conn {
     pub(super) pg: PgConnection,
     generation: u64,
@@ -79,14 +79,14 @@ pub(super) enum ConnectError {
     Stale,
 }
 
-/// Makes connections. When one is lost, the idle ones were probably lost with it (a restart, a failover): all of that
-/// generation are thrown away unused, so that one loss is one failed request and not one for each connection.
+/// Makes connections. When one is lost, the idle ones were probably lost too (a restart, a failover). All connections of its
+/// generation are discarded, so that one loss fails one request and not one request per connection.
 #[derive(Clone)]
 pub(super) struct Manager {
     url: String,
     generation: Arc<AtomicU64>,
-    /// When a server that takes no writes was last left.
-    left: Arc<Mutex<Option<Instant>>>,
+    /// When connections to a read-only server were last replaced.
+    replaced_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Manager {
@@ -94,29 +94,32 @@ impl Manager {
         Self {
             url: with_timeouts(url),
             generation: Arc::default(),
-            left: Arc::default(),
+            replaced_at: Arc::default(),
         }
     }
 
-    /// Notes that this connection was lost.
+    /// Records that this connection was lost.
     pub(super) fn lost(&self, conn: &Conn) {
         // Only the first loss of a generation begins a new one.
         let next = conn.generation + 1;
         self.generation.fetch_max(next, Ordering::AcqRel);
     }
 
-    /// Notes that the server of this connection takes no writes: another one may have taken its place. While none has, new
-    /// connections are no better, so they are not made for each refusal.
+    /// Records that the server of this connection is read-only: after a failover another one accepts writes. Until then new
+    /// connections do not help, so they are made at most once per [`READ_ONLY_RETRY`].
     pub(super) fn read_only(&self, conn: &Conn) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.is_none_or(|at| at.elapsed() >= READ_ONLY) {
-            *left = Some(Instant::now());
+        let mut replaced_at = self
+            .replaced_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if replaced_at.is_none_or(|at| at.elapsed() >= READ_ONLY_RETRY) {
+            *replaced_at = Some(Instant::now());
             self.lost(conn);
         }
     }
 }
 
-/// A libpq URL or keyword string with our time-outs added where it does not name them.
+/// A libpq URL or keyword string with [`TIMEOUTS`] added, except those that it names.
 fn with_timeouts(url: &str) -> String {
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
     let mut all = url.to_owned();
@@ -125,7 +128,7 @@ fn with_timeouts(url: &str) -> String {
         let is_named = match (is_url, url.split_once('?')) {
             (true, None) => false,
             (true, Some((_, parameters))) => parameters.split('&').any(names),
-            // Spaces may stand before and after the sign.
+            // Spaces around the `=` are allowed.
             (false, _) => url.split_whitespace().any(names),
         };
         if !is_named {
@@ -153,7 +156,7 @@ impl r2d2::ManageConnection for Manager {
         Ok(Conn { pg, generation })
     }
 
-    /// Asks no server, which would cost a round trip each time.
+    /// Does not query the server: that would cost a round trip each time.
     fn is_valid(&self, conn: &mut Conn) -> Result<(), ConnectError> {
         if conn.generation == self.generation.load(Ordering::Acquire) {
             Ok(())
@@ -162,7 +165,7 @@ impl r2d2::ManageConnection for Manager {
         }
     }
 
-    /// A panic inside a transaction can leave a connection poisoned, so those are thrown away too.
+    /// A panic inside a transaction can leave a connection in an unknown state, so it is discarded too.
     fn has_broken(&self, conn: &mut Conn) -> bool {
         self.is_valid(conn).is_err()
             || std::thread::panicking()
@@ -175,7 +178,7 @@ mod tests {
     use super::with_timeouts;
 
     #[test]
-    fn timeouts_are_added_where_the_operator_named_none() {
+    fn timeouts_are_added_unless_the_url_names_them() {
         let rest =
             "tcp_user_timeout=5000&keepalives_idle=5&keepalives_interval=2&keepalives_count=3";
         let ours = format!("connect_timeout=3&{rest}");
@@ -190,7 +193,7 @@ mod tests {
         for open in [
             "postgres://h/d?",
             "postgres://h/d?sslmode=disable&",
-            // A name elsewhere is none.
+            // A name outside the query string does not count.
             "postgres://connect_timeout:tcp_user_timeout@keepalives_idle/keepalives_count?",
         ] {
             assert_eq!(with_timeouts(open), format!("{open}{ours}"));

@@ -1,7 +1,7 @@
-//! SQL text with binds, as a Diesel query that is prepared once per connection.
+//! SQL text with bound values, as a Diesel query that is prepared once per connection.
 //!
-//! Diesel never caches `sql_query`, which halves the speed of the write path; a `QueryFragment` of our own is cached by
-//! its text. So every statement of Tideline is SQL as PostgreSQL reads it, with `$1`, `$2` … each used once, in order.
+//! Diesel 2.3 never caches `sql_query`, which halves the speed of the writer (docs/UPSTREAM.md). It caches our own
+//! `QueryFragment` by its text. Every statement is plain SQL with `$1`, `$2` …, each used once, in order.
 
 use diesel::RunQueryDsl;
 use diesel::pg::{Pg, PgConnection};
@@ -11,15 +11,15 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
 use std::marker::PhantomData;
 
-/// A statement: fixed text, bound values. Run it with Diesel's `load`, `get_result` and `execute`. Rows are read by the names
-/// of their columns, or, where [`Sql::columns`] says which types they have, by their places.
+/// A statement: fixed text and bound values. Run it with Diesel's `load`, `get_result` and `execute`. Rows are read by column
+/// name, or by position after [`Sql::columns`] or [`Sql::scalar`].
 pub struct Sql<'a, ST = Untyped> {
     text: &'static str,
     binds: Vec<Box<dyn QueryFragment<Pg> + 'a>>,
     columns: PhantomData<ST>,
 }
 
-/// A statement of this text.
+/// A statement with this text.
 pub fn sql<'a>(text: &'static str) -> Sql<'a> {
     Sql {
         text,
@@ -42,14 +42,19 @@ impl<'a> Sql<'a> {
         self
     }
 
-    /// Reads the columns by their places, as these types. For statements of the hot paths: by name, each value is looked
-    /// for among the names of all columns, once for every row.
+    /// Reads the columns by position, as these types. For hot paths: reading by name searches the names of all columns for
+    /// each value of each row.
     pub fn columns<ST>(self) -> Sql<'a, ST> {
         Sql {
             text: self.text,
             binds: self.binds,
             columns: PhantomData,
         }
+    }
+
+    /// Reads the only column, as this type.
+    pub fn scalar<ST>(self) -> Sql<'a, ST> {
+        self.columns()
     }
 }
 
@@ -66,7 +71,7 @@ where
 }
 
 impl<ST> QueryFragment<Pg> for Sql<'_, ST> {
-    /// Diesel walks through a statement several times for each execution.
+    /// Diesel calls this several times for each execution.
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let mut rest = self.text;
         for (index, bind) in self.binds.iter().enumerate() {
@@ -82,7 +87,7 @@ impl<ST> QueryFragment<Pg> for Sql<'_, ST> {
     }
 }
 
-/// What stands before the next marker, which has to be this one, and what stands after it.
+/// The text before and after the next `$n`. None if `n` is not `marker`.
 fn split(text: &str, marker: usize) -> Option<(&str, &str)> {
     let (at, digits) = text.match_indices('$').find_map(|(at, _)| {
         let rest = text.get(at + 1..)?.bytes();

@@ -1,4 +1,4 @@
-//! How the model's values are bound to statements and read from rows.
+//! SQL types of the model's values, for binding and reading.
 
 use crate::model::ids::{
     ClientConversationId, ClientMsgId, ConvSeq, ConversationId, DeviceId, Epoch, InboxSeq,
@@ -30,8 +30,8 @@ pub type Tids = Array<Tid>;
 #[diesel(postgres_type(oid = 27, array_oid = 1010))]
 pub struct Tid;
 
-/// Where a row lies. It stays there while its transaction has the lock under which alone it changes, and is found by this
-/// without an index (decision 0019).
+/// The physical place of a row (`ctid`). It is valid while the transaction holds the lock under which alone the row changes,
+/// and finds the row without an index (decision 0019).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RowHandle([u8; 6]);
 

@@ -1,10 +1,10 @@
-//! Redis, alone or a cluster: fast copies of what PostgreSQL knows. It may be slow, empty or gone at any moment: every
-//! command has a short time-out, and after a few failures in a row of a server no command is even tried there for a moment
-//! (the circuit breaker), so that a stopped Redis costs nobody time. A miss always means *unknown*, never zero.
+//! The Redis client, for one server or a cluster. Redis may be slow, empty or unreachable at any time: every command has a short
+//! timeout, and a circuit breaker per server skips commands after a few failures in a row, so that a stopped Redis does not
+//! delay requests. A miss always means *unknown*, never zero.
 //!
-//! A cluster has its keys in slots, and every command, script and channel here has one key. `run` asks the server of a key,
-//! `scatter` each server for its part of many. Where the slots are is learned from whichever server answers first, and again
-//! when a server fails or says that a slot has moved (docs/decisions/0013).
+//! A cluster maps keys to slots, and every command, script and channel here has one key. `run` uses the server of a key,
+//! `scatter` splits many keys by server. The topology is read from the first server that answers, and again after a server
+//! failed or a slot moved (docs/decisions/0013).
 
 use crate::storage::redis::transport::server::{
     Address, RedisUnavailable, Server, Servers, has_moved,
@@ -20,19 +20,18 @@ use std::time::Instant;
 
 /// Redis.
 pub struct Redis {
-    /// How to log in, and whether by TLS.
-    pub(super) like: ConnectionInfo,
-    /// The servers of a cluster that were named to us; none when Redis is alone.
+    /// Credentials and TLS, for connections to any server.
+    pub(super) template: ConnectionInfo,
+    /// The configured servers of a cluster; empty for a single server.
     seeds: Vec<Address>,
     slots: Mutex<Arc<Slots>>,
-    /// When it was last asked where the slots are.
-    asked: tokio::sync::Mutex<Option<Instant>>,
+    /// When the topology was last requested.
+    refreshed_at: tokio::sync::Mutex<Option<Instant>>,
     pub(super) servers: Servers,
 }
 
 impl Redis {
-    /// Prepares for `redis://…`, or `redis+cluster://…` with commas between the servers. Connections are made when they are
-    /// needed.
+    /// A client for `redis://…`, or `redis+cluster://…` with commas between the servers. Connections are made on demand.
     pub fn connect(url: &str) -> Result<Self, RedisUnavailable> {
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
         let cluster = scheme.strip_suffix("+cluster");
@@ -45,7 +44,8 @@ impl Redis {
                 .collect::<RedisResult<_>>()?,
         };
         let seeds: Vec<_> = servers.iter().filter_map(Address::of).collect();
-        let (Some(like), Some(first)) = (servers.into_iter().next(), seeds.first().cloned()) else {
+        let (Some(template), Some(first)) = (servers.into_iter().next(), seeds.first().cloned())
+        else {
             return Err(RedisUnavailable::Nowhere);
         };
         let (slots, seeds) = match cluster {
@@ -53,15 +53,15 @@ impl Redis {
             Some(_) => (Slots::default(), seeds),
         };
         Ok(Self {
-            servers: Servers::new(like.clone(), None),
-            like,
+            servers: Servers::new(template.clone(), None),
+            template,
             seeds,
             slots: Mutex::new(Arc::new(slots)),
-            asked: tokio::sync::Mutex::default(),
+            refreshed_at: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Whether it answers now: all of it.
+    /// Whether all masters answer now.
     pub async fn ping(&self) -> bool {
         let Ok(masters) = self.masters().await else {
             return false;
@@ -81,7 +81,7 @@ impl Redis {
         well
     }
 
-    /// The servers that have the keys, in the order of their slots.
+    /// The masters, in the order of their slots.
     pub(super) async fn masters(&self) -> Result<Vec<Arc<Server>>, RedisUnavailable> {
         let slots = self.slots_with(|slots| !slots.masters().is_empty()).await;
         let masters = slots.masters();
@@ -94,7 +94,7 @@ impl Redis {
             .collect()
     }
 
-    /// What keys have in common that one call of a script may name: their slot, or any, where Redis is alone.
+    /// The slot of a key. One call of a script may name only keys of one slot; a single server counts as one slot.
     pub(super) fn slot(&self, key: &str) -> u16 {
         match self.seeds.is_empty() {
             true => 0,
@@ -111,11 +111,11 @@ impl Redis {
     where
         R: Future<Output = RedisResult<T>>,
     {
-        self.run_at(&self.servers, key, command).await
+        self.execute_on(&self.servers, key, command).await
     }
 
-    /// Runs a command by one of these connections on the server of its key, and once more where the key has moved to.
-    async fn run_at<T, R>(
+    /// Runs a command on the server of its key, over these connections, and once more if the key has moved.
+    async fn execute_on<T, R>(
         &self,
         servers: &Servers,
         key: &str,
@@ -144,8 +144,8 @@ impl Redis {
         }
     }
 
-    /// Runs a command for many items, on each server with those whose keys are there, all servers at once. Returns what came
-    /// of it, for some of the items each.
+    /// Runs a command for many items: on all servers concurrently, on each with the items whose keys it has. Each result is for
+    /// a part of the items.
     pub(super) async fn scatter<I, T, R>(
         &self,
         servers: &Servers,
@@ -174,11 +174,11 @@ impl Redis {
                 }
             };
             match result {
-                // Not all of them need have moved, nor to the same server.
+                // Only some items may have moved, and to different servers.
                 Err(error) if has_moved(&error) => {
                     let alone = part.into_iter().map(async |item| {
                         let command = |connection| command(connection, vec![item.clone()]);
-                        let result = self.run_at(servers, key(&item), command).await;
+                        let result = self.execute_on(servers, key(&item), command).await;
                         (vec![item.clone()], result)
                     });
                     join_all(alone).await
@@ -193,17 +193,17 @@ impl Redis {
         join_all(parts).await.into_iter().flatten().collect()
     }
 
-    /// Learns anew where the slots of a cluster are, unless that was asked since `began`: from this server, or else from
-    /// whichever answers first.
+    /// Reads the topology of a cluster again, unless it was requested since `began`: from `from`, if given, else from the first
+    /// server that answers.
     pub(super) async fn refresh_topology(&self, began: Instant, from: Option<&Address>) {
         if self.seeds.is_empty() {
             return;
         }
-        let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked >= began) {
+        let mut refreshed_at = self.refreshed_at.lock().await;
+        if refreshed_at.is_some_and(|at| at >= began) {
             return;
         }
-        *asked = Some(Instant::now());
+        *refreshed_at = Some(Instant::now());
         let known = self.slots();
         let candidates: HashSet<&Address> = match from {
             Some(one) => HashSet::from([one]),
@@ -220,7 +220,7 @@ impl Redis {
             })
         });
         let Ok((slots, _)) = select_ok(answers).await else {
-            // The circuits have logged why.
+            // `Server::run` has logged the errors.
             return;
         };
         if slots != *known {
@@ -230,10 +230,10 @@ impl Redis {
         }
     }
 
-    /// Where the slots are: learned now, unless what is known will do.
-    async fn slots_with(&self, will_do: impl Fn(&Slots) -> bool) -> Arc<Slots> {
+    /// The topology, read again unless the known one suffices.
+    async fn slots_with(&self, suffices: impl Fn(&Slots) -> bool) -> Arc<Slots> {
         let known = self.slots();
-        if will_do(&known) {
+        if suffices(&known) {
             return known;
         }
         self.refresh_topology(Instant::now(), None).await;

@@ -1,4 +1,4 @@
-//! Redis: fast copies of what PostgreSQL knows, and signals between nodes.
+//! Redis: fast copies of data from PostgreSQL, and signals between nodes.
 
 pub mod admission;
 pub mod client;

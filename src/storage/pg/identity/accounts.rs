@@ -1,4 +1,4 @@
-//! Users, their names, their devices and the state of their refresh tokens.
+//! Users, usernames, devices and the state of refresh tokens.
 
 use crate::model::account::{DeviceInfo, Platform, User, Username};
 use crate::model::ids::{DeviceId, UserId};
@@ -36,14 +36,7 @@ impl From<UserRow> for User {
     }
 }
 
-/// A user's id alone.
-#[derive(QueryableByName)]
-pub(in crate::storage::pg) struct UserIdRow {
-    #[diesel(sql_type = SqlUuid)]
-    pub(in crate::storage::pg) user_id: UserId,
-}
-
-/// Makes a user, or returns `None` when the name is taken.
+/// Creates a user, or returns `None` if the username is taken.
 pub fn create_user(
     conn: &mut PgConnection,
     id: UserId,
@@ -82,7 +75,7 @@ pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Ve
     Ok(rows.into_iter().map(User::from).collect())
 }
 
-/// The user of this name.
+/// The user with this username.
 pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResult<Option<User>> {
     let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.created_at
          FROM usernames n JOIN users u ON u.id = n.user_id WHERE n.username = $1")
@@ -92,28 +85,24 @@ pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResu
     Ok(row.map(User::from))
 }
 
-#[derive(QueryableByName)]
-struct PasswordRow {
-    #[diesel(sql_type = Text)]
-    password_hash: String,
-}
-
 /// The password hash of a user.
 pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1")
+    Ok(sql("SELECT password_hash FROM users WHERE id = $1")
         .bind::<SqlUuid, _>(user)
+        .scalar::<Text>()
         .get_result(conn)
-        .optional()?;
-    Ok(row.map(|row| row.password_hash))
+        .optional()?)
 }
 
-/// Locks a user's row, and returns the password hash that it has now.
+/// Locks a user's row and returns its current password hash.
 pub fn lock_user(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    let row: Option<PasswordRow> = sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
-        .bind::<SqlUuid, _>(user)
-        .get_result(conn)
-        .optional()?;
-    Ok(row.map(|row| row.password_hash))
+    Ok(
+        sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
+            .bind::<SqlUuid, _>(user)
+            .scalar::<Text>()
+            .get_result(conn)
+            .optional()?,
+    )
 }
 
 /// Replaces a password hash. Under [`lock_user`].
@@ -125,7 +114,7 @@ pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> St
     Ok(())
 }
 
-/// Changes what other people see of a user.
+/// Changes the display name of a user.
 pub fn rename_user(
     conn: &mut PgConnection,
     id: UserId,
@@ -140,7 +129,7 @@ pub fn rename_user(
     Ok(row.map(User::from))
 }
 
-/// Makes a device with its first refresh token.
+/// Creates a device with its first refresh token.
 pub fn create_device(
     conn: &mut PgConnection,
     user: UserId,
@@ -169,24 +158,24 @@ pub struct LockedDevice {
     /// It was logged out.
     #[diesel(sql_type = Bool)]
     pub revoked: bool,
-    /// The hash of the present refresh token.
+    /// The hash of the current refresh token.
     #[diesel(sql_type = Binary)]
     pub refresh_hash: Vec<u8>,
-    /// The present token has ended.
+    /// The current token has expired.
     #[diesel(sql_type = Bool)]
     pub expired: bool,
-    /// Seconds until it ends.
+    /// Seconds until it expires.
     #[diesel(sql_type = BigInt)]
     pub seconds_left: i64,
     /// The number of rotations.
     #[diesel(sql_type = BigInt)]
     pub refresh_generation: i64,
-    /// The hash of the token before, while a repeat of it may be answered.
-    #[diesel(sql_type = Nullable<Binary>)]
-    pub repeatable_hash: Option<Vec<u8>>,
+    /// The hash of the previous token, within its grace period.
+    #[diesel(sql_type = Nullable<Binary>, column_name = repeatable_hash)]
+    pub grace_period_hash: Option<Vec<u8>>,
 }
 
-/// Locks a device. A repeat of the previous token is answered for `repeat_seconds` unless its successor was used.
+/// Locks a device. The grace period of the previous token is `repeat_seconds`, and ends early when its successor is used.
 pub fn lock_device(
     conn: &mut PgConnection,
     user: UserId,
@@ -208,7 +197,7 @@ pub fn lock_device(
     .optional()?)
 }
 
-/// A log-in on a known device: a new chain of refresh tokens begins. Under [`lock_device`].
+/// Logs in on a known device: a new chain of refresh tokens begins. Under [`lock_device`].
 pub fn relogin_device(
     conn: &mut PgConnection,
     user: UserId,
@@ -233,7 +222,7 @@ pub fn relogin_device(
     Ok(())
 }
 
-/// Rotates the refresh token: the present one becomes the previous one. Under [`lock_device`].
+/// Rotates the refresh token: the current one becomes the previous one. Under [`lock_device`].
 pub fn rotate_refresh(
     conn: &mut PgConnection,
     user: UserId,
@@ -255,14 +244,14 @@ pub fn rotate_refresh(
     Ok(())
 }
 
-/// Ends every refresh token of a device but that of this generation, and says whether the device is still signed in.
+/// Expires every refresh token of a device except that of this generation. Returns whether the device is still logged in.
 pub fn end_other_refreshes(
     conn: &mut PgConnection,
     user: UserId,
     device: DeviceId,
     generation: i64,
 ) -> StorageResult<bool> {
-    // Not now(): a refresh that has waited for this row judges by the time at which its own transaction began.
+    // Not now(): a refresh that waited for this row compares with the time at which its own transaction began.
     Ok(sql(
         "UPDATE devices SET previous_hash = NULL,
                 refresh_expires_at = CASE WHEN refresh_generation = $1 THEN refresh_expires_at ELSE to_timestamp(0) END
@@ -275,7 +264,7 @@ pub fn end_other_refreshes(
         == 1)
 }
 
-/// An access token of this generation was used: the refresh token before is spent.
+/// Records that an access token of this generation was used: the grace period of the previous refresh token ends.
 pub fn confirm_refresh(
     conn: &mut PgConnection,
     user: UserId,
@@ -296,18 +285,12 @@ pub fn revoked_devices(
     conn: &mut PgConnection,
     seconds: f64,
 ) -> StorageResult<Vec<(UserId, DeviceId)>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-        #[diesel(sql_type = SqlUuid)]
-        id: DeviceId,
-    }
-    let rows: Vec<Row> =
+    Ok(
         sql("SELECT user_id, id FROM devices WHERE revoked_at > now() - make_interval(secs => $1)")
             .bind::<Double, _>(seconds)
-            .load(conn)?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.id)).collect())
+            .columns::<(SqlUuid, SqlUuid)>()
+            .load(conn)?,
+    )
 }
 
 /// A user of the seed and its one device.
@@ -319,13 +302,13 @@ pub struct Seeded {
     /// The user.
     #[diesel(sql_type = SqlUuid)]
     pub user_id: UserId,
-    /// The user's first device that is signed in.
+    /// The user's first device that is logged in.
     #[diesel(sql_type = SqlUuid)]
     pub device_id: DeviceId,
 }
 
-/// Makes the users of these names that do not exist yet, none with a password, and a device for each user of them who is
-/// signed in on none. The ids are used for those that are made.
+/// Creates the users that do not exist yet, without a password, and a device for each of these users that has none logged in.
+/// The given ids are for the rows that are created.
 pub fn seed(
     conn: &mut PgConnection,
     usernames: &[String],
@@ -354,7 +337,7 @@ pub fn seed(
     .bind::<Uuids, _>(device_ids)
     .bind::<Binaries, _>(refresh_hashes)
     .execute(conn)?;
-    // Somebody who is logged out just now is in it all the same, with a token that is good for nothing.
+    // A user that is logged out at this moment is returned too, with a token that does not work.
     Ok(sql(
         "SELECT DISTINCT ON (n.username) n.username, n.user_id, d.id AS device_id
          FROM usernames n JOIN devices d ON d.user_id = n.user_id

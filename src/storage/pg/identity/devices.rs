@@ -1,4 +1,4 @@
-//! The devices of a user, as the user sees them. (Their refresh tokens are in `accounts`.)
+//! The devices of a user, as the user sees them. (Refresh tokens are in `accounts`.)
 
 use crate::model::account::Device;
 use crate::model::ids::{DeviceId, UserId};
@@ -47,13 +47,7 @@ pub fn list(
         .collect())
 }
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: DeviceId,
-}
-
-/// Logs one device of a user out, and says whether there was one.
+/// Logs out one device of a user. Returns whether it was logged in.
 pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<bool> {
     Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL",
@@ -64,26 +58,26 @@ pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> Storag
         == 1)
 }
 
-/// Logs all other devices of a user out, and returns them.
+/// Logs out all other devices of a user, and returns them.
 pub fn remove_others(
     conn: &mut PgConnection,
     user: UserId,
     keep: DeviceId,
 ) -> StorageResult<Vec<DeviceId>> {
-    let rows: Vec<IdRow> = sql(
+    Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
          RETURNING id",
     )
     .bind::<SqlUuid, _>(user)
     .bind::<SqlUuid, _>(keep)
-    .load(conn)?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    .scalar::<SqlUuid>()
+    .load(conn)?)
 }
 
-/// Logs out all but the `keep` most recently seen devices of a user, and returns those that had to go. Under the lock of
-/// the user's row, so that two log-ins at once cannot both find room.
+/// Logs out all but the `keep` most recently seen devices of a user, and returns them. Under the lock of the user's row, so
+/// that concurrent logins cannot exceed the limit.
 pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageResult<Vec<DeviceId>> {
-    let rows: Vec<IdRow> = sql(
+    Ok(sql(
         "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id IN (
              SELECT id FROM devices WHERE user_id = $2 AND revoked_at IS NULL
              ORDER BY last_seen_at DESC, id DESC OFFSET $3)
@@ -92,6 +86,6 @@ pub fn make_room(conn: &mut PgConnection, user: UserId, keep: i64) -> StorageRes
     .bind::<SqlUuid, _>(user)
     .bind::<SqlUuid, _>(user)
     .bind::<BigInt, _>(keep)
-    .load(conn)?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    .scalar::<SqlUuid>()
+    .load(conn)?)
 }

@@ -1,12 +1,11 @@
-//! The archive: every message once, by conversation and seq.
+//! The archive: each message once, by conversation and seq.
 
-use crate::model::content::StoredBody;
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::message::Message;
 use crate::model::page::{Limit, PAGE_BYTES, Range};
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::messaging::conversations::raw_json;
+use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use diesel::pg::PgConnection;
@@ -43,31 +42,28 @@ impl MessageRow {
             seq: self.seq,
             sender_id: self.sender_id,
             client_msg_id: self.client_msg_id,
-            body: StoredBody {
-                kind: self.kind,
-                content: raw_json(self.content)?,
-            },
+            body: stored_body(self.kind, self.content)?,
             created_at: self.created_at,
         })
     }
 }
 
-/// A member of a locked conversation, and how far it has read.
+/// A member of a locked conversation.
 #[derive(Clone, Copy, Debug, Queryable)]
 pub struct MemberRow {
     /// The conversation.
     pub conversation: ConversationId,
     /// The member.
     pub user: UserId,
-    /// Where the row lies.
+    /// The member's row.
     pub place: RowHandle,
     /// Read up to here.
     pub read_seq: ConvSeq,
     /// An owner or admin.
     pub can_moderate: bool,
-    /// Until when they may not post.
+    /// Muted until this time.
     pub muted_until: Option<Timestamp>,
-    /// The database's time after the locks were taken.
+    /// The database's time after locking.
     pub now: Timestamp,
 }
 
@@ -81,16 +77,16 @@ type MemberColumns = (
     Timestamptz,
 );
 
-/// The key of a send: nobody else's, and for ever.
+/// The idempotency key of a send: used by one sender, once.
 pub type Key = (ConversationId, UserId, ClientMsgId);
 
-/// All members of the small ones among locked conversations, and those of these users who are members of large ones.
-pub fn look(
+/// The members of locked conversations: all of those with write fan-out, and the given users of large ones.
+pub fn load_members(
     conn: &mut PgConnection,
     small: &[ConversationId],
     of_large: &[(ConversationId, UserId)],
 ) -> StorageResult<Vec<MemberRow>> {
-    Ok(sql(include_str!("archive_look.sql"))
+    Ok(sql(include_str!("archive_members.sql"))
         .bind::<Uuids, _>(small)
         .bind::<Uuids, _>(of_large.iter().map(|one| one.0).collect::<Vec<_>>())
         .bind::<Uuids, _>(of_large.iter().map(|one| one.1).collect::<Vec<_>>())
@@ -108,40 +104,40 @@ pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Messa
     rows.into_iter().map(MessageRow::build).collect()
 }
 
-/// What a batch changes in locked conversations.
+/// The changes of a batch to locked conversations.
 #[derive(Default)]
 pub struct Changes {
     /// Messages to append.
     pub messages: Messages,
-    /// The new head of each conversation, and the time of its newest message.
+    /// The new head of each changed conversation, and the time of its newest message.
     pub heads: HashMap<RowHandle, (ConvSeq, Timestamp)>,
-    /// The new read position of each member that moved.
+    /// The new read position of each member whose position moved.
     pub reads: HashMap<RowHandle, ConvSeq>,
 }
 
-/// Messages to append: a row of the archive each.
+/// Messages to append, by column: each has the same index in every list.
 #[derive(Default)]
 pub struct Messages {
-    /// The conversations.
+    /// Their conversations.
     pub conversations: Vec<ConversationId>,
     /// Their next seqs.
     pub seqs: Vec<ConvSeq>,
-    /// New ids.
+    /// Their new ids.
     pub ids: Vec<MessageId>,
-    /// Who sends.
+    /// Their senders.
     pub senders: Vec<UserId>,
-    /// The senders' own ids.
+    /// The senders' ids for them.
     pub client_msg_ids: Vec<ClientMsgId>,
-    /// Names of kinds.
+    /// Their kinds.
     pub kinds: Vec<&'static str>,
-    /// Contents as JSON.
+    /// Their contents as JSON.
     pub contents: Vec<String>,
-    /// Times.
+    /// Their times.
     pub at: Vec<Timestamp>,
 }
 
-/// A range of a conversation's messages above `joined`, ascending, cut at about [`PAGE_BYTES`] by the stored lengths, so that a
-/// content is read only where it is returned.
+/// A range of a conversation's messages above `joined`, ascending, cut at about [`PAGE_BYTES`]. It is cut by the stored
+/// lengths, so that only returned contents are read.
 pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,

@@ -1,6 +1,5 @@
--- The messages that were stored before under the keys of sends. LATERAL and LIMIT leave one plan, a key look-up each, BETWEEN
--- and ORDER BY one index for it (decision 0002): the planner's other idea was to read all messages of the conversations,
--- which grows with them.
+-- The messages that are already stored under the keys of sends. LATERAL and LIMIT force one key look-up per message, BETWEEN and
+-- ORDER BY force its index (decision 0002): otherwise the planner reads all messages of the conversations.
 SELECT m.* FROM unnest($1, $2, $3) AS k(conversation_id, sender_id, client_msg_id)
 CROSS JOIN LATERAL (
     SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at

@@ -1,10 +1,10 @@
-//! Who is banned from a group or channel. Rows change only under their conversation's lock.
+//! Bans from groups and channels. Rows change only under their conversation's lock.
 
 use crate::model::account::User;
 use crate::model::ids::{ConversationId, UserId};
 use crate::model::page::Limit;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::identity::accounts::{UserIdRow, users_by_ids};
+use crate::storage::pg::identity::accounts::users_by_ids;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::RunQueryDsl;
@@ -12,7 +12,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use std::collections::HashSet;
 
-/// Bans somebody, unless they are banned.
+/// Bans a user, unless banned already.
 pub fn insert(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -25,7 +25,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Ends a ban, if there is one.
+/// Removes a ban, if it exists.
 pub fn delete(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -38,34 +38,35 @@ pub fn delete(
     Ok(())
 }
 
-/// Those of these users who are banned.
+/// Those of these users that are banned.
 pub fn among(
     conn: &mut PgConnection,
     conversation: ConversationId,
     users: &[UserId],
 ) -> StorageResult<HashSet<UserId>> {
-    let rows: Vec<UserIdRow> = sql("SELECT w.user_id FROM unnest($1) AS w(user_id)
+    let banned: Vec<UserId> = sql("SELECT w.user_id FROM unnest($1) AS w(user_id)
          CROSS JOIN LATERAL (SELECT FROM bans WHERE conversation_id = $2 AND user_id = w.user_id LIMIT 1) AS b")
     .bind::<Uuids, _>(users)
     .bind::<SqlUuid, _>(conversation)
+    .scalar::<SqlUuid>()
     .load(conn)?;
-    Ok(rows.into_iter().map(|row| row.user_id).collect())
+    Ok(banned.into_iter().collect())
 }
 
-/// A page of the people who are banned, after one of them, by id.
+/// A page of the banned users, by id, after one of them.
 pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,
     after: Option<UserId>,
     limit: Limit,
 ) -> StorageResult<Vec<User>> {
-    let rows: Vec<UserIdRow> = sql("SELECT user_id FROM bans WHERE conversation_id = $1
+    let ids: Vec<UserId> = sql("SELECT user_id FROM bans WHERE conversation_id = $1
              AND user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
          ORDER BY user_id LIMIT $3")
     .bind::<SqlUuid, _>(conversation)
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(limit.get())
+    .scalar::<SqlUuid>()
     .load(conn)?;
-    let ids: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
     users_by_ids(conn, &ids)
 }

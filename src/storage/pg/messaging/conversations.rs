@@ -1,13 +1,12 @@
-//! Conversations, as those who write lock them and as their members see them.
+//! Conversations: locked rows for writing, and the view of a member.
 //!
-//! Lock order, everywhere: rows of users in ascending id, the pair of two people or a creator's own id of a group, then
-//! conversations in ascending id, then timelines in ascending user id.
-//! Rows of `members` change only under their conversation's lock. A statement that waits for a lock still sees
-//! everything else with the snapshot it began with, so whatever depends on the lock is read by a statement that starts
-//! after the locking one returned.
+//! Lock order, everywhere: users by ascending id, then the uniqueness key of a new conversation (the pair of two users or the
+//! creator's id for it), then conversations by ascending id, then timelines by ascending user id.
+//!
+//! Rows of `members` change only under their conversation's lock. A statement that waits for a lock reads all other rows from
+//! the snapshot with which it began, so data that depends on the lock is read by a later statement.
 
 use crate::model::account::User;
-use crate::model::content::StoredBody;
 use crate::model::conversation::{
     Conversation, ConversationCursor, ConversationKind, Fanout, Me, Order,
 };
@@ -17,6 +16,7 @@ use crate::model::message::Message;
 use crate::model::page::{Limit, PAGE_BYTES};
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use chrono::DateTime;
@@ -24,30 +24,29 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
-use serde_json::value::RawValue;
 
 /// A conversation under its row lock.
 #[derive(Clone, Debug, Queryable)]
 pub struct LockedConversation {
     /// The conversation.
     pub id: ConversationId,
-    /// Where its row lies.
+    /// Its row.
     pub place: RowHandle,
     /// Its head.
     pub last_seq: ConvSeq,
-    /// How many members it has.
+    /// The number of members.
     pub member_count: i32,
     /// The time of its latest change.
     pub updated_at: Timestamp,
-    /// It is a direct one, and one of the two blocks the other.
+    /// It is direct, and one of the two users blocks the other.
     pub blocked: bool,
     /// Only the owner and admins post.
     pub is_channel: bool,
-    /// Of a large one: messages above it are in no inbox.
-    pub switch_seq: Option<ConvSeq>,
+    /// With read fan-out: messages above this seq are in no inbox.
+    pub read_fanout_from_seq: Option<ConvSeq>,
 }
 
-/// Locks conversations, in ascending order of their ids; unknown ones are left out.
+/// Locks conversations by ascending id. Unknown ids are left out.
 pub fn lock(
     conn: &mut PgConnection,
     ids: &[ConversationId],
@@ -61,13 +60,13 @@ pub fn lock(
     .load(conn)?)
 }
 
-/// From here to its end, a transaction hardly waits for a lock that somebody else has. (NOWAIT would be for the rows of one
-/// statement: whose lock it is, and whether of a conversation, a timeline or a table, is not known.)
-pub fn wait_hardly(conn: &mut PgConnection) -> StorageResult<()> {
+/// Limits lock waits to 20 ms for the rest of the transaction. (NOWAIT covers only the rows of one statement, and the lock may
+/// be that of a conversation, a timeline or a table.)
+pub fn set_short_lock_timeout(conn: &mut PgConnection) -> StorageResult<()> {
     Ok(conn.batch_execute("SET LOCAL lock_timeout = '20ms'")?)
 }
 
-/// A conversation to make.
+/// A conversation to create.
 pub struct NewConversation<'a> {
     /// Its id.
     pub id: ConversationId,
@@ -75,22 +74,17 @@ pub struct NewConversation<'a> {
     pub kind: ConversationKind,
     /// A group's title.
     pub title: Option<&'a str>,
-    /// How many members it will have.
+    /// The number of members.
     pub member_count: usize,
-    /// It is large from the beginning.
+    /// It has read fan-out from the beginning.
     pub large: bool,
-    /// Anybody who has its id may join.
+    /// Every user that has its id may join.
     pub public: bool,
 }
 
-/// Makes a conversation, so far without members, and returns its time.
+/// Creates a conversation without members, and returns the time.
 pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResult<Timestamp> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Timestamptz)]
-        at: Timestamp,
-    }
-    let row: Row = sql(
+    Ok(sql(
         "INSERT INTO conversations (id, kind, title, member_count, switch_seq, public, created_at, updated_at)
          SELECT $1, $2, $3, $4, $5, $6, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
     )
@@ -100,33 +94,33 @@ pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResu
     .bind::<Integer, _>(count(new.member_count))
     .bind::<Nullable<BigInt>, _>(new.large.then_some(ConvSeq(0)))
     .bind::<Bool, _>(new.public)
-    .get_result(conn)?;
-    Ok(row.at)
+    .scalar::<Timestamptz>()
+    .get_result(conn)?)
 }
 
 fn count(members: usize) -> i32 {
     i32::try_from(members).unwrap_or(i32::MAX)
 }
 
-/// What the change of a group looks at under the conversation's lock.
+/// The state of a conversation for a change of it, read under its lock.
 pub struct Group {
-    /// A direct conversation has neither a title nor changing members.
+    /// The kind. A direct conversation has no title, and its members do not change.
     pub kind: ConversationKind,
-    /// Its title.
+    /// The title.
     pub title: Option<String>,
-    /// Anybody who has its id may join.
+    /// Every user that has its id may join.
     pub public: bool,
-    /// Of a large one: messages above it are in no inbox.
-    pub switch_seq: Option<ConvSeq>,
-    /// How many members it has.
+    /// With read fan-out: messages above this seq are in no inbox.
+    pub read_fanout_from_seq: Option<ConvSeq>,
+    /// The number of members.
     pub member_count: usize,
-    /// The number of its latest change of members.
+    /// The number of the latest change of members.
     pub last_change: ConvSeq,
-    /// The database's time after the lock was taken, but never below that of the conversation's latest change.
+    /// The database's time after locking, but not before the conversation's latest change.
     pub at: Timestamp,
 }
 
-/// A conversation, under its lock.
+/// Reads a conversation. Under its lock.
 pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<Group>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -158,7 +152,7 @@ pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Optio
             kind: parse_kind(&row.kind)?,
             title: row.title,
             public: row.public,
-            switch_seq: row.switch_seq,
+            read_fanout_from_seq: row.switch_seq,
             member_count: usize::try_from(row.member_count).unwrap_or(0),
             last_change: row.last_change,
             at: row.at,
@@ -167,7 +161,7 @@ pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Optio
     .transpose()
 }
 
-/// Writes a group's new state, under its lock.
+/// Writes the new state of a conversation. Under its lock.
 pub fn update_group(
     conn: &mut PgConnection,
     id: ConversationId,
@@ -178,14 +172,14 @@ pub fn update_group(
     .bind::<Nullable<Text>, _>(group.title.as_deref())
     .bind::<BigInt, _>(group.last_change)
     .bind::<Integer, _>(count(group.member_count))
-    .bind::<Nullable<BigInt>, _>(group.switch_seq)
+    .bind::<Nullable<BigInt>, _>(group.read_fanout_from_seq)
     .bind::<Timestamptz, _>(group.at)
     .bind::<SqlUuid, _>(id)
     .execute(conn)?;
     Ok(())
 }
 
-/// Says of a direct conversation, under its lock, whether one of the two blocks the other.
+/// Sets whether one user of a direct conversation blocks the other. Under its lock.
 pub fn set_blocked(
     conn: &mut PgConnection,
     id: ConversationId,
@@ -198,7 +192,7 @@ pub fn set_blocked(
     Ok(())
 }
 
-/// What a member may see of a conversation's timeline.
+/// The part of a conversation's timeline that a member may see.
 #[derive(Clone, Copy, Debug, QueryableByName)]
 pub struct View {
     /// Only seqs above this one.
@@ -212,7 +206,7 @@ pub struct View {
     pub last_seq: ConvSeq,
 }
 
-/// The view of a member; nothing for anybody else.
+/// The view of a member; none if the user is not a member.
 pub fn view(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -228,7 +222,7 @@ pub fn view(
     .optional()?)
 }
 
-/// The conversations with these ids, none twice, that the user is in.
+/// Those of these conversations that the user is a member of. The ids must be distinct.
 pub fn by_ids(
     conn: &mut PgConnection,
     user: UserId,
@@ -248,8 +242,8 @@ pub fn by_ids(
     rows.into_iter().map(ConversationRow::build).collect()
 }
 
-/// A page of the user's conversations after a cursor, cut at about [`PAGE_BYTES`] of last messages, and whether there may
-/// be more.
+/// A page of the user's conversations after a cursor, cut at about [`PAGE_BYTES`] of last messages. Returns also whether more
+/// may follow.
 pub fn page(
     conn: &mut PgConnection,
     user: UserId,
@@ -297,7 +291,7 @@ pub fn page(
         }
     };
     let full = i64::try_from(rows.len()).is_ok_and(|len| len == limit.get());
-    // A page that was cut carries at least so many.
+    // A page that was cut has at least this many bytes.
     let may_be_cut = rows.iter().map(|row| row.length).sum::<i64>() >= PAGE_BYTES;
     let page: StorageResult<Vec<_>> = rows.into_iter().map(ConversationRow::build).collect();
     Ok((page?, full || may_be_cut))
@@ -373,10 +367,7 @@ impl ConversationRow {
                     seq: self.last_seq,
                     sender_id,
                     client_msg_id,
-                    body: StoredBody {
-                        kind,
-                        content: raw_json(json)?,
-                    },
+                    body: stored_body(kind, json)?,
                     created_at: at,
                 })
             }
@@ -418,11 +409,6 @@ impl ConversationRow {
             peer,
         })
     }
-}
-
-/// Content as stored: written by us from a checked value, so it is JSON.
-pub(in crate::storage::pg) fn raw_json(text: String) -> StorageResult<Box<RawValue>> {
-    RawValue::from_string(text).map_err(|error| StorageError::Bug(error.to_string()))
 }
 
 fn parse_kind(name: &str) -> StorageResult<ConversationKind> {

@@ -1,6 +1,6 @@
--- Conversations as their members see them, of whom `me` has a row each (a CTE of who asks): the last message only when it
--- is visible, the peer of direct ones. LATERAL and LIMIT leave a key look-up each, BETWEEN and ORDER BY one index for it
--- (decision 0002); and nobody reads the members of a group or channel to find that it has no peer.
+-- Conversations as a member sees them. The CTE `me` has the caller's row of `members` for each. The last message is included
+-- only if it is visible to the caller, the peer only in direct conversations. LATERAL and LIMIT force key look-ups, BETWEEN and
+-- ORDER BY force their index (decision 0002). The condition on `kind` keeps the members of groups and channels unread.
 SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq, c.created_at, c.updated_at,
        me.role, me.read_seq, me.joined_seq, me.muted_until,
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,

@@ -16,13 +16,13 @@ use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 /// A member of a locked conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberState {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// What they may do.
+    /// The role.
     pub role: Role,
     /// Read up to here.
     pub read_seq: ConvSeq,
-    /// Until when they may not post.
+    /// Muted until this time.
     pub muted_until: Option<Timestamp>,
 }
 
@@ -61,13 +61,13 @@ pub fn all(
     rows.into_iter().map(StateRow::build).collect()
 }
 
-/// Those of these users who are members.
+/// Those of these users that are members.
 pub fn some(
     conn: &mut PgConnection,
     conversation: ConversationId,
     users: &[UserId],
 ) -> StorageResult<Vec<MemberState>> {
-    // With `= ANY` the planner would read all members, of whom it expects as few as a conversation has on average.
+    // With `= ANY` the planner reads all members: it expects as few as an average conversation has.
     let rows: Vec<StateRow> = sql("SELECT m.user_id, m.role, m.read_seq, m.muted_until
          FROM (SELECT DISTINCT user_id FROM unnest($1) AS u(user_id)) AS w CROSS JOIN LATERAL (
              SELECT * FROM members WHERE conversation_id = $2 AND user_id = w.user_id LIMIT 1
@@ -78,7 +78,8 @@ pub fn some(
     rows.into_iter().map(StateRow::build).collect()
 }
 
-/// Who follows an owner: the longest-standing admin, else member. It reads all members, once in the life of an owner.
+/// The successor of an owner: the admin that joined first, else the member that joined first. Reads all members, which
+/// happens only when an owner leaves.
 pub fn successor(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -93,7 +94,7 @@ pub fn successor(
     row.map(StateRow::build).transpose()
 }
 
-/// Marks the members of a conversation that has become large.
+/// Marks all members when a conversation changes to read fan-out.
 pub fn enable_read_fanout(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -104,18 +105,18 @@ pub fn enable_read_fanout(
     Ok(())
 }
 
-/// Where and when people join: they see and have to read what comes after `head`.
+/// Where and when users join: messages above `head` are visible and unread.
 #[derive(Clone, Copy, Debug)]
 pub struct Joining {
     /// The head.
     pub head: ConvSeq,
     /// The time.
     pub at: Timestamp,
-    /// The conversation is large.
+    /// The conversation has read fan-out.
     pub large: bool,
 }
 
-/// Lets people in.
+/// Adds members.
 pub fn insert(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -138,7 +139,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Takes the mutes of people who were muted when they left, who come back.
+/// Removes and returns the stored mutes of users that were muted when they left and now rejoin.
 pub fn take_mutes(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -171,7 +172,7 @@ pub fn take_mutes(
         .collect())
 }
 
-/// Writes a change of a conversation's members, and keeps it under its number for the inbox entries that tell of it.
+/// Writes a change of a conversation's members, and stores it under its number, to which inbox entries refer.
 pub fn change(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -179,9 +180,9 @@ pub fn change(
     change: &MembersChanged,
     joining: Joining,
 ) -> StorageResult<()> {
-    // One by one, of the one or two whom a change is about: see `some`.
+    // One statement each: a change removes one or two members, and `= ANY` would read all (see `some`).
     for user in &change.removed {
-        // A mute outlives leaving.
+        // A mute is kept when its member leaves.
         sql(
             "WITH gone AS (DELETE FROM members WHERE conversation_id = $1 AND user_id = $2 RETURNING *)
              INSERT INTO mutes (conversation_id, user_id, muted_until)
@@ -266,7 +267,7 @@ pub fn changes(
         .collect()
 }
 
-/// A member, with who they are.
+/// A member with its user.
 #[derive(QueryableByName)]
 struct MemberRow {
     #[diesel(embed)]
@@ -307,7 +308,7 @@ pub fn get(
     row.map(MemberRow::build).transpose()
 }
 
-/// A page of members after one of them, by id.
+/// A page of members, by user id, after one of them.
 pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,

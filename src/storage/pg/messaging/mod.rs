@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod bans;
+pub(in crate::storage::pg) mod content;
 pub mod conversations;
 pub mod members;
 pub mod uniqueness_keys;

@@ -1,4 +1,5 @@
-//! Who makes a conversation: of two who would at once, the first one to claim the pair of people, or the creator's own id.
+//! Uniqueness keys of conversations: the pair of users of a direct one, the creator's id for a group. Of concurrent requests the
+//! first one to reserve the key creates the conversation.
 
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
 use crate::storage::error::StorageResult;
@@ -8,29 +9,23 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Binary, Nullable, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: ConversationId,
-}
-
-/// The direct conversation of a pair.
+/// The direct conversation of a pair of users.
 pub fn find_direct(
     conn: &mut PgConnection,
     (low, high): (UserId, UserId),
 ) -> StorageResult<Option<ConversationId>> {
-    let row: Option<IdRow> = sql(
+    Ok(sql(
         "SELECT conversation_id AS id FROM direct_pairs WHERE low_user_id = $1 AND high_user_id = $2",
     )
     .bind::<SqlUuid, _>(low)
     .bind::<SqlUuid, _>(high)
+    .scalar::<SqlUuid>()
     .get_result(conn)
-    .optional()?;
-    Ok(row.map(|row| row.id))
+    .optional()?)
 }
 
-/// Claims a pair for a new direct conversation, or returns `false` when another one has it: the loser of a race waits
-/// here for the winner's commit, and must look again in a new statement.
+/// Reserves a pair for a new direct conversation. Returns `false` if another conversation has it. A concurrent request waits
+/// here for the commit of the first one, and then has to read the conversation in a new statement.
 pub fn reserve_direct_pair(
     conn: &mut PgConnection,
     (low, high): (UserId, UserId),
@@ -47,26 +42,26 @@ pub fn reserve_direct_pair(
         == 1)
 }
 
-/// A group that was made under an id of its creator.
+/// A group that was created with a creator's id.
 #[derive(QueryableByName)]
-pub struct ClaimedGroup {
+pub struct ReservedGroup {
     /// The group.
     #[diesel(sql_type = SqlUuid)]
     pub conversation_id: ConversationId,
-    /// A hash of what was asked; nothing of a group from before these were kept.
+    /// A hash of the request; none for groups that were created before hashes were stored.
     #[diesel(sql_type = Nullable<Binary>)]
     pub request_hash: Option<Vec<u8>>,
-    /// Who was left out.
+    /// The users that were not added.
     #[diesel(sql_type = Uuids)]
     pub refused: Vec<UserId>,
 }
 
-/// The group that the creator has made under an id of their own.
+/// The group that the creator created with this id.
 pub fn find_group(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,
-) -> StorageResult<Option<ClaimedGroup>> {
+) -> StorageResult<Option<ReservedGroup>> {
     Ok(sql(
         "SELECT conversation_id, request_hash, COALESCE(refused, '{}') AS refused FROM client_conversations
          WHERE creator_id = $1 AND client_conversation_id = $2",
@@ -77,12 +72,12 @@ pub fn find_group(
     .optional()?)
 }
 
-/// Claims a creator's own id for a new group, or returns `false` when another one has it, as [`reserve_direct_pair`] does.
+/// Reserves a creator's id for a new group. Returns `false` if another group has it; see [`reserve_direct_pair`].
 pub fn reserve_group_id(
     conn: &mut PgConnection,
     creator: UserId,
     client_id: ClientConversationId,
-    group: &ClaimedGroup,
+    group: &ReservedGroup,
 ) -> StorageResult<bool> {
     Ok(sql(
         "INSERT INTO client_conversations (creator_id, client_conversation_id, conversation_id, request_hash, refused)

@@ -1,4 +1,4 @@
-//! The database as a whole: its epoch, its migrations, and whether what it acknowledges is safe.
+//! The database as a whole: epoch, migrations, and the settings that durability depends on.
 
 use crate::model::ids::{Epoch, UserId};
 use crate::storage::error::{StorageError, StorageResult};
@@ -16,7 +16,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 pub fn migrate(url: &str) -> StorageResult<Vec<String>> {
     let mut conn = PgConnection::establish(url)
         .map_err(|error| StorageError::Unavailable(error.to_string()))?;
-    // Several nodes may start at once; the second finds nothing to do.
+    // Several nodes may start at once; the others wait here and find no pending migration.
     sql("SELECT pg_advisory_lock(hashtext('tideline migrations'))").execute(&mut conn)?;
     let ran = conn
         .run_pending_migrations(MIGRATIONS)
@@ -24,61 +24,48 @@ pub fn migrate(url: &str) -> StorageResult<Vec<String>> {
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 
-/// Whether there is a migration that has not run.
+/// Whether a migration is pending.
 pub fn migrations_pending(conn: &mut PgConnection) -> StorageResult<bool> {
     conn.has_pending_migration(MIGRATIONS)
         .map_err(|error| StorageError::Bug(error.to_string()))
 }
 
-/// This life of the database.
+/// The current epoch.
 pub fn epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        epoch: Epoch,
-    }
-    let row: Row = sql("SELECT epoch FROM instance").get_result(conn)?;
-    Ok(row.epoch)
+    Ok(sql("SELECT epoch FROM instance")
+        .scalar::<SqlUuid>()
+        .get_result(conn)?)
 }
 
-/// The time by the database's clock, in seconds since 1970.
+/// The database's time, in seconds since 1970.
 pub fn clock(conn: &mut PgConnection) -> StorageResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        now: i64,
-    }
-    let row: Row = sql("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint AS now")
-        .get_result(conn)?;
-    Ok(row.now)
+    Ok(
+        sql("SELECT floor(extract(epoch FROM clock_timestamp()))::bigint AS now")
+            .scalar::<BigInt>()
+            .get_result(conn)?,
+    )
 }
 
-/// How far a new epoch moves every inbox head: further than any inbox ever went since the backup, and short enough for
-/// nine thousand epochs below [`MAX_SEQ`](crate::model::ids::MAX_SEQ).
+/// How far a new epoch moves every inbox head: further than any inbox can have grown since the backup, and small enough for
+/// 9,000 epochs below [`MAX_SEQ`](crate::model::ids::MAX_SEQ).
 const EPOCH_SEQ_GAP: i64 = 1_000_000_000_000;
 
-/// Heads of one statement of a new epoch.
-const HEADS: i64 = 10_000;
+/// How many heads one statement moves.
+const CHUNK: i64 = 10_000;
 
-/// Begins a new life of the database, in one transaction: another epoch, empty inboxes, and every head, also of those who
-/// have had no entry yet, past anything that was handed out in a life that this database has forgotten. Tells how many heads
-/// it has moved.
+/// Begins a new epoch, in one transaction: a new id, empty inboxes, and every inbox head, also of users without an entry,
+/// beyond all seqs that were assigned after the backup. Calls `moved` with the number of heads moved so far.
 pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResult<Epoch> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        id: UserId,
-    }
     sql("UPDATE instance SET epoch = gen_random_uuid(), started_at = now()").execute(conn)?;
     sql("TRUNCATE inbox").execute(conn)?;
     let (mut after, mut count) = (None, 0);
     loop {
-        let users: Vec<Row> = sql("SELECT id FROM users
+        let users: Vec<UserId> = sql("SELECT id FROM users
              WHERE id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT $2")
         .bind::<Nullable<SqlUuid>, _>(after)
-        .bind::<BigInt, _>(HEADS)
+        .bind::<BigInt, _>(CHUNK)
+        .scalar::<SqlUuid>()
         .load(conn)?;
-        let users: Vec<_> = users.into_iter().map(|row| row.id).collect();
         let Some(last) = users.last() else {
             return epoch(conn);
         };
@@ -95,18 +82,14 @@ pub fn new_epoch(conn: &mut PgConnection, moved: impl Fn(usize)) -> StorageResul
     }
 }
 
-/// This life of the database, once a transaction that begins another one has ended.
+/// The epoch, after waiting for a transaction that begins a new one.
 pub fn settled_epoch(conn: &mut PgConnection) -> StorageResult<Epoch> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        epoch: Epoch,
-    }
-    let row: Row = sql("SELECT epoch FROM instance FOR SHARE").get_result(conn)?;
-    Ok(row.epoch)
+    Ok(sql("SELECT epoch FROM instance FOR SHARE")
+        .scalar::<SqlUuid>()
+        .get_result(conn)?)
 }
 
-/// What keeps PostgreSQL from being trusted with an acknowledged message, in sentences; empty when it is safe.
+/// The settings that are unsafe for acknowledged messages, error messages or texts, a sentence each; empty if none.
 pub fn unsafe_settings(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -128,7 +111,7 @@ pub fn unsafe_settings(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
         .collect())
 }
 
-/// What keeps the database from being served, in sentences; empty when nothing does.
+/// The reasons why the database cannot be used, a sentence each; empty if it can.
 pub fn readiness_failures(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
     let mut reasons = unsafe_settings(conn)?;
     if migrations_pending(conn)? {

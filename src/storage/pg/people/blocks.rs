@@ -1,14 +1,15 @@
-//! Who blocks whom.
+//! Blocks between users.
 //!
-//! What a block stops and the block itself must not miss each other. So the row of a person in `users` guards what blocks say of
-//! them: a new or ended block locks the rows of both ([`lock`]), and what a block may stop shares that of the one who acts with
-//! others of the kind ([`hold`]), and looks afterwards. One row is enough for any number of people whom they act on.
+//! A block and an action that it forbids must not commit without seeing each other, so a user's row in `users` guards the
+//! user's blocks. Adding or removing a block locks the rows of both users ([`lock`]). An action that a block may forbid takes a
+//! shared lock on the row of the acting user ([`hold`]) and reads the blocks afterwards. One shared lock is enough for any
+//! number of other users.
 
 use crate::model::account::User;
 use crate::model::ids::UserId;
 use crate::model::page::Limit;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::identity::accounts::{UserIdRow, users_by_ids};
+use crate::storage::pg::identity::accounts::users_by_ids;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
@@ -16,10 +17,10 @@ use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
 use std::collections::{BTreeSet, HashSet};
 
-/// A block: who blocks, and whom.
+/// A block: the blocker and the blocked user.
 pub type Block = (UserId, UserId);
 
-/// Locks what blocks say of two people, to the end of the transaction, to change it, and returns whether there are both.
+/// Locks the blocks of two users exclusively until the transaction ends. Returns whether both users exist.
 pub fn lock(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageResult<bool> {
     let locked = sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE")
         .bind::<Uuids, _>(vec![low, high])
@@ -27,16 +28,16 @@ pub fn lock(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageRe
     Ok(locked == 2)
 }
 
-/// Keeps what blocks say of these people as it is to the end of the transaction. Look at it in a later statement.
+/// Locks the blocks of these users against changes until the transaction ends. Read them in a later statement.
 pub fn hold(conn: &mut PgConnection, users: &BTreeSet<UserId>) -> StorageResult<()> {
-    // This mode lets a change of a name pass.
+    // This lock mode does not block a change of the display name.
     sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR KEY SHARE")
         .bind::<Uuids, _>(users.iter().copied().collect::<Vec<_>>())
         .execute(conn)?;
     Ok(())
 }
 
-/// Makes a block, unless it is there.
+/// Adds a block, unless it exists.
 pub fn insert(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<()> {
     sql(
         "INSERT INTO blocks (blocker_id, blocked_id, created_at) VALUES ($1, $2, clock_timestamp())
@@ -48,7 +49,7 @@ pub fn insert(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> Stor
     Ok(())
 }
 
-/// Ends a block, if it is there.
+/// Removes a block, if it exists.
 pub fn delete(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<()> {
     sql("DELETE FROM blocks WHERE blocker_id = $1 AND blocked_id = $2")
         .bind::<SqlUuid, _>(blocker)
@@ -57,7 +58,7 @@ pub fn delete(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> Stor
     Ok(())
 }
 
-/// Those of these blocks that there are.
+/// Those of these blocks that exist.
 pub fn among(
     conn: &mut PgConnection,
     blocks: impl IntoIterator<Item = Block>,
@@ -83,7 +84,7 @@ pub fn among(
         .collect())
 }
 
-/// Those of these users who block somebody, or whom they block.
+/// Those of `others` that block the user or are blocked by the user.
 pub fn around(
     conn: &mut PgConnection,
     user: UserId,
@@ -97,27 +98,24 @@ pub fn around(
     Ok(found.into_iter().map(other).collect())
 }
 
-/// How many people somebody blocks. Under [`lock`], so that two new blocks at once cannot both find room.
+/// How many users the blocker blocks. Under [`lock`], so that concurrent blocks cannot exceed the limit.
 pub fn count(conn: &mut PgConnection, blocker: UserId) -> StorageResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
-    let row: Row = sql("SELECT count(*) AS n FROM blocks WHERE blocker_id = $1")
-        .bind::<SqlUuid, _>(blocker)
-        .get_result(conn)?;
-    Ok(row.n)
+    Ok(
+        sql("SELECT count(*) AS n FROM blocks WHERE blocker_id = $1")
+            .bind::<SqlUuid, _>(blocker)
+            .scalar::<BigInt>()
+            .get_result(conn)?,
+    )
 }
 
-/// A page of the people that somebody blocks, after one of them, by id.
+/// A page of the users that the blocker blocks, by id, after one of them.
 pub fn page(
     conn: &mut PgConnection,
     blocker: UserId,
     after: Option<UserId>,
     limit: Limit,
 ) -> StorageResult<Vec<User>> {
-    let rows: Vec<UserIdRow> = sql(
+    let ids: Vec<UserId> = sql(
         "SELECT blocked_id AS user_id FROM blocks WHERE blocker_id = $1
              AND blocked_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
          ORDER BY blocked_id LIMIT $3",
@@ -125,7 +123,7 @@ pub fn page(
     .bind::<SqlUuid, _>(blocker)
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(limit.get())
+    .scalar::<SqlUuid>()
     .load(conn)?;
-    let ids: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
     users_by_ids(conn, &ids)
 }

@@ -1,6 +1,5 @@
-//! The inboxes: their heads, which hand out seqs under their locks, and their entries.
+//! Inboxes: their heads, which assign seqs under a lock, and their entries.
 
-use crate::model::content::StoredBody;
 use crate::model::events::spec::{EventSpec, Reference};
 use crate::model::events::{self, find};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, InboxSeq, MessageId, UserId};
@@ -10,7 +9,7 @@ use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Changes;
-use crate::storage::pg::messaging::conversations::raw_json;
+use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
 use diesel::pg::PgConnection;
@@ -18,20 +17,20 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::HashMap;
 
-/// A timeline right after it was advanced under its lock.
+/// The seqs that were allocated to a timeline, up to its new head.
 #[derive(Clone, Copy, Debug, Queryable)]
 pub struct AllocatedSeqs {
-    /// Whose timeline.
+    /// The user.
     pub user_id: UserId,
     /// The new head.
     pub last_seq: InboxSeq,
-    /// The time for the new entries: never below that of the entries before.
+    /// The time of the new entries: not before that of earlier entries.
     pub last_at: Timestamp,
 }
 
-/// Locks timelines in ascending order of their users and advances each by so many entries; missing ones are made, so
-/// membership must have been checked before. The locks hold to the commit: per timeline, commits happen in the order of
-/// the seqs, and no reader ever sees an entry appear below one it has seen.
+/// Locks timelines by ascending user id and advances each by its number of entries. Missing timelines are created, so
+/// membership must have been checked before. The locks hold until the commit, so a timeline's commits are in the order of its
+/// seqs: no reader sees an entry appear below one that it has seen.
 fn allocate_inbox_seqs(
     conn: &mut PgConnection,
     counts: &HashMap<UserId, i64>,
@@ -54,22 +53,22 @@ fn allocate_inbox_seqs(
 /// An entry to deliver.
 #[derive(Clone, Copy, Debug)]
 pub struct NewEntry {
-    /// Whose inbox.
+    /// The user.
     pub receiver: UserId,
-    /// What has happened.
+    /// The event.
     pub event: &'static EventSpec,
-    /// The conversation that it concerns.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// What it refers to, as the event says.
+    /// The seq that it refers to; its meaning depends on the event.
     pub ref_seq: ConvSeq,
-    /// The conversation's count for the receiver as of this entry.
+    /// The receiver's unread count of the conversation as of this entry.
     pub unread: i64,
-    /// The conversation is large.
+    /// The conversation has read fan-out.
     pub large: bool,
 }
 
-/// Delivers entries to inboxes, in this order per receiver, writes what else the transaction changes in their conversations, and
-/// returns what is to be announced after the commit.
+/// Writes entries to inboxes, in this order per receiver, and the changes of conversations. Returns the entries, for the
+/// publisher after the commit.
 pub fn deliver(
     conn: &mut PgConnection,
     changes: &Changes,
@@ -125,11 +124,11 @@ pub fn deliver(
         .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)?;
-    // A place where the row does not lie any more would leave a head or a read position behind, and say nothing.
+    // A stale row handle would silently leave a head or a read position unchanged.
     let meant = (changes.heads.len() as i64, changes.reads.len() as i64);
     if written != meant {
         return Err(StorageError::Bug(format!(
-            "{written:?} conversations and members were at their places, of {meant:?}"
+            "{written:?} of {meant:?} conversations and members were at their places"
         )));
     }
     Ok(entries
@@ -144,16 +143,16 @@ pub fn deliver(
         .collect())
 }
 
-/// The head of an inbox, and of the same snapshot what is unread in large conversations, of which no entry tells.
+/// The head of an inbox and, of the same snapshot, the unread count of large conversations, which have no message entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// The head.
     pub seq: InboxSeq,
-    /// The sum over the user's large conversations; nothing when there are none.
+    /// The sum over the user's large conversations; none if there are none.
     pub large_unread: Option<i64>,
 }
 
-/// The heads of these users' inboxes; a user without one has had no entry yet.
+/// The heads of these users' inboxes. A user without an entry so far is left out.
 pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap<UserId, Head>> {
     let rows: Vec<(UserId, InboxSeq, Option<i64>)> = sql("SELECT t.user_id, t.last_seq, (
              SELECT sum(c.last_seq - m.read_seq)::bigint
@@ -169,21 +168,21 @@ pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap
         .collect())
 }
 
-/// An entry as stored, with the message that it refers to.
+/// A stored entry, with the message that it refers to.
 pub struct StoredEntry {
-    /// Its seq.
+    /// The seq.
     pub seq: InboxSeq,
-    /// Its time.
+    /// The time.
     pub at: Timestamp,
     /// The name of its event.
     pub event: String,
-    /// The conversation that it concerns.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// What it refers to, by kind.
+    /// The seq that it refers to; its meaning depends on the event.
     pub ref_seq: ConvSeq,
-    /// The count as of it.
+    /// The receiver's unread count of the conversation as of this entry.
     pub unread: i64,
-    /// The message of a message entry or a mention.
+    /// The message, of an event that refers to one.
     pub message: Option<Message>,
 }
 
@@ -194,14 +193,14 @@ impl StoredEntry {
     }
 }
 
-/// What is asked of an inbox: the entries after a seq, so many at most.
+/// A request for a page of an inbox: the entries after a seq, up to a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct PageOf {
-    /// Whose inbox.
+    /// The user.
     pub receiver: UserId,
-    /// After which seq.
+    /// The seq before the page.
     pub since: InboxSeq,
-    /// How many.
+    /// The most entries.
     pub limit: Limit,
 }
 
@@ -213,7 +212,7 @@ pub struct StoredPage {
     pub entries: Vec<StoredEntry>,
 }
 
-/// Pages of inboxes, in the order in which they are asked for.
+/// Pages of inboxes, in the order of the requests.
 pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<StoredPage>> {
     let rows: Vec<PageRow> = sql(include_str!("inbox_pages.sql"))
         .bind::<Uuids, _>(asked.iter().map(|one| one.receiver).collect::<Vec<_>>())
@@ -231,19 +230,19 @@ pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<Sto
     for row in rows {
         let place = usize::try_from(row.place - 1).ok();
         let page = place.and_then(|place| pages.get_mut(place));
-        let page = page.ok_or_else(|| StorageError::Bug("a page of nobody".to_owned()))?;
+        let page = page.ok_or_else(|| StorageError::Bug("a page without a request".to_owned()))?;
         page.head = row.head;
         page.entries.extend(row.build()?);
     }
     for page in &mut pages {
-        // They come in order. But nothing says so, and a page is proved to be whole by it; sorting here costs less than there.
+        // The check for holes needs the order, and SQL does not guarantee it without ORDER BY. Sorting costs less here.
         page.entries.sort_unstable_by_key(|entry| entry.seq);
         cut(conn, &mut page.entries)?;
     }
     Ok(pages)
 }
 
-/// Cuts a page that was cut by its messages by what else it will have, at about [`PAGE_BYTES`].
+/// Cuts a page, which the statement has cut by its messages alone, by all that it will carry, at about [`PAGE_BYTES`].
 fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult<()> {
     #[derive(QueryableByName)]
     struct Row {
@@ -252,7 +251,7 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
         #[diesel(sql_type = BigInt)]
         length: i64,
     }
-    // A conversation brings its last message with its last entry alone.
+    // Only one entry of each conversation carries its last message.
     let mut with_message: HashMap<ConversationId, InboxSeq> = HashMap::new();
     let mut others = Vec::new();
     for entry in &*entries {
@@ -292,39 +291,31 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
     Ok(())
 }
 
-/// The oldest entry that is kept.
+/// The oldest entry of an inbox that was not deleted.
 pub fn first_kept(conn: &mut PgConnection, receiver: UserId) -> StorageResult<Option<InboxSeq>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        seq: InboxSeq,
-    }
-    let row: Option<Row> = sql("SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1")
-        .bind::<SqlUuid, _>(receiver)
-        .get_result(conn)
-        .optional()?;
-    Ok(row.map(|row| row.seq))
+    Ok(
+        sql("SELECT seq FROM inbox WHERE receiver_id = $1 ORDER BY seq LIMIT 1")
+            .bind::<SqlUuid, _>(receiver)
+            .scalar::<BigInt>()
+            .get_result(conn)
+            .optional()?,
+    )
 }
 
-/// Deletes the entries before a moment of the next `users` users after one of them, and returns the last user and how many
-/// entries went; nothing after the last user. Times never go back within an inbox, so what goes is its beginning.
+/// Deletes entries older than `before` of the next `users` users. Returns the last of these users and the number of deleted
+/// entries; none if there is no further user. Times ascend within an inbox, so only its beginning is deleted.
 pub fn expire(
     conn: &mut PgConnection,
     after: Option<UserId>,
     users: i64,
     before: Timestamp,
 ) -> StorageResult<Option<(UserId, usize)>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = SqlUuid)]
-        user_id: UserId,
-    }
-    let rows: Vec<Row> = sql("SELECT user_id FROM timelines
+    let users: Vec<UserId> = sql("SELECT user_id FROM timelines
          WHERE user_id > COALESCE($1, '00000000-0000-0000-0000-000000000000') ORDER BY user_id LIMIT $2")
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(users)
+    .scalar::<SqlUuid>()
     .load(conn)?;
-    let users: Vec<_> = rows.into_iter().map(|row| row.user_id).collect();
     let Some(last) = users.last().copied() else {
         return Ok(None);
     };
@@ -372,7 +363,7 @@ struct PageRow {
 }
 
 impl PageRow {
-    /// The entry; nothing when the page is empty and the row only carries the head.
+    /// The entry; none if the page is empty and the row has only the head.
     fn build(self) -> StorageResult<Option<StoredEntry>> {
         let (
             Some(seq),
@@ -413,10 +404,7 @@ impl PageRow {
                 seq: ref_seq,
                 sender_id,
                 client_msg_id,
-                body: StoredBody {
-                    kind,
-                    content: raw_json(content)?,
-                },
+                body: stored_body(kind, content)?,
                 created_at,
             }),
             _ => None,

@@ -1,6 +1,6 @@
--- Everything that a transaction writes to locked conversations and advanced timelines. The four parts touch different tables,
--- so one statement does them in one round trip, which costs as much as a few rows; each part may be empty. Conversations and
--- members were read under the lock and lie where they lay then (decision 0019); how many did is returned.
+-- All writes of a transaction to locked conversations and advanced timelines. The four parts write to different tables, so one
+-- statement does them in one round trip, which costs as much as a few rows. Each part may be empty. Conversations and members
+-- are found by the row handles that were read under the lock (decision 0019); the numbers of rows found are returned.
 WITH appended AS (
     INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at, length)
     SELECT c, s, i, u, m, k, j::json, t, octet_length(j) FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, s, i, u, m, k, j, t)

@@ -1,4 +1,4 @@
--- About how much entries will bring with them that bring no message: the last message of a conversation, lists of people.
+-- The approximate length of what entries without a message carry: a conversation's last message, or lists of members.
 SELECT e.seq, COALESCE(CASE
     WHEN e.kind = ANY($5) THEN (
         SELECT COALESCE(l.length, octet_length(l.content::text)) FROM conversations c CROSS JOIN LATERAL (

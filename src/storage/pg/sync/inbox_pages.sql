@@ -1,7 +1,7 @@
--- Pages of several inboxes, each with its head. One statement is one snapshot: the head and the page belong together. Seqs have
--- no hole, so a page is a range of them, and no plan for it can read more. Each message is one key look-up in one partition;
--- BETWEEN and ORDER BY leave one index for it (decision 0002), and a key that is null finds nothing. Pages are cut by the stored
--- lengths, so that a content is read only where it is returned. Always at least one row of each, for the head.
+-- Pages of several inboxes, each with its head. One statement has one snapshot, so head and page are consistent. Seqs have no
+-- hole, so a page is a range of seqs, and no plan can read more. Each message is one key look-up in one partition: BETWEEN and
+-- ORDER BY force the index (decision 0002), and a null key finds nothing. Pages are cut by the stored lengths, so that only
+-- returned contents are read. Each inbox has at least one row, for its head.
 SELECT r.place, COALESCE(t.last_seq, 0) AS head, j.seq, j.at, j.entry_kind, j.conversation_id, j.ref_seq, j.unread,
        j.id, j.sender_id, j.client_msg_id, j.kind, j.content, j.created_at
 FROM unnest($1, $2, $3) WITH ORDINALITY AS r(receiver, since, size, place)

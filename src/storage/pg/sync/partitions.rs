@@ -1,28 +1,21 @@
 //! The weekly partitions of the inbox.
 //!
-//! CREATE TABLE and ATTACH, DETACH CONCURRENTLY and DROP: `CREATE … PARTITION OF` takes a lock that stopped inserts for
-//! seconds behind one open transaction.
+//! Partitions are made by CREATE TABLE and ATTACH, and removed by DETACH CONCURRENTLY and DROP: `CREATE … PARTITION OF` takes a
+//! lock that blocks inserts for seconds while another transaction is open.
 
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
+use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Integer, Text, Timestamptz};
-use diesel::{QueryableByName, RunQueryDsl};
 
-/// How many weeks are made ahead of the present one.
+/// How many weeks ahead of the current one partitions are made.
 const WEEKS_AHEAD: i32 = 4;
 
-#[derive(QueryableByName)]
-struct Statement {
-    #[diesel(sql_type = Text)]
-    statement: String,
-}
-
-/// Makes the partitions of the present week and those ahead, and returns the statements it ran. The database computes
-/// the weeks, by its own clock: the one that gives entries their time. The week before is made too, for a clock that is
-/// set back.
+/// Makes the partitions of the current week and those ahead, and returns the statements that ran. The weeks are computed by the
+/// database's clock, which also gives entries their time. The previous week is included, in case the clock is set back.
 pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
     run(conn, |conn| {
         let missing = sql(
@@ -39,18 +32,14 @@ pub fn make(conn: &mut PgConnection) -> StorageResult<Vec<String>> {
              WHERE NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(name))
              ORDER BY week",
         );
-        Ok(missing.bind::<Integer, _>(WEEKS_AHEAD).load(conn)?)
+        let missing = missing.bind::<Integer, _>(WEEKS_AHEAD);
+        Ok(missing.scalar::<Text>().load(conn)?)
     })
 }
 
-/// When the first partition is missing, in seconds since 1970: until then entries find theirs.
+/// The time of the first missing partition, in seconds since 1970. Entries before it have a partition.
 pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = BigInt)]
-        until: i64,
-    }
-    let row: Row = sql("WITH weeks AS (
+    Ok(sql("WITH weeks AS (
              SELECT date_trunc('week', now(), 'UTC') + make_interval(weeks => n) AS week
              FROM generate_series(0, $1) AS n
          )
@@ -60,26 +49,21 @@ pub fn until(conn: &mut PgConnection) -> StorageResult<i64> {
              max(week) + interval '1 week'))::bigint AS until
          FROM weeks")
     .bind::<Integer, _>(WEEKS_AHEAD)
-    .get_result(conn)?;
-    Ok(row.until)
+    .scalar::<BigInt>()
+    .get_result(conn)?)
 }
 
-/// A moment so many days ago, by the database's clock.
+/// The time `days` days ago, by the database's clock.
 pub fn days_ago(conn: &mut PgConnection, days: u32) -> StorageResult<Timestamp> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Timestamptz)]
-        at: Timestamp,
-    }
     let days = i32::try_from(days).unwrap_or(i32::MAX);
-    let row: Row = sql("SELECT now() - make_interval(days => $1) AS at")
+    Ok(sql("SELECT now() - make_interval(days => $1) AS at")
         .bind::<Integer, _>(days)
-        .get_result(conn)?;
-    Ok(row.at)
+        .scalar::<Timestamptz>()
+        .get_result(conn)?)
 }
 
-/// Drops the partitions that ended before a moment, and returns the statements it ran. A detach that was interrupted
-/// (behind a long transaction, by `lock_timeout`) is finished here later.
+/// Drops the partitions that ended before a time, and returns the statements that ran. Also finishes a detach that was
+/// interrupted (by `lock_timeout`, behind a long transaction).
 pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<String>> {
     run(conn, |conn| {
         let expired = sql(
@@ -95,30 +79,31 @@ pub fn expire(conn: &mut PgConnection, before: Timestamp) -> StorageResult<Vec<S
                                 ELSE '' END || 'DROP TABLE %1$I', name) AS statement
              FROM partitions WHERE ends < $1 ORDER BY name",
         );
-        Ok(expired.bind::<Timestamptz, _>(before).load(conn)?)
+        let expired = expired.bind::<Timestamptz, _>(before);
+        Ok(expired.scalar::<Text>().load(conn)?)
     })
 }
 
-/// Runs what there is to do, one node at a time. When there is nothing, which is nearly always, it waits for nobody: a
-/// node that starts must not wait for one that drops.
+/// Runs the statements, one node at a time. If there are none, which is the usual case, it takes no lock: a node that starts
+/// must not wait for one that drops partitions.
 fn run(
     conn: &mut PgConnection,
-    to_do: impl Fn(&mut PgConnection) -> StorageResult<Vec<Statement>>,
+    to_do: impl Fn(&mut PgConnection) -> StorageResult<Vec<String>>,
 ) -> StorageResult<Vec<String>> {
     if to_do(conn)?.is_empty() {
         return Ok(Vec::new());
     }
     sql("SELECT pg_advisory_lock(hashtext('tideline partitions'))").execute(conn)?;
-    // Another node may have done it by now.
+    // Another node may have run them meanwhile.
     let result = to_do(conn).and_then(|statements| run_each(conn, statements));
     sql("SELECT pg_advisory_unlock(hashtext('tideline partitions'))").execute(conn)?;
     result
 }
 
-/// Each statement on its own: DETACH CONCURRENTLY refuses to run in a transaction, which several in one batch are.
-fn run_each(conn: &mut PgConnection, statements: Vec<Statement>) -> StorageResult<Vec<String>> {
+/// Runs each statement separately: several in one batch form a transaction, in which DETACH CONCURRENTLY cannot run.
+fn run_each(conn: &mut PgConnection, statements: Vec<String>) -> StorageResult<Vec<String>> {
     let mut ran = Vec::new();
-    for Statement { statement } in statements {
+    for statement in statements {
         for single in statement.split(';') {
             conn.batch_execute(single)?;
         }

@@ -1,4 +1,4 @@
-//! The truth about unread counts: heads minus read positions.
+//! Unread counts from PostgreSQL: heads minus read positions.
 
 use crate::model::ids::{ConversationId, InboxSeq, UserId};
 use crate::model::unread::{ConversationUnread, Counts, Unread};
@@ -10,7 +10,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
 use std::collections::{BTreeSet, HashMap};
 
-/// All counts of each of these users and the inbox head that they belong to, in one snapshot.
+/// All counts of each of these users, and the inbox head of the same snapshot.
 pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Counts>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -25,7 +25,7 @@ pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Co
         #[diesel(sql_type = Nullable<Bool>)]
         large: Option<bool>,
     }
-    // OFFSET 0 keeps each user's memberships a walk of their own: joined as a whole, all memberships would be read.
+    // OFFSET 0 forces one index scan per user: a join over all users would read all memberships.
     let rows: Vec<Row> = sql(
         "SELECT w.user_id, t.head, u.conversation_id, u.unread, u.large
          FROM unnest($1) AS w(user_id)
@@ -63,18 +63,18 @@ pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Co
             }
         }
     }
-    let missing = || StorageError::Bug("counts of nobody".to_owned());
+    let missing = || StorageError::Bug("a user without counts".to_owned());
     let of = |user| found.get(user).cloned().ok_or_else(missing);
     users.iter().map(of).collect()
 }
 
-/// Devices of one user may ask at once.
+/// Several devices of one user may be in one query.
 fn distinct(users: &[UserId]) -> Vec<UserId> {
     let users: BTreeSet<_> = users.iter().copied().collect();
     users.into_iter().collect()
 }
 
-/// What is unread in a user's large conversations.
+/// The unread counts of a user's large conversations.
 pub fn large(conn: &mut PgConnection, user: UserId) -> StorageResult<Vec<ConversationUnread>> {
     #[derive(QueryableByName)]
     struct Row {

@@ -1,4 +1,4 @@
-//! The heads of conversations, for the waits that watch them.
+//! Heads of conversations, for watches.
 
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::storage::error::StorageResult;
@@ -9,7 +9,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use std::collections::HashMap;
 
-/// The heads of watched conversations, of those pairs of which the user is a member of the conversation.
+/// The heads of watched conversations. Pairs in which the user is not a member are left out.
 pub fn by_members(
     conn: &mut PgConnection,
     pairs: &[(UserId, ConversationId)],

@@ -1,9 +1,9 @@
 #!lua
--- Takes from a limit that all nodes share: GCRA, the leaky bucket that is one number.
+-- Takes cells from a rate limit that all nodes share, by GCRA (a leaky bucket that is one number).
 --
--- KEYS[1]: the moment at which everything taken so far will have flown off, in microseconds. ARGV: microseconds for one
--- to flow off, how many fit in, how many to take. Returns {taken?, microseconds until it could be, microseconds until the
--- bucket is empty}. The time is that of Redis: the clocks of the nodes do not matter.
+-- KEYS[1]: the theoretical arrival time, when the bucket is empty again, in microseconds. ARGV: the interval per cell in
+-- microseconds, the burst, the number of cells to take. Returns {1 if taken, else 0; microseconds until they can be taken;
+-- microseconds until the bucket is empty}. Redis' clock is used, so that the clocks of the nodes do not matter.
 local interval, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])

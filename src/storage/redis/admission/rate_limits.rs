@@ -10,14 +10,14 @@ use std::time::Duration;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("limit.lua")));
 
-/// What came of taking from a limit.
+/// The result of taking from a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// There was room. Otherwise nothing was taken.
+    /// The cost was taken. Otherwise nothing was.
     pub allowed: bool,
-    /// When there will be room.
+    /// The time until the cost can be taken.
     pub retry_after: Duration,
-    /// When everything that was taken so far will have flown off.
+    /// The time until the whole burst is available again.
     pub empty_after: Duration,
 }
 

@@ -1,14 +1,14 @@
-//! Notices between nodes: a sharded channel for each waiting user, published to by `unread_apply.lua`, and one for each watched
-//! conversation. Never the truth: what is lost here the sweep finds.
+//! Signals between nodes: a sharded channel for each waiting user, to which `unread_apply.lua` publishes, and one for each watched
+//! conversation. A signal may be lost; the sweep finds what it was about.
 //!
-//! A subscription stands when the server has said so, and until its connection is lost or the server ends it, since the slot
-//! went elsewhere. What does not stand is missing, and `tasks/notices.rs` keeps asking for it. The server's pushes alone say
-//! which is which: one that nobody asked for looks to the library like the answer to whatever was asked last.
+//! A subscription is active from the server's push that confirms it until its connection is lost or the server ends it, because
+//! the slot moved. A wanted subscription that is not active is missing, and `tasks/notices.rs` retries it. Only pushes are
+//! trusted: redis 1.8 takes a push that was not requested for the reply to the last command (docs/UPSTREAM.md).
 
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::transport::server::RedisUnavailable;
-use crate::storage::redis::transport::server::{Line, RESPONSE, Servers};
+use crate::storage::redis::transport::server::{ConnectionId, RESPONSE_TIMEOUT, Servers};
 use crate::storage::redis::transport::slots::Slots;
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
@@ -19,45 +19,45 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many subscriptions are asked for in one go.
-const BATCH: usize = 500;
+/// How many missing subscriptions are requested at once.
+const CHUNK: usize = 500;
 
-/// What a subscriber hears.
+/// A signal to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// A user's inbox has reached `seq`; the total as of it, where it is known.
+    /// A user's inbox has reached `seq`.
     Inbox {
-        /// Whose inbox.
+        /// The user.
         user: UserId,
-        /// Its head.
+        /// The head of the inbox.
         seq: InboxSeq,
-        /// The unread total as of the head.
+        /// The unread total as of the head, if known.
         total: Option<i64>,
     },
     /// A large conversation has reached `seq`.
     Conversation {
-        /// Which.
+        /// The conversation.
         conversation: ConversationId,
         /// Its head.
         seq: ConvSeq,
     },
-    /// What is published of a user from now on is heard; what was before may not have been.
+    /// The channel of a user's inbox is subscribed from now on. Earlier signals may have been lost.
     Subscribed(UserId),
-    /// Subscriptions are missing, and what is published meanwhile is lost.
+    /// Subscriptions are missing: their signals are lost meanwhile.
     Gap,
 }
 
-/// What there are notices of.
+/// The subject of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// The inbox of a user.
     Inbox(UserId),
-    /// A large conversation, which is watched.
+    /// A watched conversation.
     Watch(ConversationId),
 }
 
 impl Channel {
-    /// Its name in Redis. The braces keep everything of a user in one slot of a cluster.
+    /// The name in Redis. The hash tag keeps all keys of a user in one slot.
     pub(in crate::storage::redis) fn name(self, epoch: Epoch) -> String {
         match self {
             Self::Inbox(user) => format!("tl:{epoch}:notice:{{{user}}}"),
@@ -76,16 +76,16 @@ impl Channel {
 }
 
 enum Subscription {
-    /// Asked for, or to be asked for again; with those who wait until it stands.
+    /// Requested, or to be requested again; with the waiters for its confirmation.
     Missing(Vec<oneshot::Sender<()>>),
-    /// By this connection.
-    Stands(Line),
+    /// Confirmed on this connection.
+    Active(ConnectionId),
 }
 
 impl Subscription {
-    /// Makes it a missing one if it stands where it is ended, and says so.
-    fn end(&mut self, is_ended: impl FnOnce(&Line) -> bool) -> bool {
-        let ended = matches!(self, Self::Stands(by) if is_ended(by));
+    /// Marks it as missing if it is active on an ended connection. Returns whether it was.
+    fn end(&mut self, is_ended: impl FnOnce(&ConnectionId) -> bool) -> bool {
+        let ended = matches!(self, Self::Active(by) if is_ended(by));
         if ended {
             *self = Self::Missing(Vec::new());
         }
@@ -93,102 +93,101 @@ impl Subscription {
     }
 }
 
-/// What the connections' tasks share with us.
+/// The subscriptions, shared with the tasks of the connections.
 struct SubscriptionTable {
     subscriptions: Mutex<HashMap<Channel, Subscription>>,
-    hear: Box<dyn Fn(Signal) + Send + Sync>,
+    on_signal: Box<dyn Fn(Signal) + Send + Sync>,
 }
 
-/// The subscriptions of this node, on connections of their own.
+/// The subscriptions of this node, on their own connections.
 pub struct Notices {
     redis: Arc<Redis>,
     servers: Servers,
     epoch: Epoch,
-    hub: Arc<SubscriptionTable>,
-    /// Where the slots were when the subscriptions were last compared with that.
+    table: Arc<SubscriptionTable>,
+    /// The topology with which the subscriptions were last compared.
     followed: Mutex<Arc<Slots>>,
 }
 
 impl Notices {
-    /// Prepares for subscriptions. `hear` is called on the tasks of the connections: it must be quick.
+    /// A node without subscriptions. `on_signal` runs on the tasks of the connections, so it must be quick.
     pub fn new(
         redis: &Arc<Redis>,
         epoch: Epoch,
-        hear: impl Fn(Signal) + Send + Sync + 'static,
+        on_signal: impl Fn(Signal) + Send + Sync + 'static,
     ) -> Self {
-        let hub = Arc::new(SubscriptionTable {
+        let table = Arc::new(SubscriptionTable {
             subscriptions: Mutex::default(),
-            hear: Box::new(hear),
+            on_signal: Box::new(on_signal),
         });
-        let settings = redis.like.redis_settings().clone();
+        let settings = redis.template.redis_settings().clone();
         let settings = settings.set_protocol(ProtocolVersion::RESP3);
-        let like = redis.like.clone().set_redis_settings(settings);
-        let shared = Arc::clone(&hub);
-        let hear = move |from: &Line, push| shared.push(from, push);
-        let servers = Servers::new(like, Some(Arc::new(hear)));
+        let template = redis.template.clone().set_redis_settings(settings);
+        let shared = Arc::clone(&table);
+        let on_push = move |from: &ConnectionId, push| shared.push(from, push);
+        let servers = Servers::new(template, Some(Arc::new(on_push)));
         Self {
             redis: Arc::clone(redis),
             servers,
             epoch,
-            hub,
+            table,
             followed: Mutex::new(redis.slots()),
         }
     }
 
-    /// Subscribes to channels, and returns when Redis has acknowledged them. Otherwise they stay missing, until they are
-    /// renewed.
+    /// Subscribes to channels, and returns when Redis has confirmed them. After an error they stay missing until a renewal.
     pub async fn subscribe(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
         let mut channels = channels.to_vec();
         {
-            let subscriptions = self.hub.subscriptions();
-            let stands =
-                |one: &Channel| matches!(subscriptions.get(one), Some(Subscription::Stands(_)));
-            channels.retain(|one| !stands(one));
+            let subscriptions = self.table.subscriptions();
+            let is_active =
+                |one: &Channel| matches!(subscriptions.get(one), Some(Subscription::Active(_)));
+            channels.retain(|one| !is_active(one));
         }
         if channels.is_empty() {
             return Ok(());
         }
-        self.ask(&channels).await
+        self.request(&channels).await
     }
 
-    /// Marks channels as missing that are not subscribed to.
-    pub fn want(&self, channels: &[Channel]) {
-        self.hub.expect(channels);
-        (self.hub.hear)(Signal::Gap);
+    /// Marks channels as missing, unless they are active.
+    pub fn mark_missing(&self, channels: &[Channel]) {
+        self.table.await_active(channels);
+        (self.table.on_signal)(Signal::Gap);
     }
 
-    /// Ends subscriptions. What Redis does not get to know of ends with the connection.
+    /// Ends subscriptions. If the command fails, they end with the connection.
     pub async fn unsubscribe(&self, channels: &[Channel]) {
         for channel in channels {
-            self.hub.subscriptions().remove(channel);
+            self.table.subscriptions().remove(channel);
         }
         self.send("SUNSUBSCRIBE", channels).await;
     }
 
-    /// The channels that are subscribed to, or should be.
+    /// The channels whose subscription is active or missing.
     pub fn channels(&self) -> Vec<Channel> {
-        self.hub.subscriptions().keys().copied().collect()
+        self.table.subscriptions().keys().copied().collect()
     }
 
-    /// Those that should be.
+    /// The channels whose subscription is missing.
     pub fn missing(&self) -> Vec<Channel> {
-        let subscriptions = self.hub.subscriptions();
+        let subscriptions = self.table.subscriptions();
         let missing = subscriptions.iter().filter_map(|(channel, one)| {
             matches!(one, Subscription::Missing(_)).then_some(*channel)
         });
         missing.collect()
     }
 
-    /// Asks for what is missing, and returns whether any of it stands now.
+    /// Requests the missing subscriptions again. Returns whether any is active now.
     pub async fn renew(&self) -> bool {
         let mut any = false;
-        for channels in self.missing().chunks(BATCH) {
-            let _some = self.ask(channels).await;
-            let subscriptions = self.hub.subscriptions();
-            let stands =
-                |channel| matches!(subscriptions.get(channel), Some(Subscription::Stands(_)));
-            // Nobody answers, and the others would not get further.
-            if !channels.iter().any(stands) {
+        for channels in self.missing().chunks(CHUNK) {
+            let _some = self.request(channels).await;
+            let subscriptions = self.table.subscriptions();
+            let is_active =
+                |channel| matches!(subscriptions.get(channel), Some(Subscription::Active(_)));
+            // No server answers: the next chunk would fail too.
+            if !channels.iter().any(is_active) {
                 break;
             }
             any = true;
@@ -196,8 +195,7 @@ impl Notices {
         any
     }
 
-    /// Looks whether slots of a cluster have gone elsewhere without a word, as when their master was cut off: subscriptions
-    /// there are missing.
+    /// Marks subscriptions as missing whose slot has moved without a push, as when its master was cut off.
     pub async fn follow(&self) {
         self.redis.refresh_topology(Instant::now(), None).await;
         let slots = self.redis.slots();
@@ -207,31 +205,34 @@ impl Notices {
         }
         self.servers
             .retain(|address| slots.servers().any(|one| one == address));
-        self.hub
-            .lose(|channel, by| slots.of(&channel.name(self.epoch)) != Some(&by.to));
+        self.table
+            .mark_lost(|channel, by| slots.of(&channel.name(self.epoch)) != Some(&by.server));
         *followed = slots;
     }
 
-    /// Subscribes, and returns when all of it stands.
-    async fn ask(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
-        let mut told = self.hub.expect(channels);
-        let (mut result, mut standing) = (Ok(()), Vec::new());
+    /// Subscribes, and returns when all channels are active.
+    async fn request(&self, channels: &[Channel]) -> Result<(), RedisUnavailable> {
+        let mut receivers = self.table.await_active(channels);
+        let (mut result, mut confirmations) = (Ok(()), Vec::new());
         for (channels, sent) in self.send("SSUBSCRIBE", channels).await {
             match sent {
-                Ok(()) => standing.extend(channels.iter().filter_map(|one| told.remove(one))),
+                Ok(()) => {
+                    confirmations.extend(channels.iter().filter_map(|one| receivers.remove(one)))
+                }
                 Err(error) => result = Err(error),
             }
         }
-        if let Err(elapsed) = tokio::time::timeout(RESPONSE, join_all(standing)).await {
+        if let Err(elapsed) = tokio::time::timeout(RESPONSE_TIMEOUT, join_all(confirmations)).await
+        {
             result = Err(RedisError::from(std::io::Error::other(elapsed)).into());
         }
         if result.is_err() {
-            (self.hub.hear)(Signal::Gap);
+            (self.table.on_signal)(Signal::Gap);
         }
         result
     }
 
-    /// Sends a command for each channel, and says for which of them it was answered.
+    /// Sends a command for each channel. Each result is for a part of the channels.
     async fn send(
         &self,
         command: &str,
@@ -264,49 +265,49 @@ impl SubscriptionTable {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of each channel that is missing when it stands.
-    fn expect(&self, channels: &[Channel]) -> HashMap<Channel, oneshot::Receiver<()>> {
-        let mut told = HashMap::new();
+    /// Marks channels as missing, unless they are active. Returns a receiver for the confirmation of each missing one.
+    fn await_active(&self, channels: &[Channel]) -> HashMap<Channel, oneshot::Receiver<()>> {
+        let mut receivers = HashMap::new();
         let mut subscriptions = self.subscriptions();
         for channel in channels {
             let missing = || Subscription::Missing(Vec::new());
             let one = subscriptions.entry(*channel).or_insert_with(missing);
             if let Subscription::Missing(waiting) = one {
-                let (stands, standing) = oneshot::channel();
+                let (confirm, confirmed) = oneshot::channel();
                 waiting.retain(|one| !one.is_closed());
-                waiting.push(stands);
-                told.insert(*channel, standing);
+                waiting.push(confirm);
+                receivers.insert(*channel, confirmed);
             }
         }
-        told
+        receivers
     }
 
-    /// Takes in what a server has pushed, or that its connection is lost.
-    fn push(&self, from: &Line, push: PushInfo) {
+    /// Handles a push of a server, or the loss of its connection.
+    fn push(&self, from: &ConnectionId, push: PushInfo) {
         let mut data = push.data.into_iter().map(String::from_redis_value);
         let mut text = || data.next()?.ok();
         match push.kind {
-            PushKind::Disconnection => self.lose(|_, by| by == from),
+            PushKind::Disconnection => self.mark_lost(|_, by| by == from),
             PushKind::SMessage => {
-                if let Some(news) = text()
+                if let Some(signal) = text()
                     .zip(text())
-                    .and_then(|(name, text)| news(&name, &text))
+                    .and_then(|(name, text)| parse_signal(&name, &text))
                 {
-                    (self.hear)(news);
+                    (self.on_signal)(signal);
                 }
             }
             PushKind::SSubscribe => {
                 let channel = text().and_then(|name| Channel::parse(&name));
-                // Before anybody can see that it stands.
+                // Before the subscription is visible as active.
                 if let Some(Channel::Inbox(user)) = channel {
-                    (self.hear)(Signal::Subscribed(user));
+                    (self.on_signal)(Signal::Subscribed(user));
                 }
                 let mut subscriptions = self.subscriptions();
                 if let Some(one) = channel.and_then(|one| subscriptions.get_mut(&one)) {
-                    let before = std::mem::replace(one, Subscription::Stands(from.clone()));
+                    let before = std::mem::replace(one, Subscription::Active(from.clone()));
                     if let Subscription::Missing(waiting) = before {
                         for one in waiting {
-                            // Who gave up waiting needs no telling.
+                            // The waiter may have given up.
                             let _gone = one.send(());
                         }
                     }
@@ -319,27 +320,27 @@ impl SubscriptionTable {
                 let ended = one.is_some_and(|one| one.end(|by| by == from));
                 drop(subscriptions);
                 if ended {
-                    (self.hear)(Signal::Gap);
+                    (self.on_signal)(Signal::Gap);
                 }
             }
             _ => {}
         }
     }
 
-    /// Marks as missing what does not stand any more.
-    fn lose(&self, is_lost: impl Fn(Channel, &Line) -> bool) {
+    /// Marks lost subscriptions as missing.
+    fn mark_lost(&self, is_lost: impl Fn(Channel, &ConnectionId) -> bool) {
         let mut any = false;
         for (channel, one) in self.subscriptions().iter_mut() {
             any |= one.end(|by| is_lost(*channel, by));
         }
         if any {
-            (self.hear)(Signal::Gap);
+            (self.on_signal)(Signal::Gap);
         }
     }
 }
 
-/// Tells other nodes of the heads of large conversations: one command each, however many members there are. What Redis is
-/// not told of the sweeps find.
+/// Publishes the heads of large conversations to other nodes: one command per conversation, regardless of its members. The
+/// sweeps find heads that Redis did not receive.
 pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId, ConvSeq>) {
     let named = moved
         .iter()
@@ -358,8 +359,8 @@ pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId
         .await;
 }
 
-/// A message is `seq` or `seq:total` on the channel of a user, and `seq` on that of a conversation.
-fn news(name: &str, text: &str) -> Option<Signal> {
+/// Parses a message: `seq` or `seq:total` on the channel of a user, `seq` on that of a conversation.
+fn parse_signal(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {

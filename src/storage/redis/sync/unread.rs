@@ -1,4 +1,4 @@
-//! A user's unread counts: one hash, changed by two scripts only (`unread_apply.lua` tells the rules).
+//! A user's unread counts in Redis: one hash, which only two scripts change (`unread_apply.lua` has the rules).
 
 use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::unread::{CommittedEntry, ConversationUnread, Unread};
@@ -15,38 +15,38 @@ use uuid::Uuid;
 static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unread_apply.lua")));
 static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unread_merge.lua")));
 
-/// A week after a rebuild counts are forgotten: a miss is only a rebuild, and a user who is away for long costs nothing.
+/// Counts expire a week after their rebuild, so that absent users need no memory. A miss costs only a rebuild.
 const EXPIRY_MS: u64 = 7 * 86_400_000;
 
-/// Entries of one call of the script: one or two milliseconds, in which Redis does nothing else.
-const ENTRIES: usize = 250;
+/// The most entries of one call of the script, which blocks Redis for 1 to 2 ms.
+const MAX_ENTRIES: usize = 250;
 
-/// About how many keys one step of a walk looks at: a fraction of a millisecond, in which Redis does nothing else.
-const STEP: usize = 100;
+/// About how many keys one SCAN reads, which blocks Redis for a fraction of a millisecond.
+const SCAN_COUNT: usize = 100;
 
-/// What stands for a count in an entry of a large conversation, which the hash does not count.
-const LARGE: i64 = -1;
+/// The count in an entry of a large conversation, which the hash does not count.
+const NOT_COUNTED: i64 = -1;
 
-/// The total as of a position: every entry up to it was counted.
+/// The unread total as of a watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// The watermark.
+    /// The watermark: all entries up to it are counted.
     pub as_of: InboxSeq,
     /// The sum of the counts.
     pub total: i64,
 }
 
-/// The braces keep everything of a user in one slot of a cluster.
+/// The hash tag keeps all keys of a user in one slot.
 fn key(epoch: Epoch, user: UserId) -> String {
     format!("tl:{epoch}:unread:{{{user}}}")
 }
 
-/// What came of applying entries.
+/// The result of applying entries.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// The total of each receiver whose counts are known.
     pub totals: HashMap<UserId, Total>,
-    /// How many entries Redis was not told of.
+    /// How many entries Redis did not receive.
     pub lost: usize,
 }
 
@@ -60,32 +60,31 @@ struct Part<'a> {
 /// One call of the script: parts of one slot.
 type Call<'a> = Vec<Part<'a>>;
 
-/// What it returns: the mark and the total of each receiver, where they are known.
+/// The result of a call: the watermark and the total of each receiver, if known.
 type Returned = Vec<Option<(i64, i64)>>;
 
-/// As few calls as may be, with the parts of each slot in their order.
+/// The calls for these parts, as few as possible. The parts of each slot keep their order.
 fn calls<'a>(redis: &Redis, parts: impl Iterator<Item = Part<'a>>) -> Vec<Call<'a>> {
     let mut slots: HashMap<u16, Vec<Call>> = HashMap::new();
     for part in parts {
         let calls = slots.entry(redis.slot(&part.key)).or_default();
         let has = |call: &Call| call.iter().map(|part| part.entries.len()).sum::<usize>();
         match calls.last_mut() {
-            Some(call) if has(call) + part.entries.len() <= ENTRIES => call.push(part),
+            Some(call) if has(call) + part.entries.len() <= MAX_ENTRIES => call.push(part),
             _ => calls.push(vec![part]),
         }
     }
     slots.into_values().flatten().collect()
 }
 
-/// Applies entries: those of many receivers in one call of the script, and all of which one server has the counts in one
-/// pipeline.
+/// Applies entries: many receivers in one call of the script, and all calls to one server in one pipeline.
 pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> Applied {
     let mut groups: HashMap<UserId, Vec<&CommittedEntry>> = HashMap::new();
     for entry in entries {
         groups.entry(entry.receiver).or_default().push(entry);
     }
     let parts = groups.iter().flat_map(|(user, group)| {
-        group.chunks(ENTRIES).map(|entries| Part {
+        group.chunks(MAX_ENTRIES).map(|entries| Part {
             user: *user,
             key: key(epoch, *user),
             entries,
@@ -111,7 +110,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> A
                     command
                         .arg(entry.seq.0)
                         .arg(entry.conversation.0.to_string())
-                        .arg(entry.unread.unwrap_or(LARGE));
+                        .arg(entry.unread.unwrap_or(NOT_COUNTED));
                 }
             }
         }
@@ -119,7 +118,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> A
     };
     let run = async |mut connection: MultiplexedConnection, calls: Vec<&Call>| {
         match pipeline(&calls, false).query_async(&mut connection).await {
-            // Redis forgot the script: a restart, or SCRIPT FLUSH. Entries applied twice change nothing.
+            // Redis lost the script: a restart, or SCRIPT FLUSH. Applying entries twice changes nothing.
             Err(error) if error.kind() == redis::ServerErrorKind::NoScript.into() => {
                 pipeline(&calls, true).query_async(&mut connection).await
             }
@@ -140,7 +139,7 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> A
             applied.lost += parts.map(|part| part.entries.len()).sum::<usize>();
             continue;
         };
-        // Of several parts of one user the last one has the total as of the newest entry.
+        // The last part of a user has the total as of the newest entry.
         for (part, result) in parts.zip(results.into_iter().flatten()) {
             if let Some((mark, total)) = result {
                 let as_of = InboxSeq(mark);
@@ -150,12 +149,12 @@ pub async fn apply(redis: &Redis, epoch: Epoch, entries: &[CommittedEntry]) -> A
             }
         }
     }
-    // What is large in one part is missing in the total of a later one.
+    // An entry of a large conversation makes only the total of its own part unknown, not that of a later part.
     applied.totals.retain(|user, _| !unknown.contains(user));
     applied
 }
 
-/// The total, if it is known.
+/// The total, if known.
 pub async fn total(
     redis: &Redis,
     epoch: Epoch,
@@ -177,7 +176,7 @@ pub async fn total(
     }))
 }
 
-/// All counts, if they are known.
+/// All counts, if known.
 pub async fn all(
     redis: &Redis,
     epoch: Epoch,
@@ -215,15 +214,15 @@ pub async fn all(
     }))
 }
 
-/// How far a walk over all users whose counts are known has come: from master to master. It begins and ends at the default.
+/// The position of a walk over all users whose counts are in Redis, from master to master. It begins and ends at the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
     master: usize,
     cursor: u64,
 }
 
-/// One step of a walk: some of the users, and where the next step begins. A walk may come by the same user twice, and when
-/// masters change under way, miss some.
+/// One step of a walk: some users, and the position of the next step. A walk may return a user twice, and may miss users when
+/// masters change meanwhile.
 pub async fn users(
     redis: &Redis,
     epoch: Epoch,
@@ -240,7 +239,7 @@ pub async fn users(
             .arg("MATCH")
             .arg(format!("tl:{epoch}:unread:*"))
             .arg("COUNT")
-            .arg(STEP)
+            .arg(SCAN_COUNT)
             .query_async::<(u64, Vec<String>)>(&mut connection)
             .await
     };
@@ -261,7 +260,7 @@ pub async fn users(
     Ok((next, keys.iter().filter_map(user).collect()))
 }
 
-/// Merges counts computed from PostgreSQL.
+/// Merges counts from PostgreSQL into the hash.
 pub async fn merge(
     redis: &Redis,
     epoch: Epoch,
@@ -281,7 +280,7 @@ pub async fn merge(
         .await
 }
 
-/// Forgets the counts: they belong to another life of the database, or are wrong.
+/// Deletes the counts: they belong to another epoch, or are wrong.
 pub async fn forget(redis: &Redis, epoch: Epoch, user: UserId) -> Result<(), RedisUnavailable> {
     let key = key(epoch, user);
     redis

@@ -1,22 +1,22 @@
 #!lua
--- Applies inbox entries to the unread counts of some users, whose keys have one slot. What is the same for each call is
--- most of its cost, so there is one for many; nobody depends on anybody else in it.
+-- Applies inbox entries to the unread counts of several users whose keys have one slot. The fixed cost of a call dominates, so
+-- one call serves many users; they are independent of each other.
 --
--- KEYS: the users' hashes. Fields: "total"; "mark", the highest seq up to which every entry was applied; "ahead", the
--- seqs applied beyond it, as " 7:<conversation> 9:<conversation>"; and per conversation "<id>" = "count:seq".
--- ARGV: for each user the channel, the number of entries, and (seq, conversation, count) for each of them. The count is
--- absolute, as of the entry; -1 means that the conversation is large, and not counted here, so that the total is not all.
--- Returns {mark, total} for each user, or false when they are unknown: something before the newest entry is missing,
--- something is large, or there is no hash. Only a rebuild begins one, when somebody asks: counts that nobody reads are not
--- kept. Either way it publishes the news, "seq:total" or "seq", to the nodes where the user waits.
+-- KEYS: the users' hashes. Fields: "total"; "mark", the watermark, up to which all entries are applied; "ahead", the seqs
+-- applied beyond it, as " 7:<conversation> 9:<conversation>"; and per conversation "<id>" = "count:seq".
+-- ARGV: for each user the channel, the number of entries, and (seq, conversation, count) for each entry. The count is absolute,
+-- as of the entry; -1 means a large conversation, which is not counted here, so that the total is incomplete.
+-- Returns {mark, total} for each user, or false if unknown: an entry before the newest one is missing, an entry is of a large
+-- conversation, or there is no hash. Only a rebuild creates a hash, when a client reads the counts: counts that no client reads
+-- need no memory. In both cases it publishes "seq:total" or "seq" to the nodes where the user waits.
 --
--- Entries arrive in any order, and again: the newest seq of a conversation wins, the total moves by the difference in
--- the same script, and what is at or below the mark was applied before. A script that fails half-way is not rolled
--- back, so it reads first and writes last, in one HSET.
+-- Entries arrive in any order, and repeatedly: the newest seq of a conversation wins, the total changes by the difference in
+-- the same script, and entries at or below the mark are already applied. A script that fails half-way is not rolled back, so
+-- it reads first and writes last, in one HSET.
 
 -- Applies the entries ARGV[first] … ARGV[last] to one hash.
 local function apply(key, first, last)
-    -- Most have no hash, and for them this is all.
+    -- Most users have no hash: this is the fast path.
     local mark = tonumber(redis.call('HGET', key, 'mark') or nil)
     if not mark then
         return false
@@ -48,7 +48,7 @@ local function apply(key, first, last)
                 total = total + count - entry.count
                 changed[conversation] = { count = count, seq = seq }
             end
-            -- The mark moves over everything without a hole; what is beyond a hole waits.
+            -- The mark moves over entries without a hole; entries beyond a hole are kept in `ahead`.
             if seq == mark + 1 then
                 mark = seq
             else
@@ -64,14 +64,14 @@ local function apply(key, first, last)
         ahead[mark] = nil
         waiting = waiting - 1
     end
-    -- So many out of order means that one was lost: forget everything, a reader rebuilds it.
+    -- So many entries out of order mean that one was lost: delete the hash, a reader rebuilds it.
     if waiting > 256 then
         redis.call('DEL', key)
         return false
     end
 
-    -- A zero count keeps its seq until the mark has passed it, so that an older entry that arrives late cannot bring the
-    -- count back; then it goes.
+    -- A zero count keeps its seq until the mark has passed it, so that an older entry that arrives late cannot restore the
+    -- count; then it is deleted.
     local set = { 'mark', string.format('%d', mark), 'total', string.format('%d', total) }
     local gone = {}
     for conversation, entry in pairs(changed) do
@@ -106,7 +106,7 @@ local function apply(key, first, last)
     if #gone > 0 then
         redis.call('HDEL', key, unpack(gone))
     end
-    -- With entries beyond a hole the total is not that of the mark.
+    -- With entries beyond a hole the total does not belong to the mark.
     return waiting == 0 and not large and { mark, total }
 end
 
@@ -115,7 +115,7 @@ for user = 1, #KEYS do
     local channel, first = ARGV[at], at + 2
     local last = at + 1 + 3 * tonumber(ARGV[at + 1])
     at = last + 1
-    -- A hash that is none must not keep the others from theirs.
+    -- If a key has the wrong type, skip it and process the other users.
     local sound, result = pcall(apply, KEYS[user], first, last)
     result = sound and result
     local news = ARGV[first]

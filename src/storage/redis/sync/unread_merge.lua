@@ -1,12 +1,12 @@
 #!lua
--- Merges a snapshot of all of a user's unread counts, read from PostgreSQL, into the hash of unread_apply.lua.
+-- Merges a snapshot of all unread counts of a user, from PostgreSQL, into the hash of unread_apply.lua.
 --
 -- KEYS[1]: the user's hash. ARGV: expiry in ms, the inbox head of the snapshot, then (conversation, count) for each
--- conversation with something unread.
+-- conversation with unread messages.
 --
--- The snapshot knows every entry up to its head: a conversation whose own seq is not newer gets the snapshot's count, or
--- goes; newer ones stay; the mark moves up to the head. A merge may run at any time, late or twice: a hash whose mark has
--- reached the head has nothing to learn, and much to lose, since a count that went to zero has left no seq behind.
+-- The snapshot includes every entry up to its head: a conversation whose seq is not newer gets the snapshot's count, or is
+-- deleted; newer ones stay; the mark moves up to the head. A merge may run at any time, late or twice. A hash whose mark has
+-- reached the head is left as it is: a count that became zero has left no seq, so an old snapshot would restore it.
 local key, head = KEYS[1], tonumber(ARGV[2])
 local reached = tonumber(redis.call('HGET', key, 'mark') or nil)
 if reached and reached >= head then

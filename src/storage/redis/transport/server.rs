@@ -1,8 +1,7 @@
-//! One server of Redis: a connection that is made again when it was lost, a time-out for every command, and a circuit
-//! breaker.
+//! One Redis server: a connection that is re-established after a loss, a timeout for every command, and a circuit breaker.
 //!
-//! The connections are our own, because the `ConnectionManager` of the `redis` crate may replace one that has just been made,
-//! and its subscriptions with it, without a word.
+//! `ConnectionManager` of the redis crate (1.8) is not used: it may replace a new connection, and lose its subscriptions, without
+//! a push (docs/UPSTREAM.md).
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -17,30 +16,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Redis did not answer, or not in time.
+/// Redis did not answer in time.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisUnavailable {
-    /// The circuit is open: not even tried.
-    #[error("Redis failed a moment ago")]
+    /// The circuit is open: the command was not sent.
+    #[error("Redis: the circuit is open after failures")]
     Open,
-    /// No server of the cluster is known to have the key.
-    #[error("Redis: no server of the cluster has told where the key is")]
+    /// No server is known for the slot of the key.
+    #[error("Redis: no server is known for the slot of the key")]
     Nowhere,
-    /// It was tried.
+    /// The command failed.
     #[error("Redis: {0}")]
     Failed(#[from] RedisError),
 }
 
 /// How long a command may take.
-pub(in crate::storage::redis) const RESPONSE: Duration = Duration::from_millis(200);
+pub(in crate::storage::redis) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// So many failures in a row open the circuit …
-const FAILURES: u32 = 3;
+/// How many failures in a row open the circuit.
+const MAX_FAILURES: u32 = 3;
 
-/// … for so long.
-const OPEN: Duration = Duration::from_millis(1_000);
+/// How long the circuit stays open.
+const OPEN_FOR: Duration = Duration::from_millis(1_000);
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::storage::redis) struct Address {
     pub(in crate::storage::redis) host: Arc<str>,
@@ -61,10 +60,13 @@ impl Address {
         }
     }
 
-    /// How to connect to this server, as to another one.
-    pub(in crate::storage::redis) fn like(&self, info: &ConnectionInfo) -> ConnectionInfo {
+    /// The connection settings of the template, with this address.
+    pub(in crate::storage::redis) fn connection_info(
+        &self,
+        template: &ConnectionInfo,
+    ) -> ConnectionInfo {
         let (host, port) = (self.host.to_string(), self.port);
-        let here = match info.addr() {
+        let here = match template.addr() {
             ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
                 host,
                 port,
@@ -73,7 +75,7 @@ impl Address {
             },
             _ => ConnectionAddr::Tcp(host, port),
         };
-        info.clone().set_addr(here)
+        template.clone().set_addr(here)
     }
 }
 
@@ -89,20 +91,20 @@ struct Circuit {
     open_until: Option<Instant>,
 }
 
-/// A connection: the server, and a number, since the server may have had others before.
+/// Identifies a connection: the server, and a number that is new for each connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::storage::redis) struct Line {
-    pub(in crate::storage::redis) to: Address,
+pub(in crate::storage::redis) struct ConnectionId {
+    pub(in crate::storage::redis) server: Address,
     number: u64,
 }
 
-/// Is told what a server pushes, and when a connection is lost.
-pub(in crate::storage::redis) type Hear = dyn Fn(&Line, PushInfo) + Send + Sync;
+/// Receives the pushes of a server, and a `Disconnection` when a connection is lost.
+pub(in crate::storage::redis) type PushHandler = dyn Fn(&ConnectionId, PushInfo) + Send + Sync;
 
-/// The connection that there is, and whether it was lost.
-struct Link {
+/// An established connection, and whether it was lost.
+struct Connection {
     connection: MultiplexedConnection,
-    line: Line,
+    id: ConnectionId,
     lost: Arc<AtomicBool>,
 }
 
@@ -110,57 +112,57 @@ struct Link {
 pub(in crate::storage::redis) struct Server {
     address: Address,
     client: Client,
-    /// Where it may push.
-    hear: Option<Arc<Hear>>,
-    link: tokio::sync::Mutex<(u64, Option<Link>)>,
+    /// Receives pushes, if the connection subscribes.
+    on_push: Option<Arc<PushHandler>>,
+    connection: tokio::sync::Mutex<(u64, Option<Connection>)>,
     circuit: Mutex<Circuit>,
 }
 
 impl Server {
     fn prepare(
         address: &Address,
-        like: &ConnectionInfo,
-        hear: Option<Arc<Hear>>,
+        template: &ConnectionInfo,
+        on_push: Option<Arc<PushHandler>>,
     ) -> RedisResult<Self> {
         Ok(Self {
             address: address.clone(),
-            client: Client::open(address.like(like))?,
-            hear,
-            link: tokio::sync::Mutex::default(),
+            client: Client::open(address.connection_info(template))?,
+            on_push,
+            connection: tokio::sync::Mutex::default(),
             circuit: Mutex::default(),
         })
     }
 
-    /// The connection. It is made when first needed, and again when it was lost.
+    /// The connection, established on first use and again after a loss.
     async fn connection(&self) -> RedisResult<(MultiplexedConnection, Arc<AtomicBool>)> {
-        let mut guard = self.link.lock().await;
-        let (number, link) = &mut *guard;
-        if let Some(link) = link
-            && !link.lost.load(Ordering::Acquire)
+        let mut guard = self.connection.lock().await;
+        let (number, current) = &mut *guard;
+        if let Some(open) = current
+            && !open.lost.load(Ordering::Acquire)
         {
-            return Ok((link.connection.clone(), Arc::clone(&link.lost)));
+            return Ok((open.connection.clone(), Arc::clone(&open.lost)));
         }
-        if let (Some(link), Some(hear)) = (link.take(), &self.hear) {
-            // Not everything that ends a connection is told of as a push.
+        if let (Some(lost), Some(on_push)) = (current.take(), &self.on_push) {
+            // The library does not push a `Disconnection` for every loss.
             let (kind, data) = (PushKind::Disconnection, Vec::new());
-            hear(&link.line, PushInfo { kind, data });
+            on_push(&lost.id, PushInfo { kind, data });
         }
         *number += 1;
-        let line = Line {
-            to: self.address.clone(),
+        let id = ConnectionId {
+            server: self.address.clone(),
             number: *number,
         };
         let lost = Arc::<AtomicBool>::default();
         let mut config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(RESPONSE))
-            .set_connection_timeout(Some(RESPONSE));
-        if let Some(hear) = self.hear.clone() {
-            let (line, lost) = (line.clone(), Arc::clone(&lost));
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(RESPONSE_TIMEOUT));
+        if let Some(on_push) = self.on_push.clone() {
+            let (id, lost) = (id.clone(), Arc::clone(&lost));
             config = config.set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
                     lost.store(true, Ordering::Release);
                 }
-                hear(&line, push);
+                on_push(&id, push);
                 Ok::<_, Infallible>(())
             });
         }
@@ -168,9 +170,9 @@ impl Server {
             .client
             .get_multiplexed_async_connection_with_config(&config);
         let connection = connect.await?;
-        *link = Some(Link {
+        *current = Some(Connection {
             connection: connection.clone(),
-            line,
+            id,
             lost: Arc::clone(&lost),
         });
         Ok((connection, lost))
@@ -202,19 +204,19 @@ impl Server {
             }
             result
         };
-        // The time-outs of the connection are for each of its steps; this one is for all of them.
-        let result = tokio::time::timeout(2 * RESPONSE, run)
+        // The connection's timeouts are for each step; this one is for all steps together.
+        let result = tokio::time::timeout(2 * RESPONSE_TIMEOUT, run)
             .await
             .unwrap_or_else(|elapsed| Err(std::io::Error::other(elapsed).into()));
         let mut circuit = self.circuit();
         match &result {
             Ok(_) => *circuit = Circuit::default(),
-            // A server that says where to go instead is well.
+            // A redirection is not a failure of the server.
             Err(error) if is_elsewhere(error) => *circuit = Circuit::default(),
             Err(error) => {
                 circuit.failures += 1;
-                if circuit.failures >= FAILURES {
-                    circuit.open_until = Some(Instant::now() + OPEN);
+                if circuit.failures >= MAX_FAILURES {
+                    circuit.open_until = Some(Instant::now() + OPEN_FOR);
                 }
                 let Self { address, .. } = self;
                 log::warn!("redis: {address}: {error} ({} in a row)", circuit.failures);
@@ -228,13 +230,13 @@ impl Server {
     }
 }
 
-/// The key's slot belongs to another server now, or is just on its way there.
+/// The key's slot has moved to another server, or is being moved.
 fn is_elsewhere(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, Moved, TryAgain};
     matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
 }
 
-/// The key's slot belongs to another server now.
+/// The key's slot has moved to another server.
 pub(in crate::storage::redis) fn has_moved(error: &RedisUnavailable) -> bool {
     match error {
         RedisUnavailable::Failed(error) => {
@@ -244,19 +246,22 @@ pub(in crate::storage::redis) fn has_moved(error: &RedisUnavailable) -> bool {
     }
 }
 
-/// The connections for one purpose: one to each server that was needed so far.
+/// The connections for one purpose, one per server that was used so far.
 pub(in crate::storage::redis) struct Servers {
-    /// How to log in, and whether by TLS.
-    like: ConnectionInfo,
-    hear: Option<Arc<Hear>>,
+    /// Credentials and TLS.
+    template: ConnectionInfo,
+    on_push: Option<Arc<PushHandler>>,
     by_address: Mutex<HashMap<Address, Arc<Server>>>,
 }
 
 impl Servers {
-    pub(in crate::storage::redis) fn new(like: ConnectionInfo, hear: Option<Arc<Hear>>) -> Self {
+    pub(in crate::storage::redis) fn new(
+        template: ConnectionInfo,
+        on_push: Option<Arc<PushHandler>>,
+    ) -> Self {
         Self {
-            like,
-            hear,
+            template,
+            on_push,
             by_address: Mutex::default(),
         }
     }
@@ -273,13 +278,13 @@ impl Servers {
         if let Some(server) = by_address.get(address) {
             return Ok(Arc::clone(server));
         }
-        let server = Server::prepare(address, &self.like, self.hear.clone())?;
+        let server = Server::prepare(address, &self.template, self.on_push.clone())?;
         let server = Arc::new(server);
         by_address.insert(address.clone(), Arc::clone(&server));
         Ok(server)
     }
 
-    /// Lets go of the others.
+    /// Drops the servers that are not kept.
     pub(in crate::storage::redis) fn retain(&self, keep: impl Fn(&Address) -> bool) {
         self.by_address
             .lock()

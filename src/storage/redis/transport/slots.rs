@@ -1,4 +1,4 @@
-//! Which server has which keys. A cluster has 16,384 slots, each with one master; a Redis alone has them all.
+//! The topology of a cluster: 16,384 slots, each with one master. A single server has all slots.
 
 use crate::storage::redis::transport::server::Address;
 use redis::{FromRedisValue, RedisResult, Value};
@@ -6,13 +6,13 @@ use std::ops::RangeInclusive;
 
 const LAST: u16 = 16_383;
 
-/// The slot of a key: that of its first part in braces, where it has one that is not empty.
+/// The slot of a key: that of its hash tag, the first part in braces, unless there is none or it is empty.
 pub(in crate::storage::redis) fn slot(key: &str) -> u16 {
     let tag = key
         .split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))
         .map_or(key, |(tag, _)| if tag.is_empty() { key } else { tag });
-    // CRC16, in the flavour of XMODEM.
+    // CRC16/XMODEM.
     let crc = tag.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
             let shifted = crc << 1;
@@ -26,16 +26,16 @@ pub(in crate::storage::redis) fn slot(key: &str) -> u16 {
     crc & LAST
 }
 
-/// Where the slots are.
+/// The servers of the slots.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::storage::redis) struct Slots {
-    /// By ascending slot.
+    /// By ascending slots.
     masters: Vec<(RangeInclusive<u16>, Address)>,
     replicas: Vec<Address>,
 }
 
 impl Slots {
-    /// All at one server.
+    /// All slots at one server.
     pub(in crate::storage::redis) fn alone(server: Address) -> Self {
         Self {
             masters: vec![(0..=LAST, server)],
@@ -43,8 +43,8 @@ impl Slots {
         }
     }
 
-    /// What `CLUSTER SLOTS` has answered: for each range the first and the last slot, the master, then the replicas, each as
-    /// host, port and more. A server that does not know its own host leaves it out: it is the one that was asked.
+    /// Parses the reply of `CLUSTER SLOTS`: for each range the first and last slot, the master, then the replicas, each as host,
+    /// port and more. A missing host means the server that was `asked`.
     pub(in crate::storage::redis) fn parse(answer: Value, asked: &Address) -> RedisResult<Self> {
         let mut slots = Self::default();
         for row in Vec::<Vec<Value>>::from_redis_value(answer)? {
@@ -75,7 +75,7 @@ impl Slots {
         Ok(slots)
     }
 
-    /// The server of a key, where it is known.
+    /// The server of a key, if known.
     pub(in crate::storage::redis) fn of(&self, key: &str) -> Option<&Address> {
         match self.masters.as_slice() {
             [(range, server)] if *range == (0..=LAST) => Some(server),
@@ -99,7 +99,7 @@ impl Slots {
         masters
     }
 
-    /// Every server, at least once.
+    /// All servers; a server may be repeated.
     pub(in crate::storage::redis) fn servers(&self) -> impl Iterator<Item = &Address> {
         let masters = self.masters.iter().map(|(_, server)| server);
         masters.chain(&self.replicas)
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_the_slot_that_redis_says() {
+    fn the_slot_of_a_key_is_that_of_cluster_keyslot() {
         // By CLUSTER KEYSLOT.
         for (key, expected) in [
             ("foo", 12_182),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn each_slot_has_the_master_that_was_told() {
+    fn each_slot_has_the_master_of_the_reply() {
         let number = |n: u16| Value::Int(n.into());
         let text = |text: &str| Value::BulkString(text.into());
         let at = |host: Value, port: u16| Value::Array(vec![host, number(port), text("id")]);
@@ -148,7 +148,7 @@ mod tests {
         let slots = Slots::parse(answer, &server("asked", 9)).unwrap();
         assert_eq!(slots.of("foo"), Some(&server("b", 2)));
         assert_eq!(slots.of("bar"), Some(&server("asked", 1)));
-        // Between the two.
+        // In neither range.
         assert_eq!(slots.of("abc"), None);
         assert_eq!(slots.masters(), [&server("asked", 1), &server("b", 2)]);
         assert_eq!(slots.servers().count(), 3);

@@ -1,4 +1,4 @@
--- The members of locked conversations: all of small ones, and only those who matter of large ones.
+-- The members of locked conversations: all of those with write fan-out, and the given ones of large conversations.
 SELECT conversation_id, user_id, ctid, read_seq, role <> 'member' AS leads, muted_until, clock_timestamp() AS now
 FROM members WHERE conversation_id = ANY($1)
 UNION ALL
