@@ -218,8 +218,8 @@ pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<Sto
         .bind::<Uuids, _>(asked.iter().map(|one| one.receiver).collect::<Vec<_>>())
         .bind::<BigInts, _>(asked.iter().map(|one| one.since).collect::<Vec<_>>())
         .bind::<BigInts, _>(asked.iter().map(|one| one.limit.get()).collect::<Vec<_>>())
-        .bind::<BigInt, _>(PAGE_BYTES)
         .bind::<Texts, _>(events::names(Reference::Message))
+        .bind::<BigInt, _>(PAGE_BYTES)
         .columns::<PageColumns>()
         .load(conn)?;
     let none = || StoredPage {
@@ -270,12 +270,12 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
         return Ok(());
     }
     let rows: Vec<Row> = sql(include_str!("inbox_lengths.sql"))
+        .bind::<Texts, _>(events::names(Reference::Conversation))
+        .bind::<Texts, _>(events::names(Reference::MembersChange))
         .bind::<BigInts, _>(others.iter().map(|e| e.seq).collect::<Vec<_>>())
         .bind::<Texts, _>(others.iter().map(|e| e.event.as_str()).collect::<Vec<_>>())
         .bind::<Uuids, _>(others.iter().map(|e| e.conversation).collect::<Vec<_>>())
         .bind::<BigInts, _>(others.iter().map(|e| e.ref_seq).collect::<Vec<_>>())
-        .bind::<Texts, _>(events::names(Reference::Conversation))
-        .bind::<Texts, _>(events::names(Reference::MembersChange))
         .load(conn)?;
     let lengths: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row.length)).collect();
     let mut before = 0_i64;

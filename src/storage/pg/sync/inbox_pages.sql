@@ -12,7 +12,7 @@ LEFT JOIN LATERAL (
            COALESCE(sum(m.length) OVER (ORDER BY p.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
     FROM (
         SELECT seq, at, kind, conversation_id, ref_seq, unread,
-               CASE WHEN kind = ANY($5) THEN ref_seq END AS message_seq
+               CASE WHEN kind = ANY($4) THEN ref_seq END AS message_seq
         FROM inbox WHERE receiver_id = r.receiver AND seq > r.since AND seq <= r.since + r.size
     ) AS p
     LEFT JOIN LATERAL (
@@ -21,4 +21,4 @@ LEFT JOIN LATERAL (
         FROM messages
         WHERE conversation_id = p.conversation_id AND seq BETWEEN p.message_seq AND p.message_seq ORDER BY seq LIMIT 1
     ) AS m ON true
-) AS j ON j.before < $4
+) AS j ON j.before < $5

@@ -10,14 +10,21 @@ use std::path::Path;
 pub fn statements() -> BTreeSet<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/pg");
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(&dir).unwrap() {
+    walk(&dir, &mut found);
+    assert!(found.len() > 50, "only {} statements", found.len());
+    found
+}
+
+fn walk(dir: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             let tokens = fs::read_to_string(&path).unwrap().parse().unwrap();
-            calls(tokens, &dir, &mut found);
+            calls(tokens, dir, found);
         }
     }
-    found
 }
 
 fn calls(tokens: TokenStream, dir: &Path, found: &mut BTreeSet<String>) {
