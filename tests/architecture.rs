@@ -198,7 +198,8 @@ fn the_collector_sees_every_way_of_naming_a_path() {
     let source = Source {
         path: String::new(),
         text: r#"
-            use crate::model::{ids::UserId, time};
+            use crate::model::time;
+            use crate::model::ids::UserId;
             use crate::{clock, storage::{pg, redis}};
             /// Not [`crate::server`], which is only spoken of.
             #[garde(range(max = crate::config::MAX))]
@@ -342,6 +343,20 @@ fn areas_know_only_those_below_them() {
         }
     }
     assert_eq!(wrong, [""; 0]);
+}
+
+/// Types that clients see are in `model/wire`, so that one sees what a rename breaks; ids and times are values of both sides.
+#[test]
+fn wire_types_of_the_model_have_a_folder_of_their_own() {
+    let both = ["model/ids.rs", "model/time.rs"];
+    for Source { path, text } in sources() {
+        let has_schema = text.contains("ToSchema");
+        let may = !path.starts_with("model/") || path.starts_with("model/wire/");
+        assert!(
+            may || !has_schema || both.contains(&path.as_str()),
+            "src/{path}"
+        );
+    }
 }
 
 #[test]

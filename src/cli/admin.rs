@@ -11,7 +11,7 @@ use crate::engine::error;
 use crate::model::account::{Password, Username};
 use crate::model::name::{Name, is_name};
 use crate::model::time::Timestamp;
-use crate::model::violation::Violation;
+use crate::model::wire::violation::Violation;
 use crate::node::handles::Handles;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

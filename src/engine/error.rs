@@ -1,8 +1,8 @@
 //! Everything a verb of the domain may answer instead of its result.
 
-use crate::model::inbox::Resync;
 use crate::model::rate_limit::QuotaStatus;
-use crate::model::violation::Violation;
+use crate::model::resync::Resync;
+use crate::model::wire::violation::Violation;
 use crate::storage::error::StorageError;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! A newtype for each id and each seq, so that code that mixes them up does not compile.
 
-use crate::model::violation::Violation;
+use crate::model::wire::violation::Violation;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;

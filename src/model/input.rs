@@ -2,7 +2,7 @@
 //! serde_json and serde_urlencoded name neither the field nor what is allowed (docs/UPSTREAM.md).
 
 use crate::model::strict::Strict;
-use crate::model::violation::Violation;
+use crate::model::wire::violation::Violation;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess,

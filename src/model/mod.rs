@@ -4,18 +4,16 @@
 
 pub mod account;
 pub mod content;
-pub mod conversation;
 pub mod events;
 pub mod ids;
-pub mod inbox;
 pub mod input;
-pub mod member;
 pub mod message;
 pub mod name;
 pub mod page;
 pub mod rate_limit;
+pub mod resync;
 pub mod strict;
 pub mod time;
 pub mod unread;
 pub mod validators;
-pub mod violation;
+pub mod wire;

@@ -1,17 +1,18 @@
 //! Pages of timelines and listings.
 
-use crate::model::ids::UserId;
-use crate::model::violation::Violation;
+use crate::model::ids::{ConversationId, InboxSeq, UserId};
+use crate::model::wire::conversation::Order;
+use crate::model::wire::violation::Violation;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The most entries of a page: 1 to [`Limit::MAX`].
+/// The most entries of a page: 1 to [`PageSize::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit(i64);
+pub struct PageSize(i64);
 
-impl Limit {
+impl PageSize {
     /// The largest page.
     pub const MAX: i64 = 500;
     /// The page size if none is requested.
@@ -66,6 +67,19 @@ pub struct UserCursor {
     pub after: UserId,
 }
 
+/// Where the next page of conversations begins; sent as an opaque cursor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConversationCursor {
+    /// The order of the listing.
+    pub order: Order,
+    /// The inbox head, read before the first page.
+    pub inbox_seq: InboxSeq,
+    /// The last conversation of the previous page.
+    pub after: ConversationId,
+    /// When that conversation last changed, in microseconds since 1970.
+    pub updated_us: i64,
+}
+
 /// Encodes a position in a listing as an opaque cursor that is safe in URLs.
 pub fn to_cursor(position: &impl Serialize) -> serde_json::Result<String> {
     Ok(BASE64.encode(serde_json::to_vec(position)?))
@@ -81,7 +95,7 @@ pub fn from_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T, Violation> {
 /// A page of a listing of users, with the cursor of the next page.
 pub fn by_user<T>(
     items: Vec<T>,
-    limit: Limit,
+    limit: PageSize,
     id: fn(&T) -> UserId,
 ) -> serde_json::Result<Page<T>> {
     let full = i64::try_from(items.len()).is_ok_and(|len| len == limit.get());

@@ -4,7 +4,7 @@
 //! Free JSON, such as the content of a message, is read by this visitor alone. The visitor of `serde_json::Value` (1.0) reads an
 //! object whose only key is `$serde_json::private::RawValue` as JSON text, without these checks (docs/UPSTREAM.md).
 
-use crate::model::violation::Violation;
+use crate::model::wire::violation::Violation;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Map, Number, Value};

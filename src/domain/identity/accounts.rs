@@ -3,8 +3,9 @@
 use crate::clock;
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::model::account::{Caller, DeviceInfo, Password, User, Username};
+use crate::model::account::{Caller, DeviceInfo, Password, Username};
 use crate::model::ids::{DeviceId, UserId};
+use crate::model::wire::user::User;
 use crate::storage::pg::identity::accounts as rows;
 
 /// Makes an account without a device.

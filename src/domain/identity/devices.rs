@@ -3,8 +3,9 @@
 use crate::domain::identity::revocations::forget_device;
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::model::account::{Caller, Device};
+use crate::model::account::Caller;
 use crate::model::ids::DeviceId;
+use crate::model::wire::user::Device;
 use crate::storage::pg::identity::devices;
 
 /// How many devices a user may have: over it the least recently seen one is logged out.

@@ -5,11 +5,12 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::model::account::{Caller, User};
+use crate::model::account::Caller;
 use crate::model::ids::{ConversationId, UserId};
-use crate::model::member::Role;
 use crate::model::page::by_user;
-use crate::model::page::{Limit, Page, UserCursor};
+use crate::model::page::{Page, PageSize, UserCursor};
+use crate::model::wire::member::Role;
+use crate::model::wire::user::User;
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::accounts;
 use crate::storage::pg::messaging::{bans as rows, members};
@@ -74,7 +75,7 @@ pub async fn page(
     caller: Caller,
     id: ConversationId,
     after: Option<UserCursor>,
-    limit: Limit,
+    limit: PageSize,
 ) -> Result<Page<User>, Error> {
     admission.admit(Priority::History)?;
     let users = delivery

@@ -8,15 +8,14 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::waiting::head_query;
 use crate::model::account::Caller;
-use crate::model::conversation::{
-    Conversation, ConversationCursor, ConversationKind, ConversationPage, Order,
-};
 use crate::model::events::membership::CONVERSATION;
 use crate::model::ids::{ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, UserId, pair};
-use crate::model::member::Role;
-use crate::model::page::{Limit, from_cursor, to_cursor};
+use crate::model::page::ConversationCursor;
+use crate::model::page::{PageSize, from_cursor, to_cursor};
 use crate::model::unread::CommittedEntry;
-use crate::model::violation::Violation;
+use crate::model::wire::conversation::{Conversation, ConversationKind, ConversationPage, Order};
+use crate::model::wire::member::Role;
+use crate::model::wire::violation::Violation;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::accounts;
@@ -272,7 +271,7 @@ pub async fn list(
     admission: &Admission,
     caller: Caller,
     order: Order,
-    limit: Limit,
+    limit: PageSize,
     cursor: Option<ConversationCursor>,
 ) -> Result<ConversationPage, Error> {
     admission.admit(Priority::History)?;

@@ -10,11 +10,11 @@
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::Caller;
-use crate::model::conversation::ConversationKind;
 use crate::model::events::membership::{CONVERSATION, LEFT, MEMBERS};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::member::{MemberChange, MembersChanged, Role};
 use crate::model::unread::CommittedEntry;
+use crate::model::wire::conversation::ConversationKind;
+use crate::model::wire::member::{MemberChange, MembersChanged, Role};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;

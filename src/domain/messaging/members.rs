@@ -7,9 +7,9 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::Caller;
 use crate::model::ids::{ConversationId, UserId};
-use crate::model::member::{Member, MemberChange, Role};
-use crate::model::page::{Limit, Page, UserCursor, by_user};
+use crate::model::page::{Page, PageSize, UserCursor, by_user};
 use crate::model::time::Timestamp;
+use crate::model::wire::member::{Member, MemberChange, Role};
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::accounts;
 use crate::storage::pg::messaging::{bans, conversations, members as rows};
@@ -207,7 +207,7 @@ pub async fn page(
     caller: Caller,
     id: ConversationId,
     after: Option<UserCursor>,
-    limit: Limit,
+    limit: PageSize,
 ) -> Result<Page<Member>, Error> {
     admission.admit(Priority::History)?;
     let items = delivery

@@ -9,10 +9,11 @@ use crate::engine::writer::commands::mark_read::MarkRead;
 use crate::engine::writer::commands::send::{Send, Sent};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId};
-use crate::model::inbox::Resync;
-use crate::model::message::{Message, NewMessage};
-use crate::model::page::{Limit, Range};
-use crate::model::unread::ReadMark;
+use crate::model::message::NewMessage;
+use crate::model::page::{PageSize, Range};
+use crate::model::resync::Resync;
+use crate::model::wire::message::Message;
+use crate::model::wire::unread::ReadMark;
 use crate::storage::pg::messaging::{archive, conversations};
 
 /// Stores messages of the caller, in this order, and says what became of each. When this returns an error, nothing is
@@ -66,7 +67,7 @@ pub async fn page(
     caller: Caller,
     conversation: ConversationId,
     range: Range<ConvSeq>,
-    limit: Limit,
+    limit: PageSize,
 ) -> Result<Page, Error> {
     admission.admit(Priority::History)?;
     let (view, messages) = delivery

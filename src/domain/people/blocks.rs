@@ -3,11 +3,12 @@
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::model::account::{Caller, User};
+use crate::model::account::Caller;
 use crate::model::ids::UserId;
 use crate::model::ids::pair;
 use crate::model::page::by_user;
-use crate::model::page::{Limit, Page, UserCursor};
+use crate::model::page::{Page, PageSize, UserCursor};
+use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::{conversations, uniqueness_keys};
@@ -68,7 +69,7 @@ pub async fn page(
     delivery: &Delivery,
     caller: Caller,
     after: Option<UserCursor>,
-    limit: Limit,
+    limit: PageSize,
 ) -> Result<Page<User>, Error> {
     let users = delivery
         .pg

@@ -9,8 +9,8 @@ use crate::engine::reading::inbox_pages::Fetched;
 use crate::model::account::Caller;
 use crate::model::events::spec::Reference;
 use crate::model::ids::{Epoch, InboxSeq};
-use crate::model::inbox::{Entry, InboxPage};
-use crate::model::page::Limit;
+use crate::model::page::PageSize;
+use crate::model::wire::entry::{Entry, InboxPage};
 use crate::storage::pg::sync::inbox::{PageOf, StoredPage};
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub async fn fetch(
     admission: &Admission,
     caller: Caller,
     since: InboxSeq,
-    limit: Limit,
+    limit: PageSize,
     epoch: Option<Epoch>,
 ) -> Result<InboxPage, Error> {
     admission.admit(Priority::Fetch)?;

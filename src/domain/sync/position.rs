@@ -4,7 +4,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::Caller;
 use crate::model::ids::{Epoch, InboxSeq};
-use crate::model::inbox::Resync;
+use crate::model::resync::Resync;
 use crate::storage::pg::sync::inbox;
 
 /// Refuses a position from another life of the database, or beyond the head.

@@ -1,13 +1,13 @@
 //! Pages of inboxes with what their entries refer to. Pages that are asked for while a query runs share the next one.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
-use crate::model::conversation::Conversation;
 use crate::model::events::find;
 use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::inbox::EventOrUnknown;
-use crate::model::member::MembersChanged;
-use crate::model::message::Message;
+use crate::model::wire::conversation::Conversation;
+use crate::model::wire::entry::EventOrUnknown;
+use crate::model::wire::member::MembersChanged;
+use crate::model::wire::message::Message;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::{conversations, members};
 use crate::storage::pg::sync::inbox::{self, PageOf, StoredEntry, StoredPage};

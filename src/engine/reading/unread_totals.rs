@@ -11,7 +11,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::waiting::head_query;
 use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
-use crate::model::unread::Unread;
+use crate::model::wire::unread::Unread;
 use crate::storage::redis::sync::unread as cache;
 use crate::storage::redis::sync::unread::Total;
 

@@ -2,8 +2,8 @@
 
 use crate::engine::error::Error;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::message::Message;
 use crate::model::time::Timestamp;
+use crate::model::wire::message::Message;
 use crate::storage::pg::RowHandle;
 use crate::storage::pg::messaging::archive::{Changes, Key, MemberRow};
 use crate::storage::pg::messaging::conversations::LockedConversation;

@@ -8,11 +8,12 @@ use crate::http::kit::extractors::{
     Body, Guest, Handle, Ids, PASSWORD, Query, charge, charge_more,
 };
 use crate::http::kit::problem::Problem;
-use crate::model::account::{Caller, DeviceInfo, Password, Platform, User, Username};
+use crate::model::account::{Caller, DeviceInfo, Password, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
-use crate::model::violation::Violation;
+use crate::model::wire::user::{Platform, User};
+use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Where a request comes from.
 
-use crate::model::violation::cut;
+use crate::model::wire::violation::cut;
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
 use std::collections::BTreeSet;

@@ -10,10 +10,10 @@ use crate::http::kit::problem::{Code, Problem};
 use crate::http::transport::body_budget::{Budget, Reservation, UNMETERED_BYTES};
 use crate::model::account::Caller;
 use crate::model::input;
-use crate::model::page::{Limit, UserCursor, from_cursor};
+use crate::model::page::{PageSize, UserCursor, from_cursor};
 use crate::model::rate_limit::Subject;
 use crate::model::strict::Strict;
-use crate::model::violation::Violation;
+use crate::model::wire::violation::Violation;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -319,8 +319,8 @@ impl<const N: usize> FromRequest for Ids<N> {
 }
 
 /// The size of a page as asked for.
-pub fn limit(asked: Option<i64>) -> Result<Limit, Problem> {
-    Ok(asked.map_or(Ok(Limit::DEFAULT), Limit::parse)?)
+pub fn limit(asked: Option<i64>) -> Result<PageSize, Problem> {
+    Ok(asked.map_or(Ok(PageSize::DEFAULT), PageSize::parse)?)
 }
 
 /// How long a wait is to take, as asked for in seconds.

@@ -6,7 +6,7 @@ use crate::http::kit::response_context::{RequestId, ResponseContext, Started, X_
 use crate::http::transport::body_budget::{Budget, Shared, is_large, throttle_shared};
 use crate::http::transport::chunked;
 use crate::http::transport::connection::Connection;
-use crate::model::violation::cut;
+use crate::model::wire::violation::cut;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::HeaderValue;

@@ -3,9 +3,9 @@
 
 use crate::engine::error::Error;
 use crate::model::ids::Epoch;
-use crate::model::inbox::Resync;
 use crate::model::rate_limit::QuotaStatus;
-use crate::model::violation::Violation;
+use crate::model::resync::Resync;
+use crate::model::wire::violation::Violation;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;

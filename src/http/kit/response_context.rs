@@ -9,7 +9,7 @@ use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::security_headers::{self, ResponseClass};
 use crate::http::transport::request_heads::Heads;
 use crate::model::rate_limit::{Policy, QuotaStatus};
-use crate::model::violation::cut;
+use crate::model::wire::violation::cut;
 use crate::telemetry::Route;
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};

@@ -8,11 +8,11 @@ use crate::http::kit::extractors::{
 };
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
-use crate::model::conversation::{Conversation, ConversationKind, ConversationPage, Order};
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
 use crate::model::validators::items;
+use crate::model::wire::conversation::{Conversation, ConversationKind, ConversationPage, Order};
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
 use serde::de::Error as _;

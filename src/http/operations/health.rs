@@ -8,10 +8,10 @@ use crate::engine::delivery::Delivery;
 use crate::engine::lifecycle::Lifecycle;
 use crate::http::kit::extractors::{BODY_BYTES, Guest, Handle};
 use crate::http::kit::problem::Problem;
-use crate::model::content::TEXT_BYTES;
 use crate::model::ids::Epoch;
 use crate::model::message::MAX_BATCH;
-use crate::model::page::Limit;
+use crate::model::page::PageSize;
+use crate::model::wire::content::TEXT_BYTES;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -90,7 +90,7 @@ pub async fn get_capabilities(
             body_bytes: BODY_BYTES,
             text_bytes: TEXT_BYTES,
             batch: MAX_BATCH,
-            page: Limit::MAX,
+            page: PageSize::MAX,
             members: delivery.config.members_limit,
             devices: devices::LIMIT,
             blocks: blocks::LIMIT,

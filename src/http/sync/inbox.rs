@@ -7,7 +7,7 @@ use crate::http::kit::extractors::{Handle, Query, limit};
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{Epoch, InboxSeq};
-use crate::model::inbox::InboxPage;
+use crate::model::wire::entry::InboxPage;
 use actix_web::web;
 use serde::Deserialize;
 use utoipa::IntoParams;

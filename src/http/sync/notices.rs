@@ -10,7 +10,7 @@ use crate::http::kit::problem::Problem;
 use crate::http::transport::parking;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
-use crate::model::violation::Violation;
+use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};

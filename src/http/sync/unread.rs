@@ -6,7 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::Handle;
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
-use crate::model::unread::Unread;
+use crate::model::wire::unread::Unread;
 use actix_web::web;
 
 /// Read the unread counts

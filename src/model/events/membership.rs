@@ -1,6 +1,7 @@
 //! Events of conversations and their members.
 
-use crate::model::events::spec::{Event, EventSpec, Reference, Referenced};
+use crate::model::events::spec::{EventSpec, Reference, Referenced};
+use crate::model::wire::entry::Event;
 
 /// A conversation is new to the receiver, or has changed.
 pub static CONVERSATION: EventSpec = EventSpec {

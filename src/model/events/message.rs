@@ -1,6 +1,7 @@
 //! Events that bring a message.
 
-use crate::model::events::spec::{Event, EventSpec, Reference, Referenced};
+use crate::model::events::spec::{EventSpec, Reference, Referenced};
+use crate::model::wire::entry::Event;
 
 /// A message was stored.
 pub static MESSAGE: EventSpec = EventSpec {

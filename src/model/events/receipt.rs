@@ -1,6 +1,7 @@
 //! Events of read positions.
 
-use crate::model::events::spec::{Event, EventSpec, Reference, Referenced};
+use crate::model::events::spec::{EventSpec, Reference, Referenced};
+use crate::model::wire::entry::Event;
 
 /// The receiver has read up to a message.
 pub static READ: EventSpec = EventSpec {

@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::Duration;
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{CommittedEntry, ConversationUnread, Unread as Snapshot};
+use tideline::model::unread::CommittedEntry;
+use tideline::model::wire::unread::{ConversationUnread, Unread as Snapshot};
 use tideline::storage::redis::sync::unread as cache;
 use tideline::storage::redis::transport::server::RedisUnavailable;
 

@@ -8,7 +8,7 @@ use proptest::num::f64;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
-use tideline::model::content::TEXT_BYTES;
+use tideline::model::wire::content::TEXT_BYTES;
 
 /// JSON as it is sent, and whether it may be stored.
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use proptest::sample::Index;
 use std::fmt::Debug;
 use std::time::Duration;
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{CommittedEntry, ConversationUnread, Unread};
+use tideline::model::unread::CommittedEntry;
+use tideline::model::wire::unread::{ConversationUnread, Unread};
 use tideline::storage::redis::sync::unread as cache;
 use tideline::storage::redis::transport::server::RedisUnavailable;
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tideline::domain::identity::seeding;
 use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::{ConversationId, InboxSeq, UserId};
-use tideline::model::unread::{CommittedEntry, Unread};
+use tideline::model::unread::CommittedEntry;
+use tideline::model::wire::unread::Unread;
 use tideline::storage::redis::sync::unread::{self as cache, Applied, Total, Walk};
 
 /// A busy machine may exceed the time-out of a command, and the call may be repeated.

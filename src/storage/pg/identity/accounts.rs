@@ -1,8 +1,9 @@
 //! Users, usernames, devices and the state of refresh tokens.
 
-use crate::model::account::{DeviceInfo, Platform, User, Username};
+use crate::model::account::{DeviceInfo, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
+use crate::model::wire::user::{Platform, User};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{Binaries, Texts, Uuids};

@@ -1,8 +1,8 @@
 //! The devices of a user, as the user sees them. (Refresh tokens are in `accounts`.)
 
-use crate::model::account::Device;
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
+use crate::model::wire::user::Device;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use diesel::pg::PgConnection;

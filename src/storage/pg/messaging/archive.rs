@@ -1,9 +1,9 @@
 //! The archive: each message once, by conversation and seq.
 
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
-use crate::model::message::Message;
-use crate::model::page::{Limit, PAGE_BYTES, Range};
+use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::time::Timestamp;
+use crate::model::wire::message::Message;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
@@ -143,7 +143,7 @@ pub fn page(
     conversation: ConversationId,
     joined: ConvSeq,
     range: Range<ConvSeq>,
-    limit: Limit,
+    limit: PageSize,
 ) -> StorageResult<Vec<Message>> {
     let rows: Vec<MessageRow> = match range {
         Range::Since(since) => sql(

@@ -1,8 +1,8 @@
 //! Bans from groups and channels. Rows change only under their conversation's lock.
 
-use crate::model::account::User;
 use crate::model::ids::{ConversationId, UserId};
-use crate::model::page::Limit;
+use crate::model::page::PageSize;
+use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::identity::accounts::users_by_ids;
 use crate::storage::pg::sql::sql;
@@ -58,7 +58,7 @@ pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,
     after: Option<UserId>,
-    limit: Limit,
+    limit: PageSize,
 ) -> StorageResult<Vec<User>> {
     let ids: Vec<UserId> = sql("SELECT user_id FROM bans WHERE conversation_id = $1
              AND user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')

@@ -1,6 +1,6 @@
 //! Message content as it is stored.
 
-use crate::model::content::StoredBody;
+use crate::model::wire::content::StoredBody;
 use crate::storage::error::{StorageError, StorageResult};
 use serde_json::value::RawValue;
 

@@ -6,15 +6,14 @@
 //! Rows of `members` change only under their conversation's lock. A statement that waits for a lock reads all other rows from
 //! the snapshot with which it began, so data that depends on the lock is read by a later statement.
 
-use crate::model::account::User;
-use crate::model::conversation::{
-    Conversation, ConversationCursor, ConversationKind, Fanout, Me, Order,
-};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
-use crate::model::member::Role;
-use crate::model::message::Message;
-use crate::model::page::{Limit, PAGE_BYTES};
+use crate::model::page::ConversationCursor;
+use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
+use crate::model::wire::conversation::{Conversation, ConversationKind, Fanout, Me, Order};
+use crate::model::wire::member::Role;
+use crate::model::wire::message::Message;
+use crate::model::wire::user::User;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::content::stored_body;
 use crate::storage::pg::sql::sql;
@@ -249,7 +248,7 @@ pub fn page(
     user: UserId,
     order: Order,
     after: Option<&ConversationCursor>,
-    limit: Limit,
+    limit: PageSize,
 ) -> StorageResult<(Vec<Conversation>, bool)> {
     let after_id = after.map(|cursor| cursor.after);
     let rows: Vec<ConversationRow> = match order {

@@ -1,9 +1,9 @@
 //! Members of conversations. Their rows change only under their conversation's lock.
 
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
-use crate::model::member::{Member, MemberChange, MembersChanged, Role};
-use crate::model::page::Limit;
+use crate::model::page::PageSize;
 use crate::model::time::Timestamp;
+use crate::model::wire::member::{Member, MemberChange, MembersChanged, Role};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::identity::accounts::UserRow;
 use crate::storage::pg::messaging::conversations::parse_role;
@@ -313,7 +313,7 @@ pub fn page(
     conn: &mut PgConnection,
     conversation: ConversationId,
     after: Option<UserId>,
-    limit: Limit,
+    limit: PageSize,
 ) -> StorageResult<Vec<Member>> {
     let rows: Vec<MemberRow> = sql(
         "SELECT u.id, u.username, u.display_name, u.created_at, m.role, m.joined_at, m.muted_until

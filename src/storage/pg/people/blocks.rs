@@ -5,9 +5,9 @@
 //! shared lock on the row of the acting user ([`hold`]) and reads the blocks afterwards. One shared lock is enough for any
 //! number of other users.
 
-use crate::model::account::User;
 use crate::model::ids::UserId;
-use crate::model::page::Limit;
+use crate::model::page::PageSize;
+use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::identity::accounts::users_by_ids;
 use crate::storage::pg::sql::sql;
@@ -113,7 +113,7 @@ pub fn page(
     conn: &mut PgConnection,
     blocker: UserId,
     after: Option<UserId>,
-    limit: Limit,
+    limit: PageSize,
 ) -> StorageResult<Vec<User>> {
     let ids: Vec<UserId> = sql(
         "SELECT blocked_id AS user_id FROM blocks WHERE blocker_id = $1

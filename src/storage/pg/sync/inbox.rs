@@ -1,12 +1,13 @@
 //! Inboxes: their heads, which assign seqs under a lock, and their entries.
 
+use crate::model::events;
+use crate::model::events::find;
 use crate::model::events::spec::{EventSpec, Reference};
-use crate::model::events::{self, find};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, InboxSeq, MessageId, UserId};
-use crate::model::message::Message;
-use crate::model::page::{Limit, PAGE_BYTES};
+use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
+use crate::model::wire::message::Message;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::content::stored_body;
@@ -201,7 +202,7 @@ pub struct PageOf {
     /// The seq before the page.
     pub since: InboxSeq,
     /// The most entries.
-    pub limit: Limit,
+    pub limit: PageSize,
 }
 
 /// A page of an inbox.

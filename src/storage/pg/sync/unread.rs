@@ -1,7 +1,8 @@
 //! Unread counts from PostgreSQL: heads minus read positions.
 
 use crate::model::ids::{ConversationId, InboxSeq, UserId};
-use crate::model::unread::{ConversationUnread, Counts, Unread};
+use crate::model::unread::Counts;
+use crate::model::wire::unread::{ConversationUnread, Unread};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;

@@ -1,7 +1,8 @@
 //! A user's unread counts in Redis: one hash, which only two scripts change (`unread_apply.lua` has the rules).
 
 use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
-use crate::model::unread::{CommittedEntry, ConversationUnread, Unread};
+use crate::model::unread::CommittedEntry;
+use crate::model::wire::unread::{ConversationUnread, Unread};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::notices::Channel;
 use crate::storage::redis::transport::server::RedisUnavailable;

@@ -1,8 +1,8 @@
 //! Members of conversations, their roles, and changes of them.
 
-use crate::model::account::User;
 use crate::model::ids::UserId;
 use crate::model::time::Timestamp;
+use crate::model::wire::user::User;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -1,10 +1,10 @@
 //! Conversations, as a member sees them.
 
-use crate::model::account::User;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
-use crate::model::member::Role;
-use crate::model::message::Message;
 use crate::model::time::Timestamp;
+use crate::model::wire::member::Role;
+use crate::model::wire::message::Message;
+use crate::model::wire::user::User;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -125,17 +125,4 @@ pub enum Order {
     Activity,
     /// By id: stable while paging, for a resync.
     Id,
-}
-
-/// Where the next page of conversations begins; sent as an opaque cursor.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ConversationCursor {
-    /// The order of the listing.
-    pub order: Order,
-    /// The inbox head, read before the first page.
-    pub inbox_seq: InboxSeq,
-    /// The last conversation of the previous page.
-    pub after: ConversationId,
-    /// When that conversation last changed, in microseconds since 1970.
-    pub updated_us: i64,
 }

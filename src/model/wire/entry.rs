@@ -1,0 +1,87 @@
+//! The inbox: the one log of everything a device must learn.
+
+use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::time::Timestamp;
+use crate::model::wire::conversation::Conversation;
+use crate::model::wire::member::MembersChanged;
+use crate::model::wire::message::Message;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One entry of an inbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Entry {
+    /// Its place in the inbox: 1, 2, 3 … without a hole.
+    pub seq: InboxSeq,
+    /// The conversation that it concerns.
+    pub conversation_id: ConversationId,
+    /// When it was written, by the database's clock.
+    pub at: Timestamp,
+    /// The conversation's unread count as of this entry.
+    #[schema(minimum = 0)]
+    pub unread: i64,
+    /// What happened.
+    #[serde(flatten)]
+    #[schema(value_type = Event)]
+    pub event: EventOrUnknown,
+}
+
+/// What an entry tells. An open set: clients skip kinds they do not know.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A message was stored, by anyone in the conversation, the reader included.
+    Message {
+        /// The message as it is now.
+        message: Message,
+    },
+    /// A message names the reader in its `mentions`. In a small conversation the message has an entry of its own as well.
+    Mention {
+        /// The message as it is now.
+        message: Message,
+    },
+    /// The reader has read up to a message, on this device or another.
+    Read {
+        /// Read up to here.
+        read_seq: ConvSeq,
+    },
+    /// The conversation is new or has changed, or has become large; null: the reader is out of it.
+    Conversation {
+        /// The conversation as it is now. Of several entries of one conversation on a page, only the last has its
+        /// `last_message`; the others say null.
+        #[schema(required = true)]
+        conversation: Option<Box<Conversation>>,
+    },
+    /// Others joined or left the conversation, or roles or mutes changed. (Who joins or leaves learns it from a
+    /// `conversation` entry. Of a large conversation this reaches only those whom it concerns and who did it.)
+    Members(MembersChanged),
+}
+
+/// An event, or what can be told of one that a newer server has written and this one does not know, while the two run
+/// side by side: its kind, which clients skip as any other that they do not know.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum EventOrUnknown {
+    /// In full.
+    Event(Event),
+    /// Only what it is.
+    Unknown {
+        /// The kind.
+        kind: String,
+    },
+}
+
+/// A page of the inbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InboxPage {
+    /// The entries after `since_seq`, in order, without a hole.
+    pub entries: Vec<Entry>,
+    /// Give it as `since_seq` next time; on an empty page it is the `since_seq` that was asked for.
+    pub next_since_seq: InboxSeq,
+    /// The head of the inbox.
+    pub last_seq: InboxSeq,
+    /// There is more after this page.
+    pub has_more: bool,
+    /// The current epoch.
+    pub epoch: Epoch,
+}

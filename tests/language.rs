@@ -1,0 +1,123 @@
+//! The language of the code and the documents: words that the field does not use, or that make a sentence hard to read, stay out.
+//! `docs/glossary.md` has the terms to use instead.
+
+#![expect(clippy::unwrap_used, reason = "a test reports by a panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the words are looked for.
+const PLACES: &[&str] = &[
+    "src",
+    "tests",
+    "benches",
+    "docs",
+    "deploy",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "sdk/javascript/src",
+    "sdk/javascript/README.md",
+    "web/app",
+    "openapi/openapi.json",
+];
+
+/// Kinds of files that are text.
+const TEXT: &[&str] = &[
+    "rs", "sql", "lua", "md", "js", "ts", "json", "yml", "yaml", "py",
+];
+
+/// Words and phrases, in lower case.
+const BANNED: &[&str] = &[
+    "amiss",
+    "are told",
+    "as told",
+    "asks nothing of",
+    "at leisure",
+    "be told",
+    "being told",
+    "clump",
+    "clumped",
+    "clumping",
+    "clumps",
+    "crowd",
+    "crowds",
+    "does not stand",
+    "falls asleep",
+    "farewell",
+    "for ever",
+    "good-bye",
+    "hears",
+    "in vain",
+    "is let in",
+    "is told",
+    "knock",
+    "knocked",
+    "knocking",
+    "knocks",
+    "life of the database",
+    "lives of the database",
+    "mended",
+    "nobody hears",
+    "sit out",
+    "sits out",
+    "the door",
+    "tight circle",
+    "turned away",
+    "vouch",
+    "vouches",
+    "was told",
+    "were told",
+    "what stands",
+    "whoever",
+    "whomever",
+    "without a word",
+];
+
+fn files(path: &Path, found: &mut Vec<PathBuf>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.ends_with("node_modules") {
+                files(&path, found);
+            }
+        }
+    } else if TEXT
+        .iter()
+        .any(|kind| path.extension().is_some_and(|e| e == *kind))
+    {
+        found.push(path.to_owned());
+    }
+}
+
+/// Whether the text has the word, and not as a part of a longer one.
+fn has(text: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| {
+        !is_part(text[..at].chars().next_back()) && !is_part(text[at + word.len()..].chars().next())
+    })
+}
+
+#[test]
+fn banned_words_do_not_come_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = Vec::new();
+    for place in PLACES {
+        files(&root.join(place), &mut all);
+    }
+    assert!(all.len() > 200, "only {} files found", all.len());
+    let mut wrong = Vec::new();
+    for path in all
+        .iter()
+        .filter(|path| !path.ends_with("tests/language.rs"))
+    {
+        for (number, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
+            let line = line.to_lowercase();
+            for word in BANNED.iter().filter(|word| has(&line, word)) {
+                let file = path.strip_prefix(root).unwrap().display();
+                wrong.push(format!("{file}:{}: {word}", number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
