@@ -7,7 +7,7 @@
 //!                         → tasks ┴→ domain → engine → storage → model
 //! ```
 //!
-//! `config`, `clock` and `telemetry` are importable by all. `docs/ARCHITECTURE.md` shows the way of a send, a wait and a fetch.
+//! All floors may import `config`, `clock` and `telemetry`. `docs/ARCHITECTURE.md` describes a send, a wait and a fetch.
 
 pub mod cli;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! The handle for everything that messages go through: writers, PostgreSQL, Redis, waits, and the caches between them.
+//! The handle for conversations, messages and synchronization: writers, PostgreSQL, Redis, waits, and caches.
 
 use crate::config::Config;
 use crate::engine::reading::inbox_pages::Pages;
@@ -39,8 +39,8 @@ pub struct Delivery {
     pub recounts: Recounts,
     /// Reads pages of inboxes.
     pub pages: Pages,
-    /// The subscriptions to what other nodes publish.
+    /// The subscriptions to the signals of other nodes.
     pub notices: Notices,
-    /// Published notices were lost: every wait has to read its head again.
+    /// Signals were lost: every wait has to read its head again.
     pub notices_lost: Arc<Notify>,
 }

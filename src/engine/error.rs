@@ -1,4 +1,4 @@
-//! Everything a verb of the domain may answer instead of its result.
+//! The errors of the verbs of the domain.
 
 use crate::model::rate_limit::QuotaStatus;
 use crate::model::resync::Resync;
@@ -6,7 +6,7 @@ use crate::model::wire::violation::Violation;
 use crate::storage::error::StorageError;
 use std::time::Duration;
 
-/// How long a client should stay away that came when too many waited for PostgreSQL.
+/// When a client may try again that was refused because too many requests waited for PostgreSQL.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A refusal or a failure. The http floor turns each into its documented problem.
@@ -16,25 +16,25 @@ pub enum Error {
     Invalid(Vec<Violation>),
     /// Unknown, or not visible to the caller.
     NotFound,
-    /// Known, and not allowed.
+    /// Visible to the caller, but not allowed.
     Forbidden(&'static str),
     /// The sender may not post for now.
     Muted,
-    /// The other person blocks the caller, or the caller them.
+    /// One of the two people blocks the other.
     Blocked,
     /// The name is taken.
     Conflict(&'static str),
     /// A limit is reached; the text says which.
     LimitReached(&'static str),
-    /// No such user, or another password.
+    /// Unknown user, or wrong password.
     InvalidCredentials,
-    /// No, bad or foreign token.
+    /// The access token is missing or invalid.
     Unauthenticated,
-    /// The access token was good and has ended.
+    /// The access token was valid and has expired.
     TokenExpired,
     /// The device was logged out.
     DeviceRevoked,
-    /// The refresh token is unknown, spent or has ended.
+    /// The refresh token is unknown, used or expired.
     RefreshInvalid,
     /// The client_msg_id belongs to another message of this sender in this conversation.
     ClientMsgIdReused,
@@ -42,28 +42,28 @@ pub enum Error {
     ClientConversationIdReused,
     /// A position beyond the head.
     CursorAhead(Resync),
-    /// A position from another life of the database.
+    /// A position from another epoch.
     EpochChanged(Resync),
-    /// Entries after this position are no longer kept.
+    /// Entries after this position have expired.
     InboxTrimmed(Resync),
     /// Too many requests of one user, address or name.
     RateLimited(QuotaStatus),
-    /// Overloaded: nothing was done, repeat after this time.
+    /// Overloaded: nothing was done. Try again after this time.
     Overloaded(Duration),
-    /// PostgreSQL does not answer in time. A send may or may not be stored.
+    /// PostgreSQL did not answer in time. A send may or may not be stored.
     StorageUnavailable,
     /// An unexpected error; the text is for the log only.
     Internal(String),
 }
 
 impl Error {
-    /// One fault of the input.
+    /// One violation of the input.
     pub fn invalid(pointer: &str, detail: impl AsRef<str>) -> Self {
         Self::Invalid(vec![Violation::new(pointer, detail)])
     }
 }
 
-/// What this process makes itself can be written as JSON.
+/// Values of our own types always serialize, so a failure is a bug.
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Internal(error.to_string())

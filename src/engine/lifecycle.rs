@@ -1,13 +1,13 @@
-//! The state of a node from its start to its end.
+//! The state of a node: its dependencies, and whether it drains.
 
 use crate::engine::waiting::diagnostic_slots::DiagnosticSlots;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 use tokio::sync::Mutex;
 
-/// What a node last found of PostgreSQL and Redis.
+/// The result of a check of PostgreSQL and Redis.
 pub struct Dependencies {
-    /// When it was found.
+    /// The time of the check.
     pub at: Instant,
     /// Why PostgreSQL cannot be used, in sentences.
     pub reasons: Vec<String>,
@@ -18,13 +18,13 @@ pub struct Dependencies {
 /// The handle for a node's own state.
 #[derive(Default)]
 pub struct Lifecycle {
-    /// Inbox partitions exist without a gap until then, in seconds since 1970.
+    /// Inbox partitions exist without a gap until this time, in seconds since 1970.
     pub partitions_until: AtomicI64,
-    /// What the last readiness check found.
+    /// The result of the last readiness check.
     pub dependencies: Mutex<Option<Dependencies>>,
     /// The diagnostic waits.
     pub diagnostics: DiagnosticSlots,
-    /// The node is about to end.
+    /// The node drains.
     pub draining: AtomicBool,
 }
 
@@ -35,7 +35,7 @@ impl Lifecycle {
         self.diagnostics.end();
     }
 
-    /// The node is about to end.
+    /// Whether the node drains.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }

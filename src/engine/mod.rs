@@ -1,4 +1,4 @@
-//! How messages are ordered, committed and delivered, and the rules that hold under the writer's locks. Knows no endpoint.
+//! Order, commit and delivery of messages, and the rules under the writer's locks. Independent of HTTP.
 
 pub mod admission;
 pub mod auth;

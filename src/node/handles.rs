@@ -145,7 +145,7 @@ impl Handles {
                 Signal::Conversation { conversation, seq } => {
                     waiters.wake_conversation(conversation, seq);
                 }
-                Signal::Subscribed(user) => waiters.head_cache.heard(user),
+                Signal::Subscribed(user) => waiters.head_cache.invalidate(user),
                 Signal::Gap => lost.notify_one(),
             }
         };
@@ -165,7 +165,7 @@ impl Handles {
             waits_per_address: config
                 .rate_limit
                 .map_or(u32::MAX, |_| config.waits_per_address),
-            most_waits: connections - connections / 20,
+            max_waits: connections - connections / 20,
             pg: pg.clone(),
             waiters: Arc::clone(&waiters),
         };

@@ -5,7 +5,7 @@ use crate::domain::identity::accounts;
 use crate::domain::identity::devices::LIMIT;
 use crate::domain::identity::revocations::forget_device;
 use crate::engine::auth::Auth;
-use crate::engine::auth::passwords::Fitted;
+use crate::engine::auth::passwords::MatchedHash;
 use crate::engine::auth::tokens::RefreshToken;
 use crate::engine::auth::used_generations::REPEAT;
 use crate::engine::error::Error;
@@ -100,7 +100,7 @@ async fn credentials(
 
 /// Whether the hash that a password fitted is still the user's, whose row is locked from now on: a change of the password comes
 /// before, and is seen, or after, and sees what this transaction did.
-fn still_fits(conn: &mut Connection, user: UserId, fitted: &Fitted) -> StorageResult<bool> {
+fn still_fits(conn: &mut Connection, user: UserId, fitted: &MatchedHash) -> StorageResult<bool> {
     Ok(rows::lock_user(conn, user)?.as_ref() == Some(&fitted.hash))
 }
 
@@ -108,7 +108,7 @@ fn still_fits(conn: &mut Connection, user: UserId, fitted: &Fitted) -> StorageRe
 async fn sign_in(
     auth: &Auth,
     user: UserId,
-    fitted: Fitted,
+    fitted: MatchedHash,
     known_device: Option<DeviceId>,
     info: DeviceInfo,
 ) -> Result<Option<RefreshToken>, Error> {

@@ -223,7 +223,7 @@ fn make(
 
 async fn told(delivery: &Delivery, caller: Caller, settled: Settled) -> Result<Created, Error> {
     let is_new = !settled.announcements.is_empty();
-    delivery.writers.announce(settled.announcements);
+    delivery.writers.publish(settled.announcements);
     Ok(Created {
         conversation: get(delivery, caller, settled.id).await?,
         is_new,

@@ -171,7 +171,7 @@ where
             }
         })
         .await??;
-    delivery.writers.announce(announcements);
+    delivery.writers.publish(announcements);
     Ok(change)
 }
 

@@ -30,7 +30,7 @@ pub async fn fetch(
         since,
         limit,
     };
-    let Fetched { page, mut joined } = delivery.pages.ask(asked).await?;
+    let Fetched { page, mut joined } = delivery.pages.submit(asked).await?;
     drop(in_line);
     let StoredPage {
         head,

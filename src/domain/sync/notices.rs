@@ -246,7 +246,7 @@ impl Sleeper {
         match wake {
             Ok(Some(Wake::Revoked)) => Err(Error::DeviceRevoked),
             Ok(Some(Wake::Reconnect)) => reconnect(delivery, caller, position).await,
-            Ok(Some(Wake::Moved)) | Err(()) => {
+            Ok(Some(Wake::Conversation)) | Err(()) => {
                 unchanged(delivery, caller, position, self.total_is_all).await
             }
             Ok(Some(Wake::Superseded)) => Ok(Notice {
@@ -272,7 +272,7 @@ async fn answer_with(
     cached: Option<Total>,
 ) -> Result<Notice, Error> {
     let (total, heads) =
-        unread_totals::look(delivery, caller.user, cached, position.watch_ids()).await?;
+        unread_totals::total_and_heads(delivery, caller.user, cached, position.watch_ids()).await?;
     Ok(Notice {
         news: total.as_of > position.since,
         last_seq: total.as_of,

@@ -9,10 +9,10 @@ use crate::engine::error::Error;
 use crate::storage::pg::WAITING;
 use std::time::Duration;
 
-/// How long a refused client should wait before it repeats.
+/// When a refused client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The kind of a request, from the first to be refused to the last.
+/// The kind of a request. The first kind is refused first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// A wait.
@@ -24,17 +24,17 @@ pub enum Priority {
 }
 
 impl Admission {
-    /// Refuses a request of this priority when too many wait for a connection to PostgreSQL, and a wait when the node has no
-    /// place for it.
+    /// Refuses a request of this priority if too many requests wait for a connection to PostgreSQL, and a wait if the node has
+    /// reached its limit of waits.
     pub fn admit(&self, priority: Priority) -> Result<(), Error> {
-        let most = match priority {
-            // High enough for the waits that come back all at once after a restart: thousands a second get a connection.
+        let max = match priority {
+            // High enough for all waits that begin at once after a restart: thousands per second get a connection.
             Priority::Wait => WAITING / 2,
             Priority::History => WAITING / 4 * 3,
             Priority::Fetch => WAITING / 8 * 7,
         };
-        let no_place = priority == Priority::Wait && self.waiters.count() >= self.most_waits;
-        if no_place || self.pg.usage().waiting >= most {
+        let is_full = priority == Priority::Wait && self.waiters.count() >= self.max_waits;
+        if is_full || self.pg.usage().waiting >= max {
             return Err(Error::Overloaded(RETRY_AFTER));
         }
         Ok(())

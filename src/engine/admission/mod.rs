@@ -1,4 +1,4 @@
-//! Which requests are let in: rate limits and load shedding.
+//! Admission of requests: rate limits and load shedding.
 
 pub mod load_shedding;
 pub mod rate_limits;
@@ -8,15 +8,15 @@ use crate::engine::waiting::registry::WaitRegistry;
 use crate::storage::pg::Pg;
 use std::sync::Arc;
 
-/// The handle for what limits requests.
+/// The handle for the limits of requests.
 pub struct Admission {
     /// The rate limits.
     pub limits: RateLimits,
-    /// The most waits of one address.
+    /// The maximum number of waits of one address.
     pub waits_per_address: u32,
-    /// The most waits of this node: the other connections are for requests that are answered at once.
-    pub most_waits: usize,
-    /// PostgreSQL, for how many wait for a connection to it.
+    /// The maximum number of waits of this node: the other connections are for requests that are answered immediately.
+    pub max_waits: usize,
+    /// PostgreSQL, for the number of requests that wait for a connection.
     pub pg: Pg,
     /// The waits of this node.
     pub waiters: Arc<WaitRegistry>,

@@ -1,12 +1,12 @@
-//! Rate limits: a bucket for each user, for each address without a good token, and for each name that somebody tries to
-//! log in with.
+//! Rate limits: a bucket for each user, for each address without a valid token, and for each name in login attempts.
 //!
-//! All nodes share the buckets through Redis. But a user who does little need not cost a look into Redis with each
-//! request: a tenth of every limit is this node's own to give. Only who takes more is counted in Redis. So `n` nodes
-//! together give at most `1 + n / 10` of the limit, whichever way somebody spreads the requests. Each node counts
-//! everything that it gives besides: who is over the limit here is refused without asking, and while Redis is away each
-//! node keeps the limit alone. A request takes from the node's bucket before Redis is asked, and what Redis refuses is put
-//! back: of many requests that wait for a Redis that does not answer, no more go on than the bucket has room for.
+//! All nodes share the buckets through Redis. To avoid a Redis call per request, each node may grant 10 % of a limit locally.
+//! Only usage beyond that is checked in Redis. So `n` nodes together grant at most `1 + n / 10` of the limit, however the
+//! requests are spread.
+//!
+//! Each node also counts every request that it grants. A subject over the limit on this node is refused without a call, and
+//! without Redis each node enforces the limit alone. A request takes from the node's bucket before the call, and puts it back
+//! if Redis refuses. So while Redis does not answer, no more requests pass than the bucket has room for.
 
 use crate::config::RateLimit;
 use crate::engine::error::Error;
@@ -18,13 +18,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The part of a limit that a node gives without asking.
+/// A node grants `1 / LOCAL_SHARE` of each limit without a call to Redis.
 const LOCAL_SHARE: u32 = 10;
 
-/// Buckets that are empty are forgotten whenever there are so many more than before.
-const FORGET: usize = 10_000;
+/// Empty buckets are evicted when the map has this number of entries more than the last eviction left.
+const EVICTION_SLACK: usize = 10_000;
 
-/// How many log-ins under one name: ten, and then one every six seconds. More is guessing.
+/// Login attempts under one name: ten, and then one every six seconds. More is password guessing.
 const LOGIN: Policy = Policy {
     name: "login",
     interval: Duration::from_secs(6),
@@ -33,7 +33,7 @@ const LOGIN: Policy = Policy {
 
 /// The rate limits, with the buckets of this node.
 pub struct RateLimits {
-    /// Nothing when no limits are set.
+    /// `None` if no limits are set.
     limit: Option<RateLimit>,
     redis: Arc<Redis>,
     epoch: Epoch,
@@ -43,27 +43,27 @@ pub struct RateLimits {
 #[derive(Default)]
 struct Buckets {
     by_subject: HashMap<Subject, Bucket>,
-    forget_at: usize,
+    evict_at: usize,
 }
 
-/// When each will be empty.
+/// The times at which a subject's two buckets will be empty.
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// Everything that this node gave, and what it knows of the others.
+    /// Everything that this node granted, and the part of other nodes that Redis has reported.
     all: Instant,
-    /// What it gave without asking.
-    own: Instant,
+    /// The part that this node granted without a call to Redis.
+    local: Instant,
 }
 
-enum Asked {
+enum LocalDecision {
     Refused(Duration),
-    Given,
-    /// Taken here, but all nodes together have the last word.
-    Share,
+    Granted,
+    /// Taken from the bucket of this node, but Redis decides.
+    CheckShared,
 }
 
 impl RateLimits {
-    /// Full buckets for everybody.
+    /// Starts with empty buckets: every subject has its whole burst.
     pub fn new(limit: Option<RateLimit>, redis: Arc<Redis>, epoch: Epoch) -> Self {
         Self {
             limit,
@@ -73,34 +73,43 @@ impl RateLimits {
         }
     }
 
-    /// Takes from the bucket of this node, if there is room. Returns when it will be empty, too.
-    fn ask(&self, subject: &Subject, policy: Policy, cost: u32, now: Instant) -> (Asked, Instant) {
+    /// Takes from the bucket of this node, if there is room. Also returns when the bucket will be empty.
+    fn take_local(
+        &self,
+        subject: &Subject,
+        policy: Policy,
+        cost: u32,
+        now: Instant,
+    ) -> (LocalDecision, Instant) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.by_subject.len() > buckets.forget_at {
+        if buckets.by_subject.len() > buckets.evict_at {
             buckets.by_subject.retain(|_, bucket| bucket.all > now);
-            buckets.forget_at = buckets.by_subject.len() + FORGET;
+            buckets.evict_at = buckets.by_subject.len() + EVICTION_SLACK;
         }
-        let bucket = buckets
-            .by_subject
-            .entry(subject.clone())
-            .or_insert(Bucket { all: now, own: now });
+        let bucket = buckets.by_subject.entry(subject.clone()).or_insert(Bucket {
+            all: now,
+            local: now,
+        });
         let time = policy.interval * cost;
         let all = bucket.all.max(now) + time;
-        let own = bucket.own.max(now) + time * LOCAL_SHARE;
+        let local = bucket.local.max(now) + time * LOCAL_SHARE;
         if all > now + policy.window() {
-            return (Asked::Refused(all - now - policy.window()), bucket.all);
+            return (
+                LocalDecision::Refused(all - now - policy.window()),
+                bucket.all,
+            );
         }
-        // The own part is a bucket of a tenth of the size that flows off at a tenth of the speed.
+        // The local part is a bucket of a tenth of the size that drains at a tenth of the rate.
         bucket.all = all;
-        if own > now + policy.window() {
-            return (Asked::Share, all);
+        if local > now + policy.window() {
+            return (LocalDecision::CheckShared, all);
         }
-        bucket.own = own;
-        (Asked::Given, all)
+        bucket.local = local;
+        (LocalDecision::Granted, all)
     }
 
-    /// Notes when a bucket will be empty, as all nodes together know, after putting back what was taken for so long.
-    fn note(&self, subject: &Subject, put_back: Duration, empty: Instant) {
+    /// Puts the cost of a refused request back, then records when the shared bucket in Redis will be empty.
+    fn record_shared(&self, subject: &Subject, put_back: Duration, empty: Instant) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.by_subject.get_mut(subject) {
             let all = bucket.all.checked_sub(put_back).unwrap_or(empty);
@@ -108,14 +117,14 @@ impl RateLimits {
         }
     }
 
-    /// Takes `cost` from a bucket, whose size it does not exceed. The standing says whether there was room.
+    /// Takes `cost`, which must not exceed the burst, from a bucket. The status has `retry_after` if there was no room.
     async fn take(&self, subject: &Subject, policy: Policy, cost: u32) -> QuotaStatus {
         let now = Instant::now();
-        let (asked, mut empty) = self.ask(subject, policy, cost, now);
-        let retry_after = match asked {
-            Asked::Refused(after) => Some(after),
-            Asked::Given => None,
-            Asked::Share => {
+        let (decision, mut empty) = self.take_local(subject, policy, cost, now);
+        let retry_after = match decision {
+            LocalDecision::Refused(after) => Some(after),
+            LocalDecision::Granted => None,
+            LocalDecision::CheckShared => {
                 match shared::take(&self.redis, self.epoch, subject, policy, cost).await {
                     Ok(taken) => {
                         let shared = now + taken.empty_after;
@@ -124,11 +133,11 @@ impl RateLimits {
                             false => (policy.interval * cost, shared),
                         };
                         empty = known;
-                        self.note(subject, put_back, shared);
+                        self.record_shared(subject, put_back, shared);
                         (!taken.allowed).then_some(taken.retry_after)
                     }
-                    // The circuit breaker has logged it; it was taken here, and this node keeps the limit alone.
-                    Err(_away) => None,
+                    // The circuit breaker has logged it. The cost was taken here, so this node enforces the limit alone.
+                    Err(_logged) => None,
                 }
             }
         };
@@ -143,13 +152,12 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request of a subject, where limits are set. Returns where it stands, or that it has to wait.
+    /// Counts a request of a subject, if limits are set. Returns the quota status, or the error for a used-up limit.
     pub async fn charge(&self, subject: &Subject) -> Result<Option<QuotaStatus>, Error> {
         self.count(subject, |_| 1).await
     }
 
-    /// Counts what a request causes, besides the one that it was counted as: one that is larger than the bucket needs
-    /// the whole bucket.
+    /// Counts the additional cost of a request that was counted as one. A cost larger than the bucket takes the whole bucket.
     pub async fn charge_more(
         &self,
         subject: &Subject,
@@ -172,11 +180,11 @@ impl RateLimits {
             Subject::Address(_) => Policy::per_second("address", limit.per_second, limit.burst),
             Subject::Login(_) => LOGIN,
         };
-        let standing = self.take(subject, policy, cost(policy)).await;
-        if standing.retry_after.is_some() {
-            Err(Error::RateLimited(standing))
+        let status = self.take(subject, policy, cost(policy)).await;
+        if status.retry_after.is_some() {
+            Err(Error::RateLimited(status))
         } else {
-            Ok(Some(standing))
+            Ok(Some(status))
         }
     }
 }

@@ -26,8 +26,8 @@ pub struct Auth {
     pub passwords: Passwords,
     /// The devices that are logged out.
     pub revoked: RevokedDevices,
-    /// The refresh generations whose first use was seen.
+    /// The refresh generations whose first use is recorded.
     pub used_generations: UsedGenerations,
-    /// The waits of this node: those of a device end when it is logged out.
+    /// The waits of this node: a logout ends those of the device.
     pub waiters: Arc<WaitRegistry>,
 }

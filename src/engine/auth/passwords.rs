@@ -1,5 +1,5 @@
-//! Argon2id, on few threads: a hash takes tens of milliseconds of a core and 19 MiB, so a crowd that logs in at once
-//! must not take the server with it.
+//! Argon2id password hashes on a few threads: a hash takes tens of milliseconds of a core and 19 MiB, so many logins at once
+//! must not overload the server.
 
 use crate::engine::error::Error;
 use crate::model::account::Password;
@@ -9,27 +9,27 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
-/// How long a log-in may wait for its turn.
+/// How long a login may wait for a thread.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Hashes and checks passwords.
 pub struct Passwords {
-    turns: Arc<Semaphore>,
-    /// What the threads take from, and at whose end they end.
+    permits: Arc<Semaphore>,
+    /// The queue of the threads, which end when it is dropped.
     jobs: mpsc::Sender<Job>,
-    /// The hash of nobody's password, checked for who has none, so that they take as long as others.
+    /// A hash to check for users without a password, so that their login takes as long as any other.
     decoy: String,
 }
 
-/// The hash that a password fitted. That it is still the user's is to be looked at under the lock of the user's row: a
-/// password that changed meanwhile must let nobody in.
+/// The hash that a password matched. The caller has to check under the lock of the user's row that it is still the user's
+/// hash: the password may have changed meanwhile.
 #[derive(Debug)]
-pub struct Fitted {
-    /// What the user's hash was.
+pub struct MatchedHash {
+    /// The user's hash when it was read.
     pub hash: String,
-    /// What it should be: it was made of the bytes as they were typed, and not of their normal form.
+    /// A new hash to store, if the old one was made of the bytes as typed and not of their normal form.
     pub renewed: Option<String>,
 }
 
@@ -41,8 +41,8 @@ fn hash(password: &str) -> Result<String, Error> {
 }
 
 impl Passwords {
-    /// At most `threads` hashes at a time, on threads of their own: the allocator keeps the memory of a hash for each thread
-    /// that ever made one, and there are dozens for blocking work.
+    /// Starts `threads` threads, each for one hash at a time. Tokio's blocking pool has dozens of threads, and the allocator
+    /// would keep the memory of a hash for each of them.
     pub fn new(threads: usize) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
@@ -53,16 +53,16 @@ impl Passwords {
                 .name("passwords".to_owned())
                 .spawn(move || {
                     while let Ok(job) = next() {
-                        // A panic ends its hash, whose caller hears of the lost answer, and not the thread.
+                        // A panic must not end the thread. The caller gets an error, because its sender is dropped.
                         let _panicked = catch_unwind(AssertUnwindSafe(job));
                     }
                 })
                 .map_err(|error| Error::Internal(error.to_string()))?;
         }
         Ok(Self {
-            turns: Arc::new(Semaphore::new(threads)),
+            permits: Arc::new(Semaphore::new(threads)),
             jobs,
-            decoy: hash("nobody")?,
+            decoy: hash("decoy")?,
         })
     }
 
@@ -71,32 +71,32 @@ impl Passwords {
         self.run(move || hash(password.composed())).await
     }
 
-    /// The hash, if the password is the one of it; an unknown user has none.
+    /// The hash, if the password matches it. `stored` is `None` for an unknown user.
     pub async fn check(
         &self,
         password: Password,
         stored: Option<String>,
-    ) -> Result<Option<Fitted>, Error> {
-        // What is not a hash ("!" for accounts without a password) fits no password.
+    ) -> Result<Option<MatchedHash>, Error> {
+        // An account without a password has "!", which is no hash and matches no password.
         let stored = stored.filter(|stored| PasswordHash::new(stored).is_ok());
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.decoy.clone());
         self.run(move || {
-            let fits = |text: &str| {
+            let matches = |text: &str| {
                 PasswordHash::new(&stored).is_ok_and(|hash| {
                     Argon2::default()
                         .verify_password(text.as_bytes(), &hash)
                         .is_ok()
                 }) && known
             };
-            let renewed = if fits(password.composed()) {
+            let renewed = if matches(password.composed()) {
                 None
-            } else if password.as_typed().is_some_and(fits) {
+            } else if password.as_typed().is_some_and(matches) {
                 Some(hash(password.composed())?)
             } else {
                 return Ok(None);
             };
-            Ok(Some(Fitted {
+            Ok(Some(MatchedHash {
                 hash: stored,
                 renewed,
             }))
@@ -108,20 +108,21 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.turns).acquire_owned())
+        let permit = tokio::time::timeout(QUEUE_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
             .await
             .map_err(|_elapsed| Error::Overloaded(QUEUE_TIMEOUT))?
             .map_err(|closed| Error::Internal(closed.to_string()))?;
-        let (tell, told) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         let job = move || {
-            let _turn = turn;
-            // Nobody listens when the caller has gone away.
-            let _gone = tell.send(work());
+            let _permit = permit;
+            // The receiver is dropped if the client has disconnected.
+            let _closed = reply.send(work());
         };
         self.jobs
             .send(Box::new(job))
             .map_err(|ended| Error::Internal(ended.to_string()))?;
-        told.await
+        result
+            .await
             .unwrap_or_else(|panicked| Err(Error::Internal(panicked.to_string())))
     }
 }
@@ -134,13 +135,13 @@ mod tests {
     use std::panic::resume_unwind;
 
     #[tokio::test]
-    async fn a_hash_that_panics_takes_no_thread_with_it() {
+    async fn panic_in_a_hash_keeps_its_thread() {
         let passwords = Passwords::new(1).unwrap();
         let lost = passwords.run::<()>(|| resume_unwind(Box::new(()))).await;
         assert!(matches!(lost, Err(Error::Internal(_))), "{lost:?}");
         let open = || Password::typed("open".to_owned()).unwrap();
         let stored = passwords.hash(open()).await.unwrap();
-        let fitted = passwords.check(open(), Some(stored)).await;
-        assert!(fitted.unwrap().is_some());
+        let matched = passwords.check(open(), Some(stored)).await;
+        assert!(matched.unwrap().is_some());
     }
 }

@@ -1,10 +1,10 @@
-//! The devices that are logged out while their access tokens would still be good.
+//! Logged-out devices whose access tokens have not expired.
 
 use crate::model::ids::DeviceId;
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The devices that this node knows to be logged out while their access tokens would still be good.
+/// The logged-out devices, as far as this node has learned of them, until their access tokens have expired.
 #[derive(Default)]
 pub struct RevokedDevices(RwLock<HashSet<DeviceId>>);
 
@@ -14,17 +14,17 @@ impl RevokedDevices {
         self.read().contains(&device)
     }
 
-    /// Notes that this device is logged out.
+    /// Adds a logged-out device.
     pub fn add(&self, device: DeviceId) {
         self.write().insert(device);
     }
 
-    /// Every device that is noted.
+    /// All known logged-out devices.
     pub fn all(&self) -> HashSet<DeviceId> {
         self.read().clone()
     }
 
-    /// Forgets `old` devices, and notes `new` ones.
+    /// Removes the `old` devices, and adds the `new` ones.
     pub fn replace(&self, old: &HashSet<DeviceId>, new: impl Iterator<Item = DeviceId>) {
         let mut known = self.write();
         known.retain(|device| !old.contains(device));

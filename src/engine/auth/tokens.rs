@@ -1,4 +1,4 @@
-//! Access tokens (short-lived JWTs, checked without a look-up) and refresh tokens (long-lived, kept as a hash).
+//! Access tokens (short-lived JWTs, checked without a query) and refresh tokens (long-lived, stored as a hash).
 
 use crate::clock::{self, SharedClock};
 use crate::engine::error::Error;
@@ -18,21 +18,21 @@ use uuid::Uuid;
 const ISSUER: &str = "tideline";
 const TYPE: &str = "at+jwt";
 
-/// How far two nodes may differ in what they were told of the shared clock before a token is judged wrongly.
+/// The accepted difference between two nodes' readings of the shared clock.
 const LEEWAY_SECONDS: i64 = 5;
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
     pub sub: UserId,
     /// The device.
     pub device_id: DeviceId,
-    /// The device's refresh generation that it was issued with: its first use spends the refresh token before.
+    /// The refresh generation that it was issued with. Its first use invalidates the refresh token before.
     pub generation: i64,
     /// Issued at, in seconds since 1970.
     pub iat: i64,
-    /// Ends at, in seconds since 1970.
+    /// Expires at, in seconds since 1970.
     pub exp: i64,
     iss: String,
     aud: String,
@@ -46,14 +46,14 @@ pub struct Tokens {
     validation: Validation,
     refresh_key: Hmac<Sha256>,
     access_life: Duration,
-    /// By what tokens are issued and judged.
+    /// The clock for issuing and checking tokens.
     pub clock: SharedClock,
 }
 
 impl Tokens {
-    /// Tokens under this secret, issued and judged by this clock.
+    /// Tokens signed with this secret, issued and checked by this clock.
     pub fn new(secret: &[u8], access_life: Duration, clock: SharedClock) -> Result<Self, Error> {
-        // A second install (a test, a restart in one process) finds the same provider: nothing to do.
+        // Fails if this process has installed the same provider before, in a test or for an earlier node.
         let _already_installed = HS256_ONLY.install_default();
         let key = |bytes: &[u8]| {
             Hmac::<Sha256>::new_from_slice(bytes).map_err(|e| Error::Internal(e.to_string()))
@@ -67,7 +67,7 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECONDS.unsigned_abs();
-        // Checked below, after everything else: only a token that was good may be called expired.
+        // Checked in `check_access`, after everything else: only a valid token may be reported as expired.
         validation.validate_exp = false;
         Ok(Self {
             encoding: EncodingKey::from_secret(secret).map_err(internal)?,
@@ -79,7 +79,7 @@ impl Tokens {
         })
     }
 
-    /// A new access token, and how long it lives.
+    /// Issues an access token.
     pub fn issue_access(
         &self,
         user: UserId,
@@ -105,7 +105,7 @@ impl Tokens {
         jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(internal)
     }
 
-    /// The life of an access token.
+    /// The lifetime of an access token.
     pub fn access_life(&self) -> Duration {
         self.access_life
     }
@@ -123,13 +123,13 @@ impl Tokens {
         Ok(data.claims)
     }
 
-    /// A refresh token that begins a chain.
+    /// The first refresh token of a device's login.
     pub fn first_refresh(&self, user: UserId, device: DeviceId, generation: i64) -> RefreshToken {
         self.seal(user, device, generation, clock::random_bytes())
     }
 
-    /// The successor of a refresh token. It follows from the token and the secret, so a client that lost the answer,
-    /// or asked twice at once, gets the same one again.
+    /// The successor of a refresh token. It is derived from the token and the secret, so a client that lost the response, or
+    /// sent two requests at once, gets the same one again.
     pub fn next_refresh(&self, token: &RefreshToken) -> RefreshToken {
         let derived = self
             .refresh_key
@@ -143,7 +143,7 @@ impl Tokens {
         self.seal(token.user, token.device, token.generation + 1, nonce)
     }
 
-    /// Reads a refresh token. Only one that we made ourselves is read at all, so nobody can spend a stranger's.
+    /// Parses a refresh token. Its MAC is checked first, so a forged token cannot log a device out.
     pub fn parse_refresh(&self, text: &str) -> Option<RefreshToken> {
         let bytes = BASE64.decode(text).ok()?;
         let (head, mac) = bytes.split_last_chunk::<32>()?;
@@ -197,30 +197,30 @@ fn internal(error: JwtError) -> Error {
     Error::Internal(error.to_string())
 }
 
-/// A refresh token: whose it is, how many rotations came before, and a seal.
+/// A refresh token: user, device, generation, nonce and MAC.
 pub struct RefreshToken {
     /// The user.
     pub user: UserId,
     /// The device.
     pub device: DeviceId,
-    /// How many rotations came before.
+    /// The number of rotations before.
     pub generation: i64,
     bytes: Vec<u8>,
 }
 
 impl RefreshToken {
-    /// The token as the client holds it.
+    /// The token for the client.
     pub fn text(&self) -> String {
         BASE64.encode(&self.bytes)
     }
 
-    /// The token as the database holds it.
+    /// The hash for the database.
     pub fn hash(&self) -> Vec<u8> {
         Sha256::digest(&self.bytes).to_vec()
     }
 }
 
-/// HS256 and nothing else: a backend with every algorithm would bring a dozen crates and the confusions between them.
+/// HS256 only: a provider with all algorithms would add a dozen crates, and allow algorithm confusion.
 static HS256_ONLY: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| match algorithm {
         Algorithm::HS256 => Ok(Box::new(Hs256::new(key.as_bytes())?)),

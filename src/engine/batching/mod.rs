@@ -1,4 +1,4 @@
-//! Many callers, one query: batched queries, and replies to many callers at once.
+//! Batched queries, and replies to many callers at once.
 
 pub mod query_batcher;
 pub mod reply;

@@ -1,8 +1,7 @@
-//! Questions to PostgreSQL that share a query.
+//! Combines queries: those of one kind that arrive while one runs share the next.
 //!
-//! One query for each question would be the main load of a server with many clients: beginning and ending it, and handing it
-//! to a thread and back, costs more than what it finds. So the questions that come in while a query runs share the next
-//! one. No timer: a question that finds nothing running is asked at once.
+//! A statement for each request would be the main load of a node with many clients: its transaction, and the way to a thread
+//! and back, cost more than reading the row. There is no timer: a query that arrives while none runs starts at once.
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::error::Error;
@@ -12,30 +11,30 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 
-/// How long a refused client should stay away.
+/// When a refused client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How questions of a kind share queries.
+/// How queries of one kind are batched.
 #[derive(Clone, Copy)]
 pub struct BatchConfig {
-    /// What they are called in the log.
+    /// The name in the log.
     pub name: &'static str,
-    /// The most questions of one query.
+    /// The maximum number of queries in a batch.
     pub batch: usize,
-    /// How many queries run at a time.
+    /// The maximum number of batches that run at a time.
     pub concurrency: u32,
-    /// How many questions may wait: more than that, and new ones are refused.
+    /// The maximum number of queued queries. Further ones are refused.
     pub queue: usize,
 }
 
-struct Asked<Q, A> {
-    question: Q,
-    answer: ReplySender<Result<A, Error>>,
+struct Pending<Q, A> {
+    query: Q,
+    reply: ReplySender<Result<A, Error>>,
 }
 
-/// Questions of a kind.
+/// Batches queries of one kind.
 pub struct QueryBatcher<Q, A> {
-    queue: mpsc::Sender<Asked<Q, A>>,
+    queue: mpsc::Sender<Pending<Q, A>>,
 }
 
 impl<Q, A> QueryBatcher<Q, A>
@@ -43,31 +42,31 @@ where
     Q: Send + Sync + 'static,
     A: Send + 'static,
 {
-    /// Starts asking on the Tokio runtime that this is called on; it ends with the last handle. `ask` answers each question,
-    /// in their order, on a connection.
+    /// Starts the batcher on the current Tokio runtime. It ends when its last handle is dropped. `execute` returns the result
+    /// of each query, in their order.
     pub fn start(
         pg: &Pg,
-        manner: BatchConfig,
-        ask: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
+        config: BatchConfig,
+        execute: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
     ) -> Self {
-        let (queue, asked) = mpsc::channel(manner.queue);
-        let asked = Arc::new(Mutex::new(asked));
-        for _ in 0..manner.concurrency.max(1) {
-            tokio::spawn(run(pg.clone(), manner, ask, Arc::clone(&asked)));
+        let (queue, pending) = mpsc::channel(config.queue);
+        let pending = Arc::new(Mutex::new(pending));
+        for _ in 0..config.concurrency.max(1) {
+            tokio::spawn(run(pg.clone(), config, execute, Arc::clone(&pending)));
         }
         Self { queue }
     }
 
-    /// The answer to a question.
-    pub async fn ask(&self, question: Q) -> Result<A, Error> {
-        let (answer, answered) = channel();
-        let asked = Asked { question, answer };
+    /// Queues a query, and returns its result.
+    pub async fn submit(&self, query: Q) -> Result<A, Error> {
+        let (reply, result) = channel();
+        let pending = Pending { query, reply };
         self.queue
-            .try_send(asked)
+            .try_send(pending)
             .map_err(|_full| Error::Overloaded(RETRY_AFTER))?;
-        // A question that comes while a query hangs would wait for that one and for its own.
-        match tokio::time::timeout(DEADLINE, answered).await {
-            Ok(Ok(answer)) => answer,
+        // Without this time-out, a query that is queued behind a hanging batch would wait for two deadlines.
+        match tokio::time::timeout(DEADLINE, result).await {
+            Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Error::StorageUnavailable),
         }
     }
@@ -75,36 +74,40 @@ where
 
 async fn run<Q, A>(
     pg: Pg,
-    manner: BatchConfig,
-    ask: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
-    queue: Arc<Mutex<mpsc::Receiver<Asked<Q, A>>>>,
+    config: BatchConfig,
+    execute: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
+    queue: Arc<Mutex<mpsc::Receiver<Pending<Q, A>>>>,
 ) where
     Q: Send + Sync + 'static,
     A: Send + 'static,
 {
-    let mut asked = Vec::with_capacity(manner.batch);
-    while queue.lock().await.recv_many(&mut asked, manner.batch).await > 0 {
-        // Clients that went away meanwhile need no answer.
-        asked.retain(|one: &Asked<Q, A>| !one.answer.is_closed());
-        let (questions, answers): (Vec<_>, Vec<_>) = asked
-            .drain(..)
-            .map(|one| (one.question, one.answer))
-            .unzip();
-        if questions.is_empty() {
+    let mut pending = Vec::with_capacity(config.batch);
+    while queue
+        .lock()
+        .await
+        .recv_many(&mut pending, config.batch)
+        .await
+        > 0
+    {
+        // Clients that have disconnected need no result.
+        pending.retain(|one: &Pending<Q, A>| !one.reply.is_closed());
+        let (queries, replies): (Vec<_>, Vec<_>) =
+            pending.drain(..).map(|one| (one.query, one.reply)).unzip();
+        if queries.is_empty() {
             continue;
         }
-        let found = pg.read(manner.name, move |conn| ask(conn, &questions));
-        match found.await {
-            Ok(found) => {
-                let answered = answers.into_iter().zip(found);
-                send_all(answered.map(|(answer, found)| answer.ready(Ok(found))));
+        let results = pg.read(config.name, move |conn| execute(conn, &queries));
+        match results.await {
+            Ok(results) => {
+                let replies = replies.into_iter().zip(results);
+                send_all(replies.map(|(reply, result)| reply.ready(Ok(result))));
             }
             Err(error) => {
                 let error = Error::from(error);
                 send_all(
-                    answers
+                    replies
                         .into_iter()
-                        .map(|answer| answer.ready(Err(error.clone()))),
+                        .map(|reply| reply.ready(Err(error.clone()))),
                 );
             }
         }

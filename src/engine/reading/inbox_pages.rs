@@ -1,4 +1,4 @@
-//! Pages of inboxes with what their entries refer to. Pages that are asked for while a query runs share the next one.
+//! Pages of inboxes with the objects that their entries refer to. Pages requested while a query runs share the next one.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::model::events::find;
@@ -14,46 +14,46 @@ use crate::storage::pg::sync::inbox::{self, PageOf, StoredEntry, StoredPage};
 use crate::storage::pg::{Connection, Pg, WAITING};
 use std::collections::{BTreeSet, HashMap};
 
-/// How many pages share a query, at most: one of large messages holds the others up.
+/// The maximum number of pages in a query: one with large messages delays the others.
 const BATCH: usize = 8;
 
 /// Reads pages from PostgreSQL.
 pub type Pages = QueryBatcher<PageOf, Fetched>;
 
-/// Starts the reading, so many queries at a time, on the Tokio runtime that this is called on.
+/// Starts the batcher on the current Tokio runtime, with this number of concurrent queries.
 pub fn start(pg: &Pg, concurrency: u32) -> Pages {
-    let manner = BatchConfig {
+    let config = BatchConfig {
         name: "inbox",
         batch: BATCH,
         concurrency,
         queue: WAITING,
     };
-    QueryBatcher::start(pg, manner, |conn, asked| {
-        let pages = inbox::pages(conn, asked)?;
+    QueryBatcher::start(pg, config, |conn, requests| {
+        let pages = inbox::pages(conn, requests)?;
         let joined = |(page, of): (StoredPage, &PageOf)| {
             let joined = join(conn, of.receiver, &page.entries)?;
             Ok(Fetched { page, joined })
         };
-        pages.into_iter().zip(asked).map(joined).collect()
+        pages.into_iter().zip(requests).map(joined).collect()
     })
 }
 
-/// A page with what its entries refer to.
+/// A page with the objects that its entries refer to.
 pub struct Fetched {
     /// The page.
     pub page: StoredPage,
-    /// What its entries refer to.
+    /// The objects that its entries refer to, besides messages.
     pub joined: Joined,
 }
 
-/// What entries refer to besides messages, as it is now.
+/// The current state of the conversations and member changes that entries refer to.
 pub struct Joined {
-    /// Each without its last message, and that.
+    /// Each conversation, and apart from it its last message.
     conversations: HashMap<ConversationId, (Conversation, Option<Message>)>,
     changes: HashMap<(ConversationId, ConvSeq), MembersChanged>,
 }
 
-/// Reads what the entries of a page refer to. Most pages refer to messages only, and cost nothing here.
+/// Reads the objects that the entries of a page refer to. Most pages refer to messages only, and need no query here.
 fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageResult<Joined> {
     let of = |reference: Reference| {
         let entries = stored.iter().filter(move |one| one.refers_to(reference));
@@ -81,8 +81,8 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
 }
 
 impl Joined {
-    /// The event of a stored entry; nothing when it refers to something that is not there. Of the entries of one conversation
-    /// only the last one of a page brings the conversation's last message: a thousand new titles are not a thousand copies of it.
+    /// The event of a stored entry; `None` if its object does not exist. Only the last entry of a conversation in a page has
+    /// the conversation's last message, so that a page with 1,000 renames does not have 1,000 copies of it.
     pub fn to_event(&mut self, entry: StoredEntry, is_last: bool) -> Option<EventOrUnknown> {
         let id = entry.conversation;
         let Some(event) = find(&entry.event) else {
@@ -90,7 +90,7 @@ impl Joined {
         };
         let referenced = match event.reference {
             Reference::Message => Referenced::Message(entry.message?),
-            // Not found: the reader has left it since.
+            // Not found: the caller has left the conversation since.
             Reference::Conversation => {
                 let found = self.conversations.get_mut(&id);
                 Referenced::Conversation(found.map(|(one, last_message)| {

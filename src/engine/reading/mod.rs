@@ -1,4 +1,4 @@
-//! Reads that many callers share: pages of inboxes, and unread counts.
+//! Shared reads: pages of inboxes, unread counts and totals.
 
 pub mod inbox_pages;
 pub mod unread_counts;

@@ -1,4 +1,4 @@
-//! Unread counts as PostgreSQL has them. When Redis has lost its counts, a crowd asks for its own at once.
+//! Unread counts from PostgreSQL, batched: when Redis has lost its counts, many users need theirs at once.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::model::ids::UserId;
@@ -9,16 +9,16 @@ use crate::storage::pg::sync::unread;
 /// How many users' counts one query computes.
 pub const BATCH: usize = 100;
 
-/// Counts in PostgreSQL.
+/// Counts unread messages in PostgreSQL.
 pub type Recounts = QueryBatcher<UserId, Counts>;
 
-/// Starts the counting on the Tokio runtime that this is called on, with so many queries at a time.
+/// Starts the batcher on the current Tokio runtime, with this number of concurrent queries.
 pub fn start(pg: &Pg, concurrency: u32) -> Recounts {
-    let manner = BatchConfig {
+    let config = BatchConfig {
         name: "unread",
         batch: BATCH,
         concurrency,
         queue: 20_000,
     };
-    QueryBatcher::start(pg, manner, unread::counts)
+    QueryBatcher::start(pg, config, unread::counts)
 }

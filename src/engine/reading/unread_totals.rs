@@ -1,11 +1,11 @@
-//! Unread totals: from Redis when they are proved exact, otherwise from PostgreSQL.
+//! Unread totals: from Redis if they are proved exact, otherwise from PostgreSQL.
 //!
-//! Redis is read first and the head in PostgreSQL second. If the watermark equals the head, every entry was applied and
-//! none came after: the counts are exact. If it is behind, announcements are on their way or were lost with a node:
-//! PostgreSQL answers and its snapshot is merged. If it is ahead, Redis belongs to another life of the database.
+//! Redis is read first and the head in PostgreSQL second. If the watermark equals the head, every entry was applied and none
+//! was committed after: the counts are exact. If it is lower, entries are not published yet or were lost with a node: the
+//! result is counted in PostgreSQL and merged into Redis. If it is higher, Redis has data of another epoch.
 //!
-//! No entry tells of a message in a large conversation, so those are not in Redis: their few counts are subtracted in
-//! PostgreSQL whenever somebody asks, by the query that reads the head.
+//! A message in a large conversation has no inbox entry, so Redis does not count it. The query that reads the head computes
+//! the unread count of large conversations.
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -18,28 +18,28 @@ use crate::storage::redis::sync::unread::Total;
 /// The unread total of a user and the inbox head that it belongs to.
 pub async fn total(delivery: &Delivery, user: UserId) -> Result<Total, Error> {
     let cached = cached(delivery, user).await;
-    Ok(look(delivery, user, cached, Vec::new()).await?.0)
+    Ok(total_and_heads(delivery, user, cached, Vec::new()).await?.0)
 }
 
-/// The unread total of small conversations as Redis has it, which is exact as of its head.
+/// The unread total of small conversations from Redis, which is exact as of its watermark.
 pub async fn cached(delivery: &Delivery, user: UserId) -> Option<Total> {
     let cached = cache::total(&delivery.redis, delivery.epoch, user).await;
     cached.ok().flatten()
 }
 
-/// The same for a user who waits, and whose head is still this one as far as is known here.
+/// The same for a waiting user whose last known head is `head`: from the total cache if possible.
 pub async fn cached_as_of(delivery: &Delivery, user: UserId, head: InboxSeq) -> Option<Total> {
     if let Some(total) = delivery.totals.as_of(user, head) {
         return Some(total);
     }
     let total = cached(delivery, user).await?;
-    delivery.totals.told(user, total);
+    delivery.totals.insert(user, total);
     Some(total)
 }
 
-/// The unread total, and the heads of those watched conversations that the user is in. The total of small conversations has
-/// been looked for before.
-pub async fn look(
+/// The unread total, and the heads of the watched conversations that the user is in. `cached` is the total of small
+/// conversations, which was read before the heads.
+pub async fn total_and_heads(
     delivery: &Delivery,
     user: UserId,
     cached: Option<Total>,
@@ -52,8 +52,8 @@ pub async fn look(
             total: total.total + seen.large_unread.unwrap_or(0),
         },
         total => {
-            let mark = total.map(|total| total.as_of);
-            let counts = rebuild(delivery, user, mark, seen.head).await?;
+            let watermark = total.map(|total| total.as_of);
+            let counts = rebuild(delivery, user, watermark, seen.head).await?;
             Total {
                 as_of: counts.as_of_seq,
                 total: counts.total,
@@ -63,21 +63,21 @@ pub async fn look(
     Ok((total, seen.watched))
 }
 
-/// Counts in PostgreSQL, and merges the result into Redis; the answer is the snapshot, whether or not the merge won.
+/// Counts in PostgreSQL, and merges the result into Redis. Returns the result also if Redis has kept newer counts.
 pub async fn rebuild(
     delivery: &Delivery,
     user: UserId,
-    mark: Option<InboxSeq>,
+    watermark: Option<InboxSeq>,
     head: InboxSeq,
 ) -> Result<Unread, Error> {
     delivery.metrics.unread_rebuilds.inc();
-    let counts = delivery.recounts.ask(user).await?;
+    let counts = delivery.recounts.submit(user).await?;
     let as_of = counts.small.as_of_seq;
-    if mark.is_some_and(|mark| mark > as_of && mark > head) {
-        log::warn!("unread counts of {user} are ahead of the database: forgotten");
-        // Redis away or not, the truth was answered; here and below the circuit breaker has logged it.
-        let _away = cache::forget(&delivery.redis, delivery.epoch, user).await;
+    if watermark.is_some_and(|watermark| watermark > as_of && watermark > head) {
+        log::warn!("unread counts of {user} in Redis are ahead of PostgreSQL: deleted");
+        // Without Redis the result is the same. Here and below, the circuit breaker has logged the error.
+        let _logged = cache::forget(&delivery.redis, delivery.epoch, user).await;
     }
-    let _away = cache::merge(&delivery.redis, delivery.epoch, user, &counts.small).await;
+    let _logged = cache::merge(&delivery.redis, delivery.epoch, user, &counts.small).await;
     Ok(counts.all())
 }

@@ -1,4 +1,4 @@
-//! How many diagnostic waits may sleep on a node, of one user and of all.
+//! Limits of the diagnostic waits on a node, for each user and for all.
 
 use crate::engine::error::Error;
 use crate::model::ids::UserId;
@@ -10,16 +10,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// The most on one node: it is for finding a fault, and needs no more.
+/// The limit of one node. Finding a fault needs no more.
 const PER_NODE: u32 = 100;
 
-/// The most of one user on one node.
+/// The limit of one user on one node.
 const PER_USER: u32 = 2;
 
-/// When somebody who found no place may look again.
-const LATER: Duration = Duration::from_secs(5);
+/// When a refused client may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-const FULL: Error = Error::RateLimited(QuotaStatus {
+const LIMIT_REACHED: Error = Error::RateLimited(QuotaStatus {
     policy: Policy {
         name: "diagnostics",
         interval: Duration::ZERO,
@@ -27,7 +27,7 @@ const FULL: Error = Error::RateLimited(QuotaStatus {
     },
     remaining: 0,
     reset_after: Duration::ZERO,
-    retry_after: Some(LATER),
+    retry_after: Some(RETRY_AFTER),
 });
 
 /// The diagnostic waits of this node.
@@ -37,7 +37,7 @@ pub struct DiagnosticSlots {
     draining: Notify,
 }
 
-/// One of them. Dropping it, as happens when the client goes away, frees it.
+/// A slot of one wait. Dropping it, for example when the client disconnects, frees it.
 pub struct DiagnosticSlot<'a> {
     slots: &'a DiagnosticSlots,
     user: UserId,
@@ -55,12 +55,12 @@ impl Drop for DiagnosticSlot<'_> {
 }
 
 impl DiagnosticSlots {
-    /// How many there are.
+    /// The number of diagnostic waits.
     pub fn count(&self) -> u32 {
         self.lock().values().sum()
     }
 
-    /// Ends them all, once the node drains.
+    /// Ends all diagnostic waits, because the node drains.
     pub fn end(&self) {
         self.draining.notify_waiters();
     }
@@ -69,16 +69,16 @@ impl DiagnosticSlots {
     pub fn enter(&self, user: UserId) -> Result<DiagnosticSlot<'_>, Error> {
         let mut by_user = self.lock();
         if by_user.get(&user).is_some_and(|count| *count >= PER_USER) {
-            return Err(FULL);
+            return Err(LIMIT_REACHED);
         }
         if by_user.values().sum::<u32>() >= PER_NODE {
-            return Err(Error::Overloaded(LATER));
+            return Err(Error::Overloaded(RETRY_AFTER));
         }
         *by_user.entry(user).or_default() += 1;
         Ok(DiagnosticSlot { slots: self, user })
     }
 
-    /// Resolves once the node drains. Made before a look at whether it does, it misses nothing.
+    /// Resolves when the node drains. Call it before checking for the drain, so that no drain is missed.
     pub fn drained(&self) -> Notified<'_> {
         self.draining.notified()
     }
@@ -96,18 +96,18 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn places_are_few_and_come_back() {
+    fn slots_are_limited_and_freed() {
         let diagnostics = DiagnosticSlots::default();
         let enter = |n| diagnostics.enter(UserId(Uuid::from_u128(n)));
-        let mut places: Vec<_> = (0..PER_NODE)
+        let mut slots: Vec<_> = (0..PER_NODE)
             .map(|n| enter((n / PER_USER).into()).unwrap())
             .collect();
         assert_eq!(diagnostics.count(), PER_NODE);
         assert!(matches!(enter(0), Err(Error::RateLimited(_))));
         assert!(matches!(enter(1_000), Err(Error::Overloaded(_))));
-        places.truncate(1);
+        slots.truncate(1);
         assert!(enter(1_000).is_ok());
-        drop(places);
+        drop(slots);
         assert_eq!(diagnostics.count(), 0);
         assert!(diagnostics.lock().is_empty());
     }

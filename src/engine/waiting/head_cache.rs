@@ -1,36 +1,37 @@
-//! The heads that the last sweep found, of those users of whom nothing was heard since and who are in no large conversation.
+//! The heads that the last sweep found, of users in no large conversation for whom no signal has arrived since.
 //!
-//! Thousands of clients wait in vain, again and again. Each would ask PostgreSQL for a head that the sweep has just asked
-//! for, and nothing has been announced meanwhile: so a wait that begins takes that head, if it is the one that it waits from.
-//! A notice that was lost is found by the next sweep, as for a wait that sleeps already.
+//! Most waits time out and begin again. Each would query PostgreSQL for a head that the sweep has just read, though no signal
+//! has arrived meanwhile. So a wait that begins uses the cached head, if it is the position that it waits from. The next sweep
+//! finds a lost notice, as it does for a wait that sleeps already.
 
 use crate::model::ids::{InboxSeq, UserId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For how long a head is good: a lost notice is found within five seconds, whoever looked.
-const FRESH: Duration = Duration::from_secs(4);
+/// How long a head is valid, so that a lost notice is found within five seconds.
+const TTL: Duration = Duration::from_secs(4);
 
-/// What the last sweep found, and what was heard since.
+/// The heads of the last sweep that are still valid.
 #[derive(Default)]
-pub struct InboxHeadCache(Mutex<Found>);
+pub struct InboxHeadCache(Mutex<State>);
 
 #[derive(Default)]
-struct Found {
+struct State {
     heads: HashMap<UserId, InboxSeq>,
     at: Option<Instant>,
-    under_way: Option<UnderWay>,
-    sweeps: u64,
+    refresh: Option<Refresh>,
+    refreshes: u64,
 }
 
-struct UnderWay {
+/// A running refresh.
+struct Refresh {
     number: u64,
-    /// Of whom something was heard since it began: it may have asked before.
-    heard: HashSet<UserId>,
+    /// Users whose heads were invalidated since it began: it may have read them before.
+    invalidated: HashSet<UserId>,
 }
 
-/// A sweep that is under way. Nothing comes of it when it is dropped.
+/// A running refresh. It changes nothing if it is dropped.
 pub struct RefreshGuard<'a> {
     cache: &'a InboxHeadCache,
     number: u64,
@@ -38,14 +39,14 @@ pub struct RefreshGuard<'a> {
 }
 
 impl InboxHeadCache {
-    /// A sweep is about to ask. One that began before comes to nothing.
+    /// Begins a refresh, before the sweep reads the heads. It cancels one that began before.
     pub fn begin(&self) -> RefreshGuard<'_> {
-        let mut found = self.lock();
-        found.sweeps += 1;
-        let number = found.sweeps;
-        found.under_way = Some(UnderWay {
+        let mut state = self.lock();
+        state.refreshes += 1;
+        let number = state.refreshes;
+        state.refresh = Some(Refresh {
             number,
-            heard: HashSet::new(),
+            invalidated: HashSet::new(),
         });
         RefreshGuard {
             cache: self,
@@ -54,45 +55,45 @@ impl InboxHeadCache {
         }
     }
 
-    /// There is news of a user, or there may have been some that was not heard of.
-    pub fn heard(&self, user: UserId) {
-        let mut found = self.lock();
-        found.heads.remove(&user);
-        if let Some(sweep) = &mut found.under_way {
-            sweep.heard.insert(user);
+    /// Removes the head of a user: the inbox has a newer one, or a signal may have been lost.
+    pub fn invalidate(&self, user: UserId) {
+        let mut state = self.lock();
+        state.heads.remove(&user);
+        if let Some(refresh) = &mut state.refresh {
+            refresh.invalidated.insert(user);
         }
     }
 
-    /// The head of a user's inbox, as PostgreSQL knew it a few seconds ago; nothing when there may have been news since, or
-    /// when it is not all there is to know.
+    /// The head of a user's inbox, as PostgreSQL had it at most 4 seconds ago. `None` if there may be a newer one, or if the
+    /// user is in a large conversation.
     pub fn head(&self, user: UserId) -> Option<InboxSeq> {
-        let found = self.lock();
-        found.at.filter(|at| at.elapsed() < FRESH)?;
-        found.heads.get(&user).copied()
+        let state = self.lock();
+        state.at.filter(|at| at.elapsed() < TTL)?;
+        state.heads.get(&user).copied()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Found> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl RefreshGuard<'_> {
-    /// It has found these.
+    /// Replaces the cached heads by those that the sweep found.
     pub fn end(self, heads: HashMap<UserId, InboxSeq>) {
-        let mut found = self.cache.lock();
-        let mine = found.under_way.take_if(|sweep| sweep.number == self.number);
-        if let Some(UnderWay { heard, .. }) = mine {
-            found.heads = heads;
-            found.heads.retain(|user, _| !heard.contains(user));
-            found.at = Some(self.begun);
+        let mut state = self.cache.lock();
+        let mine = state.refresh.take_if(|one| one.number == self.number);
+        if let Some(Refresh { invalidated, .. }) = mine {
+            state.heads = heads;
+            state.heads.retain(|user, _| !invalidated.contains(user));
+            state.at = Some(self.begun);
         }
     }
 }
 
 impl Drop for RefreshGuard<'_> {
     fn drop(&mut self) {
-        let mut found = self.cache.lock();
-        found.under_way.take_if(|sweep| sweep.number == self.number);
+        let mut state = self.cache.lock();
+        state.refresh.take_if(|one| one.number == self.number);
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_head_is_good_until_something_may_have_been_missed() {
+    fn head_is_cached_until_it_is_invalidated() {
         let cache = InboxHeadCache::default();
         let [ann, ben] = [1, 2].map(|n| UserId(Uuid::from_u128(n)));
         let head = InboxSeq(7);
@@ -113,24 +114,24 @@ mod tests {
         assert_eq!(known(), [false, false]);
         cache.begin().end(heads());
         assert_eq!(known(), [true, true]);
-        cache.heard(ann);
+        cache.invalidate(ann);
         assert_eq!(known(), [false, true]);
-        // What is heard while a sweep is under way may be newer than what it finds.
+        // A head that is invalidated during a sweep may be newer than the one that the sweep finds.
         let sweep = cache.begin();
-        cache.heard(ben);
+        cache.invalidate(ben);
         sweep.end(heads());
         assert_eq!(known(), [true, false]);
-        // One that began before another one does not know what was heard between the two.
+        // A sweep that began before another one misses the invalidations between the two.
         let early = cache.begin();
-        cache.heard(ben);
+        cache.invalidate(ben);
         let late = cache.begin();
         early.end(heads());
         assert_eq!(known(), [true, false]);
         late.end(heads());
         assert_eq!(known(), [true, true]);
-        // One that fails leaves what was found before.
+        // A failed sweep keeps the heads of the one before.
         drop(cache.begin());
-        cache.heard(ann);
+        cache.invalidate(ann);
         assert_eq!(known(), [false, true]);
     }
 }

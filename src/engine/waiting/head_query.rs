@@ -1,4 +1,4 @@
-//! Looking up inbox heads, many at once: every wait looks when it begins and, mostly, when it ends.
+//! Batched queries of inbox heads. Every wait reads its head when it begins and, in most cases, when it ends.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::engine::error::Error;
@@ -8,58 +8,58 @@ use crate::storage::pg::sync::{inbox, watched};
 use crate::storage::pg::{Connection, Pg};
 use std::collections::HashMap;
 
-/// One query at a time, so that a crowd that comes at once is few queries.
-const MANNER: BatchConfig = BatchConfig {
+/// One query at a time, so that many waits that begin at once share few queries.
+const CONFIG: BatchConfig = BatchConfig {
     name: "heads",
     batch: 2_000,
     concurrency: 1,
     queue: 20_000,
 };
 
-/// Whose inbox, and of which conversations besides, if the user is in them.
+/// The heads to read: of a user's inbox, and of watched conversations that the user is in.
 pub struct HeadQuery {
-    /// Who.
+    /// The user.
     pub user: UserId,
     /// The watched conversations.
     pub watch: Vec<ConversationId>,
 }
 
-/// What a look finds.
+/// The result of a query of heads.
 #[derive(Clone, Debug, Default)]
 pub struct HeadSnapshot {
-    /// The head of the inbox; 0 when nothing was ever in it.
+    /// The head of the inbox; 0 if it never had an entry.
     pub head: InboxSeq,
-    /// What is unread in large conversations; nothing when there are none.
+    /// The unread count of all large conversations; `None` if the user is in none.
     pub large_unread: Option<i64>,
-    /// The heads of those watched conversations that the user is in.
+    /// The heads of the watched conversations that the user is in.
     pub watched: Vec<(ConversationId, ConvSeq)>,
 }
 
-/// Looks up inbox heads in PostgreSQL.
+/// Reads inbox heads from PostgreSQL.
 pub type Heads = QueryBatcher<HeadQuery, HeadSnapshot>;
 
-/// Starts the look-up on the Tokio runtime that this is called on.
+/// Starts the batcher on the current Tokio runtime.
 pub fn start(pg: &Pg) -> Heads {
-    QueryBatcher::start(pg, MANNER, read)
+    QueryBatcher::start(pg, CONFIG, read)
 }
 
-/// The head of a user's inbox, what is unread in large conversations, and the heads of watched ones.
+/// The head of a user's inbox, the unread count of large conversations, and the heads of watched ones.
 pub async fn load_heads(
     heads: &Heads,
     user: UserId,
     watch: Vec<ConversationId>,
 ) -> Result<HeadSnapshot, Error> {
-    heads.ask(HeadQuery { user, watch }).await
+    heads.submit(HeadQuery { user, watch }).await
 }
 
-fn read(conn: &mut Connection, looks: &[HeadQuery]) -> StorageResult<Vec<HeadSnapshot>> {
-    let users: Vec<_> = looks.iter().map(|look| look.user).collect();
-    let pairs = |look: &HeadQuery| {
-        let user = look.user;
-        let watch = look.watch.clone();
+fn read(conn: &mut Connection, queries: &[HeadQuery]) -> StorageResult<Vec<HeadSnapshot>> {
+    let users: Vec<_> = queries.iter().map(|query| query.user).collect();
+    let pairs = |query: &HeadQuery| {
+        let user = query.user;
+        let watch = query.watch.clone();
         watch.into_iter().map(move |id| (user, id))
     };
-    let mut pairs: Vec<_> = looks.iter().flat_map(pairs).collect();
+    let mut pairs: Vec<_> = queries.iter().flat_map(pairs).collect();
     pairs.sort_unstable();
     pairs.dedup();
     let heads = inbox::heads(conn, &users)?;
@@ -67,14 +67,14 @@ fn read(conn: &mut Connection, looks: &[HeadQuery]) -> StorageResult<Vec<HeadSna
         [] => HashMap::new(),
         pairs => watched::by_members(conn, pairs)?,
     };
-    let seen = |look: &HeadQuery| {
-        let head = heads.get(&look.user).copied().unwrap_or_default();
-        let seq = |id: &ConversationId| Some((*id, *watched.get(&(look.user, *id))?));
+    let snapshot = |query: &HeadQuery| {
+        let head = heads.get(&query.user).copied().unwrap_or_default();
+        let seq = |id: &ConversationId| Some((*id, *watched.get(&(query.user, *id))?));
         HeadSnapshot {
             head: head.seq,
             large_unread: head.large_unread,
-            watched: look.watch.iter().filter_map(seq).collect(),
+            watched: query.watch.iter().filter_map(seq).collect(),
         }
     };
-    Ok(looks.iter().map(seen).collect())
+    Ok(queries.iter().map(snapshot).collect())
 }

@@ -1,4 +1,4 @@
-//! Parked long-polls: who waits, the latest seq of each inbox, and the caches that spare queries.
+//! Waits: the registry, the queries of inbox heads, and the caches that save queries.
 
 pub mod diagnostic_slots;
 pub mod head_cache;

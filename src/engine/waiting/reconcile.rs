@@ -1,8 +1,8 @@
-//! The sweep: whatever happened to a notice, a wait answers within five seconds.
+//! The sweep: a lost notice delays a wait by at most five seconds.
 //!
-//! Every few seconds this asks PostgreSQL for the heads of all waiting users and of all watched conversations, in large
-//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow. What it finds is
-//! kept for those who wait again (`engine/waiting/head_cache.rs`).
+//! Every 3 seconds this reads from PostgreSQL the heads of all waiting users and of all watched conversations, in large
+//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow. The head cache
+//! keeps the result for the next waits of these users (`engine/waiting/head_cache.rs`).
 
 use crate::engine::delivery::Delivery;
 use crate::storage::pg::sync::{inbox, watched as watched_rows};
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// Heads of one query.
 const BATCH: usize = 10_000;
 
-/// Looks at the heads of all waiting users and of all watched conversations, once.
+/// Reads the heads of all waiting users and of all watched conversations, once.
 pub async fn once(delivery: &Delivery) {
     let mut late = watched(delivery).await;
     let sweep = delivery.waiters.head_cache.begin();
@@ -19,7 +19,7 @@ pub async fn once(delivery: &Delivery) {
     let mut found = HashMap::with_capacity(positions.len());
     for chunk in positions.chunks(BATCH) {
         let users: Vec<_> = chunk.iter().map(|(user, _)| *user).collect();
-        // An error was logged by the door; the next round looks again.
+        // `Pg` has logged the error, and the next sweep tries again.
         let Ok(heads) = delivery
             .pg
             .read("sweep", move |conn| inbox::heads(conn, &users))
@@ -33,7 +33,8 @@ pub async fn once(delivery: &Delivery) {
                 let head = heads.get(user).filter(|head| head.seq > *since)?;
                 Some((*user, head.seq, None))
             }));
-        // Who has no head yet is at the beginning. Where there are large conversations, their counts move without the head.
+        // A user without a row has head 0. A user in large conversations is left out: their unread counts change without a
+        // new head.
         found.extend(chunk.iter().filter_map(|(user, _)| {
             let head = heads.get(user).copied().unwrap_or_default();
             head.large_unread.is_none().then_some((*user, head.seq))

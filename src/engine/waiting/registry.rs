@@ -1,5 +1,5 @@
-//! The waits that are parked on this node. A parked wait is one small entry here and one sleeping future; it holds no
-//! thread and no connection.
+//! The registered waits of this node. A wait is one small entry here and one sleeping future. It holds no thread and no
+//! connection to PostgreSQL or Redis.
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::waiting::head_cache::InboxHeadCache;
@@ -13,23 +13,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
-/// Why a parked wait is woken.
+/// Why a wait is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The inbox has reached `seq`; the total as of it, where Redis said so.
+    /// The inbox has a new head.
     News {
         /// The head.
         seq: InboxSeq,
-        /// The unread total as of the head.
+        /// The unread total as of the head, if Redis returned it.
         total: Option<i64>,
     },
-    /// A watched conversation has moved.
-    Moved,
+    /// A watched conversation has a new message.
+    Conversation,
     /// A newer wait of the same device runs on this node.
     Superseded,
     /// The device was logged out.
     Revoked,
-    /// The node is going away.
+    /// The node drains.
     Reconnect,
 }
 
@@ -47,22 +47,22 @@ struct Watcher {
     seen: ConvSeq,
 }
 
-/// All parked waits of this node.
+/// All waits of this node.
 #[derive(Default)]
 pub struct WaitRegistry {
     by_user: Mutex<HashMap<UserId, Vec<Waiter>>>,
-    /// By the number of the wait, so that ten thousand of them go away quickly.
+    /// By the id of the wait, so that removing one of ten thousand watchers does not scan the others.
     watchers: Mutex<HashMap<ConversationId, HashMap<u64, Watcher>>>,
-    /// By network, what its waits count.
+    /// By network, the sum of the weights of its waits.
     by_address: Mutex<HashMap<IpAddr, usize>>,
     next_id: AtomicU64,
     parked: AtomicUsize,
     asleep: AtomicUsize,
-    /// What is known of inboxes without asking.
+    /// The heads that need no query.
     pub head_cache: InboxHeadCache,
 }
 
-/// A parked wait. Dropping it, as happens when the client goes away, frees it.
+/// A registered wait. Dropping it, for example when the client disconnects, ends it.
 pub struct WaitGuard {
     waiters: Arc<WaitRegistry>,
     user: UserId,
@@ -72,28 +72,28 @@ pub struct WaitGuard {
     woken: oneshot::Receiver<Wake>,
 }
 
-/// What a wait counts among those of its address: it may take ten times the memory for what it watches.
+/// The weight of a wait in the limit of its address: 100 watched conversations take ten times its memory.
 fn weight(watched: usize) -> usize {
     1 + watched / 10
 }
 
 impl WaitGuard {
-    /// Ends the older waits of the device: there is one waiting process for each.
+    /// Ends the older waits of the device: each device has at most one.
     pub fn supersede_older(&self, device: DeviceId) {
         let is_older = |waiter: &Waiter| waiter.device == device && waiter.id < self.id;
-        for wake in self.waiters.end(self.user, is_older) {
+        for wake in self.waiters.take_matching(self.user, is_older) {
             wake.send(Wake::Superseded);
         }
     }
 
-    /// Sleeps until there is a reason to wake; `None` when there will be none any more.
+    /// Sleeps until the wait is woken; `None` when its sender was dropped.
     pub async fn sleep(&mut self) -> Option<Wake> {
         let _asleep = Asleep::new(&self.waiters.asleep);
         (&mut self.woken).await.ok()
     }
 }
 
-/// Counts one while it is held: a sleep may end by a time-out, or with its client.
+/// Counts a sleeping wait until it is dropped, also when the sleep times out or the client disconnects.
 struct Asleep<'a>(&'a AtomicUsize);
 
 impl<'a> Asleep<'a> {
@@ -122,10 +122,10 @@ impl Drop for WaitGuard {
         if !self.watch.is_empty() {
             let mut watchers = self.waiters.watchers();
             for conversation in &self.watch {
-                if let Entry::Occupied(mut of_it) = watchers.entry(*conversation) {
-                    of_it.get_mut().remove(&self.id);
-                    if of_it.get().is_empty() {
-                        of_it.remove();
+                if let Entry::Occupied(mut waits) = watchers.entry(*conversation) {
+                    waits.get_mut().remove(&self.id);
+                    if waits.get().is_empty() {
+                        waits.remove();
                     }
                 }
             }
@@ -142,13 +142,13 @@ impl Drop for WaitGuard {
 }
 
 impl WaitRegistry {
-    /// Parks a wait, unless those of its address count more than `most` with it.
+    /// Registers a wait, unless the weights of its address would exceed `max`.
     pub fn register(
         self: &Arc<Self>,
         caller: Caller,
         since: InboxSeq,
         watch: &[(ConversationId, ConvSeq)],
-        most: usize,
+        max: usize,
     ) -> Option<WaitGuard> {
         let Caller {
             user,
@@ -160,7 +160,7 @@ impl WaitRegistry {
         let mut by_address = self.addresses();
         let count = by_address.get(&address).copied().unwrap_or_default();
         let count = count + weight(watch.len());
-        if count > most {
+        if count > max {
             return None;
         }
         by_address.insert(address, count);
@@ -179,8 +179,8 @@ impl WaitRegistry {
             let mut watchers = self.watchers();
             for (conversation, seen) in watch {
                 let watcher = Watcher { user, seen: *seen };
-                let of_it = watchers.entry(*conversation).or_default();
-                of_it.insert(id, watcher);
+                let waits = watchers.entry(*conversation).or_default();
+                waits.insert(id, watcher);
             }
         }
         self.parked.fetch_add(1, Ordering::Relaxed);
@@ -197,48 +197,48 @@ impl WaitRegistry {
         })
     }
 
-    /// Wakes the waits of users that have not seen these heads yet, and says how many there were. With each head, the total
-    /// as of it, where it is known.
+    /// Wakes the waits of users that have not seen these heads yet, and returns their number. Each head comes with the total
+    /// as of it, if it is known.
     pub fn wake_inbox(
         &self,
         heads: impl IntoIterator<Item = (UserId, InboxSeq, Option<i64>)>,
     ) -> usize {
-        let end = |(user, seq, total)| {
-            // In this order: a wait that has parked is woken, and one that parks later does not take the head from before.
-            self.head_cache.heard(user);
-            let wakes = self.end(user, |waiter| waiter.since < seq);
+        let take = |(user, seq, total)| {
+            // In this order: a registered wait is woken, and one that registers later does not use the old head.
+            self.head_cache.invalidate(user);
+            let wakes = self.take_matching(user, |waiter| waiter.since < seq);
             wakes
                 .into_iter()
                 .map(move |wake| wake.ready(Wake::News { seq, total }))
         };
-        let ended: Vec<_> = heads.into_iter().flat_map(end).collect();
-        let count = ended.len();
-        send_all(ended);
+        let taken: Vec<_> = heads.into_iter().flat_map(take).collect();
+        let count = taken.len();
+        send_all(taken);
         count
     }
 
-    /// Wakes the waits that watch a conversation and have not seen `seq` yet, and says how many there were.
+    /// Wakes the waits that watch a conversation and have not seen `seq` yet, and returns their number.
     pub fn wake_conversation(&self, conversation: ConversationId, seq: ConvSeq) -> usize {
         let mut watchers = self.watchers();
-        let Some(of_it) = watchers.get_mut(&conversation) else {
+        let Some(waits) = watchers.get_mut(&conversation) else {
             return 0;
         };
-        let late: Vec<_> = of_it
+        let late: Vec<_> = waits
             .extract_if(|_, watcher| watcher.seen < seq)
             .map(|(id, watcher)| (watcher.user, id))
             .collect();
         drop(watchers);
-        let end = |(user, id)| self.end(user, |waiter| waiter.id == id);
-        let ended: Vec<_> = late.into_iter().flat_map(end).collect();
-        let count = ended.len();
-        send_all(ended.into_iter().map(|wake| wake.ready(Wake::Moved)));
+        let take = |(user, id)| self.take_matching(user, |waiter| waiter.id == id);
+        let taken: Vec<_> = late.into_iter().flat_map(take).collect();
+        let count = taken.len();
+        send_all(taken.into_iter().map(|wake| wake.ready(Wake::Conversation)));
         count
     }
 
     /// Every watched conversation, with the lowest seq that one of its watchers has seen.
     pub fn watched(&self) -> Vec<(ConversationId, ConvSeq)> {
-        let lowest = |(id, of_it): (&ConversationId, &HashMap<u64, Watcher>)| {
-            let seen = of_it.values().map(|watcher| watcher.seen).min()?;
+        let lowest = |(id, waits): (&ConversationId, &HashMap<u64, Watcher>)| {
+            let seen = waits.values().map(|watcher| watcher.seen).min()?;
             Some((*id, seen))
         };
         self.watchers().iter().filter_map(lowest).collect()
@@ -246,14 +246,14 @@ impl WaitRegistry {
 
     /// Ends the waits of a device that was logged out.
     pub fn end_device(&self, user: UserId, device: DeviceId) {
-        for wake in self.end(user, |waiter| waiter.device == device) {
+        for wake in self.take_matching(user, |waiter| waiter.device == device) {
             wake.send(Wake::Revoked);
         }
     }
 
-    /// Asks all waits of a user to wait again elsewhere.
+    /// Asks all waits of a user to reconnect to another node.
     pub fn reconnect(&self, user: UserId) {
-        for wake in self.end(user, |_| true) {
+        for wake in self.take_matching(user, |_| true) {
             wake.send(Wake::Reconnect);
         }
     }
@@ -269,28 +269,32 @@ impl WaitRegistry {
             .collect()
     }
 
-    /// How many waits are parked, with those that still look.
+    /// The number of registered waits, including those that still read their heads.
     pub fn count(&self) -> usize {
         self.parked.load(Ordering::Relaxed)
     }
 
-    /// How many have looked, and sleep: what commits from now on is news to them.
+    /// The number of waits that have read their heads and sleep: every later commit wakes them.
     pub fn asleep(&self) -> usize {
         self.asleep.load(Ordering::Relaxed)
     }
 
-    /// Takes out some of the waits of a user, to be told why.
-    fn end(&self, user: UserId, which: impl Fn(&Waiter) -> bool) -> Vec<ReplySender<Wake>> {
+    /// Removes the matching waits of a user, and returns their senders.
+    fn take_matching(
+        &self,
+        user: UserId,
+        matches: impl Fn(&Waiter) -> bool,
+    ) -> Vec<ReplySender<Wake>> {
         let mut by_user = self.lock();
         let Entry::Occupied(mut waiters) = by_user.entry(user) else {
             return Vec::new();
         };
-        let ended = waiters.get_mut().extract_if(.., |waiter| which(waiter));
-        let ended = ended.map(|waiter| waiter.wake).collect();
+        let taken = waiters.get_mut().extract_if(.., |waiter| matches(waiter));
+        let taken = taken.map(|waiter| waiter.wake).collect();
         if waiters.get().is_empty() {
             waiters.remove();
         }
-        ended
+        taken
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -327,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_waits_of_an_address_park() {
+    fn waits_of_an_address_are_limited() {
         let waiters = Arc::new(WaitRegistry::default());
         let park = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
         let first = park(1, "192.0.2.1").unwrap();
@@ -336,7 +340,7 @@ mod tests {
         assert!(park(3, "::ffff:192.0.2.1").is_none());
         let _elsewhere = park(3, "192.0.2.2").unwrap();
         drop(first);
-        // A newer wait of the same device ends the older one, whose place is free when it is gone.
+        // A newer wait of the same device ends the older one, which counts until it is dropped.
         let third = park(2, "192.0.2.1").unwrap();
         assert!(second.woken.try_recv().is_err());
         third.supersede_older(DeviceId(Uuid::from_u128(2)));
@@ -348,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one_address() {
+    fn ipv6_addresses_of_a_64_count_as_one() {
         let waiters = Arc::new(WaitRegistry::default());
         let park = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
         let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| park(1, one).unwrap());
@@ -357,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_watches_much_counts_more() {
+    fn watched_conversations_add_weight() {
         let waiters = Arc::new(WaitRegistry::default());
         let watch: Vec<_> = (0..20)
             .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))

@@ -14,37 +14,37 @@ use crate::storage::pg::sync::inbox;
 use crate::storage::pg::{Connection, Failure, Session};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// About how many inbox entries one transaction may write: it bounds how long its locks are held.
+/// The approximate limit of inbox entries in a transaction, which bounds how long its locks are held.
 const ENTRIES: i64 = 10_000;
 
 /// A committed batch.
 pub(super) struct Done {
-    /// How many commands, the first ones, it has settled: the rest is for the next transaction.
+    /// The number of commands, from the first, that are settled. The others are left for the next transaction.
     pub(super) settled: usize,
-    pub(super) announcements: Vec<CommittedEntry>,
+    pub(super) committed: Vec<CommittedEntry>,
     /// The new heads of large conversations.
     pub(super) moved: HashMap<ConversationId, ConvSeq>,
 }
 
-/// How long a batch waits for a lock that somebody else has.
+/// How long a batch waits for a lock of another transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum LockTimeout {
     /// As long as any other statement.
     Usual,
-    /// Hardly: its conversation was met locked.
-    Hardly,
+    /// A shorter time, for a conversation that was found locked.
+    Short,
 }
 
-/// Executes commands in one transaction. Few sends are repetitions, so messages that were stored before are looked for only
-/// when there is reason to: the key of the archive refuses a second one, and a send that is to be refused may be a
-/// repetition of one that was not.
+/// Executes commands in one transaction. Few sends are replays, so stored messages are read only if the first attempt needs
+/// them: when the unique key of the archive rejects a message, or when a send is refused, since it may be a replay of one that
+/// was accepted.
 pub(super) fn execute(
     session: &mut Session,
     commands: &[Box<dyn Command>],
-    patience: Patience,
+    lock_timeout: LockTimeout,
     more: impl Fn() -> bool,
 ) -> Result<Done, Failure> {
-    match attempt(session, commands, patience, Replays::Unknown, &more) {
+    match attempt(session, commands, lock_timeout, Replays::Unknown, &more) {
         Ok(None) => {}
         Err(Failure {
             error: StorageError::Stored,
@@ -53,9 +53,9 @@ pub(super) fn execute(
         Ok(Some(done)) => return Ok(done),
         Err(failure) => return Err(failure),
     }
-    let done = attempt(session, commands, patience, Replays::Known, &more)?;
+    let done = attempt(session, commands, lock_timeout, Replays::Known, &more)?;
     done.ok_or_else(|| Failure {
-        error: StorageError::Bug("a batch that knows all asks for more".to_owned()),
+        error: StorageError::Bug("a batch with known replays asks for replays".to_owned()),
         outcome_unknown: false,
     })
 }
@@ -66,19 +66,19 @@ enum Replays {
     Known,
 }
 
-/// There is reason to look for replays: nothing was done.
+/// Rolls back: the batch has to run again with the replays known.
 struct RetryWithReplays;
 
-/// Nothing when it has to be done again with the replays known.
+/// One attempt. `None` if the batch has to run again with the replays known.
 fn attempt(
     session: &mut Session,
     commands: &[Box<dyn Command>],
-    patience: Patience,
+    lock_timeout: LockTimeout,
     replays: Replays,
     more: impl Fn() -> bool,
 ) -> Result<Option<Done>, Failure> {
     let work = |conn: &mut Connection| {
-        if patience == Patience::Hardly {
+        if lock_timeout == LockTimeout::Short {
             conversations::set_short_lock_timeout(conn)?;
         }
         let mut ids: Vec<_> = commands
@@ -91,8 +91,8 @@ fn attempt(
         if !mentioning.is_empty() {
             blocks::hold(conn, &mentioning)?;
         }
-        // Lock first, look after: every statement below starts after this one returned, so it sees what the
-        // transactions that held these locks before have committed.
+        // Lock first, read afterwards: every statement below starts after this one has returned, so it sees the commits of
+        // the transactions that held these locks before.
         let locked = conversations::lock(conn, &ids)?;
         let commands = within_bounds(commands, &locked);
         let (large, small): (Vec<_>, Vec<_>) = locked
@@ -117,24 +117,24 @@ fn attempt(
             ..Plan::default()
         };
         for command in commands {
-            let may_be_repetition = command.settle(&mut plan, &mut state);
-            if may_be_repetition && replays == Replays::Unknown {
+            let may_be_replay = command.settle(&mut plan, &mut state);
+            if may_be_replay && replays == Replays::Unknown {
                 return Ok(Err(RetryWithReplays));
             }
         }
-        let announcements = write(conn, &plan)?;
+        let committed = write(conn, &plan)?;
         Ok(Ok(Done {
             settled: commands.len(),
-            announcements,
+            committed,
             moved: plan.moved,
         }))
     };
-    // When one of the callers waits no longer, the others are tried again without it.
+    // At the first deadline the transaction is given up, and the other commands run again without that one.
     let until = commands.iter().map(|command| command.deadline()).min();
     Ok(session.transaction(work, until, more)?.ok())
 }
 
-/// The people whom commands mention: where, whom, and by whom.
+/// The mentions in commands: conversation, mentioned user, sender.
 fn mentions(
     commands: &[Box<dyn Command>],
 ) -> impl Iterator<Item = (ConversationId, UserId, UserId)> {
@@ -149,7 +149,7 @@ fn keys(commands: &[Box<dyn Command>]) -> Vec<Key> {
     commands.iter().flat_map(|command| command.keys()).collect()
 }
 
-/// The commands of one transaction: at least one, and then as many as stay below the bound.
+/// The commands of one transaction: at least one, and as many more as stay below the limit.
 fn within_bounds<'a>(
     commands: &'a [Box<dyn Command>],
     locked: &[LockedConversation],
@@ -174,7 +174,7 @@ fn within_bounds<'a>(
     commands.get(..fits).unwrap_or(commands)
 }
 
-/// Who matters of large conversations: whoever sends, reads or is mentioned.
+/// The members of large conversations that the batch needs: callers and mentioned users.
 fn relevant_members(
     commands: &[Box<dyn Command>],
     large: &[&LockedConversation],
@@ -189,7 +189,7 @@ fn relevant_members(
 }
 
 fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry>> {
-    // Whatever changes, a read position does: sending means having read.
+    // Every change moves a read position: sending a message marks it as read.
     let Some(at) = plan.at.filter(|_| !plan.changes.reads.is_empty()) else {
         return Ok(Vec::new());
     };

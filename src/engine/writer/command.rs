@@ -1,7 +1,7 @@
-//! A command of the writer: what it asks for, the rule that settles it, and where its answer goes.
+//! A command of the writer: the request, the rule that settles it, and the channel for its reply.
 //!
-//! The queue and the batch know commands by the trait [`Command`] alone. A new command is a file in `commands` with a type that
-//! implements [`Rule`].
+//! The queue and the batch use only the trait [`Command`]. A new command is a file in `commands` with a type that implements
+//! [`Rule`].
 
 use crate::engine::batching::reply::{Reply, ReplySender};
 use crate::engine::error::Error;
@@ -11,13 +11,13 @@ use crate::storage::pg::messaging::archive::Key;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// How many commands may wait for one writer.
+/// The maximum number of commands in the queue of a writer.
 pub(super) const QUEUE: usize = 8_192;
 
-/// How long a refused client should stay away.
+/// When a refused client may try again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// In which conversation a command acts, and for whom.
+/// The conversation and the caller of a command.
 #[derive(Clone, Copy)]
 pub struct Address {
     /// The conversation.
@@ -26,51 +26,51 @@ pub struct Address {
     pub user: UserId,
 }
 
-/// What a command asks for, and how it is settled.
+/// The request of a command, and how it is settled.
 pub trait Rule: Send + 'static {
-    /// What became of it.
+    /// The result.
     type Answer: Send + 'static;
 
-    /// The caller's own ids of what it stores: under each of them it may be stored already.
+    /// The `client_msg_id` of each message to store: a message may be stored under it already.
     fn client_msg_ids(&self) -> Vec<ClientMsgId> {
         Vec::new()
     }
 
-    /// The people whom it mentions: their rows are read, and what blocks say of them.
+    /// The users that it mentions: the batch reads their member rows and blocks.
     fn mentions(&self) -> Vec<UserId> {
         Vec::new()
     }
 
-    /// About how many inbox entries it writes where a message has so many receivers.
+    /// The approximate number of inbox entries that it writes if a message has this number of receivers.
     fn entries(&self, receivers: i64) -> i64;
 
-    /// Settles it under the locks, in memory, without touching anything else: a transaction may run again.
+    /// Settles it under the locks, in memory, without other side effects: a transaction may run again.
     fn settle(&self, at: Address, plan: &mut Plan, state: &mut State) -> Self::Answer;
 
-    /// Whether it may have been refused for being a repetition of something that was stored before.
-    fn may_be_repetition(_answer: &Self::Answer) -> bool {
+    /// Whether it may have been refused only because it is a replay of a stored message.
+    fn may_be_replay(_answer: &Self::Answer) -> bool {
         false
     }
 }
 
-/// A queued command, whatever it asks for.
+/// A queued command of any kind.
 pub(super) trait Command: Send {
     fn at(&self) -> Address;
-    /// Later than this nobody waits for the answer, and executing it could put a send that was given up behind later ones of the
-    /// same sender.
+    /// After this time the caller waits no longer. Executing the command could then store an abandoned send after later ones
+    /// of the same sender.
     fn deadline(&self) -> Instant;
     fn keys(&self) -> Vec<Key>;
     fn mentions(&self) -> Vec<UserId>;
     fn entries(&self, receivers: i64) -> i64;
-    /// Settles it, and keeps the answer for [`Command::answer`]. It returns whether it may be a repetition.
+    /// Settles it, and keeps the answer for [`Command::answer`]. Returns whether it may be a replay.
     fn settle(&self, plan: &mut Plan, state: &mut State) -> bool;
     fn is_given_up(&self) -> bool;
-    /// The answer of the last time that it was settled, on its way to the caller.
+    /// The reply with the answer of the last [`Command::settle`].
     fn answer(self: Box<Self>) -> Reply;
     fn fail(self: Box<Self>, error: Error);
 }
 
-/// A rule with its address, and the way back to its caller.
+/// A rule with its address and the channel for its reply.
 pub(super) struct Queued<R: Rule> {
     pub(super) rule: R,
     pub(super) at: Address,
@@ -104,9 +104,9 @@ impl<R: Rule> Command for Queued<R> {
 
     fn settle(&self, plan: &mut Plan, state: &mut State) -> bool {
         let answer = self.rule.settle(self.at, plan, state);
-        let may_be_repetition = R::may_be_repetition(&answer);
+        let may_be_replay = R::may_be_replay(&answer);
         self.answer.replace(Some(answer));
-        may_be_repetition
+        may_be_replay
     }
 
     fn is_given_up(&self) -> bool {

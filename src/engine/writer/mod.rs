@@ -1,10 +1,12 @@
 //! The batching writer: many sends, one commit.
 //!
-//! Requests hand a command to a bounded queue and await its answer; a few threads, sharded by conversation, each own one
-//! connection. A writer takes whatever is waiting (no timer, no artificial delay), executes it as one transaction of a
-//! handful of statements, and answers each caller after the commit. Then an announcer, in order, tells Redis and wakes
-//! the waits of this node. `queue` is the thread, `batch` the transaction, `commands` what is allowed and which seqs are
-//! taken, `publish` what happens after the commit, `deferred` what waits for a conversation that somebody else has locked.
+//! A request puts a command into a bounded queue and awaits the reply. A few threads, sharded by conversation, own one
+//! connection each. A writer takes all queued commands (no timer, no artificial delay), executes them as one transaction of a
+//! handful of statements, and replies to each caller after the commit. Then the publisher, in commit order, applies the
+//! entries to Redis and wakes the waits of this node.
+//!
+//! `queue` is the thread, `batch` the transaction, `commands` the rules and the allocation of seqs, `publish` the work after
+//! the commit, and `deferred` the commands for conversations that another transaction has locked.
 
 mod batch;
 mod command;
@@ -32,14 +34,14 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// How often a node that stops looks whether a writer has ended.
-const STEP: Duration = Duration::from_millis(10);
+/// How often a stopping node checks whether a writer has ended.
+const STOP_POLL: Duration = Duration::from_millis(10);
 
-/// The answer to come.
+/// A pending answer.
 pub struct Answer<T>(oneshot::Receiver<Result<T, Error>>);
 
 impl<T> Answer<T> {
-    /// Waits for it. Afterwards the command may still be under way: its outcome is unknown, not "failed".
+    /// Waits for the answer. After a time-out the command may still be executed: its outcome is unknown, not "failed".
     pub async fn wait(self) -> Result<T, Error> {
         match tokio::time::timeout(DEADLINE, self.0).await {
             Ok(Ok(result)) => result,
@@ -51,14 +53,14 @@ impl<T> Answer<T> {
 /// All writers of this node.
 pub struct Writers {
     queues: Vec<mpsc::Sender<Box<dyn Command>>>,
-    announcer: Publisher,
+    publisher: Publisher,
     threads: Vec<JoinHandle<()>>,
-    announcing: tokio::task::JoinHandle<()>,
+    publishing: tokio::task::JoinHandle<()>,
 }
 
 impl Writers {
-    /// Starts `count` writers, with their announcer on the Tokio runtime that this is called on. They end when this is
-    /// dropped and their queues are empty.
+    /// Starts `count` writers, with their publisher on the current Tokio runtime. They end when this is dropped and their
+    /// queues are empty.
     pub fn start(
         count: u32,
         pg: &Pg,
@@ -67,7 +69,7 @@ impl Writers {
         metrics: &Arc<Metrics>,
         epoch: Epoch,
     ) -> std::io::Result<Self> {
-        let (announcer, announcing) = Publisher::start(
+        let (publisher, publishing) = Publisher::start(
             Arc::clone(redis),
             Arc::clone(waiters),
             Arc::clone(metrics),
@@ -81,7 +83,7 @@ impl Writers {
                 commands,
                 Handle::current(),
                 pg.clone(),
-                announcer.clone(),
+                publisher.clone(),
                 Arc::clone(metrics),
             );
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
@@ -90,13 +92,13 @@ impl Writers {
         }
         Ok(Self {
             queues,
-            announcer,
+            publisher,
             threads,
-            announcing,
+            publishing,
         })
     }
 
-    /// Queues a command, or refuses it at once when too many wait.
+    /// Queues a command, or refuses it if the queue is full.
     pub fn submit<R: Rule>(
         &self,
         conversation: ConversationId,
@@ -122,38 +124,38 @@ impl Writers {
         Ok(Answer(answer))
     }
 
-    /// How many commands wait for each writer.
+    /// The number of queued commands of each writer.
     pub fn waiting(&self) -> impl Iterator<Item = usize> {
         self.queues
             .iter()
             .map(|queue| queue.max_capacity() - queue.capacity())
     }
 
-    /// Whether a writer has panicked: the commands of its conversations would wait for nobody.
+    /// Whether a writer has panicked: the commands of its conversations would get no reply.
     pub fn has_panicked(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Tells of entries that another transaction has committed.
-    pub fn announce(&self, entries: Vec<CommittedEntry>) {
-        self.announcer.announce(entries, HashMap::new());
+    /// Publishes entries that another transaction has committed.
+    pub fn publish(&self, entries: Vec<CommittedEntry>) {
+        self.publisher.publish(entries, HashMap::new());
     }
 
-    /// Takes the writers down: what is queued is still written, answered and announced.
+    /// Stops the writers: queued commands are still executed, answered and published.
     pub async fn stop(self) {
         drop(self.queues);
         for thread in self.threads {
-            // A writer is done when its queue is empty. While PostgreSQL hangs it is not, and nobody may join it then.
+            // A writer ends when its queue is empty. While PostgreSQL hangs it does not end, and a join would block.
             while !thread.is_finished() {
-                tokio::time::sleep(STEP).await;
+                tokio::time::sleep(STOP_POLL).await;
             }
             if thread.join().is_err() {
                 log::error!("bug: a writer has panicked");
             }
         }
-        drop(self.announcer);
-        if self.announcing.await.is_err() {
-            log::error!("bug: the announcer has panicked");
+        drop(self.publisher);
+        if self.publishing.await.is_err() {
+            log::error!("bug: the publisher has panicked");
         }
     }
 }

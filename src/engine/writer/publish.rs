@@ -1,5 +1,5 @@
-//! After the commit: count in Redis, tell the other nodes, wake the waits of this node. A failure here is logged, never returned to a sender:
-//! the counts are rebuilt by whoever finds them behind, and the sweep finds the waits.
+//! After the commit: apply the entries to the counts in Redis, publish to other nodes, and wake the waits of this node. A
+//! failure here is logged and never returned to a sender: the next reader rebuilds stale counts, and the sweep wakes the waits.
 
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How many committed batches may wait to be announced, while Redis is slow.
+/// The maximum number of committed batches in the queue while Redis is slow.
 const QUEUE: usize = 1_024;
 
-/// How many of them are announced in one go.
+/// The maximum number of committed batches that are published together.
 const MAX_COALESCED: usize = 64;
 
-/// A clump of so many entries means that the server is busy …
+/// If this number of entries was published together, the node is busy …
 const BUSY: usize = 32;
 
-/// … and that the next one waits so long for company: most of the cost of announcing is in waking Redis and this task,
-/// not in the work. When the server is not busy, nothing waits.
+/// … and the publisher waits this long before it takes more: waking Redis and this task costs more than the work. While the
+/// node is not busy, there is no delay.
 const COALESCE_DELAY: Duration = Duration::from_millis(3);
 
-/// What a transaction has committed.
+/// The result of a committed transaction.
 struct Committed {
     at: Instant,
     entries: Vec<CommittedEntry>,
@@ -34,7 +34,7 @@ struct Committed {
     moved: HashMap<ConversationId, ConvSeq>,
 }
 
-/// Announces committed entries in their order.
+/// Publishes committed entries in their order.
 #[derive(Clone)]
 pub(super) struct Publisher {
     queue: mpsc::Sender<Committed>,
@@ -43,7 +43,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the announcer, and returns its task, which ends when the last handle is gone and all is announced.
+    /// Starts the publisher, and returns its task, which ends when the last handle is dropped and the queue is empty.
     pub(super) fn start(
         redis: Arc<Redis>,
         waiters: Arc<WaitRegistry>,
@@ -51,17 +51,17 @@ impl Publisher {
         epoch: Epoch,
     ) -> (Self, JoinHandle<()>) {
         let (queue, committed) = mpsc::channel(QUEUE);
-        let announcer = Self {
+        let publisher = Self {
             queue,
             waiters: Arc::clone(&waiters),
             metrics: Arc::clone(&metrics),
         };
         let task = tokio::spawn(run(redis, waiters, metrics, epoch, committed));
-        (announcer, task)
+        (publisher, task)
     }
 
-    /// Tells of entries that were committed just now, and of heads of large conversations.
-    pub(super) fn announce(
+    /// Queues committed entries, and heads of large conversations.
+    pub(super) fn publish(
         &self,
         entries: Vec<CommittedEntry>,
         moved: HashMap<ConversationId, ConvSeq>,
@@ -71,7 +71,7 @@ impl Publisher {
         }
         let at = Instant::now();
         if let Err(full) = self.queue.try_send(Committed { at, entries, moved }) {
-            log::warn!("announcer: {full}, so the counts will be rebuilt");
+            log::warn!("publisher: {full}, so the counts in Redis will be rebuilt");
             let Committed { at, entries, moved } = full.into_inner();
             let dropped = &self.metrics.announcements_dropped_queue;
             dropped.inc_by(entries.len() as u64);
@@ -91,14 +91,14 @@ async fn run(
     epoch: Epoch,
     mut queue: mpsc::Receiver<Committed>,
 ) {
-    let mut clump = Vec::with_capacity(MAX_COALESCED);
-    while queue.recv_many(&mut clump, MAX_COALESCED).await > 0 {
-        let times: Vec<_> = clump.iter().map(|one| one.at).collect();
+    let mut batches = Vec::with_capacity(MAX_COALESCED);
+    while queue.recv_many(&mut batches, MAX_COALESCED).await > 0 {
+        let times: Vec<_> = batches.iter().map(|batch| batch.at).collect();
         let (mut entries, mut moved) = (Vec::new(), HashMap::new());
-        for one in clump.drain(..) {
-            entries.extend(one.entries);
-            // Committed in this order, so the last one is the head.
-            moved.extend(one.moved);
+        for batch in batches.drain(..) {
+            entries.extend(batch.entries);
+            // Batches are in commit order, so the last seq is the head.
+            moved.extend(batch.moved);
         }
         wake_watchers(&waiters, &moved);
         let (applied, ()) = tokio::join!(
@@ -134,7 +134,7 @@ fn wake(
         *head = entry.seq.max(*head);
     }
     waiters.wake_inbox(heads.into_iter().map(|(user, seq)| {
-        // A total as of an older seq does not belong to this news: the woken wait asks for itself.
+        // A total as of an older seq is not the total as of this head: the woken wait queries its own.
         match totals.get(&user).filter(|total| total.as_of >= seq) {
             Some(total) => (user, total.as_of, Some(total.total)),
             None => (user, seq, None),

@@ -1,8 +1,8 @@
-//! A writer's thread: it takes what is waiting, and never loses a caller.
+//! A writer's thread: it takes queued commands, and every caller gets a reply.
 
 use crate::engine::batching::reply::send_all;
 use crate::engine::error::Error;
-use crate::engine::writer::batch::{self, Done, Patience};
+use crate::engine::writer::batch::{self, Done, LockTimeout};
 use crate::engine::writer::command::Command;
 use crate::engine::writer::deferred::Deferred;
 use crate::engine::writer::publish::Publisher;
@@ -16,18 +16,18 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-/// The most commands of one transaction. Larger ones gain nothing more.
+/// The maximum number of commands in a transaction. Larger ones are not faster.
 const BATCH: usize = 256;
 
-/// How long a conversation that was met locked stays out of batches before it is tried again. With what each try waits for the
-/// lock, it takes a sixth of the writer's time.
-const MOMENT: Duration = Duration::from_millis(100);
+/// The pause before the next attempt at a conversation that was found locked. With the lock time-out of each attempt, it takes
+/// a sixth of the writer's time.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Runner {
     queue: mpsc::Receiver<Box<dyn Command>>,
     runtime: Handle,
     pg: Pg,
-    announcer: Publisher,
+    publisher: Publisher,
     metrics: Arc<Metrics>,
     session: Option<Session>,
     deferred: Deferred,
@@ -38,28 +38,31 @@ impl Runner {
         queue: mpsc::Receiver<Box<dyn Command>>,
         runtime: Handle,
         pg: Pg,
-        announcer: Publisher,
+        publisher: Publisher,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             queue,
             runtime,
             pg,
-            announcer,
+            publisher,
             metrics,
             session: None,
             deferred: Deferred::default(),
         }
     }
 
-    /// Runs until every sender of the queue is gone.
+    /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
         let mut taken = Vec::with_capacity(BATCH);
         while self.take(&mut taken) {
-            self.process(VecDeque::from(std::mem::take(&mut taken)), Patience::Usual);
-            // One at a time, so that those of the queue do not wait for all of them.
+            self.process(
+                VecDeque::from(std::mem::take(&mut taken)),
+                LockTimeout::Usual,
+            );
+            // One deferred conversation at a time, so that queued commands do not wait for all of them.
             if let Some(due) = self.deferred.take_due() {
-                self.process(due, Patience::Hardly);
+                self.process(due, LockTimeout::Short);
             }
             if let Some(session) = self.session.as_mut().filter(|_| self.queue.is_empty()) {
                 session.abort_chained();
@@ -67,22 +70,22 @@ impl Runner {
         }
     }
 
-    /// Takes what is waiting, or waits until something is or what is set aside is due. False when there is nothing to come.
+    /// Takes queued commands. Waits until there is one, or until deferred commands are due. False when the queue is closed.
     fn take(&mut self, taken: &mut Vec<Box<dyn Command>>) -> bool {
         let Some(due) = self.deferred.next() else {
             return self.queue.blocking_recv_many(taken, BATCH) > 0;
         };
-        let some = self.queue.recv_many(taken, BATCH);
-        let until = async { tokio::time::timeout_at(due.into(), some).await };
+        let received = self.queue.recv_many(taken, BATCH);
+        let until = async { tokio::time::timeout_at(due.into(), received).await };
         if let Ok(0) = self.runtime.block_on(until) {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         true
     }
 
-    /// Executes commands in order, in as few transactions as it takes.
-    fn process(&mut self, mut commands: VecDeque<Box<dyn Command>>, patience: Patience) {
-        let mut tries = 1;
+    /// Executes commands in order, in as few transactions as possible.
+    fn process(&mut self, mut commands: VecDeque<Box<dyn Command>>, lock_timeout: LockTimeout) {
+        let mut attempts = 1;
         loop {
             commands = self.deferred.hold_back(commands);
             commands.retain(|command| !command.is_given_up());
@@ -90,46 +93,46 @@ impl Runner {
                 return;
             }
             let started = Instant::now();
-            match self.execute(commands.make_contiguous(), patience) {
+            match self.execute(commands.make_contiguous(), lock_timeout) {
                 Ok(done) => {
                     let took = started.elapsed().as_secs_f64();
                     self.metrics.writer_batch_seconds.observe(took);
                     let size = done.settled as f64;
                     self.metrics.writer_batch_commands.observe(size);
-                    self.announcer.announce(done.announcements, done.moved);
+                    self.publisher.publish(done.committed, done.moved);
                     let rest = commands.split_off(done.settled);
                     send_all(commands.into_iter().map(|command| command.answer()));
                     commands = rest;
-                    tries = 1;
+                    attempts = 1;
                 }
                 Err(failure) => {
                     self.metrics.writer_batch_failures.inc();
-                    // While a conversation stays locked, its next tries are no news.
-                    if patience == Patience::Usual {
+                    // The first failure on a locked conversation is logged, and later ones are not.
+                    if lock_timeout == LockTimeout::Usual {
                         let count = commands.len();
-                        log::warn!("writer: {count} commands: {failure}, try {tries}");
+                        log::warn!("writer: {count} commands: {failure}, attempt {attempts}");
                     }
                     match failure.error {
-                        // Somebody else has a lock: each conversation is tried alone until its callers wait no longer.
+                        // Another transaction has a lock: each conversation is tried alone until its commands' deadlines.
                         StorageError::Contended(_) => {
-                            let pause = match patience {
-                                Patience::Usual => Duration::ZERO,
-                                Patience::Hardly => MOMENT,
+                            let pause = match lock_timeout {
+                                LockTimeout::Usual => Duration::ZERO,
+                                LockTimeout::Short => RETRY_PAUSE,
                             };
                             return self.deferred.put(commands, Instant::now() + pause);
                         }
-                        // Those who wait no longer are dropped.
+                        // Commands that are past their deadline are dropped in the next round.
                         StorageError::Late => continue,
-                        StorageError::NoPartition if tries == 1 => self.make_partitions(),
+                        StorageError::NoPartition if attempts == 1 => self.make_partitions(),
                         StorageError::Bug(_) if commands.len() > 1 => {
-                            // One of them is the cause: the others must not suffer for it.
+                            // One command is the cause: bisect, so that the others succeed.
                             let second = commands.split_off(commands.len() / 2);
-                            self.process(commands, patience);
+                            self.process(commands, lock_timeout);
                             commands = second;
-                            tries = 0;
+                            attempts = 0;
                         }
-                        // Repeating is safe even when the commit may have taken hold: replays are found.
-                        error if error.is_away() && tries == 1 => self.session = None,
+                        // Repeating is safe even if the transaction may have been committed: replays are found.
+                        error if error.is_away() && attempts == 1 => self.session = None,
                         error => {
                             self.session = None;
                             let error = Error::from(error);
@@ -139,7 +142,7 @@ impl Runner {
                             return;
                         }
                     }
-                    tries += 1;
+                    attempts += 1;
                 }
             }
         }
@@ -148,7 +151,7 @@ impl Runner {
     fn execute(
         &mut self,
         commands: &[Box<dyn Command>],
-        patience: Patience,
+        lock_timeout: LockTimeout,
     ) -> Result<Done, Failure> {
         let session = match &mut self.session {
             Some(session) => session,
@@ -157,14 +160,14 @@ impl Runner {
                 outcome_unknown: false,
             })?),
         };
-        batch::execute(session, commands, patience, || !self.queue.is_empty())
+        batch::execute(session, commands, lock_timeout, || !self.queue.is_empty())
     }
 
     fn make_partitions(&mut self) {
         if let Some(session) = &mut self.session
             && let Err(error) = session.read(partitions::make)
         {
-            log::error!("writer: no partition, and making one failed: {error}");
+            log::error!("writer: the partition is missing, and creating it failed: {error}");
         }
     }
 }

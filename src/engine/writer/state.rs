@@ -1,4 +1,4 @@
-//! What a batch knows under its locks, and what it is going to write.
+//! The state of a batch under its locks, and the plan of its writes.
 
 use crate::engine::error::Error;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
@@ -11,14 +11,14 @@ use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
 use std::collections::{HashMap, HashSet};
 
-/// What a batch writes.
+/// The writes of a batch.
 #[derive(Default)]
 pub struct Plan {
     pub(super) changes: Changes,
     pub(super) entries: Vec<NewEntry>,
     /// The new heads of large conversations.
     pub(super) moved: HashMap<ConversationId, ConvSeq>,
-    /// The database's time after the locks.
+    /// The time of PostgreSQL after the locks were taken.
     pub(super) at: Option<Timestamp>,
 }
 
@@ -30,7 +30,7 @@ pub struct Conversation {
     /// It is direct, and one of the two people blocks the other.
     pub(super) blocked: bool,
     pub(super) is_channel: bool,
-    /// Its messages are in no inbox, and only the members who matter to the batch are here.
+    /// It has read fan-out: no message has inbox entries, and `members` has only those that the batch needs.
     pub(super) large: bool,
     pub(super) members: Vec<MemberRow>,
 }
@@ -43,12 +43,12 @@ impl Conversation {
     }
 }
 
-/// The locked world of a batch, as of its beginning.
+/// The locked state of a batch, as of its beginning.
 pub struct State {
     pub(super) now: Option<Timestamp>,
     pub(super) conversations: HashMap<ConversationId, Conversation>,
     pub(super) stored: HashMap<Key, Message>,
-    /// Those of people who are mentioned against who mentions them.
+    /// Blocks of mentioned users against the senders.
     pub(super) blocks: HashSet<Block>,
 }
 
@@ -66,7 +66,7 @@ impl State {
                 let conversation = Conversation {
                     place: one.place,
                     last_seq: one.last_seq,
-                    // A clock that was set back must not give a message an earlier time than the one before it.
+                    // If the clock was set back, a message still gets no earlier time than the one before it.
                     at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
                     blocked: one.blocked,
                     is_channel: one.is_channel,

@@ -277,10 +277,10 @@ async fn query_batcher_coalesces_concurrent_requests() {
     );
     let barrier = Arc::new(Barrier::new(2));
     let meet = || tokio::task::block_in_place(|| barrier.wait());
-    let first = shared.ask(Some(Arc::clone(&barrier)));
+    let first = shared.submit(Some(Arc::clone(&barrier)));
     let others = async {
         meet();
-        let others = join_all((0..6).map(|_| shared.ask(None)));
+        let others = join_all((0..6).map(|_| shared.submit(None)));
         tokio::join!(others, async { meet() }).0
     };
     let (first, others) = tokio::join!(first, others);

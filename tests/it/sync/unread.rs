@@ -411,7 +411,7 @@ async fn concurrent_recounts_share_queries() {
     );
     let [ann, ben] = [&ann, &ben].map(|person| UserId(person.id.parse().unwrap()));
     let users = crowd.iter().map(|one| one.user).chain([ben, ann, ben]);
-    let counts = join_all(users.map(|user| node.delivery.recounts.ask(user)));
+    let counts = join_all(users.map(|user| node.delivery.recounts.submit(user)));
     let release = async {
         let hung = async || {
             let waiting = "SELECT count(*) AS n FROM pg_stat_activity

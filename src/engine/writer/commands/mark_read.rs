@@ -1,4 +1,4 @@
-//! Moving a read position forward. A command like a send, so that the two are ordered.
+//! Moves a read position forward. It is a command of the writer, so that it is ordered with sends.
 
 use crate::engine::error::Error;
 use crate::engine::writer::command::{Address, Rule};
@@ -7,15 +7,15 @@ use crate::model::events::receipt::READ;
 use crate::model::ids::ConvSeq;
 use crate::storage::pg::sync::inbox::NewEntry;
 
-/// Moves the caller's read position to a seq, unless it is there or beyond.
+/// Moves the caller's read position to a seq, unless it is there or further already.
 pub struct MarkRead(pub ConvSeq);
 
-/// A read position after a command to move it.
+/// The read position after the command.
 #[derive(Clone, Copy, Debug)]
 pub struct Marked {
     /// Read up to here.
     pub read_seq: ConvSeq,
-    /// Messages after it.
+    /// The number of messages after it.
     pub unread: i64,
 }
 

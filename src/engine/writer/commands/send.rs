@@ -1,4 +1,4 @@
-//! Storing messages.
+//! Stores messages.
 
 use crate::clock;
 use crate::engine::error::Error;
@@ -13,15 +13,15 @@ use crate::storage::pg::messaging::archive::MemberRow;
 use crate::storage::pg::sync::inbox::NewEntry;
 use serde_json::value::RawValue;
 
-/// Stores messages of the caller, in this order. A refusal of one does not stop the next.
+/// Stores messages of the caller, in this order. The refusal of one does not stop the next.
 pub struct Send(pub Vec<NewMessage>);
 
 /// A stored message.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// As stored.
+    /// The message as stored.
     pub message: Message,
-    /// It had been stored before: this is the first answer again.
+    /// It was stored before: a replay gets the first answer.
     pub replayed: bool,
 }
 
@@ -39,7 +39,7 @@ impl Rule for Send {
 
     fn entries(&self, receivers: i64) -> i64 {
         let all = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        // A mention adds one entry. In a large conversation it is the only one.
+        // A mention adds one entry, which is the only one in a large conversation.
         let mentions = self
             .0
             .iter()
@@ -52,7 +52,7 @@ impl Rule for Send {
         messages.map(|new| send(at, new, plan, state)).collect()
     }
 
-    fn may_be_repetition(answer: &Self::Answer) -> bool {
+    fn may_be_replay(answer: &Self::Answer) -> bool {
         answer.iter().any(Result::is_err)
     }
 }
@@ -60,8 +60,8 @@ impl Rule for Send {
 fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Result<Sent, Error> {
     let (id, sender) = (at.conversation, at.user);
     let key = (id, sender, new.client_msg_id);
-    // Before membership, mute and block: the sender of a stored message gets it back whatever has happened since.
-    // Doubles inside one batch are found here too; the first one wins.
+    // Before membership, mute and block: the sender of a stored message gets it back, whatever has changed since.
+    // Duplicates inside one batch are found here too. The first one is stored.
     if let Some(stored) = state.stored.get(&key) {
         return if new.content.is_same(&stored.body) {
             Ok(Sent {
@@ -89,7 +89,7 @@ fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Re
     }
     let content = RawValue::from_string(new.content.json().to_owned())
         .map_err(|error| Error::Internal(error.to_string()))?;
-    // Sending means having read.
+    // Sending a message marks it as read.
     own.read_seq = seq;
     plan.changes.reads.insert(own.place, seq);
     let message = Message {
