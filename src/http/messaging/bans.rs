@@ -52,7 +52,7 @@ pub async fn list_bans(
     }))
 }
 
-/// Ban somebody
+/// Ban a person
 ///
 /// For the owner and admins of a group or channel. A member must have a lower role than the caller, and is removed. A banned
 /// person cannot join (`not_found`, as if the channel did not exist) and cannot be added: they appear in `refused`, or the

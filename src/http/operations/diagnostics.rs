@@ -34,7 +34,7 @@ pub struct LongpollDiagnosis {
     reconnect: bool,
 }
 
-/// Find out what cuts long-polls
+/// Find out whether long-polls are cut
 ///
 /// Responds exactly after the requested time. If the response does not arrive, or a proxy answers instead (504), something between
 /// the client and the server cuts requests that are silent for that long. Halve the timeout until the response arrives, and

@@ -72,7 +72,7 @@ pub struct Ready {
     redis: bool,
 }
 
-/// Read what this server can do
+/// Read the capabilities of the server
 #[utoipa::path(get, path = "/v1/capabilities", tag = "Service",
     responses((status = 200, description = "The features and limits", body = Capabilities)), security(()))]
 pub async fn get_capabilities(

@@ -37,7 +37,7 @@ pub async fn list_blocks(
     }))
 }
 
-/// Block somebody
+/// Block a person
 ///
 /// Between the two people, in both directions, new direct conversations and direct sends are `blocked`, and neither can add the
 /// other to a group or channel. Mentions by the blocked person create no entry in the caller's inbox. Earlier messages stay

@@ -28,7 +28,7 @@ pub struct FetchInboxQuery {
     epoch: Option<Epoch>,
 }
 
-/// Fetch what is new
+/// Fetch new inbox entries
 ///
 /// Returns the entries after `since_seq`, in order and without gaps: all events that a device needs. Repeat with
 /// `next_since_seq` until `has_more` is false, then wait for notices. A fetch changes nothing on the server.
