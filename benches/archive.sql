@@ -1,5 +1,4 @@
--- After ring.sql: :archived messages, spread evenly over the server's ring, as if sent long ago: their inbox entries have
--- expired.
+-- After ring.sql: :archived messages, spread evenly over the server's ring. They are a year old, so they have no inbox entries.
 SET synchronous_commit = off;
 CREATE TEMP TABLE ours AS SELECT id, a FROM pairs WHERE id = md5('ours' || n)::uuid;
 INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at)

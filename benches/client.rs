@@ -1,5 +1,4 @@
-//! A client that costs little: one keep-alive connection, one request at a time, nothing pooled and nothing parsed that
-//! nobody asked for.
+//! A cheap client: one keep-alive connection, one request at a time, no pool, and responses are parsed only on demand.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -14,8 +13,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpSocket;
 
-/// What a browser sends besides, so that a parked wait is as large as it is in life.
-const BROWSER: [(&str, &str); 10] = [
+/// The other headers of a browser, so that a parked wait has a realistic size.
+const BROWSER_HEADERS: [(&str, &str); 10] = [
     ("accept", "application/json, text/plain, */*"),
     ("accept-encoding", "gzip, deflate, br, zstd"),
     ("accept-language", "en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7"),
@@ -34,14 +33,14 @@ const BROWSER: [(&str, &str); 10] = [
     ),
 ];
 
-/// Somebody who is logged in.
+/// A logged-in person.
 #[derive(Clone)]
 pub struct Person {
     pub id: Arc<str>,
     bearer: HeaderValue,
 }
 
-/// A line of `tideline admin seed`.
+/// An output line of `tideline admin seed`.
 #[derive(Deserialize)]
 struct Seeded {
     username: String,
@@ -57,7 +56,7 @@ impl Person {
         }
     }
 
-    /// With their number.
+    /// A person of such a line, with their number.
     pub fn seeded(line: &str) -> (usize, Self) {
         let seeded: Seeded = serde_json::from_str(line).unwrap();
         let number = seeded.username.strip_prefix("seed").unwrap();
@@ -68,13 +67,13 @@ impl Person {
 
 pub struct Answer {
     pub status: u16,
-    /// Seconds after which it may be repeated.
+    /// `Retry-After`, in seconds.
     pub retry_after: Option<u64>,
     pub body: Bytes,
 }
 
 impl Answer {
-    /// The body of an answer that was to have this status; with any other the whole run is void.
+    /// The body, if the status is the expected one. Any other status makes the run invalid.
     pub fn ok(self, status: u16) -> Bytes {
         let body = &self.body;
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(body));
@@ -97,7 +96,7 @@ impl Connection {
         Self::open_from(Ipv4Addr::LOCALHOST, to).await
     }
 
-    /// From one of the many addresses of the loopback, each of which has ports of its own.
+    /// Opens it from this loopback address. Each address has its own ports.
     pub async fn open_from(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
@@ -105,7 +104,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         let opened = handshake(TokioIo::new(stream)).await;
         let (sender, connection) = opened.map_err(std::io::Error::other)?;
-        // Ends with the connection; what went wrong is seen by whoever has asked.
+        // Ends with the connection. Errors appear at the request.
         tokio::spawn(connection);
         let host = to.to_string().parse().unwrap();
         Ok(Self {
@@ -114,9 +113,9 @@ impl Connection {
         })
     }
 
-    /// From now on with the headers of a browser.
-    pub fn browse(&mut self) {
-        for (name, value) in BROWSER {
+    /// Adds the headers of a browser to later requests.
+    pub fn use_browser_headers(&mut self) {
+        for (name, value) in BROWSER_HEADERS {
             self.headers.insert(name, HeaderValue::from_static(value));
         }
     }
@@ -168,7 +167,7 @@ impl Connection {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a new connection.
 pub async fn fetch(address: SocketAddr, path: &str) -> Result<Answer, Box<dyn Error>> {
     let mut connection = Connection::open(address).await?;
     Ok(connection.call(Method::GET, path, None, "").await?)

@@ -1,5 +1,5 @@
-//! Everything that is measured, private and thrown away: PostgreSQL and Redis as production has them (fsync and
-//! synchronous_commit on), a database for each row, and nodes as processes. Nothing outlives us, however we end.
+//! The measured deployment, private and temporary: PostgreSQL and Redis with production settings (fsync and synchronous_commit
+//! on), a database for each row, and nodes as processes. All of it ends with this program, even after a crash.
 
 use crate::client::{Person, fetch};
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep};
 
 const SECRET: &str = "a secret of the bench, long enough for HS256";
 
-/// Where the reports go, and what only lives as long as a run. A debug build proves that all runs; its numbers say nothing.
+/// The directory of the reports and of temporary data. A debug build tests only that the benches run; its numbers mean nothing.
 pub const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
 
-/// What the nodes of a run log.
+/// The log of the nodes.
 const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench/node.log");
 
-/// The servers of a run.
-pub struct Ground {
+/// The PostgreSQL and Redis servers of a run.
+pub struct Environment {
     services: Services,
 }
 
@@ -41,12 +41,12 @@ pub struct Node {
     metrics: SocketAddr,
 }
 
-impl Ground {
+impl Environment {
     pub async fn start() -> Self {
-        let dir = format!("{TARGET}/bench/ground");
+        let dir = format!("{TARGET}/bench/environment");
         let services = Services::start(Path::new(&dir), Data::ThrownAway).unwrap();
-        // That of the last run, which may not be there.
-        let _gone = fs::remove_file(LOG);
+        // The log of the last run, if there is one.
+        let _missing = fs::remove_file(LOG);
         let data = services.data_dir().to_str().unwrap();
         let kind = run(Command::new("stat").args(["-f", "-c", "%T", data]), "").await;
         assert_ne!(kind.trim(), "tmpfs", "{data}: fsync costs nothing there");
@@ -57,7 +57,7 @@ impl Ground {
         Self { services }
     }
 
-    /// A database of its own with so many people in it, and a node.
+    /// A new database with this number of people, and a node.
     pub async fn deploy(&self, name: &str, people: usize) -> Deployment {
         sql(
             &self.services.database_url(),
@@ -79,7 +79,7 @@ impl Ground {
         }
     }
 
-    /// Stops the node and drops the database, so that its autovacuum is nobody's noise.
+    /// Stops the node and drops the database, so that its autovacuum does not disturb later rows.
     pub async fn clear(&self, deployment: Deployment) {
         let name = deployment.sql("SELECT current_database()").await;
         deployment.node.stop().await;
@@ -97,23 +97,23 @@ impl Deployment {
         sql(&self.database_url, script).await
     }
 
-    /// A number from SQL.
+    /// The number that a query returns.
     pub async fn number(&self, query: &str) -> f64 {
         self.sql(query).await.parse().unwrap()
     }
 
-    /// Another node of this deployment.
+    /// Starts another node of this deployment.
     pub async fn another(&self) -> Node {
         Node::start(&self.database_url, &self.redis_url).await
     }
 
-    /// A new process in the place of the node.
+    /// Replaces the node by a new process.
     pub async fn restart(&mut self) {
         let new = self.another().await;
         std::mem::replace(&mut self.node, new).stop().await;
     }
 
-    /// The direct conversations of the ring: user n sends to user n + 1 in the nth. Then runs another script on it.
+    /// Creates the direct conversations of the ring: user n sends to user n + 1 in the nth. Then runs another script.
     pub async fn ring(&self, then: &str) -> Vec<String> {
         let users = self.people.len();
         let script = format!("\\set users {users}\n{}{then}", include_str!("ring.sql"));
@@ -122,7 +122,7 @@ impl Deployment {
         self.sql(&ids).await.lines().map(str::to_owned).collect()
     }
 
-    /// Processor time that PostgreSQL's processes have used since they began, in seconds: of those that are there.
+    /// The processor time of the running PostgreSQL processes since their start, in seconds.
     pub async fn postgres_cpu(&self) -> f64 {
         let pids = self.sql("SELECT pid FROM pg_stat_activity").await;
         pids.lines().filter_map(cpu).sum()
@@ -138,7 +138,7 @@ impl Node {
         }
     }
 
-    /// Nothing when it has ended: with thousands of clients one of them may have taken a port that was free just now.
+    /// None if the process has ended: one of the thousands of clients may have taken its port meanwhile.
     async fn try_start(database_url: &str, redis_url: &str) -> Option<Self> {
         let [address, metrics] = [(); 2].map(|()| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -178,12 +178,12 @@ impl Node {
         self.child.id().unwrap()
     }
 
-    /// Processor time of all its threads since it began, in seconds.
+    /// The processor time of all its threads since its start, in seconds.
     pub fn cpu(&self) -> f64 {
         cpu(&self.pid().to_string()).unwrap()
     }
 
-    /// A line of its `/proc/…/status`, a number.
+    /// The number in a line of its `/proc/…/status`.
     pub fn status(&self, name: &str) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -191,13 +191,13 @@ impl Node {
         number.parse().unwrap()
     }
 
-    /// Files that it has open.
+    /// The number of its open files.
     pub fn files(&self) -> usize {
         let files = fs::read_dir(format!("/proc/{}/fd", self.pid()));
         files.unwrap().count()
     }
 
-    /// Waits that it has parked.
+    /// The number of its parked waits.
     pub async fn parked(&self) -> usize {
         let metrics = fetch(self.metrics, "/metrics").await.unwrap().ok(200);
         let text = String::from_utf8_lossy(&metrics);
@@ -207,7 +207,7 @@ impl Node {
         parked.unwrap().parse().unwrap()
     }
 
-    /// Returns when so many are.
+    /// Returns when this number of waits is parked.
     pub async fn until_parked(&self, count: usize) {
         let begun = Instant::now();
         loop {
@@ -221,12 +221,12 @@ impl Node {
         }
     }
 
-    /// Kills it, as a machine that is lost.
+    /// Kills the process, as the loss of a machine does.
     pub fn kill(&mut self) {
         self.child.start_kill().unwrap();
     }
 
-    /// Ends it as an operator does.
+    /// Stops the process by SIGTERM, as an operator does.
     pub async fn stop(mut self) {
         let pid = self.pid().to_string();
         run(Command::new("kill").args(["-s", "TERM", &pid]), "").await;
@@ -235,7 +235,7 @@ impl Node {
     }
 }
 
-/// Our program, with this environment alone; the kernel ends it with us.
+/// The program under test. The kernel kills it when this program ends.
 fn tideline(arguments: &[&str], database_url: &str, redis_url: &str) -> Command {
     let mut command = Command::new("setpriv");
     command
@@ -250,7 +250,7 @@ fn tideline(arguments: &[&str], database_url: &str, redis_url: &str) -> Command 
     command
 }
 
-/// Processor time of a process, in seconds, of which the kernel counts hundredths.
+/// The processor time of a process in seconds. The kernel counts hundredths.
 pub fn cpu(pid: &str) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
@@ -259,14 +259,14 @@ pub fn cpu(pid: &str) -> Option<f64> {
     Some((ticks(11)? + ticks(12)?) / 100.0)
 }
 
-/// Runs SQL, or a script of psql, and returns what it prints.
+/// Runs SQL or a psql script, and returns its output.
 async fn sql(url: &str, script: &str) -> String {
     let mut psql = Command::new("psql");
     psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", url]);
     run(&mut psql, script).await.trim_end().to_owned()
 }
 
-/// Runs a program to its good end, and returns what it prints.
+/// Runs a program, which must succeed, and returns its output.
 pub async fn run(command: &mut Command, input: &str) -> String {
     let mut child = command
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
--- A page of 20 new messages and the head of the inbox, as one who knows the tables would ask for them.
+-- A page of 20 new messages and the latest seq of the inbox, as a direct query of the tables.
 \set n random(0, :users - 1)
 \set since random(0, 20)
 SELECT i.seq, i.at, i.kind, i.conversation_id, i.unread, m.id, m.seq, m.sender_id, m.client_msg_id, m.kind, m.content,

@@ -1,5 +1,4 @@
--- After ring.sql: 20 messages in each of its conversations, one after the other in all of them, and so 40 entries in each
--- inbox.
+-- After ring.sql: 20 messages in each of its conversations, interleaved, and so 40 entries in each inbox.
 CREATE TEMP TABLE sent AS
     SELECT id AS conversation, seq, a, b, row_number() OVER (ORDER BY seq, n) AS position
     FROM pairs, generate_series(1, 20) seq;

@@ -1,4 +1,4 @@
-//! Requests from a number of connections, as fast as they are answered or at a fixed rate, and how long each took.
+//! Load from a number of connections, closed-loop or at a fixed rate, with the latency of each request.
 
 use crate::client::{Connection, Person};
 use crate::deployment::cpu;
@@ -11,27 +11,27 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-/// A request, and by what its answer is known to be right.
-pub struct Ask {
+/// A request and its expected response.
+pub struct PlannedRequest {
     pub method: Method,
     pub path: String,
     pub person: Person,
     pub body: String,
     pub status: u16,
-    /// It must contain this.
-    pub says: String,
+    /// A text that the body must contain.
+    pub must_contain: String,
 }
 
-/// The nth request. Called at the moment when it is sent.
-pub type Asks = Arc<dyn Fn(usize) -> Ask + Send + Sync>;
+/// Returns the nth request. Called when it is sent.
+pub type RequestSource = Arc<dyn Fn(usize) -> PlannedRequest + Send + Sync>;
 
-/// What came of it.
+/// The result of a load.
 pub struct Load {
     pub answered: usize,
     pub seconds: f64,
     /// In microseconds.
     pub latency: Histogram<u64>,
-    /// Our own share of a core.
+    /// The generator's own share of a core.
     pub generator: f64,
 }
 
@@ -55,10 +55,10 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new(3).unwrap()
 }
 
-/// A message from somebody in a conversation.
-pub fn send(person: &Person, conversation: &str) -> Ask {
+/// A text message of this person.
+pub fn send(person: &Person, conversation: &str) -> PlannedRequest {
     let id = tideline::clock::new_id();
-    Ask {
+    PlannedRequest {
         method: Method::POST,
         path: format!("/v1/conversations/{conversation}/messages"),
         person: person.clone(),
@@ -66,18 +66,19 @@ pub fn send(person: &Person, conversation: &str) -> Ask {
             r#"{{"client_msg_id":"{id}","kind":"text","content":{{"text":"sixty characters of small talk, as people send them all day."}}}}"#
         ),
         status: 201,
-        says: id.to_string(),
+        must_contain: id.to_string(),
     }
 }
 
-/// From all connections at once, each the next one when it was answered; or, with a rate, when a request is due. One that
-/// finds no connection free counts from when it was due, so that a slow server does not slow the clock that judges it.
+/// Sends from all connections at once. Without a rate, each connection sends the next request after a response. With a rate,
+/// requests are sent when they are due; the latency counts from then, even if no connection was free, so that a slow server does
+/// not hide its own delays (coordinated omission).
 pub async fn load(
     to: SocketAddr,
     connections: usize,
     time: Duration,
     rate: Option<f64>,
-    asks: &Asks,
+    requests: &RequestSource,
 ) -> Load {
     let next = Arc::new(AtomicUsize::new(0));
     let mut opened = Vec::new();
@@ -87,7 +88,7 @@ pub async fn load(
     let (before, start) = (cpu("self").unwrap(), Instant::now());
     let mut workers = JoinSet::new();
     for mut connection in opened {
-        let (next, asks) = (Arc::clone(&next), Arc::clone(asks));
+        let (next, requests) = (Arc::clone(&next), Arc::clone(requests));
         workers.spawn(async move {
             let mut latency = histogram();
             loop {
@@ -105,12 +106,21 @@ pub async fn load(
                     Some(due) => begun = due,
                     None => {}
                 }
-                let ask = asks(n);
-                let answer = connection.call(ask.method, &ask.path, Some(&ask.person), ask.body);
-                let body = answer.await.unwrap().ok(ask.status);
+                let request = requests(n);
+                let answer = connection.call(
+                    request.method,
+                    &request.path,
+                    Some(&request.person),
+                    request.body,
+                );
+                let body = answer.await.unwrap().ok(request.status);
                 latency.record(micros(begun.elapsed())).unwrap();
                 let said = str::from_utf8(&body).unwrap();
-                assert!(said.contains(&ask.says), "no {:?} in {said}", ask.says);
+                assert!(
+                    said.contains(&request.must_contain),
+                    "no {:?} in {said}",
+                    request.must_contain
+                );
             }
         });
     }

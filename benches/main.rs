@@ -1,10 +1,10 @@
-//! Speed and endurance, measured on a private deployment that is thrown away.
+//! Benchmarks and the soak test, on a private, temporary deployment.
 //!
-//! `make bench` prints a table with a line for each goal, and writes `target/bench/report.json` and `sends.svg`. Rates of one
-//! machine mean little: where there is a reference, both sides run in turn on the same PostgreSQL, never together, and the
-//! ratio of the medians is the result. Ours is all of it: HTTP, tokens, checks, commits, announcements, a line in the log.
-//! We compete with what we measure for the processor, so our own share is told; near 1.0 of a core we were the limit. An
-//! answer that is not what it should be ends the run. `make soak` is half an hour of everything, see `soak`.
+//! `make bench` prints a table with a line for each goal, and writes `target/bench/report.json` and `sends.svg`. Absolute rates
+//! depend on the machine. If there is a reference, both sides run alternately on the same PostgreSQL, and the result is the ratio
+//! of the medians. Our side includes everything: HTTP, tokens, checks, commits, publishing, an access log line. The load
+//! generator shares the processor with the server, so its own share is reported: near 1.0 of a core, the generator was the
+//! limit. An unexpected response ends the run. `make soak` runs all operations for half an hour, see `soak`.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,8 +17,8 @@
 )]
 
 mod client;
-mod crowd;
 mod deployment;
+mod devices;
 mod load;
 mod plot;
 mod reference;
@@ -26,7 +26,7 @@ mod report;
 mod rows;
 mod soak;
 
-use crate::deployment::Ground;
+use crate::deployment::Environment;
 use crate::report::Line;
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -41,16 +41,16 @@ pub struct Options {
     /// Only these rows of the table, with commas
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5,6,7,9,11,8")]
     row: Vec<u8>,
-    /// Rounds, of which the median counts
+    /// Rounds; the median is the result
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Connections that send
+    /// Connections that send messages
     #[arg(long, default_value_t = 64)]
     clients: usize,
-    /// People, each with a conversation with the next one
+    /// People, each with a direct conversation with the next person
     #[arg(long, default_value_t = 10_000)]
     users: usize,
     /// Parked waits of rows 4 and 5
@@ -61,14 +61,14 @@ pub struct Options {
     archived: usize,
     #[command(subcommand)]
     task: Option<Task>,
-    /// That is what cargo says
+    /// Cargo passes this option
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
 #[derive(Subcommand)]
 enum Task {
-    /// Half an hour of everything that people do: memory, files and connections must stay as they are
+    /// Runs all operations for half an hour: memory, files and connections must not grow
     Soak {
         #[arg(long, default_value_t = 30.0)]
         minutes: f64,
@@ -81,28 +81,28 @@ impl Options {
     }
 }
 
-/// Something has gone wrong on a thread or in a task of ours.
+/// A thread or task of this program has panicked.
 static FAILED: Notify = Notify::const_new();
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let say = std::panic::take_hook();
+    let print = std::panic::take_hook();
     let first = std::sync::Once::new();
     std::panic::set_hook(Box::new(move |panic| {
-        // The others fall over it.
-        first.call_once(|| say(panic));
+        // Later panics are consequences of the first.
+        first.call_once(|| print(panic));
         FAILED.notify_one();
     }));
-    // Each parked wait is a file of ours, too.
+    // Each parked wait needs an open file here too.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    // On this one thread, which leaves the other cores alone and tells the kernel when we are gone.
+    // A single thread leaves the other cores to the server. `setpriv --pdeathsig` ends the servers when this thread ends.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
         let stop = StopSignal::new().unwrap();
-        // Whatever ends first, the servers end with what is dropped here.
+        // In every case, the servers end when their handles are dropped here.
         tokio::select! {
             code = run(&options) => code,
             () = FAILED.notified() => ExitCode::FAILURE,
@@ -112,40 +112,40 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> ExitCode {
-    let ground = Ground::start().await;
-    let good = match options.task {
-        Some(Task::Soak { minutes }) => soak::run(&ground, minutes).await,
+    let environment = Environment::start().await;
+    let passed = match options.task {
+        Some(Task::Soak { minutes }) => soak::run(&environment, minutes).await,
         None => {
-            bench(&ground, options).await;
+            bench(&environment, options).await;
             true
         }
     };
-    ground.stop();
-    if good {
+    environment.stop();
+    if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-async fn bench(ground: &Ground, options: &Options) {
+async fn bench(environment: &Environment, options: &Options) {
     let mut lines = Vec::new();
     for row in &options.row {
         eprintln!("row {row} …");
         let measured = match row {
-            1 => rows::sends::measure(ground, options).await,
-            2 => rows::delivery::measure(ground, options).await,
-            3 => rows::fetch::measure(ground, options).await,
-            4 => rows::parked::memory(ground, options).await,
-            5 => rows::parked::processor(ground, options).await,
-            6 => rows::group::group(ground, options).await,
-            7 => rows::group::channel(ground, options).await,
-            8 => rows::archive::measure(ground, options).await,
-            9 => rows::reconnect::measure(ground, options).await,
-            11 => rows::nodes::measure(ground, options).await,
+            1 => rows::sends::measure(environment, options).await,
+            2 => rows::delivery::measure(environment, options).await,
+            3 => rows::fetch::measure(environment, options).await,
+            4 => rows::parked::memory(environment, options).await,
+            5 => rows::parked::processor(environment, options).await,
+            6 => rows::group::group(environment, options).await,
+            7 => rows::group::channel(environment, options).await,
+            8 => rows::archive::measure(environment, options).await,
+            9 => rows::reconnect::measure(environment, options).await,
+            11 => rows::nodes::measure(environment, options).await,
             _ => panic!("there is no row {row}"),
         };
-        measured.iter().for_each(Line::tell);
+        measured.iter().for_each(Line::print_now);
         lines.extend(measured);
     }
     let conditions = json!({

@@ -1,32 +1,31 @@
-//! How much is answered, and how soon, at every load that is offered: a picture of two curves.
+//! Plots throughput and latency against the offered load.
 
 use crate::report::file;
 use std::fmt::Write as _;
 use std::fs;
 
 pub struct Point {
-    /// In a second.
+    /// Sends per second.
     pub offered: f64,
-    /// In a second.
+    /// Sends per second.
     pub answered: f64,
     pub p99_ms: f64,
 }
 
-/// The size of the field of the curves, and what is around it.
+/// The size of the plot area, and its margins.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 40.0;
 
-/// Writes `sends.svg`: sends answered in a second on the left, the 99th percentile in milliseconds, by powers of ten, on
-/// the right.
+/// Writes `sends.svg`: answered sends per second on the left axis, the 99th percentile in milliseconds on the right, logarithmic.
 pub fn write(points: &[Point]) {
     let most = points.iter().map(|it| it.offered).fold(1.0, f64::max);
     let slowest = points.iter().map(|it| it.p99_ms).fold(10.0, f64::max);
     let decades = slowest.log10().ceil();
     let x = |offered: f64| LEFT + WIDTH * offered / most;
     let left = |answered: f64| TOP + HEIGHT * (1.0 - answered / most);
-    // From a tenth of a millisecond.
+    // The axis begins at 0.1 ms.
     let right = |ms: f64| TOP + HEIGHT * (1.0 - (ms.max(0.1).log10() + 1.0) / (decades + 1.0));
     let curve = |colour: &str, y: &dyn Fn(&Point) -> f64| {
         let mut marks = String::new();

@@ -1,4 +1,4 @@
-//! The same work in plain SQL, one transaction after the other, by pgbench.
+//! The reference: pgbench runs the same work in plain SQL, without batching.
 
 use crate::deployment::{Deployment, TARGET, run};
 use crate::load::histogram;
@@ -15,8 +15,8 @@ pub struct Reference {
     pub latency: Histogram<u64>,
 }
 
-/// Runs a script of this directory, prepared and with generic plans, which is what suits it best. A CHECKPOINT before, so
-/// that nobody pays for the other's dirty pages.
+/// Runs a script of this directory with prepared statements and generic plans, the fastest settings. A CHECKPOINT before, so that
+/// neither side writes the dirty pages of the other.
 pub async fn pgbench(on: &Deployment, script: &str, clients: usize, time: Duration) -> Reference {
     on.sql("CHECKPOINT").await;
     let dir = Path::new(TARGET).join("bench");
@@ -25,7 +25,7 @@ pub async fn pgbench(on: &Deployment, script: &str, clients: usize, time: Durati
         let files = fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path());
         files.filter(|file| file.to_str().unwrap().contains("/pgbench."))
     };
-    // Those of a run that was ended in the middle, the last line of which may be half a line.
+    // Logs of an interrupted run, whose last line may be incomplete.
     logs().for_each(|file| fs::remove_file(file).unwrap());
     let script = format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"));
     let said = run(
@@ -46,7 +46,7 @@ pub async fn pgbench(on: &Deployment, script: &str, clients: usize, time: Durati
         value.split_whitespace().next().unwrap().to_owned()
     };
     assert_eq!(after("number of failed transactions: "), "0", "{said}");
-    // One line a transaction: client, number, microseconds …
+    // One line per transaction: client, number, microseconds …
     let mut latency = histogram();
     for file in logs() {
         for line in fs::read_to_string(&file).unwrap().lines() {

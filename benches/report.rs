@@ -1,34 +1,34 @@
-//! What was measured: a table in the terminal, and all of it as JSON.
+//! The results: a table in the terminal, and a JSON report.
 
 use crate::deployment::TARGET;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 
-/// What is aimed at, and beyond that.
+/// A goal, and a stretch goal.
 #[derive(Clone, Copy)]
 pub enum Goal {
     AtLeast(f64, f64),
     AtMost(f64, f64),
-    /// It is good to know.
+    /// A fact without a goal.
     None,
 }
 
-/// A line of the table: a value of each round.
+/// A line of the table, with a value for each round.
 pub struct Line {
     pub row: u8,
     pub what: &'static str,
     pub unit: &'static str,
     pub ours: Vec<f64>,
-    /// The same in the same round by which ours is judged; ours is judged by itself when there is none.
+    /// The reference value of each round. If empty, our value itself is compared with the goal.
     pub reference: Vec<f64>,
     pub goal: Goal,
-    /// Our own share of a core in each round: near 1, we were the limit.
+    /// The load generator's share of a core in each round. Near 1, the generator was the limit.
     pub generator: Vec<f64>,
 }
 
 impl Line {
-    /// Something that is good to know.
+    /// A line without a goal.
     pub fn fact(row: u8, what: &'static str, unit: &'static str, ours: Vec<f64>) -> Self {
         Self {
             row,
@@ -84,8 +84,8 @@ impl Line {
         ]
     }
 
-    /// Says it before the table is made, for who waits, and for a run that is cut short.
-    pub fn tell(&self) {
+    /// Prints the line to stderr before the table is complete, in case the run is interrupted.
+    pub fn print_now(&self) {
         let cells: Vec<_> = self
             .cells()
             .into_iter()
@@ -109,7 +109,7 @@ impl Line {
     }
 }
 
-/// Of the rounds.
+/// Statistics of the rounds.
 struct Spread {
     median: f64,
     min: f64,
@@ -147,7 +147,7 @@ impl Spread {
     }
 }
 
-/// Three digits, or all that are before the point.
+/// Three significant digits, or all digits before the decimal point.
 fn short(number: f64) -> String {
     match number.abs() {
         100.0.. => format!("{number:.0}"),
@@ -156,7 +156,7 @@ fn short(number: f64) -> String {
     }
 }
 
-/// Prints a table; columns are as wide as they must be.
+/// Prints a table with aligned columns.
 fn print(rows: &[[String; 8]]) {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<_> = (0..8).map(|column| width(column).unwrap()).collect();
@@ -169,13 +169,13 @@ fn print(rows: &[[String; 8]]) {
     }
 }
 
-/// Where a report of this name goes. That of a debug build says nothing, and overwrites no other.
+/// The path of a report. A debug build has its own reports, because its numbers mean nothing.
 pub fn file(name: &str) -> PathBuf {
     let debug = if cfg!(debug_assertions) { "debug-" } else { "" };
     PathBuf::from(format!("{TARGET}/bench/{debug}{name}"))
 }
 
-/// Prints the table, and writes the report.
+/// Prints the table and writes the report.
 pub fn publish(lines: &[Line], conditions: &Value) {
     let head = [
         "row",

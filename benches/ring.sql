@@ -1,6 +1,6 @@
 -- Two rings of :users direct conversations, user n with user n + 1: one between the seeded users, for the server, and one
--- between users of its own, for pgbench, so that neither side meets the other's counters. Same tables, same size. Ids are
--- computed from n by md5, so that nobody has to look them up.
+-- between users of its own, for pgbench, so that neither side locks the other's rows. Same tables, same size. Ids are
+-- computed from n by md5, so that no lookups are needed.
 CREATE TEMP TABLE pairs AS
     SELECT n, md5('ours' || n)::uuid AS id, a.user_id AS a, b.user_id AS b
     FROM generate_series(0, :users - 1) n

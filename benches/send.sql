@@ -1,5 +1,5 @@
--- One 1:1 message, one transaction: what the server does for a send, without batching it. Ids come from n by md5, so
--- that no lookup is needed that the server would not make; the few values a later statement needs are kept by \gset.
+-- One direct message in one transaction: the work of the server for a send, without batching. Ids are computed from n by md5,
+-- so that there are no lookups that the server would not make. \gset keeps values for later statements.
 \set n random(0, :users - 1)
 BEGIN;
 SELECT id AS conversation, last_seq + 1 AS seq, md5('u' || :n)::uuid AS sender, gen_random_uuid() AS client_msg

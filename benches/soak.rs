@@ -1,8 +1,8 @@
-//! Row 10: everything that people do, for half an hour. What a node holds of memory, files and connections to PostgreSQL
-//! after a sixth of the time is about what it may hold in the end.
+//! Row 10, the soak test: all operations for half an hour. Memory, open files and connections to PostgreSQL of the node must not
+//! grow after a sixth of the time.
 
 use crate::client::{Connection, Person};
-use crate::deployment::{Deployment, Ground, TARGET};
+use crate::deployment::{Deployment, Environment, TARGET};
 use crate::load::send;
 use hyper::Method;
 use rand::RngExt;
@@ -18,52 +18,52 @@ use tokio::time::{Instant, sleep, timeout};
 
 const PEOPLE: usize = 200;
 
-/// Groups, and of how many who stay; the next one in the list of people comes and goes.
+/// Groups, and the permanent members of each. The next person of the list is added and removed repeatedly.
 const GROUPS: usize = 10;
 const MEMBERS: usize = 19;
 
-/// What may be more in the end.
+/// The factor by which a value may grow.
 const GROWTH: f64 = 1.1;
 
-/// What may not. (Threads for blocking work come and go with the load, and have a bound.)
-const WATCHED: [&str; 3] = ["memory_mib", "files", "connections"];
+/// The values that must not grow. (The number of blocking threads follows the load, and has a bound.)
+const CHECKED: [&str; 3] = ["memory_mib", "files", "connections"];
 
-/// Whether nothing has grown.
-pub async fn run(ground: &Ground, minutes: f64) -> bool {
-    let deployment = ground.deploy("soak", PEOPLE).await;
-    let place = Arc::new(Place::of(&deployment).await);
+/// Runs the soak test. Returns whether no value has grown.
+pub async fn run(environment: &Environment, minutes: f64) -> bool {
+    let deployment = environment.deploy("soak", PEOPLE).await;
+    let world = Arc::new(World::of(&deployment).await);
     let mut people = JoinSet::new();
     for who in 0..PEOPLE {
-        let actor = |role| Actor::new(&place, &deployment, who, role);
+        let actor = |role| Actor::new(&world, &deployment, who, role);
         people.spawn(actor(0).await.read_on());
         people.spawn(actor(1).await.talk());
     }
     for group in 0..GROUPS {
-        let actor = Actor::new(&place, &deployment, group * (MEMBERS + 1), 2);
-        people.spawn(actor.await.keep_the_door(group));
+        let actor = Actor::new(&world, &deployment, group * (MEMBERS + 1), 2);
+        people.spawn(actor.await.add_and_remove_guest(group));
     }
-    people.spawn(Actor::new(&place, &deployment, 0, 3).await.come_and_go());
+    people.spawn(Actor::new(&world, &deployment, 0, 3).await.log_in_and_out());
 
     let time = Duration::from_secs_f64(60.0 * minutes);
-    let samples = watch(&deployment, &place, time).await;
+    let samples = watch(&deployment, &world, time).await;
     drop(people);
     deployment.node.until_parked(0).await;
-    ground.clear(deployment).await;
+    environment.clear(deployment).await;
     publish(minutes, &samples)
 }
 
-/// What is there to talk in.
-struct Place {
+/// The people and conversations, and counters.
+struct World {
     people: Vec<Person>,
-    /// The nth is between person n and the next one.
+    /// The nth is the conversation of person n and the next person.
     directs: Vec<String>,
     groups: Vec<String>,
     requests: AtomicU64,
-    /// Those that were to be repeated later.
+    /// Responses with `Retry-After`.
     put_off: AtomicU64,
 }
 
-impl Place {
+impl World {
     async fn of(deployment: &Deployment) -> Self {
         let directs = deployment.ring("").await;
         let people = deployment.people.clone();
@@ -88,9 +88,9 @@ impl Place {
     }
 }
 
-/// Somebody in one of their roles, on a connection of its own.
+/// A person in one role, on its own connection.
 struct Actor {
-    place: Arc<Place>,
+    world: Arc<World>,
     address: std::net::SocketAddr,
     connection: Connection,
     me: Person,
@@ -99,9 +99,9 @@ struct Actor {
 }
 
 impl Actor {
-    async fn new(place: &Arc<Place>, on: &Deployment, who: usize, role: u64) -> Self {
+    async fn new(world: &Arc<World>, on: &Deployment, who: usize, role: u64) -> Self {
         Self {
-            place: Arc::clone(place),
+            world: Arc::clone(world),
             address: on.node.address,
             connection: Connection::open(on.node.address).await.unwrap(),
             me: on.people[who].clone(),
@@ -110,14 +110,14 @@ impl Actor {
         }
     }
 
-    /// Repeats what was put off, as clients do: so there may be several good answers.
+    /// Sends a request, and repeats it after `Retry-After`, as clients do. The response must have one of the `good` statuses.
     async fn call(&mut self, method: Method, path: &str, body: String, good: &[u16]) -> Value {
         loop {
             let (me, method, body) = (Some(&self.me), method.clone(), body.clone());
             let answer = self.connection.call(method, path, me, body).await.unwrap();
-            self.place.requests.fetch_add(1, Ordering::Relaxed);
+            self.world.requests.fetch_add(1, Ordering::Relaxed);
             if let Some(seconds) = answer.retry_after {
-                self.place.put_off.fetch_add(1, Ordering::Relaxed);
+                self.world.put_off.fetch_add(1, Ordering::Relaxed);
                 sleep(Duration::from_secs(seconds)).await;
                 continue;
             }
@@ -136,7 +136,7 @@ impl Actor {
         sleep(Duration::from_millis(time)).await;
     }
 
-    /// A device in sync, which is sometimes gone in the middle of a wait.
+    /// A device that syncs, and sometimes disconnects during a wait.
     async fn read_on(mut self) {
         let mut since = 0;
         loop {
@@ -164,7 +164,7 @@ impl Actor {
                 {
                     let id = entry["conversation_id"].as_str().unwrap();
                     let body = json!({"seq": entry["message"]["seq"]}).to_string();
-                    // They may have left it since.
+                    // 404: the person has left the conversation since.
                     let path = format!("/v1/conversations/{id}/read");
                     self.call(Method::PUT, &path, body, &[200, 404]).await;
                 }
@@ -178,12 +178,12 @@ impl Actor {
     async fn talk(mut self) {
         loop {
             self.pause(500..3_500).await;
-            let direct = self.place.directs[self.who].clone();
+            let direct = self.world.directs[self.who].clone();
             let group = self.who / (MEMBERS + 1);
             match self.rng.random_range(0..100) {
                 0..60 => self.send(&direct).await,
                 60..75 if self.who % (MEMBERS + 1) < MEMBERS => {
-                    let group = self.place.groups[group].clone();
+                    let group = self.world.groups[group].clone();
                     self.send(&group).await;
                 }
                 75..82 => drop(self.get("/v1/unread").await),
@@ -198,15 +198,15 @@ impl Actor {
     }
 
     async fn send(&mut self, conversation: &str) {
-        let ask = send(&self.me, conversation);
-        self.call(ask.method, &ask.path, ask.body, &[201, 200])
+        let request = send(&self.me, conversation);
+        self.call(request.method, &request.path, request.body, &[201, 200])
             .await;
     }
 
-    /// Lets a guest in and out of a group.
-    async fn keep_the_door(mut self, group: usize) {
-        let path = format!("/v1/conversations/{}/members", self.place.groups[group]);
-        let guest = Arc::clone(&self.place.people[self.who + MEMBERS].id);
+    /// Adds a guest to a group and removes them, repeatedly.
+    async fn add_and_remove_guest(mut self, group: usize) {
+        let path = format!("/v1/conversations/{}/members", self.world.groups[group]);
+        let guest = Arc::clone(&self.world.people[self.who + MEMBERS].id);
         loop {
             self.pause(1_000..5_000).await;
             let body = json!({"user_ids": [&*guest]}).to_string();
@@ -218,8 +218,8 @@ impl Actor {
         }
     }
 
-    /// Signs up, logs in and out.
-    async fn come_and_go(mut self) {
+    /// Registers, logs in and logs out, repeatedly.
+    async fn log_in_and_out(mut self) {
         let mut names = Vec::new();
         loop {
             self.pause(500..1_500).await;
@@ -249,8 +249,8 @@ impl Actor {
     }
 }
 
-/// Looks at the node every few seconds.
-async fn watch(on: &Deployment, place: &Place, time: Duration) -> Vec<Value> {
+/// Samples the values of the node every few seconds.
+async fn watch(on: &Deployment, world: &World, time: Duration) -> Vec<Value> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     let connections = "SELECT count(*) FROM pg_stat_activity
@@ -264,21 +264,21 @@ async fn watch(on: &Deployment, place: &Place, time: Duration) -> Vec<Value> {
             "threads": on.node.status("Threads:"),
             "connections": on.number(connections).await,
             "parked": on.node.parked().await,
-            "requests": place.requests.load(Ordering::Relaxed),
-            "put_off": place.put_off.load(Ordering::Relaxed),
+            "requests": world.requests.load(Ordering::Relaxed),
+            "put_off": world.put_off.load(Ordering::Relaxed),
         }));
     }
     samples
 }
 
-/// The median of some samples.
+/// The median of a value of the samples.
 fn median(samples: &[Value], of: &str) -> f64 {
     let mut sorted: Vec<_> = samples.iter().map(|it| it[of].as_f64().unwrap()).collect();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
 }
 
-/// Prints what was seen, writes it down, and judges it.
+/// Prints and writes the samples and the verdict. Returns whether all values passed.
 fn publish(minutes: f64, samples: &[Value]) -> bool {
     let parts: Vec<_> = samples.chunks(samples.len().div_ceil(12)).collect();
     println!("minute  memory MiB  files  threads  connections  parked  requests  put off");
@@ -296,9 +296,9 @@ fn publish(minutes: f64, samples: &[Value]) -> bool {
             of("put_off"),
         );
     }
-    // After a sixth, and in the end.
+    // The values after a sixth of the time, and at the end.
     let (then, now) = (parts[2], parts[parts.len() - 1]);
-    let verdict: Vec<_> = WATCHED
+    let verdict: Vec<_> = CHECKED
         .into_iter()
         .map(|what| {
             let (then, now) = (median(then, what), median(now, what));

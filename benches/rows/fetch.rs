@@ -1,8 +1,8 @@
-//! Row 3: a page of 20 new messages from an inbox, against the same join in plain SQL.
+//! Row 3: fetches of a page of 20 new messages from an inbox, against the same join in plain SQL.
 
 use crate::Options;
-use crate::deployment::Ground;
-use crate::load::{Ask, Asks, Load, load};
+use crate::deployment::Environment;
+use crate::load::{Load, PlannedRequest, RequestSource, load};
 use crate::reference::pgbench;
 use crate::report::{Goal, Line};
 use hyper::Method;
@@ -13,24 +13,24 @@ use std::time::Duration;
 const CLIENTS: usize = 16;
 const REFERENCE_CLIENTS: usize = 8;
 
-pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
-    let deployment = ground.deploy("fetches", options.users).await;
+pub async fn measure(environment: &Environment, options: &Options) -> Vec<Line> {
+    let deployment = environment.deploy("fetches", options.users).await;
     deployment.ring(include_str!("../fill.sql")).await;
     let people = deployment.people.clone();
-    let asks: Asks = Arc::new(move |_| {
+    let requests: RequestSource = Arc::new(move |_| {
         let mut rng = rand::rng();
         let since = rng.random_range(0..=20);
-        Ask {
+        PlannedRequest {
             method: Method::GET,
             path: format!("/v1/inbox?since_seq={since}&limit=20"),
             person: people[rng.random_range(0..people.len())].clone(),
             body: String::new(),
             status: 200,
-            says: format!(r#""next_since_seq":{},"last_seq":40,"#, since + 20),
+            must_contain: format!(r#""next_since_seq":{},"last_seq":40,"#, since + 20),
         }
     });
     let address = deployment.node.address;
-    let ours = async |time| load(address, CLIENTS, time, None, &asks).await;
+    let ours = async |time| load(address, CLIENTS, time, None, &requests).await;
     let theirs = async |time| pgbench(&deployment, "fetch.sql", REFERENCE_CLIENTS, time).await;
     ours(Duration::from_secs(1)).await;
     theirs(Duration::from_secs(1)).await;
@@ -45,7 +45,7 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
             }
         }
     }
-    ground.clear(deployment).await;
+    environment.clear(deployment).await;
     let of = |value: fn(&Load) -> f64| loads.iter().map(value).collect::<Vec<_>>();
     vec![
         Line {

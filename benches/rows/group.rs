@@ -1,10 +1,10 @@
-//! Row 6: a message to a group as large as it may be with write fan-out, of whom everybody waits, until the last one is told.
-//! Row 7: the same for a channel that a tenth of its members watch.
+//! Row 6: the time from a message to a group of the largest size with write fan-out until the last member is notified. All members
+//! wait. Row 7: the same for a channel that a tenth of its members watch.
 
 use crate::Options;
 use crate::client::{Connection, Person};
-use crate::crowd::{BatchConfig, Crowd};
-use crate::deployment::{Deployment, Ground};
+use crate::deployment::{Deployment, Environment};
+use crate::devices::{WaitConfig, WaitingDevices};
 use crate::load::send;
 use crate::report::{Goal, Line};
 use serde_json::json;
@@ -21,36 +21,40 @@ const PEOPLE: usize = 1_000;
 /// Messages of a round.
 const MESSAGES: usize = 20;
 
-pub async fn group(ground: &Ground, options: &Options) -> Vec<Line> {
+pub async fn group(environment: &Environment, options: &Options) -> Vec<Line> {
     let members = GROUP.min(options.users);
-    let deployment = ground.deploy("groups", members).await;
+    let deployment = environment.deploy("groups", members).await;
     let mut room = Room::of(deployment, "group", members).await;
     let took = room.talk(options.rounds).await;
-    room.close(ground).await;
-    lines(6, "message to a group, until the last member is told", took)
+    room.close(environment).await;
+    lines(
+        6,
+        "message to a group, until the last member is notified",
+        took,
+    )
 }
 
-pub async fn channel(ground: &Ground, options: &Options) -> Vec<Line> {
+pub async fn channel(environment: &Environment, options: &Options) -> Vec<Line> {
     let members = CHANNEL.min(options.users);
-    let deployment = ground.deploy("channels", members).await;
+    let deployment = environment.deploy("channels", members).await;
     let mut room = Room::of(deployment, "channel", members / 10).await;
     let written = "SELECT (SELECT count(*) FROM inbox) + (SELECT sum(last_seq) FROM timelines)";
     let before = room.deployment.number(written).await;
     let took = room.talk(options.rounds).await;
     let after = room.deployment.number(written).await;
-    assert_eq!(before, after, "nothing is written for a member");
-    room.close(ground).await;
+    assert_eq!(before, after, "nothing is written per member");
+    room.close(environment).await;
     lines(
         7,
-        "message to a channel, until the last watcher is told",
+        "message to a channel, until the last watcher is notified",
         took,
     )
 }
 
-/// The typical time of each round, and the longest.
-type Took = [Vec<f64>; 2];
+/// The median and the longest time of each round.
+type Times = [Vec<f64>; 2];
 
-fn lines(row: u8, what: &'static str, [typical, slowest]: Took) -> Vec<Line> {
+fn lines(row: u8, what: &'static str, [typical, slowest]: Times) -> Vec<Line> {
     vec![
         Line {
             goal: Goal::AtMost(60.0, 20.0),
@@ -60,11 +64,11 @@ fn lines(row: u8, what: &'static str, [typical, slowest]: Took) -> Vec<Line> {
     ]
 }
 
-/// A conversation of everybody, of whom some wait.
+/// A conversation of all people, some of whom wait.
 struct Room {
     deployment: Deployment,
     id: String,
-    crowd: Crowd,
+    devices: WaitingDevices,
     waiting: usize,
     connection: Connection,
 }
@@ -83,27 +87,27 @@ impl Room {
             let added = connection.post(&path, &people[0], body).await;
             added.unwrap().ok(200);
         }
-        let manner = BatchConfig {
+        let config = WaitConfig {
             timeout: 55,
             spread: false,
-            after: 0,
+            short_waits: 0,
         };
-        let mut crowd = Crowd::new(deployment.node.address, manner);
+        let mut devices = WaitingDevices::new(deployment.node.address, config);
         if kind == "channel" {
-            crowd.watch(&id);
+            devices.watch(&id);
         }
-        crowd.grow(&people[..waiting]);
+        devices.grow(&people[..waiting]);
         Self {
             deployment,
             id,
-            crowd,
+            devices,
             waiting,
             connection,
         }
     }
 
-    async fn talk(&mut self, rounds: usize) -> Took {
-        let mut all = Took::default();
+    async fn talk(&mut self, rounds: usize) -> Times {
+        let mut all = Times::default();
         for _ in 0..rounds {
             let mut took = Vec::new();
             for _ in 0..MESSAGES {
@@ -116,30 +120,33 @@ impl Room {
         all
     }
 
-    /// In milliseconds.
+    /// Sends one message. Returns the time until all were notified, in milliseconds.
     async fn say(&mut self) -> f64 {
         self.deployment.node.until_parked(self.waiting).await;
-        self.crowd.forget();
+        self.devices.clear();
         let owner: &Person = &self.deployment.people[0];
-        let ask = send(owner, &self.id);
+        let request = send(owner, &self.id);
         let begun = Instant::now();
         let sent = async {
-            let answer = self.connection.post(&ask.path, owner, ask.body).await;
+            let answer = self
+                .connection
+                .post(&request.path, owner, request.body)
+                .await;
             answer.unwrap().ok(201);
         };
-        let told = async {
+        let notified = async {
             let mut last = begun;
             for _ in 0..self.waiting {
-                last = last.max(self.crowd.next().await.at);
+                last = last.max(self.devices.next().await.at);
             }
             last
         };
-        let ((), last) = tokio::join!(sent, told);
+        let ((), last) = tokio::join!(sent, notified);
         (last - begun).as_secs_f64() * 1e3
     }
 
-    async fn close(self, ground: &Ground) {
-        drop(self.crowd);
-        ground.clear(self.deployment).await;
+    async fn close(self, environment: &Environment) {
+        drop(self.devices);
+        environment.clear(self.deployment).await;
     }
 }

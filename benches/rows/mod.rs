@@ -1,4 +1,4 @@
-//! The rows of the table, a file each.
+//! The rows of the table, one file each.
 
 pub mod archive;
 pub mod delivery;
@@ -10,14 +10,14 @@ pub mod reconnect;
 pub mod sends;
 
 use crate::client::Person;
-use crate::load::{Asks, send};
+use crate::load::{RequestSource, send};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use std::sync::Arc;
 
-/// Round and round, everybody sends to their neighbour; in no order, as neighbours share an inbox.
-fn sends_of(people: &[Person], ring: &[String]) -> Asks {
+/// Every person sends to the next one in the ring, repeatedly. In random order, because neighbours share an inbox.
+fn sends_of(people: &[Person], ring: &[String]) -> RequestSource {
     let mut pairs: Vec<_> = people.iter().cloned().zip(ring.iter().cloned()).collect();
     pairs.shuffle(&mut StdRng::seed_from_u64(1));
     Arc::new(move |n| {

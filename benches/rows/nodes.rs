@@ -1,36 +1,36 @@
-//! Row 11: two nodes of one deployment against one, and what a notice costs that crosses from one to the other. All of it is
-//! on one machine, so this says what a second node costs, and not what it gives.
+//! Row 11: two nodes of one deployment against one, and the delay of notices between nodes. Both nodes run on one machine, so the
+//! row shows the cost of a second node, not its benefit.
 
 use super::delivery::deliver;
 use super::sends_of;
 use crate::Options;
-use crate::deployment::Ground;
-use crate::load::{Asks, load};
+use crate::deployment::Environment;
+use crate::load::{RequestSource, load};
 use crate::report::{Goal, Line};
 use std::sync::Arc;
 use std::time::Duration;
 
 const WARM_UP: Duration = Duration::from_secs(2);
 
-pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
-    let deployment = ground.deploy("nodes", options.users).await;
+pub async fn measure(environment: &Environment, options: &Options) -> Vec<Line> {
+    let deployment = environment.deploy("nodes", options.users).await;
     let ring = deployment.ring("").await;
-    let asks = sends_of(&deployment.people, &ring);
+    let requests = sends_of(&deployment.people, &ring);
     let half = options.users / 2;
-    let first = Arc::clone(&asks);
-    // Each node has its half of the conversations first, so that they do not meet.
-    let second: Asks = Arc::new(move |n| first(n + half));
+    let first = Arc::clone(&requests);
+    // Each node starts with its own half of the conversations, so that they do not lock the same rows.
+    let second: RequestSource = Arc::new(move |n| first(n + half));
     let other = deployment.another().await;
     let (one, two) = (deployment.node.address, other.address);
     let on_both = async |time| {
         let clients = options.clients / 2;
-        let [a, b] = [(one, &asks), (two, &second)]
-            .map(|(address, asks)| load(address, clients, time, None, asks));
+        let [a, b] = [(one, &requests), (two, &second)]
+            .map(|(address, requests)| load(address, clients, time, None, requests));
         let (a, b) = tokio::join!(a, b);
         (a.answered + b.answered, a.rate() + b.rate())
     };
     let on_one = async |time| {
-        let load = load(one, options.clients, time, None, &asks).await;
+        let load = load(one, options.clients, time, None, &requests).await;
         (load.answered, load.rate())
     };
     on_both(WARM_UP).await;
@@ -51,7 +51,7 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
         }
     }
     other.stop().await;
-    ground.clear(deployment).await;
+    environment.clear(deployment).await;
     let line = |what, unit, [reference, ours]: [Vec<f64>; 2]| Line {
         row: 11,
         what,
@@ -61,8 +61,8 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
         goal: Goal::None,
         generator: Vec::new(),
     };
-    let across = deliver(ground, options, true).await.notices;
-    let along = deliver(ground, options, false).await.notices;
+    let across = deliver(environment, options, true).await.notices;
+    let along = deliver(environment, options, false).await.notices;
     let [[p50, _], [p99, _]] = across;
     let [[p50_of_one, _], [p99_of_one, _]] = along;
     vec![

@@ -1,61 +1,61 @@
-//! Row 4: what a parked notice takes of the node's memory, as the slope over three sizes of a crowd, at the first and at the
-//! tenth poll of a connection. Row 5: what a parked crowd takes of a core when nothing happens.
+//! Row 4: the node's memory for a parked wait, as the slope over three numbers of devices, at the first and at the tenth wait of a
+//! connection. Row 5: the share of a core that parked waits use without news.
 
 use crate::Options;
-use crate::crowd::{BatchConfig, Crowd};
-use crate::deployment::{Deployment, Ground, cpu};
+use crate::deployment::{Deployment, Environment, cpu};
+use crate::devices::{WaitConfig, WaitingDevices};
 use crate::report::{Goal, Line};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// The sizes, as shares of the largest.
+/// The numbers of devices, as shares of the largest.
 const SIZES: [f64; 3] = [1.0 / 9.0, 5.0 / 9.0, 1.0];
 
-/// As long as one may wait, so that nobody waits again meanwhile.
+/// The longest timeout, so that no device waits again during the measurement.
 const LONG: u64 = 55;
 
-/// As long as clients wait when they do not say.
+/// The default timeout.
 const USUAL: u64 = 25;
 
-pub async fn memory(ground: &Ground, options: &Options) -> Vec<Line> {
-    let mut deployment = ground.deploy("parked", options.parked).await;
+pub async fn memory(environment: &Environment, options: &Options) -> Vec<Line> {
+    let mut deployment = environment.deploy("parked", options.parked).await;
     let mut lines = Vec::new();
-    for (what, after) in [
-        ("memory of a parked notice", 0),
-        ("memory of a notice at the tenth poll", 9),
+    for (what, short_waits) in [
+        ("memory of a parked wait", 0),
+        ("memory of a wait at the tenth poll", 9),
     ] {
         let mut rounds = Vec::new();
         for _ in 0..options.rounds {
-            // What an allocator keeps of a round before would be missing in this one.
+            // A new process, because memory that the allocator retains would falsify the next round.
             deployment.restart().await;
-            rounds.push(slope(&deployment, after).await);
+            rounds.push(slope(&deployment, short_waits).await);
         }
         lines.push(Line {
             goal: Goal::AtMost(4.0, 2.0),
             ..Line::fact(4, what, "KiB", rounds)
         });
     }
-    ground.clear(deployment).await;
+    environment.clear(deployment).await;
     lines
 }
 
-/// By least squares.
-async fn slope(deployment: &Deployment, after: usize) -> f64 {
-    let manner = BatchConfig {
+/// The memory per wait in KiB, by least squares.
+async fn slope(deployment: &Deployment, short_waits: usize) -> f64 {
+    let config = WaitConfig {
         timeout: LONG,
         spread: false,
-        after,
+        short_waits,
     };
-    let mut crowd = Crowd::new(deployment.node.address, manner);
+    let mut devices = WaitingDevices::new(deployment.node.address, config);
     let mut points = Vec::new();
     for share in SIZES {
         let size = (deployment.people.len() as f64 * share).round() as usize;
-        crowd.grow(&deployment.people[..size]);
-        while crowd.polls() < size * (after + 1) {
+        devices.grow(&deployment.people[..size]);
+        while devices.polls() < size * (short_waits + 1) {
             sleep(Duration::from_millis(10)).await;
         }
         deployment.node.until_parked(size).await;
-        // What was freed meanwhile has gone back.
+        // Time for the allocator to return freed memory.
         sleep(Duration::from_secs(2)).await;
         points.push((size as f64, deployment.node.status("RssAnon:")));
     }
@@ -65,37 +65,37 @@ async fn slope(deployment: &Deployment, after: usize) -> f64 {
     sum(&|it| (it.0 - x) * (it.1 - y)) / sum(&|it| (it.0 - x).powi(2))
 }
 
-pub async fn processor(ground: &Ground, options: &Options) -> Vec<Line> {
-    let deployment = ground.deploy("idle", options.parked).await;
+pub async fn processor(environment: &Environment, options: &Options) -> Vec<Line> {
+    let deployment = environment.deploy("idle", options.parked).await;
     let mut lines = Vec::new();
     for (what, timeout) in [
-        ("processor of a parked crowd", LONG),
+        ("processor of parked waits", LONG),
         ("the same, waiting again every 25 s", USUAL),
     ] {
         let (mut shares, mut generator) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
-            let manner = BatchConfig {
+            let config = WaitConfig {
                 timeout,
                 spread: timeout == USUAL,
-                after: 0,
+                short_waits: 0,
             };
-            let mut crowd = Crowd::new(deployment.node.address, manner);
-            crowd.grow(&deployment.people);
+            let mut devices = WaitingDevices::new(deployment.node.address, config);
+            devices.grow(&deployment.people);
             deployment.node.until_parked(options.parked).await;
-            // The last of the parking: unsubscribing, garbage; and everybody's first count.
+            // Time for the end of the parking: unsubscribes, freed memory, first unread counts.
             sleep(Duration::from_secs(2)).await;
-            while timeout == USUAL && crowd.polls() < 2 * options.parked {
+            while timeout == USUAL && devices.polls() < 2 * options.parked {
                 sleep(Duration::from_millis(100)).await;
             }
-            let polls = crowd.polls();
+            let polls = devices.polls();
             let (begun, ours) = (Instant::now(), cpu("self").unwrap());
             let before = deployment.node.cpu();
             sleep(2 * options.time()).await;
             let seconds = begun.elapsed().as_secs_f64();
             shares.push(100.0 * (deployment.node.cpu() - before) / seconds);
             generator.push((cpu("self").unwrap() - ours) / seconds);
-            assert!(timeout == USUAL || crowd.polls() == polls, "they woke");
-            drop(crowd);
+            assert!(timeout == USUAL || devices.polls() == polls, "a wait ended");
+            drop(devices);
             deployment.node.until_parked(0).await;
         }
         lines.push(Line {
@@ -104,6 +104,6 @@ pub async fn processor(ground: &Ground, options: &Options) -> Vec<Line> {
             ..Line::fact(5, what, "% of a core", shares)
         });
     }
-    ground.clear(deployment).await;
+    environment.clear(deployment).await;
     lines
 }

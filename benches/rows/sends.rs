@@ -1,24 +1,24 @@
-//! Row 1: durable sends between two people, as many as there can be, against the same transaction made one per message.
-//! Also what a message costs, and how long it takes at every load that is offered.
+//! Row 1: the highest rate of durable sends between two people, against the same transaction without batching. Also the cost of a
+//! message, and the latency at several loads.
 
 use super::sends_of;
 use crate::Options;
-use crate::deployment::{Deployment, Ground};
-use crate::load::{Asks, Load, load};
+use crate::deployment::{Deployment, Environment};
+use crate::load::{Load, RequestSource, load};
 use crate::plot;
 use crate::reference::pgbench;
 use crate::report::{Goal, Line};
 use std::time::Duration;
 
-/// Clients of pgbench, which is at its best with them.
+/// Clients of pgbench. It is fastest with this number.
 const REFERENCE_CLIENTS: usize = 32;
 
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// The loads that are offered, as shares of the most.
+/// The offered loads, as shares of the highest rate.
 const OFFERED: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1];
 
-/// What grows or is used up with each message.
+/// The costs of a message.
 const COSTS: [(&str, &str); 5] = [
     ("node's processor for a message", "µs"),
     ("PostgreSQL's processor for a message", "µs"),
@@ -27,13 +27,13 @@ const COSTS: [(&str, &str); 5] = [
     ("inbox and its index for an entry", "bytes"),
 ];
 
-pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
-    let deployment = ground.deploy("sends", options.users).await;
+pub async fn measure(environment: &Environment, options: &Options) -> Vec<Line> {
+    let deployment = environment.deploy("sends", options.users).await;
     let ring = deployment.ring("").await;
-    let asks = sends_of(&deployment.people, &ring);
+    let requests = sends_of(&deployment.people, &ring);
     let mut bench = Bench {
         deployment,
-        asks,
+        requests,
         clients: options.clients,
         stored: 0,
     };
@@ -44,7 +44,7 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
     let mut costs: [Vec<f64>; COSTS.len()] = Default::default();
     for round in 0..options.rounds {
         for turn in 0..2 {
-            // Who is first changes every round.
+            // The sides alternate in who is first.
             if (round + turn) % 2 == 0 {
                 reference.push(bench.reference(options.time()).await);
             } else {
@@ -84,7 +84,7 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
     let mut points = Vec::new();
     for share in OFFERED {
         let offered = most * share;
-        // More connections than answer at once, so that what is offered does not depend on them.
+        // More connections than are busy at a time, so that they do not limit the offered load.
         let load = bench
             .offered(4 * options.clients, options.time(), Some(offered))
             .await;
@@ -96,15 +96,15 @@ pub async fn measure(ground: &Ground, options: &Options) -> Vec<Line> {
     }
     bench.check().await;
     plot::write(&points);
-    ground.clear(bench.deployment).await;
+    environment.clear(bench.deployment).await;
     lines
 }
 
 struct Bench {
     deployment: Deployment,
-    asks: Asks,
+    requests: RequestSource,
     clients: usize,
-    /// By both sides.
+    /// Messages that both sides have stored.
     stored: usize,
 }
 
@@ -116,7 +116,7 @@ impl Bench {
 
     async fn offered(&mut self, clients: usize, time: Duration, rate: Option<f64>) -> Load {
         let address = self.deployment.node.address;
-        let load = load(address, clients, time, rate, &self.asks).await;
+        let load = load(address, clients, time, rate, &self.requests).await;
         self.stored += load.answered;
         load
     }
@@ -128,7 +128,7 @@ impl Bench {
         done.rate
     }
 
-    /// All that the messages until now have cost, in the order and the units of [`COSTS`].
+    /// The total costs of the messages until now, in the order and units of [`COSTS`].
     async fn spent(&self) -> [f64; COSTS.len()] {
         let of = |table: &str| {
             format!("SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('{table}')")
@@ -145,7 +145,7 @@ impl Bench {
         ]
     }
 
-    /// Stored is what was answered, once, with two inbox entries each.
+    /// Checks that each acknowledged message is stored once, with two inbox entries.
     async fn check(&self) {
         let found = self.deployment.sql(
             "SELECT (SELECT count(*) FROM messages), (SELECT sum(last_seq) FROM conversations),

@@ -1,4 +1,5 @@
-//! The only floor that knows actix-web (and `server`, which starts it). A handler is three moves: parse, one verb of the domain, shape.
+//! The HTTP API. Besides `node`, which starts the servers, only this floor uses actix-web. A handler parses its input, calls one
+//! verb of the domain, and builds the response.
 
 pub mod identity;
 pub mod kit;

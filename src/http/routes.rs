@@ -1,4 +1,4 @@
-//! The one list of endpoints: it mounts the handlers and yields the OpenAPI document.
+//! The list of endpoints, from which the handlers are mounted and the OpenAPI document is made.
 
 use crate::http::identity::{accounts, devices};
 use crate::http::kit::cors;
@@ -49,9 +49,9 @@ impl Endpoint {
         }
     }
 
-    /// Whether it has query parameters, which its handler then checks itself. Health checks take any: whoever asks may
-    /// add one against caches.
-    pub(super) fn takes_query(&self) -> bool {
+    /// Whether it accepts query parameters, which its handler then checks. Health checks accept any, because probes may add one
+    /// against caches.
+    pub(super) fn accepts_query(&self) -> bool {
         let parameters = self.operation.parameters.iter().flatten();
         !self.path.starts_with("/v1/")
             || parameters
@@ -59,8 +59,8 @@ impl Endpoint {
                 .any(|one| matches!(one, RefOr::T(one) if one.parameter_in == ParameterIn::Query))
     }
 
-    /// Whether HEAD is answered as GET is, without a body. Nobody waits for that.
-    fn takes_head(&self) -> bool {
+    /// Whether it accepts HEAD: every GET does, except long-polls.
+    fn accepts_head(&self) -> bool {
         let mut parameters = self.operation.parameters.iter().flatten();
         let waits = parameters.any(|one| matches!(one, RefOr::T(one) if one.name == "timeout"));
         self.method() == Method::GET && !waits
@@ -68,7 +68,7 @@ impl Endpoint {
 
     fn route(&self) -> Route {
         let route = web::route();
-        (self.mount)(if self.takes_head() {
+        (self.mount)(if self.accepts_head() {
             route.guard(guard::Any(guard::Get()).or(guard::Head()))
         } else {
             route.method(self.method())
@@ -89,7 +89,7 @@ impl Endpoint {
     }
 }
 
-/// The query of an operation without parameters, where every one is unknown.
+/// The query of an operation without parameters: every parameter is unknown.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoQuery {}
@@ -101,7 +101,7 @@ async fn no_query(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match Query::<NoQuery>::parse(request.query_string()) {
         Ok(Query(NoQuery {})) => Ok(next.call(request).await?.map_into_boxed_body()),
-        // An answer, not an `Err`, which would fly past the request layer that gives problems their bodies.
+        // A response instead of `Err`, because an `Err` would bypass the middleware that builds the bodies of problems.
         Err(problem) => Ok(request.error_response(problem)),
     }
 }
@@ -134,10 +134,10 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     }
 }
 
-/// Mounts everything on an actix app. Every route carries the handles of its metrics, which the request layer finds.
+/// Mounts everything on an actix app. Every resource has the handle of its metrics in its `app_data`, for the middleware.
 pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_hosts: &[String]) {
     config.app_data(metrics.unmatched());
-    // Sorted, a literal segment comes before a parameter ("batch" before "{seq}"), as actix takes the first that fits.
+    // actix takes the first path that matches. Sorted, a literal segment comes before a parameter ("batch" before "{seq}").
     let mut by_path: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints() {
         by_path
@@ -147,7 +147,7 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_
     }
     for (path, endpoints) in by_path {
         let methods = endpoints.iter().flat_map(|endpoint| {
-            let head = endpoint.takes_head().then_some(Method::HEAD);
+            let head = endpoint.accepts_head().then_some(Method::HEAD);
             [endpoint.method()].into_iter().chain(head)
         });
         let methods: Vec<_> = methods.map(|method| method.to_string()).collect();
@@ -155,21 +155,21 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_
         let mut resource = web::resource(&path).app_data(metrics.route(&path));
         for endpoint in endpoints {
             let route = endpoint.route();
-            resource = resource.route(if endpoint.takes_query() {
+            resource = resource.route(if endpoint.accepts_query() {
                 route
             } else {
                 route.wrap(from_fn(no_query))
             });
         }
         config.service(resource.default_service(web::to(move |method: Method| {
-            let answer = other_method(&method, &allow);
-            async { answer }
+            let response = other_method(&method, &allow);
+            async { response }
         })));
     }
     docs::configure(config, metrics);
     client::configure(config, metrics, media_hosts);
     config.default_service(web::to(async |request: HttpRequest| {
-        // A browser shows a page the answer "not found" only when it was allowed to ask. `*` is the server as a whole.
+        // A page can read a 404 only if its preflight succeeded. `OPTIONS *` is about the whole server.
         if cors::is_preflight(&request)
             || (request.method() == Method::OPTIONS && request.path() == "*")
         {

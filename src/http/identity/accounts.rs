@@ -1,11 +1,11 @@
-//! Signing up and in, and reading users.
+//! Registration, login and user lookup.
 
 use crate::domain::identity::accounts;
 use crate::domain::identity::sessions::{self, Session};
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
 use crate::http::kit::extractors::{
-    Body, Guest, Handle, Ids, PASSWORD, Query, charge, charge_more,
+    Body, Guest, Handle, Ids, PASSWORD_COST, Query, charge, charge_more,
 };
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, DeviceInfo, Password, Username};
@@ -20,34 +20,34 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-/// The most ids of one look-up.
-const IDS: usize = 100;
+/// The most ids of one lookup.
+const MAX_IDS: usize = 100;
 
 /// The device that signs in.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
-    /// A name for people, 1 to 64 Unicode code points. What a display name may be, this may be.
+    /// A human-readable name, 1 to 64 Unicode code points, with the same rules as a display name.
     #[garde(inner(custom(is_name(64))))]
     #[schema(value_type = Option<String>, example = "Ann's laptop", min_length = 1, max_length = 64)]
     name: Option<Name>,
-    /// What kind of program it is; `other` when not said.
+    /// The kind of program. Default: `other`.
     #[garde(skip)]
     platform: Option<Platform>,
 }
 
-/// The device that logs in: a new one, or one of the user's own.
+/// The device that logs in: a new one, or an existing one of the user.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginDevice {
-    /// One of the user's own devices, to be used again. Any other id makes a new device.
+    /// The id of an existing device of the user, to reuse it. Any other id creates a new device.
     #[garde(skip)]
     id: Option<DeviceId>,
-    /// A name for people, 1 to 64 Unicode code points. What a display name may be, this may be.
+    /// A human-readable name, 1 to 64 Unicode code points, with the same rules as a display name.
     #[garde(inner(custom(is_name(64))))]
     #[schema(value_type = Option<String>, example = "Ann's laptop", min_length = 1, max_length = 64)]
     name: Option<Name>,
-    /// What kind of program it is; `other` when not said.
+    /// The kind of program. Default: `other`.
     #[garde(skip)]
     platform: Option<Platform>,
 }
@@ -58,17 +58,17 @@ pub struct LoginDevice {
 #[schema(example = json!({"username": "ann", "password": "correct horse", "display_name": "Ann",
     "device": {"name": "Ann's laptop", "platform": "web"}}))]
 pub struct RegisterRequest {
-    /// 3 to 32 of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing; unique.
+    /// 3 to 32 characters of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing. Unique.
     #[garde(custom(is_username))]
     #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
-    /// 8 to 128 Unicode code points in the normal form NFC. However a keyboard composes them, it is the same password.
+    /// 8 to 128 Unicode code points. It is normalized to NFC, so that all keyboards enter the same password.
     #[garde(custom(is_password))]
     #[schema(example = "correct horse", min_length = 8, max_length = 128)]
     password: String,
-    /// What other people see; the username when not given. 1 to 64 Unicode code points, after white space around it was taken
-    /// away. Without control characters, line breaks and the overrides of the direction of text (U+202D, U+202E), and with
-    /// something visible.
+    /// The name that other people see. Default: the username. 1 to 64 Unicode code points, after leading and trailing white space
+    /// is removed, at least one of them visible. Control characters, line breaks and text direction overrides (U+202D, U+202E)
+    /// are not allowed.
     #[garde(inner(custom(is_name(64))))]
     #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
     display_name: Option<Name>,
@@ -77,13 +77,13 @@ pub struct RegisterRequest {
     device: Option<NewDevice>,
 }
 
-/// A log-in.
+/// A login.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ann", "password": "correct horse",
     "device": {"name": "Ann's laptop", "platform": "web"}}))]
 pub struct LoginRequest {
-    /// The user's name, in any case.
+    /// The username, in any case.
     #[garde(skip)]
     #[schema(example = "ann")]
     username: String,
@@ -111,7 +111,7 @@ pub struct RefreshRequest {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"display_name": "Ann"}))]
 pub struct UpdateMeRequest {
-    /// What other people see, 1 to 64 Unicode code points, as of a new account.
+    /// The name that other people see, 1 to 64 Unicode code points, with the same rules as at registration.
     #[garde(custom(is_name(64)))]
     #[schema(value_type = String, example = "Ann", min_length = 1, max_length = 64)]
     display_name: Name,
@@ -121,18 +121,18 @@ pub struct UpdateMeRequest {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionBody {
-    /// Who signed in.
+    /// The user of the session.
     user: User,
-    /// The device; give it as `device.id` when logging in again on the same installation.
+    /// The id of the device. Send it as `device.id` to log in again on the same installation.
     device_id: DeviceId,
-    /// Goes into `Authorization: Bearer …`.
+    /// The token for `Authorization: Bearer …`.
     access_token: String,
-    /// How long the access token lives, in seconds.
+    /// The lifetime of the access token, in seconds.
     #[schema(example = 900)]
     expires_in: u64,
-    /// Gets the next session; each can be used once.
+    /// The token for the next session. It can be used once.
     refresh_token: String,
-    /// How long the refresh token lives, in seconds.
+    /// The lifetime of the refresh token, in seconds.
     #[schema(example = 2_592_000)]
     refresh_expires_in: u64,
 }
@@ -153,11 +153,11 @@ impl From<Session> for SessionBody {
 /// Users.
 #[derive(Serialize, ToSchema)]
 pub struct UserList {
-    /// In the order of their ids; unknown ones are left out.
+    /// The users in the order of their ids, without unknown ones.
     users: Vec<User>,
 }
 
-/// Which users: by ids or by name.
+/// The requested users, by ids or by name.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -184,8 +184,7 @@ fn is_username(text: &str, _: &()) -> garde::Result {
 
 /// Sign up
 ///
-/// Makes an account and signs it in on one device. Not safe to repeat after a lost answer: a second try may say
-/// `conflict`; then log in.
+/// Creates an account and logs it in on one device. If the response is lost, a repeat may answer `conflict`: then log in.
 #[utoipa::path(post, path = "/v1/auth/register", tag = "Accounts", request_body = RegisterRequest,
     responses((status = 201, description = "The account and its first session", body = SessionBody,
         headers(("Location" = String, description = "The user")))),
@@ -206,7 +205,12 @@ pub async fn register_user(
         platform: device.platform,
     };
     let display_name = body.display_name.map(String::from);
-    charge_more(&request, &Subject::address(guest.address), PASSWORD - 1).await?;
+    charge_more(
+        &request,
+        &Subject::address(guest.address),
+        PASSWORD_COST - 1,
+    )
+    .await?;
     let session = sessions::register(&auth, name, password, display_name, info).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/v1/users/{}", session.user.id)))
@@ -215,7 +219,7 @@ pub async fn register_user(
 
 /// Log in
 ///
-/// Signs in on a new device, or again on one of the user's own (`device.id`).
+/// Logs in on a new device, or again on an existing device of the user (`device.id`).
 #[utoipa::path(post, path = "/v1/auth/login", tag = "Accounts", request_body = LoginRequest,
     responses((status = 200, description = "A session", body = SessionBody)),
     security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
@@ -235,7 +239,12 @@ pub async fn login_user(
         let subject = Subject::Login(name.as_str().to_owned());
         charge(&request, &subject).await?;
     }
-    charge_more(&request, &Subject::address(guest.address), PASSWORD - 1).await?;
+    charge_more(
+        &request,
+        &Subject::address(guest.address),
+        PASSWORD_COST - 1,
+    )
+    .await?;
     let password = Password::typed(body.password).ok_or(Error::InvalidCredentials)?;
     let session = sessions::login(&auth, name, password, device.id, info).await?;
     Ok(web::Json(session.into()))
@@ -243,9 +252,9 @@ pub async fn login_user(
 
 /// Get the next session
 ///
-/// Rotates the refresh token. When the answer is lost, repeat it with the same token: for 60 seconds, and until the new
-/// refresh token or the new access token is first used, the same successor comes again. Any later use of a spent token
-/// logs the device out.
+/// Rotates the refresh token. If the response is lost, repeat the request with the same token: it returns the same successor
+/// for 60 seconds, unless the new refresh token or the new access token was used. Any later use of a spent token logs the
+/// device out.
 #[utoipa::path(post, path = "/v1/auth/refresh", tag = "Accounts", request_body = RefreshRequest,
     responses((status = 200, description = "The next session", body = SessionBody)),
     security(()), extensions(("x-problems" = json!(["refresh_invalid", "device_revoked"]))))]
@@ -260,7 +269,7 @@ pub async fn refresh_session(
 
 /// Log out
 ///
-/// Ends this device: its tokens stop working, a parked wait of it ends.
+/// Logs this device out: its tokens become invalid, and its wait ends.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "Accounts",
     responses((status = 204, description = "Logged out")))]
 pub async fn logout_session(auth: Handle<Auth>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -302,7 +311,7 @@ pub async fn get_user(
 
 /// Find users
 ///
-/// By ids or by exact name; one of the two must be given.
+/// By ids or by exact username; exactly one of the two must be given.
 #[utoipa::path(get, path = "/v1/users", tag = "Accounts", params(UsersQuery),
     responses((status = 200, description = "The users that exist", body = UserList)),
     extensions(("x-problems" = json!(["validation"]))))]
@@ -335,9 +344,9 @@ pub async fn list_users(
 fn parse_ids(text: &str) -> Result<Vec<UserId>, Problem> {
     let ids: Result<Vec<_>, _> = text.split(',').map(Uuid::try_parse).collect();
     match ids {
-        Ok(ids) if ids.len() <= IDS => Ok(ids.into_iter().map(UserId).collect()),
+        Ok(ids) if ids.len() <= MAX_IDS => Ok(ids.into_iter().map(UserId).collect()),
         Ok(_) | Err(_) => {
-            let detail = format!("must be up to {IDS} ids, separated by commas");
+            let detail = format!("must be up to {MAX_IDS} ids, separated by commas");
             Err(Problem::invalid(vec![Violation::new("ids", detail)]))
         }
     }

@@ -1,11 +1,11 @@
-//! The caller's devices, and the password that signs them in.
+//! The caller's devices and password.
 
 use crate::domain::identity::devices;
 use crate::domain::identity::sessions;
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
 use crate::http::identity::accounts::is_password;
-use crate::http::kit::extractors::{Body, Handle, Ids, PASSWORD, charge, charge_more};
+use crate::http::kit::extractors::{Body, Handle, Ids, PASSWORD_COST, charge, charge_more};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, Password};
 use crate::model::ids::DeviceId;
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 /// The caller's devices.
 #[derive(Serialize, ToSchema)]
 pub struct DeviceList {
-    /// The most recently seen first.
+    /// The devices, the most recently seen first.
     devices: Vec<Device>,
 }
 
@@ -29,11 +29,11 @@ pub struct DeviceList {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"old_password": "correct horse", "new_password": "battery staple"}))]
 pub struct ChangePasswordRequest {
-    /// The present password.
+    /// The current password.
     #[garde(skip)]
     #[schema(example = "correct horse")]
     old_password: String,
-    /// The new one, 8 to 128 Unicode code points in the normal form NFC.
+    /// The new password, 8 to 128 Unicode code points. It is normalized to NFC.
     #[garde(custom(is_password))]
     #[schema(example = "battery staple", min_length = 8, max_length = 128)]
     new_password: String,
@@ -41,7 +41,7 @@ pub struct ChangePasswordRequest {
 
 /// List the caller's devices
 ///
-/// At most 20; when one more signs in, the least recently seen one is logged out.
+/// At most 20. When another device logs in, the least recently seen one is logged out.
 #[utoipa::path(get, path = "/v1/me/devices", tag = "Accounts",
     responses((status = 200, description = "The devices", body = DeviceList)))]
 pub async fn list_devices(
@@ -54,7 +54,7 @@ pub async fn list_devices(
 
 /// Log a device out
 ///
-/// One of the caller's own. Its tokens stop working within five seconds on every node, and a parked wait of it ends.
+/// Logs out one of the caller's own devices. Its tokens become invalid on every node within five seconds, and its wait ends.
 #[utoipa::path(delete, path = "/v1/me/devices/{id}", tag = "Accounts",
     params(("id" = Uuid, Path, description = "The device")),
     responses((status = 204, description = "Logged out")),
@@ -70,8 +70,8 @@ pub async fn remove_device(
 
 /// Change the password
 ///
-/// Logs the caller's other devices out. Of this one, only the refresh token that came with the access token of this request
-/// stays good: send it with the newest.
+/// Logs the caller's other devices out. On this device, only the refresh token that was issued with the access token of this
+/// request stays valid: use the newest access token.
 #[utoipa::path(put, path = "/v1/me/password", tag = "Accounts", request_body = ChangePasswordRequest,
     responses((status = 204, description = "Changed")),
     extensions(("x-problems" = json!(["invalid_credentials"]))))]
@@ -81,10 +81,10 @@ pub async fn change_password(
     caller: Caller,
     Body(body): Body<ChangePasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    // As a log-in: whoever has a token of a device must not try passwords at leisure.
+    // Limited as a login is, so that a stolen access token cannot be used to guess the password.
     let subject = Subject::Login(caller.user.to_string());
     charge(&request, &subject).await?;
-    charge_more(&request, &Subject::User(caller.user), PASSWORD - 1).await?;
+    charge_more(&request, &Subject::User(caller.user), PASSWORD_COST - 1).await?;
     let new = Password::parse(body.new_password)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/new_password", Password::RULE)]))?;
     let old = Password::typed(body.old_password).ok_or(Error::InvalidCredentials)?;

@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The address of a client.
 
 use crate::model::wire::violation::cut;
 use actix_web::http::header::HeaderMap;
@@ -7,19 +7,19 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
-/// The most proxies that are told of.
-const MOST_TOLD: usize = 1_000;
+/// The most proxies that are logged as misconfigured.
+const MAX_WARNED: usize = 1_000;
 
-/// The address of the client: that of the connection, unless it is a trusted proxy's; then the last one in
-/// `X-Forwarded-For` that is not. What is further to the left was written by somebody whom nobody trusts.
+/// The address of the client: the peer, unless it is a trusted proxy; then the last address in `X-Forwarded-For` that is not a
+/// trusted proxy. Addresses further left come from clients and could be forged.
 pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     find(peer, headers, trusted).unwrap_or_else(|unreadable| {
-        tell(&unreadable);
+        warn_once(&unreadable);
         unreadable.proxy
     })
 }
 
-/// What a trusted proxy has written and nobody can read: all of its clients share its address.
+/// A value of a trusted proxy that is no address. All clients of the proxy then share its address.
 #[derive(Debug, PartialEq)]
 struct Unreadable {
     proxy: IpAddr,
@@ -38,7 +38,7 @@ fn find(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Result<IpAddr, 
         if !trusted.iter().any(|network| network.contains(&client)) {
             break;
         }
-        client = read(hop).ok_or_else(|| Unreadable {
+        client = parse_hop(hop).ok_or_else(|| Unreadable {
             proxy: client,
             value: cut(hop).into_owned(),
         })?;
@@ -46,28 +46,28 @@ fn find(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Result<IpAddr, 
     Ok(client)
 }
 
-/// An address as proxies write it: alone, in brackets, and with a port (those of Azure and IIS).
-fn read(hop: &str) -> Option<IpAddr> {
+/// Parses an address as proxies write it: plain, in brackets, or with a port (Azure, IIS).
+fn parse_hop(hop: &str) -> Option<IpAddr> {
     let in_brackets = || {
         hop.strip_prefix('[')?
             .strip_suffix(']')?
             .parse::<Ipv6Addr>()
             .ok()
     };
-    let alone = hop.parse::<IpAddr>().ok();
-    alone
+    let plain = hop.parse::<IpAddr>().ok();
+    plain
         .or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
         .or_else(|| in_brackets().map(IpAddr::V6))
         .map(|address| address.to_canonical())
 }
 
-/// Once for each proxy, since every request has such a header.
-fn tell(unreadable: &Unreadable) {
-    static TOLD: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    if told.len() < MOST_TOLD && told.insert(unreadable.proxy) {
+/// Logs once for each proxy, since every request has the header.
+fn warn_once(unreadable: &Unreadable) {
+    static WARNED: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.len() < MAX_WARNED && warned.insert(unreadable.proxy) {
         log::warn!(
-            "the proxy {} sends an X-Forwarded-For that is no address, {:?}: its clients share one rate limit",
+            "proxy {} sent an X-Forwarded-For that is not an address, {:?}: its clients share one rate limit",
             unreadable.proxy,
             unreadable.value,
         );
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_say_where_a_request_comes_from() {
+    fn forwarded_addresses_of_untrusted_peers_are_ignored() {
         assert_eq!(seen("203.0.113.9", &[]), "203.0.113.9");
         assert_eq!(seen("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         assert_eq!(seen("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("fd00::1", &["2001:db8::7"]), "2001:db8::7");
-        // What a client has written itself stands to the left of what the proxy saw.
+        // A value that the client sent is left of the one that the proxy added.
         assert_eq!(
             seen("10.0.0.1", &["192.0.2.1, 198.51.100.1"]),
             "198.51.100.1"
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_the_proxy_that_wrote_it() {
+    fn unreadable_addresses_name_the_proxy_that_sent_them() {
         for (forwarded, proxy, value) in [
             ("unknown", "10.0.0.1", "unknown"),
             ("[198.51.100.1]", "10.0.0.1", "[198.51.100.1]"),
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(found, Err(unreadable), "{forwarded}");
             assert_eq!(seen("10.0.0.1", &[forwarded]), proxy, "{forwarded}");
         }
-        // Who is not trusted may write what they like.
+        // Values of untrusted peers are not read.
         assert_eq!(seen("203.0.113.9", &["unknown"]), "203.0.113.9");
     }
 }

@@ -1,5 +1,5 @@
-//! CORS: which pages of other origins a browser lets use the API. The rest of the world is not kept out by it, and does not
-//! need to be: there are no cookies, so a request is worth what its token is.
+//! CORS: the origins whose pages may use the API in a browser. It does not restrict other clients, and need not: there are no
+//! cookies, so a request has only the rights of its token.
 
 use crate::config::origins::Origins;
 use actix_web::HttpRequest;
@@ -13,43 +13,43 @@ use actix_web::http::header::{
 /// The methods of all operations.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
-/// The headers that a page may send, besides those that it always may.
-const SENT: &str = "Authorization, Content-Type, X-Request-Id";
+/// Request headers that a page may set, besides the CORS-safelisted ones.
+const ALLOWED_HEADERS: &str = "Authorization, Content-Type, X-Request-Id";
 
-/// The headers of an answer that a page may read, besides those that it always may.
-const READ: &str = "Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy, \
+/// Response headers that a page may read, besides the CORS-safelisted ones.
+const EXPOSED_HEADERS: &str = "Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy, \
     WWW-Authenticate, Date";
 
-/// For so many seconds a browser need not ask again: two hours, the most that all of them take.
+/// How long a browser may cache a preflight, in seconds: two hours, the most that every browser accepts.
 const MAX_AGE: &str = "7200";
 
-/// Whether a browser asks what a page of another origin may do here, before it does it.
+/// Whether the request is a CORS preflight.
 pub fn is_preflight(request: &HttpRequest) -> bool {
     let has = |name| request.headers().contains_key(name);
     request.method() == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// What there is to say to one request, whatever its answer will be.
+/// The CORS headers for the response to one request.
 pub struct Cors {
-    on: bool,
-    preflight: bool,
-    allowed: Option<HeaderValue>,
+    is_enabled: bool,
+    is_preflight: bool,
+    allowed_origin: Option<HeaderValue>,
 }
 
 impl Cors {
-    /// Looks at a request.
+    /// For a parsed request.
     pub fn of(request: &HttpRequest, origins: &Origins) -> Self {
         let given = request.headers().get_all(ORIGIN);
         let given: Vec<_> = given.map(HeaderValue::as_bytes).collect();
         Self::from(&given, is_preflight(request), origins)
     }
 
-    /// For a request with these origins.
-    pub fn from(given: &[&[u8]], preflight: bool, origins: &Origins) -> Self {
-        let allowed = match (origins, given) {
+    /// For a request with these values of `Origin`.
+    pub fn from(given: &[&[u8]], is_preflight: bool, origins: &Origins) -> Self {
+        let allowed_origin = match (origins, given) {
             (Origins::Any, [_]) => Some(HeaderValue::from_static("*")),
-            // To the letter, since a browser always writes an origin the same way. A copy: the value of the request would
-            // keep the whole head of a wait that is parked.
+            // An exact match, since browsers send an origin in one form. Copied, because the header's value would keep the
+            // whole head of a parked wait in memory.
             (Origins::Listed(listed), [origin]) => listed
                 .iter()
                 .find(|one| one.as_bytes() == *origin)
@@ -57,33 +57,36 @@ impl Cors {
             (Origins::Same | Origins::Any | Origins::Listed(_), _) => None,
         };
         Self {
-            on: *origins != Origins::Same,
-            preflight,
-            allowed,
+            is_enabled: *origins != Origins::Same,
+            is_preflight,
+            allowed_origin,
         }
     }
 
-    /// Says it. Never that a browser may send credentials of its own, of which we know none.
-    pub fn mark(self, headers: &mut HeaderMap) {
-        if self.on {
-            // A cache must not give the answer of one origin, or of none, to another.
+    /// Adds the headers. Never `Access-Control-Allow-Credentials`, because the API uses no cookies.
+    pub fn apply(self, headers: &mut HeaderMap) {
+        if self.is_enabled {
+            // A cache must not serve the response for one origin, or for none, to another.
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
-        let Some(origin) = self.allowed else {
+        let Some(origin) = self.allowed_origin else {
             return;
         };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        if !self.preflight {
+        if !self.is_preflight {
             headers.insert(
                 ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static(READ),
+                HeaderValue::from_static(EXPOSED_HEADERS),
             );
             return;
         }
         if let Some(methods) = headers.get(ALLOW).cloned() {
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         }
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SENT));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static(ALLOWED_HEADERS),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     }
 }

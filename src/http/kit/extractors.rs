@@ -1,4 +1,4 @@
-//! What handlers take: the caller, a checked body, a checked query, a checked id. Every rejection is a documented problem.
+//! Parameters of handlers: the caller, and the validated body, query and ids. Every rejection is a documented problem.
 
 use crate::config::Config;
 use crate::domain::identity::sessions;
@@ -33,11 +33,11 @@ use uuid::Uuid;
 /// The largest body.
 pub const BODY_BYTES: usize = 1024 * 1024;
 
-/// How long a body may take to arrive. Nothing else guards against a body that trickles in.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive. No other timer covers slow bodies.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a wait takes that does not say so.
-const WAIT: Duration = Duration::from_secs(25);
+/// The duration of a wait without `timeout`.
+const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -45,7 +45,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 pub struct Handle<T>(Arc<T>);
 
 impl<T: 'static> Handle<T> {
-    /// The handle that was installed with `app_data`.
+    /// The handle that `app_data` installed.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let handle = request.app_data::<web::Data<T>>().cloned();
         handle
@@ -71,7 +71,7 @@ impl<T: 'static> FromRequest for Handle<T> {
     }
 }
 
-/// The caller, proved by the bearer token.
+/// The caller, authenticated by the bearer token.
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = BoxFuture<Self>;
@@ -98,7 +98,7 @@ impl FromRequest for Caller {
                     request.extensions_mut().insert(*caller);
                     charge(&request, &Subject::User(caller.user)).await?;
                 }
-                // Who tries tokens is counted by address; a database that is away is nobody's fault.
+                // Rejected tokens count for the address, so that tokens cannot be guessed. Failures of the server do not count.
                 Err(Error::Unauthenticated | Error::TokenExpired | Error::DeviceRevoked) => {
                     charge(&request, &Subject::address(address)).await?;
                 }
@@ -109,14 +109,14 @@ impl FromRequest for Caller {
     }
 }
 
-/// Somebody without a token, counted by address.
+/// A client without a token. Its requests count for its address.
 pub struct Guest {
-    /// Where the request comes from.
+    /// The address of the client.
     pub address: IpAddr,
 }
 
-/// What a request counts as that hashes a password: it takes tens of milliseconds of a core.
-pub const PASSWORD: usize = 5;
+/// The cost of a request that hashes a password, which takes tens of milliseconds of a core.
+pub const PASSWORD_COST: usize = 5;
 
 impl FromRequest for Guest {
     type Error = Problem;
@@ -132,46 +132,46 @@ impl FromRequest for Guest {
     }
 }
 
-/// Counts a request of a subject; where it stands goes into the headers of the answer.
+/// Counts a request for a subject. The remaining quota goes into the response headers.
 pub async fn charge(request: &HttpRequest, subject: &Subject) -> Result<(), Problem> {
-    if let Some(standing) = Handle::<Admission>::of(request)?
+    if let Some(quota) = Handle::<Admission>::of(request)?
         .limits
         .charge(subject)
         .await?
     {
-        request.extensions_mut().insert(standing);
+        request.extensions_mut().insert(quota);
     }
     Ok(())
 }
 
-/// Counts what a request causes besides the one that it was counted as.
+/// Counts the cost of a request beyond the one that [`charge`] has counted.
 pub async fn charge_more(
     request: &HttpRequest,
     subject: &Subject,
-    more: usize,
+    cost: usize,
 ) -> Result<(), Problem> {
-    if more == 0 {
+    if cost == 0 {
         return Ok(());
     }
-    let more = u32::try_from(more).unwrap_or(u32::MAX);
-    if let Some(standing) = Handle::<Admission>::of(request)?
+    let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+    if let Some(quota) = Handle::<Admission>::of(request)?
         .limits
-        .charge_more(subject, more)
+        .charge_more(subject, cost)
         .await?
     {
-        request.extensions_mut().insert(standing);
+        request.extensions_mut().insert(quota);
     }
     Ok(())
 }
 
-/// What a request or message counts as that names so many people, each of whom it may write an entry for: a tenth each,
-/// rounded up, and one at least.
-pub fn of_people(count: usize) -> usize {
+/// The cost of a request or message that names `count` people and may write an entry for each: a tenth each, rounded up, at
+/// least one.
+pub fn people_cost(count: usize) -> usize {
     count.div_ceil(10).max(1)
 }
 
-/// In whose shares a request counts: that of its address, and of the caller once one is known.
-pub fn whose(request: &HttpRequest) -> Vec<Subject> {
+/// The subjects whose shares of the body budget a request uses: its address, and the caller once known.
+pub fn budget_subjects(request: &HttpRequest) -> Vec<Subject> {
     let address = address(request).map(Subject::address);
     let user = request
         .extensions()
@@ -187,7 +187,7 @@ fn address(request: &HttpRequest) -> Result<IpAddr, Problem> {
     Ok(client(peer, request.headers(), &config.trusted_proxies))
 }
 
-/// A JSON body, without duplicate or unknown fields, checked by its garde rules.
+/// A JSON body without duplicate or unknown fields, validated by its garde rules.
 pub struct Body<T>(pub T);
 
 impl<T> FromRequest for Body<T>
@@ -212,7 +212,7 @@ where
         let request = request.clone();
         Box::pin(async move {
             if !is_plain {
-                return Err(Problem::encoded());
+                return Err(Problem::compressed_body());
             }
             if !is_json {
                 return Err(Problem::new(Code::UnsupportedMediaType));
@@ -220,7 +220,7 @@ where
             if declared.is_some_and(|length| length > BODY_BYTES) {
                 return Err(Problem::new(Code::PayloadTooLarge));
             }
-            let bytes = tokio::time::timeout(BODY_TIME, collect(&request, &mut payload))
+            let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(&request, &mut payload))
                 .await
                 .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
             parse(&bytes).map(Self)
@@ -230,32 +230,32 @@ where
 
 async fn collect(request: &HttpRequest, payload: &mut Payload) -> Result<web::BytesMut, Problem> {
     let mut bytes = web::BytesMut::new();
-    let mut part: Option<Reservation> = None;
+    let mut reservation: Option<Reservation> = None;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_broken| Violation::new("", "does not come to its end"))?;
         if bytes.len() + chunk.len() > BODY_BYTES {
             return Err(Problem::new(Code::PayloadTooLarge));
         }
-        // As it comes in, not as it is announced: who announces much and sends little takes little.
+        // Reserves the bytes that arrived, not `Content-Length`: a client must not reserve memory without sending.
         if bytes.len() + chunk.len() > UNMETERED_BYTES
             && let Some(budget) = request.app_data::<web::Data<Budget>>()
         {
-            match &mut part {
-                Some(part) => part.grow(chunk.len())?,
-                none => *none = Some(budget.take(whose(request), chunk.len())?),
+            match &mut reservation {
+                Some(reservation) => reservation.grow(chunk.len())?,
+                none => *none = Some(budget.reserve(budget_subjects(request), chunk.len())?),
             }
         }
         bytes.extend_from_slice(&chunk);
     }
-    // Until the request is answered: what was parsed from it waits in queues.
-    if let Some(part) = part {
-        request.extensions_mut().insert(part);
+    // Held until the response, because the parsed content waits in queues.
+    if let Some(reservation) = reservation {
+        request.extensions_mut().insert(reservation);
     }
     Ok(bytes)
 }
 
 fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Problem> {
-    // A byte order mark says nothing, and some tools write one.
+    // Some tools write a byte order mark.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let value: T = input::json(Strict::parse(bytes)?)?;
     value
@@ -264,7 +264,7 @@ fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T
     Ok(value)
 }
 
-/// The query parameters: none twice, none unknown.
+/// The query parameters, without duplicate or unknown ones.
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest for Query<T> {
@@ -277,13 +277,13 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 }
 
 impl<T: DeserializeOwned> Query<T> {
-    /// The parameters of a query string.
+    /// Parses a query string.
     pub fn parse(query: &str) -> Result<Self, Problem> {
         Ok(Self(input::query(query)?))
     }
 }
 
-/// The values of the one parameter that may be repeated, and the query string without them.
+/// The values of a repeated parameter, and the query string without it.
 pub fn repeated(query: &str, name: &str) -> (Vec<String>, String) {
     let mut values = Vec::new();
     let mut rest = form_urlencoded::Serializer::new(String::new());
@@ -297,7 +297,7 @@ pub fn repeated(query: &str, name: &str) -> (Vec<String>, String) {
     (values, rest.finish())
 }
 
-/// The ids in the path. Anything that is not an id names nothing, so it is `not_found` like any unknown id.
+/// The ids in the path. A malformed id is `not_found`, as an unknown id is.
 pub struct Ids<const N: usize>(pub [Uuid; N]);
 
 impl<const N: usize> FromRequest for Ids<N> {
@@ -318,15 +318,15 @@ impl<const N: usize> FromRequest for Ids<N> {
     }
 }
 
-/// The size of a page as asked for.
-pub fn limit(asked: Option<i64>) -> Result<PageSize, Problem> {
-    Ok(asked.map_or(Ok(PageSize::DEFAULT), PageSize::parse)?)
+/// The requested size of a page.
+pub fn limit(requested: Option<i64>) -> Result<PageSize, Problem> {
+    Ok(requested.map_or(Ok(PageSize::DEFAULT), PageSize::parse)?)
 }
 
-/// How long a wait is to take, as asked for in seconds.
-pub fn timeout(asked: Option<i64>) -> Result<Duration, Violation> {
-    let timeout = asked.map_or(Ok(WAIT), |asked| {
-        u64::try_from(asked).map(Duration::from_secs)
+/// The requested duration of a wait, in seconds.
+pub fn timeout(requested: Option<i64>) -> Result<Duration, Violation> {
+    let timeout = requested.map_or(Ok(DEFAULT_WAIT), |seconds| {
+        u64::try_from(seconds).map(Duration::from_secs)
     });
     timeout
         .ok()
@@ -337,26 +337,26 @@ pub fn timeout(asked: Option<i64>) -> Result<Duration, Violation> {
         })
 }
 
-/// Which page of a listing of people.
+/// The page of a listing of people.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PeopleQuery {
-    /// The size of the page, 1 to 500; 100 when not given.
+    /// The size of the page, 1 to 500. Default: 100.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 impl PeopleQuery {
-    /// Where the page begins.
+    /// The position after which the page begins.
     pub fn after(&self) -> Result<Option<UserCursor>, Problem> {
         Ok(self.cursor.as_deref().map(from_cursor).transpose()?)
     }
 }
 
-/// The beginning of an answer to a repeated create or send.
+/// The response builder for a replayed create or send.
 pub fn replayed() -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response.insert_header(("Idempotent-Replayed", "true"));

@@ -1,10 +1,10 @@
-//! What a path answers to methods that it does not have.
+//! Responses to methods that a path does not support.
 
 use crate::http::kit::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::http::{Method, header};
 
-/// What a path says to a method that is not among its own.
+/// The response to an unsupported method: `OPTIONS` lists the methods, any other is 405.
 pub fn other_method(method: &Method, allow: &str) -> Result<HttpResponse, Problem> {
     match *method {
         Method::OPTIONS => Ok(options(allow)),
@@ -12,8 +12,7 @@ pub fn other_method(method: &Method, allow: &str) -> Result<HttpResponse, Proble
     }
 }
 
-/// The methods of a path. The request needs no token and is not rate-limited: browsers ask before a page of another origin may
-/// do anything.
+/// Lists the methods of a path. Needs no token and is not rate-limited, because browsers send CORS preflights without a token.
 pub fn options(allow: &str) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ALLOW, allow)).finish()

@@ -1,11 +1,11 @@
-//! Around every request: its id, its log line, its metrics, the headers of every answer, and the body of every problem.
+//! Around every request: its id, its log line, its metrics, the common headers, and the bodies of problems.
 
-use crate::http::kit::extractors::whose;
+use crate::http::kit::extractors::budget_subjects;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::response_context::{RequestId, ResponseContext, Started, X_REQUEST_ID};
-use crate::http::transport::body_budget::{Budget, Shared, is_large, throttle_shared};
+use crate::http::transport::body_budget::{Budget, SharedBody, is_large, throttle_shared};
 use crate::http::transport::chunked;
-use crate::http::transport::connection::Connection;
+use crate::http::transport::connection::ClientConnection;
 use crate::model::wire::violation::cut;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -20,8 +20,8 @@ pub async fn layer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let connection = request.conn_data::<Rc<Connection>>();
-    let _under_way = connection.map(Connection::begin);
+    let connection = request.conn_data::<Rc<ClientConnection>>();
+    let _in_flight = connection.map(ClientConnection::begin_request);
     let reader = chunked::share(&mut request);
     let given = request.headers().get(X_REQUEST_ID);
     let id = RequestId::of(given.map(HeaderValue::as_bytes));
@@ -47,16 +47,16 @@ pub async fn layer(
         .cloned()
         .filter(|_| is_large(response.response().body()))
     {
-        let (request, answer) = response.into_parts();
-        let is_shared = answer.extensions().get::<Shared>().is_some();
-        let (head, body) = answer.into_parts();
-        let paced = if is_shared {
+        let (request, large) = response.into_parts();
+        let is_shared = large.extensions().get::<SharedBody>().is_some();
+        let (head, body) = large.into_parts();
+        let throttled = if is_shared {
             throttle_shared(body)
         } else {
-            budget.throttle(body, whose(&request))
+            budget.throttle(body, budget_subjects(&request))
         };
-        let body = paced.unwrap_or_else(|refusal| {
-            problem = Some(refusal);
+        let body = throttled.unwrap_or_else(|overloaded| {
+            problem = Some(overloaded);
             BoxBody::new(())
         });
         response = ServiceResponse::new(request, head.set_body(body));

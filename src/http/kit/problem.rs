@@ -1,5 +1,5 @@
-//! The only table of errors: each code with its status, its title and what a client should do about it. Every failure,
-//! whoever found it, leaves the server as RFC 9457 `application/problem+json` made here.
+//! The only table of errors: each code with its status, its title and advice for clients. Every failure leaves the server as an
+//! RFC 9457 `application/problem+json` that is made here.
 
 use crate::engine::error::Error;
 use crate::model::ids::Epoch;
@@ -24,22 +24,22 @@ macro_rules! codes {
             /// Every code, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The code as it stands in the problem.
+            /// The code on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $code),* }
             }
 
-            /// The status it comes with.
+            /// Its HTTP status.
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status),* }
             }
 
-            /// The title it comes with.
+            /// Its title.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),* }
             }
 
-            /// What it means for a client.
+            /// What it means, and what a client should do.
             pub fn advice(self) -> &'static str {
                 match self { $(Self::$variant => $advice),* }
             }
@@ -49,63 +49,63 @@ macro_rules! codes {
 
 codes! {
     Validation "validation" BAD_REQUEST "Validation failed"
-        "Malformed or out-of-range input. `errors` lists each fault with its place. Do not repeat it unchanged.";
+        "Malformed or out-of-range input. `errors` lists each fault with its position in the input. Do not repeat the request unchanged.";
     Unauthenticated "unauthenticated" UNAUTHORIZED "No valid access token"
-        "The access token is missing, malformed or not ours. Log in.";
+        "The access token is missing, malformed or not issued by this server. Log in.";
     TokenExpired "token_expired" UNAUTHORIZED "Access token expired"
         "The access token has expired: refresh it and repeat the request.";
     DeviceRevoked "device_revoked" UNAUTHORIZED "Device logged out"
         "This device was logged out or removed. Log in again.";
     RefreshInvalid "refresh_invalid" UNAUTHORIZED "Invalid refresh token"
-        "The refresh token is unknown, used up or expired. Log in again.";
+        "The refresh token is unknown, spent or expired. Log in again.";
     InvalidCredentials "invalid_credentials" UNAUTHORIZED "Wrong username or password"
-        "There is no such user, or the password is wrong. The answer is the same for both.";
+        "The user does not exist, or the password is wrong. The response is the same for both.";
     Forbidden "forbidden" FORBIDDEN "Forbidden"
-        "The caller may not do this here, whatever the input. Do not repeat it.";
+        "The caller is not permitted to do this here. Do not repeat the request.";
     Muted "muted" FORBIDDEN "Muted"
-        "The caller is muted in this conversation; `me.muted_until` of the conversation says until when.";
+        "The caller is muted in this conversation; `me.muted_until` of the conversation is when the mute ends.";
     Blocked "blocked" FORBIDDEN "Blocked"
-        "The other person blocks the caller, or the caller them: neither sends to the other, or adds them to a group.";
+        "One of the two people blocks the other: neither can send to the other or add the other to a group.";
     NotFound "not_found" NOT_FOUND "Not found"
-        "It does not exist, or the caller may not see it: the two look alike on purpose.";
+        "The resource does not exist, or the caller may not see it. The response is the same for both on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
         "The path exists with other methods; `Allow` lists them.";
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "Request timeout"
         "The body did not arrive in time. Repeat the request.";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large"
-        "The body is over the limit that `GET /v1/capabilities` names.";
+        "The body is larger than `limits.body_bytes` of `GET /v1/capabilities`.";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type"
-        "Bodies are JSON that is not compressed: send `Content-Type: application/json` and no `Content-Encoding`.";
+        "Bodies must be uncompressed JSON: send `Content-Type: application/json` and no `Content-Encoding`.";
     HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request headers too large"
-        "The headers are over 128 KiB or too many, or over 16 KiB for a wait: send fewer or shorter ones, such as cookies.";
+        "The headers are larger than 128 KiB (16 KiB for a wait), or too many. Send fewer or shorter headers, such as cookies.";
     Conflict "conflict" CONFLICT "Already taken"
-        "The name is taken. Choose another one; after a lost answer to `register`, log in.";
+        "The username is taken. Choose another one. If the response to `register` was lost, log in.";
     LimitReached "limit_reached" CONFLICT "Limit reached"
-        "A limit of `GET /v1/capabilities` is reached, as `detail` says. Nothing was done.";
+        "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
-        "This client_msg_id was used for a message of other kind or content. Make a new id for a new message.";
+        "This client_msg_id was used for a message with another kind or content. Use a new id for each new message.";
     ClientConversationIdReused "client_conversation_id_reused" UNPROCESSABLE_ENTITY "The client_conversation_id belongs to another group"
-        "This client_conversation_id was used to make a group or channel of another kind or title, or with other members. Make a new id for a new group.";
+        "This client_conversation_id was used to create a group or channel with another kind, title or members. Use a new id for each new group.";
     CursorAhead "cursor_ahead" CONFLICT "Position beyond the latest entry"
-        "`since_seq` is beyond the latest entry: the position belongs to other data, such as those before a restore from a backup. Resync: list conversations by id and continue from their `inbox_seq`.";
+        "The position is beyond the latest seq: it belongs to other data, such as the data before a restore from a backup. Resync: list conversations by id and continue from their `inbox_seq`.";
     EpochChanged "epoch_changed" CONFLICT "Epoch changed"
-        "`epoch` is not the current one: the data were restored from a backup, and positions from before are void. Resync: list conversations by id and continue from their `inbox_seq`.";
+        "`epoch` is not the current one: the data were restored from a backup, and older positions are void. Resync: list conversations by id and continue from their `inbox_seq`.";
     InboxTrimmed "inbox_trimmed" GONE "Inbox trimmed"
-        "Entries after `since_seq` have been deleted by the retention. Resync: list conversations by id and continue from their `inbox_seq`.";
+        "Entries after `since_seq` were deleted at the end of the retention period. Resync: list conversations by id and continue from their `inbox_seq`.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
-        "Repeat after `Retry-After`; `RateLimit-Policy` says how much is allowed. Nothing was done.";
+        "Repeat after `Retry-After`; `RateLimit-Policy` is the quota. Nothing was done.";
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Server overloaded"
-        "Nothing was done. Repeat after `Retry-After`, a send with the same client_msg_id.";
+        "Nothing was done. Repeat after `Retry-After`; repeat a send with the same client_msg_id.";
     StorageUnavailable "storage_unavailable" SERVICE_UNAVAILABLE "Database unavailable"
-        "A write may or may not have been done. Repeat after `Retry-After`, a send with the same client_msg_id.";
+        "A write may or may not have been done. Repeat after `Retry-After`; repeat a send with the same client_msg_id.";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal server error"
-        "An unexpected error, which is a bug of the server. Report it with the `request_id`.";
+        "An unexpected error: a bug of the server. Report it with the `request_id`.";
 }
 
-/// How long a client should leave a server alone that says "unavailable".
+/// `Retry-After` of `storage_unavailable`.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A failure on its way out. It becomes a body in [`Problem::into_body`], once the request's id is known.
+/// An error response. [`Problem::into_body`] builds its body once the request id is known.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// The code.
@@ -115,17 +115,17 @@ pub struct Problem {
     retry_after: Option<Duration>,
     resync: Option<Resync>,
     allow: Option<String>,
-    /// Says which encodings of bodies are taken.
-    accept: bool,
-    /// Where the caller stands with a rate limit.
-    pub standing: Option<Box<QuotaStatus>>,
+    /// Whether to send `Accept-Encoding: identity`.
+    has_accept_encoding: bool,
+    /// The caller's quota, of a rate limit.
+    pub quota: Option<Box<QuotaStatus>>,
 }
 
 /// RFC 9457 problem details. Clients switch on `code`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Where the code is explained: `/docs/problems#<code>`.
+    /// The documentation of the code: `/docs/problems#<code>`.
     #[serde(rename = "type")]
     #[schema(example = "/docs/problems#validation")]
     kind: String,
@@ -135,37 +135,37 @@ pub struct ProblemBody {
     /// The HTTP status.
     #[schema(example = 400)]
     status: u16,
-    /// What happened and what to do, in a sentence for people. Of `validation`: the first rule that the input breaks.
+    /// What happened and what to do, as a sentence for people. With `validation`: the first rule that the input breaks.
     detail: String,
-    /// What clients switch on. An open set.
+    /// The code for clients to switch on. An open set.
     #[schema(example = "validation")]
     code: &'static str,
     /// The id of the request, for reports; also in `X-Request-Id`.
     request_id: String,
-    /// The single faults of an input.
+    /// With `validation`: every fault of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<Violation>,
-    /// When to repeat the request, in milliseconds.
+    /// Repeat the request after this time, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
-    /// Resync: this life of the database.
+    /// For a resync: the current epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<Epoch>,
-    /// Resync: the oldest position that is kept.
+    /// For a resync: the oldest seq that is retained.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_seq: Option<i64>,
-    /// Resync: the head.
+    /// For a resync: the latest seq.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seq: Option<i64>,
-    /// Resync: where to start over.
+    /// For a resync: the path at which to start over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/v1/conversations")]
     resync: Option<&'static str>,
 }
 
 impl Problem {
-    /// A problem of this code, with nothing more to say.
+    /// A problem with this code and no further details.
     pub fn new(code: Code) -> Self {
         Self {
             code,
@@ -174,12 +174,12 @@ impl Problem {
             retry_after: None,
             resync: None,
             allow: None,
-            accept: false,
-            standing: None,
+            has_accept_encoding: false,
+            quota: None,
         }
     }
 
-    /// Bad input.
+    /// Invalid input.
     pub fn invalid(errors: Vec<Violation>) -> Self {
         Self {
             detail: errors.first().map(Violation::sentence),
@@ -196,17 +196,17 @@ impl Problem {
         }
     }
 
-    /// A body that is compressed.
-    pub fn encoded() -> Self {
+    /// A compressed body.
+    pub fn compressed_body() -> Self {
         let detail = "the body must not be compressed: send it without `Content-Encoding`";
         Self {
-            accept: true,
+            has_accept_encoding: true,
             ..Self::detailed(Code::UnsupportedMediaType, detail)
         }
     }
 
-    /// What cannot be read as a request, by the status that actix gives it.
-    pub fn unread(status: u16) -> Self {
+    /// A request that cannot be parsed, by the status that actix-http gives it.
+    pub fn unreadable(status: u16) -> Self {
         match status {
             408 => Self::detailed(
                 Code::RequestTimeout,
@@ -236,14 +236,14 @@ impl Problem {
         }
     }
 
-    fn later(code: Code, retry_after: Duration) -> Self {
+    fn retry_later(code: Code, retry_after: Duration) -> Self {
         Self {
             retry_after: Some(retry_after),
             ..Self::new(code)
         }
     }
 
-    /// The body, for this request.
+    /// The body, with the id of the request.
     pub fn into_body(self, request_id: &str) -> ProblemBody {
         ProblemBody {
             kind: format!("/docs/problems#{}", self.code.as_str()),
@@ -263,7 +263,7 @@ impl Problem {
         }
     }
 
-    /// The whole answer, for this request.
+    /// The response, with the id of the request.
     pub fn into_response(self, request_id: &str) -> HttpResponse {
         let mut response = HttpResponse::build(self.code.status());
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
@@ -273,14 +273,14 @@ impl Problem {
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.as_str()));
         }
-        if self.accept {
+        if self.has_accept_encoding {
             response.insert_header((header::ACCEPT_ENCODING, "identity"));
         }
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        // A request that was not read to its end leaves the connection in the middle of a body.
+        // The body was not read to its end, so the connection cannot be reused.
         if matches!(self.code, Code::RequestTimeout | Code::PayloadTooLarge) {
             response.force_close();
         }
@@ -316,13 +316,13 @@ impl From<Error> for Problem {
             Error::CursorAhead(resync) => Self::resync(Code::CursorAhead, resync),
             Error::EpochChanged(resync) => Self::resync(Code::EpochChanged, resync),
             Error::InboxTrimmed(resync) => Self::resync(Code::InboxTrimmed, resync),
-            Error::RateLimited(standing) => Self {
-                retry_after: standing.retry_after,
-                standing: Some(Box::new(standing)),
+            Error::RateLimited(quota) => Self {
+                retry_after: quota.retry_after,
+                quota: Some(Box::new(quota)),
                 ..Self::new(Code::RateLimited)
             },
-            Error::Overloaded(after) => Self::later(Code::Overloaded, after),
-            Error::StorageUnavailable => Self::later(Code::StorageUnavailable, RETRY_AFTER),
+            Error::Overloaded(after) => Self::retry_later(Code::Overloaded, after),
+            Error::StorageUnavailable => Self::retry_later(Code::StorageUnavailable, RETRY_AFTER),
             Error::Internal(why) => {
                 log::error!("bug: {why}");
                 Self::new(Code::Internal)
@@ -337,7 +337,7 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// Lets handlers use `?`. The request layer replaces the bare answer made here by the body with the request's id.
+/// Lets handlers use `?`. The middleware replaces this empty response by one with a body and the request id.
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         self.code.status()

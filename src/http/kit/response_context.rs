@@ -1,4 +1,4 @@
-//! What finishing any response needs of its request: id, headers, metrics, the line of the log.
+//! Per-request context that is needed to finish any response: request id, headers, metrics, access log.
 
 use crate::clock;
 use crate::config::Config;
@@ -7,7 +7,7 @@ use crate::http::kit::cors::Cors;
 use crate::http::kit::extractors::Handle;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::security_headers::{self, ResponseClass};
-use crate::http::transport::request_heads::Heads;
+use crate::http::transport::request_heads::RequestHeads;
 use crate::model::rate_limit::{Policy, QuotaStatus};
 use crate::model::wire::violation::cut;
 use crate::telemetry::Route;
@@ -22,7 +22,7 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the client's own if it is sane, otherwise a new one.
+/// The id of a request: the client's own if it is well-formed, otherwise a new one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
@@ -43,32 +43,32 @@ impl FromRequest for RequestId {
 
 impl RequestId {
     pub(in crate::http) fn of(given: Option<&[u8]>) -> Self {
-        let sane = |id: &&[u8]| {
-            let is_sane = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-            (1..=128).contains(&id.len()) && id.iter().all(is_sane)
+        let is_valid = |id: &&[u8]| {
+            let is_allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+            (1..=128).contains(&id.len()) && id.iter().all(is_allowed)
         };
-        let given = given.filter(sane);
+        let given = given.filter(is_valid);
         let given = given.and_then(|id| std::str::from_utf8(id).ok());
         Self(given.map_or_else(|| clock::new_id().to_string(), str::to_owned))
     }
 }
 
-/// The two headers of draft-ietf-httpapi-ratelimit-headers, in whole seconds: what is left, and the policy.
-fn rate_limit(standing: QuotaStatus) -> (String, String) {
+/// The two headers of draft-ietf-httpapi-ratelimit-headers, in whole seconds: the remaining quota, and the policy.
+fn rate_limit(quota: QuotaStatus) -> (String, String) {
     let seconds = |time: Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
-    let Policy { name, burst, .. } = standing.policy;
-    let (left, reset) = (standing.remaining, seconds(standing.reset_after));
-    let window = seconds(standing.policy.window());
+    let Policy { name, burst, .. } = quota.policy;
+    let (left, reset) = (quota.remaining, seconds(quota.reset_after));
+    let window = seconds(quota.policy.window());
     (
         format!("\"{name}\";r={left};t={reset}"),
         format!("\"{name}\";q={burst};w={window}"),
     )
 }
 
-/// When a request came; in its extensions.
+/// The arrival time of a request, in its extensions.
 pub(in crate::http) struct Started(pub Instant);
 
-/// What an answer, whoever makes it, has on it, and what is told of it when it goes out.
+/// Per-request context that is needed to finish any response: headers, metrics, access log.
 pub(in crate::http) struct ResponseContext {
     started: Instant,
     pub(in crate::http) id: RequestId,
@@ -76,13 +76,13 @@ pub(in crate::http) struct ResponseContext {
     path: String,
     class: ResponseClass,
     cors: Cors,
-    standing: Option<QuotaStatus>,
+    quota: Option<QuotaStatus>,
     route: Option<Rc<Route>>,
     pub(in crate::http) code: &'static str,
 }
 
 impl ResponseContext {
-    /// For the answer to a request that has come as far as its handler.
+    /// For a request that was parsed.
     pub(in crate::http) fn of(request: &HttpRequest) -> Option<Self> {
         let config = Handle::<Config>::of(request).ok();
         let origins = config
@@ -99,14 +99,18 @@ impl ResponseContext {
                 .copied()
                 .unwrap_or(ResponseClass::Api),
             cors: Cors::of(request, origins),
-            standing: extensions.get::<QuotaStatus>().copied(),
+            quota: extensions.get::<QuotaStatus>().copied(),
             route: request.app_data::<Rc<Route>>().cloned(),
             code: "-",
         })
     }
 
-    /// For the answer to a request of which only this could be read.
-    pub(in crate::http) fn unread(config: &Config, heads: &Heads, route: Rc<Route>) -> Self {
+    /// For a request that could not be parsed: only these headers of it are known.
+    pub(in crate::http) fn for_unreadable(
+        config: &Config,
+        heads: &RequestHeads,
+        route: Rc<Route>,
+    ) -> Self {
         let origin = Some(heads.origin()).filter(|origin| !origin.is_empty());
         let origins = &config.cors_origins;
         Self {
@@ -116,35 +120,35 @@ impl ResponseContext {
             path: "-".to_owned(),
             class: ResponseClass::Api,
             cors: Cors::from(origin.as_slice(), false, origins),
-            standing: None,
+            quota: None,
             route: Some(route),
             code: "-",
         }
     }
 
-    /// The answer that a problem becomes.
+    /// Builds the response for a problem.
     pub(in crate::http) fn problem_response(&mut self, problem: Problem) -> HttpResponse {
         self.code = problem.code.as_str();
-        if let Some(standing) = problem.standing.as_deref() {
-            self.standing = Some(*standing);
+        if let Some(quota) = problem.quota.as_deref() {
+            self.quota = Some(*quota);
         }
         problem.into_response(&self.id.0)
     }
 
-    /// Adds the headers of every answer, and tells the metrics and the log.
+    /// Adds the common headers, and records the response in the metrics and the log.
     pub(in crate::http) fn finalize<B>(self, response: &mut HttpResponse<B>) {
         let headers = response.headers_mut();
-        self.cors.mark(headers);
-        security_headers::mark(headers, self.class);
+        self.cors.apply(headers);
+        security_headers::apply(headers, self.class);
         if let Ok(value) = HeaderValue::from_str(&self.id.0) {
             headers.insert(X_REQUEST_ID, value);
         }
-        // What may be kept says so itself.
+        // Handlers of cacheable responses set this header themselves.
         if !headers.contains_key(CACHE_CONTROL) {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if let Some(standing) = self.standing {
-            let (limit, policy) = rate_limit(standing);
+        if let Some(quota) = self.quota {
+            let (limit, policy) = rate_limit(quota);
             for (name, value) in [(RATE_LIMIT, limit), (RATE_LIMIT_POLICY, policy)] {
                 if let Ok(value) = HeaderValue::from_str(&value) {
                     headers.insert(name, value);

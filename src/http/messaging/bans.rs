@@ -1,4 +1,4 @@
-//! The people who are banned from a group or channel.
+//! Bans from groups and channels.
 
 use crate::domain::messaging::bans;
 use crate::engine::admission::Admission;
@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 /// A page of banned people.
 #[derive(Serialize, ToSchema)]
 pub struct BanPage {
-    /// The people, by their ids.
+    /// The people, ordered by id.
     users: Vec<User>,
-    /// Give it back as `cursor` for the next page; null on the last one.
+    /// The `cursor` for the next page; null on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
 }
@@ -53,13 +53,13 @@ pub async fn list_bans(
     }))
 }
 
-/// Ban somebody
+/// Ban a person
 ///
-/// For the owner and admins of a group or channel. A member is removed, if their role is below the caller's. Somebody who is
-/// banned cannot join (`not_found`, as if there were no such channel), and others cannot add them: they are left out of a
-/// list (`refused`), and alone they are `forbidden`. They are not told of more than that they are out.
+/// For the owner and admins of a group or channel. A member must have a lower role than the caller, and is removed. A banned
+/// person cannot join (`not_found`, as if the channel did not exist) and cannot be added: they appear in `refused`, or the
+/// answer is `forbidden` if they are the only person to add. They get the entry of a removal, which does not mention the ban.
 #[utoipa::path(put, path = "/v1/conversations/{id}/bans/{user_id}", tag = "Members",
-    params(("id" = Uuid, Path, description = "The group or channel"), ("user_id" = Uuid, Path, description = "Whom")),
+    params(("id" = Uuid, Path, description = "The group or channel"), ("user_id" = Uuid, Path, description = "The person")),
     responses((status = 204, description = "Banned, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn ban_user(
@@ -73,9 +73,9 @@ pub async fn ban_user(
 
 /// End a ban
 ///
-/// For the owner and admins. Who was banned may join or be added again, and is not let in by this.
+/// For the owner and admins. The person may join or be added again, but does not become a member by this.
 #[utoipa::path(delete, path = "/v1/conversations/{id}/bans/{user_id}", tag = "Members",
-    params(("id" = Uuid, Path, description = "The group or channel"), ("user_id" = Uuid, Path, description = "Whom")),
+    params(("id" = Uuid, Path, description = "The group or channel"), ("user_id" = Uuid, Path, description = "The person")),
     responses((status = 204, description = "Not banned, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn unban_user(

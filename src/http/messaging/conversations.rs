@@ -1,10 +1,10 @@
-//! Making, reading and listing conversations.
+//! Conversations: create, read, list, rename.
 
 use crate::domain::messaging::conversations::{self, Created, NewGroup};
 use crate::engine::admission::Admission;
 use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
-    Body, Handle, Ids, Query, charge_more, limit, of_people, replayed,
+    Body, Handle, Ids, Query, charge_more, limit, people_cost, replayed,
 };
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
@@ -20,56 +20,56 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// The most people of one request.
-pub(in crate::http) const PEOPLE: usize = 1_000;
+pub(in crate::http) const MAX_PEOPLE: usize = 1_000;
 
-/// A conversation to make.
+/// A conversation to create.
 #[derive(Debug, Validate, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CreateConversationRequest {
-    /// Between the caller and one other person.
+    /// A conversation of the caller and one other person.
     Direct {
         /// The other person.
         #[garde(skip)]
         user_id: UserId,
     },
-    /// Between the caller, who owns it, and others.
+    /// A group of the caller, as its owner, and other people.
     Group {
-        /// 1 to 128 Unicode code points, after white space around it was taken away. Without control characters, line breaks
-        /// and the overrides of the direction of text (U+202D, U+202E), and with something visible.
+        /// 1 to 128 Unicode code points, after leading and trailing white space is removed, at least one of them visible. Control
+        /// characters, line breaks and text direction overrides (U+202D, U+202E) are not allowed.
         #[garde(custom(is_name(128)))]
         #[schema(value_type = String, example = "Friday", min_length = 1, max_length = 128)]
         title: Name,
-        /// Who is in it besides the caller, up to 1,000; `limits.members` of the capabilities counts the caller too.
-        #[garde(custom(items(0..=PEOPLE)))]
+        /// The members besides the caller, up to 1,000. `limits.members` of the capabilities includes the caller.
+        #[garde(custom(items(0..=MAX_PEOPLE)))]
         #[schema(max_items = 1000, required = false)]
         member_ids: Vec<UserId>,
-        /// The caller's own id of the group, best a UUIDv7: a repeat with it finds the group that it has made (200), and
-        /// is 404 once the caller has left it. With another kind or title, or other members (in any order), it is
+        /// The caller's own id of the group, preferably a UUIDv7. A repeat with the same id returns the existing group (200), or
+        /// `not_found` if the caller has left it. With another kind, title or set of members the answer is
         /// `client_conversation_id_reused`.
         #[garde(skip)]
         client_conversation_id: Option<ClientConversationId>,
     },
-    /// A group in which only the owner and admins post, with read fan-out from the first member on.
+    /// A group in which only the owner and admins post. It always has read fan-out.
     Channel {
-        /// As of a group.
+        /// As for a group.
         #[garde(custom(is_name(128)))]
         #[schema(value_type = String, example = "News", min_length = 1, max_length = 128)]
         title: Name,
-        /// Who is in it besides the caller, up to 1,000.
-        #[garde(custom(items(0..=PEOPLE)))]
+        /// The members besides the caller, up to 1,000.
+        #[garde(custom(items(0..=MAX_PEOPLE)))]
         #[schema(max_items = 1000, required = false)]
         member_ids: Vec<UserId>,
-        /// As of a group.
+        /// As for a group.
         #[garde(skip)]
         client_conversation_id: Option<ClientConversationId>,
-        /// Anybody who has its id may join: by adding the own id to its members. False when not given.
+        /// Every person with the id of the channel may join, by adding themselves as a member. Default: false.
         #[garde(skip)]
         #[schema(required = false)]
         public: bool,
     },
 }
 
-/// The fields of all kinds. Read into one struct first, a fault keeps its place, which serde loses in a tagged enum.
+/// The fields of all kinds. Parsed into one struct first, because serde loses the position of a fault in a tagged enum.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnyConversation {
@@ -83,7 +83,7 @@ struct AnyConversation {
     public: Option<bool>,
 }
 
-/// What may be left out, but is no null.
+/// For a field that may be missing, but not null.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for CreateConversationRequest {
         const GROUP: &[&str] = &["title", "member_ids", "client_conversation_id"];
         const CHANNEL: &[&str] = &["title", "member_ids", "client_conversation_id", "public"];
         let any = AnyConversation::deserialize(deserializer)?;
-        let takes = match any.kind {
+        let allowed = match any.kind {
             ConversationKind::Direct => &["user_id"],
             ConversationKind::Group => GROUP,
             ConversationKind::Channel => CHANNEL,
@@ -110,9 +110,10 @@ impl<'de> Deserialize<'de> for CreateConversationRequest {
             ),
             ("public", any.public.is_some()),
         ];
-        let of_others = |(name, given): &&(&str, bool)| *given && !takes.contains(name);
-        if let Some((name, _)) = given.iter().find(of_others) {
-            return Err(D::Error::unknown_field(name, takes));
+        let belongs_to_other_kind =
+            |(name, given): &&(&str, bool)| *given && !allowed.contains(name);
+        if let Some((name, _)) = given.iter().find(belongs_to_other_kind) {
+            return Err(D::Error::unknown_field(name, allowed));
         }
         let missing = D::Error::missing_field;
         if any.kind == ConversationKind::Direct {
@@ -139,13 +140,13 @@ impl<'de> Deserialize<'de> for CreateConversationRequest {
     }
 }
 
-/// A conversation that was made, now or before.
+/// A created conversation, or the existing one.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedConversation {
-    /// As the caller sees it.
+    /// The conversation as the caller sees it.
     #[serde(flatten)]
     conversation: Conversation,
-    /// Those of `member_ids` who were left out: one of the two, they and the caller, blocks the other.
+    /// The people of `member_ids` that were not added, because they block the caller or the caller blocks them.
     refused: Vec<UserId>,
 }
 
@@ -154,34 +155,35 @@ pub struct CreatedConversation {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"title": "Saturday"}))]
 pub struct UpdateConversationRequest {
-    /// As of a new group.
+    /// The new title, with the same rules as of a new group.
     #[garde(custom(is_name(128)))]
     #[schema(value_type = String, example = "Saturday", min_length = 1, max_length = 128)]
     title: Name,
 }
 
-/// Which page of the caller's conversations.
+/// The requested page of the caller's conversations.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListConversationsQuery {
-    /// `activity` (newest first, the default) for screens, `id` (stable while one pages) for starting over.
+    /// `activity` (default): newest first, for display. `id`: stable while paging, for a resync.
     #[serde(default)]
     #[param(inline, required = false)]
     order: Order,
-    /// The size of the page, 1 to 500; 100 when not given.
+    /// The size of the page, 1 to 500. Default: 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 /// Make a conversation
 ///
-/// A direct conversation exists once per pair: a repeat, by either side, finds it (200). A group is made anew each time,
-/// unless `client_conversation_id` says that it is a repeat; who has left the group since gets `not_found`. A group with more
-/// members than the server's limit (500 by default) has read fan-out, as every channel has. Somebody who blocks the caller, or
-/// whom the caller blocks, is left out of a group (`refused`); when they are the only other one, the answer is `blocked`.
+/// A pair of people has one direct conversation: a repeat by either person returns it (200). Each request creates a new group,
+/// unless it repeats a `client_conversation_id`; if the caller has left that group, the answer is `not_found`. A channel always
+/// has read fan-out, and a group with more members than the server's limit (500 by default) as well. A person that blocks the
+/// caller, or that the caller blocks, is not added to a group (`refused`); if they are the only other person, the answer is
+/// `blocked`.
 #[utoipa::path(post, path = "/v1/conversations", tag = "Conversations",
     request_body(content = CreateConversationRequest, examples(
         ("direct" = (value = json!({"kind": "direct", "user_id": "0199a3c0-0000-7000-8000-00000000000b"}))),
@@ -189,7 +191,7 @@ pub struct ListConversationsQuery {
             "client_conversation_id": "0199a3c0-0000-7000-8000-0000000000c1"}))),
         ("channel" = (value = json!({"kind": "channel", "title": "News", "member_ids": [], "public": true}))))),
     responses(
-        (status = 201, description = "Made", body = CreatedConversation,
+        (status = 201, description = "Created", body = CreatedConversation,
             headers(("Location" = String, description = "The conversation"))),
         (status = 200, description = "It exists already", body = CreatedConversation,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
@@ -213,7 +215,7 @@ pub async fn create_conversation(
             charge_more(
                 &request,
                 &Subject::User(caller.user),
-                of_people(member_ids.len()) - 1,
+                people_cost(member_ids.len()) - 1,
             )
             .await?;
             let new = NewGroup {
@@ -233,7 +235,7 @@ pub async fn create_conversation(
             charge_more(
                 &request,
                 &Subject::User(caller.user),
-                of_people(member_ids.len()) - 1,
+                people_cost(member_ids.len()) - 1,
             )
             .await?;
             let new = NewGroup {
@@ -268,8 +270,8 @@ pub async fn create_conversation(
 
 /// List the caller's conversations
 ///
-/// `inbox_seq` is the caller's inbox head from before the first page: a client that starts over pages with `order=id`
-/// and then continues the inbox from there.
+/// For a resync, read all pages with `order=id`, then fetch the inbox from `inbox_seq`: the latest seq of the inbox before the
+/// first page.
 #[utoipa::path(get, path = "/v1/conversations", tag = "Conversations", params(ListConversationsQuery),
     responses((status = 200, description = "A page", body = ConversationPage)),
     extensions(("x-problems" = json!(["validation"]))))]
@@ -305,8 +307,8 @@ pub async fn get_conversation(
 
 /// Rename a group or channel
 ///
-/// For the owner and admins. Every member learns it by a `conversation` entry, of a large group only the caller; the title
-/// that it has already is no change.
+/// For the owner and admins. Every member gets a `conversation` entry; with read fan-out only the caller does. An unchanged title
+/// creates no entries.
 #[utoipa::path(patch, path = "/v1/conversations/{id}", tag = "Conversations",
     params(("id" = Uuid, Path, description = "The group")), request_body = UpdateConversationRequest,
     responses((status = 200, description = "The group as the caller sees it", body = Conversation)),

@@ -1,13 +1,13 @@
-//! The members of a conversation.
+//! Members of conversations.
 
 use crate::domain::messaging::members;
 use crate::engine::admission::Admission;
 use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
-    Body, Handle, Ids, PeopleQuery, Query, charge_more, limit, of_people,
+    Body, Handle, Ids, PeopleQuery, Query, charge_more, limit, people_cost,
 };
 use crate::http::kit::problem::Problem;
-use crate::http::messaging::conversations::PEOPLE;
+use crate::http::messaging::conversations::MAX_PEOPLE;
 use crate::model::account::Caller;
 use crate::model::ids::{ConversationId, UserId};
 use crate::model::rate_limit::Subject;
@@ -24,51 +24,51 @@ use utoipa::ToSchema;
 /// A page of members.
 #[derive(Serialize, ToSchema)]
 pub struct MemberPage {
-    /// The members, by the ids of the users.
+    /// The members, ordered by user id.
     members: Vec<Member>,
-    /// Give it back as `cursor` for the next page; null on the last one.
+    /// The `cursor` for the next page; null on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
 }
 
-/// People to let in.
+/// People to add.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"user_ids": ["0199a3c0-0000-7000-8000-00000000000b"]}))]
 pub struct AddMembersRequest {
     /// 1 to 1,000 users.
-    #[garde(custom(items(1..=PEOPLE)))]
+    #[garde(custom(items(1..=MAX_PEOPLE)))]
     #[schema(min_items = 1, max_items = 1000)]
     user_ids: Vec<UserId>,
 }
 
-/// Who was let in, and who not.
+/// The outcome for each person.
 #[derive(Serialize, ToSchema)]
 pub struct AddedMembers {
-    /// Those who are in since now.
+    /// The people that were added now.
     added: Vec<UserId>,
-    /// Those who were in before.
+    /// The people that were members before.
     already_members: Vec<UserId>,
-    /// Those who were left out: they are banned, or one of the two, they and the caller, blocks the other.
+    /// The people that were not added, because they are banned, block the caller, or are blocked by the caller.
     refused: Vec<UserId>,
 }
 
-/// A change of a member: at least one of the two.
+/// A change of a member, with at least one of the two fields.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1, example = json!({"role": "admin"}))]
 pub struct UpdateMemberRequest {
-    /// The new role. `owner` hands the ownership over: the caller becomes an admin.
+    /// The new role. `owner` transfers the ownership: the caller becomes an admin.
     #[garde(skip)]
     role: Option<Role>,
-    /// Until when the member may not post; null: they may.
+    /// The end of the mute, during which the member cannot post; null ends it now.
     #[garde(skip)]
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Timestamp>)]
     muted_until: Option<Option<Timestamp>>,
 }
 
-/// A field that is there, null or not; serde alone takes a null for a field that is not there.
+/// For a field that may be present with null. By default serde treats null as a missing field.
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
@@ -77,7 +77,7 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 /// List the members
 ///
-/// For members only, in the order of the users' ids.
+/// For members only. Ordered by user id.
 #[utoipa::path(get, path = "/v1/conversations/{id}/members", tag = "Members",
     params(("id" = Uuid, Path, description = "The conversation"), PeopleQuery),
     responses((status = 200, description = "A page", body = MemberPage)),
@@ -108,16 +108,17 @@ pub async fn list_members(
 
 /// Add members
 ///
-/// For the owner and admins of a group; anybody adds themselves to a public channel. Newcomers see what is sent from now on
-/// and learn of the group by a `conversation` entry, the others by a `members` entry, of a large group only the caller.
-/// Beyond the server's limit (500 members by default) a group becomes large, for good: every member gets a `conversation`
-/// entry with `fanout: "read"`. When one of the users is unknown, or there is no room for all, none is added. Somebody who is
-/// banned, who blocks the caller or whom the caller blocks is left out (`refused`); when nobody else was asked for, the answer
-/// is `forbidden` or `blocked`. To somebody who is banned a public channel is `not_found`, as is one without members. Who was
-/// muted when they left is muted again until that time, which `changed` of the `members` entry says.
+/// For the owner and admins of a group. To join a public channel, a person adds themselves. New members see messages from now on
+/// and get a `conversation` entry; the other members get a `members` entry, with read fan-out only the caller. With more members
+/// than the server's limit (500 by default) a group switches to read fan-out permanently, and every member gets a
+/// `conversation` entry with `fanout: "read"`. If a user is unknown, or the limit of members would be exceeded, nobody is added.
+/// A person that is banned, blocks the caller or is blocked by the caller is not added (`refused`); without any other person in
+/// the request the answer is `forbidden` or `blocked`. To a banned person a public channel is `not_found`, and so is a channel
+/// without members to everybody. A person that left while muted is still muted until the same time; the `members` entry has it
+/// in `changed`.
 #[utoipa::path(post, path = "/v1/conversations/{id}/members", tag = "Members",
     params(("id" = Uuid, Path, description = "The group")), request_body = AddMembersRequest,
-    responses((status = 200, description = "All of them are members now", body = AddedMembers)),
+    responses((status = 200, description = "The people are members, except `refused` ones", body = AddedMembers)),
     extensions(("x-problems" = json!(["not_found", "forbidden", "blocked", "limit_reached"]))))]
 pub async fn add_members(
     request: HttpRequest,
@@ -129,7 +130,7 @@ pub async fn add_members(
     charge_more(
         &request,
         &Subject::User(caller.user),
-        of_people(body.user_ids.len()) - 1,
+        people_cost(body.user_ids.len()) - 1,
     )
     .await?;
     let users: BTreeSet<_> = body.user_ids.into_iter().collect();
@@ -146,13 +147,14 @@ pub async fn add_members(
 
 /// Remove a member, or leave
 ///
-/// With the caller's own id it leaves the group; an owner who leaves is followed by the longest-standing admin, else
-/// member. Otherwise it removes somebody whose role is below the caller's. Who is out gets a last entry with
-/// `conversation: null`, and the conversation is `not_found` from then on. A group or channel whose last member has left is
-/// `not_found` to everybody, for good. Who was removed from a public channel may join it again, unless they are banned.
+/// With the caller's own id, the caller leaves the group. If the caller is the owner, the longest-serving admin becomes the owner,
+/// or without admins the longest-serving member. Otherwise the member is removed, who must have a lower role than the caller.
+/// The removed person gets a last entry with `conversation: null`, and the conversation is `not_found` to them. A group or
+/// channel without members is `not_found` to everybody, permanently. A person that was removed from a public channel may join
+/// again, unless they are banned.
 #[utoipa::path(delete, path = "/v1/conversations/{id}/members/{user_id}", tag = "Members",
     params(("id" = Uuid, Path, description = "The group"), ("user_id" = Uuid, Path, description = "The member")),
-    responses((status = 204, description = "Out")),
+    responses((status = 204, description = "Removed")),
     extensions(("x-problems" = json!(["validation", "not_found", "forbidden"]))))]
 pub async fn remove_member(
     delivery: Handle<Delivery>,
@@ -165,8 +167,8 @@ pub async fn remove_member(
 
 /// Change a member's role or mute
 ///
-/// The owner changes roles; the owner and admins mute whose role is below theirs. A muted member reads and leaves, but
-/// does not post; a mute outlives leaving until its time.
+/// The owner changes roles. The owner and admins mute members with a lower role. A muted member can read and leave, but not
+/// post. A mute persists if the member leaves and returns before its end.
 #[utoipa::path(patch, path = "/v1/conversations/{id}/members/{user_id}", tag = "Members",
     params(("id" = Uuid, Path, description = "The group"), ("user_id" = Uuid, Path, description = "The member")),
     request_body = UpdateMemberRequest,

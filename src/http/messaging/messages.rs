@@ -1,4 +1,4 @@
-//! Sending, reading and marking messages.
+//! Messages: send, read, mark as read.
 
 use crate::domain::messaging::messages;
 use crate::engine::admission::Admission;
@@ -6,7 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::writer::commands::send::Sent;
 use crate::http::kit::extractors::{
-    Body, Handle, Ids, Query, charge_more, limit, of_people, replayed,
+    Body, Handle, Ids, Query, charge_more, limit, people_cost, replayed,
 };
 use crate::http::kit::problem::{Problem, ProblemBody};
 use crate::http::kit::response_context::RequestId;
@@ -50,10 +50,10 @@ pub struct SendMessage {
 )]
 #[schema(as = SendMessage)]
 pub struct SendMessageSchema {
-    /// The sender's own id of the message, best a UUIDv7. A repeat with the same id and the same kind and content is the
-    /// same message, for ever. It comes back in lower case: compare ids as UUIDs, not as strings.
+    /// The sender's own id of the message, preferably a UUIDv7. A repeat with the same id, kind and content is always the same
+    /// message. Responses have the id in lower case: compare ids as UUIDs, not as strings.
     client_msg_id: ClientMsgId,
-    /// Kind and content.
+    /// The kind and content.
     #[schema(inline = false)]
     #[serde(flatten)]
     content: TypedContent,
@@ -72,27 +72,27 @@ pub struct SendMessagesRequest {
     messages: Vec<SendMessage>,
 }
 
-/// What became of each message, in the order of the request.
+/// The outcome of each message, in the order of the request.
 #[derive(Serialize, ToSchema)]
 pub struct SendMessagesResults {
-    /// One for each message.
+    /// One result for each message.
     results: Vec<SendResult>,
 }
 
-/// What became of one message of a batch.
+/// The outcome of one message of a batch.
 #[derive(Serialize, ToSchema)]
 pub struct SendResult {
-    /// Which message.
+    /// The id of the message in the request.
     client_msg_id: ClientMsgId,
-    /// 201 stored, 200 stored before, or the status of the problem.
+    /// 201: stored. 200: stored before. Otherwise the status of the problem.
     #[schema(example = 201)]
     status: u16,
-    /// It had been stored before.
+    /// The message was stored before.
     replayed: bool,
     /// The stored message.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Message>,
-    /// Why it was not stored.
+    /// The reason why it was not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<ProblemBody>,
 }
@@ -102,24 +102,24 @@ pub struct SendResult {
 pub struct MessagePage {
     /// The messages.
     messages: Vec<Message>,
-    /// The head of the conversation.
+    /// The latest seq of the conversation.
     last_seq: ConvSeq,
-    /// There is more in the direction of reading.
+    /// There are more messages in the direction of reading.
     has_more: bool,
 }
 
-/// Which messages.
+/// The requested page of messages.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListMessagesQuery {
-    /// Only messages after this seq, oldest first.
+    /// Read forward: the messages directly after this seq.
     #[param(minimum = 0)]
     since_seq: Option<i64>,
-    /// Only messages before this seq, the page just below it.
+    /// Read backward: the messages directly before this seq.
     #[param(minimum = 0)]
     before_seq: Option<i64>,
-    /// The size of the page, 1 to 500; 100 when not given.
+    /// The size of the page, 1 to 500. Default: 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
 }
@@ -129,7 +129,7 @@ pub struct ListMessagesQuery {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"seq": 12}))]
 pub struct MarkReadRequest {
-    /// Read up to this message. A lower position than the present one changes nothing.
+    /// The seq of the last message that was read. A position below the current one changes nothing.
     #[garde(skip)]
     #[schema(minimum = 0)]
     seq: i64,
@@ -151,8 +151,8 @@ impl SendMessage {
 
 /// Send a message
 ///
-/// The answer means: committed to the archive and to every inbox. After a lost answer or a 503 repeat it unchanged: it is
-/// stored once, and a repeat gets the first answer again (200).
+/// A success means that the message is committed: to the archive, and with write fan-out to every inbox. After a lost response or
+/// a 503, repeat the request unchanged: the message is stored once, and a repeat gets the first response again (200).
 #[utoipa::path(post, path = "/v1/conversations/{id}/messages", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation")),
     request_body(content = SendMessageSchema, examples(
@@ -164,7 +164,7 @@ impl SendMessage {
     responses(
         (status = 201, description = "Stored", body = Message,
             headers(("Location" = String, description = "The message"))),
-        (status = 200, description = "Stored before: the first answer again", body = Message,
+        (status = 200, description = "Stored before: the first response again", body = Message,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
     extensions(("x-problems" = json!(["muted", "blocked", "not_found", "client_msg_id_reused"]))))]
 pub async fn send_message(
@@ -176,7 +176,12 @@ pub async fn send_message(
 ) -> Result<HttpResponse, Problem> {
     let message = body.parse("")?;
     let people = message.content.mentions().len();
-    charge_more(&request, &Subject::User(caller.user), of_people(people) - 1).await?;
+    charge_more(
+        &request,
+        &Subject::User(caller.user),
+        people_cost(people) - 1,
+    )
+    .await?;
     let conversation = ConversationId(id);
     let mut results = messages::send(&delivery, caller, conversation, vec![message]).await?;
     let sent = results
@@ -195,11 +200,11 @@ pub async fn send_message(
 
 /// Send several messages
 ///
-/// Stored in the order of the array. A refused message does not stop later ones; after a transient failure (503) every
-/// message fails, so that a repeat of the whole batch, unchanged, cannot reorder them.
+/// The messages are stored in the order of the array. A refused message does not affect later ones. A transient failure (503)
+/// fails every message, so that a repeat of the whole batch, unchanged, keeps the order.
 #[utoipa::path(post, path = "/v1/conversations/{id}/messages/batch", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation")), request_body = SendMessagesRequest,
-    responses((status = 200, description = "What became of each message", body = SendMessagesResults)),
+    responses((status = 200, description = "The outcome of each message", body = SendMessagesResults)),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn send_messages(
     request: HttpRequest,
@@ -209,26 +214,26 @@ pub async fn send_messages(
     Ids([id]): Ids<1>,
     Body(body): Body<SendMessagesRequest>,
 ) -> Result<web::Json<SendMessagesResults>, Problem> {
-    // One was counted with the request.
-    let mut more = body.messages.len().saturating_sub(1);
+    // One message is included in the cost of the request.
+    let mut cost = body.messages.len().saturating_sub(1);
     let mut parsed = Vec::with_capacity(body.messages.len());
-    let mut good = Vec::with_capacity(body.messages.len());
+    let mut valid = Vec::with_capacity(body.messages.len());
     for (index, message) in body.messages.into_iter().enumerate() {
         let client_msg_id = message.client_msg_id;
         let refusal = match message.parse(&format!("/messages/{index}")) {
             Ok(message) => {
-                more += of_people(message.content.mentions().len()) - 1;
-                good.push(message);
+                cost += people_cost(message.content.mentions().len()) - 1;
+                valid.push(message);
                 None
             }
             Err(problem) => Some(problem),
         };
         parsed.push((client_msg_id, refusal));
     }
-    charge_more(&request, &Subject::User(caller.user), more).await?;
-    let count = good.len();
+    charge_more(&request, &Subject::User(caller.user), cost).await?;
+    let count = valid.len();
     let mut sent: VecDeque<Result<Sent, Error>> =
-        match messages::send(&delivery, caller, ConversationId(id), good).await {
+        match messages::send(&delivery, caller, ConversationId(id), valid).await {
             Ok(sent) => sent.into(),
             Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
         };
@@ -265,8 +270,8 @@ pub async fn send_messages(
 
 /// Read a conversation's messages
 ///
-/// Ascending in both directions. `since_seq` reads forward, `before_seq` backward; neither gives the newest page. Both
-/// bounds are exclusive. A page may be shorter than `limit`; only `has_more` says whether there is more.
+/// `since_seq` reads forward, `before_seq` backward; without both, the response is the newest page. Both bounds are exclusive.
+/// Messages are always in ascending order. A page may be shorter than `limit`: only `has_more` tells whether more follow.
 #[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation"), ListMessagesQuery),
     responses((status = 200, description = "A page", body = MessagePage)),
@@ -309,7 +314,7 @@ pub async fn list_messages(
 /// Read one message
 #[utoipa::path(get, path = "/v1/conversations/{id}/messages/{seq}", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation"),
-        ("seq" = i64, Path, description = "The message's place in the conversation", minimum = 1)),
+        ("seq" = i64, Path, description = "The seq of the message in the conversation", minimum = 1)),
     responses((status = 200, description = "The message", body = Message)),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn get_message(
@@ -319,7 +324,7 @@ pub async fn get_message(
     path: web::Path<(String, String)>,
 ) -> Result<web::Json<Message>, Problem> {
     let (id, seq) = path.into_inner();
-    // What is not an id or a seq names nothing.
+    // A malformed id or seq is `not_found`, as an unknown one is.
     let (Ok(id), Ok(seq)) = (Uuid::try_parse(&id), seq.parse()) else {
         return Err(Error::NotFound.into());
     };
@@ -336,7 +341,7 @@ pub async fn get_message(
 
 /// Mark as read
 ///
-/// Moves the caller's read position forward, on all of the caller's devices; a lower position changes nothing.
+/// Moves the caller's read position forward, for all of the caller's devices. A lower position changes nothing.
 #[utoipa::path(put, path = "/v1/conversations/{id}/read", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation")), request_body = MarkReadRequest,
     responses((status = 200, description = "The position and the counts", body = ReadMark)),

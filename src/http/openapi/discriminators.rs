@@ -1,26 +1,26 @@
-//! Schemas of things that come in kinds, such as messages and entries of the inbox.
+//! Schemas of types with several kinds, such as messages and inbox entries.
 //!
-//! In the code the kinds of a thing are an enum, flattened into what they have in common. The document would show that as
-//! an `allOf` of a `oneOf`, which generators of clients do not understand: one left out everything that has to do with
-//! messages. So the document spells each kind out, as a plain object with a name of its own, and the thing is a `oneOf`
-//! of them that `kind` tells apart. What has members of another thing and some of its own is a plain object too.
+//! In the code, the kinds are an enum that is flattened into a struct of the common fields. utoipa describes that as an `allOf` of
+//! a `oneOf`, which client generators do not understand: one of them dropped every schema that contains messages. So the document
+//! has a plain, named object for each kind, and the type is a `oneOf` of them with `kind` as the discriminator. A schema that
+//! extends another one with its own fields becomes a plain object too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{Discriminator, Object, OneOf, Ref, RefOr, Schema, Type};
 
-/// What tells kinds apart.
+/// The name of the discriminator.
 const KIND: &str = "kind";
 
-/// Where the document keeps its schemas.
+/// The prefix of references to schemas.
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// A thing that comes in kinds. The name of a kind goes between a prefix and a suffix: `TextMessage`, `SendText`.
+/// A type with several kinds. The schema of a kind is named prefix, kind, suffix: `TextMessage`, `SendText`.
 struct Family {
     name: &'static str,
     prefix: &'static str,
     suffix: &'static str,
-    /// The server refuses members that it does not know.
+    /// The server rejects unknown fields.
     is_closed: bool,
 }
 
@@ -53,16 +53,16 @@ const FAMILIES: &[Family] = &[
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// Spells every kind out, and drops the schemas that were only there to be flattened.
+/// Adds a schema for every kind, and removes the schemas that were only flattened into them.
 pub fn expand_variants(schemas: &mut Schemas) {
     let mut flattened = BTreeSet::new();
     for family in FAMILIES {
-        let Some(RefOr::T(thing)) = schemas.get(family.name).cloned() else {
+        let Some(RefOr::T(schema)) = schemas.get(family.name).cloned() else {
             continue;
         };
-        let (kinds, shared) = split(schemas, &thing, &mut flattened);
+        let (kinds, shared) = split(schemas, &schema, &mut flattened);
         let (mut one_of, mut mapping) = (OneOf::new(), Vec::new());
-        one_of.description = description(&thing);
+        one_of.description = description(&schema);
         for kind in kinds {
             let mut object = Object::with_type(Type::Object);
             if let RefOr::T(kind) = &kind {
@@ -75,7 +75,7 @@ pub fn expand_variants(schemas: &mut Schemas) {
                 let closed = AdditionalProperties::FreeForm(false);
                 object.additional_properties = Some(Box::new(closed));
             }
-            let kind = name_of(&object).unwrap_or_default();
+            let kind = kind_of(&object).unwrap_or_default();
             let name = format!("{}{}{}", family.prefix, capitalised(&kind), family.suffix);
             mapping.push((kind, format!("{SCHEMAS}{name}")));
             one_of.items.push(Ref::from_schema_name(&name).into());
@@ -89,26 +89,26 @@ pub fn expand_variants(schemas: &mut Schemas) {
         if let RefOr::T(Schema::AllOf(all_of)) = &schema {
             let mut object = Object::with_type(Type::Object);
             object.description = all_of.description.clone();
-            // The other thing is there for itself, and stays.
+            // The extended schema is used elsewhere, and stays.
             merge_properties(schemas, &schema, &mut object, &mut BTreeSet::new());
             schemas.insert(name, Schema::Object(object).into());
         }
     }
 }
 
-/// The kinds of a thing, and what they share.
+/// The kinds of a type, and the schemas of their common fields.
 fn split(
     schemas: &Schemas,
-    thing: &Schema,
+    schema: &Schema,
     flattened: &mut BTreeSet<String>,
 ) -> (Vec<RefOr<Schema>>, Vec<RefOr<Schema>>) {
-    let parts = match thing {
+    let parts = match schema {
         Schema::AllOf(all_of) => all_of.items.clone(),
         other => vec![RefOr::T(other.clone())],
     };
     let (mut kinds, mut shared) = (Vec::new(), Vec::new());
     for part in parts {
-        match open(schemas, &part) {
+        match resolve(schemas, &part) {
             Some(Schema::OneOf(one_of)) => {
                 flattened.extend(target(&part));
                 kinds.extend(one_of.items.clone());
@@ -119,7 +119,7 @@ fn split(
     (kinds, shared)
 }
 
-/// Puts the members of a part into an object.
+/// Copies the properties of a part into an object.
 fn merge_properties(
     schemas: &Schemas,
     part: &RefOr<Schema>,
@@ -127,7 +127,7 @@ fn merge_properties(
     flattened: &mut BTreeSet<String>,
 ) {
     flattened.extend(target(part));
-    match open(schemas, part) {
+    match resolve(schemas, part) {
         Some(Schema::Object(object)) => {
             into.properties.extend(object.properties.clone());
             into.required.extend(object.required.clone());
@@ -141,7 +141,7 @@ fn merge_properties(
     }
 }
 
-/// The name that a part refers to.
+/// The name of the schema that a part refers to.
 fn target(part: &RefOr<Schema>) -> Option<String> {
     match part {
         RefOr::Ref(there) => Some(there.ref_location.strip_prefix(SCHEMAS)?.to_owned()),
@@ -149,8 +149,8 @@ fn target(part: &RefOr<Schema>) -> Option<String> {
     }
 }
 
-/// A part, or what it refers to.
-fn open<'a>(schemas: &'a Schemas, part: &'a RefOr<Schema>) -> Option<&'a Schema> {
+/// The schema of a part, which may be a reference.
+fn resolve<'a>(schemas: &'a Schemas, part: &'a RefOr<Schema>) -> Option<&'a Schema> {
     match part {
         RefOr::T(schema) => Some(schema),
         RefOr::Ref(_) => match schemas.get(&target(part)?)? {
@@ -169,8 +169,8 @@ fn description(schema: &Schema) -> Option<String> {
     }
 }
 
-/// The one value of an object's `kind`.
-fn name_of(object: &Object) -> Option<String> {
+/// The only value of an object's `kind`.
+fn kind_of(object: &Object) -> Option<String> {
     match object.properties.get(KIND)? {
         RefOr::T(Schema::Object(kind)) => {
             let name = kind.enum_values.as_ref()?.first()?;

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the list of routes.
 //!
-//! What holds for every operation is added here once, so that no handler repeats it: the problems that any request with a
-//! token, a body or an id may meet, besides those that a handler names itself (`x-problems`).
+//! This module adds the common problems of requests with a token, a body or a query to every operation, so that handlers name
+//! only their own (`x-problems`).
 
 pub mod discriminators;
 
@@ -22,19 +22,19 @@ use utoipa::{OpenApi as _, ToSchema};
         title = "Tideline",
         description = "Chat messaging as a service. Every message is stored once, in its conversation's timeline, and \
             referenced in every receiver's inbox under a contiguous seq. A device waits for notices, then fetches its \
-            inbox from the last seq that it has. Ids are compared as UUIDs: they are taken in any case, and answered in lower \
-            case. Errors are RFC 9457 problems: switch on `code` \
+            inbox from the last seq that it has. Ids are compared as UUIDs: requests may have them in any case, responses \
+            have them in lower case. Errors are RFC 9457 problems: switch on `code` \
             ([the list](/docs/problems)).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "Accounts", description = "Signing up and in, devices, blocks, and reading users"),
-        (name = "Conversations", description = "Making, reading, listing and renaming conversations"),
-        (name = "Members", description = "Who is in a group, and what they may do there"),
+        (name = "Accounts", description = "Registration, login, devices, blocks and user lookup"),
+        (name = "Conversations", description = "Creating, reading, listing and renaming conversations"),
+        (name = "Members", description = "The members of conversations, with their roles, mutes and bans"),
         (name = "Messages", description = "Sending, reading and marking messages"),
         (name = "Sync", description = "How a device stays up to date: wait, fetch, remember the position"),
-        (name = "Service", description = "What the service says of itself"),
+        (name = "Service", description = "Capabilities, health and diagnostics"),
     ),
     security(("bearer" = [])),
     components(schemas(ProblemBody)),
@@ -67,7 +67,7 @@ pub fn document() -> OpenApi {
     document
 }
 
-/// The document as it is committed and served.
+/// The document as committed and served.
 pub fn json() -> Result<String, serde_json::Error> {
     let mut text = serde_json::to_string_pretty(&document())?;
     text.push('\n');
@@ -95,7 +95,7 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
             operation.extensions = None;
         }
     }
-    // Every operation may be given a query parameter that it does not know.
+    // Every operation rejects unknown query parameters.
     if path.starts_with("/v1/") {
         codes.extend([Code::Validation, Code::RateLimited]);
     }
@@ -113,7 +113,7 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
             Code::DeviceRevoked,
         ]);
     }
-    // What only reads its own memory needs no database.
+    // Public reads use only memory, and need no database.
     let reads_memory = matches!(method, HttpMethod::Get) && is_public;
     if !reads_memory {
         codes.extend([Code::Overloaded, Code::StorageUnavailable, Code::Internal]);
@@ -162,9 +162,8 @@ fn problem(status: u16, codes: &[Code]) -> Response {
         response = response.header("WWW-Authenticate", header(Type::String, "`Bearer`"));
     }
     if status == 429 {
-        let limit =
-            "What is left (`r`), and in how many seconds all of it is back (`t`); on most answers";
-        let policy = "How many (`q`) in how many seconds (`w`); on most answers";
+        let limit = "The remaining quota (`r`), and the seconds until it is full again (`t`); on most responses";
+        let policy = "The quota (`q`) of a window of seconds (`w`); on most responses";
         response = response
             .header("RateLimit", header(Type::String, limit))
             .header("RateLimit-Policy", header(Type::String, policy));
@@ -172,7 +171,10 @@ fn problem(status: u16, codes: &[Code]) -> Response {
     if status == 429 || status == 503 {
         response = response.header(
             "Retry-After",
-            header(Type::Integer, "When to repeat the request, in seconds"),
+            header(
+                Type::Integer,
+                "Repeat the request after this time, in seconds",
+            ),
         );
     }
     response.build()

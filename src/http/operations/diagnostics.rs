@@ -1,4 +1,4 @@
-//! Finding out what cuts long-polls.
+//! A diagnosis of proxies that cut long-polls.
 
 use crate::domain::operations::diagnostics;
 use crate::engine::lifecycle::Lifecycle;
@@ -11,37 +11,37 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-/// How long.
+/// The duration of the diagnosis.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DiagnoseLongpollQuery {
-    /// How long to wait, in seconds, 0 to 55; 25 when not given.
+    /// How long to wait, in seconds, 0 to 55. Default: 25.
     #[param(minimum = 0, maximum = 55)]
     timeout: Option<i64>,
 }
 
-/// How a wait for nothing went, as the server saw it.
+/// The wait as the server measured it.
 #[derive(Serialize, ToSchema)]
 pub struct LongpollDiagnosis {
-    /// How long it was to take, in milliseconds.
+    /// The requested duration, in milliseconds.
     #[schema(example = 25_000)]
     asked_ms: u64,
-    /// How long it took, in milliseconds.
+    /// The measured duration, in milliseconds.
     #[schema(example = 25_001)]
     waited_ms: u64,
-    /// It was cut short, since this node is going away: it says nothing of what is in between.
+    /// This node shuts down and ended the wait early: the result tells nothing about the proxies in between.
     reconnect: bool,
 }
 
-/// Find out what cuts long-polls
+/// Find out whether long-polls are cut
 ///
-/// Answers after just as long as was asked, whatever happens. When the answer does not come, or comes from somebody else
-/// (a proxy's 504), something between the client and the server cuts requests that are silent for so long: halve the
-/// timeout until it comes, and wait for notices with no more than that. Two at a time for each user (`rate_limited`), and
-/// a hundred on each node (`overloaded`).
+/// Responds exactly after the requested time. If the response does not arrive, or a proxy answers instead (504), something between
+/// the client and the server cuts requests that are silent for that long. Halve the timeout until the response arrives, and
+/// wait for notices no longer than that. At most two at a time for each user (`rate_limited`), and a hundred on each node
+/// (`overloaded`).
 #[utoipa::path(get, path = "/v1/diagnostics/longpoll", tag = "Service", params(DiagnoseLongpollQuery),
-    responses((status = 200, description = "How the wait went", body = LongpollDiagnosis)),
+    responses((status = 200, description = "The measured wait", body = LongpollDiagnosis)),
     extensions(("x-problems" = json!(["head_too_large", "overloaded"]))))]
 pub async fn diagnose_longpoll(
     request: HttpRequest,

@@ -1,4 +1,4 @@
-//! What the service says of itself.
+//! Capabilities and health checks.
 
 use crate::domain::identity::devices;
 use crate::domain::operations::health;
@@ -16,15 +16,15 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What this server can do.
+/// The features and limits of this server.
 #[derive(Serialize, ToSchema)]
 pub struct Capabilities {
     /// The version of the server.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// This life of the database.
+    /// The current epoch of the data.
     epoch: Epoch,
-    /// Names of what it can do. An open set.
+    /// The names of its features. An open set.
     features: &'static [&'static str],
     /// Its limits.
     limits: Limits,
@@ -39,21 +39,21 @@ pub struct Limits {
     text_bytes: usize,
     /// The most messages of one batch.
     batch: usize,
-    /// The largest page.
+    /// The most items of one page.
     page: i64,
     /// The most members of a conversation.
     members: usize,
     /// The most devices of a user.
     devices: i64,
-    /// The most people whom a user blocks.
+    /// The most people that a user can block.
     blocks: i64,
-    /// The most conversations that one wait watches.
+    /// The most conversations that one wait can watch.
     watch: usize,
     /// The longest wait, in seconds.
     notice_timeout_seconds: u64,
 }
 
-/// The process answers.
+/// The process is alive.
 #[derive(Serialize, ToSchema)]
 pub struct Live {
     /// Always `ok`.
@@ -61,20 +61,20 @@ pub struct Live {
     status: &'static str,
 }
 
-/// Whether this node should be given requests.
+/// Whether this node should receive requests.
 #[derive(Serialize, ToSchema)]
 pub struct Ready {
-    /// It should.
+    /// The node should receive requests.
     ready: bool,
-    /// Why not, in sentences.
+    /// The reasons why it should not, as sentences.
     reasons: Vec<String>,
-    /// Redis answers. It is not required: without it the server is slower, and correct.
+    /// Redis answers. Redis is not required: without it the server is slower, but correct.
     redis: bool,
 }
 
-/// Read what this server can do
+/// Read the capabilities of the server
 #[utoipa::path(get, path = "/v1/capabilities", tag = "Service",
-    responses((status = 200, description = "What it can do", body = Capabilities)), security(()))]
+    responses((status = 200, description = "The features and limits", body = Capabilities)), security(()))]
 pub async fn get_capabilities(
     delivery: Handle<Delivery>,
     _: Guest,
@@ -102,18 +102,18 @@ pub async fn get_capabilities(
 
 /// Check that the process lives
 #[utoipa::path(get, path = "/health/live", tag = "Service",
-    responses((status = 200, description = "It does", body = Live)), security(()))]
+    responses((status = 200, description = "The process is alive", body = Live)), security(()))]
 pub async fn get_live() -> web::Json<Live> {
     web::Json(Live { status: "ok" })
 }
 
 /// Check that the node is ready
 ///
-/// Ready means: PostgreSQL answers and keeps what it acknowledges, the migrations are current, the node is not going
-/// away. Redis is reported, not required.
+/// A node is ready if PostgreSQL answers and commits durably, the migrations are current, and the node does not shut down. Redis
+/// is reported, but not required.
 #[utoipa::path(get, path = "/health/ready", tag = "Service",
-    responses((status = 200, description = "It is", body = Ready),
-        (status = 503, description = "It is not", body = Ready)), security(()))]
+    responses((status = 200, description = "The node is ready", body = Ready),
+        (status = 503, description = "The node is not ready", body = Ready)), security(()))]
 pub async fn get_ready(
     delivery: Handle<Delivery>,
     lifecycle: Handle<Lifecycle>,

@@ -1,4 +1,4 @@
-//! The metrics, on a listener of their own: they are for operators, and the public one knows nothing of them.
+//! The metrics, on a separate listener for operators. The public listener does not serve them.
 
 use crate::domain::operations::health;
 use crate::engine::delivery::Delivery;
@@ -8,10 +8,10 @@ use crate::http::kit::problem::Problem;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, guard, web};
 
-/// The text format of Prometheus.
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The content type of the Prometheus text format.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Mounts them. Whoever finds this listener by mistake is told nothing: a plain 404.
+/// Mounts the metrics. Any other path is a plain 404, without problem details.
 pub fn configure(config: &mut web::ServiceConfig) {
     let reads = guard::Any(guard::Get()).or(guard::Head());
     let metrics = web::resource("/metrics").guard(reads).to(metrics);
@@ -25,7 +25,7 @@ async fn metrics(
     lifecycle: Handle<Lifecycle>,
 ) -> Result<HttpResponse, Problem> {
     match health::metrics(&delivery, &lifecycle).await {
-        Ok(text) => Ok(HttpResponse::Ok().content_type(TEXT).body(text)),
+        Ok(text) => Ok(HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(text)),
         Err(error) => {
             log::error!("metrics: {error}");
             Ok(HttpResponse::InternalServerError()

@@ -1,4 +1,4 @@
-//! The pages for people: the browsable API, and the list of problems. Both work offline.
+//! Documentation pages: the browsable API and the list of problems. Both work offline.
 
 use crate::http::kit::methods::other_method;
 use crate::http::kit::problem::Code;
@@ -22,7 +22,7 @@ macro_rules! page {
     };
 }
 
-/// What the browsable API is made of.
+/// The files of the browsable API.
 static PAGES: [File; 9] = [
     page!(HTML, "index.html", "/docs/"),
     page!(HTML, "index.html"),
@@ -30,7 +30,7 @@ static PAGES: [File; 9] = [
     page!(CSS, "swagger-ui.css"),
     page!(SCRIPT, "swagger-ui-bundle.js"),
     page!(SCRIPT, "swagger-ui-standalone-preset.js"),
-    // Ours: the default asks a validator on the internet about the document of whoever looks at the page.
+    // Our own file: the default one sends the document to a validator on the internet.
     inside!(
         SCRIPT,
         "openapi/swagger-initializer.js",
@@ -68,7 +68,7 @@ pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>) {
     }
 }
 
-/// Beside its page, because the policy of the pages allows nothing within them.
+/// A separate file, because the policy forbids inline styles.
 async fn style() -> HttpResponse {
     HttpResponse::Ok().content_type("text/css").body(
         "body{font:1rem/1.5 system-ui;max-width:46rem;margin:2rem auto;padding:0 1rem}\
@@ -89,7 +89,7 @@ async fn problems() -> HttpResponse {
             .split('`')
             .enumerate()
             .fold(String::new(), |text, (n, part)| {
-                // Every second part stood between back-ticks.
+                // Every second part was between backticks.
                 text + &if n % 2 == 1 {
                     format!("<code>{part}</code>")
                 } else {

@@ -1,12 +1,11 @@
-//! Files inside the program. `build.rs` has compressed them, so that an answer is memory that is there already, shared by all:
-//! it takes nothing of the budget of large bodies.
+//! Files inside the program. `build.rs` has compressed them. Responses share their memory, so they reserve nothing in the budget
+//! of large bodies.
 //!
-//! Browsers ask each time whether a file is still the same (`no-cache`, an `ETag`), so that after an update nobody runs half
-//! of the old one.
+//! Browsers must revalidate every file (`no-cache`, `ETag`), so that after an update no page mixes old and new files.
 
 use crate::http::kit::methods::other_method;
 use crate::http::kit::security_headers::ResponseClass;
-use crate::http::transport::body_budget::Shared;
+use crate::http::transport::body_budget::SharedBody;
 use crate::telemetry::Route;
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -23,13 +22,13 @@ pub(in crate::http) const HTML: &str = "text/html; charset=utf-8";
 pub(in crate::http) const CSS: &str = "text/css; charset=utf-8";
 pub(in crate::http) const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// A file: where it is served, and what of it.
+/// A file and its path on the server.
 #[derive(Clone)]
 pub(in crate::http) struct File {
     pub path: &'static str,
     pub kind: &'static str,
     pub plain: Cow<'static, [u8]>,
-    /// Nothing where it was not compressed.
+    /// Empty if the file was not compressed.
     pub gzip: &'static [u8],
     pub tag: Cow<'static, str>,
 }
@@ -58,9 +57,9 @@ macro_rules! inside {
 pub(in crate::http) use inside;
 
 impl File {
-    /// The file with some text in place of another, as it is: a page that is told something at the start.
-    pub fn with(&self, place: &str, text: &str) -> Self {
-        let plain = String::from_utf8_lossy(&self.plain).replace(place, text);
+    /// A copy with one text replaced by another, for a page with settings of the server. It is not compressed.
+    pub fn with(&self, from: &str, to: &str) -> Self {
+        let plain = String::from_utf8_lossy(&self.plain).replace(from, to);
         let mut hasher = DefaultHasher::new();
         plain.hash(&mut hasher);
         Self {
@@ -71,7 +70,7 @@ impl File {
         }
     }
 
-    /// Mounts it.
+    /// The actix resource of the file.
     pub fn resource(&self, route: Rc<Route>, class: ResponseClass) -> Resource {
         let other = |method: Method| async move { other_method(&method, "GET, HEAD") };
         let plain = match &self.plain {
@@ -79,9 +78,9 @@ impl File {
             Cow::Owned(bytes) => Bytes::from(bytes.clone()),
         };
         let file = Rc::new(self.clone());
-        let answer = move |request: HttpRequest| {
-            let answer = file.answer(&request, &plain);
-            async { answer }
+        let handler = move |request: HttpRequest| {
+            let response = file.respond(&request, &plain);
+            async { response }
         };
         web::resource(self.path)
             .app_data(route)
@@ -89,50 +88,53 @@ impl File {
             .route(
                 web::route()
                     .guard(guard::Any(guard::Get()).or(guard::Head()))
-                    .to(answer),
+                    .to(handler),
             )
             .default_service(web::to(other))
     }
 
-    fn answer(&self, request: &HttpRequest, plain: &Bytes) -> HttpResponse {
+    fn respond(&self, request: &HttpRequest, plain: &Bytes) -> HttpResponse {
         let is_smaller = !self.gzip.is_empty() && self.gzip.len() < plain.len();
-        let is_gzip = is_smaller && takes_gzip(request);
+        let is_gzip = is_smaller && accepts_gzip(request);
         let (bytes, coding) = if is_gzip {
             (Bytes::from_static(self.gzip), "-gzip")
         } else {
             (plain.clone(), "")
         };
         let tag = EntityTag::new_strong(format!("{}{coding}", self.tag));
-        let has_it = match IfNoneMatch::parse(request) {
+        let is_unchanged = match IfNoneMatch::parse(request) {
             Ok(IfNoneMatch::Any) => request.headers().contains_key(IfNoneMatch::name()),
             Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|theirs| theirs.weak_eq(&tag)),
-            // What is not understood is answered in full.
+            // With a malformed header the whole file is sent.
             Err(_) => false,
         };
-        let mut answer = if has_it {
+        let mut response = if is_unchanged {
             HttpResponse::NotModified()
         } else {
             HttpResponse::Ok()
         };
-        answer
+        response
             .insert_header(ETag(tag))
             .insert_header((CACHE_CONTROL, "no-cache"))
             .insert_header((VARY, "Accept-Encoding"));
-        if has_it {
-            return answer.finish();
+        if is_unchanged {
+            return response.finish();
         }
         if is_gzip {
-            answer.insert_header((CONTENT_ENCODING, "gzip"));
+            response.insert_header((CONTENT_ENCODING, "gzip"));
         }
-        let mut answer = answer.insert_header((CONTENT_TYPE, self.kind)).body(bytes);
-        answer.extensions_mut().insert(Shared);
-        answer
+        let mut response = response
+            .insert_header((CONTENT_TYPE, self.kind))
+            .body(bytes);
+        response.extensions_mut().insert(SharedBody);
+        response
     }
 }
 
-fn takes_gzip(request: &HttpRequest) -> bool {
-    let asked = AcceptEncoding::parse(request).ok();
+fn accepts_gzip(request: &HttpRequest) -> bool {
+    let accepted = AcceptEncoding::parse(request).ok();
     let offered = [Encoding::gzip(), Encoding::identity()];
     request.headers().contains_key(AcceptEncoding::name())
-        && asked.and_then(|asked| asked.negotiate(offered.iter())) == Some(Encoding::gzip())
+        && accepted.and_then(|accepted| accepted.negotiate(offered.iter()))
+            == Some(Encoding::gzip())
 }

@@ -1,4 +1,4 @@
-//! Pages for people: the documentation and the browser client.
+//! Pages: the documentation and the browser client.
 
 pub mod docs;
 pub mod files;

@@ -1,5 +1,5 @@
-//! The browser client at `/` (files of `web/`) and the JavaScript SDK that it is made with (files of `sdk/javascript/src/` at
-//! `/tideline/`), inside the program.
+//! The browser client at `/` (files of `web/`) and its JavaScript SDK at `/tideline/` (files of `sdk/javascript/src/`), inside the
+//! program.
 //!
 //! They are served under a strict policy (`kit/security_headers.rs`).
 
@@ -9,7 +9,7 @@ use crate::telemetry::Metrics;
 use actix_web::web;
 use std::sync::Arc;
 
-/// Browsers do not load these; editors and compilers do, as text.
+/// For type definitions, which editors and compilers load.
 const TYPES: &str = "text/plain; charset=utf-8";
 const DRAWING: &str = "image/svg+xml";
 
@@ -85,10 +85,10 @@ static FILES: &[File] = &[
     sdk!("tideline.js"),
 ];
 
-/// Where the page reads which hosts' pictures it loads unasked.
+/// The element with the hosts whose media the page loads without asking the user.
 const MEDIA_HOSTS: &str = r#"<meta name="media-hosts" content="">"#;
 
-/// Mounts the files. The page is told the hosts that the operator trusts.
+/// Mounts the files, and writes the hosts that the operator trusts into the page.
 pub fn configure(config: &mut web::ServiceConfig, metrics: &Arc<Metrics>, media_hosts: &[String]) {
     let named = format!("\"{}\">", media_hosts.join(" "));
     let named = MEDIA_HOSTS.replace(r#""">"#, &named);

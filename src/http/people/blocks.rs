@@ -1,4 +1,4 @@
-//! The people whom the caller blocks.
+//! The people that the caller blocks.
 
 use crate::domain::people::blocks;
 use crate::engine::delivery::Delivery;
@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 /// A page of blocked people.
 #[derive(Serialize, ToSchema)]
 pub struct BlockPage {
-    /// The people, by their ids.
+    /// The people, ordered by id.
     users: Vec<User>,
-    /// Give it back as `cursor` for the next page; null on the last one.
+    /// The `cursor` for the next page; null on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
 }
@@ -38,13 +38,13 @@ pub async fn list_blocks(
     }))
 }
 
-/// Block somebody
+/// Block a person
 ///
-/// Stops new direct conversations and direct sends between the two, in both directions (`blocked`), and that either adds the
-/// other to a group or channel; mentions by whom one blocks make no entry in one's inbox. What was sent before stays readable,
-/// and in groups that both are in already they read each other. They are not told.
+/// Between the two people, in both directions, new direct conversations and direct sends are `blocked`, and neither can add the
+/// other to a group or channel. Mentions by the blocked person create no entry in the caller's inbox. Earlier messages stay
+/// readable, and in groups with both people each still reads the other. The blocked person gets no notification.
 #[utoipa::path(put, path = "/v1/me/blocks/{user_id}", tag = "Accounts",
-    params(("user_id" = Uuid, Path, description = "Whom")),
+    params(("user_id" = Uuid, Path, description = "The other person")),
     responses((status = 204, description = "Blocked, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found", "limit_reached"]))))]
 pub async fn block_user(
@@ -58,7 +58,7 @@ pub async fn block_user(
 
 /// End a block
 #[utoipa::path(delete, path = "/v1/me/blocks/{user_id}", tag = "Accounts",
-    params(("user_id" = Uuid, Path, description = "Whom")),
+    params(("user_id" = Uuid, Path, description = "The other person")),
     responses((status = 204, description = "Not blocked by the caller, now or before")),
     extensions(("x-problems" = json!(["not_found"]))))]
 pub async fn unblock_user(

@@ -1,4 +1,4 @@
-//! Fetching the inbox.
+//! The inbox.
 
 use crate::domain::sync::inbox;
 use crate::engine::admission::Admission;
@@ -12,26 +12,26 @@ use actix_web::web;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// From where, and how much.
+/// The requested page of the inbox.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FetchInboxQuery {
-    /// The last seq that the device has; 0 for everything that is kept.
+    /// The last seq that the device has; 0 for all retained entries.
     #[param(minimum = 0)]
     since_seq: i64,
-    /// The size of the page, 1 to 500; 100 when not given.
+    /// The size of the page, 1 to 500. Default: 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
-    /// The epoch that `since_seq` belongs to; checked when given.
+    /// The epoch of `since_seq`; checked if given.
     #[param(value_type = Option<Uuid>)]
     epoch: Option<Epoch>,
 }
 
-/// Fetch what is new
+/// Fetch new inbox entries
 ///
-/// The entries after `since_seq`, in order and without a hole: everything a device must learn. Repeat with
-/// `next_since_seq` until `has_more` is false, then wait for notices. Reading changes nothing.
+/// Returns the entries after `since_seq`, in order and without gaps: all events that a device needs. Repeat with
+/// `next_since_seq` until `has_more` is false, then wait for notices. A fetch changes nothing on the server.
 #[utoipa::path(get, path = "/v1/inbox", tag = "Sync", params(FetchInboxQuery),
     responses((status = 200, description = "A page", body = InboxPage)),
     extensions(("x-problems" = json!(["validation", "epoch_changed", "cursor_ahead", "inbox_trimmed"]))))]

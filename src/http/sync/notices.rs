@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-/// From where, and how long.
+/// The position of the device, and how long to wait.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -26,77 +26,80 @@ pub struct WaitNoticesQuery {
     /// The last seq of the inbox that the device has.
     #[param(minimum = 0)]
     since_seq: i64,
-    /// How long to wait at most, in seconds, 0 to 55; 25 when not given. 0 is a probe: it answers at once.
+    /// The longest wait, in seconds, 0 to 55. Default: 25. With 0 the response is immediate.
     #[param(minimum = 0, maximum = 55)]
     timeout: Option<i64>,
-    /// The epoch that `since_seq` belongs to; checked when given.
+    /// The epoch of `since_seq`; checked if given.
     #[param(value_type = Option<Uuid>)]
     epoch: Option<Epoch>,
 }
 
-/// The watched conversations, none twice.
+/// Parses the values of `watch`, without duplicates.
 fn watched(given: &[String]) -> Result<Vec<(ConversationId, ConvSeq)>, Violation> {
-    let wrong = |detail: String| Violation::new("watch", detail);
+    let invalid = |detail: String| Violation::new("watch", detail);
     if given.len() > WATCH {
-        return Err(wrong(format!("must not be given more than {WATCH} times")));
+        return Err(invalid(format!(
+            "must not be given more than {WATCH} times"
+        )));
     }
     let mut watched = BTreeMap::new();
     for text in given {
         let (id, seq) = text
             .split_once(':')
             .and_then(|(id, seq)| Some((Uuid::try_parse(id).ok()?, seq.parse().ok()?)))
-            .ok_or_else(|| wrong("must be <conversation_id>:<seq>".to_owned()))?;
+            .ok_or_else(|| invalid("must be <conversation_id>:<seq>".to_owned()))?;
         let seq = ConvSeq::parse("watch", seq)?;
         if watched.insert(ConversationId(id), seq).is_some() {
-            return Err(wrong(format!("must not name {id} twice")));
+            return Err(invalid(format!("must not name {id} twice")));
         }
     }
     Ok(watched.into_iter().collect())
 }
 
-/// What a wait came to. Never the messages themselves: fetch the inbox.
+/// The result of a wait. It contains no messages: fetch the inbox.
 #[derive(Serialize, ToSchema)]
-pub struct Notice {
-    /// There is something after `since_seq`: fetch it.
+#[schema(as = Notice)]
+pub struct NoticeBody {
+    /// The inbox has entries after `since_seq`: fetch them.
     news: bool,
-    /// The head of the inbox.
+    /// The latest seq of the inbox.
     last_seq: InboxSeq,
     /// The sum of the unread counts.
     #[schema(minimum = 0)]
     total_unread: i64,
-    /// This life of the database.
+    /// The current epoch of the data.
     epoch: Epoch,
-    /// The heads of those watched conversations that went beyond the seq that was given: fetch their messages after it.
+    /// The watched conversations with messages after the given seq: fetch those messages.
     watched: Vec<Watched>,
-    /// This node is going away: wait again after `retry_after_ms`, on a new connection.
+    /// This node shuts down: wait again after `retry_after_ms`, on a new connection.
     reconnect: bool,
-    /// A newer wait of this device runs: do not wait again here.
+    /// A newer wait of this device has replaced this one: do not wait again here.
     superseded: bool,
-    /// With `reconnect`: when to wait again, in milliseconds.
+    /// With `reconnect`: wait again after this time, in milliseconds.
     #[schema(required = true)]
     retry_after_ms: Option<u64>,
 }
 
-/// A watched conversation whose head moved.
+/// A watched conversation with new messages.
 #[derive(Serialize, ToSchema)]
 pub struct Watched {
     /// The conversation.
     conversation_id: ConversationId,
-    /// Its head.
+    /// Its latest seq.
     last_seq: ConvSeq,
 }
 
 /// Wait for news
 ///
-/// Answers at once when the inbox is beyond `since_seq` or a watched conversation beyond its seq, otherwise as soon as one
-/// is, or with `news: false` after the timeout, or when the access token ends. One waiting process per device: a newer wait
-/// ends an older one. A watched conversation that the caller is not in, or no more, is `not_found`: fetch the inbox, whose
-/// entries say which one it is. A seq beyond its head is `cursor_ahead`.
+/// Responds as soon as the inbox has entries after `since_seq`, or a watched conversation has messages after its seq; at the
+/// latest after the timeout, or when the access token expires, then with `news: false`. Each device has one wait: a newer wait
+/// ends the older one. If the caller is not a member of a watched conversation, the response is `not_found`: fetch the inbox,
+/// which has an entry for each conversation that the caller has left. A seq beyond the conversation's latest is `cursor_ahead`.
 #[utoipa::path(get, path = "/v1/notices", tag = "Sync", params(WaitNoticesQuery,
-        ("watch" = Option<Vec<String>>, Query, style = Form, explode, max_items = 100, description = "Conversations with \
-            read fan-out to wait for, up to 100, each as `<conversation_id>:<seq>` with the last seq of it that the \
-            device has. Repeat the parameter for each.")),
-    responses((status = 200, description = "What the wait came to", body = Notice)),
+        ("watch" = Option<Vec<String>>, Query, style = Form, explode, max_items = 100, description = "A conversation with \
+            read fan-out to wait for, as `<conversation_id>:<seq>` with the last seq of it that the device has. \
+            Repeat the parameter for each, up to 100 times.")),
+    responses((status = 200, description = "The result of the wait", body = NoticeBody)),
     extensions(("x-problems" = json!(["validation", "not_found", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
 pub async fn wait_notices(
     request: HttpRequest,
@@ -121,20 +124,20 @@ pub async fn wait_notices(
     )
     .await?
     {
-        Wait::Over(notice) => Ok(answer(epoch, notice)),
+        Wait::Over(notice) => Ok(response(epoch, notice)),
         Wait::Asleep(asleep) => {
-            let asleep = asleep.map(move |notice| Ok(answer(epoch, notice?)));
+            let asleep = asleep.map(move |notice| Ok(response(epoch, notice?)));
             parking::park(&request, Box::pin(asleep)).await
         }
     }
 }
 
-fn answer(epoch: Epoch, notice: notices::Notice) -> HttpResponse {
+fn response(epoch: Epoch, notice: notices::Notice) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if notice.reconnect_after.is_some() {
         response.force_close();
     }
-    response.json(Notice {
+    response.json(NoticeBody {
         news: notice.news,
         last_seq: notice.last_seq,
         total_unread: notice.total_unread,

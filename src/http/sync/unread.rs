@@ -1,4 +1,4 @@
-//! Reading the unread counts.
+//! The unread counts.
 
 use crate::domain::sync::unread;
 use crate::engine::admission::Admission;
@@ -11,7 +11,7 @@ use actix_web::web;
 
 /// Read the unread counts
 ///
-/// `total` is the sum of the counts, in every answer; both are exact as of `as_of_seq`.
+/// `total` is always the sum of the counts. All are exact as of `as_of_seq`.
 #[utoipa::path(get, path = "/v1/unread", tag = "Sync",
     responses((status = 200, description = "The counts", body = Unread)))]
 pub async fn get_unread(

@@ -1,10 +1,10 @@
-//! Large bodies: how much memory all of them together may take, and how long each.
+//! A memory budget for large bodies, and a time limit for reading each.
 //!
-//! A page of messages may be a megabyte, and a client may read it a byte at a time, or not at all. So what is larger than
-//! [`UNMETERED_BYTES`] takes its size from a budget for as long as it is in memory (without room the request is refused as
-//! `overloaded`), is handed to the connection in slices, so that it is let go of as it is written, and has a minute to be
-//! read. Who does not read at all is noticed by the kernel (`node/mod.rs`). Nobody takes more than a share of the budget, and
-//! files inside the program take nothing of it: they are in memory once, for all.
+//! A page of messages may be a megabyte, and a client may read it a byte at a time, or not at all. So a body larger than
+//! [`UNMETERED_BYTES`] reserves its size in a budget for as long as it is in memory; when the budget is used up, the request is
+//! `overloaded`. A large response is handed to the connection in chunks, so that its memory is freed as it is written, and must
+//! be read within a minute. If a client reads nothing, the kernel's timeout closes the connection (`node/mod.rs`). A user or
+//! address has only a share of the budget. Files inside the program use none of it: they are in memory once, for all requests.
 
 use crate::engine::error::Error;
 use crate::http::kit::problem::Problem;
@@ -18,57 +18,58 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// What every request may take without asking.
+/// Bodies up to this size need no reservation.
 pub const UNMETERED_BYTES: usize = 64 * 1024;
 
-/// What all large bodies together may take.
-const MOST: usize = 256 * 1024 * 1024;
+/// The most bytes of all large bodies together.
+const TOTAL_BYTES: usize = 256 * 1024 * 1024;
 
-/// What those of one user, or of one address, may take.
-const SHARE: usize = MOST / 16;
+/// The most bytes of one user, or of one address.
+const SHARE_BYTES: usize = TOTAL_BYTES / 16;
 
-/// How much is written at a time.
-const SLICE: usize = 32 * 1024;
+/// How many bytes are handed to the connection at a time.
+const CHUNK_BYTES: usize = 32 * 1024;
 
-/// How long reading an answer may take: for a whole page that is 17 KB a second.
-const TIME: Duration = Duration::from_secs(60);
+/// How long a client may take to read a response: 17 KB a second for a full page.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a refused client should stay away.
+/// `Retry-After` when the budget is used up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// An answer with this extension has a body that is in memory for all.
-pub struct Shared;
+/// Extension of a response: its body is in memory once for all requests, and needs no reservation.
+pub struct SharedBody;
 
-/// What is taken, by all and by each.
+/// The reserved bytes, in total and by subject.
 #[derive(Default)]
-struct Taken {
-    all: usize,
-    by: HashMap<Subject, usize>,
+struct Usage {
+    total: usize,
+    by_subject: HashMap<Subject, usize>,
 }
 
 /// The budget of a process.
 #[derive(Clone, Default)]
-pub struct Budget(Arc<Mutex<Taken>>);
+pub struct Budget(Arc<Mutex<Usage>>);
 
-/// A part of the budget, given back when it is dropped.
+/// Reserved bytes of the budget, released on drop.
 pub struct Reservation {
     budget: Budget,
     bytes: usize,
-    /// In whose shares it counts.
-    whose: Vec<Subject>,
+    /// The subjects whose shares it uses.
+    subjects: Vec<Subject>,
 }
 
 impl Reservation {
-    /// Takes so many bytes more, if there is room.
+    /// Reserves more bytes, if the budget and the shares allow it.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
-        let mut taken = self.budget.lock();
-        let of = |one: &Subject| taken.by.get(one).copied().unwrap_or_default();
-        if taken.all + bytes > MOST || self.whose.iter().any(|one| of(one) + bytes > SHARE) {
+        let mut usage = self.budget.lock();
+        let of = |one: &Subject| usage.by_subject.get(one).copied().unwrap_or_default();
+        let is_over_share = |one: &Subject| of(one) + bytes > SHARE_BYTES;
+        if usage.total + bytes > TOTAL_BYTES || self.subjects.iter().any(is_over_share) {
             return Err(Error::Overloaded(RETRY_AFTER).into());
         }
-        taken.all += bytes;
-        for one in &self.whose {
-            *taken.by.entry(one.clone()).or_default() += bytes;
+        usage.total += bytes;
+        for one in &self.subjects {
+            *usage.by_subject.entry(one.clone()).or_default() += bytes;
         }
         self.bytes += bytes;
         Ok(())
@@ -77,10 +78,10 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut taken = self.budget.lock();
-        taken.all -= self.bytes;
-        for one in self.whose.drain(..) {
-            if let Entry::Occupied(mut share) = taken.by.entry(one) {
+        let mut usage = self.budget.lock();
+        usage.total -= self.bytes;
+        for one in self.subjects.drain(..) {
+            if let Entry::Occupied(mut share) = usage.by_subject.entry(one) {
                 *share.get_mut() -= self.bytes;
                 if *share.get() == 0 {
                     share.remove();
@@ -91,52 +92,52 @@ impl Drop for Reservation {
 }
 
 impl Budget {
-    /// Takes so many bytes, if there is room, in the shares of these.
-    pub fn take(&self, whose: Vec<Subject>, bytes: usize) -> Result<Reservation, Problem> {
-        let mut part = Reservation {
+    /// Reserves bytes in the shares of these subjects, if the budget allows it.
+    pub fn reserve(&self, subjects: Vec<Subject>, bytes: usize) -> Result<Reservation, Problem> {
+        let mut reservation = Reservation {
             budget: self.clone(),
             bytes: 0,
-            whose,
+            subjects,
         };
-        part.grow(bytes)?;
-        Ok(part)
+        reservation.grow(bytes)?;
+        Ok(reservation)
     }
 
-    /// How many bytes are taken.
+    /// The reserved bytes.
     pub fn taken(&self) -> usize {
-        self.lock().all
+        self.lock().total
     }
 
-    /// The body of an answer to one of these as it should be written.
-    pub fn throttle(&self, body: BoxBody, whose: Vec<Subject>) -> Result<BoxBody, Problem> {
-        paced(body, |bytes| self.take(whose, bytes).map(Some))
+    /// Reserves the bytes of a response body, and throttles it.
+    pub fn throttle(&self, body: BoxBody, subjects: Vec<Subject>) -> Result<BoxBody, Problem> {
+        throttled(body, |bytes| self.reserve(subjects, bytes).map(Some))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, Usage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The body of an answer that is in memory for all, as it should be written.
+/// Throttles a response body that needs no reservation.
 pub fn throttle_shared(body: BoxBody) -> Result<BoxBody, Problem> {
-    paced(body, |_| Ok(None))
+    throttled(body, |_| Ok(None))
 }
 
-fn paced(
+fn throttled(
     body: BoxBody,
-    part: impl FnOnce(usize) -> Result<Option<Reservation>, Problem>,
+    reserve: impl FnOnce(usize) -> Result<Option<Reservation>, Problem>,
 ) -> Result<BoxBody, Problem> {
     match body.try_into_bytes() {
-        Ok(bytes) => Ok(BoxBody::new(Paced {
-            part: part(bytes.len())?,
+        Ok(bytes) => Ok(BoxBody::new(ThrottledBody {
+            reservation: reserve(bytes.len())?,
             bytes,
-            until: None,
+            deadline: None,
         })),
         Err(stream) => Ok(stream),
     }
 }
 
-/// Whether a body is one to throttle.
+/// Whether a body must be throttled.
 pub fn is_large(body: &BoxBody) -> bool {
     match body.size() {
         BodySize::Sized(size) => size > UNMETERED_BYTES as u64,
@@ -144,19 +145,19 @@ pub fn is_large(body: &BoxBody) -> bool {
     }
 }
 
-/// An answer that is being written.
-struct Paced {
+/// A large response body that is being written.
+struct ThrottledBody {
     bytes: Bytes,
-    #[expect(dead_code, reason = "held, and given back with the last byte")]
-    part: Option<Reservation>,
-    until: Option<Instant>,
+    #[expect(dead_code, reason = "held until the last byte is written")]
+    reservation: Option<Reservation>,
+    deadline: Option<Instant>,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was read too slowly")]
+#[error("the response was read too slowly")]
 struct TooSlow;
 
-impl MessageBody for Paced {
+impl MessageBody for ThrottledBody {
     type Error = TooSlow;
 
     fn size(&self) -> BodySize {
@@ -170,19 +171,19 @@ impl MessageBody for Paced {
         if self.bytes.is_empty() {
             return Poll::Ready(None);
         }
-        // Asked for again whenever the client has read some.
+        // Polled again whenever the client has read some bytes.
         let now = Instant::now();
-        if now > *self.until.get_or_insert(now + TIME) {
+        if now > *self.deadline.get_or_insert(now + READ_TIMEOUT) {
             return Poll::Ready(Some(Err(TooSlow)));
         }
-        let slice = self.bytes.len().min(SLICE);
-        Poll::Ready(Some(Ok(self.bytes.split_to(slice))))
+        let length = self.bytes.len().min(CHUNK_BYTES);
+        Poll::Ready(Some(Ok(self.bytes.split_to(length))))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Paced, SHARE, SLICE, throttle_shared};
+    use super::{Budget, CHUNK_BYTES, SHARE_BYTES, ThrottledBody, throttle_shared};
     use crate::model::ids::UserId;
     use crate::model::rate_limit::Subject;
     use actix_web::body::{BoxBody, MessageBody};
@@ -193,22 +194,22 @@ mod tests {
     use uuid::Uuid;
 
     #[tokio::test]
-    async fn an_answer_is_written_in_slices_until_its_time_is_up() {
+    async fn responses_are_written_in_chunks_until_the_read_timeout() {
         let budget = Budget::default();
-        let paced = |until| Paced {
-            bytes: Bytes::from(vec![7; 2 * SLICE + 1]),
-            part: Some(budget.take(Vec::new(), 2 * SLICE + 1).unwrap()),
-            until,
+        let throttled = |deadline| ThrottledBody {
+            bytes: Bytes::from(vec![7; 2 * CHUNK_BYTES + 1]),
+            reservation: Some(budget.reserve(Vec::new(), 2 * CHUNK_BYTES + 1).unwrap()),
+            deadline,
         };
-        let mut body = paced(None);
+        let mut body = throttled(None);
         let mut lengths = Vec::new();
-        while let Some(slice) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
-            lengths.push(slice.unwrap().len());
+        while let Some(chunk) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
+            lengths.push(chunk.unwrap().len());
         }
-        assert_eq!(lengths, [SLICE, SLICE, 1]);
-        let mut late = paced(Some(Instant::now() - Duration::from_millis(1)));
-        let refused = poll_fn(|cx| Pin::new(&mut late).poll_next(cx)).await;
-        assert!(refused.unwrap().is_err());
+        assert_eq!(lengths, [CHUNK_BYTES, CHUNK_BYTES, 1]);
+        let mut late = throttled(Some(Instant::now() - Duration::from_millis(1)));
+        let next = poll_fn(|cx| Pin::new(&mut late).poll_next(cx)).await;
+        assert!(next.unwrap().is_err());
         drop((body, late));
         assert_eq!(budget.taken(), 0);
     }
@@ -218,15 +219,15 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_refused() {
+    fn large_bodies_are_refused_when_the_budget_is_used_up() {
         let budget = Budget::default();
         let shares: Vec<_> = (0..16)
-            .map(|n| budget.take(vec![user(n)], SHARE).unwrap())
+            .map(|n| budget.reserve(vec![user(n)], SHARE_BYTES).unwrap())
             .collect();
-        assert!(budget.take(vec![user(16)], 1).is_err());
+        assert!(budget.reserve(vec![user(16)], 1).is_err());
         let body = || BoxBody::new(vec![0; 100_000]);
         assert!(budget.throttle(body(), vec![user(16)]).is_err());
-        // What is there for all takes nothing.
+        // Shared bodies need no reservation.
         assert!(throttle_shared(body()).is_ok());
         drop(shares);
         assert!(budget.throttle(body(), vec![user(16)]).is_ok());
@@ -234,20 +235,20 @@ mod tests {
     }
 
     #[test]
-    fn nobody_takes_more_than_a_share() {
+    fn a_subject_cannot_exceed_its_share() {
         let budget = Budget::default();
         let address = Subject::address("192.0.2.1".parse().unwrap());
-        let mut part = budget
-            .take(vec![address.clone(), user(1)], SHARE - 1)
+        let mut reservation = budget
+            .reserve(vec![address.clone(), user(1)], SHARE_BYTES - 1)
             .unwrap();
-        assert!(part.grow(2).is_err());
-        part.grow(1).unwrap();
-        assert!(budget.take(vec![user(1)], 1).is_err());
-        assert!(budget.take(vec![address.clone(), user(2)], 1).is_err());
-        assert!(budget.take(vec![user(2)], SHARE).is_ok());
-        drop(part);
-        assert!(budget.take(vec![address, user(1)], SHARE).is_ok());
+        assert!(reservation.grow(2).is_err());
+        reservation.grow(1).unwrap();
+        assert!(budget.reserve(vec![user(1)], 1).is_err());
+        assert!(budget.reserve(vec![address.clone(), user(2)], 1).is_err());
+        assert!(budget.reserve(vec![user(2)], SHARE_BYTES).is_ok());
+        drop(reservation);
+        assert!(budget.reserve(vec![address, user(1)], SHARE_BYTES).is_ok());
         assert_eq!(budget.taken(), 0);
-        assert!(budget.lock().by.is_empty());
+        assert!(budget.lock().by_subject.is_empty());
     }
 }

@@ -1,8 +1,8 @@
-//! Chunked bodies that nobody reads to their end: one that was refused, or one of a request that has none.
+//! Chunked bodies that the handler does not read to their end, because it refused them or takes no body.
 //!
-//! When a handler drops such a body, actix-http reads on for as long as its chunks come or do not come, after the answer too,
-//! and no timer runs: anybody could keep a connection for good, without a token. A body that still has its reader when the
-//! answer is out is not read on: the connection lingers for a few seconds and is closed. So the answer keeps the reader.
+//! When a handler drops such a body, actix-http continues to read its chunks, even after the response and without a timer, so a
+//! client without a token could hold a connection forever. If the reader of the body still exists when the response was sent,
+//! actix-http stops reading and closes the connection after a few seconds. So the response keeps the reader.
 
 use actix_web::HttpMessage;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// The reader of a body, beside the handler who may read it.
+/// The reader of a body, shared with the handler.
 pub(in crate::http) type Reader = Rc<RefCell<Payload>>;
 
 /// Shares the reader of a chunked body with the handler.
@@ -31,20 +31,20 @@ pub(in crate::http) fn share(request: &mut ServiceRequest) -> Option<Reader> {
     Some(reader)
 }
 
-/// The body of an answer, which keeps the reader until it is sent.
+/// Wraps a response body so that it keeps the reader until it is sent.
 pub(in crate::http) fn keep(reader: Reader, body: BoxBody) -> BoxBody {
-    BoxBody::new(Answer {
+    BoxBody::new(BodyWithReader {
         body,
         _reader: reader,
     })
 }
 
-struct Answer {
+struct BodyWithReader {
     body: BoxBody,
     _reader: Reader,
 }
 
-impl MessageBody for Answer {
+impl MessageBody for BodyWithReader {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

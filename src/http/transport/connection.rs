@@ -1,7 +1,7 @@
-//! The connections of clients, as dispatchers read and write them.
+//! Connections of clients, as dispatchers read and write them.
 
 use crate::http::transport::parked::Parked;
-use crate::http::transport::request_heads::Heads;
+use crate::http::transport::request_heads::RequestHeads;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -13,68 +13,69 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
-/// How long the head of a request may take to arrive. A node that was stopped looks at this clock before it reads what has
-/// arrived meanwhile, and answers 408: so it is longer than a stop that the promises cover and clients sit out.
+/// How long the head of a request may take to arrive. A process that was paused checks this timer before it reads the bytes
+/// that arrived meanwhile, and responds 408. So the timer is longer than the pauses that clients must tolerate.
 pub const REQUEST_HEAD: Duration = Duration::from_secs(30);
 
-/// How long a client may go on sending a body that was refused, so that it gets to read the refusal.
+/// How long a client may continue to send a refused body, so that it can read the response.
 pub const DISCONNECT: Duration = Duration::from_secs(1);
 
-/// The longest answer that a dispatcher makes itself.
-const BARE: usize = 160;
+/// The longest response that a dispatcher makes itself.
+const MAX_BARE: usize = 160;
 
-/// A connection of a client, shared by what runs on it.
-pub struct Connection {
+/// A connection of a client, shared by its dispatcher and its requests.
+pub struct ClientConnection {
     stream: RefCell<TcpStream>,
-    pub(in crate::http) heads: RefCell<Heads>,
-    /// The end of the time for a head of which a part has arrived.
-    late: RefCell<Option<Pin<Box<Sleep>>>>,
-    /// How many requests are with the layer.
-    under_way: Cell<u32>,
-    /// The kernel had no room for all that was to be written.
-    is_stuck: Cell<bool>,
-    /// The status by which the dispatcher would have refused a request that it could not read.
-    pub(in crate::http) refused: Cell<Option<u16>>,
+    pub(in crate::http) heads: RefCell<RequestHeads>,
+    /// The timer of a head that has arrived in part.
+    head_timer: RefCell<Option<Pin<Box<Sleep>>>>,
+    /// The number of requests in the middleware.
+    in_flight: Cell<u32>,
+    /// The kernel did not accept all bytes of the last write.
+    is_write_blocked: Cell<bool>,
+    /// The status of the dispatcher's response to a request that it could not parse.
+    pub(in crate::http) unreadable_status: Cell<Option<u16>>,
     pub(in crate::http) parked: RefCell<Option<Box<Parked>>>,
 }
 
-/// A request that the layer has, until it is dropped.
-pub(in crate::http) struct UnderWay(Rc<Connection>);
+/// A request in the middleware, until it is dropped.
+pub(in crate::http) struct InFlight(Rc<ClientConnection>);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
     }
 }
 
-impl Connection {
+impl ClientConnection {
     pub(in crate::http) fn of(stream: TcpStream) -> Self {
         Self {
             stream: RefCell::new(stream),
             heads: RefCell::default(),
-            late: RefCell::default(),
-            under_way: Cell::default(),
-            is_stuck: Cell::default(),
-            refused: Cell::default(),
+            head_timer: RefCell::default(),
+            in_flight: Cell::default(),
+            is_write_blocked: Cell::default(),
+            unreadable_status: Cell::default(),
             parked: RefCell::default(),
         }
     }
 
-    /// Counts a request that the layer has.
-    pub(in crate::http) fn begin(self: &Rc<Self>) -> UnderWay {
-        self.under_way.set(self.under_way.get() + 1);
-        UnderWay(Rc::clone(self))
+    /// Counts a request in the middleware.
+    pub(in crate::http) fn begin_request(self: &Rc<Self>) -> InFlight {
+        self.in_flight.set(self.in_flight.get() + 1);
+        InFlight(Rc::clone(self))
     }
 
-    /// The length of the head of the request under way, when the buffers of the dispatcher are empty but for that: nothing
-    /// of an earlier answer waits to be written, and nothing of a later request has been read.
-    pub(in crate::http) fn only_head(&self) -> Option<usize> {
-        let head = self.heads.borrow().only();
-        head.filter(|_| !self.is_stuck.get())
+    /// The length of the current request's head, if the dispatcher's buffers hold nothing else: no unsent bytes of an earlier
+    /// response, and no bytes of a later request.
+    pub(in crate::http) fn only_head_length(&self) -> Option<usize> {
+        let head = self.heads.borrow().only_length();
+        head.filter(|_| !self.is_write_blocked.get())
     }
 
-    /// Ends when the client has gone. One that has sent something more is there, as far as we can see.
-    pub(in crate::http) async fn gone(&self) {
+    /// Returns when the client has disconnected. After further bytes of the client a disconnect cannot be seen, so it then never
+    /// returns.
+    pub(in crate::http) async fn disconnected(&self) {
         let mut byte = [0];
         let peeked = poll_fn(|cx| {
             let stream = self.stream.borrow();
@@ -85,8 +86,8 @@ impl Connection {
         }
     }
 
-    /// Whether there is something to read before the time is over.
-    pub(in crate::http) async fn is_used_again(
+    /// Waits for the next request. False after the idle time, or when the node stops.
+    pub(in crate::http) async fn has_next_request(
         &self,
         idle: Duration,
         stopping: impl Future<Output = ()>,
@@ -99,56 +100,56 @@ impl Connection {
         }
     }
 
-    /// Ends the time for a head, of which there must be a part, when it is over and no other request is under way.
+    /// Ends the connection when a head has arrived only in part within [`REQUEST_HEAD`], and no other request is in flight.
     fn poll_late(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut late = self.late.borrow_mut();
-        if !self.heads.borrow().is_within() {
-            *late = None;
+        let mut head_timer = self.head_timer.borrow_mut();
+        if !self.heads.borrow().is_incomplete() {
+            *head_timer = None;
             return Poll::Pending;
         }
         loop {
-            let timer = late.get_or_insert_with(|| Box::pin(sleep(REQUEST_HEAD)));
+            let timer = head_timer.get_or_insert_with(|| Box::pin(sleep(REQUEST_HEAD)));
             ready!(timer.as_mut().poll(cx));
-            *late = None;
-            if self.under_way.get() == 0 {
-                self.refused.set(Some(408));
-                // Nothing read: to the dispatcher that is the end.
+            *head_timer = None;
+            if self.in_flight.get() == 0 {
+                self.unreadable_status.set(Some(408));
+                // A read of zero bytes: end of file to the dispatcher.
                 return Poll::Ready(Ok(()));
             }
         }
     }
 }
 
-/// The connection, for a dispatcher.
-pub struct Io(pub(in crate::http) Rc<Connection>);
+/// The connection as the input and output of a dispatcher.
+pub struct Io(pub(in crate::http) Rc<ClientConnection>);
 
 impl Io {
     /// The connection itself, for the handlers.
-    pub fn connection(&self) -> Rc<Connection> {
+    pub fn connection(&self) -> Rc<ClientConnection> {
         Rc::clone(&self.0)
     }
 
-    /// Reads until the client has nothing more to send, for a short time: a connection that is closed before that may take
-    /// the last answer with it.
+    /// Reads and discards what the client still sends, for up to [`DISCONNECT`]. If a connection is closed with unread bytes, the
+    /// kernel may discard the last response.
     pub(in crate::http) async fn linger(&mut self) {
         let mut bytes = [0; 1_024];
         let rest = async { while let Ok(1..) = self.read(&mut bytes).await {} };
-        // Over either way.
-        let _late = timeout(DISCONNECT, rest).await;
+        // A timeout needs no handling.
+        let _elapsed = timeout(DISCONNECT, rest).await;
     }
 }
 
-/// Where the answer begins, and its status, that a dispatcher has made itself at the end of what it writes. Every answer of
-/// the layer has the id of its request.
+/// The position and status of a response that the dispatcher itself has made, if the written bytes end with one. Responses of
+/// the middleware have an `X-Request-Id`.
 fn bare(bytes: &[u8]) -> Option<(usize, u16)> {
     if !bytes.ends_with(b"\r\n\r\n") {
         return None;
     }
-    let from = bytes.len().saturating_sub(BARE);
+    let from = bytes.len().saturating_sub(MAX_BARE);
     let (_, tail) = bytes.split_at(from);
     let at = tail.windows(7).rposition(|seven| seven == b"HTTP/1.")?;
-    let (_, answer) = tail.split_at(at);
-    let text = std::str::from_utf8(answer).ok()?;
+    let (_, response) = tail.split_at(at);
+    let text = std::str::from_utf8(response).ok()?;
     let status = text.split(' ').nth(1)?.parse().ok()?;
     let is_bare = status >= 400 && !text.contains("\r\nx-request-id: ");
     is_bare.then_some((from + at, status))
@@ -166,8 +167,8 @@ impl AsyncRead for Io {
             return self.0.poll_late(cx);
         }
         if let Some(bytes) = buf.filled_mut().get_mut(before..) {
-            let is_idle = self.0.under_way.get() == 0;
-            self.0.heads.borrow_mut().follow(bytes, is_idle);
+            let is_idle = self.0.in_flight.get() == 0;
+            self.0.heads.borrow_mut().scan(bytes, is_idle);
         }
         read
     }
@@ -179,11 +180,11 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // actix-http 3.20 refuses what it cannot read with an empty answer, and has no way to make another one (not
-        // reported; this goes when it has). It is not written: `serve` answers when the dispatcher has ended.
+        // actix-http 3.20 responds to unreadable requests with an empty body, and has no setting for another one (not reported;
+        // remove this when it has one). That response is not written: `serve` responds when the dispatcher has ended.
         let own = match bare(buf) {
             Some((0, status)) => {
-                self.0.refused.set(Some(status));
+                self.0.unreadable_status.set(Some(status));
                 return Poll::Ready(Ok(buf.len()));
             }
             Some((at, _)) => buf.split_at(at).0,
@@ -191,8 +192,8 @@ impl AsyncWrite for Io {
         };
         let written = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, own);
         let is_whole = matches!(&written, Poll::Ready(Ok(n)) if *n == buf.len());
-        self.0.is_stuck.set(!is_whole);
-        self.0.heads.borrow_mut().written();
+        self.0.is_write_blocked.set(!is_whole);
+        self.0.heads.borrow_mut().on_write();
         written
     }
 
@@ -201,8 +202,8 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.0.refused.get().is_some() {
-            // There is an answer to come.
+        if self.0.unreadable_status.get().is_some() {
+            // `serve` still has to write the response.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(cx)
@@ -214,12 +215,12 @@ mod tests {
     use super::bare;
 
     #[test]
-    fn an_answer_of_a_dispatcher_is_known() {
-        let refusal = "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\
+    fn responses_of_the_dispatcher_are_recognized() {
+        let unreadable = "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\
             date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
         let ours = "HTTP/1.1 204 No Content\r\nx-request-id: 1\r\n\r\n";
-        assert_eq!(bare(refusal.as_bytes()), Some((0, 431)));
-        let both = format!("{ours}{refusal}");
+        assert_eq!(bare(unreadable.as_bytes()), Some((0, 431)));
+        let both = format!("{ours}{unreadable}");
         assert_eq!(bare(both.as_bytes()), Some((ours.len(), 431)));
         for other in [
             "",

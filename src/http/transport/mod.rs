@@ -1,4 +1,4 @@
-//! The connections below requests: parked waits, the budget of large bodies, chunked bodies.
+//! The connections of clients: parked waits, the budget of large bodies, chunked bodies.
 
 pub mod body_budget;
 pub mod chunked;

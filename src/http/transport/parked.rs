@@ -1,4 +1,4 @@
-//! A parked wait: what is kept of its request, and how its answer is written.
+//! A parked wait: the data that are kept of its request, and how its response is written.
 
 use crate::clock;
 use crate::http::kit::problem::Problem;
@@ -12,17 +12,18 @@ use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The answer to a request, once its wait is over.
-pub(in crate::http) type Asleep = Pin<Box<dyn Future<Output = Result<HttpResponse, Problem>>>>;
+/// Resolves to the response when the wait is over.
+pub(in crate::http) type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<HttpResponse, Problem>>>>;
 
-/// A wait that sleeps.
+/// A parked wait.
 pub(in crate::http) struct Parked {
-    pub(in crate::http) asleep: Asleep,
+    pub(in crate::http) response: ResponseFuture,
     pub(in crate::http) context: ResponseContext,
     pub(in crate::http) wire: Wire,
 }
 
-/// How an answer is written.
+/// How a response is written to its connection.
 #[derive(Clone, Copy)]
 pub(in crate::http) struct Wire {
     pub(in crate::http) version: Version,
@@ -30,15 +31,15 @@ pub(in crate::http) struct Wire {
 }
 
 impl Wire {
-    /// The bytes of an answer, as a dispatcher would write them, and whether it is the last one of its connection.
-    pub(in crate::http) async fn answer(
+    /// The bytes of a response, as a dispatcher would write them, and whether the connection must close after it.
+    pub(in crate::http) async fn encode(
         self,
         mut context: ResponseContext,
         outcome: Result<HttpResponse, Problem>,
     ) -> io::Result<(Vec<u8>, bool)> {
-        let mut answer = outcome.unwrap_or_else(|problem| context.problem_response(problem));
-        context.finalize(&mut answer);
-        let (head, body) = answer.into_parts();
+        let mut response = outcome.unwrap_or_else(|problem| context.problem_response(problem));
+        context.finalize(&mut response);
+        let (head, body) = response.into_parts();
         let body = to_bytes(body)
             .await
             .map_err(|error| io::Error::other(error.to_string()))?;

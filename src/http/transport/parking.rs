@@ -1,18 +1,18 @@
-//! What is left of a connection while its wait sleeps.
+//! Parked waits: frees the memory of a connection while its long-poll sleeps.
 //!
-//! For every connection actix keeps a dispatcher with two buffers, the headers of the request, and what its handler and the
-//! layers around it keep: five times what a sleeping wait itself needs. So a wait that falls asleep is *parked*:
-//! [`park`] leaves its future with the [`Connection`], and [`serve`] drops the dispatcher with all that it holds. When the
-//! wait is over, the loop writes the answer itself, in the `ResponseContext` of every other answer. The next request on the
-//! connection has a new dispatcher.
+//! For every connection actix keeps a dispatcher with two buffers, the headers of the request, and the state of its handler and
+//! middleware: five times the memory of the sleeping wait itself. So a wait that starts to sleep is *parked*: [`park`] stores
+//! its future in the [`ClientConnection`], and [`serve`] drops the dispatcher. When the wait is over, `serve` writes the
+//! response itself, with the same `ResponseContext` as any other response. The next request on the connection gets a new
+//! dispatcher.
 
 use crate::config::Config;
-use crate::http::kit::extractors::whose;
+use crate::http::kit::extractors::budget_subjects;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::kit::response_context::ResponseContext;
 use crate::http::transport::body_budget::Budget;
-use crate::http::transport::connection::{Connection, Io};
-use crate::http::transport::parked::{Asleep, Parked, Wire};
+use crate::http::transport::connection::{ClientConnection, Io};
+use crate::http::transport::parked::{Parked, ResponseFuture, Wire};
 use crate::telemetry::Route;
 use actix_web::dev::Service;
 use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -28,67 +28,73 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-/// The longest head of a request that waits.
-const HEAD: usize = 16 * 1024;
+/// The longest head of a wait.
+const MAX_WAIT_HEAD: usize = 16 * 1024;
 
-/// What a connection takes whose wait is not parked: the longest head that a dispatcher reads, and its buffers.
-const KEPT: usize = 160 * 1024;
+/// The memory of a wait that cannot be parked: the longest head that a dispatcher reads, and its buffers.
+const UNPARKED_BYTES: usize = 160 * 1024;
 
-/// What a thread needs to serve connections.
+/// The state of a thread that serves connections.
 pub struct Public<S> {
     /// Makes dispatchers.
     pub http: S,
     /// The settings.
     pub config: Arc<Config>,
-    /// The metrics of what no route takes.
+    /// The metrics of requests without a route.
     pub unmatched: Rc<Route>,
     /// How long a connection may be idle.
     pub idle: Duration,
 }
 
-/// Refuses a wait with a long head: it would be kept for as long as the wait lasts.
+/// Refuses a wait with a long head, because the head stays in memory until the wait is over.
 pub fn check_head(request: &HttpRequest) -> Result<(), Problem> {
-    let connection = request.conn_data::<Rc<Connection>>();
-    let length = connection.and_then(|connection| connection.only_head());
+    let connection = request.conn_data::<Rc<ClientConnection>>();
+    let length = connection.and_then(|connection| connection.only_head_length());
     let fields = || -> usize {
         let fields = request.headers().iter();
         let lengths = fields.map(|(name, value)| name.as_str().len() + value.len() + 4);
         request.uri().path().len() + request.query_string().len() + lengths.sum::<usize>()
     };
-    if length.unwrap_or_else(fields) > HEAD {
+    if length.unwrap_or_else(fields) > MAX_WAIT_HEAD {
         return Err(Problem::new(Code::HeadTooLarge));
     }
     Ok(())
 }
 
-/// Leaves a wait that sleeps with its connection. Where the connection has to be kept as it is, since something else is in
-/// its buffers, it sleeps here, for a part of the budget of large bodies.
-pub async fn park(request: &HttpRequest, asleep: Asleep) -> Result<HttpResponse, Problem> {
+/// Parks a wait in its connection. If the dispatcher's buffers hold other data, it cannot be dropped: the wait then sleeps here,
+/// and reserves that memory in the budget of large bodies.
+pub async fn park(
+    request: &HttpRequest,
+    response: ResponseFuture,
+) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     let has_body = headers.contains_key(TRANSFER_ENCODING)
         || headers
             .get(CONTENT_LENGTH)
             .is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'));
     let connection = request
-        .conn_data::<Rc<Connection>>()
-        .filter(|connection| connection.only_head().is_some() && !has_body);
+        .conn_data::<Rc<ClientConnection>>()
+        .filter(|connection| connection.only_head_length().is_some() && !has_body);
     let (Some(connection), Some(context)) = (connection, ResponseContext::of(request)) else {
         let budget = request.app_data::<web::Data<Budget>>();
-        let take = |budget: &web::Data<Budget>| budget.take(whose(request), KEPT);
-        let _part = budget.map(take).transpose()?;
-        return asleep.await;
+        let reserve = |budget: &web::Data<Budget>| {
+            let subjects = budget_subjects(request);
+            budget.reserve(subjects, UNPARKED_BYTES)
+        };
+        let _reservation = budget.map(reserve).transpose()?;
+        return response.await;
     };
     let wire = Wire {
         version: request.version(),
         connection: request.head().connection_type(),
     };
     let parked = Box::new(Parked {
-        asleep,
+        response,
         context,
         wire,
     });
     connection.parked.replace(Some(parked));
-    // The dispatcher goes, and this with it.
+    // `serve` drops the dispatcher, and this future with it.
     pending().await
 }
 
@@ -103,8 +109,8 @@ where
     F: Future<Output = ()>,
 {
     let peer = stream.peer_addr().ok();
-    let connection = Rc::new(Connection::of(stream));
-    // An async function would keep its arguments twice, for as long as the connection lives.
+    let connection = Rc::new(ClientConnection::of(stream));
+    // An async function would keep its arguments twice, until the connection ends.
     async move {
         loop {
             let mut dispatcher = Box::pin(public.http.call((Io(Rc::clone(&connection)), peer)));
@@ -119,49 +125,57 @@ where
                 Ok(parked) => parked,
                 Err(ended) => {
                     drop(dispatcher);
-                    if let Some(status) = connection.refused.take() {
-                        // Any error is that of a client who has gone.
-                        let _gone = Box::pin(refuse(&public, &connection, status)).await;
+                    if let Some(status) = connection.unreadable_status.take() {
+                        // An error means that the client has disconnected.
+                        let _disconnected =
+                            Box::pin(respond_unreadable(&public, &connection, status)).await;
                     }
                     return ended;
                 }
             };
             drop(dispatcher);
-            // It is answered without a dispatcher.
+            // Resets the scanner: a new dispatcher reads the next head.
             connection.heads.take();
             let outcome = tokio::select! {
-                outcome = parked.asleep.as_mut() => outcome,
-                () = connection.gone() => return Ok(()),
+                outcome = parked.response.as_mut() => outcome,
+                () = connection.disconnected() => return Ok(()),
             };
-            // There are thousands asleep at a time: what is needed only after the waking has a box of its own, then.
-            let stays = Box::pin(async {
+            // Boxed only now, because thousands of waits sleep at a time, and this state is needed only after the wake-up.
+            let is_reused = Box::pin(async {
                 let Parked { context, wire, .. } = *parked;
-                let (bytes, is_last) = wire.answer(context, outcome).await?;
+                let (bytes, is_last) = wire.encode(context, outcome).await?;
                 let mut io = Io(Rc::clone(&connection));
                 io.write_all(&bytes).await?;
                 if is_last {
                     io.shutdown().await?;
                 }
                 let idle = public.idle;
-                io::Result::Ok(!is_last && connection.is_used_again(idle, stopping()).await)
+                io::Result::Ok(!is_last && connection.has_next_request(idle, stopping()).await)
             });
-            // Any error is that of a client who has gone.
-            if !matches!(stays.await, Ok(true)) {
+            // An error means that the client has disconnected.
+            if !matches!(is_reused.await, Ok(true)) {
                 return Ok(());
             }
         }
     }
 }
 
-/// Answers a request that a dispatcher could not read, and ends the connection.
-async fn refuse<S>(public: &Public<S>, connection: &Rc<Connection>, status: u16) -> io::Result<()> {
+/// Responds to a request that the dispatcher could not parse, and closes the connection.
+async fn respond_unreadable<S>(
+    public: &Public<S>,
+    connection: &Rc<ClientConnection>,
+    status: u16,
+) -> io::Result<()> {
     let heads = connection.heads.take();
-    let context = ResponseContext::unread(&public.config, &heads, Rc::clone(&public.unmatched));
+    let route = Rc::clone(&public.unmatched);
+    let context = ResponseContext::for_unreadable(&public.config, &heads, route);
     let wire = Wire {
         version: Version::HTTP_11,
         connection: ConnectionType::Close,
     };
-    let (bytes, _) = wire.answer(context, Err(Problem::unread(status))).await?;
+    let (bytes, _) = wire
+        .encode(context, Err(Problem::unreadable(status)))
+        .await?;
     let mut io = Io(Rc::clone(connection));
     io.write_all(&bytes).await?;
     io.shutdown().await?;

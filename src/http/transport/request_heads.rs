@@ -1,17 +1,17 @@
-//! The heads of requests, as they pass on their way to a dispatcher.
+//! Scans the heads of requests on their way to a dispatcher.
 //!
-//! Nothing is kept of them but what cannot be asked for later: how long the head is, whether it is all that was sent, and who
-//! asks, for the answer to a head that the dispatcher cannot read. One thing is changed: an offer to change the protocol is
-//! made unknown. actix-http 3.20 says `connection: upgrade` in its answer to an offer that nobody takes and closes the
-//! connection, and reads the body of a request with `Upgrade: websocket` until the connection ends (not reported; this goes
-//! when such a request is answered as one without the offer).
+//! It records what the dispatcher does not offer: the length of the head, whether the head is all that the client sent, and
+//! `Origin` and `X-Request-Id`, for the response to a head that the dispatcher cannot parse. It also masks offers to upgrade the
+//! protocol (`Upgrade` becomes `Upgradx`). actix-http 3.20 answers an offer that no service accepts with `connection: upgrade`
+//! and closes the connection, and reads the body of a request with `Upgrade: websocket` until the connection ends (not
+//! reported; remove this when such a request is handled as one without the offer).
 //!
-//! A body is never looked at. After a write that came in the middle of one, its rest may be taken for a head only where it
-//! begins like one; and what is changed then is a letter in a line that no JSON can have.
+//! Bodies are not scanned. After a write in the middle of a body, its rest may be mistaken for a head only if it begins like
+//! one; the masking then changes a letter in a line that cannot occur in JSON.
 
 use memchr::memchr;
 
-/// A field that is looked for.
+/// A header field that is scanned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Connection,
@@ -23,13 +23,13 @@ enum Field {
 }
 
 impl Field {
-    /// Its name, in lower case.
+    /// The name in lower case, with its colon.
     fn name(self) -> &'static [u8] {
         match self {
             Self::Connection => b"connection:",
             Self::Length => b"content-length:",
             Self::Coding => b"transfer-encoding:",
-            // Without its colon: the last letter is changed before it is known whether the name goes on.
+            // Without its colon: the last letter is masked before the end of the name is known.
             Self::Upgrade => UPGRADE,
             Self::Origin => b"origin:",
             Self::RequestId => b"x-request-id:",
@@ -37,71 +37,71 @@ impl Field {
     }
 }
 
-/// The name of an offer, and of the option that points to it.
+/// The name of the header field, and of its option in `Connection`.
 const UPGRADE: &[u8] = b"upgrade";
 
-/// The most that is kept of a field.
-const VALUE: usize = 256;
+/// The most bytes that are kept of a value.
+const MAX_VALUE: usize = 256;
 
-/// What the next byte belongs to.
+/// The state of the scanner: what the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    /// Nothing yet, or blank lines before a request.
+enum ScanState {
+    /// Blank lines before a request, or its first byte.
     #[default]
-    Before,
+    Start,
     Method,
     Target,
-    /// The beginning of a line, or the blank one at the end.
-    Line,
-    /// A name, which is that of this field for so many letters.
+    /// The start of a line, or the blank line at the end.
+    LineStart,
+    /// A name that matches this field for this many letters.
     Name(Field, u8),
-    /// The options of the connection, with so many letters of an offer.
-    Options(u8),
-    /// The value of a field that is kept.
+    /// The value of `Connection`, of which the last letters match this many of [`UPGRADE`].
+    ConnectionOptions(u8),
+    /// The value of a recorded field.
     Value(Field),
-    /// The rest of a line that nobody needs.
-    Rest,
-    /// A body, or what is no HTTP.
-    Beyond,
+    /// The rest of a line that is not needed.
+    SkipLine,
+    /// A body, or bytes that are not HTTP.
+    Body,
 }
 
-/// What has passed since something was written.
+/// The heads that were read since the last write.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Heads {
-    place: Place,
+pub(in crate::http) struct RequestHeads {
+    state: ScanState,
     length: u32,
-    /// A head has ended.
-    has_passed: bool,
-    /// No other request was under way when the head began.
+    /// A head was read to its end.
+    has_head: bool,
+    /// No other request was in flight when the head began.
     is_alone: bool,
-    /// The head tells of a body.
+    /// The head announces a body.
     has_body: bool,
-    /// The head has ended, and nothing has followed.
-    is_whole: bool,
-    /// What is known of who asks. There are thousands of connections that nobody asks on: it has a box of its own.
+    /// The head was read to its end, and no byte followed.
+    is_only: bool,
+    /// The recorded values. Boxed, because thousands of idle connections have none.
     values: Option<Box<Values>>,
 }
 
-/// The values of fields that are kept.
+/// The values of the recorded fields.
 #[derive(Debug, Default)]
 struct Values {
     origin: Vec<u8>,
     request_id: Vec<u8>,
 }
 
-impl Heads {
-    /// Looks at what was read. `is_idle`: no other request is under way.
-    pub(in crate::http) fn follow(&mut self, mut bytes: &mut [u8], is_idle: bool) {
+impl RequestHeads {
+    /// Scans bytes that were read. `is_idle`: no other request is in flight.
+    pub(in crate::http) fn scan(&mut self, mut bytes: &mut [u8], is_idle: bool) {
         while !bytes.is_empty() {
-            let end = match self.place {
-                Place::Beyond => {
-                    self.is_whole = false;
+            let end = match self.state {
+                ScanState::Body => {
+                    self.is_only = false;
                     return;
                 }
-                Place::Rest => {
+                ScanState::SkipLine => {
                     let line = memchr(b'\n', bytes);
                     if line.is_some() {
-                        self.place = Place::Line;
+                        self.state = ScanState::LineStart;
                     }
                     let end = line.map_or(bytes.len(), |at| at + 1);
                     self.length = self
@@ -110,10 +110,10 @@ impl Heads {
                     end
                 }
                 _ => {
-                    if self.place == Place::Before {
+                    if self.state == ScanState::Start {
                         *self = Self {
-                            has_passed: self.has_passed,
-                            is_alone: is_idle && !self.has_passed,
+                            has_head: self.has_head,
+                            is_alone: is_idle && !self.has_head,
                             ..Self::default()
                         };
                     }
@@ -130,69 +130,73 @@ impl Heads {
     fn step(&mut self, byte: &mut u8) {
         self.length += 1;
         let letter = byte.to_ascii_lowercase();
-        self.place = match self.place {
-            Place::Before if matches!(letter, b'\r' | b'\n') => Place::Before,
-            Place::Before | Place::Method if byte.is_ascii_uppercase() => Place::Method,
-            Place::Method if letter == b' ' => Place::Target,
-            Place::Target if matches!(letter, b'/' | b'*' | b'h') => Place::Rest,
-            Place::Before | Place::Method | Place::Target | Place::Beyond => Place::Beyond,
-            Place::Line if letter == b'\n' => {
-                self.has_passed = true;
-                self.is_whole = self.is_alone;
+        self.state = match self.state {
+            ScanState::Start if matches!(letter, b'\r' | b'\n') => ScanState::Start,
+            ScanState::Start | ScanState::Method if byte.is_ascii_uppercase() => ScanState::Method,
+            ScanState::Method if letter == b' ' => ScanState::Target,
+            ScanState::Target if matches!(letter, b'/' | b'*' | b'h') => ScanState::SkipLine,
+            ScanState::Start | ScanState::Method | ScanState::Target | ScanState::Body => {
+                ScanState::Body
+            }
+            ScanState::LineStart if letter == b'\n' => {
+                self.has_head = true;
+                self.is_only = self.is_alone;
                 if self.has_body {
-                    Place::Beyond
+                    ScanState::Body
                 } else {
-                    Place::Before
+                    ScanState::Start
                 }
             }
-            _ if letter == b'\n' => Place::Line,
-            Place::Line => match letter {
-                b'\r' => Place::Line,
-                b'c' => Place::Name(Field::Connection, 1),
-                b'u' => Place::Name(Field::Upgrade, 1),
-                b'o' => Place::Name(Field::Origin, 1),
-                b't' => Place::Name(Field::Coding, 1),
-                b'x' => Place::Name(Field::RequestId, 1),
-                _ => Place::Rest,
+            _ if letter == b'\n' => ScanState::LineStart,
+            ScanState::LineStart => match letter {
+                b'\r' => ScanState::LineStart,
+                b'c' => ScanState::Name(Field::Connection, 1),
+                b'u' => ScanState::Name(Field::Upgrade, 1),
+                b'o' => ScanState::Name(Field::Origin, 1),
+                b't' => ScanState::Name(Field::Coding, 1),
+                b'x' => ScanState::Name(Field::RequestId, 1),
+                _ => ScanState::SkipLine,
             },
-            Place::Name(Field::Connection, 3) if letter == b't' => Place::Name(Field::Length, 4),
-            Place::Name(field, so_far) => match fits(field.name(), so_far, letter) {
-                Fit::Not => Place::Rest,
-                Fit::SoFar => Place::Name(field, so_far + 1),
-                Fit::Whole => self.begin(field, byte),
+            ScanState::Name(Field::Connection, 3) if letter == b't' => {
+                ScanState::Name(Field::Length, 4)
+            }
+            ScanState::Name(field, matched) => match match_letter(field.name(), matched, letter) {
+                Match::None => ScanState::SkipLine,
+                Match::Prefix => ScanState::Name(field, matched + 1),
+                Match::Complete => self.begin_value(field, byte),
             },
-            Place::Options(so_far) => match fits(UPGRADE, so_far, letter) {
-                Fit::Not => Place::Options(u8::from(letter == b'u')),
-                Fit::SoFar => Place::Options(so_far + 1),
-                Fit::Whole => {
+            ScanState::ConnectionOptions(matched) => match match_letter(UPGRADE, matched, letter) {
+                Match::None => ScanState::ConnectionOptions(u8::from(letter == b'u')),
+                Match::Prefix => ScanState::ConnectionOptions(matched + 1),
+                Match::Complete => {
                     *byte = b'x';
-                    Place::Options(0)
+                    ScanState::ConnectionOptions(0)
                 }
             },
-            Place::Value(field) => {
+            ScanState::Value(field) => {
                 self.keep(field, *byte);
-                Place::Value(field)
+                ScanState::Value(field)
             }
-            Place::Rest => Place::Rest,
+            ScanState::SkipLine => ScanState::SkipLine,
         };
     }
 
-    /// The name of a field has ended.
-    fn begin(&mut self, field: Field, byte: &mut u8) -> Place {
+    /// The name of a field was read to its end.
+    fn begin_value(&mut self, field: Field, byte: &mut u8) -> ScanState {
         match field {
-            Field::Connection => Place::Options(0),
+            Field::Connection => ScanState::ConnectionOptions(0),
             Field::Upgrade => {
                 *byte = b'x';
-                Place::Rest
+                ScanState::SkipLine
             }
             Field::Length | Field::Coding => {
                 self.has_body = true;
-                Place::Rest
+                ScanState::SkipLine
             }
             Field::Origin | Field::RequestId => {
-                // Between several there is a comma.
+                // Repeated fields are joined by a comma.
                 self.keep(field, b',');
-                Place::Value(field)
+                ScanState::Value(field)
             }
         }
     }
@@ -203,31 +207,30 @@ impl Heads {
             Field::Origin => &mut values.origin,
             _ => &mut values.request_id,
         };
-        if byte != b'\r' && value.len() < VALUE {
+        if byte != b'\r' && value.len() < MAX_VALUE {
             value.push(byte);
         }
     }
 
-    /// Something was written: what has passed before is answered, or a part of it.
-    pub(in crate::http) fn written(&mut self) {
-        if !self.is_within() {
+    /// After a write: the heads before it belong to answered requests.
+    pub(in crate::http) fn on_write(&mut self) {
+        if !self.is_incomplete() {
             *self = Self::default();
         }
     }
 
-    /// The length of the head that has passed, when it is all that has passed since something was written, and nothing was
-    /// under way before.
-    pub(in crate::http) fn only(&self) -> Option<usize> {
+    /// The length of the head, if it is all that was read since the last write, and no other request was in flight.
+    pub(in crate::http) fn only_length(&self) -> Option<usize> {
         let length = usize::try_from(self.length).unwrap_or(usize::MAX);
-        self.is_whole.then_some(length)
+        self.is_only.then_some(length)
     }
 
-    /// Whether a part of a head has passed, and the rest has not.
-    pub(in crate::http) fn is_within(&self) -> bool {
-        !matches!(self.place, Place::Before | Place::Beyond)
+    /// Whether a head has arrived only in part.
+    pub(in crate::http) fn is_incomplete(&self) -> bool {
+        !matches!(self.state, ScanState::Start | ScanState::Body)
     }
 
-    /// The value of `Origin`; several have a comma between them.
+    /// The value of `Origin`; several are joined by commas.
     pub(in crate::http) fn origin(&self) -> &[u8] {
         self.values
             .as_ref()
@@ -246,63 +249,63 @@ fn value(kept: &[u8]) -> &[u8] {
     kept.strip_prefix(b",").unwrap_or(kept).trim_ascii()
 }
 
-enum Fit {
-    Not,
-    SoFar,
-    Whole,
+enum Match {
+    None,
+    Prefix,
+    Complete,
 }
 
-/// Whether a word goes on with a letter after so many.
-fn fits(word: &[u8], so_far: u8, letter: u8) -> Fit {
-    let at = usize::from(so_far);
+/// Whether the letter continues a word of which `matched` letters were read.
+fn match_letter(word: &[u8], matched: u8, letter: u8) -> Match {
+    let at = usize::from(matched);
     if word.get(at) != Some(&letter) {
-        Fit::Not
+        Match::None
     } else if at + 1 < word.len() {
-        Fit::SoFar
+        Match::Prefix
     } else {
-        Fit::Whole
+        Match::Complete
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Heads;
+    use super::RequestHeads;
 
     const OFFER: &str = "POST /v1/x HTTP/1.1\r\nConnection: keep-alive, Upgrade, HTTP2-Settings\r\nOrigin:  https://a.example\r\n\
         X-Request-Id: one\r\nUpgrade: h2c\r\nContent-Length: 7\r\nX-Upgrade: upgrade\r\nOrigins: x\r\n\r\n";
 
-    /// Follows bytes in pieces of a size.
-    fn follow(heads: &mut Heads, text: &str, size: usize) -> String {
+    /// Scans bytes in pieces of a size.
+    fn scan(heads: &mut RequestHeads, text: &str, size: usize) -> String {
         let mut bytes = text.as_bytes().to_vec();
         for piece in bytes.chunks_mut(size) {
-            heads.follow(piece, true);
+            heads.scan(piece, true);
         }
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
-    fn an_offer_is_made_unknown_wherever_the_head_is_cut() {
+    fn upgrade_offers_are_masked_at_every_split() {
         for size in 1..=OFFER.len() {
-            let mut heads = Heads::default();
-            let seen = follow(&mut heads, OFFER, size);
+            let mut heads = RequestHeads::default();
+            let seen = scan(&mut heads, OFFER, size);
             let expected = OFFER
                 .replace("e, Upgrade,", "e, Upgradx,")
                 .replace("\nUpgrade:", "\nUpgradx:");
             assert_eq!(seen, expected, "{size}");
-            assert_eq!(heads.only(), Some(OFFER.len()), "{size}");
+            assert_eq!(heads.only_length(), Some(OFFER.len()), "{size}");
             assert_eq!(heads.origin(), b"https://a.example");
             assert_eq!(heads.request_id(), b"one");
-            // Not in the body, whatever it is.
+            // Not in the body.
             assert_eq!(
-                follow(&mut heads, "\nUpgrade: h2c\n", size),
+                scan(&mut heads, "\nUpgrade: h2c\n", size),
                 "\nUpgrade: h2c\n"
             );
-            assert_eq!(heads.only(), None, "{size}");
+            assert_eq!(heads.only_length(), None, "{size}");
         }
     }
 
     #[test]
-    fn only_a_whole_head_with_nothing_around_it_is_alone() {
+    fn only_length_requires_one_complete_head_and_nothing_else() {
         let get = "GET /v1/me HTTP/1.1\r\nHost: x\r\n\r\n";
         for (text, length) in [
             (get.to_owned(), Some(get.len())),
@@ -317,72 +320,72 @@ mod tests {
             ("5\r\nhello\r\n\r\n".to_owned(), None),
         ] {
             for size in 1..=text.len() {
-                let mut heads = Heads::default();
-                follow(&mut heads, &text, size);
-                assert_eq!(heads.only(), length, "{text:?} {size}");
+                let mut heads = RequestHeads::default();
+                scan(&mut heads, &text, size);
+                assert_eq!(heads.only_length(), length, "{text:?} {size}");
             }
         }
-        let mut heads = Heads::default();
-        heads.follow(&mut get.as_bytes().to_vec(), false);
-        assert_eq!(heads.only(), None);
-        heads.written();
-        heads.follow(&mut get.as_bytes().to_vec(), true);
-        assert_eq!(heads.only(), Some(get.len()));
+        let mut heads = RequestHeads::default();
+        heads.scan(&mut get.as_bytes().to_vec(), false);
+        assert_eq!(heads.only_length(), None);
+        heads.on_write();
+        heads.scan(&mut get.as_bytes().to_vec(), true);
+        assert_eq!(heads.only_length(), Some(get.len()));
     }
 
     #[test]
-    fn values_are_those_of_the_last_head() {
-        let mut heads = Heads::default();
+    fn values_belong_to_the_last_head() {
+        let mut heads = RequestHeads::default();
         let get = "GET / HTTP/1.1\r\nOrigin: https://a.example\r\n\r\n";
-        follow(&mut heads, &get.repeat(2), 5);
+        scan(&mut heads, &get.repeat(2), 5);
         assert_eq!(heads.origin(), b"https://a.example");
         assert_eq!(heads.request_id(), b"");
-        follow(
+        scan(
             &mut heads,
             "GET / HTTP/1.1\r\nOrigin: x\r\nOrigin: y\r\n",
             5,
         );
         assert_eq!(heads.origin(), b"x, y");
-        heads.written();
+        heads.on_write();
         assert_eq!(heads.origin(), b"x, y");
     }
 
     #[test]
-    fn heads_follow_one_another_where_there_is_no_body() {
+    fn pipelined_heads_are_scanned_until_a_body() {
         let get = "GET /v1/me HTTP/1.1\r\nUpgrade: h2c\r\n\r\n";
-        let mut heads = Heads::default();
-        let seen = follow(&mut heads, &get.repeat(2), 5);
+        let mut heads = RequestHeads::default();
+        let seen = scan(&mut heads, &get.repeat(2), 5);
         assert_eq!(seen.matches("Upgradx").count(), 2);
-        assert!(!heads.is_within());
-        follow(&mut heads, &get[..30], 5);
-        // What came before is answered, and the last head is still to come.
-        heads.written();
-        assert!(heads.is_within());
+        assert!(!heads.is_incomplete());
+        scan(&mut heads, &get[..30], 5);
+        // The earlier requests are answered, and the last head is incomplete.
+        heads.on_write();
+        assert!(heads.is_incomplete());
         for body in ["Content-Length: 9", "Transfer-Encoding: chunked"] {
-            let mut heads = Heads::default();
+            let mut heads = RequestHeads::default();
             let post = format!("POST / HTTP/1.1\r\n{body}\r\n\r\n");
-            let seen = follow(&mut heads, &(post.clone() + get), 5);
+            let seen = scan(&mut heads, &(post.clone() + get), 5);
             assert_eq!(seen, post + get);
         }
     }
 
     #[test]
-    fn what_follows_a_write_is_a_head_only_if_it_begins_like_one() {
+    fn bytes_after_a_write_are_a_head_only_if_they_begin_like_one() {
         for body in [
             "A\r\nupgrade it\r\n",
             "upgrade",
             "HELLO upgrade\nupgrade",
             "\u{1}\nupgrade",
         ] {
-            let mut heads = Heads::default();
-            heads.written();
-            assert_eq!(follow(&mut heads, body, 1), body);
+            let mut heads = RequestHeads::default();
+            heads.on_write();
+            assert_eq!(scan(&mut heads, body, 1), body);
         }
         // A write in the middle of a head does not end it.
-        let mut heads = Heads::default();
+        let mut heads = RequestHeads::default();
         let (before, after) = OFFER.split_at(30);
-        follow(&mut heads, before, 7);
-        heads.written();
-        assert!(!follow(&mut heads, after, 7).contains("Upgrade,"));
+        scan(&mut heads, before, 7);
+        heads.on_write();
+        assert!(!scan(&mut heads, after, 7).contains("Upgrade,"));
     }
 }

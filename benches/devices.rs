@@ -1,4 +1,4 @@
-//! Devices that wait for news, each on a connection of its own.
+//! Devices that wait for news, each on its own connection.
 
 use crate::client::{Answer, Connection, Person};
 use serde::Deserialize;
@@ -10,44 +10,45 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// So many connections come from one address of the loopback. With more, what rounds before have left behind fills its ports, and
-/// the kernel searches for a free one for seconds, in which this program does nothing else.
-const OF_ONE_ADDRESS: usize = 500;
+/// Connections from each loopback address. With more, the closed connections of earlier rounds use up its ports: the kernel then
+/// searches seconds for a free port, and this program is blocked.
+const PER_ADDRESS: usize = 500;
 
-/// So many are being made at once, where it is not the storm that is measured.
-const AT_ONCE: usize = 256;
+/// Connections that are opened at a time, except in the reconnect storm.
+const OPENED_AT_ONCE: usize = 256;
 
-/// How they wait.
+/// How the devices wait.
 #[derive(Clone, Copy)]
-pub struct BatchConfig {
-    /// For so many seconds at most.
+pub struct WaitConfig {
+    /// The timeout of a wait, in seconds.
     pub timeout: u64,
-    /// The first time for less, so that they do not all wait again at once.
+    /// The first wait has a random timeout, so that the devices do not all wait again at once.
     pub spread: bool,
-    /// After so many waits of a second on the same connection.
-    pub after: usize,
+    /// Waits of one second that come first on the same connection.
+    pub short_waits: usize,
 }
 
-/// What has woken somebody.
+/// A device got news.
 pub struct Woken {
+    /// The number of the person.
     pub who: usize,
-    /// The head of their inbox.
+    /// The latest seq of their inbox.
     pub head: usize,
     pub at: Instant,
 }
 
-pub struct Crowd {
+pub struct WaitingDevices {
     waiting: JoinSet<()>,
-    place: Arc<Place>,
+    shared: Arc<SharedState>,
     move_to: watch::Sender<SocketAddr>,
     woken: mpsc::UnboundedReceiver<Woken>,
-    tell: mpsc::UnboundedSender<Woken>,
-    manner: BatchConfig,
+    on_wake: mpsc::UnboundedSender<Woken>,
+    config: WaitConfig,
     watch: Option<Arc<str>>,
 }
 
-/// Where they wait, and what they have met.
-struct Place {
+/// State of all devices: the node's address, and counters.
+struct SharedState {
     address: watch::Receiver<SocketAddr>,
     opening: Semaphore,
     polls: AtomicUsize,
@@ -66,33 +67,33 @@ struct Watched {
     last_seq: usize,
 }
 
-impl Crowd {
-    pub fn new(at: SocketAddr, manner: BatchConfig) -> Self {
+impl WaitingDevices {
+    pub fn new(at: SocketAddr, config: WaitConfig) -> Self {
         let (move_to, address) = watch::channel(at);
-        let (tell, woken) = mpsc::unbounded_channel();
-        let place = Place {
+        let (on_wake, woken) = mpsc::unbounded_channel();
+        let shared = SharedState {
             address,
-            opening: Semaphore::new(AT_ONCE),
+            opening: Semaphore::new(OPENED_AT_ONCE),
             polls: AtomicUsize::new(0),
             overloaded: AtomicUsize::new(0),
         };
         Self {
             waiting: JoinSet::new(),
-            place: Arc::new(place),
+            shared: Arc::new(shared),
             move_to,
             woken,
-            tell,
-            manner,
+            on_wake,
+            config,
             watch: None,
         }
     }
 
-    /// Whoever comes from now on watches this conversation as well.
+    /// Devices that are added later also watch this conversation.
     pub fn watch(&mut self, conversation: &str) {
         self.watch = Some(conversation.into());
     }
 
-    /// More of them, until there are as many as these people.
+    /// Adds devices, until each of these people has one.
     pub fn grow(&mut self, people: &[Person]) {
         for (who, person) in people.iter().enumerate().skip(self.waiting.len()) {
             let device = Device {
@@ -101,38 +102,38 @@ impl Crowd {
                 since: 0,
                 watch: self.watch.clone(),
                 watched: 0,
-                place: Arc::clone(&self.place),
-                tell: self.tell.clone(),
-                manner: self.manner,
+                shared: Arc::clone(&self.shared),
+                on_wake: self.on_wake.clone(),
+                config: self.config,
             };
             self.waiting.spawn(device.wait_on());
         }
     }
 
-    /// From now on another node is theirs, which they turn to when theirs is gone: all of them at once.
+    /// Devices that lose their connection reconnect to this node, all at once.
     pub fn move_to(&self, address: SocketAddr) {
-        self.place.opening.add_permits(self.waiting.len());
+        self.shared.opening.add_permits(self.waiting.len());
         self.move_to.send(address).unwrap();
     }
 
-    /// The next one that is woken.
+    /// The next device that gets news.
     pub async fn next(&mut self) -> Woken {
         self.woken.recv().await.unwrap()
     }
 
-    /// Forgets who was woken until now.
-    pub fn forget(&mut self) {
+    /// Discards the wake-ups until now.
+    pub fn clear(&mut self) {
         while self.woken.try_recv().is_ok() {}
     }
 
-    /// Waits that have begun so far.
+    /// The number of waits that have begun.
     pub fn polls(&self) -> usize {
-        self.place.polls.load(Ordering::Relaxed)
+        self.shared.polls.load(Ordering::Relaxed)
     }
 
-    /// Answers `overloaded` so far.
+    /// The number of `overloaded` responses.
     pub fn overloaded(&self) -> usize {
-        self.place.overloaded.load(Ordering::Relaxed)
+        self.shared.overloaded.load(Ordering::Relaxed)
     }
 }
 
@@ -142,61 +143,61 @@ struct Device {
     since: usize,
     watch: Option<Arc<str>>,
     watched: usize,
-    place: Arc<Place>,
-    tell: mpsc::UnboundedSender<Woken>,
-    manner: BatchConfig,
+    shared: Arc<SharedState>,
+    on_wake: mpsc::UnboundedSender<Woken>,
+    config: WaitConfig,
 }
 
 impl Device {
     async fn wait_on(mut self) {
         loop {
-            let at = *self.place.address.borrow();
+            let at = *self.shared.address.borrow();
             let error = self.wait_at(at).await;
-            // Only a node that was left on purpose may let go of somebody.
-            let left = at != *self.place.address.borrow();
+            // Only the node that is stopped on purpose may close connections.
+            let left = at != *self.shared.address.borrow();
             assert!(left, "a wait was cut off: {error}");
         }
     }
 
-    /// Waits again and again, until the connection is lost.
+    /// Waits repeatedly, until the connection is lost.
     async fn wait_at(&mut self, address: SocketAddr) -> Box<dyn std::error::Error + Send + Sync> {
-        let part = u8::try_from(self.who / OF_ONE_ADDRESS).unwrap();
+        let part = u8::try_from(self.who / PER_ADDRESS).unwrap();
         let from = Ipv4Addr::new(127, 0, 1, 1 + part);
-        let permit = self.place.opening.acquire().await.unwrap();
+        let permit = self.shared.opening.acquire().await.unwrap();
         let opened = Connection::open_from(from, address).await;
         drop(permit);
         let mut connection = match opened {
             Ok(connection) => connection,
             Err(error) => return error.into(),
         };
-        connection.browse();
+        connection.use_browser_headers();
         let mut polls = 0;
         loop {
-            let short = polls < self.manner.after;
-            let timeout = match self.manner.timeout {
+            let short = polls < self.config.short_waits;
+            let timeout = match self.config.timeout {
                 _ if short => 1,
-                timeout if self.manner.spread && polls == 0 => rand::random_range(1..=timeout),
+                timeout if self.config.spread && polls == 0 => rand::random_range(1..=timeout),
                 timeout => timeout,
             };
             let mut path = format!("/v1/notices?since_seq={}&timeout={timeout}", self.since);
             if let Some(watch) = &self.watch {
                 path += &format!("&watch={watch}:{}", self.watched);
             }
-            self.place.polls.fetch_add(1, Ordering::Relaxed);
+            self.shared.polls.fetch_add(1, Ordering::Relaxed);
             let answer = match connection.get(&path, &self.person).await {
                 Ok(answer) => answer,
                 Err(error) => return error.into(),
             };
             polls += 1;
-            self.hear(answer).await;
+            self.handle(answer).await;
         }
     }
 
-    async fn hear(&mut self, answer: Answer) {
+    async fn handle(&mut self, answer: Answer) {
         if let Some(seconds) = answer.retry_after {
             let said = String::from_utf8_lossy(&answer.body);
             assert!(said.contains(r#""code":"overloaded""#), "{said}");
-            self.place.overloaded.fetch_add(1, Ordering::Relaxed);
+            self.shared.overloaded.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_secs(seconds)).await;
             return;
         }
@@ -206,8 +207,8 @@ impl Device {
         }
         if notice.news || !notice.watched.is_empty() {
             self.since = notice.last_seq;
-            // Nobody listens any more when a row has ended.
-            let _ended = self.tell.send(Woken {
+            // Fails when the row has ended.
+            let _ended = self.on_wake.send(Woken {
                 who: self.who,
                 head: notice.last_seq,
                 at: Instant::now(),
