@@ -1,4 +1,4 @@
-//! What Tideline does: a verb per function. Knows no status code and no table.
+//! The verbs of Tideline, a function each. Independent of HTTP status codes and SQL tables.
 
 pub mod identity;
 pub mod messaging;

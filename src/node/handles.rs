@@ -41,39 +41,39 @@ pub struct Handles {
     pub admission: Arc<Admission>,
     /// The node's own state.
     pub lifecycle: Arc<Lifecycle>,
-    /// The most connections of clients.
+    /// The maximum number of client connections.
     pub connections: usize,
 }
 
-/// Files of a process besides the connections of clients and to PostgreSQL: Redis, listeners, timers, the log.
+/// Open files besides the connections of clients and to PostgreSQL: Redis, listeners, timers, the log.
 const RESERVED_FILES: u64 = 64;
 
 /// Why a process could not open what it needs.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// PostgreSQL does not answer; the door has logged why.
+    /// PostgreSQL does not answer. `Pg` has logged the reason.
     #[error("cannot start: PostgreSQL does not answer at DATABASE_URL")]
     Unreachable,
-    /// PostgreSQL answers with something unexpected.
+    /// PostgreSQL returned an unexpected error.
     #[error("cannot start: {0}")]
     Storage(StorageError),
-    /// What PostgreSQL acknowledges would not be safe, or its schema is not ours.
+    /// The settings of PostgreSQL would not keep acknowledged commits, or its schema is of another version.
     #[error("PostgreSQL is not fit to keep messages: {0}")]
     Unfit(String),
     /// `REDIS_URL` cannot be used.
     #[error("REDIS_URL: {0}")]
     Redis(#[from] RedisUnavailable),
-    /// No thread for a writer.
+    /// The thread of a writer could not be started.
     #[error("cannot start a writer: {0}")]
     Writers(#[from] std::io::Error),
-    /// A metric that cannot be.
+    /// A metric is invalid.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The limit of open files.
-    #[error("cannot learn or raise the limit of open files: {0}")]
+    /// The limit of open files cannot be read or raised.
+    #[error("cannot read or raise the limit of open files: {0}")]
     Files(std::io::Error),
-    /// The cryptography of tokens or passwords.
-    #[error("cannot make tokens or passwords: {0:?}")]
+    /// The setup of tokens or passwords failed.
+    #[error("cannot set up tokens or passwords: {0:?}")]
     Secrets(Error),
 }
 
@@ -94,15 +94,15 @@ impl From<StorageError> for OpenError {
 }
 
 impl Handles {
-    /// Opens everything for a node, on the Tokio runtime that this is called on. PostgreSQL must answer; Redis need not.
+    /// Opens the handles of a node, on the current Tokio runtime. PostgreSQL must answer, and Redis need not.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let ready = config.db_pool;
         Self::open_with(config, ready, Some(DEADLINE)).await
     }
 
-    /// Opens everything for a command that soon ends, with no more connections than it needs: a process that ends while
-    /// libpq connects on another thread can crash, since it frees the cryptography that the thread is setting up.
-    /// An operator waits for the command's end, so its work has no deadline.
+    /// Opens the handles of a short command, with no more connections than it needs: a process that exits while libpq
+    /// connects on another thread can crash, because the exit frees the state of OpenSSL that the thread is setting up. The
+    /// operator waits for the command, so its queries have no deadline.
     pub async fn open_for_command(config: Config) -> Result<Self, OpenError> {
         Self::open_with(config, 0, None).await
     }
@@ -124,7 +124,7 @@ impl Handles {
         if !unfit.is_empty() {
             return Err(OpenError::Unfit(unfit.join("; ")));
         }
-        // As many files as the system allows; nearly all are connections of clients.
+        // As many open files as the system allows. Nearly all are client connections.
         let files = rlimit::increase_nofile_limit(u64::MAX).map_err(OpenError::Files)?;
         let own = RESERVED_FILES + u64::from(config.db_pool);
         let connections = usize::try_from(files.saturating_sub(own))
@@ -173,7 +173,7 @@ impl Handles {
             writers: Writers::start(config.writers, &pg, &redis, &waiters, &metrics, epoch)?,
             heads: head_query::start(&pg),
             totals: UnreadTotalCache::default(),
-            // As many at a time as PostgreSQL has cores for: with more, fewer callers share a query.
+            // One concurrent query for each core of PostgreSQL. With more, fewer callers would share a query.
             recounts: unread_counts::start(&pg, config.writers),
             pages: inbox_pages::start(&pg, config.writers),
             notices: Notices::new(&redis, epoch, on_signal),

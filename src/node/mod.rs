@@ -1,7 +1,7 @@
 //! Starts and stops a node.
 //!
-//! On SIGTERM a node drains: readiness fails, parked waits are asked to reconnect over a ramp and new ones at once, sends and
-//! fetches go on until the ramp ends, then the parts end in order.
+//! On SIGTERM a node drains. Readiness fails. Waits are asked to reconnect: sleeping ones over a ramp, new ones immediately.
+//! Sends and fetches continue until the ramp ends. Then the parts of the node stop in order.
 
 mod drain;
 mod error;
@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 const SHUTDOWN_POLL: Duration = Duration::from_millis(50);
 const SHUTDOWN_POLLS: u32 = 40;
 
-/// Starts the loop of a module of `tasks`, with the handles that it uses.
+/// Spawns the `run` of a module of `tasks`, with the handles that it uses.
 macro_rules! task {
     ($task:ident, $($handle:expr),+) => {{
         let handles = ($(Arc::clone(&$handle),)+);
@@ -47,11 +47,11 @@ macro_rules! task {
 pub struct Node {
     /// Its handles.
     pub handles: Handles,
-    /// Where it listens.
+    /// The address of the API.
     pub address: SocketAddr,
-    /// The memory for large bodies.
+    /// The memory budget for large bodies.
     pub budget: web::Data<Budget>,
-    /// Where it serves its metrics.
+    /// The address of the metrics.
     pub metrics_address: Option<SocketAddr>,
     public: Serving,
     metrics: Option<Serving>,
@@ -59,7 +59,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node on the Tokio runtime that this is called on. When this returns it is ready.
+    /// Starts a node on the current Tokio runtime. The returned node is ready.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let (listener, address) = listen("TIDELINE_BIND", config.bind)?;
         let for_metrics = config
@@ -100,16 +100,16 @@ impl Node {
         })
     }
 
-    /// Drains, and returns when everything has ended or the drain time is over: then the process has to end, with all that
-    /// still waits for PostgreSQL.
+    /// Drains. Returns an error if not everything has ended within the drain time: then the process has to exit, even if
+    /// threads still wait for PostgreSQL.
     pub async fn stop(self) -> Result<(), ServeError> {
         let time = self.handles.config.drain.saturating_sub(LEAVING);
-        tokio::time::timeout(time, self.take_down())
+        tokio::time::timeout(time, self.shut_down())
             .await
             .unwrap_or(Err(ServeError::Unfinished))
     }
 
-    async fn take_down(self) -> Result<(), ServeError> {
+    async fn shut_down(self) -> Result<(), ServeError> {
         let Handles {
             config,
             delivery,
@@ -122,20 +122,20 @@ impl Node {
         self.public.stop().await?;
         for task in self.tasks {
             task.abort();
-            // Cancelled, as asked.
+            // The result is the cancellation.
             let _cancelled = task.await;
         }
-        // Cancelled tasks and requests leave their queries behind.
+        // The queries of cancelled tasks and requests still run.
         delivery.pg.idle().await;
-        // The listener of the metrics ends last: until here it reports the drain.
+        // The server of the metrics stops last, so that it reports the drain.
         if let Some(metrics) = self.metrics
             && let Err(error) = metrics.stop().await
         {
-            // The writers still have to end.
+            // Only logged, because the writers still have to stop.
             log::warn!("metrics: {error}");
         }
-        // Every request has ended, and the threads of the listeners drop their handles a moment later. Then this is the last
-        // one, unless a test holds one.
+        // Every request has ended, and the HTTP threads drop their handles shortly after. Then this handle is the last one,
+        // unless a test has one.
         let mut shared = delivery;
         for _ in 0..SHUTDOWN_POLLS {
             match Arc::try_unwrap(shared) {

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Longer than the idle time of common proxies, so that the node never closes a connection that a proxy is about to use.
+/// Longer than the idle timeout of common proxies, so that the node does not close a connection that a proxy is about to
+/// use.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Builds the server.
@@ -37,7 +38,7 @@ pub(super) fn serve(
     let signal = server.graceful_shutdown_signal();
     let server = server
         .workers(workers)
-        // The limit of open files bounds them; without a free one, the next connection waits to be accepted.
+        // The limit of open files bounds them. At the limit, the next connection waits in the backlog.
         .max_concurrent_connections(handles.connections / workers)
         .shutdown_timeout(drain.as_secs().max(1))
         .disable_signals()
@@ -65,7 +66,7 @@ pub(super) fn serve(
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(REQUEST_HEAD)
                 .client_disconnect_timeout(DISCONNECT)
-                // With the default, the handlers of clients that went away stay parked for ever.
+                // By default, the handler of a disconnected client would never end.
                 .h1_allow_half_closed(false)
                 .local_addr(address)
                 .on_connect_ext(|io: &Io, data| drop(data.insert(io.connection())))

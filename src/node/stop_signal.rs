@@ -1,16 +1,16 @@
-//! The signals that ask a process to stop.
+//! The signals that stop a process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and Ctrl-C. They are noticed from the moment that this is made, which is before the node answers its first request:
-/// a signal that comes right after the first answer must drain the node, not kill it.
+/// SIGTERM and SIGINT (Ctrl-C). They are caught from the creation of this value, which is before the node answers its first
+/// request: a signal right after the first response must drain the node, not kill it.
 pub struct StopSignal {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignal {
-    /// Begins to notice.
+    /// Starts to catch the signals.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -18,7 +18,7 @@ impl StopSignal {
         })
     }
 
-    /// Returns when the process is, or was, asked to stop.
+    /// Returns when a signal has been received, now or before.
     pub async fn received(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -1,19 +1,19 @@
-//! The auditor: compares unread counts in Redis with PostgreSQL, a few users at a time, for as long as the node runs.
+//! The auditor: compares unread counts in Redis with PostgreSQL, about 100 users at a time.
 
 use crate::domain::sync::unread;
 use crate::engine::delivery::Delivery;
 use std::time::Duration;
 
-/// About a hundred users each time: one query, and an hour for 36,000 users on each node, which is soon enough for what
-/// should never be found.
-const EVERY: Duration = Duration::from_secs(10);
+/// Each round is one query for about 100 users, so a node audits 36,000 users in an hour: often enough for errors that
+/// should never occur.
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Audits until it is dropped.
+/// Runs until it is dropped.
 pub async fn run(delivery: &Delivery) {
     let mut at = unread::Walk::default();
     loop {
-        tokio::time::sleep(EVERY).await;
-        // A failure was logged by the door or the circuit; the next round begins at the same place.
+        tokio::time::sleep(INTERVAL).await;
+        // `Pg` or the circuit breaker has logged a failure, and the next round begins at the same position.
         if let Ok(next) = unread::audit_some(delivery, at).await {
             at = next;
         }

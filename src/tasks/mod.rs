@@ -1,4 +1,4 @@
-//! Background work. Each task is a loop that ends when the server stops, and that a failure only delays.
+//! Background tasks. Each is a loop that ends when the node stops. After a failure it continues with the next round.
 
 pub mod auditor;
 pub mod notices;

@@ -1,21 +1,22 @@
-//! The subscriptions to notices from other nodes: what is missing is asked for again and again, then every wait looks again;
-//! those of users who wait no more are ended.
+//! The subscriptions to signals of other nodes. Missing ones are requested until they are active, and then every wait reads
+//! its head again. Subscriptions without waits are ended.
 
 use crate::domain::sync::notices;
 use crate::engine::delivery::Delivery;
 use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
-/// How long a subscription outlives its last wait, about: a client that polls again at once finds it there.
+/// How often subscriptions without waits are ended. A client that begins its next wait at once finds its subscription
+/// active.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How often to look where the slots of a cluster are.
+/// How often the slots of a Redis cluster are read.
 const FOLLOW: Duration = Duration::from_secs(1);
 
-/// How often to ask for what is missing.
+/// How often missing subscriptions are requested.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Keeps at it until it is dropped.
+/// Runs until it is dropped.
 pub async fn run(delivery: &Delivery) {
     let mut idle = tokio::time::interval(IDLE);
     let mut follow = tokio::time::interval(FOLLOW);
@@ -24,7 +25,7 @@ pub async fn run(delivery: &Delivery) {
             () = delivery.notices_lost.notified() => {
                 let renewed = delivery.notices.renew().await;
                 let missing = !delivery.notices.missing().is_empty();
-                // What was published until a subscription stands again is lost. One may stand again without our doing.
+                // Signals until a subscription is active again are lost. The connection may have restored it by itself.
                 if renewed || !missing {
                     reconcile::once(delivery).await;
                 }

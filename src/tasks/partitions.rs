@@ -1,19 +1,19 @@
-//! Keeps the inbox's weekly partitions ahead of time, and drops the expired ones.
+//! Creates the inbox's weekly partitions in advance, and drops expired ones.
 
 use crate::domain::operations::partitions;
 use crate::engine::delivery::Delivery;
 use crate::engine::lifecycle::Lifecycle;
 use std::time::Duration;
 
-/// Weeks are made weeks ahead, so this need not be often.
-const EVERY: Duration = Duration::from_secs(3_600);
+/// Partitions are created weeks in advance, so an hour is often enough.
+const INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// Keeps at it until it is dropped.
+/// Runs until it is dropped.
 pub async fn run(delivery: &Delivery, lifecycle: &Lifecycle) {
     loop {
-        // Errors were logged by the door, and the next round tries again; a transaction that misses a partition makes it.
-        let _later = partitions::make(delivery, lifecycle).await;
-        let _later = partitions::expire(delivery).await;
-        tokio::time::sleep(EVERY).await;
+        // `Pg` has logged errors, and the next round tries again. A writer creates a missing partition itself.
+        let _logged = partitions::make(delivery, lifecycle).await;
+        let _logged = partitions::expire(delivery).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -1,34 +1,34 @@
-//! Learns which devices were logged out on other nodes, and what time it is: every two seconds, from PostgreSQL, so that neither
-//! a lost message between nodes nor a clock that is wrong keeps a stolen token alive.
+//! Reads logouts on other nodes and the time from PostgreSQL every two seconds, so that neither a lost message between nodes
+//! nor a wrong clock keeps a stolen token valid.
 
 use crate::domain::identity::revocations;
 use crate::engine::auth::Auth;
 use std::time::{Duration, Instant};
 
-const EVERY: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Every so many rounds all of them are loaded, and those whose tokens have ended are forgotten.
-const ALL: u32 = 300;
+/// One in this number of rounds loads all revocations, and removes those whose tokens have expired.
+const FULL_RELOAD_ROUNDS: u32 = 300;
 
-/// After a longer gap (PostgreSQL was out of reach, the process stood still) all are loaded, too: a round asks for the
-/// last minute only, and would miss those of the gap.
-const GAP: Duration = Duration::from_secs(30);
+/// After a longer gap (PostgreSQL was unreachable, or the process was suspended) all are loaded, too: the other rounds load
+/// only the last minute, and would miss those of the gap.
+const MAX_GAP: Duration = Duration::from_secs(30);
 
-/// Keeps at it until it is dropped.
+/// Runs until it is dropped.
 pub async fn run(auth: &Auth) {
     let mut round = 0;
     let mut last = Instant::now();
     loop {
-        let all = round == 0 || last.elapsed() > GAP;
-        // An error was logged by the door.
+        let all = round == 0 || last.elapsed() > MAX_GAP;
+        // `Pg` has logged an error.
         if revocations::reload_revoked(auth, all).await.is_ok() {
-            round = (round + 1) % ALL;
+            round = (round + 1) % FULL_RELOAD_ROUNDS;
             last = Instant::now();
         } else {
             round = 0;
         }
-        // Without an answer it goes on from the last one.
+        // After an error the clock continues from the last reading.
         let _logged = revocations::set_clock(auth).await;
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }

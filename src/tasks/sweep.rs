@@ -1,16 +1,16 @@
-//! Looks every few seconds for what waits have missed.
+//! Runs the sweep every 3 seconds.
 
 use crate::engine::delivery::Delivery;
 use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
-/// Sweep and query together stay below the promised five seconds.
-const EVERY: Duration = Duration::from_secs(3);
+/// With the query, this stays below the promised five seconds.
+const INTERVAL: Duration = Duration::from_secs(3);
 
-/// Sweeps until it is dropped.
+/// Runs until it is dropped.
 pub async fn run(delivery: &Delivery) {
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(INTERVAL).await;
         reconcile::once(delivery).await;
     }
 }

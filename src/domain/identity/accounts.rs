@@ -1,4 +1,4 @@
-//! Accounts and their names.
+//! Accounts and display names.
 
 use crate::clock;
 use crate::engine::auth::Auth;
@@ -8,7 +8,7 @@ use crate::model::ids::{DeviceId, UserId};
 use crate::model::wire::user::User;
 use crate::storage::pg::identity::accounts as rows;
 
-/// Makes an account without a device.
+/// Creates an account without a device.
 pub async fn create(
     auth: &Auth,
     username: Username,
@@ -19,7 +19,7 @@ pub async fn create(
     insert(auth, id, username, password, display_name, None).await
 }
 
-/// The account and its first device, with the hash of its refresh token, are made together or not at all.
+/// Creates an account and, in the same transaction, its first device with the hash of its refresh token.
 pub(super) async fn insert(
     auth: &Auth,
     id: UserId,
@@ -61,7 +61,7 @@ pub async fn user(auth: &Auth, id: UserId) -> Result<User, Error> {
         .ok_or(Error::NotFound)
 }
 
-/// The user of this name, if there is one.
+/// The user with this name, if any.
 pub async fn user_by_name(auth: &Auth, username: Username) -> Result<Option<User>, Error> {
     let user = auth
         .pg
@@ -72,7 +72,7 @@ pub async fn user_by_name(auth: &Auth, username: Username) -> Result<Option<User
     Ok(user)
 }
 
-/// Changes what other people see of the caller.
+/// Changes the caller's display name.
 pub async fn rename(auth: &Auth, caller: Caller, display_name: String) -> Result<User, Error> {
     auth.pg
         .transaction("rename_user", move |conn| {

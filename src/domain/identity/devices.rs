@@ -1,4 +1,4 @@
-//! The devices of a user: seeing them, and logging them out.
+//! The devices of a user: list and log out.
 
 use crate::domain::identity::revocations::forget_device;
 use crate::engine::auth::Auth;
@@ -8,7 +8,7 @@ use crate::model::ids::DeviceId;
 use crate::model::wire::user::Device;
 use crate::storage::pg::identity::devices;
 
-/// How many devices a user may have: over it the least recently seen one is logged out.
+/// The maximum number of devices of a user. Beyond it, the least recently seen one is logged out.
 pub const LIMIT: i64 = 20;
 
 /// The caller's devices.
@@ -22,7 +22,7 @@ pub async fn list(auth: &Auth, caller: Caller) -> Result<Vec<Device>, Error> {
     Ok(devices)
 }
 
-/// Logs one of the caller's devices out: its tokens stop working on every node within seconds, its wait ends.
+/// Logs one of the caller's devices out. Its tokens become invalid on every node within seconds, and its wait ends.
 pub async fn remove(auth: &Auth, caller: Caller, device: DeviceId) -> Result<(), Error> {
     auth.pg
         .transaction("remove_device", move |conn| {

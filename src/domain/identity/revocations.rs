@@ -1,4 +1,4 @@
-//! Devices that are logged out, on this node and on the others, and the clock that tokens are judged by.
+//! Logged-out devices, on this node and on the others, and the clock for checking tokens.
 
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
@@ -8,31 +8,31 @@ use crate::storage::pg::operations::instance;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// The longest life of any access token: the most that can be set, and what the seed issues.
+/// The longest lifetime of an access token: the highest allowed setting, which the seed uses.
 pub(super) const LONGEST_ACCESS: Duration = Duration::from_secs(86_400);
 
-/// Ends what a logged-out device still does on this node; other nodes learn of it by [`reload_revoked`].
+/// Revokes a logged-out device on this node, and ends its waits. Other nodes learn of it by [`reload_revoked`].
 pub(crate) fn forget_device(auth: &Auth, user: UserId, device: DeviceId) {
     auth.revoked.add(device);
     auth.waiters.end_device(user, device);
 }
 
-/// Learns what time it is by the clock that tokens are judged by.
+/// Sets the clock for checking tokens to the time of PostgreSQL.
 pub async fn set_clock(auth: &Auth) -> Result<(), Error> {
     let now = auth.pg.read("clock", instance::clock).await?;
     auth.tokens.clock.set(now);
     Ok(())
 }
 
-/// Learns which devices were logged out on any node, and ends their waits: those of the last minute, or all whose
-/// tokens may still live.
+/// Loads the devices that were logged out on any node, and ends their waits: those of the last minute, or with `all` every
+/// device whose access tokens may not have expired.
 pub async fn reload_revoked(auth: &Auth, all: bool) -> Result<(), Error> {
-    // What is not found again is forgotten, but not what is noted while the query runs.
+    // Devices that the query does not return are removed, except those that are added while it runs.
     let before = match all {
         true => auth.revoked.all(),
         false => HashSet::new(),
     };
-    // A minute more than needed, for transactions that commit late and clocks that differ.
+    // A minute more than needed, for late commits and clocks that differ.
     let window = Duration::from_secs(60) + if all { LONGEST_ACCESS } else { Duration::ZERO };
     let devices = auth
         .pg
@@ -42,8 +42,8 @@ pub async fn reload_revoked(auth: &Auth, all: bool) -> Result<(), Error> {
         .await?;
     auth.revoked
         .replace(&before, devices.iter().map(|(_, device)| *device));
-    // Only now: a wait that begins meanwhile finds its device noted, or is found parked, and a client that is told so does not
-    // get in again.
+    // Only after the devices are added: a wait that begins meanwhile either sees its device revoked or is registered and is
+    // ended here. So an ended client cannot begin another wait.
     for (user, device) in devices {
         auth.waiters.end_device(user, device);
     }

@@ -1,4 +1,4 @@
-//! Many accounts at once, for tests of load.
+//! Creates many accounts at once, for load tests.
 
 use crate::clock;
 use crate::domain::identity::revocations::LONGEST_ACCESS;
@@ -16,11 +16,11 @@ pub struct SeededUser {
     pub user: UserId,
     /// The user's device.
     pub device: DeviceId,
-    /// Good for a day.
+    /// Valid for a day.
     pub access_token: String,
 }
 
-/// Makes or finds the users `seed<from>` … `seed<to - 1>`.
+/// Creates or finds the users `seed<from>` … `seed<to - 1>`.
 pub async fn seed(auth: &Auth, from: usize, to: usize) -> Result<Vec<SeededUser>, Error> {
     let names: Vec<_> = (from..to).map(|n| format!("seed{n}")).collect();
     let users: Vec<_> = names.iter().map(|_| UserId(clock::new_id())).collect();

@@ -1,4 +1,4 @@
-//! Signing up, logging in, staying logged in, logging out, passwords; and who the caller of a request is.
+//! Registration, login, refresh, logout, change of password, and authentication of requests.
 
 use crate::clock;
 use crate::domain::identity::accounts;
@@ -18,28 +18,28 @@ use crate::storage::pg::identity::{accounts as rows, devices};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How often a password is checked: a second time only when the user's hash was changed while the first one went on. A password
-/// that fits the new hash as well (it was renewed) must not be refused.
-const CHECKS: usize = 2;
+/// How often a password is checked. The second time is for a hash that changed during the first check: if it was only
+/// renewed, the password must not be refused.
+const MAX_CHECKS: usize = 2;
 
 /// A signed-in device and its tokens.
 #[derive(Debug)]
 pub struct Session {
-    /// Who signed in.
+    /// The user.
     pub user: User,
-    /// On which device.
+    /// The device.
     pub device: DeviceId,
     /// The access token.
     pub access_token: String,
-    /// How long the access token lives.
+    /// The lifetime of the access token.
     pub access_life: Duration,
     /// The refresh token.
     pub refresh_token: String,
-    /// How long the refresh token lives.
+    /// The lifetime of the refresh token.
     pub refresh_life: Duration,
 }
 
-/// Makes an account and signs it in, where anybody may sign up.
+/// Creates an account and signs it in, if registration is open.
 pub async fn register(
     auth: &Auth,
     username: Username,
@@ -57,7 +57,7 @@ pub async fn register(
     session(auth, user, &refresh, auth.config.refresh_token)
 }
 
-/// Signs in with a password, on a new device or one of the user's own.
+/// Signs in with a password, on a new device or a known one of the user.
 pub async fn login(
     auth: &Auth,
     username: Option<Username>,
@@ -65,13 +65,14 @@ pub async fn login(
     known_device: Option<DeviceId>,
     device: DeviceInfo,
 ) -> Result<Session, Error> {
-    for _ in 0..CHECKS {
+    for _ in 0..MAX_CHECKS {
         let (user, hash) = credentials(auth, username.clone()).await?;
-        let fitted = auth.passwords.check(password.clone(), hash).await?;
-        let (Some(user), Some(fitted)) = (user, fitted) else {
+        let matched = auth.passwords.check(password.clone(), hash).await?;
+        let (Some(user), Some(matched)) = (user, matched) else {
             break;
         };
-        if let Some(refresh) = sign_in(auth, user.id, fitted, known_device, device.clone()).await? {
+        if let Some(refresh) = sign_in(auth, user.id, matched, known_device, device.clone()).await?
+        {
             return session(auth, user, &refresh, auth.config.refresh_token);
         }
     }
@@ -98,17 +99,21 @@ async fn credentials(
     Ok(found)
 }
 
-/// Whether the hash that a password fitted is still the user's, whose row is locked from now on: a change of the password comes
-/// before, and is seen, or after, and sees what this transaction did.
-fn still_fits(conn: &mut Connection, user: UserId, fitted: &MatchedHash) -> StorageResult<bool> {
-    Ok(rows::lock_user(conn, user)?.as_ref() == Some(&fitted.hash))
+/// Whether the hash that a password matched is still the user's. It locks the user's row, so a change of the password either
+/// committed before and is visible here, or comes after this transaction.
+fn still_matches(
+    conn: &mut Connection,
+    user: UserId,
+    matched: &MatchedHash,
+) -> StorageResult<bool> {
+    Ok(rows::lock_user(conn, user)?.as_ref() == Some(&matched.hash))
 }
 
-/// Signs in on a device, or returns nothing when the password is not the one that was checked any more.
+/// Signs in on a device. `None` if the password was changed after the check.
 async fn sign_in(
     auth: &Auth,
     user: UserId,
-    fitted: MatchedHash,
+    matched: MatchedHash,
     known_device: Option<DeviceId>,
     info: DeviceInfo,
 ) -> Result<Option<RefreshToken>, Error> {
@@ -118,10 +123,10 @@ async fn sign_in(
     let signed_in = auth
         .pg
         .transaction("sign_in", move |conn| {
-            if !still_fits(conn, user, &fitted)? {
+            if !still_matches(conn, user, &matched)? {
                 return Ok(Ok(None));
             }
-            if let Some(renewed) = &fitted.renewed {
+            if let Some(renewed) = &matched.renewed {
                 rows::replace_password(conn, user, renewed)?;
             }
             if let Some(device) = known_device {
@@ -152,8 +157,8 @@ enum Refreshed {
     Reused,
 }
 
-/// Rotates a refresh token. The one before keeps working until its successor, or an access token that came with it, is
-/// first used; any later use means that two parties hold it, and logs the device out.
+/// Rotates a refresh token. For the grace period, the used token gets the same successor again, until the successor or its
+/// access token is first used. Any later use means that two parties have the token, and logs the device out.
 pub async fn refresh(auth: &Auth, token: &str) -> Result<Session, Error> {
     let old = auth
         .tokens
@@ -232,7 +237,7 @@ pub async fn logout(auth: &Auth, caller: Caller) -> Result<(), Error> {
     Ok(())
 }
 
-/// Who makes a request with this access token.
+/// The caller with this access token.
 pub async fn authenticate(auth: &Auth, token: &str, address: IpAddr) -> Result<Caller, Error> {
     let claims = auth.tokens.check_access(token)?;
     if auth.revoked.contains(claims.device_id) {
@@ -240,7 +245,7 @@ pub async fn authenticate(auth: &Auth, token: &str, address: IpAddr) -> Result<C
     }
     let age = auth.tokens.clock.now() - claims.iat;
     let key = (claims.device_id, claims.generation);
-    // After REPEAT the previous refresh token is dead anyway; twice that leaves room for clocks that differ.
+    // After `REPEAT` the previous refresh token is invalid anyway. Twice that allows for clocks that differ.
     let matters = claims.generation > 0 && age < 2 * REPEAT.as_secs().cast_signed();
     if matters && !auth.used_generations.seen(key) {
         auth.pg
@@ -259,29 +264,29 @@ pub async fn authenticate(auth: &Auth, token: &str, address: IpAddr) -> Result<C
     })
 }
 
-/// Changes the caller's password, logs the caller's other devices out, and ends every refresh token of this one but that which
-/// came with the access token of the request: whoever knew the old password may have logged in under the id of this device.
+/// Changes the caller's password, logs the caller's other devices out, and revokes all refresh tokens of this device except
+/// the one issued with the access token of the request: an attacker with the old password may have logged in under its id.
 pub async fn change_password(
     auth: &Auth,
     caller: Caller,
     old: Password,
     new: Password,
 ) -> Result<(), Error> {
-    for _ in 0..CHECKS {
+    for _ in 0..MAX_CHECKS {
         let stored = auth
             .pg
             .read("password", move |conn| {
                 rows::password_hash(conn, caller.user)
             })
             .await?;
-        let Some(fitted) = auth.passwords.check(old.clone(), stored).await? else {
+        let Some(matched) = auth.passwords.check(old.clone(), stored).await? else {
             break;
         };
         let hash = auth.passwords.hash(new.clone()).await?;
         let removed = auth
             .pg
             .transaction("change_password", move |conn| {
-                if !still_fits(conn, caller.user, &fitted)? {
+                if !still_matches(conn, caller.user, &matched)? {
                     return Ok(Ok(None));
                 }
                 let (user, device) = (caller.user, caller.device);
@@ -299,6 +304,6 @@ pub async fn change_password(
             return Ok(());
         }
     }
-    // Of two changes at once the second one does not know the password any more.
+    // Of two concurrent changes, the second one has the wrong old password.
     Err(Error::InvalidCredentials)
 }

@@ -1,4 +1,4 @@
-//! Bans: who may neither join a group or channel nor be added to it.
+//! Bans: a banned user can neither join a group or channel nor be added to it.
 
 use crate::domain::messaging::group_change::{Change, Group, Verb, change, needs};
 use crate::engine::admission::Admission;
@@ -15,8 +15,8 @@ use crate::storage::pg::Connection;
 use crate::storage::pg::identity::accounts;
 use crate::storage::pg::messaging::{bans as rows, members};
 
-/// Bans somebody, who is removed if they are a member. For whoever may remove them, and of those who are out for the owner
-/// and admins.
+/// Bans a user, and removes them if they are a member. Banning a member needs the right to remove them. Banning a non-member
+/// needs the role of admin or owner.
 pub async fn ban(
     delivery: &Delivery,
     caller: Caller,
@@ -43,7 +43,7 @@ pub async fn ban(
     Ok(())
 }
 
-/// Ends a ban, if there is one. Who was a member is not let in again by that.
+/// Ends a ban, if it exists. This does not add a removed member again.
 pub async fn unban(
     delivery: &Delivery,
     caller: Caller,
@@ -68,7 +68,7 @@ pub async fn unban(
     Ok(())
 }
 
-/// A page of the people who are banned, by their ids.
+/// A page of the banned users, ordered by id.
 pub async fn page(
     delivery: &Delivery,
     admission: &Admission,

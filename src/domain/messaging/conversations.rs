@@ -1,4 +1,4 @@
-//! Making, finding and listing conversations.
+//! Create, find, rename and list conversations.
 
 use crate::clock;
 use crate::domain::messaging::group_change::{Change, MEMBER_LIMIT_REACHED, Verb, change};
@@ -29,18 +29,18 @@ use crate::storage::pg::sync::inbox;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// What came of a create.
+/// The result of a create.
 #[derive(Debug)]
 pub struct Created {
     /// The conversation.
     pub conversation: Conversation,
-    /// It was made now.
+    /// It was created by this request.
     pub is_new: bool,
-    /// Who was left out, because one of the two blocks the other.
+    /// Users who were not added, because of a block between them and the caller.
     pub refused: Vec<UserId>,
 }
 
-/// Finds or makes the direct conversation of the caller with a peer.
+/// Finds or creates the direct conversation of the caller with a peer.
 pub async fn create_direct(
     delivery: &Delivery,
     caller: Caller,
@@ -59,8 +59,9 @@ pub async fn create_direct(
             }
             blocks::hold(conn, &[caller.user].into())?;
             if !uniqueness_keys::reserve_direct_pair(conn, pair, id)? {
-                // Lost the race, or it exists for long: a new statement sees the winner's row.
-                let id = uniqueness_keys::find_direct(conn, pair)?.ok_or_else(claimed_by_none)?;
+                // It exists, or another transaction has just created it: a new statement sees the committed row.
+                let id =
+                    uniqueness_keys::find_direct(conn, pair)?.ok_or_else(missing_conversation)?;
                 return Ok(Ok(Settled::found(id, Vec::new())));
             }
             if !blocks::around(conn, caller.user, &[peer])?.is_empty() {
@@ -75,33 +76,33 @@ pub async fn create_direct(
                 large: false,
                 public: false,
             };
-            let announcements = make(conn, &row, &people)?;
+            let committed = insert(conn, &row, &people)?;
             Ok(Ok(Settled {
                 id,
-                announcements,
+                committed,
                 refused: Vec::new(),
             }))
         })
         .await??;
-    told(delivery, caller, settled).await
+    created(delivery, caller, settled).await
 }
 
-/// A group or channel to make.
+/// A group or channel to create.
 #[derive(Clone, Debug)]
 pub struct NewGroup {
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// Who is in it besides its maker.
+    /// The members besides the creator.
     pub members: Vec<UserId>,
-    /// The maker's own id of it.
+    /// The creator's `client_conversation_id`.
     pub client_id: Option<ClientConversationId>,
-    /// It is a channel; whether anybody who has its id may join.
+    /// `Some` for a channel: whether it is public, so that every user with its id may join.
     pub channel: Option<bool>,
 }
 
-/// Makes a group or channel of the caller, who owns it, and others; or finds the one that the caller has made under this id
-/// by the same request. Who has left it since is not shown it again: what a conversation is, only its members see.
-/// Whom a block keeps from the caller is left out. A channel is large from its first member on: there the few speak to the many.
+/// Creates a group or channel that the caller owns, or finds the one that the same request with this `client_id` has
+/// created. A creator who has left it since gets `NotFound`: only members see a conversation. Users with a block between
+/// them and the caller are not added. A channel always has read fan-out: few members post, and many read.
 pub async fn create_group(
     delivery: &Delivery,
     caller: Caller,
@@ -111,9 +112,9 @@ pub async fn create_group(
     let others: Vec<_> = others.into_iter().filter(|u| *u != caller.user).collect();
     let id = ConversationId(clock::new_id());
     let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
-    let asked = serde_json::to_vec(&(&new.title, new.channel, &others))
+    let request = serde_json::to_vec(&(&new.title, new.channel, &others))
         .map_err(|error| Error::Internal(error.to_string()))?;
-    let request_hash = Sha256::digest(asked).to_vec();
+    let request_hash = Sha256::digest(request).to_vec();
     let settled = delivery
         .pg
         .transaction("create_group", move |conn| {
@@ -127,10 +128,10 @@ pub async fn create_group(
                     request_hash: Some(request_hash.clone()),
                     refused: refused.clone(),
                 };
-                // A repeat is one whatever has happened since: before blocks, limits and unknown users are judged.
+                // Before blocks, limits and unknown users are checked: they may have changed since the first request.
                 if !uniqueness_keys::reserve_group_id(conn, caller.user, client_id, &claim)? {
                     let group = uniqueness_keys::find_group(conn, caller.user, client_id)?;
-                    let group = group.ok_or_else(claimed_by_none)?;
+                    let group = group.ok_or_else(missing_conversation)?;
                     let is_same = |hash: Vec<u8>| hash == request_hash;
                     return Ok(match group.request_hash.is_none_or(is_same) {
                         true => Ok(Settled::found(group.conversation_id, group.refused)),
@@ -162,22 +163,22 @@ pub async fn create_group(
                 large: new.channel.is_some() || people.len() > fanout_limit,
                 public: new.channel.unwrap_or(false),
             };
-            let announcements = make(conn, &row, &people)?;
+            let committed = insert(conn, &row, &people)?;
             Ok(Ok(Settled {
                 id,
-                announcements,
+                committed,
                 refused,
             }))
         })
         .await??;
-    told(delivery, caller, settled).await
+    created(delivery, caller, settled).await
 }
 
-/// The transaction of a create is done.
+/// The result of the transaction of a create.
 struct Settled {
     id: ConversationId,
-    /// None when it was made before.
-    announcements: Vec<CommittedEntry>,
+    /// Empty if the conversation existed before.
+    committed: Vec<CommittedEntry>,
     refused: Vec<UserId>,
 }
 
@@ -185,17 +186,17 @@ impl Settled {
     fn found(id: ConversationId, refused: Vec<UserId>) -> Self {
         Self {
             id,
-            announcements: Vec::new(),
+            committed: Vec::new(),
             refused,
         }
     }
 }
 
-fn claimed_by_none() -> StorageError {
-    StorageError::Bug("a claim without a conversation".to_owned())
+fn missing_conversation() -> StorageError {
+    StorageError::Bug("a uniqueness key without a conversation".to_owned())
 }
 
-fn make(
+fn insert(
     conn: &mut Connection,
     new: &rows::NewConversation<'_>,
     people: &[(UserId, Role)],
@@ -221,9 +222,10 @@ fn make(
     inbox::deliver(conn, &Changes::default(), &entries, at)
 }
 
-async fn told(delivery: &Delivery, caller: Caller, settled: Settled) -> Result<Created, Error> {
-    let is_new = !settled.announcements.is_empty();
-    delivery.writers.publish(settled.announcements);
+/// Publishes the committed entries, and returns the conversation.
+async fn created(delivery: &Delivery, caller: Caller, settled: Settled) -> Result<Created, Error> {
+    let is_new = !settled.committed.is_empty();
+    delivery.writers.publish(settled.committed);
     Ok(Created {
         conversation: get(delivery, caller, settled.id).await?,
         is_new,
@@ -275,8 +277,7 @@ pub async fn list(
     cursor: Option<ConversationCursor>,
 ) -> Result<ConversationPage, Error> {
     admission.admit(Priority::History)?;
-    // Captured before the first page is read, and carried along: what changes while a client pages comes in the inbox
-    // after this position.
+    // Read before the first page, and kept in the cursor: changes while a client pages are in the inbox after this position.
     let inbox_seq = match &cursor {
         Some(cursor) => cursor.inbox_seq,
         None => {
@@ -310,12 +311,12 @@ pub async fn list(
     })
 }
 
-/// A cursor that [`list`] has made, for the same order.
+/// Parses a cursor of [`list`] for the same order.
 pub fn parse_cursor(text: &str, order: Order) -> Result<ConversationCursor, Violation> {
     let cursor: ConversationCursor = from_cursor(text)?;
-    // Nothing changed before 1970, and there are times before that which PostgreSQL cannot hold.
-    let can_be = (0..=MAX_SEQ).contains(&cursor.inbox_seq.0) && cursor.updated_us >= 0;
-    if cursor.order == order && can_be {
+    // No conversation changed before 1970, and PostgreSQL cannot represent the earliest times of a cursor.
+    let is_possible = (0..=MAX_SEQ).contains(&cursor.inbox_seq.0) && cursor.updated_us >= 0;
+    if cursor.order == order && is_possible {
         Ok(cursor)
     } else {
         Err(Violation::new("cursor", "is not a cursor of this listing"))

@@ -1,11 +1,11 @@
-//! A change of a group: one transaction of one shape for every verb.
+//! A change of a group: the same transaction for every verb.
 //!
-//! It locks the conversation, looks at its members in a statement that starts afterwards, decides in memory, writes, and puts
-//! an entry into the inbox of every member.
+//! It locks the conversation, reads its members in a statement that starts afterwards, decides in memory, writes, and
+//! delivers an entry to the inbox of every member.
 //!
-//! A group that grows beyond `TIDELINE_FANOUT_LIMIT` becomes large, for good, by the change that lets it grow: it is the
-//! last one that tells everybody. From then on messages are in no inbox, and a change looks at, and tells, only those whom
-//! it concerns, however many members there are.
+//! The change by which a group grows beyond `TIDELINE_FANOUT_LIMIT` enables read fan-out permanently, and is the last one
+//! with an entry for every member. From then on messages have no inbox entries, and a change reads and notifies only the
+//! members whom it affects.
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -23,7 +23,7 @@ use crate::storage::pg::messaging::{conversations, members as rows};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::inbox;
 
-/// The answer when a group would grow beyond `TIDELINE_MEMBERS_LIMIT`.
+/// The error if a group would grow beyond `TIDELINE_MEMBERS_LIMIT`.
 pub(in crate::domain) const MEMBER_LIMIT_REACHED: Error =
     Error::LimitReached("the group would have too many members");
 
@@ -31,9 +31,9 @@ pub(in crate::domain) const MEMBER_LIMIT_REACHED: Error =
 pub(in crate::domain) struct Group {
     pub(in crate::domain) it: conversations::Group,
     pub(in crate::domain) head: ConvSeq,
-    /// Everybody, or of a large group those whom the change concerns.
+    /// All members, or in a large group the members whom the change affects.
     pub(in crate::domain) members: Vec<MemberState>,
-    /// Nothing when somebody who is not a member asks to be let into a public one.
+    /// `None` if the caller is not a member and joins a public group.
     pub(in crate::domain) caller: Option<MemberState>,
 }
 
@@ -50,7 +50,7 @@ impl Group {
         needs(self.caller, role)
     }
 
-    /// Somebody whom the caller may remove, ban or mute.
+    /// A member whom the caller may remove, ban or mute.
     pub(in crate::domain) fn below(&self, user: UserId) -> Result<&MemberState, Error> {
         self.needs(Role::Admin)?;
         let other = self.member(user).ok_or(Error::NotFound)?;
@@ -62,7 +62,7 @@ impl Group {
     }
 }
 
-/// Whether a member, if it is one, has a role or a higher one.
+/// Checks that the user is a member with this role or a higher one.
 pub(in crate::domain) fn needs(member: Option<MemberState>, role: Role) -> Result<(), Error> {
     if member.ok_or(Error::NotFound)?.role >= role {
         return Ok(());
@@ -73,21 +73,21 @@ pub(in crate::domain) fn needs(member: Option<MemberState>, role: Role) -> Resul
     }))
 }
 
-/// What a verb wants changed.
+/// The changes of a verb.
 #[derive(Default)]
 pub(in crate::domain) struct Change {
     pub(in crate::domain) title: Option<String>,
     pub(in crate::domain) added: Vec<UserId>,
-    /// Who was to be added and may not be.
+    /// Users who may not be added.
     pub(in crate::domain) refused: Vec<UserId>,
     pub(in crate::domain) removed: Vec<UserId>,
     pub(in crate::domain) changed: Vec<MemberChange>,
-    /// The group becomes large.
+    /// The group gets read fan-out.
     pub(in crate::domain) enables_read_fanout: bool,
 }
 
 impl Change {
-    /// These people are out.
+    /// Removes these members.
     pub(in crate::domain) fn removing(removed: Vec<UserId>) -> Self {
         Self {
             removed,
@@ -96,29 +96,28 @@ impl Change {
     }
 }
 
-/// What somebody wants to do with a group.
+/// A verb that changes a group.
 pub(in crate::domain) struct Verb {
     /// The name of the transaction.
     pub(in crate::domain) name: &'static str,
-    /// Of a large group it looks at these and the caller only.
+    /// In a large group, only these members and the caller are read.
     pub(in crate::domain) users: Vec<UserId>,
-    /// It depends on what blocks say of the caller.
-    pub(in crate::domain) minds_blocks: bool,
+    /// It depends on blocks between the caller and other users.
+    pub(in crate::domain) checks_blocks: bool,
 }
 
 impl Verb {
-    /// A verb that concerns these people.
+    /// A verb that affects these users.
     pub(in crate::domain) fn about(name: &'static str, users: Vec<UserId>) -> Self {
         Self {
             name,
             users,
-            minds_blocks: false,
+            checks_blocks: false,
         }
     }
 }
 
-/// Changes a group as `decide` says, in one transaction, and returns what was changed. Nothing to change is no change:
-/// nobody is told.
+/// Changes a group in one transaction, as `decide` returns, and returns the change. An empty change writes no entries.
 pub(in crate::domain) async fn change<F>(
     delivery: &Delivery,
     mut verb: Verb,
@@ -130,13 +129,13 @@ where
     F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
 {
     verb.users.push(caller.user);
-    let (change, announcements) = delivery
+    let (change, committed) = delivery
         .pg
         .transaction(verb.name, move |conn| {
-            if verb.minds_blocks {
+            if verb.checks_blocks {
                 blocks::hold(conn, &[caller.user].into())?;
             }
-            // Lock first, look after: members who came or went while we waited are seen as they are now.
+            // Lock first, read afterwards: the statements below see members who joined or left during the wait for the lock.
             let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
                 return Ok(Err(Error::NotFound));
             };
@@ -148,7 +147,7 @@ where
                 None => rows::all(conn, id)?,
             };
             let own = members.iter().find(|one| one.user == caller.user).copied();
-            // Without members nobody reaches it any more: who joined would be in a group that has no owner.
+            // A public group without members cannot be joined: it would have no owner.
             if own.is_none() && !(it.public && it.member_count > 0) {
                 return Ok(Err(Error::NotFound));
             }
@@ -164,19 +163,19 @@ where
             };
             match decide(conn, &mut group)? {
                 Ok(change) => {
-                    let announcements = write(conn, id, caller.user, group, &change)?;
-                    Ok(Ok((change, announcements)))
+                    let committed = write(conn, id, caller.user, group, &change)?;
+                    Ok(Ok((change, committed)))
                 }
                 Err(refusal) => Ok(Err(refusal)),
             }
         })
         .await??;
-    delivery.writers.publish(announcements);
+    delivery.writers.publish(committed);
     Ok(change)
 }
 
-/// Writes a change, and an entry into the inbox of everybody who was or is a member, or of a large group of those whom it
-/// concerns and of who did it.
+/// Writes a change and its inbox entries: for all former and current members, or in a large group for the affected members
+/// and the actor.
 fn write(
     conn: &mut Connection,
     id: ConversationId,
@@ -226,14 +225,14 @@ fn write(
         unread,
         large,
     };
-    let is_told = |user: UserId| {
+    let is_notified = |user: UserId| {
         !was_large
             || user == actor_id
             || change.removed.contains(&user)
             || change.changed.iter().any(|one| one.user_id == user)
     };
     let mut entries = Vec::with_capacity(group.members.len() + change.added.len());
-    for member in group.members.iter().filter(|one| is_told(one.user)) {
+    for member in group.members.iter().filter(|one| is_notified(one.user)) {
         let user = member.user;
         if change.removed.contains(&user) {
             entries.push(entry(user, &LEFT, head, 0));

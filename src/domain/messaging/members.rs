@@ -1,4 +1,4 @@
-//! Who is in a group and what they may do there.
+//! The members of a group, and their roles and mutes.
 
 use crate::domain::messaging::group_change::{Change, Group, MEMBER_LIMIT_REACHED, Verb, change};
 use crate::engine::admission::Admission;
@@ -16,16 +16,16 @@ use crate::storage::pg::messaging::{bans, conversations, members as rows};
 use crate::storage::pg::people::blocks;
 use std::collections::BTreeSet;
 
-/// What came of an addition. Who is in neither list was a member before.
+/// The result of an addition. Users in neither list were members before.
 pub struct Added {
-    /// Who is in since now.
+    /// The new members.
     pub added: Vec<UserId>,
-    /// Who is banned, or blocks the caller, or is blocked by the caller.
+    /// Users with a ban, or with a block between them and the caller.
     pub refused: Vec<UserId>,
 }
 
-/// Lets people into a group. Into a public one anybody lets themselves in, but for those who are banned, to whom it looks
-/// like none. A mute outlives leaving: who comes back before its time is muted again.
+/// Adds members to a group. Every user may join a public one, except banned users, for whom it does not exist. A mute
+/// survives leaving: a member who returns before its end is muted again.
 pub async fn add(
     delivery: &Delivery,
     caller: Caller,
@@ -34,7 +34,7 @@ pub async fn add(
 ) -> Result<Added, Error> {
     let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
     let verb = Verb {
-        minds_blocks: true,
+        checks_blocks: true,
         ..Verb::about("add_members", asked.iter().copied().collect())
     };
     let decide = move |conn: &mut Connection, group: &mut Group| {
@@ -85,8 +85,8 @@ pub async fn add(
     Ok(Added { added, refused })
 }
 
-/// Removes somebody from a group, or leaves it. An owner who leaves is followed by the longest-standing admin, else
-/// member.
+/// Removes a member from a group, or leaves it. The successor of an owner who leaves is the longest-standing admin, or
+/// without admins the longest-standing member.
 pub async fn remove(
     delivery: &Delivery,
     caller: Caller,
@@ -120,7 +120,7 @@ pub async fn remove(
     Ok(())
 }
 
-/// An owner may post: nobody would be above them to end a mute.
+/// An owner is never muted, because no member has a higher role to end the mute.
 fn owner(user_id: UserId) -> MemberChange {
     MemberChange {
         user_id,
@@ -129,8 +129,8 @@ fn owner(user_id: UserId) -> MemberChange {
     }
 }
 
-/// Changes a member's role, mute, or both. `Some(None)` ends a mute. Giving the role of the owner hands ownership over,
-/// and makes the caller an admin.
+/// Changes a member's role, mute, or both. `Some(None)` ends a mute. Giving the role of owner transfers ownership, and makes
+/// the caller an admin.
 pub async fn update(
     delivery: &Delivery,
     caller: Caller,
@@ -174,7 +174,7 @@ fn update_of(
         muted_until: muted_until.unwrap_or(member.muted_until),
     };
     if member.role == Role::Owner {
-        // Only the owner gets here, and about themselves.
+        // Only the owner reaches this point, and only for themselves.
         return if after.role == Role::Owner {
             Ok(Vec::new())
         } else {
@@ -200,7 +200,7 @@ fn update_of(
     Ok(if same { Vec::new() } else { vec![after] })
 }
 
-/// A page of a conversation's members, by their ids.
+/// A page of a conversation's members, ordered by id.
 pub async fn page(
     delivery: &Delivery,
     admission: &Admission,

@@ -1,4 +1,4 @@
-//! Sending, marking as read, and reading a conversation's timeline.
+//! Send, mark as read, and read the messages of a conversation.
 
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
@@ -16,8 +16,8 @@ use crate::model::wire::message::Message;
 use crate::model::wire::unread::ReadMark;
 use crate::storage::pg::messaging::{archive, conversations};
 
-/// Stores messages of the caller, in this order, and says what became of each. When this returns an error, nothing is
-/// known to be stored, and a repeat with the same client_msg_ids is safe.
+/// Stores messages of the caller, in this order, and returns the result of each. After an error the messages may or may not
+/// be stored, and a replay with the same `client_msg_id`s is safe.
 pub async fn send(
     delivery: &Delivery,
     caller: Caller,
@@ -56,11 +56,11 @@ pub struct Page {
     pub messages: Vec<Message>,
     /// The head.
     pub last_seq: ConvSeq,
-    /// There is more in the direction of reading.
+    /// Whether there are more messages in the direction of reading.
     pub has_more: bool,
 }
 
-/// A range of a conversation's messages, as far as the caller may see them.
+/// A range of the messages that the caller may see in a conversation.
 pub async fn page(
     delivery: &Delivery,
     admission: &Admission,
@@ -77,8 +77,8 @@ pub async fn page(
                 return Ok(None);
             };
             let mut messages = archive::page(conn, conversation, view.joined_seq, range, limit)?;
-            // The page is as of the moment at which the caller was seen to be a member: what is beyond that head may have
-            // come after they were removed.
+            // The page ends at the head that was read with the caller's membership: later messages may have been sent after
+            // the caller was removed.
             messages.retain(|message| message.seq <= view.last_seq);
             Ok(Some((view, messages)))
         })

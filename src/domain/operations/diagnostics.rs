@@ -1,21 +1,21 @@
-//! A wait for nothing. Whatever stands between a client and us (proxies, load balancers, the boxes of mobile networks) may
-//! cut a request that is silent for too long, and the client sees only that it was cut. Here it waits for as long as it
-//! asked, whatever happens in its inbox, so that what ends the wait earlier is in between.
+//! The diagnostic wait. Proxies, load balancers and the middleboxes of mobile networks may cut a request that is idle for
+//! too long, and the client sees only that it was cut. A diagnostic wait lasts for the requested time and ignores the inbox,
+//! so an earlier end has its cause on the network path.
 
 use crate::engine::error::Error;
 use crate::engine::lifecycle::Lifecycle;
 use crate::model::ids::UserId;
 use std::time::{Duration, Instant};
 
-/// What a wait came to.
+/// The result of a diagnostic wait.
 pub struct Waited {
-    /// How long it took.
+    /// Its duration.
     pub waited: Duration,
-    /// It was cut short, since the node is going away.
+    /// It ended early, because the node drains.
     pub reconnect: bool,
 }
 
-/// Waits for so long, and for nothing else. It holds no thread and no connection to anything.
+/// Waits for `timeout` or the drain. It holds no thread and no connection to PostgreSQL or Redis.
 pub async fn longpoll(
     lifecycle: &Lifecycle,
     user: UserId,
@@ -23,7 +23,7 @@ pub async fn longpoll(
 ) -> Result<Waited, Error> {
     let started = Instant::now();
     let _slot = lifecycle.diagnostics.enter(user)?;
-    // Made before the look: it hears of a drain that begins in between.
+    // Created before the check, so that it resolves for a drain that begins in between.
     let drained = lifecycle.diagnostics.drained();
     let reconnect = lifecycle.is_draining() || tokio::time::timeout(timeout, drained).await.is_ok();
     Ok(Waited {

@@ -1,4 +1,4 @@
-//! Whether this node should be given requests, and how it fares.
+//! Readiness and metrics of this node.
 
 use crate::clock;
 use crate::engine::delivery::Delivery;
@@ -11,22 +11,22 @@ use std::time::{Duration, Instant};
 /// The state of a node.
 #[derive(Debug)]
 pub struct Readiness {
-    /// What keeps it from being ready, in sentences; empty when it is.
+    /// Why the node is not ready, in sentences. Empty if it is ready.
     pub reasons: Vec<String>,
     /// Redis answers.
     pub redis: bool,
 }
 
-/// How long what was found holds: anybody may ask, as often as they like.
-const FRESH: Duration = Duration::from_millis(500);
+/// How long a result is reused. The endpoint is public, so every client may call it at any rate.
+const TTL: Duration = Duration::from_millis(500);
 
-/// Looks at everything that this node depends on. Of those who ask at once one asks PostgreSQL and Redis for all.
+/// Checks the dependencies of this node. Concurrent callers share one check of PostgreSQL and Redis.
 pub async fn readiness(delivery: &Delivery, lifecycle: &Lifecycle) -> Readiness {
     let mut known = lifecycle.dependencies.lock().await;
-    let fresh = known.take_if(|known| known.at.elapsed() < FRESH);
+    let fresh = known.take_if(|known| known.at.elapsed() < TTL);
     let found = match fresh {
         Some(found) => found,
-        None => look(delivery).await,
+        None => check(delivery).await,
     };
     let (mut reasons, redis) = (found.reasons.clone(), found.redis);
     *known = Some(found);
@@ -40,12 +40,12 @@ pub async fn readiness(delivery: &Delivery, lifecycle: &Lifecycle) -> Readiness 
     Readiness { reasons, redis }
 }
 
-async fn look(delivery: &Delivery) -> Dependencies {
+async fn check(delivery: &Delivery) -> Dependencies {
     let (database, redis) = tokio::join!(
         delivery.pg.read("fitness", instance::readiness_failures),
         delivery.redis.ping()
     );
-    // The door has logged why. Anybody may read this answer, and libpq names hosts and users.
+    // `Pg` has logged the error. It is not in the response, which is public: libpq names hosts and users.
     let mut reasons =
         database.unwrap_or_else(|_logged| vec!["PostgreSQL does not answer".to_owned()]);
     let epoch = delivery.pg.read("epoch", instance::epoch).await;
@@ -59,8 +59,8 @@ async fn look(delivery: &Delivery) -> Dependencies {
     }
 }
 
-/// All metrics, in the text format of Prometheus. What changes by itself is looked at now; nothing here asks PostgreSQL,
-/// which may be the one in trouble.
+/// All metrics, in the text format of Prometheus. Gauges are read now. This sends no query to PostgreSQL, which may be the
+/// failed dependency.
 pub async fn metrics(delivery: &Delivery, lifecycle: &Lifecycle) -> Result<String, MetricsError> {
     const DAY: f64 = 86_400.0;
     let metrics = &delivery.metrics;

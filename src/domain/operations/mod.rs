@@ -1,4 +1,4 @@
-//! What operators and monitors ask: health, metrics, diagnostics, retention.
+//! Verbs for operators and monitoring: health, metrics, diagnostics, retention.
 
 pub mod diagnostics;
 pub mod health;

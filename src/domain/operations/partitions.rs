@@ -1,4 +1,4 @@
-//! The inbox's weekly partitions: made ahead of time, and dropped when they have expired.
+//! The inbox's weekly partitions: created in advance, and dropped when they have expired.
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -7,14 +7,14 @@ use crate::storage::pg::sync::partitions;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How often a start tries, a second apart, what another node may be about: on a busy disk, and with locks to wait for, that
-/// takes longer than a statement may wait.
-const TRIES: u32 = 20;
+/// How often a starting node tries, with a second between attempts. Another node may be creating the same partitions, and on
+/// a busy disk or behind locks that takes longer than the time-out of a statement.
+const MAX_ATTEMPTS: u32 = 20;
 
-/// Makes what is missing before the server is ready, or waits until the node that is about it has.
+/// Creates missing partitions before the node is ready, or waits until another node has created them.
 pub async fn make_first(delivery: &Delivery, lifecycle: &Lifecycle) -> Result<(), Error> {
-    for _ in 1..TRIES {
-        // The error was logged by the door.
+    for _ in 1..MAX_ATTEMPTS {
+        // `Pg` has logged the error.
         if make(delivery, lifecycle).await.is_ok() {
             return Ok(());
         }
@@ -23,7 +23,7 @@ pub async fn make_first(delivery: &Delivery, lifecycle: &Lifecycle) -> Result<()
     make(delivery, lifecycle).await
 }
 
-/// Makes what is missing.
+/// Creates missing partitions.
 pub async fn make(delivery: &Delivery, lifecycle: &Lifecycle) -> Result<(), Error> {
     log_each(
         delivery
@@ -39,7 +39,7 @@ pub async fn make(delivery: &Delivery, lifecycle: &Lifecycle) -> Result<(), Erro
     Ok(())
 }
 
-/// Drops what has expired.
+/// Drops expired partitions.
 pub async fn expire(delivery: &Delivery) -> Result<(), Error> {
     let days = delivery.config.inbox_retention_days;
     let expire = move |conn: &mut _| {

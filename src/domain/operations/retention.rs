@@ -1,5 +1,5 @@
-//! What is kept, and for how long. Messages are kept for good; inbox entries for a while, after which a device starts over
-//! (`inbox_trimmed`) from the list of conversations.
+//! Retention. Messages are kept permanently. Inbox entries expire, and a device with an older position has to resync
+//! (`inbox_trimmed`).
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -11,28 +11,29 @@ use crate::storage::pg::sync::{inbox, partitions};
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// Users of one step of [`expire_before`], which locks nothing that others wait for, and is short.
-const STEP: i64 = 1_000;
+/// Users in one statement of [`expire_before`], so that it is short. It takes no locks that block other transactions.
+const CHUNK: i64 = 1_000;
 
-/// How often the epoch is read after an error, and the pause between: a server that was lost may take so long to come back.
-const TRIES: u32 = 60;
+/// How often the epoch is read after an error, and the pause between: a failover may take 60 s.
+const MAX_ATTEMPTS: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why no new epoch is known to have begun.
+/// Why it is not known that a new epoch has begun.
 #[derive(Debug, thiserror::Error)]
 pub enum NoNewEpoch {
-    /// The transaction did nothing.
+    /// The transaction was not committed.
     #[error("the epoch is the old one: {0}")]
     Old(StorageError),
-    /// PostgreSQL does not say.
+    /// PostgreSQL does not answer.
     #[error(
         "whether a new epoch was begun is unknown, so run this again (one more does no harm): {0}"
     )]
     Unknown(StorageError),
 }
 
-/// Drops the inbox entries before a moment, while nodes may serve, and says how many went one by one, and how many so far:
-/// those of whole weeks go uncounted, as tables, which are logged. A moment in the future is a mistake that would leave nothing.
+/// Deletes the inbox entries before a time, while nodes may serve. Returns the number of entries that were deleted row by
+/// row, and calls `dropped` with the number so far. Whole weeks are dropped as tables, which are logged and not counted. A
+/// time in the future is refused: it would delete everything.
 pub async fn expire_before(
     delivery: &Delivery,
     before: Timestamp,
@@ -49,22 +50,22 @@ pub async fn expire_before(
         log::info!("partitions: {statement}");
     }
     let mut after: Option<UserId> = None;
-    let mut gone = 0;
+    let mut deleted = 0;
     loop {
-        let step = move |conn: &mut _| inbox::expire(conn, after, STEP, before);
+        let step = move |conn: &mut _| inbox::expire(conn, after, CHUNK, before);
         match delivery.pg.read("expire_inbox", step).await? {
             Some((last, count)) => {
                 after = Some(last);
-                gone += count;
-                dropped(gone);
+                deleted += count;
+                dropped(deleted);
             }
-            None => return Ok(gone),
+            None => return Ok(deleted),
         }
     }
 }
 
-/// Begins a new epoch, after a backup was restored and before nodes serve: positions of the life that the database has
-/// forgotten must not be taken for its own. Tells how many inbox heads it has moved.
+/// Begins a new epoch, after a backup was restored and before nodes serve: positions of the lost epoch must not be used with
+/// the restored data. Calls `moved` with the number of inbox heads that it has moved.
 pub async fn new_epoch(
     delivery: &Delivery,
     moved: impl Fn(usize) + Send + 'static,
@@ -79,8 +80,8 @@ pub async fn new_epoch(
         Ok(Ok(epoch)) => return Ok(epoch),
         Err(error) => error,
     };
-    // The commit may have taken hold all the same, or may be about to.
-    for _ in 0..TRIES {
+    // The transaction may have been committed all the same, or may still be.
+    for _ in 0..MAX_ATTEMPTS {
         match delivery.pg.read("epoch", instance::settled_epoch).await {
             Ok(epoch) if epoch == delivery.epoch => return Err(NoNewEpoch::Old(error)),
             Ok(epoch) => return Ok(epoch),

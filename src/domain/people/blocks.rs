@@ -1,5 +1,5 @@
-//! Blocks: between two people of whom one blocks the other, nothing new is sent directly, and neither adds the other to a
-//! group. Whom somebody blocks does not reach them by mentions.
+//! Blocks. If one of two people blocks the other, neither can send direct messages to the other or add the other to a group,
+//! and mentions by the blocked person do not reach the blocker.
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -14,11 +14,11 @@ use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::{conversations, uniqueness_keys};
 use crate::storage::pg::people::blocks;
 
-/// The most people that somebody may block.
+/// The maximum number of people that a user may block.
 pub const LIMIT: i64 = 1_000;
 
-/// Blocks somebody. Once this has returned, nothing that they send to the caller directly is stored, no mention of theirs
-/// comes into the caller's inbox, and they add the caller to no group.
+/// Blocks a user. After this has returned, no direct message between the two is stored, no mention by that user reaches the
+/// caller's inbox, and that user cannot add the caller to a group.
 pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<(), Error> {
     if user == caller.user {
         return Err(Error::invalid("user_id", "must be somebody else"));
@@ -34,27 +34,27 @@ pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<
             if count >= LIMIT && blocks::count(conn, caller.user)? > count {
                 return Ok(Err(Error::LimitReached("too many people are blocked")));
             }
-            settle(conn, caller.user, user)?;
+            update_direct(conn, caller.user, user)?;
             Ok(Ok(()))
         })
         .await?
 }
 
-/// Ends a block, if there is one.
+/// Ends a block, if it exists.
 pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Result<(), Error> {
     delivery
         .pg
         .transaction("unblock", move |conn| {
             blocks::lock(conn, pair(caller.user, user))?;
             blocks::delete(conn, caller.user, user)?;
-            settle(conn, caller.user, user)?;
+            update_direct(conn, caller.user, user)?;
             Ok(Ok(()))
         })
         .await?
 }
 
-/// Writes onto the direct conversation of two people, under its lock, what their blocks say now.
-fn settle(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()> {
+/// Updates the flag `blocked` of the direct conversation of two people, under its lock.
+fn update_direct(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()> {
     let pair = pair(one, other);
     if let Some(id) = uniqueness_keys::find_direct(conn, pair)? {
         conversations::lock(conn, &[id])?;
@@ -64,7 +64,7 @@ fn settle(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<()
     Ok(())
 }
 
-/// A page of the people that the caller blocks, by their ids.
+/// A page of the people that the caller blocks, ordered by id.
 pub async fn page(
     delivery: &Delivery,
     caller: Caller,

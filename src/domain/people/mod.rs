@@ -1,3 +1,3 @@
-//! What people decide about each other.
+//! Relations between people: blocks.
 
 pub mod blocks;

@@ -1,4 +1,4 @@
-//! Reading the inbox.
+//! Pages of the inbox.
 
 use crate::domain::sync::position::{check_position, resync};
 use crate::engine::admission::Admission;
@@ -14,7 +14,7 @@ use crate::model::wire::entry::{Entry, InboxPage};
 use crate::storage::pg::sync::inbox::{PageOf, StoredPage};
 use std::collections::HashMap;
 
-/// The entries after `since`, without a hole.
+/// The entries after `since`, without gaps.
 pub async fn fetch(
     delivery: &Delivery,
     admission: &Admission,
@@ -37,14 +37,13 @@ pub async fn fetch(
         entries: stored,
     } = page;
     check_position(delivery, caller, since, head, epoch).await?;
-    // A client can prove that it has everything, because a page never has a hole: what should come next and does not is
-    // past the retention.
+    // A page never has a gap, so a client can prove that it has every entry. A missing next entry has expired.
     let expected = (since.0 + 1..).map(InboxSeq);
-    let has_hole = stored
+    let has_gap = stored
         .iter()
         .zip(expected)
         .any(|(entry, seq)| entry.seq != seq);
-    if has_hole || (head > since && stored.is_empty()) {
+    if has_gap || (head > since && stored.is_empty()) {
         return Err(Error::InboxTrimmed(resync(delivery, caller, head).await?));
     }
     let last_of: HashMap<_, _> = stored
@@ -60,7 +59,9 @@ pub async fn fetch(
         let is_last = last_of.get(&conversation_id) == Some(&seq);
         let event = joined.to_event(entry, is_last).ok_or_else(|| {
             let user = caller.user;
-            Error::Internal(format!("entry {seq} of {user}: a {kind} without substance"))
+            Error::Internal(format!(
+                "entry {seq} of {user}: the object of this {kind} is missing"
+            ))
         })?;
         entries.push(Entry {
             seq,

@@ -1,4 +1,4 @@
-//! How a device stays in sync: inbox, notices, unread counts.
+//! Synchronization of devices: inbox, notices, unread counts.
 
 pub mod inbox;
 pub mod notices;

@@ -1,4 +1,4 @@
-//! Waiting for news: register, look, sleep.
+//! The wait: register, read the heads, sleep.
 
 use crate::clock;
 use crate::domain::sync::position::{check_position, resync};
@@ -25,16 +25,16 @@ use tokio::time::Instant;
 /// The longest wait.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(55);
 
-/// The most conversations that one wait watches.
+/// The maximum number of conversations that a wait watches.
 pub const WATCH: usize = 100;
 
-/// The waits of an address are too many.
-fn full(most: u32) -> Error {
+/// The error if an address has too many waits.
+fn too_many_waits(max: u32) -> Error {
     Error::RateLimited(QuotaStatus {
         policy: Policy {
             name: "waits",
             interval: Duration::ZERO,
-            burst: most,
+            burst: max,
         },
         remaining: 0,
         reset_after: Duration::ZERO,
@@ -45,26 +45,26 @@ fn full(most: u32) -> Error {
 /// The answer to a wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notice {
-    /// There is something after the position that was asked from.
+    /// The inbox has entries after the requested position.
     pub news: bool,
     /// The head of the inbox.
     pub last_seq: InboxSeq,
     /// The sum of the unread counts as of the head.
     pub total_unread: i64,
-    /// The node is going away: wait again after this time, on another connection.
+    /// The node drains: wait again after this time, on another connection.
     pub reconnect_after: Option<Duration>,
     /// A newer wait of this device runs on this node.
     pub superseded: bool,
-    /// The heads of watched conversations that went beyond what was seen of them.
+    /// The heads of watched conversations with messages that the device has not seen.
     pub watched: Vec<(ConversationId, ConvSeq)>,
 }
 
-/// From where a wait waits.
+/// The position from which a wait waits.
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The last seq of the inbox that the device has.
     pub since: InboxSeq,
-    /// The epoch that it belongs to, to be checked when given.
+    /// The epoch of the position, which is checked if present.
     pub epoch: Option<Epoch>,
     /// Watched conversations, and the last seq that the device has of each.
     pub watch: Vec<(ConversationId, ConvSeq)>,
@@ -75,7 +75,7 @@ impl Position {
         self.watch.iter().map(|(id, _)| *id).collect()
     }
 
-    /// Those of these heads that the device has not seen.
+    /// The heads that the device has not seen.
     fn moved(&self, heads: Vec<(ConversationId, ConvSeq)>) -> Vec<(ConversationId, ConvSeq)> {
         let seen: HashMap<_, _> = self.watch.iter().copied().collect();
         let is_new = |(id, seq): &(ConversationId, ConvSeq)| seen.get(id).is_some_and(|s| s < seq);
@@ -83,20 +83,20 @@ impl Position {
     }
 }
 
-/// What a wait came to at first.
+/// A wait after its first phases.
 pub enum Wait {
-    /// There was a reason to answer at once.
+    /// It is answered immediately.
     Over(Notice),
-    /// Nothing to say yet. This ends when there is, and dropping it ends the wait.
+    /// It sleeps. The future resolves to the answer, and dropping it ends the wait.
     Asleep(Asleep),
 }
 
-/// A wait that sleeps.
+/// A sleeping wait.
 type Asleep = Pin<Box<dyn Future<Output = Result<Notice, Error>>>>;
 
 /// Waits until the caller's inbox or a watched conversation goes beyond `position`, at most for `timeout`.
 ///
-/// The phases stand in this order because a message that commits between a look and a later registration would be missed.
+/// The order of the phases matters: if the heads were read before the registration, a commit in between would be missed.
 pub async fn wait(
     delivery: &Arc<Delivery>,
     auth: &Auth,
@@ -145,22 +145,23 @@ fn register(
     if timeout.is_zero() {
         return Ok(None);
     }
-    let most = admission.waits_per_address;
-    let limit = usize::try_from(most).unwrap_or(usize::MAX);
+    let max = admission.waits_per_address;
+    let limit = usize::try_from(max).unwrap_or(usize::MAX);
     let guard = delivery
         .waiters
         .register(caller, position.since, &position.watch, limit);
-    guard.map(Some).ok_or_else(|| full(most))
+    guard.map(Some).ok_or_else(|| too_many_waits(max))
 }
 
-/// Subscribes to what other nodes publish. Without Redis the sweep finds it.
+/// Subscribes to the signals of other nodes. Without Redis the sweep wakes the wait.
 async fn subscribe(delivery: &Delivery, caller: Caller, position: &Position) -> bool {
     let watched = position.watch.iter().map(|(id, _)| Channel::Watch(*id));
     let channels: Vec<_> = watched.chain([Channel::Inbox(caller.user)]).collect();
     delivery.notices.subscribe(&channels).await.is_ok()
 }
 
-/// Reads the heads. Most waits follow one that timed out: then the sweep has just read the head, and PostgreSQL is not queried.
+/// Reads the heads. Most waits follow one that timed out: then the sweep has just read the head, and PostgreSQL is not
+/// queried.
 async fn snapshot(
     delivery: &Delivery,
     caller: Caller,
@@ -200,8 +201,8 @@ async fn validate(
     Ok(())
 }
 
-/// How long the caller's access token is still good. A wait ends with its token. One that begins later, in the leeway for
-/// clocks, would end at once, again and again. A device that is logged out after this look wakes the registered wait.
+/// The remaining lifetime of the caller's access token. A wait ends with its token. One that begins in the leeway after it
+/// would end immediately, again and again. A logout after this check wakes the registered wait.
 fn token_life(auth: &Auth, caller: Caller) -> Result<Duration, Error> {
     if auth.revoked.contains(caller.device) {
         return Err(Error::DeviceRevoked);
@@ -211,7 +212,7 @@ fn token_life(auth: &Auth, caller: Caller) -> Result<Duration, Error> {
     left.map(Duration::from_secs).ok_or(Error::TokenExpired)
 }
 
-/// What a wait keeps while it sleeps. There are thousands at a time.
+/// The state of a sleeping wait. It is small, because there are thousands.
 struct Sleeper {
     delivery: Arc<Delivery>,
     caller: Caller,
@@ -236,7 +237,7 @@ impl Sleeper {
                     ..Notice::default()
                 });
             }
-            // What is needed only after the waking has a box of its own.
+            // Boxed, so that a sleeping wait does not hold the memory of this future.
             Box::pin(self.finish(wake.map_err(|_elapsed| ()))).await
         })
     }
@@ -258,7 +259,7 @@ impl Sleeper {
     }
 }
 
-/// The state of the inbox and of the watched conversations as it is now: of those that the caller is in now.
+/// The current state of the inbox and of the watched conversations that the caller is still in.
 async fn answer(delivery: &Delivery, caller: Caller, position: &Position) -> Result<Notice, Error> {
     let cached = unread_totals::cached(delivery, caller.user).await;
     answer_with(delivery, caller, position, cached).await
@@ -314,7 +315,7 @@ async fn reconnect(
     })
 }
 
-/// Ends the subscriptions that nobody waits for on this node any more.
+/// Ends the subscriptions that no wait of this node needs.
 pub async fn unsubscribe_idle(delivery: &Delivery) {
     let wanted = || -> HashSet<_> {
         let users = delivery.waiters.positions().into_iter();
@@ -331,8 +332,8 @@ pub async fn unsubscribe_idle(delivery: &Delivery) {
         return;
     }
     delivery.notices.unsubscribe(&idle).await;
-    // Who has begun to wait just then may have found the subscription before we ended it: they looked, so whatever is
-    // published until it stands again is lost to them, and every wait looks again as after a loss.
+    // A wait that began meanwhile may have found the subscription before it ended. Signals until it is active again are
+    // lost, so it is requested again, and every wait reads its head as after a gap.
     let after = wanted();
     idle.retain(|channel| after.contains(channel));
     if !idle.is_empty() {

@@ -1,4 +1,4 @@
-//! The position of a device in its inbox: whether it fits the inbox, and what a client needs to start over.
+//! The position of a device in its inbox: its check, and the data for a resync.
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -7,7 +7,7 @@ use crate::model::ids::{Epoch, InboxSeq};
 use crate::model::resync::Resync;
 use crate::storage::pg::sync::inbox;
 
-/// Refuses a position from another life of the database, or beyond the head.
+/// Refuses a position of another epoch, or beyond the head.
 pub async fn check_position(
     delivery: &Delivery,
     caller: Caller,
@@ -27,7 +27,7 @@ pub async fn check_position(
     }
 }
 
-/// What a client needs to start over.
+/// The data that a client needs for a resync.
 pub async fn resync(delivery: &Delivery, caller: Caller, head: InboxSeq) -> Result<Resync, Error> {
     let first = delivery
         .pg

@@ -1,13 +1,5 @@
-//! Unread counts: from Redis when they are proved exact, otherwise from PostgreSQL.
-//!
-//! Redis is read first and the head in PostgreSQL second. If the watermark equals the head, every entry was applied and
-//! none came after: the counts are exact. If it is behind, announcements are on their way or were lost with a node:
-//! PostgreSQL answers and its snapshot is merged. If it is ahead, Redis belongs to another life of the database.
-//!
-//! No entry tells of a message in a large conversation, so those are not in Redis: their few counts are subtracted in
-//! PostgreSQL whenever somebody asks, by the query that reads the head.
-//!
-//! So counts cannot drift, and [`audit`] compares them all the same: a promise that nobody checks is a hope.
+//! Unread counts: from Redis if they are proved exact, otherwise from PostgreSQL. `engine/reading/unread_totals.rs` has the
+//! rule for the proof. By that rule counts cannot drift, and [`audit`] verifies it in production.
 
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
@@ -29,9 +21,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// How often a rebuild tries each step …
-const TRIES: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 
-/// … and how long it waits in between: longer than the circuit of Redis stays open.
+/// … and the pause between attempts, which is longer than the circuit breaker of Redis stays open.
 const PAUSE: Duration = Duration::from_millis(1_200);
 
 /// All counts of a user.
@@ -68,18 +60,18 @@ pub async fn all(
     Ok(Counts { small, large }.all())
 }
 
-/// What a comparison of Redis with PostgreSQL found.
+/// The result of a comparison of Redis with PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Redis has no counts, or not those of the head: a reader would not use them, so they can be neither right nor wrong.
+    /// Redis has no counts, or not those of the head. A reader would not use them, so they are not compared.
     Unproved,
-    /// The same in both.
+    /// The counts are equal.
     Exact,
-    /// Redis says that its counts are those of the head, and they are not.
+    /// Redis has other counts for the same head.
     Drifted,
 }
 
-/// A comparison could not be made.
+/// Why a comparison was not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreachable {
     /// Redis.
@@ -90,8 +82,8 @@ pub enum Unreachable {
     Storage(#[from] StorageError),
 }
 
-/// Compares the counts of some users, and returns the true ones of those that Redis keeps. Redis is read first: had
-/// PostgreSQL been, an entry that was announced in between would look like drift.
+/// Compares the counts of users, and returns PostgreSQL's counts of the conversations that Redis counts. Redis is read
+/// first: otherwise an entry that is published in between would be reported as drift.
 async fn compare(
     delivery: &Delivery,
     users: &[UserId],
@@ -100,10 +92,10 @@ async fn compare(
         .iter()
         .map(|user| cache::all(&delivery.redis, delivery.epoch, *user));
     let cached = try_join_all(cached).await?;
-    let asked = users.to_vec();
+    let ids = users.to_vec();
     let truths = delivery
         .pg
-        .read("audit", move |conn| pg::sync::unread::counts(conn, &asked))
+        .read("audit", move |conn| pg::sync::unread::counts(conn, &ids))
         .await?;
     let compared = users.iter().zip(cached).zip(truths);
     Ok(compared
@@ -130,7 +122,7 @@ fn judge(user: UserId, cached: Option<Unread>, truth: Unread) -> (Found, Unread)
     (found, truth)
 }
 
-/// Compares the counts of some users, and has Redis forget wrong ones: the next reader counts again.
+/// Compares the counts of users, and deletes wrong ones from Redis: the next reader rebuilds them.
 pub async fn audit(delivery: &Delivery, users: &[UserId]) -> Result<Vec<Found>, Unreachable> {
     let compared = compare(delivery, users).await?;
     let found: Vec<_> = compared.into_iter().map(|(found, _)| found).collect();
@@ -148,7 +140,7 @@ pub async fn audit(delivery: &Delivery, users: &[UserId]) -> Result<Vec<Found>, 
     Ok(found)
 }
 
-/// Audits the next few users whose counts Redis knows, and returns where to go on. A walk begins and ends at the default.
+/// Audits the next users with counts in Redis, and returns the position of the walk, which begins and ends at the default.
 pub async fn audit_some(delivery: &Delivery, at: Walk) -> Result<Walk, Unreachable> {
     let (next, users) = cache::users(&delivery.redis, delivery.epoch, at).await?;
     for users in users.chunks(BATCH) {
@@ -157,10 +149,10 @@ pub async fn audit_some(delivery: &Delivery, at: Walk) -> Result<Walk, Unreachab
     Ok(next)
 }
 
-/// Tries again what failed, for a few seconds: the time-outs are short, for requests, and an operator's command may meet a
-/// busy moment among its thousands of steps.
-async fn patiently<T>(step: impl AsyncFn() -> Result<T, Unreachable>) -> Result<T, Unreachable> {
-    for _ in 1..TRIES {
+/// Retries a failed step for a few seconds. The time-outs are for requests and short, and a command with thousands of steps
+/// may exceed one of them.
+async fn with_retries<T>(step: impl AsyncFn() -> Result<T, Unreachable>) -> Result<T, Unreachable> {
+    for _ in 1..MAX_ATTEMPTS {
         if let Ok(done) = step().await {
             return Ok(done);
         }
@@ -169,27 +161,28 @@ async fn patiently<T>(step: impl AsyncFn() -> Result<T, Unreachable>) -> Result<
     step().await
 }
 
-/// What a rebuild of all counts came to.
+/// The result of a rebuild of all counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Users whose counts Redis knew, and knows anew.
+    /// The number of users whose counts were replaced.
     pub rebuilt: usize,
-    /// Those of them whose counts were wrong.
+    /// The number of users whose counts were wrong.
     pub wrong: usize,
 }
 
-/// Replaces all counts that Redis knows by those of PostgreSQL, while nodes may serve, and tells how many so far. What is announced between a
-/// snapshot and its merge leaves the hash behind the head, where the next reader finds and mends it.
+/// Replaces all counts in Redis by those of PostgreSQL, while nodes may serve, and calls `done` with the number so far. An
+/// entry that is published between a snapshot and its merge leaves the watermark below the head, and the next reader
+/// rebuilds.
 pub async fn rebuild_all(
     delivery: &Delivery,
     done: impl Fn(usize),
 ) -> Result<Rebuilt, Unreachable> {
-    // All of them first: a walk that meets keys made again under way could go round for long, and count twice.
+    // All users are listed first: a walk over keys that are being replaced could take long, and count users twice.
     let mut users = HashSet::new();
     let mut at = Walk::default();
     loop {
         let step = async || Ok(cache::users(&delivery.redis, delivery.epoch, at).await?);
-        let (next, some) = patiently(step).await?;
+        let (next, some) = with_retries(step).await?;
         users.extend(some);
         at = next;
         if at == Walk::default() {
@@ -199,14 +192,14 @@ pub async fn rebuild_all(
     let mut result = Rebuilt::default();
     let users: Vec<_> = users.into_iter().collect();
     for users in users.chunks(BATCH) {
-        let compared = patiently(async || compare(delivery, users).await).await?;
+        let compared = with_retries(async || compare(delivery, users).await).await?;
         let replace = async |(user, (_, truth)): (&UserId, &(Found, Unread))| {
             cache::forget(&delivery.redis, delivery.epoch, *user).await?;
             cache::merge(&delivery.redis, delivery.epoch, *user, truth).await
         };
         let replace_all =
             async || Ok(try_join_all(users.iter().zip(&compared).map(replace)).await?);
-        patiently(replace_all).await?;
+        with_retries(replace_all).await?;
         let is_wrong = |(found, _): &&(Found, Unread)| *found == Found::Drifted;
         result.rebuilt += users.len();
         result.wrong += compared.iter().filter(is_wrong).count();

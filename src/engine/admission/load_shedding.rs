@@ -1,8 +1,8 @@
 //! Load shedding: which requests are refused first when PostgreSQL is the bottleneck.
 //!
-//! New waits are refused first, since a second without one costs little; then history; then fetches. Other requests that need
-//! a connection to PostgreSQL follow, when the queue of the connection limiter is full. Sends are last: the writers have
-//! connections of their own, and refuse only when their queues are full.
+//! New waits are refused first, since a second without one costs little; then history; then fetches. Other requests that
+//! need a connection to PostgreSQL follow, when the queue of the connection limiter is full. Sends are last: the writers
+//! have connections of their own, and refuse only when their queues are full.
 
 use crate::engine::admission::Admission;
 use crate::engine::error::Error;
@@ -24,8 +24,8 @@ pub enum Priority {
 }
 
 impl Admission {
-    /// Refuses a request of this priority if too many requests wait for a connection to PostgreSQL, and a wait if the node has
-    /// reached its limit of waits.
+    /// Refuses a request of this priority if too many requests wait for a connection to PostgreSQL, and a wait if the node
+    /// has reached its limit of waits.
     pub fn admit(&self, priority: Priority) -> Result<(), Error> {
         let max = match priority {
             // High enough for all waits that begin at once after a restart: thousands per second get a connection.

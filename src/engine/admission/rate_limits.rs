@@ -1,12 +1,12 @@
 //! Rate limits: a bucket for each user, for each address without a valid token, and for each name in login attempts.
 //!
-//! All nodes share the buckets through Redis. To avoid a Redis call per request, each node may grant 10 % of a limit locally.
-//! Only usage beyond that is checked in Redis. So `n` nodes together grant at most `1 + n / 10` of the limit, however the
-//! requests are spread.
+//! All nodes share the buckets through Redis. To avoid a Redis call per request, each node may grant 10 % of a limit
+//! locally. Only usage beyond that is checked in Redis. So `n` nodes together grant at most `1 + n / 10` of the limit,
+//! however the requests are spread.
 //!
 //! Each node also counts every request that it grants. A subject over the limit on this node is refused without a call, and
-//! without Redis each node enforces the limit alone. A request takes from the node's bucket before the call, and puts it back
-//! if Redis refuses. So while Redis does not answer, no more requests pass than the bucket has room for.
+//! without Redis each node enforces the limit alone. A request takes from the node's bucket before the call, and puts it
+//! back if Redis refuses. So while Redis does not answer, no more requests pass than the bucket has room for.
 
 use crate::config::RateLimit;
 use crate::engine::error::Error;
@@ -157,7 +157,8 @@ impl RateLimits {
         self.count(subject, |_| 1).await
     }
 
-    /// Counts the additional cost of a request that was counted as one. A cost larger than the bucket takes the whole bucket.
+    /// Counts the additional cost of a request that was counted as one. A cost larger than the bucket takes the whole
+    /// bucket.
     pub async fn charge_more(
         &self,
         subject: &Subject,

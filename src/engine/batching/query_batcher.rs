@@ -42,8 +42,8 @@ where
     Q: Send + Sync + 'static,
     A: Send + 'static,
 {
-    /// Starts the batcher on the current Tokio runtime. It ends when its last handle is dropped. `execute` returns the result
-    /// of each query, in their order.
+    /// Starts the batcher on the current Tokio runtime. It ends when its last handle is dropped. `execute` returns the
+    /// result of each query, in their order.
     pub fn start(
         pg: &Pg,
         config: BatchConfig,

@@ -1,8 +1,8 @@
 //! The heads that the last sweep found, of users in no large conversation for whom no signal has arrived since.
 //!
-//! Most waits time out and begin again. Each would query PostgreSQL for a head that the sweep has just read, though no signal
-//! has arrived meanwhile. So a wait that begins uses the cached head, if it is the position that it waits from. The next sweep
-//! finds a lost notice, as it does for a wait that sleeps already.
+//! Most waits time out and begin again. Each would query PostgreSQL for a head that the sweep has just read, though no
+//! signal has arrived meanwhile. So a wait that begins uses the cached head, if it is the position that it waits from. The
+//! next sweep finds a lost notice, as it does for a wait that sleeps already.
 
 use crate::model::ids::{InboxSeq, UserId};
 use std::collections::{HashMap, HashSet};

@@ -56,7 +56,7 @@ pub struct WaitRegistry {
     /// By network, the sum of the weights of its waits.
     by_address: Mutex<HashMap<IpAddr, usize>>,
     next_id: AtomicU64,
-    parked: AtomicUsize,
+    registered: AtomicUsize,
     asleep: AtomicUsize,
     /// The heads that need no query.
     pub head_cache: InboxHeadCache,
@@ -130,7 +130,7 @@ impl Drop for WaitGuard {
                 }
             }
         }
-        self.waiters.parked.fetch_sub(1, Ordering::Relaxed);
+        self.waiters.registered.fetch_sub(1, Ordering::Relaxed);
         let mut by_address = self.waiters.addresses();
         if let Entry::Occupied(mut count) = by_address.entry(self.address) {
             *count.get_mut() -= weight(self.watch.len());
@@ -183,7 +183,7 @@ impl WaitRegistry {
                 waits.insert(id, watcher);
             }
         }
-        self.parked.fetch_add(1, Ordering::Relaxed);
+        self.registered.fetch_add(1, Ordering::Relaxed);
         Some(WaitGuard {
             waiters: Arc::clone(self),
             user,
@@ -271,7 +271,7 @@ impl WaitRegistry {
 
     /// The number of registered waits, including those that still read their heads.
     pub fn count(&self) -> usize {
-        self.parked.load(Ordering::Relaxed)
+        self.registered.load(Ordering::Relaxed)
     }
 
     /// The number of waits that have read their heads and sleep: every later commit wakes them.
@@ -333,31 +333,31 @@ mod tests {
     #[test]
     fn waits_of_an_address_are_limited() {
         let waiters = Arc::new(WaitRegistry::default());
-        let park = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
-        let first = park(1, "192.0.2.1").unwrap();
-        let mut second = park(2, "192.0.2.1").unwrap();
-        assert!(park(3, "192.0.2.1").is_none());
-        assert!(park(3, "::ffff:192.0.2.1").is_none());
-        let _elsewhere = park(3, "192.0.2.2").unwrap();
+        let register = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
+        let first = register(1, "192.0.2.1").unwrap();
+        let mut second = register(2, "192.0.2.1").unwrap();
+        assert!(register(3, "192.0.2.1").is_none());
+        assert!(register(3, "::ffff:192.0.2.1").is_none());
+        let _elsewhere = register(3, "192.0.2.2").unwrap();
         drop(first);
         // A newer wait of the same device ends the older one, which counts until it is dropped.
-        let third = park(2, "192.0.2.1").unwrap();
+        let third = register(2, "192.0.2.1").unwrap();
         assert!(second.woken.try_recv().is_err());
         third.supersede_older(DeviceId(Uuid::from_u128(2)));
         assert_eq!(second.woken.try_recv(), Ok(Wake::Superseded));
-        assert!(park(4, "192.0.2.1").is_none());
+        assert!(register(4, "192.0.2.1").is_none());
         drop(second);
-        assert!(park(4, "192.0.2.1").is_some());
+        assert!(register(4, "192.0.2.1").is_some());
         assert_eq!(waiters.count(), 2);
     }
 
     #[test]
     fn ipv6_addresses_of_a_64_count_as_one() {
         let waiters = Arc::new(WaitRegistry::default());
-        let park = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
-        let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| park(1, one).unwrap());
-        assert!(park(3, "2001:db8::3").is_none());
-        assert!(park(3, "2001:db8:0:1::3").is_some());
+        let register = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
+        let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| register(1, one).unwrap());
+        assert!(register(3, "2001:db8::3").is_none());
+        assert!(register(3, "2001:db8:0:1::3").is_some());
     }
 
     #[test]
@@ -366,12 +366,12 @@ mod tests {
         let watch: Vec<_> = (0..20)
             .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))
             .collect();
-        let park = |n, watch| waiters.register(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
-        let heavy = park(1, &watch).unwrap();
-        assert!(park(2, &watch).is_none());
-        let _light = park(2, &[]).unwrap();
-        assert!(park(3, &[]).is_none());
+        let register = |n, watch| waiters.register(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
+        let heavy = register(1, &watch).unwrap();
+        assert!(register(2, &watch).is_none());
+        let _light = register(2, &[]).unwrap();
+        assert!(register(3, &[]).is_none());
         drop(heavy);
-        assert!(park(3, &watch).is_some());
+        assert!(register(3, &watch).is_some());
     }
 }

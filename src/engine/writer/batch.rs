@@ -36,8 +36,8 @@ pub(super) enum LockTimeout {
 }
 
 /// Executes commands in one transaction. Few sends are replays, so stored messages are read only if the first attempt needs
-/// them: when the unique key of the archive rejects a message, or when a send is refused, since it may be a replay of one that
-/// was accepted.
+/// them: when the unique key of the archive rejects a message, or when a send is refused, since it may be a replay of one
+/// that was accepted.
 pub(super) fn execute(
     session: &mut Session,
     commands: &[Box<dyn Command>],

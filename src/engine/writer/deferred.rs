@@ -34,8 +34,8 @@ impl Deferred {
         }
     }
 
-    /// Defers the commands of locked conversations, after those that are deferred already, and returns the others. The limit is
-    /// that of the queue.
+    /// Defers the commands of locked conversations, after those that are deferred already, and returns the others. The limit
+    /// is that of the queue.
     pub(super) fn hold_back(
         &mut self,
         commands: VecDeque<Box<dyn Command>>,

@@ -1,8 +1,8 @@
 //! The batching writer: many sends, one commit.
 //!
 //! A request puts a command into a bounded queue and awaits the reply. A few threads, sharded by conversation, own one
-//! connection each. A writer takes all queued commands (no timer, no artificial delay), executes them as one transaction of a
-//! handful of statements, and replies to each caller after the commit. Then the publisher, in commit order, applies the
+//! connection each. A writer takes all queued commands (no timer, no artificial delay), executes them as one transaction of
+//! a handful of statements, and replies to each caller after the commit. Then the publisher, in commit order, applies the
 //! entries to Redis and wakes the waits of this node.
 //!
 //! `queue` is the thread, `batch` the transaction, `commands` the rules and the allocation of seqs, `publish` the work after

@@ -1,5 +1,6 @@
 //! After the commit: apply the entries to the counts in Redis, publish to other nodes, and wake the waits of this node. A
-//! failure here is logged and never returned to a sender: the next reader rebuilds stale counts, and the sweep wakes the waits.
+//! failure here is logged and never returned to a sender: the next reader rebuilds stale counts, and the sweep wakes the
+//! waits.
 
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
@@ -22,8 +23,8 @@ const MAX_COALESCED: usize = 64;
 /// If this number of entries was published together, the node is busy …
 const BUSY: usize = 32;
 
-/// … and the publisher waits this long before it takes more: waking Redis and this task costs more than the work. While the
-/// node is not busy, there is no delay.
+/// … and the publisher waits this long before it takes more: waking Redis and this task costs more than the work. There is
+/// no delay while the node is not busy.
 const COALESCE_DELAY: Duration = Duration::from_millis(3);
 
 /// The result of a committed transaction.

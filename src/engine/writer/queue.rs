@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 /// The maximum number of commands in a transaction. Larger ones are not faster.
 const BATCH: usize = 256;
 
-/// The pause before the next attempt at a conversation that was found locked. With the lock time-out of each attempt, it takes
-/// a sixth of the writer's time.
+/// The pause before the next attempt at a conversation that was found locked. With the lock time-out of each attempt, it
+/// takes a sixth of the writer's time.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Runner {
