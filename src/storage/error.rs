@@ -52,7 +52,7 @@ impl StorageError {
 /// The result of work on a connection.
 pub type StorageResult<T> = Result<T, StorageError>;
 
-/// Diesel names only a few SQLSTATEs. The other errors are told apart by their message, so the start-up check requires
+/// Diesel names only a few SQLSTATEs. The other errors are recognized by their message, so the start-up check requires
 /// English messages.
 // FIXME(diesel#5232): match on the SQLSTATE as soon as a release of Diesel has it (2.3.14 has not).
 fn by_message(message: &str) -> Option<StorageError> {

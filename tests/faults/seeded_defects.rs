@@ -177,7 +177,7 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
             .clone();
         find(h, |op| op.user == guest && op.is_ok()).body["last_message"] = foreign;
     }),
-    ("an ex-member is let in", "leak", |h| {
+    ("an ex-member gets access", "leak", |h| {
         let out = find(h, |op| {
             matches!(op.ask, Ask::Remove { .. }) && op.status == 204
         })

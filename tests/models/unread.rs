@@ -19,7 +19,7 @@ const KNOWN: &str = "counts with nothing ahead are exact as of the mark";
 const TRUE: &str = "a count is true as of the mark or, when newer, of its own seq";
 const BEHIND: &str = "the mark is not beyond the head";
 const FORWARD: &str = "neither a merge nor an entry moves anything back";
-const MENDED: &str = "a merge of the truth makes everything exact";
+const REPAIRED: &str = "a merge of the truth makes everything exact";
 const ZERO: &str = "sometimes a zero count waits for the mark";
 const FULL: &str = "sometimes as many are ahead as may be, and one more is to come";
 const HOLE: &str = "sometimes one entry is missing between the mark and what is ahead";
@@ -135,7 +135,7 @@ impl Model for Unread {
                 state.redis.iter().all(|one| one.mark <= state.head())
             }),
             Property::always(FORWARD, |_, seen: &Seen| !seen.moved_back),
-            Property::always(MENDED, |model: &Self, Seen { state, .. }: &Seen| {
+            Property::always(REPAIRED, |model: &Self, Seen { state, .. }: &Seen| {
                 let (mut redis, head) = (state.redis.clone(), state.head());
                 hash::merge(&mut redis, head, &state.truth(head), model.rules);
                 redis.is_some_and(|one| one.mark == head && is_exact(state, &one))
@@ -249,7 +249,7 @@ fn model_fails_if_the_mark_skips_a_gap() {
         "Commit(0, 1), Commit(1, 0), Merge(0), Apply([2])"
     );
     assert_eq!(
-        without(MENDED, rules),
+        without(REPAIRED, rules),
         "Commit(0, 1), Commit(1, 0), Merge(0), Apply([2])"
     );
 }

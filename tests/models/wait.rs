@@ -148,7 +148,7 @@ struct Wait {
     /// It is registered, so notices find it.
     registered: bool,
     /// Its subscription was active when it queried.
-    hears: bool,
+    subscribed_first: bool,
     /// Its first wake-up.
     wake: Option<Wake>,
 }
@@ -380,7 +380,7 @@ impl Waits {
                     since: state.seen[usize::from(device)],
                     at: At::Look,
                     registered: false,
-                    hears: false,
+                    subscribed_first: false,
                     wake: None,
                 });
                 if rules.register_first {
@@ -396,7 +396,7 @@ impl Waits {
                     state.lost |= later;
                 }
                 state.subscribing |= state.connected && !rules.acknowledged;
-                state.waits[index].hears = state.subscribed;
+                state.waits[index].subscribed_first = state.subscribed;
                 state.waits[index].at = match rules.register_first {
                     true => At::Look,
                     false => At::Sleep,
@@ -607,7 +607,7 @@ impl Model for Waits {
             if wait.at != At::Sleep {
                 steps.push(Step::Leave(index));
             }
-            if wait.at == At::Look && wait.hears && state.swept == Some(wait.since) {
+            if wait.at == At::Look && wait.subscribed_first && state.swept == Some(wait.since) {
                 steps.push(Step::Take(index));
             }
             steps.push(match wait.at {

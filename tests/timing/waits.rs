@@ -105,7 +105,7 @@ async fn news_between_two_waits_is_returned_at_once() {
             }
             _ => {
                 app.redis.cut();
-                ann.at(&second).send(&chat, "nobody hears this").await;
+                ann.at(&second).send(&chat, "unheard").await;
                 app.redis.heal();
             }
         }
@@ -123,7 +123,7 @@ async fn lost_subscriptions_are_restored_and_missed_news_is_found() {
     let ann = ann.at(&second);
     let wait = parked(&app, &ben, 1).await;
     app.redis.cut();
-    ann.send(&chat, "nobody hears this").await;
+    ann.send(&chat, "unheard").await;
     app.redis.heal();
     let healed = Instant::now();
     assert_eq!(wait.await.unwrap()["last_seq"], 2);
@@ -182,7 +182,7 @@ async fn message_published_during_unsubscribe_is_found() {
     for head in 1..=3 {
         let wait = parked(&app, &ben, head).await;
         node.notices.unsubscribe(&[channel]).await;
-        ann.send(&chat, "nobody hears this").await;
+        ann.send(&chat, "unheard").await;
         // Counting and publishing is one step.
         let told = |as_of: &Option<i64>| *as_of == Some(head + 1);
         eventually("it is announced", AT_ONCE, counted, told).await;

@@ -57,8 +57,7 @@ pub enum Event {
     Members(MembersChanged),
 }
 
-/// An event, or what can be told of one that a newer server has written and this one does not know, while the two run
-/// side by side: its kind, which clients skip as any other that they do not know.
+/// An event, or the kind of an event that a newer server has written while both run side by side. Clients skip unknown kinds.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum EventOrUnknown {

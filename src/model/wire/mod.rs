@@ -1,4 +1,4 @@
-//! What stands in requests and responses. A rename here changes the API.
+//! The types of requests and responses. A rename here changes the API.
 
 pub mod content;
 pub mod conversation;

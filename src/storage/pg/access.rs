@@ -2,7 +2,7 @@
 //!
 //! Requests use [`Pg::read`] and [`Pg::transaction`]. They wait at the connection limiter, so that no more threads block
 //! than there are connections, and run on a blocking thread. They are given up after [`DEADLINE`]: libpq has no query
-//! timeout, and a stopped server would hold a request for ever. A transaction that was given up is not committed later,
+//! timeout, and a stopped server would hold a request without end. A transaction that was given up is not committed later,
 //! since its caller may have asked for the opposite meanwhile. Each writer owns a [`Session`].
 
 use crate::storage::error::{StorageError, StorageResult};

@@ -168,10 +168,7 @@ fn watched(world: &World<'_>, op: &Op, chat: usize, seen: i64, found: &mut Found
     let id = world.cast.chats[chat].id.as_str();
     for one in told.filter(|one| one["conversation_id"] == id) {
         found.unless(int(&one["last_seq"]) > seen, "late-wake", || {
-            format!(
-                "user {} had seen {seen} of {chat}, and was told of {one}",
-                op.user
-            )
+            format!("user {} had seen {seen} of {chat}, and got {one}", op.user)
         });
     }
     let next = usize::try_from(seen)

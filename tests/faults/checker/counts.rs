@@ -31,9 +31,7 @@ fn total(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
     let most: i64 = archives.sum();
     let right = expected.is_some_and(|small| (*small..=small + most).contains(&total));
     found.unless(right, "count", || {
-        format!(
-            "user {user} was told of {total} unread as of {head}, and the entries say {expected:?}"
-        )
+        format!("user {user} got {total} unread as of {head}, and the entries say {expected:?}")
     });
 }
 
@@ -68,7 +66,7 @@ fn unread(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
         counts.remove(id);
     }
     found.unless(counts == expected, "count", || {
-        format!("user {user} was told of {counts:?} as of {head}, and the entries say {expected:?}")
+        format!("user {user} got {counts:?} as of {head}, and the entries say {expected:?}")
     });
 }
 

@@ -62,7 +62,7 @@ fn heads(world: &World<'_>, found: &mut Found) {
             let Some(head) = head(op) else { continue };
             let least = floor.before(op.invoked);
             found.unless(head >= least && head <= end, "stale", || {
-                format!("user {user} was told of head {head} by {:?}, after {least} was known (it ends at {end})", op.ask)
+                format!("user {user} got head {head} by {:?}, after {least} was known (it ends at {end})", op.ask)
             });
         }
     }
@@ -75,10 +75,7 @@ fn marks(world: &World<'_>, found: &mut Found) {
         if let Ask::Mark { chat, seq } = op.ask {
             let mark = int(&op.body["read_seq"]);
             found.unless(mark >= seq, "mark-back", || {
-                format!(
-                    "user {} marked {seq} of {chat}, and was told {mark}",
-                    op.user
-                )
+                format!("user {} marked {seq} of {chat}, and got {mark}", op.user)
             });
             known
                 .entry((op.user, chat))
@@ -104,10 +101,7 @@ fn marks(world: &World<'_>, found: &mut Found) {
         let chat = op.ask.chat().unwrap_or_default();
         let least = least(op.user, chat, op.invoked);
         found.unless(told >= least, "mark-back", || {
-            format!(
-                "user {} was told of mark {told} of {chat}, after {least}",
-                op.user
-            )
+            format!("user {} got mark {told} of {chat}, after {least}", op.user)
         });
     }
     for (user, outcome) in world.history.outcomes.iter().enumerate() {

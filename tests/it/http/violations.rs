@@ -15,7 +15,7 @@ async fn violation_states_the_allowed_value() {
     let members = format!("/conversations/{chat}/members");
     let message =
         |kind: &str, content| json!({"client_msg_id": id(), "kind": kind, "content": content});
-    let crowd: Vec<_> = (0..101).map(|_| id()).collect();
+    let many: Vec<_> = (0..101).map(|_| id()).collect();
     let image = json!({"url": "https://x.example/1", "mime": "image/png", "size": -1, "width": 0, "height": 1});
     let named = json!({"username": "cat", "password": "short"});
     for (path, body, expected) in [
@@ -26,7 +26,7 @@ async fn violation_states_the_allowed_value() {
         ),
         (
             &messages,
-            message("text", json!({"text": "x", "mentions": crowd})),
+            message("text", json!({"text": "x", "mentions": many})),
             json!([["/content/mentions", "must be 0 to 100 items long"]]),
         ),
         (

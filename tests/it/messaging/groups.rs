@@ -263,7 +263,7 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
     let seeded = seeding::seed(&app.nodes[0].handles.auth, 0, 498)
         .await
         .unwrap();
-    let crowd: Vec<Person> = seeded
+    let many: Vec<Person> = seeded
         .into_iter()
         .map(|user| Person {
             id: user.user.to_string(),
@@ -279,11 +279,11 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
     for _ in 1..20 {
         devices.push(hub.another_device(&app).await);
     }
-    let mut people: Vec<_> = crowd.iter().collect();
+    let mut people: Vec<_> = many.iter().collect();
     people.push(&hub);
     let chat = ann.group(&people).await;
     assert_eq!(ann.roles(&chat).await.len(), 500);
-    ann.add(&chat, &[&crowd[0]]).await.ok(200);
+    ann.add(&chat, &[&many[0]]).await.ok(200);
     let [late] = app.people(["late"]).await;
     ann.add(&chat, &[&late]).await.problem(409, "limit_reached");
 
@@ -294,14 +294,14 @@ async fn group_of_500_reaches_20_devices_on_two_nodes() {
         follow(device, all)
     });
     let sends = (0..SENDS as usize).map(|n| {
-        let (sender, chat) = (crowd[n * 7].at(&urls[n % 2]), &chat);
+        let (sender, chat) = (many[n * 7].at(&urls[n % 2]), &chat);
         async move { sender.send(chat, &format!("{n}")).await }
     });
     let changes = async {
         let path = format!("/conversations/{chat}");
         let title = json!({"title": "Five hundred"});
         ann.at(&urls[1]).patch(&path, title).await.ok(200);
-        ann.remove(&chat, &crowd[497]).await.ok(204);
+        ann.remove(&chat, &many[497]).await.ok(204);
         ann.at(&urls[1]).add(&chat, &[&late]).await.ok(200);
     };
     let (seen, sent, ()) = tokio::join!(join_all(followers), join_all(sends), changes);

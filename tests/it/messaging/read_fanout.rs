@@ -170,7 +170,7 @@ async fn sweep_finds_watched_messages_without_redis() {
     let wait = watch(&ben, ben.head().await, &chat, 0);
     app.asleep(0, 1).await;
     let sent = Instant::now();
-    ann.send(&chat, "nobody hears this").await;
+    ann.send(&chat, "unheard").await;
     assert_eq!(wait.await.unwrap()["watched"][0]["last_seq"], 1);
     assert!(
         sent.elapsed() < Duration::from_secs(5),
@@ -305,9 +305,9 @@ async fn mentions_reach_only_members_in_both_fanout_modes() {
         ben.read(chat, 1).await;
     }
     assert_eq!(out.head().await, 0);
-    let mut crowd = text("all");
-    crowd["content"]["mentions"] = (0..101).map(|_| json!(id())).collect();
-    let refused = ann.post_message(&chat, crowd).await;
+    let mut many = text("all");
+    many["content"]["mentions"] = (0..101).map(|_| json!(id())).collect();
+    let refused = ann.post_message(&chat, many).await;
     let problem = refused.problem(400, "validation");
     assert_eq!(problem["errors"][0]["pointer"], "/content/mentions");
     app.finish().await;
@@ -393,7 +393,7 @@ fn rows_written_since(app: &App, transaction: i64) -> i64 {
 }
 
 /// Whether a message arrives within this time.
-async fn hears(mut messages: impl Stream<Item = String> + Unpin, within: Duration) -> bool {
+async fn receives(mut messages: impl Stream<Item = String> + Unpin, within: Duration) -> bool {
     let heard = tokio::time::timeout(within, messages.next()).await;
     heard.is_ok_and(|message| message.is_some())
 }
@@ -430,13 +430,13 @@ async fn read_fanout_send_cost_is_independent_of_member_count() {
         assert_eq!(conversation["member_count"], size + 1);
         assert_eq!(conversation["fanout"], "read");
         let now = number(&mut app.database(), "SELECT txid_current() AS n");
-        while hears(&mut published, QUIET).await {}
+        while receives(&mut published, QUIET).await {}
         for n in 0..SENDS {
             ann.send(&chat, &format!("{n}")).await;
             // Two queued announcements may be coalesced into one.
-            assert!(hears(&mut published, SOON).await, "to {size}");
+            assert!(receives(&mut published, SOON).await, "to {size}");
         }
-        assert!(!hears(&mut published, QUIET).await, "to {size}");
+        assert!(!receives(&mut published, QUIET).await, "to {size}");
         let rows = rows_written_since(&app, now);
         assert_eq!(rows, SENDS as i64 + 2, "to {size}");
     }

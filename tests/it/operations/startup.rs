@@ -348,8 +348,8 @@ fn invalid_setting_stops_startup_with_a_message() {
         ),
         (
             "TIDELINE_INBOX_RETENTION_DAYS",
-            "for ever",
-            "TIDELINE_INBOX_RETENTION_DAYS is \"for ever\"",
+            "without end",
+            "TIDELINE_INBOX_RETENTION_DAYS is \"without end\"",
         ),
         (
             "TIDELINE_DRAIN_SECONDS",

@@ -403,7 +403,7 @@ async fn subscriptions_survive_the_loss_of_a_master() {
             _ => cluster.signal(master, fault),
         }
         let sent = Instant::now();
-        ann.at(&second(&app)).send(&chat, "nobody hears this").await;
+        ann.at(&second(&app)).send(&chat, "unheard").await;
         assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
         assert!(sent.elapsed() < SWEPT, "{fault}: {:?}", sent.elapsed());
         // Other users still get notices, except for a moment in which an announcement waits for the lost master.

@@ -153,7 +153,7 @@ async fn unread_counts_of_users_are_independent() {
     entries.extend((3..=600).map(|seq| entry(&partly_large, seq)));
     let apply = async || cache::apply(&node.delivery.redis, node.delivery.epoch, &entries).await;
     let all = |applied: &Applied| applied.lost == 0;
-    let applied = eventually("Redis is told", WITHIN, apply, all).await;
+    let applied = eventually("Redis applies them", WITHIN, apply, all).await;
     let total = |seq| Total {
         as_of: InboxSeq(seq),
         total: 2 * seq,
@@ -270,7 +270,7 @@ async fn auditor_drops_wrong_counts_and_the_next_read_rebuilds_them() {
         let truth = json!({"total": 3, "conversations": [{"conversation_id": chat, "unread": 3}], "as_of_seq": 4});
         assert_eq!(ben.unread().await, truth);
         audit_all(&app).await;
-        assert_eq!(drift(&app), round as u64 + 1, "mended");
+        assert_eq!(drift(&app), round as u64 + 1, "repaired");
     }
     app.finish().await;
 }
@@ -403,14 +403,14 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
 async fn concurrent_recounts_share_queries() {
     let (app, ann, ben, chat, _) = counted().await;
     let node = &app.nodes[0].handles;
-    let crowd = seeding::seed(&node.auth, 0, 300).await.unwrap();
+    let many = seeding::seed(&node.auth, 0, 300).await.unwrap();
     let mut database = app.database();
     execute(
         &mut database,
         "BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE",
     );
     let [ann, ben] = [&ann, &ben].map(|person| UserId(person.id.parse().unwrap()));
-    let users = crowd.iter().map(|one| one.user).chain([ben, ann, ben]);
+    let users = many.iter().map(|one| one.user).chain([ben, ann, ben]);
     let counts = join_all(users.map(|user| node.delivery.recounts.submit(user)));
     let release = async {
         let hung = async || {
@@ -431,10 +431,9 @@ async fn concurrent_recounts_share_queries() {
         .into_iter()
         .map(|counts| counts.unwrap().small)
         .collect();
-    let (crowd, known) = counts.split_at(300);
+    let (many, known) = counts.split_at(300);
     assert!(
-        crowd
-            .iter()
+        many.iter()
             .all(|counts| counts.as_of_seq.0 == 0 && counts.conversations.is_empty())
     );
     let totals: Vec<_> = known
