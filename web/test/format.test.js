@@ -1,4 +1,4 @@
-// What the page makes of values, where no browser is needed.
+// The formatting of values, without a browser.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

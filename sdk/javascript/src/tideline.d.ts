@@ -1,4 +1,4 @@
-// The types of tideline.js. What the server says has the names and forms of its API (`/docs`).
+// The types of tideline.js. Data of the server have the names and forms of its API (`/docs`).
 
 export interface User {
   id: string;
@@ -30,11 +30,11 @@ export interface Conversation {
   /** An open set: `direct`, `group`, `channel`. */
   kind: "direct" | "group" | "channel" | (string & {});
   title: string | null;
-  /** Whether anybody may `join` who has the id: only channels are. */
+  /** Whether every person with the id may `join`. Only channels can be public. */
   public: boolean;
-  /** `read`: it is large, and is watched instead of being in the inbox. The events are the same. */
+  /** `read`: a large conversation, whose messages are in no inbox: the SDK watches it. The events are the same. */
   fanout: "write" | "read";
-  /** Of a large one: messages above this seq are in no inbox. */
+  /** With `fanout: "read"`: messages above this seq are in no inbox. */
   switch_seq: number | null;
   member_count: number;
   last_seq: number;
@@ -47,7 +47,7 @@ export interface Conversation {
 }
 
 export interface CreatedConversation extends Conversation {
-  /** Who was left out because of a block. */
+  /** The people that were not added because of a block. */
   refused: string[];
 }
 
@@ -78,7 +78,7 @@ export interface FileContent {
   size: number;
 }
 
-/** What can be said. An open set: a newer server may hand out kinds that are not listed here; skip them. */
+/** The content of a message. An open set: skip kinds that are not listed here, which a newer server may send. */
 export type Content =
   | { kind: "text"; content: { text: string; mentions?: string[] | undefined } }
   | { kind: "emoji"; content: { emoji: string } }
@@ -109,7 +109,7 @@ export interface MessageEntry extends EntryBase {
   message: Message;
 }
 
-/** A text names you. Its message comes as a `message` too, before or after this. */
+/** A text message mentions the user. The message is also delivered as a `message`, before or after this event. */
 export interface MentionEntry extends EntryBase {
   kind: "mention";
   message: Message;
@@ -122,7 +122,7 @@ export interface ReadEntry extends EntryBase {
 
 export interface ConversationEntry extends EntryBase {
   kind: "conversation";
-  /** The conversation as it is now; null: you are out of it. */
+  /** The current conversation; null: the user is no longer a member. */
   conversation: Conversation | null;
 }
 
@@ -134,15 +134,15 @@ export interface MembersEntry extends EntryBase {
   changed: { user_id: string; role: Role; muted_until: string | null }[];
 }
 
-/** A message of a large conversation, or of a backfill: it is like an entry of the inbox, but has no seq there. */
+/** A message of a large conversation or of a backfill: like an inbox entry, but without an inbox seq. */
 export type HistoryMessage = Omit<MessageEntry, "seq"> & { seq: null };
 
-/** What `entries` events hold. They may hold kinds that are not listed here; skip them. */
+/** An entry of `entries` events. An open set: skip kinds that are not listed here. */
 export type Entry = MessageEntry | HistoryMessage | MentionEntry | ReadEntry | ConversationEntry | MembersEntry;
 
 export interface Unread {
   total: number;
-  /** Conversations with something unread, by id. */
+  /** The counts of conversations with unread messages, by id. */
   conversations: Record<string, number>;
 }
 
@@ -153,33 +153,34 @@ export interface Violation {
   detail: string;
 }
 
-/** A message on its way. */
+/** A message in the outbox. */
 export type OutboxItem = Content & {
   client_msg_id: string;
   conversation_id: string;
   user_id: string;
   created_at: string;
-  /** Of two messages in the outbox, the one with the lower number goes first. */
+  /** Messages are sent in ascending order of this number. */
   order: number;
   state: "sending" | "stored" | "failed" | "discarded";
-  /** Why it has failed. */
+  /** The reason of the failure. */
   error: { code: string; status: number; detail: string; request_id: string | null; errors: Violation[] } | null;
 };
 
 export interface Events {
-  /** The application's picture is to be made anew from these conversations. Waited for. */
+  /** The application must rebuild its state from these conversations. The SDK waits for the handler. */
   resync: {
     reason: "start" | "cursor_ahead" | "epoch_changed" | "inbox_trimmed";
     epoch: string;
     inbox_seq: number;
     conversations: Conversation[];
   };
-  /** A page of entries as a whole, before its entries one by one: for those who write them in one transaction. Waited for. */
+  /** A page of entries, before the events of its entries, so that a handler can store it in one transaction. The SDK waits for it. */
   entries: { entries: Entry[]; since: number; next: number; epoch: string };
   /**
-   * Each message once, and those of a conversation in order. Waited for, as `mention`, `read`, `conversation` and `members`
-   * are. More than 100 large conversations: those beyond the 100 of the latest activity are heard of up to `waitSeconds`
-   * later, and what one has written there oneself, on another device, only with the next message of somebody else.
+   * Each message once, in the order of its conversation. The SDK waits for the handler, as for those of `mention`, `read`,
+   * `conversation` and `members`. With more than 100 large conversations, only the 100 with the latest activity are watched:
+   * messages of the others arrive up to `waitSeconds` later, and messages that the user sends there from another device arrive
+   * only with the next message of another person.
    */
   message: MessageEntry | HistoryMessage;
   mention: MentionEntry;
@@ -187,62 +188,62 @@ export interface Events {
   conversation: ConversationEntry;
   members: MembersEntry;
   unread: Unread;
-  /** Every change of a message of the outbox. `error` beside `sending`: an attempt was for nothing, another will follow. */
+  /** Every change of a message in the outbox. `error` together with `sending`: an attempt failed and will be repeated. */
   send: { state: OutboxItem["state"]; item: OutboxItem; message: Message | null; error: TidelineError | OutboxItem["error"] };
   connection: { state: ConnectionState; leader: boolean; error: TidelineError | null; retryInMs: number | null };
-  /** `signed_out`, or the code with which the server has ended the session. */
+  /** `signed_out`, or the code with which the server ended the session. */
   signed_out: { reason: string };
-  /** Another tab has signed in, and nobody is signed in here any more: `restore` takes that session up. */
+  /** Another tab has signed in, and this tab is signed out: `restore` continues that session. */
   signed_in: { user: User };
-  /** The own account has changed, here or in another tab. */
+  /** The user's own account has changed, in this tab or in another one. */
   user: User;
-  /** Somebody was blocked or unblocked, in this tab or in another one of this browser. */
+  /** The user has blocked or unblocked a person, in this tab or in another one of this browser. */
   block: { user_id: string; blocked: boolean };
-  /** What went wrong in the background: handlers that failed, storage that is full. Without a handler it is logged. */
+  /** An error in the background, such as a failed handler or a full storage. Without a handler it is logged. */
   error: Error;
 }
 
-/** Where the session, the outbox and the position are kept. Values are text; every method may be asynchronous. */
+/** The storage of the session, the outbox and the position. Values are text. Every method may be asynchronous. */
 export interface TidelineStorage {
   get(key: string): string | null | Promise<string | null>;
   set(key: string, value: string): void | Promise<void>;
   delete(key: string): void | Promise<void>;
-  /** All keys that begin with this. */
+  /** All keys with this prefix. */
   keys(prefix: string): string[] | Promise<string[]>;
 }
 
-/** The part of `navigator.locks` that is used. */
+/** The part of `navigator.locks` that the SDK uses. */
 export interface TidelineLocks {
   request(name: string, options: { signal?: AbortSignal; steal?: boolean }, callback: (lock: any) => Promise<any>): Promise<any>;
 }
 
 export interface TidelineOptions {
-  /** The server, without `/v1`. In a browser the page's own origin when not given. */
+  /** The URL of the server, without `/v1`. Default in a browser: the origin of the page. */
   url?: string | URL | undefined;
-  /** localStorage in browsers, otherwise memory. */
+  /** Default: localStorage in browsers, otherwise memory. */
   storage?: TidelineStorage | undefined;
   fetch?: typeof globalThis.fetch | undefined;
-  /** How this installation calls itself when it signs in. */
+  /** The name and platform of this installation at login. */
   device?: DeviceInfo | undefined;
-  /** Tells installations apart that share a storage; the url when not given. */
+  /** Distinguishes installations that share a storage. Default: the url. */
   name?: string | undefined;
-  /** The application keeps its own copy between runs: `start` continues where it was instead of listing anew. */
+  /** The application keeps its state between runs: `start` continues from the stored position, without a resync. */
   resume?: boolean | undefined;
-  /** Every message of every conversation is delivered, by a `message` event, from the first one on: for copies and archives. */
+  /** Delivers every message of every conversation as a `message` event, from the first one on: for copies and archives. */
   backfill?: boolean | undefined;
-  /** Whether others share the storage and one of them waits for all: true in browsers. Needs Web Locks. */
+  /** Whether tabs share the storage, and one of them waits for all. Default: true in browsers. Needs Web Locks. */
   tabs?: boolean | undefined;
-  /** Instead of `navigator.locks`. */
+  /** A replacement for `navigator.locks`. */
   locks?: TidelineLocks | undefined;
-  /** Tells `online`, `offline` and `pageshow`: the window in browsers. */
+  /** The source of `online`, `offline` and `pageshow` events. Default: the window in browsers. */
   network?: EventTarget | undefined;
-  /** Pauses after failures: anything up to `base * 2 ** failures`, at most `cap`, in ms (500, 30,000). */
+  /** Pauses after failures: random, up to `base * 2 ** failures`, at most `cap`, in ms. Default: 500 and 30,000. */
   backoff?: { base?: number | undefined; cap?: number | undefined } | undefined;
-  /** 30,000. A wait has its own time. */
+  /** The timeout of requests, except waits. Default: 30,000. */
   requestTimeoutMs?: number | undefined;
-  /** How long one wait takes at most, 1 to 55; 25. */
+  /** The timeout of a wait, 1 to 55. Default: 25. */
   waitSeconds?: number | undefined;
-  /** How long the leading tab may be silent before it is asked whether it lives; 15,000. */
+  /** The silence of the leading tab after which it is probed. Default: 15,000. */
   leaderSilenceMs?: number | undefined;
 }
 
@@ -252,7 +253,7 @@ export interface CallOptions {
 
 export interface PageOptions {
   limit?: number | undefined;
-  /** The `next_cursor` of the page before; null is the first page. */
+  /** The `next_cursor` of the previous page; null for the first page. */
   cursor?: string | null | undefined;
 }
 
@@ -268,8 +269,7 @@ export class TidelineError extends Error {
   });
   /**
    * A code of `/docs/problems`, or one of our own, with status 0: `network`, `timeout`, `closed`, `signed_out`,
-   * `discarded`, `handler_failed`, `storage_failed`, and `validation` for an id that is not one, or what is no message.
-   * An open set.
+   * `discarded`, `handler_failed`, `storage_failed`, and `validation` for a malformed id or message. An open set.
    */
   readonly code: string;
   readonly status: number;
@@ -277,7 +277,7 @@ export class TidelineError extends Error {
   readonly request_id: string | null;
   readonly errors: Violation[];
   readonly retryAfterMs: number | null;
-  /** Whether the same request may do better later. */
+  /** Whether the same request may succeed later. */
   readonly transient: boolean;
 }
 

@@ -1,4 +1,4 @@
-// Signing up and in, staying signed in, and what belongs to an account.
+// Registration, login, session refresh, and the data of an account.
 
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
@@ -7,7 +7,7 @@ import { memoryStorage, TidelineError } from "../src/tideline.js";
 import { again, client, eventually, password, person, proxy, record } from "./support/people.js";
 import { serve } from "./support/server.js";
 
-/** A token lives a second, and the server grants five more, in whole seconds, for clocks that differ. */
+/** A token is valid for one second, plus five seconds of tolerance for clock differences. */
 const EXPIRED_MS = 7_100;
 
 describe("accounts", () => {

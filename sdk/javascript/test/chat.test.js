@@ -1,4 +1,4 @@
-// Conversations and messages: who may what, and how a message gets there once and in order.
+// Conversations and messages: permissions, and delivery once and in order.
 
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
@@ -166,7 +166,7 @@ describe("chat", () => {
     await eventually("an attempt", () => between.seen.filter((one) => one.startsWith("POST")).length > 3);
     controller.abort();
     await assert.rejects(first, { name: "AbortError" });
-    // The last attempt may still be on its way to the proxy: what follows it is of the second message.
+    // The last attempt may still be on its way to the proxy: later requests belong to the second message.
     const seen = between.seen.length;
     await eventually("attempts of the second", () => between.seen.length > seen + 1);
     between.onRequest = () => "pass";
@@ -178,7 +178,7 @@ describe("chat", () => {
     const between = await proxy(t, server.url);
     const storage = memoryStorage();
     const { ann, chat } = await pair(t, between.url, { storage });
-    // Every answer is lost: the first message is stored, and nobody here knows.
+    // Every response is lost: the first message is stored, but the client does not know it.
     between.onRequest = ({ method }) => (method === "POST" ? "lose" : "pass");
     const sent = [ann.send(chat.id, "one"), ann.send(chat.id, "two")];
     await eventually("an attempt", () => between.seen.some((one) => one.endsWith("/messages")));

@@ -1,5 +1,5 @@
-// The package as its users have it, packed and installed: loaded by bundlers for browsers, by every engine and by Jest, with import
-// and with require, and its types.
+// The packed and installed package: loaded by bundlers for browsers, by every engine and by Jest, with import and with require,
+// and its types.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -23,7 +23,7 @@ import { EXPECTED, PROGRAM } from "./support/everywhere.js";
 
 const own = fileURLToPath(new URL("..", import.meta.url));
 const NAME = "@tideline/sdk";
-/** The sources of the programs: what they load with, and where the line goes. */
+/** The sources of the programs: how they load the package, and where they print the line. */
 const IMPORT = `import * as sdk from "${NAME}";\n${PROGRAM}`;
 const REQUIRE = `const sdk = require("${NAME}");\n${PROGRAM}`;
 const PRINT = "run(sdk, (line) => console.log(line));";
@@ -103,7 +103,7 @@ describe("the package loads", () => {
     Bun: { file: binary("@oven/bun-linux-x64", "bun"), programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
     Deno: { file: path.join(own, "test", "node_modules", "@deno", "linux-x64-glibc", "deno"), args: ["run", "-A", "--no-remote", "--node-modules-dir=manual"], programs: ["import.mjs", "require.cjs", "web-workers.mjs"] },
   };
-  // npm installs these binaries where they run.
+  // npm installs these binaries only for the current platform.
   const elsewhere = process.platform !== "linux" || process.arch !== "x64";
 
   for (const [name, { file, args = [], programs }] of Object.entries(engines)) {
@@ -146,11 +146,11 @@ describe("the types of the package", () => {
   const base = { strict: true, noEmit: true, target: typescript.ScriptTarget.ES2022, lib: ["lib.es2022.d.ts", "lib.dom.d.ts"], types: [] };
   const files = new Map();
 
-  /** What the compiler says of a program and of the package. It does not check its own libraries, which takes most of its time. */
+  /** The compiler's errors of a program and the package. Its own libraries are not checked, because that takes most of the time. */
   function errors(file, options) {
     const host = typescript.createCompilerHost({ ...base, ...options });
     const { getSourceFile } = host;
-    // Read once for all options, except where these decide which kind of module a file is.
+    // Parsed once for all options, except if these decide the module kind of a file.
     host.getSourceFile = (name, ...rest) => {
       if (!name.includes("/typescript/lib/")) return getSourceFile(name, ...rest);
       if (!files.has(name)) files.set(name, getSourceFile(name, ...rest));
@@ -192,7 +192,7 @@ it("the CommonJS entry has the exports of the module, line by line", async () =>
   assert.deepEqual(Object.keys(required).sort(), Object.keys(sdk).sort());
   const names = ({ prototype }) => [prototype, Object.getPrototypeOf(prototype)].flatMap(Object.getOwnPropertyNames).sort();
   assert.deepEqual(names(required.Tideline), names(sdk.Tideline));
-  // What build.js translates: named imports and exports at the beginning of a line, and nothing that only one engine has.
+  // The syntax that build.js translates: named imports and exports at the start of a line, and nothing engine-specific.
   for (const file of (await readdir(path.join(own, "src"))).filter((name) => name.endsWith(".js"))) {
     const text = await readFile(path.join(own, "src", file), "utf8");
     for (const line of text.split("\n").filter((line) => /^(import|export)\b/.test(line))) {

@@ -1,4 +1,4 @@
-// Large conversations are watched and read, and an application sees no difference.
+// Large conversations are watched and read, and the application gets the same events.
 
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
@@ -21,7 +21,7 @@ describe("large conversations", () => {
   const group = (owner, ...members) => owner.createGroup({ title: "Crew", member_ids: ids(...members) });
   const seqs = (entries, chat) => entries.filter((one) => one.conversation_id === chat.id).map(({ message }) => message.seq);
   const all = (count, from = 1) => [...Array(count)].map((_, n) => from + n);
-  /** What the server counts, in the form of `unread`. */
+  /** The server's counts, in the form of `unread`. */
   const counted = async (tideline) => {
     const { total, conversations } = await tideline.getUnread();
     return { total, conversations: Object.fromEntries(conversations.map((one) => [one.conversation_id, one.unread])) };
@@ -32,7 +32,7 @@ describe("large conversations", () => {
       return tideline.unread.total === there.total && own === JSON.stringify(Object.fromEntries(Object.entries(there.conversations).sort()));
     });
 
-  it("are told like small ones while one becomes large and messages fly", async (t) => {
+  it("deliver the same events while a group becomes large during sends", async (t) => {
     const [ann, ben, cem, dan, eve] = await people(t, 5);
     const everybody = [ann, ben, cem, dan, eve];
     const chat = await group(ann, ben, cem);
@@ -123,7 +123,7 @@ describe("large conversations", () => {
     await agree(third);
   });
 
-  it("are told whole with a backfill", async (t) => {
+  it("are delivered completely with a backfill", async (t) => {
     const [ann, cem, dan] = await people(t, 3);
     const ben = await person(t, server.url, { backfill: true });
     const chat = await group(ann, ben, cem);
@@ -192,7 +192,7 @@ describe("large conversations", () => {
     await tabs.find(({ leader }) => !leader).markRead(chat.id, 7);
     await eventually("both count one", () => tabs.every(({ unread }) => unread.total === 1));
     assert.equal(between.mostWaits, 1);
-    // The one that is left goes on from where it was.
+    // The remaining client continues from its position.
     const [leader, other] = tabs[0].leader ? tabs : [tabs[1], tabs[0]];
     await leader.close();
     await ann.send(chat.id, "m8");
@@ -209,7 +209,7 @@ describe("large conversations", () => {
     for (const chat of [await group(ann, ben, cem, dan), await group(ann, ben, dan)]) {
       const sent = await ann.send(chat.id, "@ben, look", { mentions: [ben.user.id] });
       assert.deepEqual(sent.content, { text: "@ben, look", mentions: [ben.user.id] });
-      await eventually("both were told", () => [told.mention, told.message, toldDan.message].every((one) => one.at(-1)?.conversation_id === chat.id));
+      await eventually("both were delivered", () => [told.mention, told.message, toldDan.message].every((one) => one.at(-1)?.conversation_id === chat.id));
       assert.deepEqual([told.mention.at(-1).message, told.message.at(-1).message], [sent, sent]);
       await agree(ben);
     }

@@ -1,4 +1,4 @@
-// What each answer means for an outbox, as the table of docs/INTEGRATING.md has it.
+// The effect of each response on the outbox, as in the table of docs/INTEGRATING.md.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const document = readFileSync(new URL("../../../docs/INTEGRATING.md", import.met
 const [, table] = document.match(/^\| answer to a send \| status \| the outbox \|\n\|[-|]+\n([^]*?)\n\n/m);
 const rows = table.split("\n").map((row) => row.split("|").slice(1, 4).map((cell) => cell.trim()));
 
-/** A client that is signed in, whose first send is answered so, and whose next one is stored. */
+/** A signed-in client whose first send gets this response, and whose next send is stored. */
 function scripted(answer) {
   const storage = memoryStorage();
   const session = { user, device_id: conversation, access_token: "a", refresh_token: "r" };
@@ -33,7 +33,7 @@ describe("the outbox", () => {
   assert.ok(rows.length > 20, `only ${rows.length} rows`);
   for (const [name, status, outbox] of rows) {
     const answer = () => (status === "any" ? new Response("<h1>Bad gateway</h1>", { status: 502 }) : problem(name.replaceAll("`", ""), Number(status)));
-    // What only a wait, a fetch or a log-in is answered never comes for a send.
+    // Codes that occur only for a wait, a fetch or a login.
     if (outbox === "start over" || name === "`invalid_credentials`") continue;
     it(`does as the table says after ${name}: ${outbox}`, async () => {
       const { sends, tideline } = scripted(answer());
@@ -56,7 +56,7 @@ describe("the outbox", () => {
     circular.content.self = circular;
     const texts = [5, null, undefined, true, [], {}, () => "hi", { kind: "text" }, { kind: 1, content: {} }, { content: { text: "hi" } }, { kind: "text", content: "hi" }, circular];
     const refused = (message, options) => assert.rejects(tideline.send(conversation, message, options), { code: "validation", status: 0 });
-    for (const message of texts) await refused(message); // before it is known who is signed in
+    for (const message of texts) await refused(message); // before the session is restored
     await tideline.restore();
     for (const message of texts) await refused(message);
     await refused("hi", { mentions: 5 });

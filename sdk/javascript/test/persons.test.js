@@ -1,4 +1,4 @@
-// What one person does is never done as another, and goes nowhere else than to the server.
+// Actions of one person are never performed as another, and data go only to the server.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -42,7 +42,7 @@ describe("two people in one browser", () => {
     const b = tab({ resume: true });
     await a.login(account("xenia"));
     await b.start();
-    // The answer comes when the account is already signed out, and before tab b has heard of it.
+    // The response arrives after the sign-out, and before tab b gets that event.
     let answer;
     server.intercept = ({ path }) => (path.endsWith("/messages") ? new Promise((resolve) => (answer = resolve)) : undefined);
     b.send(chat, "left behind");
@@ -74,7 +74,7 @@ describe("two people in one browser", () => {
     assert.deepEqual(owners, ["xenia"]);
   });
 
-  it("a tab is told of a new name, of a sign-in and of a block in another", async (t) => {
+  it("a tab gets a new name, a sign-in and a block of another tab", async (t) => {
     const server = new FakeServer();
     const { tab } = browser(t, server);
     const a = tab();
@@ -96,7 +96,7 @@ describe("two people in one browser", () => {
 });
 
 describe("a sign-in and a sign-out", () => {
-  /** A client whose access token has ended, and whose refresh does not get through. */
+  /** A client whose access token has expired, and whose refresh fails. */
   async function stuck(t, server) {
     const { tab, storage, locks } = browser(t, server);
     const tideline = tab({ requestTimeoutMs: 300 });
@@ -199,13 +199,13 @@ it("an id that is none goes into no address", async (t) => {
   }
   assert.equal(server.seen.length, before);
   assert.deepEqual(tideline.outbox, []);
-  // Whatever takes an id is among these.
+  // All methods that take an id.
   const source = Object.getOwnPropertyNames(Object.getPrototypeOf(Tideline.prototype));
   const taking = source.filter((name) => /^\w+\(\w*(Id|seq)\b/.test(`${name}(${Tideline.prototype[name].toString().split("(")[1]}`));
   for (const name of taking) assert.ok(name in calls(chat) || ["createDirect", "history"].includes(name), name);
 });
 
-it("a stored message with an id that is none is dropped and told", async (t) => {
+it("a stored message with a malformed id is dropped and reported", async (t) => {
   const server = new FakeServer();
   const storage = memoryStorage();
   const tideline = open(t, server, { storage });
@@ -215,7 +215,7 @@ it("a stored message with an id that is none is dropped and told", async (t) => 
   storage.set(key, JSON.stringify(item));
   const told = record(tideline, "send");
   await tideline.start();
-  await eventually("it is told", () => told.send.length === 1);
+  await eventually("it is reported", () => told.send.length === 1);
   assert.deepEqual([told.send[0].state, told.send[0].error.code], ["failed", "validation"]);
   assert.equal(storage.get(key), null);
   assert.deepEqual(tideline.outbox, []);

@@ -1,4 +1,4 @@
-// The examples of the README of the repository and of that of the package, run as they stand there, and what the latter lists.
+// Runs the examples in the READMEs of the repository and of the package, and checks the lists of the latter.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -13,7 +13,7 @@ const section = (readme, title) => readme.split("\n## ").find((one) => one.start
 /** The names in the first column of the table of a section. */
 const listed = (text) => [...text.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`(\w+)`/g)]).map(([, name]) => name);
 
-// Each README, the section of its example, and the folder in which that is run: in the folder of the package its name is known.
+// Each README, the section of its example, and the folder in which it runs: the package resolves by name only in its own folder.
 const EXAMPLES = [["../../../README.md", "JavaScript", "../../../"], ["../README.md", "Example", "../"]];
 
 it("shows programs that work", async (t) => {

@@ -1,4 +1,4 @@
-// What needs no server: when a request is repeated, and after how long; ids; a process that ends by itself.
+// Without a server: retries and their pauses, ids, and a process that exits by itself.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -18,7 +18,7 @@ const signedIn = () => {
 const problem = (status, code, more = {}, headers = {}) =>
   new Response(JSON.stringify({ code, status, detail: code, request_id: "q", ...more }), { status, headers });
 
-/** A client whose requests are answered by these, in turn: a Response, or an error to throw. */
+/** A client whose requests get these results, in turn: a Response, or an error to throw. */
 function scripted(...answers) {
   const times = [];
   const fetch = async () => {
@@ -130,7 +130,7 @@ it("leaves nothing behind that keeps a process alive", async () => {
       if (request.url.startsWith("/v1/conversations?")) {
         return response.end(JSON.stringify({ conversations: [], next_cursor: null, inbox_seq: 0, epoch: "e" }));
       }
-      if (request.method === "POST") return request.socket.destroy(); // so that it is between two attempts
+      if (request.method === "POST") return request.socket.destroy(); // so that the client is between two attempts
     }).listen(0, "127.0.0.1", async () => {
       const url = "http://127.0.0.1:" + server.address().port;
       const storage = memoryStorage();

@@ -1,4 +1,4 @@
-// What fails for a time, or is damaged, ends nothing for good; and makes no storm of requests.
+// Temporary failures and damaged data end nothing permanently, and cause no storm of requests.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -71,7 +71,7 @@ describe("a pause that the server asks for", () => {
   });
 });
 
-/** For promises whose outcome the test looks at elsewhere. */
+/** For promises whose outcome the test checks elsewhere. */
 function handledly(promise) {
   promise.catch(() => {});
   return promise;
@@ -125,7 +125,7 @@ describe("the outbox", () => {
     for (const [n, client_msg_id] of ids.entries()) handledly(tideline.send(chat, `m${n}`, { client_msg_id }));
     await eventually("they wait in the storage", async () => (await storage.keys("")).filter((key) => key.includes(":outbox:")).length === 3);
     await tideline.close();
-    // The clock was ahead by a year, and is right again: what is written now is later all the same.
+    // The clock was a year ahead and was corrected: a new message still sorts after the older ones.
     for (const key of (await storage.keys("")).filter((key) => key.includes(":outbox:"))) {
       const item = JSON.parse(storage.get(key));
       storage.set(key, JSON.stringify({ ...item, order: item.order + 365 * 24 * HOUR }));
@@ -292,7 +292,7 @@ describe("staying in sync", () => {
       const before = asked();
       target.dispatchEvent(new Event(event));
       await eventually(`it asks after ${event}`, () => asked() === before + 1, 1_000);
-      // A wait that has just begun needs no other.
+      // A wait that has just begun is not replaced.
       target.dispatchEvent(new Event(event));
       await sleep(50);
       assert.equal(asked(), before + 1);

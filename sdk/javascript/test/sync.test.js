@@ -1,4 +1,4 @@
-// Staying in sync: whatever happens to the server, the network or the application, nothing is lost, doubled or reordered.
+// Sync: nothing is lost, duplicated or reordered when the server, the network or the application fails.
 
 import assert from "node:assert/strict";
 import { before, after, describe, it } from "node:test";
@@ -126,7 +126,7 @@ describe("sync", () => {
     const before = ben.position;
     await sendAll(ann, chat, names(3));
     await eventually("three came", () => told.message.length === 3);
-    // As after a restored backup: no device reaches a node before the new epoch has begun.
+    // As after a restore from a backup: no device reaches a node before the new epoch has begun.
     between.onRequest = () => "refuse";
     await server.admin("new-epoch");
     await server.stop();
@@ -156,7 +156,7 @@ describe("sync", () => {
     assert.deepEqual(told.resync.map(({ reason }) => reason), ["cursor_ahead"]);
   });
 
-  it("stops waiting when superseded, until it is told", async (t) => {
+  it("stops waiting when superseded, until `start`", async (t) => {
     const storage = memoryStorage();
     const { ann, ben, chat } = await pair(t, { storage });
     const between = await proxy(t, server.url);

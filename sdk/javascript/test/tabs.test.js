@@ -18,7 +18,7 @@ describe("tabs", () => {
     for (const end of ends) await end();
   });
 
-  /** A browser: what its tabs share, and the network that they all go through. */
+  /** A browser: the storage, locks and network that its tabs share. */
   async function browser(t) {
     const between = await proxy(t, server.url);
     const shared = { storage: memoryStorage(), locks: new FakeLocks(), tabs: true };
@@ -72,7 +72,7 @@ describe("tabs", () => {
     const by = (tab) => messages.map(({ content }) => Number(content.text.slice(1))).filter((n) => n % 3 === tab);
     for (const tab of [0, 1, 2]) assert.deepEqual(by(tab), [0, 1, 2, 3, 4].map((n) => n * 3 + tab));
     assert.equal(most, 1);
-    await eventually("all are told", () => tabs.every(({ outbox }) => outbox.length === 0));
+    await eventually("all are notified", () => tabs.every(({ outbox }) => outbox.length === 0));
     const stored = told.send.filter(({ state }) => state === "stored").map(({ item }) => item.client_msg_id);
     assert.equal(new Set(stored).size, 15);
     assert.equal(stored.length, 15);
@@ -82,7 +82,7 @@ describe("tabs", () => {
     const { between, open, first, locks } = await browser(t);
     const ben = await person(t, server.url);
     const chat = await ben.createDirect(first.user.id);
-    // A tab whose network and channel can be taken away, as when it is frozen or gone.
+    // A tab whose network and channel can be cut, as when it is frozen or closed.
     const Channel = globalThis.BroadcastChannel;
     let frozen = false;
     globalThis.BroadcastChannel = class extends Channel {

@@ -1,4 +1,4 @@
-// The types say what there is, no more and no less.
+// The types match the exports exactly.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -10,7 +10,7 @@ import * as tideline from "../src/tideline.js";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** What a .d.ts file exports that exists at runtime, classes with the names of their members. */
+/** The exports of a .d.ts file that exist at runtime, classes with the names of their members. */
 function declared() {
   const program = typescript.createProgram([at("../src/tideline.d.ts")], { target: typescript.ScriptTarget.ES2022 });
   const checker = program.getTypeChecker();
@@ -34,7 +34,7 @@ it("has the same names in the types as in the module", () => {
 
 it("has a method for every operation of the API", async () => {
   const document = JSON.parse(await readFile(at("../../../openapi/openapi.json"), "utf8"));
-  // Elsewhere under another name, inside the loops, or not for clients.
+  // Operations with another name, used inside the loops, or not for clients.
   const otherwise = {
     register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",
     fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send", get_live: null, get_ready: null,

@@ -1,5 +1,5 @@
-// A busy conversation neither freezes the page nor fills its memory: 2,000 missed messages are at most 300 ms of work, of
-// which nothing takes 50 ms; 10,000 leave nothing behind.
+// A busy conversation neither freezes the page nor fills its memory: 2,000 missed messages take at most 300 ms of work, in tasks
+// below 50 ms; 10,000 leave no garbage behind.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ import { measured, memory } from "./support/work.js";
 
 const MISSED = 2_000;
 const RUNS = 5;
-/** What a run may cost, in ms of the processor. A machine that is busy with other things takes longer for the same work. */
+/** The limit of a run, in ms of processor time. A busy machine takes longer for the same work. */
 const BUSY_MACHINE = 3;
 const ALL_MS = 300 * BUSY_MACHINE;
 const ONE_MS = 50 * BUSY_MACHINE;
@@ -35,13 +35,13 @@ test("a busy conversation", { timeout: 280_000 }, async (t) => {
   await ben.send(chat.id, "first");
   await enter(ann, "Ben");
   await until(() => texts(ann), ["first"]);
-  /** Asked for seldom, since the question is work of the page too. */
+  /** Polled rarely, because the poll is work of the page too. */
   const arrived = async (text) => {
     for (const end = Date.now() + PATIENCE_MS; (await last(ann)) !== text; ) {
       if (Date.now() > end) assert.fail(`not there: ${text}, but ${await last(ann)}`);
       await ann.waitForTimeout(250);
     }
-    // What follows with the next frames.
+    // The work of the next frames.
     await ann.waitForTimeout(300);
   };
 
@@ -66,7 +66,7 @@ test("a busy conversation", { timeout: 280_000 }, async (t) => {
     t.diagnostic(`${MISSED} missed messages: ${all.toFixed(0)} ms in all, the longest task ${one.toFixed(0)} ms (medians of ${RUNS})`);
     assert.ok(all < ALL_MS, `${all} ms in all: ${JSON.stringify(runs)}`);
     assert.ok(one < ONE_MS, `a task of ${one} ms: ${JSON.stringify(runs)}`);
-    // Each of them costs time, whatever is in it; and beside the messages come the entries of what was read.
+    // Each entry costs time, and read entries arrive beside the messages.
     assert.ok(pages <= RUNS * (MISSED / 500 + 4), `${pages} pages`);
     const [before, after] = [kept[0], kept.at(-1)];
     t.diagnostic(`${MISSED * (RUNS - 1)} messages more: heap ${(before.heap / 1e6).toFixed(1)} to ${(after.heap / 1e6).toFixed(1)} MB, ${before.nodes} to ${after.nodes} nodes`);
@@ -84,7 +84,7 @@ test("a busy conversation", { timeout: 280_000 }, async (t) => {
   });
 
   await t.test("one reads up and down, and the page keeps a part of it", async () => {
-    /** The seqs that are shown: never more than 300, never with a hole. */
+    /** The displayed seqs: at most 300, without gaps. */
     const seqs = async () => {
       const all = await ann.locator("#rows .row").evaluateAll((rows) => rows.map(({ dataset }) => Number(dataset.seq)));
       assert.ok(all.length <= 300);
@@ -100,7 +100,7 @@ test("a busy conversation", { timeout: 280_000 }, async (t) => {
     }
     const [top] = await seqs();
     assert.ok(top < head - 400);
-    // What is written meanwhile waits below.
+    // Messages that arrive meanwhile are not yet displayed.
     await send(3, "below:");
     await ann.waitForTimeout(300);
     const shown = await seqs();

@@ -1,4 +1,4 @@
-// Channels, mentions, and groups that become large: what is particular about them, and that nothing else is.
+// Channels, mentions, and groups that become large: only their documented differences are visible.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -39,7 +39,7 @@ test("channels and large groups", { timeout: 300_000 }, async (t) => {
     await until(() => ben.textContent("#chat-title"), "News");
   });
 
-  await t.test("its readers read, and are told that they cannot write", async () => {
+  await t.test("its readers read, and see that they cannot write", async () => {
     assert.equal(await ben.isVisible("#composer"), false);
     assert.equal(await ben.textContent("#blocked-text"), "Only the owner and admins write here.");
     await say(ann, "the first that Ben sees");
@@ -53,7 +53,7 @@ test("channels and large groups", { timeout: 300_000 }, async (t) => {
     await ann.keyboard.press("Escape");
   });
 
-  await t.test("whoever is named sees it", async () => {
+  await t.test("a mentioned person sees the mention", async () => {
     await cem.join(id);
     await say(ann, "@Ben, and nobody@ben.example, look. @nobody");
     await until(() => ben.locator(".mentions-me .mention").allTextContents(), ["@Ben"]);
@@ -83,7 +83,7 @@ test("channels and large groups", { timeout: 300_000 }, async (t) => {
     for (const text of ["large", "and larger"]) await cem.send(crew.id, text);
     await until(() => texts(ann), ["small", "large", "and larger"]);
     await until(() => badge(ben, "Crew"), 3);
-    // Nobody tells Ben of the new title; he sees it when he opens the group.
+    // Ben gets no entry for the new title. He sees it when he opens the group.
     // The members arrive while the button is held down.
     let arrive;
     const pressed = new Promise((resolve) => (arrive = resolve));

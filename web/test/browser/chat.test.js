@@ -1,4 +1,4 @@
-// Two people chat in two browsers, and nothing is lost, doubled or out of order, whatever the network and the server do.
+// Two people chat in two browsers: nothing is lost, duplicated or reordered when the network or the server fails.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -134,11 +134,11 @@ test("in a browser", { timeout: 300_000 }, async (t) => {
     await sendMany(cato, server, chat.id, 230);
     await until(() => badge(ann, "Cato"), 230);
     await enter(ann, "Cato");
-    // It opens at the first unread message; far above the end.
+    // The thread opens at the first unread message, far above the end.
     await until(() => ann.locator(".divider").count(), 1);
     await ann.click("#jump");
     await until(() => badge(ann, "Cato"), 0);
-    // The first page comes after the news that we are online; it is not fetched again for that, or one would be put to the end twice.
+    // The first page arrives after the `online` event, which must not fetch it again: a message would be appended twice.
     const asked = [];
     await ann.route(/\/messages\?/, async (route) => {
       asked.push(new URL(route.request().url()).search);

@@ -1,4 +1,4 @@
-// What people miss most: drafts that stay, notifications, completion of names, tabs that agree, a theme of one's own.
+// Conveniences: persistent drafts, notifications, completion of names, consistent tabs, a choice of theme.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -18,7 +18,7 @@ const signOut = async (page) => {
   await page.waitForSelector("#welcome:not([hidden])");
 };
 
-/** A desktop that notes what is shown on it, and a loudspeaker that counts. */
+/** A fake desktop that records notifications, and a fake loudspeaker that counts sounds. */
 async function desktop(context) {
   await context.addInitScript(() => {
     window.shown = [];
@@ -88,7 +88,7 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await other.waitForSelector("#welcome:not([hidden])");
     assert.deepEqual(await ann.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))), []);
     await signIn(ann, "ann");
-    // The other tab hears that somebody signed in.
+    // The other tab gets the sign-in.
     await other.waitForSelector("#status[data-state=online]");
     await enter(ann, "Ben Bo");
     assert.equal(await ann.inputValue("#text"), "");
@@ -158,7 +158,7 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await ben.send(direct.id, "you see this");
     await until(async () => (await texts(other)).at(-1), "you see this");
     await cem.send(group.id, "but not this");
-    // One of the tabs shows the second; by then the first would have been shown as well.
+    // When one tab shows the second notification, the first would have been shown too.
     await until(async () => (await all()).flat().length > 0 && (await ann.evaluate(() => window.shown.length)) + (await other.evaluate(() => window.shown.length)), 1);
     await other.close();
     await look(ann, true);
@@ -218,7 +218,7 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     assert.equal(await ann.isVisible("#first-unread"), false);
     await ann.click("#jump");
     await until(async () => (await texts(ann)).at(-1), "message 420");
-    // It is not among what is loaded here.
+    // The divider is not on a loaded page.
     assert.equal(await ann.locator(".divider").count(), 0);
     await ann.click("#first-unread");
     await ann.waitForSelector(".divider");
@@ -230,7 +230,7 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
       return [row.querySelector(".text").textContent, box.top > top && box.bottom < bottom, document.activeElement.id];
     });
     assert.deepEqual(next, ["message 1", true, "log"]);
-    // Written to, it has done its work.
+    // After a reply, the button is not needed.
     await say(ann, "I have read it all");
     await until(() => ann.isVisible("#first-unread"), false);
   });
@@ -256,9 +256,9 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
   });
 
   await t.test("the members of a large group come in pages", async () => {
-    const crowd = (await server.admin("seed", "--users", "520")).map(({ user_id }) => user_id);
+    const members = (await server.admin("seed", "--users", "520")).map(({ user_id }) => user_id);
     const fleet = await ben.createGroup({ title: "Fleet", member_ids: [me.id] });
-    for (let from = 0; from < crowd.length; from += 100) await ben.addMembers(fleet.id, crowd.slice(from, from + 100));
+    for (let from = 0; from < members.length; from += 100) await ben.addMembers(fleet.id, members.slice(from, from + 100));
     await ann.keyboard.press("Escape");
     await enter(ann, "Fleet");
     await ann.click("#details-button");

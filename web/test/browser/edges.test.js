@@ -1,5 +1,4 @@
-// What people meet at the edges: long messages, large text, a wrong clock, a full storage, a session that ends, the place of
-// the keyboard when what it was at goes away.
+// Edge cases: long messages, large text, a wrong clock, a full storage, an ended session, the focus when its element disappears.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -22,7 +21,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await until(() => badge(ann, "Ben"), 3);
     await enter(ann, "Ben");
     await ann.waitForSelector(".divider");
-    // As long as a mark would take.
+    // Longer than a read mark takes.
     await ann.waitForTimeout(1_000);
     const inSight = () => ann.evaluate(() => {
       const [divider, log] = [".divider", "#log"].map((one) => document.querySelector(one).getBoundingClientRect());
@@ -32,7 +31,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     assert.notEqual(await badge(ann, "Ben"), 0);
     await ann.click("#jump");
     await until(() => badge(ann, "Ben"), 0);
-    // At the end one stays at the end.
+    // A thread that is scrolled to its end stays there.
     await ben.send(direct.id, "short");
     await until(async () => (await texts(ann)).at(-1), "short");
     await until(() => badge(ann, "Ben"), 0);
@@ -284,7 +283,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await blocked.close();
   });
 
-  await t.test("a full storage is told of once, until it is not full any more", async () => {
+  await t.test("a full storage is reported once, until it is no longer full", async () => {
     const full = await browser.installation();
     const other = await browser.tab(full);
     await signIn(other, "ann");

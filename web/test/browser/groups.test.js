@@ -1,4 +1,4 @@
-// Groups: who may do what is on the page for whom, and what one of them does, the others see.
+// Groups: the page offers each role its actions, and the other members see their effects.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ test("groups", { timeout: 300_000 }, async (t) => {
   const names = (page) => page.locator(".members:not(#banned) .member-name").allTextContents();
   const actions = async (page, name) => {
     const button = member(page, name).getByRole("button", { name: `What to do about ${name}` });
-    // One look: the button may go while we ask for it.
+    // A single query, because the button may disappear meanwhile.
     const [expanded] = await button.evaluateAll((all) => all.map((one) => one.getAttribute("aria-expanded")));
     if (!expanded) return [];
     if (expanded === "false") await button.click();
@@ -82,7 +82,7 @@ test("groups", { timeout: 300_000 }, async (t) => {
     await ann.unroute(/\/v1\/conversations\/[^/]+$/);
   });
 
-  await t.test("whoever is muted cannot write, and is told until when", async () => {
+  await t.test("a muted member cannot write, and sees when the mute ends", async () => {
     await cato.waitForSelector("#blocked-bar:not([hidden])");
     assert.match(await cato.textContent("#blocked-text"), /^You may not write here until /);
     assert.equal(await cato.isVisible("#composer"), false);
@@ -93,7 +93,7 @@ test("groups", { timeout: 300_000 }, async (t) => {
     await until(() => texts(ann), ["thanks"]);
   });
 
-  await t.test("whoever is banned is out, until the ban is lifted and somebody adds them", async () => {
+  await t.test("a banned person stays out until the ban is ended and they are added", async () => {
     await act(ann, "Cato", "Ban");
     assert.equal(await ann.textContent("#confirm-text"), "Cato will not see anything of this group any more, and nobody can add them again.");
     await ann.click("#confirm-yes");

@@ -1,4 +1,4 @@
-// What others write is text: whatever it looks like, it runs nothing, loads nothing that is not shown, and breaks no layout.
+// Content of other people is text: it runs no script, loads nothing that is not shown, and breaks no layout.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -54,7 +54,7 @@ test("hostile words", { timeout: 300_000 }, async (t) => {
       assert.equal(await ann.textContent("#chat-title"), `<i>Group</i>${width}`);
       assert.match(await ann.textContent(".unshown >> nth=-1"), /cannot show/);
 
-      // Pictures of hosts that nobody trusts are fetched when they are asked for.
+      // Images of untrusted hosts are fetched only on request.
       await ann.click("#jump");
       await ann.waitForSelector(".unloaded >> nth=-1");
       assert.equal(asked.length, 0);

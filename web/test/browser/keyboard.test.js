@@ -1,4 +1,4 @@
-// Everything can be done without a mouse: here from signing up to a chat, with nothing but keys.
+// The page can be used without a mouse: from the registration to a chat, with keys only.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

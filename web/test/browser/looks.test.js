@@ -1,4 +1,4 @@
-// Every screen, as a picture to look at (target/screens/) and in the eyes of axe-core.
+// Every screen, as a screenshot (target/screens/) and checked by axe-core.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -24,7 +24,7 @@ const LOOKS = [
   { name: "narrow-forced", viewport: { width: 360, height: 740 }, colorScheme: "light", forcedColors: "active", hasTouch: true },
 ];
 
-/** A small world with something of everything in it. */
+/** People and conversations with every kind of content. */
 async function people(t, server) {
   const all = {};
   for (const [username, name] of [["mira", "Mira Holm"], ["jonas", "Jonas Bekk"], ["aiko", "Aiko Tanaka"], ["tom", "Tom"], ["lea", "Léa Martin"], ["omar", "Omar Haddad"]]) {
@@ -71,7 +71,7 @@ test("looks", { timeout: 600_000 }, async (t) => {
       const findings = [];
       const show = async (screen) => {
         await page.screenshot({ path: `${SCREENS}${screen}-${name}.png` });
-        // Isolated, it is not bound by the page's policy.
+        // In an isolated world, the page's policy does not apply.
         const found = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
         for (const { id, impact, nodes } of found.violations) {
           findings.push(`${screen}: ${impact} ${id} at ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
@@ -153,7 +153,7 @@ test("looks", { timeout: 600_000 }, async (t) => {
       await show("channel-members");
       await closed();
 
-      // Something new while one looked elsewhere, and something that did not get through.
+      // A new message in another conversation, and a message that failed.
       await page.goto(`${server.url}/#/`);
       await sendMany(world.tom, server, world.withTom.id, 2, (n) => ["One more thing", "Do we have room for a dog?"][n - 1]);
       await until(() => page.locator("#conversations .unread .title", { hasText: "Tom" }).count(), 1);
@@ -185,7 +185,7 @@ test("looks", { timeout: 600_000 }, async (t) => {
       await page.click("#blocked-action");
       await page.waitForSelector("#composer:not([hidden])");
 
-      // Written without a connection, to a group that one is no longer in when it is back.
+      // Written offline, to a group that the person has left by the time of the reconnect.
       const crew = await world.omar.createGroup({ title: `Crew of ${name}`, member_ids: [world.mira.user.id] });
       await page.goto(`${server.url}/#/`);
       await enter(page, crew.title);

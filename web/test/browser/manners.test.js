@@ -1,5 +1,5 @@
-// What is begun in one place stays there, keys mean what they mean in the place where they are pressed, only what is seen is
-// marked as read, and the next person at the page inherits nothing.
+// Input stays in its conversation, keys act on the focused element, only visible messages are marked as read, and a sign-out
+// leaves no data for the next person.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { api } from "./support/people.js";
 
 const PIXEL = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
 
-/** Requests that are held back until they are let go. */
+/** Requests that are held back until they are released. */
 async function hold(page, address) {
   let release;
   const gate = new Promise((resolve) => (release = resolve));
@@ -86,7 +86,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     assert.equal(await ann.inputValue("#rename"), "Our crew");
     await ann.fill("#add-people", "cato");
     await ann.press("#add-people", "Enter");
-    // What is outside of an open dialog is below it, and read out by nobody.
+    // Elements outside of an open dialog are inert and hidden from screen readers.
     await ann.waitForSelector("#details-dialog .toast");
     await ann.keyboard.press("Escape");
     await ann.waitForSelector("body > #toasts .toast");
@@ -138,7 +138,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await ann.click("#help-button");
     await ben.send(withBen.id, "behind the help");
     await until(() => badge(ann, "Ben"), 1);
-    // As long as a mark would take.
+    // Longer than a read mark takes.
     await ann.waitForTimeout(600);
     assert.equal(await badge(ann, "Ben"), 1);
     await ann.keyboard.press("Escape");
@@ -203,7 +203,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await until(() => ann.textContent("#announcer"), "Ben: a last word");
     await ann.keyboard.press("Escape");
     await ann.fill("#filter", "crew");
-    // The answer to the sign-out is lost on the way; the server has done it.
+    // The response to the sign-out is lost, but the server has performed it.
     let lost = 0;
     await ann.route(/\/auth\/logout$/, async (route) => {
       if (lost++ > 0) return route.fallback();

@@ -1,4 +1,4 @@
-// A picture tells its host who looks at it: it is loaded from hosts that the operator trusts, and otherwise after a click.
+// Loading an image reveals the reader to its host. So images are loaded only from trusted hosts, or after a click.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

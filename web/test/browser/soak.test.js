@@ -1,8 +1,8 @@
-// Two people with two tabs each write for some time (MINUTES) while their networks come and go, answers are lost, tabs sleep,
-// and they sign out and others sign in at the same page. Afterwards each text has arrived once, in the order in which its tab
-// has written it, under the name of the person who has written it.
+// Two people with two tabs each write for some time (MINUTES) while their networks fail and recover, responses are lost, tabs
+// sleep, and people sign out and in at the same page. Afterwards each text has arrived once, in the order of its tab, under the
+// name of its author.
 //
-// It ends by itself: after its time it waits for what is under way, and for no longer than a bound. SEED repeats a run.
+// After its time it waits for pending messages, up to a bound. SEED repeats a run.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -12,11 +12,11 @@ import { api } from "./support/people.js";
 
 const MINUTES = Number(process.env.MINUTES || 0.2);
 const SEED = Number(process.env.SEED || Date.now() % 1e9);
-/** How long it may take until all is well again. */
+/** The longest recovery. */
 const AFTER_MS = 120_000;
 const TITLE = "Soak";
 
-/** Numbers from 0 to 1 that a seed gives again (mulberry32). */
+/** Random numbers from 0 to 1, reproducible by the seed (mulberry32). */
 function numbers(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
@@ -26,10 +26,10 @@ function numbers(seed) {
   };
 }
 
-/** A place where somebody sits: a browser of its own with two tabs, at which one of two people is signed in. */
+/** A seat: a separate browser with two tabs, at which one of two people is signed in. */
 class Seat {
   who = null;
-  /** What was written here: who, in which tab, the how-manieth, and whether it may be lost, since a sign-out gives it up. */
+  /** The texts that were written here: person, tab, number, and whether the text may be lost, because a sign-out discards it. */
   written = [];
 
   constructor(browser, names, random, t) {
@@ -38,14 +38,14 @@ class Seat {
 
   async open() {
     this.context = await this.browser.installation();
-    // The answer to a message is lost now and then, though the server has stored it.
+    // Sometimes the response to a stored message is lost.
     await this.context.route(/\/v1\/conversations\/[^/]+\/messages$/, async (route) => {
       const lost = this.random() < 0.1;
       try {
         if (lost && route.request().method() === "POST") await route.fetch();
         await (lost ? route.abort() : route.fallback());
       } catch {
-        // The tab, or its network, is gone.
+        // The tab is closed, or its network is down.
       }
     });
     this.tabs = [await this.browser.tab(this.context), await this.browser.tab(this.context)];
@@ -59,7 +59,7 @@ class Seat {
     await tab.fill("#password", password);
     await tab.click("#sign-submit");
     await until(() => tab.isVisible("#app"), true, AFTER_MS);
-    // A tab at which nobody is signed in hears of a session with its next look at the storage.
+    // A signed-out tab finds a new session when it next reads the storage.
     await this.tabs[1].reload();
     this.who = name;
     for (const one of this.tabs) await enter(one, TITLE);
@@ -79,7 +79,7 @@ class Seat {
     await this.context.setOffline(false);
   }
 
-  /** As a laptop that is closed, or a tab that the browser puts aside. */
+  /** Suspends a tab, as a closed laptop or the browser does. */
   async sleep() {
     const session = await this.context.newCDPSession(this.tabs[Math.floor(this.random() * 2)]);
     await session.send("Page.setWebLifecycleState", { state: "frozen" });
@@ -93,7 +93,7 @@ class Seat {
     for (const tab of this.tabs) await tab.waitForSelector("#chat:not([hidden])");
   }
 
-  /** Signs out, sometimes with messages on their way, which are given up by that; and the other person signs in. */
+  /** Signs out, which discards pending messages, and signs the other person in. */
   async change() {
     if (this.random() < 0.5) await this.write();
     const [tab, other] = this.tabs;
@@ -132,7 +132,7 @@ test("a soak", { timeout: MINUTES * 60_000 + 2 * AFTER_MS }, async (t) => {
   const end = Date.now() + MINUTES * 60_000;
   await Promise.all(seats.map(async (seat) => {
     while (Date.now() < end) await seat.step();
-    // At least once, however short it is.
+    // At least once, even in a short run.
     await seat.change();
     await seat.write();
   }));

@@ -1,4 +1,4 @@
-// Several tabs of one person are one device: one of them waits for all, and all of them say the same.
+// Tabs of one person are one device: one tab waits for all, and all tabs show the same.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -25,7 +25,7 @@ test("tabs", { timeout: 300_000 }, async (t) => {
     for (const text of ["one", "two"]) await ben.send(chat.id, text);
     for (const tab of tabs) await until(() => badge(tab, "Ben"), 2);
     await until(parked, 1);
-    // For as long as it takes a second one to show.
+    // Long enough for a second wait to appear.
     for (let n = 0; n < 20; n++) {
       assert.ok((await parked()) <= 1, "more than one wait");
       await first.waitForTimeout(50);
@@ -66,7 +66,7 @@ test("tabs", { timeout: 300_000 }, async (t) => {
 
   await t.test("where tabs cannot agree, one of them stands back and says so", async () => {
     const context = await browser.installation();
-    // As on a page without TLS that is not on this machine.
+    // As on a page without TLS on another host.
     await context.addInitScript(() => delete Navigator.prototype.locks);
     const one = await browser.tab(context);
     await one.fill("#username", "ann");

@@ -1,4 +1,4 @@
-// The page speaks the languages of its tables, and nothing on it stands outside of them.
+// All texts of the page come from its language tables.
 
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
@@ -50,7 +50,7 @@ test("every text that the page asks for is in the tables, and none is there for 
   assert.deepEqual(unused, []);
 });
 
-/** The English table in brackets: what is seen without them does not come from it. */
+/** The English table in brackets: a text without brackets on the page is not from the table. */
 async function bracketed(context) {
   await context.route(/\/app\/texts\/en\.js$/, async (route) => {
     const mark = (entry) => (typeof entry === "string" ? `⟦${entry}⟧` : Object.fromEntries(Object.entries(entry).map(([form, text]) => [form, `⟦${text}⟧`])));
@@ -59,7 +59,7 @@ async function bracketed(context) {
   });
 }
 
-/** What a person can see or hear on the page and does not stand in brackets; people, messages and times are data. */
+/** The visible and accessible texts of the page without brackets, except data: people, messages and times. */
 const outside = (page) =>
   page.evaluate(() => {
     const DATA = "time, kbd, .brand, #app > h1, .avatar, .text, .emoji, .emoji-panel button, .host, .id, .keys kbd, option, bdi, #chat-title, .badge > :first-child, .day, #conversations .title";

@@ -1,6 +1,6 @@
 // A program that uses the SDK without a server, written once for bundlers, engines and module systems.
 
-/** What a program prints when all is well. */
+/** The output of a program that succeeds. */
 export const EXPECTED = "Tideline,TidelineError,browserStorage,memoryStorage,uuidv7 xenia stored true";
 
 /** `sdk` is the module's namespace; `done` gets the line. */

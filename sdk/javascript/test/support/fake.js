@@ -1,4 +1,4 @@
-// Enough of a server to see who sends what, without PostgreSQL: requests are answered in this process.
+// A fake server in this process, without PostgreSQL, that records requests and messages by user.
 
 import { memoryStorage, Tideline, uuidv7 } from "../../src/tideline.js";
 import { FakeLocks } from "./locks.js";
@@ -8,7 +8,7 @@ const json = (status, value) => new Response(JSON.stringify(value), { status });
 export const problem = (status, code, more = {}, headers = {}) =>
   new Response(JSON.stringify({ code, status, detail: code, request_id: "q", ...more }), { status, headers });
 
-/** A promise that its signal ends, as a request without an answer is. */
+/** A promise that only its signal ends, as a request without a response. */
 export const never = (signal) => new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
 
 export class FakeServer {
@@ -17,7 +17,7 @@ export class FakeServer {
   seen = [];
   /** The messages that were stored, as `{ user, conversation, text }`. */
   stored = [];
-  /** May answer a request instead: a Response, an error to throw, or a promise of one. */
+  /** Overrides the response to a request: a Response, an error to throw, or a promise of one. */
   intercept = () => undefined;
   entries = [];
   conversations = [];
@@ -75,7 +75,7 @@ export class FakeServer {
     throw new Error(`the fake server has no ${what}`);
   }
 
-  /** Ends all sessions of somebody. */
+  /** Ends all sessions of a user. */
   revoke(username) {
     for (const [token, user] of this.#tokens) if (user.username === username) this.#tokens.delete(token);
   }
@@ -101,7 +101,7 @@ export class FakeServer {
   }
 }
 
-/** A client of a fake server, quick to try again, closed with the test. */
+/** A client of a fake server, with short pauses between retries, closed with the test. */
 export function open(t, server, options = {}) {
   const tideline = new Tideline({ url: server.url, fetch: server.fetch, backoff: { base: 1, cap: 20 }, storage: memoryStorage(), ...options });
   t.after(() => tideline.close());

@@ -1,4 +1,4 @@
-// Web Locks in memory, for tabs that are all in one process: queues, signals and stealing as the standard has them.
+// Web Locks in memory, for tabs in one process: queues, signals and stealing as in the standard.
 
 export class FakeLocks {
   #held = new Map();

@@ -1,4 +1,4 @@
-// What the tests have in common: people, waiting for something to be so, and a proxy that loses answers.
+// Shared by the tests: people, waiting for a condition, and a proxy that loses responses.
 
 import assert from "node:assert/strict";
 import { createServer, request } from "node:http";
@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Tideline } from "../../src/tideline.js";
 
-/** Quick, so that tests need not wait for the pauses of real life. */
+/** Short pauses, so that tests are fast. */
 export const backoff = { base: 20, cap: 100 };
 export const password = "correct horse";
 let people = 0;
@@ -19,14 +19,14 @@ export function client(t, url, options = {}) {
   return made;
 }
 
-/** Somebody who has just signed up. */
+/** A newly registered person. */
 export async function person(t, url, options = {}) {
   const made = client(t, url, options);
   await made.register({ username: `p${process.pid}-${Date.now().toString(36)}-${people++}`, password });
   return made;
 }
 
-/** Another installation of somebody. */
+/** Another installation of a person. */
 export async function again(t, other, url, options = {}) {
   const made = client(t, url, options);
   await made.login({ username: other.user.username, password });
@@ -43,7 +43,7 @@ export async function eventually(what, look, ms = 10_000) {
   }
 }
 
-/** Everything that a client was told, by the name of the event. */
+/** All events of a client, by name. */
 export function record(tideline, ...names) {
   const told = Object.fromEntries(names.map((name) => [name, []]));
   for (const name of names) tideline.on(name, (event) => void told[name].push(event));
@@ -52,7 +52,7 @@ export function record(tideline, ...names) {
 
 export const texts = (entries) => entries.map(({ message }) => message.content.text);
 
-/** A proxy on the way to the server. `onRequest(request)` may say "refuse" (nothing arrives) or "lose" (the answer is lost). */
+/** A proxy on the way to the server. `onRequest(request)` may return "refuse" (nothing arrives) or "lose" (the response is lost). */
 export async function proxy(t, target) {
   const state = { onRequest: () => "pass", seen: [], waits: 0, mostWaits: 0, url: "" };
   const server = createServer((from, to) => {

@@ -1,4 +1,4 @@
-// A real server for a test: `tideline dev` in a directory of its own, on free ports, ended by its pid.
+// A real server for a test: `tideline dev` in a new directory, on free ports, ended by its pid.
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ const BIN = process.env.TIDELINE_BIN ?? fileURLToPath(new URL("../../../../targe
 const PATIENCE_MS = 60_000;
 
 const running = new Set();
-// A test that is stopped from outside, for its time or by Ctrl-C, does not get to its own end.
+// A test that is stopped by a timeout or Ctrl-C does not run its cleanup.
 process.on("exit", () => running.forEach((child) => child.kill("SIGTERM")));
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, () => process.exit(1));
 
@@ -27,7 +27,7 @@ async function freePort() {
   return port;
 }
 
-/** Starts a server; `t` ends it. The port stays the same over restarts, as a load balancer's does. */
+/** Starts a server; `t` ends it. It keeps its port over restarts, as a load balancer does. */
 export async function serve(t, env = {}) {
   const dir = await mkdtemp(path.join(tmpdir(), "tideline-sdk."));
   await chmod(dir, 0o755); // PostgreSQL runs as another user when we are root.
@@ -106,7 +106,7 @@ class Server {
     return stdout.trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
 
-  /** Drops what is in the inboxes. Times have milliseconds, so what was written in this one is older a moment later. */
+  /** Deletes all inbox entries. Times have milliseconds: a moment later, entries of the current one are older too. */
   async expireInbox() {
     await new Promise((resolve) => setTimeout(resolve, 5));
     await this.admin("expire-inbox", "--before", new Date().toISOString());

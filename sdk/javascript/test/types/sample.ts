@@ -1,4 +1,4 @@
-// Never run: it uses everything once, so that the compiler sees whether the types fit their use.
+// Never run: uses everything once, so that the compiler checks the types.
 
 import { Tideline, TidelineError, browserStorage, memoryStorage, uuidv7 } from "../../src/tideline.js";
 import type { Content, Conversation, Entry, Message, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
@@ -125,7 +125,7 @@ void ((tideline: Tideline) => tideline.send("", { kind: "text", content: "hi" })
 // @ts-expect-error there is no such event
 void ((tideline: Tideline) => tideline.on("massage", () => {}));
 
-/** With `exactOptionalPropertyTypes`: whoever has a value or none may pass it on. */
+/** With `exactOptionalPropertyTypes`: callers may pass a value that can be undefined. */
 export async function passedOn(given: { url?: string; signal?: AbortSignal; limit?: number; name?: string }): Promise<void> {
   const { url, signal, limit, name } = given;
   const tideline = new Tideline({ url, name, device: { name }, waitSeconds: limit, backoff: { base: limit, cap: limit } });

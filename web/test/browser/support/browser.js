@@ -1,4 +1,4 @@
-// A real browser for a test, and what every test expects of it: a page that breaks no rule and complains of nothing.
+// A real browser for a test. Every test fails on policy violations and console errors.
 
 import assert from "node:assert/strict";
 import { accessSync, constants } from "node:fs";
@@ -9,7 +9,7 @@ const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-c
 const PATIENCE_MS = 30_000;
 export const password = "correct horse";
 
-/** The system's own browser: what it looks like there is what counts. */
+/** The installed browser. */
 function program() {
   for (const dir of (process.env.PATH ?? "").split(path.delimiter)) {
     for (const name of NAMES) {
@@ -27,7 +27,7 @@ function program() {
 
 /** Starts a browser that ends with the test. */
 export async function browse(t, server) {
-  // Its sandbox does not start as root, where tests in containers run.
+  // The sandbox does not work as root, as in containers.
   const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
   const browser = await chromium.launch({ executablePath: program(), args });
   const watched = [];
@@ -45,7 +45,7 @@ class Browser {
     this.watched = watched;
   }
 
-  /** A browser of somebody's own: tabs in it share their storage. */
+  /** A separate browser, whose tabs share their storage. */
   async installation(options = {}) {
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
     context.setDefaultTimeout(PATIENCE_MS);
@@ -59,7 +59,7 @@ class Browser {
   #watch(page) {
     page.on("pageerror", (error) => this.watched.push(`${error.stack ?? error}`));
     page.on("console", (message) => {
-      // The browser writes this line for every refused or failed request; that these are expected is for the tests to say.
+      // The browser logs this line for every failed request. Tests check themselves which requests fail.
       if (message.text().startsWith("Failed to load resource")) return;
       if (["error", "warning"].includes(message.type())) this.watched.push(message.text());
     });
@@ -72,7 +72,7 @@ class Browser {
     return page;
   }
 
-  /** Somebody new, in a browser of their own. */
+  /** A new person, in a separate browser. */
   async person(username, options) {
     const page = await this.tab(await this.installation(options));
     await page.click("#swap");
@@ -84,7 +84,7 @@ class Browser {
     return page;
   }
 
-  /** Somebody who has an account already. */
+  /** A person with an existing account. */
   async returning(username, options) {
     const page = await this.tab(await this.installation(options));
     await page.fill("#username", username);
@@ -106,10 +106,10 @@ export async function say(page, text) {
   await page.press("#text", "Enter");
 }
 
-/** What the messages say, from top to bottom. */
+/** The texts of the messages, from top to bottom. */
 export const texts = (page) => page.locator("#rows .row :is(.text, .emoji)").allTextContents();
 
-/** Waits until a look at the page yields what is expected, and shows the difference when it does not. */
+/** Waits until a query of the page returns the expected value, and otherwise shows the difference. */
 export async function until(look, expected, ms = PATIENCE_MS) {
   const end = Date.now() + ms;
   for (;;) {
@@ -130,7 +130,7 @@ export const badge = (page, title) =>
     return mark.hidden ? 0 : Number(mark.firstChild.textContent);
   });
 
-/** Whether somebody is looking at the page. In a headless browser every page is always looked at. */
+/** Sets the visibility of the page. In a headless browser every page is always visible. */
 export const look = (page, focused) =>
   page.evaluate((focused) => {
     document.hasFocus = () => focused;
