@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::programs::{Programs, run};
-use self::server::{Server, port};
+use self::server::{ServerProcess, port};
 
 /// Locked by the process that runs the services. A directory with this file was created by this module.
 const LOCK: &str = "tideline.lock";
@@ -132,8 +132,8 @@ pub struct Services {
     data: Data,
     programs: Programs,
     password: String,
-    postgres: Server,
-    redis: Server,
+    postgres: ServerProcess,
+    redis: ServerProcess,
     /// The port of Redis for TLS, if there is an identity. PostgreSQL has TLS on its only port.
     redis_tls: Option<u16>,
     /// Kept open, because closing it releases the lock.
@@ -152,8 +152,8 @@ impl Services {
         let dir = programs.place(dir)?;
         let lock = lock(&dir)?;
         let password = programs.password(&dir.join("password"))?;
-        let postgres = Server::new("postgres", "INT", "postmaster.pid", &dir)?;
-        let redis = Server::new("redis", "TERM", "redis.pid", &dir)?;
+        let postgres = ServerProcess::new("postgres", "INT", "postmaster.pid", &dir)?;
+        let redis = ServerProcess::new("redis", "TERM", "redis.pid", &dir)?;
         let redis_tls = match identity {
             Some(Identity { certificate, key }) => {
                 programs.write(&dir.join(CERTIFICATE), certificate)?;
@@ -228,7 +228,7 @@ impl Services {
     }
 
     /// Starts PostgreSQL on the port and data of `server`, and waits until it answers.
-    fn launch_postgres(&self, server: &Server) -> Result<()> {
+    fn launch_postgres(&self, server: &ServerProcess) -> Result<()> {
         let home = &server.home;
         let mut command = self
             .programs

@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// PostgreSQL, its standby or Redis.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct ServerProcess {
     name: &'static str,
     /// The signal for a fast, orderly shutdown.
     pub(super) quit: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Server {
     child: Mutex<Option<Child>>,
 }
 
-impl Server {
+impl ServerProcess {
     /// Ends a server that a former run left, and chooses the port.
     pub(super) fn new(
         name: &'static str,

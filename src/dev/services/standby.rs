@@ -1,17 +1,17 @@
 //! A standby of the private PostgreSQL, for tests of a failover.
 
 use super::programs::run;
-use super::server::Server;
+use super::server::ServerProcess;
 use super::{Result, Services, remove};
 
 /// A PostgreSQL that replicates the one of [`Services`], in the same directory. Drop it before them.
 #[derive(Debug)]
-pub struct Standby(Server);
+pub struct Standby(ServerProcess);
 
 impl Services {
     /// Copies PostgreSQL and starts the copy as a standby that answers reads.
     pub fn start_standby(&self) -> Result<Standby> {
-        let server = Server::new("standby", "INT", "postmaster.pid", &self.dir)?;
+        let server = ServerProcess::new("standby", "INT", "postmaster.pid", &self.dir)?;
         remove(&server.home)?;
         let mut copy = self
             .programs

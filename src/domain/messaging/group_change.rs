@@ -29,7 +29,7 @@ pub(in crate::domain) const MEMBER_LIMIT_REACHED: Error =
 
 /// A group under its lock.
 pub(in crate::domain) struct Group {
-    pub(in crate::domain) it: conversations::Group,
+    pub(in crate::domain) it: conversations::GroupRow,
     pub(in crate::domain) head: ConvSeq,
     /// All members, or in a large group the members whom the change affects.
     pub(in crate::domain) members: Vec<MemberState>,

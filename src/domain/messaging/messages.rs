@@ -51,7 +51,7 @@ pub async fn mark_read(
 
 /// A page of a conversation's timeline.
 #[derive(Debug)]
-pub struct Page {
+pub struct TimelinePage {
     /// The messages, ascending.
     pub messages: Vec<Message>,
     /// The head.
@@ -68,7 +68,7 @@ pub async fn page(
     conversation: ConversationId,
     range: Range<ConvSeq>,
     limit: PageSize,
-) -> Result<Page, Error> {
+) -> Result<TimelinePage, Error> {
     admission.admit(Priority::History)?;
     let (view, messages) = delivery
         .pg
@@ -97,7 +97,7 @@ pub async fn page(
             .first()
             .is_some_and(|first| first.seq > view.joined_seq.next()),
     };
-    Ok(Page {
+    Ok(TimelinePage {
         has_more,
         last_seq: view.last_seq,
         messages,

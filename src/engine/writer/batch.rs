@@ -11,7 +11,7 @@ use crate::storage::pg::messaging::{archive, conversations};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox;
-use crate::storage::pg::{Connection, Failure, Session};
+use crate::storage::pg::{Connection, DbSession, Failure};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The approximate limit of inbox entries in a transaction, which bounds how long its locks are held.
@@ -39,7 +39,7 @@ pub(super) enum LockTimeout {
 /// them: when the unique key of the archive rejects a message, or when a send is refused, since it may be a replay of one
 /// that was accepted.
 pub(super) fn execute(
-    session: &mut Session,
+    session: &mut DbSession,
     commands: &[Box<dyn Command>],
     lock_timeout: LockTimeout,
     more: impl Fn() -> bool,
@@ -71,7 +71,7 @@ struct RetryWithReplays;
 
 /// One attempt. `None` if the batch has to run again with the replays known.
 fn attempt(
-    session: &mut Session,
+    session: &mut DbSession,
     commands: &[Box<dyn Command>],
     lock_timeout: LockTimeout,
     replays: Replays,

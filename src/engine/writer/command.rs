@@ -19,7 +19,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The conversation and the caller of a command.
 #[derive(Clone, Copy)]
-pub struct Address {
+pub struct CommandTarget {
     /// The conversation.
     pub conversation: ConversationId,
     /// The caller.
@@ -45,7 +45,7 @@ pub trait Rule: Send + 'static {
     fn entries(&self, receivers: i64) -> i64;
 
     /// Settles it under the locks, in memory, without other side effects: a transaction may run again.
-    fn settle(&self, at: Address, plan: &mut Plan, state: &mut State) -> Self::Answer;
+    fn settle(&self, at: CommandTarget, plan: &mut Plan, state: &mut State) -> Self::Answer;
 
     /// Whether it may have been refused only because it is a replay of a stored message.
     fn may_be_replay(_answer: &Self::Answer) -> bool {
@@ -55,7 +55,7 @@ pub trait Rule: Send + 'static {
 
 /// A queued command of any kind.
 pub(super) trait Command: Send {
-    fn at(&self) -> Address;
+    fn at(&self) -> CommandTarget;
     /// After this time the caller waits no longer. Executing the command could then store an abandoned send after later ones
     /// of the same sender.
     fn deadline(&self) -> Instant;
@@ -73,14 +73,14 @@ pub(super) trait Command: Send {
 /// A rule with its address and the channel for its reply.
 pub(super) struct Queued<R: Rule> {
     pub(super) rule: R,
-    pub(super) at: Address,
+    pub(super) at: CommandTarget,
     pub(super) deadline: Instant,
     pub(super) reply: ReplySender<Result<R::Answer, Error>>,
     pub(super) answer: RefCell<Option<R::Answer>>,
 }
 
 impl<R: Rule> Command for Queued<R> {
-    fn at(&self) -> Address {
+    fn at(&self) -> CommandTarget {
         self.at
     }
 
@@ -89,7 +89,7 @@ impl<R: Rule> Command for Queued<R> {
     }
 
     fn keys(&self) -> Vec<Key> {
-        let Address { conversation, user } = self.at;
+        let CommandTarget { conversation, user } = self.at;
         let ids = self.rule.client_msg_ids().into_iter();
         ids.map(|id| (conversation, user, id)).collect()
     }

@@ -19,7 +19,7 @@ mod state;
 use crate::engine::batching::reply::channel;
 use crate::engine::error::Error;
 use crate::engine::waiting::registry::WaitRegistry;
-use crate::engine::writer::command::{Address, Command, QUEUE, Queued, RETRY_AFTER, Rule};
+use crate::engine::writer::command::{Command, CommandTarget, QUEUE, Queued, RETRY_AFTER, Rule};
 use crate::model::ids::{ConversationId, Epoch, UserId};
 use crate::model::unread::CommittedEntry;
 use crate::storage::pg::{DEADLINE, Pg};
@@ -108,7 +108,7 @@ impl Writers {
         let (reply, answer) = channel();
         let command = Box::new(Queued {
             rule,
-            at: Address { conversation, user },
+            at: CommandTarget { conversation, user },
             deadline: Instant::now() + DEADLINE,
             reply,
             answer: RefCell::default(),

@@ -8,7 +8,7 @@ use crate::engine::writer::deferred::Deferred;
 use crate::engine::writer::publish::Publisher;
 use crate::storage::error::StorageError;
 use crate::storage::pg::sync::partitions;
-use crate::storage::pg::{Failure, Pg, Session};
+use crate::storage::pg::{DbSession, Failure, Pg};
 use crate::telemetry::Metrics;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) struct Runner {
     pg: Pg,
     publisher: Publisher,
     metrics: Arc<Metrics>,
-    session: Option<Session>,
+    session: Option<DbSession>,
     deferred: Deferred,
 }
 

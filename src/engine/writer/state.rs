@@ -23,7 +23,7 @@ pub struct Plan {
 }
 
 /// A conversation of the batch.
-pub struct Conversation {
+pub struct ConversationState {
     pub(super) place: RowHandle,
     pub(super) last_seq: ConvSeq,
     pub(super) at: Timestamp,
@@ -35,7 +35,7 @@ pub struct Conversation {
     pub(super) members: Vec<MemberRow>,
 }
 
-impl Conversation {
+impl ConversationState {
     /// The row of a member.
     pub(super) fn member(&mut self, user: UserId) -> Result<&mut MemberRow, Error> {
         let found = self.members.iter_mut().find(|member| member.user == user);
@@ -46,7 +46,7 @@ impl Conversation {
 /// The locked state of a batch, as of its beginning.
 pub struct State {
     pub(super) now: Option<Timestamp>,
-    pub(super) conversations: HashMap<ConversationId, Conversation>,
+    pub(super) conversations: HashMap<ConversationId, ConversationState>,
     pub(super) stored: HashMap<Key, Message>,
     /// Blocks of mentioned users against the senders.
     pub(super) blocks: HashSet<Block>,
@@ -63,7 +63,7 @@ impl State {
         let mut conversations: HashMap<_, _> = locked
             .into_iter()
             .map(|one| {
-                let conversation = Conversation {
+                let conversation = ConversationState {
                     place: one.place,
                     last_seq: one.last_seq,
                     // If the clock was set back, a message still gets no earlier time than the one before it.

@@ -3,7 +3,7 @@
 //! Requests use [`Pg::read`] and [`Pg::transaction`]. They wait at the connection limiter, so that no more threads block
 //! than there are connections, and run on a blocking thread. They are given up after [`DEADLINE`]: libpq has no query
 //! timeout, and a stopped server would hold a request without end. A transaction that was given up is not committed later,
-//! since its caller may have asked for the opposite meanwhile. Each writer owns a [`Session`].
+//! since its caller may have asked for the opposite meanwhile. Each writer owns a [`DbSession`].
 
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::pool::Manager;
@@ -74,7 +74,7 @@ impl Drop for Waiting {
 }
 
 /// A connection that its owner, a writer, keeps.
-pub struct Session {
+pub struct DbSession {
     conn: r2d2::PooledConnection<Manager>,
     manager: Manager,
     /// The last commit has begun the next transaction (`COMMIT AND CHAIN`).
@@ -200,14 +200,14 @@ impl Pg {
     }
 
     /// Takes a connection. Blocks; for writer threads.
-    pub fn session(&self) -> StorageResult<Session> {
+    pub fn session(&self) -> StorageResult<DbSession> {
         let conn = self.pool.get().map_err(|error| {
             // libpq's message has several lines; a log entry has one.
             let text = error.to_string();
             let words: Vec<_> = text.split_whitespace().collect();
             StorageError::Unavailable(words.join(" "))
         })?;
-        Ok(Session {
+        Ok(DbSession {
             conn,
             manager: self.manager.clone(),
             chained: false,
@@ -264,7 +264,7 @@ fn has_passed(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() >= until)
 }
 
-impl Session {
+impl DbSession {
     /// Runs reads, or one statement.
     pub fn read<T>(
         &mut self,

@@ -10,6 +10,6 @@ mod sql;
 pub mod sync;
 mod types;
 
-pub use access::{Connection, DEADLINE, Failure, Pg, Session, Usage, WAITING, Waiting};
+pub use access::{Connection, DEADLINE, DbSession, Failure, Pg, Usage, WAITING, Waiting};
 pub use pool::stop_connecting;
 pub use types::RowHandle;

@@ -1,7 +1,7 @@
 //! Moves a read position forward. It is a command of the writer, so that it is ordered with sends.
 
 use crate::engine::error::Error;
-use crate::engine::writer::command::{Address, Rule};
+use crate::engine::writer::command::{CommandTarget, Rule};
 use crate::engine::writer::state::{Plan, State};
 use crate::model::events::receipt::READ;
 use crate::model::ids::ConvSeq;
@@ -26,7 +26,7 @@ impl Rule for MarkRead {
         1
     }
 
-    fn settle(&self, at: Address, plan: &mut Plan, state: &mut State) -> Self::Answer {
+    fn settle(&self, at: CommandTarget, plan: &mut Plan, state: &mut State) -> Self::Answer {
         let (id, user, seq) = (at.conversation, at.user, self.0);
         let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
         let (head, large) = (conversation.last_seq, conversation.large);

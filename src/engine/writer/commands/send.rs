@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::engine::error::Error;
-use crate::engine::writer::command::{Address, Rule};
+use crate::engine::writer::command::{CommandTarget, Rule};
 use crate::engine::writer::state::{Plan, State};
 use crate::model::events::message::{MENTION, MESSAGE};
 use crate::model::ids::{ClientMsgId, MessageId, UserId};
@@ -47,7 +47,7 @@ impl Rule for Send {
         receivers * all(self.0.len()) + all(mentions.sum())
     }
 
-    fn settle(&self, at: Address, plan: &mut Plan, state: &mut State) -> Self::Answer {
+    fn settle(&self, at: CommandTarget, plan: &mut Plan, state: &mut State) -> Self::Answer {
         let messages = self.0.iter();
         messages.map(|new| send(at, new, plan, state)).collect()
     }
@@ -57,7 +57,12 @@ impl Rule for Send {
     }
 }
 
-fn send(at: Address, new: &NewMessage, plan: &mut Plan, state: &mut State) -> Result<Sent, Error> {
+fn send(
+    at: CommandTarget,
+    new: &NewMessage,
+    plan: &mut Plan,
+    state: &mut State,
+) -> Result<Sent, Error> {
     let (id, sender) = (at.conversation, at.user);
     let key = (id, sender, new.client_msg_id);
     // Before membership, mute and block: the sender of a stored message gets it back, whatever has changed since.

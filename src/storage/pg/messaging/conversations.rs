@@ -102,7 +102,7 @@ fn count(members: usize) -> i32 {
 }
 
 /// The state of a conversation for a change of it, read under its lock.
-pub struct Group {
+pub struct GroupRow {
     /// The kind. A direct conversation has no title, and its members do not change.
     pub kind: ConversationKind,
     /// The title.
@@ -120,7 +120,7 @@ pub struct Group {
 }
 
 /// Reads a conversation. Under its lock.
-pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<Group>> {
+pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<GroupRow>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -147,7 +147,7 @@ pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Optio
     .get_result(conn)
     .optional()?;
     row.map(|row| {
-        Ok(Group {
+        Ok(GroupRow {
             kind: parse_kind(&row.kind)?,
             title: row.title,
             public: row.public,
@@ -164,7 +164,7 @@ pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Optio
 pub fn update_group(
     conn: &mut PgConnection,
     id: ConversationId,
-    group: &Group,
+    group: &GroupRow,
 ) -> StorageResult<()> {
     sql("UPDATE conversations SET title = $1, last_change = $2, member_count = $3, switch_seq = $4, updated_at = $5
          WHERE id = $6")
