@@ -1,7 +1,7 @@
 //! Writes the lines of the log to standard error, many with one system call: at one call a line, the call is the largest cost of
 //! the line of a request.
 //!
-//! A process that is killed loses the lines of the last [`FLUSH_INTERVAL`]; one that ends by itself writes all lines.
+//! A process that is killed loses the lines of the last `FLUSH_INTERVAL`; one that ends by itself writes all lines.
 
 use std::io::{self, Write};
 use std::mem;
