@@ -203,50 +203,42 @@ pub async fn create_conversation(
     caller: Caller,
     Body(body): Body<CreateConversationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let created = match body {
+    let new = match body {
         CreateConversationRequest::Direct { user_id } => {
-            conversations::create_direct(&delivery, caller, user_id).await?
+            return Ok(created(
+                conversations::create_direct(&delivery, caller, user_id).await?,
+            ));
         }
         CreateConversationRequest::Group {
             title,
             member_ids,
             client_conversation_id,
-        } => {
-            charge_more(
-                &request,
-                &Subject::User(caller.user),
-                people_cost(member_ids.len()) - 1,
-            )
-            .await?;
-            let new = NewGroup {
-                title: title.into(),
-                members: member_ids,
-                client_id: client_conversation_id,
-                channel: None,
-            };
-            conversations::create_group(&delivery, caller, new).await?
-        }
+        } => NewGroup {
+            title: title.into(),
+            members: member_ids,
+            client_id: client_conversation_id,
+            channel: None,
+        },
         CreateConversationRequest::Channel {
             title,
             member_ids,
             client_conversation_id,
             public,
-        } => {
-            charge_more(
-                &request,
-                &Subject::User(caller.user),
-                people_cost(member_ids.len()) - 1,
-            )
-            .await?;
-            let new = NewGroup {
-                title: title.into(),
-                members: member_ids,
-                client_id: client_conversation_id,
-                channel: Some(public),
-            };
-            conversations::create_group(&delivery, caller, new).await?
-        }
+        } => NewGroup {
+            title: title.into(),
+            members: member_ids,
+            client_id: client_conversation_id,
+            channel: Some(public),
+        },
     };
+    let cost = people_cost(new.members.len()) - 1;
+    charge_more(&request, &Subject::User(caller.user), cost).await?;
+    Ok(created(
+        conversations::create_group(&delivery, caller, new).await?,
+    ))
+}
+
+fn created(created: Created) -> HttpResponse {
     let Created {
         conversation,
         is_new,
@@ -257,7 +249,7 @@ pub async fn create_conversation(
     } else {
         replayed()
     };
-    Ok(response
+    response
         .insert_header((
             header::LOCATION,
             format!("/v1/conversations/{}", conversation.id),
@@ -265,7 +257,7 @@ pub async fn create_conversation(
         .json(CreatedConversation {
             conversation,
             refused,
-        }))
+        })
 }
 
 /// List the caller's conversations
