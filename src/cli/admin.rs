@@ -23,31 +23,31 @@ use std::time::{Duration, Instant};
 
 #[derive(Subcommand)]
 pub(super) enum Admin {
-    /// Make an account, also where registration is closed, and print it as a JSON line with its password
+    /// Create an account, also when registration is closed, and print it as a JSON line with its password
     CreateUser {
         /// 3 to 32 of a-z, 0-9, '_', '.' and '-'
         #[arg(long)]
         username: String,
-        /// What other people see; the username when not given
+        /// The name that others see; the username when not given
         #[arg(long)]
         display_name: Option<String>,
         /// 8 to 128 Unicode code points; a random one when not given
         #[arg(long)]
         password: Option<String>,
     },
-    /// Make or find the users seed0, seed1 …, and print a JSON line with a day's token for each: for load tests and QA
+    /// Create or find the users seed0, seed1 …, and print a JSON line with a token for one day for each: for load tests and QA
     Seed {
         /// How many
         #[arg(long)]
         users: usize,
     },
-    /// Drop inbox entries before a moment, while nodes may serve: devices that have not fetched them start over
+    /// Delete inbox entries before a time, while nodes may serve: devices that have not fetched them resync
     ExpireInbox {
         /// A time such as 2026-11-20T09:30:00Z
         #[arg(long)]
         before: Timestamp,
     },
-    /// After a backup was restored, before any node serves: begin a new epoch, so that every device starts over
+    /// After a backup was restored, before any node serves: begin a new epoch, so that every device resyncs
     NewEpoch,
     /// Replace all unread counts in Redis by those of PostgreSQL, while nodes may serve, and print how many there were
     RebuildUnread,

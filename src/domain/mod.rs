@@ -1,4 +1,4 @@
-//! The verbs of Tideline, a function each. Independent of HTTP status codes and SQL tables.
+//! The operations of Tideline, a function each. Independent of HTTP status codes and SQL tables.
 
 pub mod identity;
 pub mod messaging;

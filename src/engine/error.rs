@@ -1,4 +1,4 @@
-//! The errors of the verbs of the domain.
+//! The errors of the operations of the domain.
 
 use crate::model::rate_limit::QuotaStatus;
 use crate::model::resync::Resync;

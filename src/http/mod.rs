@@ -1,5 +1,5 @@
 //! The HTTP API. Besides `node`, which starts the servers, only this floor uses actix-web. A handler parses its input, calls one
-//! verb of the domain, and builds the response.
+//! operation of the domain, and builds the response.
 
 pub mod identity;
 pub mod kit;

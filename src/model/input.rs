@@ -114,7 +114,7 @@ impl Input {
             Self::Text(text) if !text.starts_with('+') => text.parse().ok(),
             Self::Json(_) | Self::Text(_) => None,
         };
-        read.ok_or_else(|| Fault::new("must be an integer of 64 bits"))
+        read.ok_or_else(|| Fault::new("must be a 64-bit integer"))
     }
 }
 

@@ -36,7 +36,7 @@ fn sentence(error: &serde_json::Error) -> String {
         (_, "lone leading surrogate in hex escape" | "unexpected end of hex escape") => {
             "has an unpaired surrogate"
         }
-        (Category::Io | Category::Syntax, _) => "is no valid JSON",
+        (Category::Io | Category::Syntax, _) => "is not valid JSON",
     };
     format!("{fault} at line {line}, column {column}")
 }

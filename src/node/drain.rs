@@ -36,7 +36,7 @@ pub(super) async fn ramp(waiters: &WaitRegistry, ramp: Duration) {
         tokio::time::sleep(INTERVAL).await;
     }
     tokio::time::sleep_until(end.into()).await;
-    // Waits that checked for the drain just before it began, and were registered after `users` was read.
+    // Waits that registered during the ramp, and have not yet checked for the drain.
     for (user, _) in waiters.positions() {
         waiters.reconnect(user);
     }

@@ -10,7 +10,7 @@
 //! The model has no time, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is "when
 //! everything in progress has arrived". The product is `domain/sync/notices.rs`,
 //! `engine/waiting/{registry,head_cache,reconcile}.rs`, `engine/writer/publish.rs`, `storage/redis/sync/notices.rs` and
-//! `tasks/{sweep,notices}.rs`; steps and fields have their names.
+//! `tasks/{sweep,notices}.rs`; comments name the functions that the steps stand for.
 //!
 //! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
 //!
@@ -269,7 +269,7 @@ enum Step {
 }
 
 impl State {
-    /// `WaitRegistry::news`.
+    /// `WaitRegistry::wake_inbox`.
     fn news(&mut self, seq: u8, total: bool, rules: Rules) {
         if rules.heard_forgets {
             self.heard();
@@ -282,7 +282,7 @@ impl State {
         }
     }
 
-    /// `Swept::heard`.
+    /// `InboxHeadCache::invalidate`.
     fn heard(&mut self) {
         self.swept = None;
         if let Some(round) = &mut self.rounds[SWEEP] {
@@ -300,13 +300,13 @@ impl State {
         }
     }
 
-    /// `WaitRegistry::park`.
+    /// `WaitRegistry::register`.
     fn register(&mut self, index: usize) {
         self.waits[index].registered = true;
         self.waits[index].at = At::Subscribe;
     }
 
-    /// `Parked::supersede_older`.
+    /// `WaitGuard::supersede_older`.
     fn supersede(&mut self, index: usize, rules: Rules) {
         let device = self.waits[index].device;
         for older in &mut self.waits[..index] {

@@ -9,7 +9,7 @@ const OURS: &[&str] = &[
     "is required",
     "is not known here",
     "is not a cursor of this listing",
-    "is no valid JSON at line ",
+    "is not valid JSON at line ",
     "is no complete JSON: it ends at line ",
     "is nested too deep at line ",
     "has a number beyond the range of a double at line ",

@@ -65,7 +65,8 @@ impl Drop for Slow {
     }
 }
 
-/// 250 clients of each kind: slow request heads, slow bodies, and slow readers of large responses.
+/// 250 clients of each kind: slow request heads, slow bodies, and slow readers of large responses; and 10 whose second request is
+/// slow.
 pub struct SlowClients {
     /// Those that send a byte each second, until the server closes their connections.
     pub senders: [Slow; 3],

@@ -1,6 +1,6 @@
 //! Bans: a banned user can neither join a group or channel nor be added to it.
 
-use crate::domain::messaging::group_change::{Change, Group, Verb, change, needs};
+use crate::domain::messaging::group_change::{Change, Group, Operation, change, needs};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -38,8 +38,8 @@ pub async fn ban(
         rows::insert(conn, id, user)?;
         Ok(Ok(Change::removing(removed)))
     };
-    let verb = Verb::about("ban", vec![user]);
-    change(delivery, verb, caller, id, decide).await?;
+    let operation = Operation::about("ban", vec![user]);
+    change(delivery, operation, caller, id, decide).await?;
     Ok(())
 }
 
@@ -59,7 +59,7 @@ pub async fn unban(
     };
     change(
         delivery,
-        Verb::about("unban", Vec::new()),
+        Operation::about("unban", Vec::new()),
         caller,
         id,
         decide,

@@ -1,7 +1,7 @@
 //! Create, find, rename and list conversations.
 
 use crate::clock;
-use crate::domain::messaging::group_change::{Change, MEMBER_LIMIT_REACHED, Verb, change};
+use crate::domain::messaging::group_change::{Change, MEMBER_LIMIT_REACHED, Operation, change};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -240,8 +240,8 @@ pub async fn rename(
     id: ConversationId,
     title: String,
 ) -> Result<Conversation, Error> {
-    let verb = Verb::about("rename", Vec::new());
-    change(delivery, verb, caller, id, move |_, group| {
+    let operation = Operation::about("rename", Vec::new());
+    change(delivery, operation, caller, id, move |_, group| {
         Ok(group.needs(Role::Admin).map(|()| Change {
             title: Some(title.clone()).filter(|title| group.it.title.as_ref() != Some(title)),
             ..Change::default()

@@ -1,4 +1,4 @@
-//! A change of a group: the same transaction for every verb.
+//! A change of a group: the same transaction for every operation.
 //!
 //! It locks the conversation, reads its members in a statement that starts afterwards, decides in memory, writes, and
 //! delivers an entry to the inbox of every member.
@@ -73,7 +73,7 @@ pub(in crate::domain) fn needs(member: Option<MemberState>, role: Role) -> Resul
     }))
 }
 
-/// The changes of a verb.
+/// The changes of an operation.
 #[derive(Default)]
 pub(in crate::domain) struct Change {
     pub(in crate::domain) title: Option<String>,
@@ -96,8 +96,8 @@ impl Change {
     }
 }
 
-/// A verb that changes a group.
-pub(in crate::domain) struct Verb {
+/// An operation that changes a group.
+pub(in crate::domain) struct Operation {
     /// The name of the transaction.
     pub(in crate::domain) name: &'static str,
     /// In a large group, only these members and the caller are read.
@@ -106,8 +106,8 @@ pub(in crate::domain) struct Verb {
     pub(in crate::domain) checks_blocks: bool,
 }
 
-impl Verb {
-    /// A verb that affects these users.
+impl Operation {
+    /// An operation that affects these users.
     pub(in crate::domain) fn about(name: &'static str, users: Vec<UserId>) -> Self {
         Self {
             name,
@@ -120,7 +120,7 @@ impl Verb {
 /// Changes a group in one transaction, as `decide` returns, and returns the change. An empty change writes no entries.
 pub(in crate::domain) async fn change<F>(
     delivery: &Delivery,
-    mut verb: Verb,
+    mut operation: Operation,
     caller: Caller,
     id: ConversationId,
     decide: F,
@@ -128,11 +128,11 @@ pub(in crate::domain) async fn change<F>(
 where
     F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
 {
-    verb.users.push(caller.user);
+    operation.users.push(caller.user);
     let (change, committed) = delivery
         .pg
-        .transaction(verb.name, move |conn| {
-            if verb.checks_blocks {
+        .transaction(operation.name, move |conn| {
+            if operation.checks_blocks {
                 blocks::hold(conn, &[caller.user].into())?;
             }
             // Lock first, read afterwards: the statements below see members who joined or left during the wait for the lock.
@@ -143,7 +143,7 @@ where
                 return Ok(Err(Error::NotFound));
             };
             let members = match it.read_fanout_from_seq {
-                Some(_) => rows::some(conn, id, &verb.users)?,
+                Some(_) => rows::some(conn, id, &operation.users)?,
                 None => rows::all(conn, id)?,
             };
             let own = members.iter().find(|one| one.user == caller.user).copied();

@@ -1,6 +1,8 @@
 //! The members of a group, and their roles and mutes.
 
-use crate::domain::messaging::group_change::{Change, Group, MEMBER_LIMIT_REACHED, Verb, change};
+use crate::domain::messaging::group_change::{
+    Change, Group, MEMBER_LIMIT_REACHED, Operation, change,
+};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -33,9 +35,9 @@ pub async fn add(
     asked: BTreeSet<UserId>,
 ) -> Result<Added, Error> {
     let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
-    let verb = Verb {
+    let operation = Operation {
         checks_blocks: true,
-        ..Verb::about("add_members", asked.iter().copied().collect())
+        ..Operation::about("add_members", asked.iter().copied().collect())
     };
     let decide = move |conn: &mut Connection, group: &mut Group| {
         let joins = group.it.public && asked.iter().all(|user| *user == caller.user);
@@ -81,7 +83,7 @@ pub async fn add(
             ..Change::default()
         }))
     };
-    let Change { added, refused, .. } = change(delivery, verb, caller, id, decide).await?;
+    let Change { added, refused, .. } = change(delivery, operation, caller, id, decide).await?;
     Ok(Added { added, refused })
 }
 
@@ -115,8 +117,8 @@ pub async fn remove(
             ..Change::removing(vec![user])
         }))
     };
-    let verb = Verb::about("remove_member", vec![user]);
-    change(delivery, verb, caller, id, decide).await?;
+    let operation = Operation::about("remove_member", vec![user]);
+    change(delivery, operation, caller, id, decide).await?;
     Ok(())
 }
 
@@ -146,8 +148,8 @@ pub async fn update(
             ..Change::default()
         }))
     };
-    let verb = Verb::about("update_member", vec![user]);
-    change(delivery, verb, caller, id, decide).await?;
+    let operation = Operation::about("update_member", vec![user]);
+    change(delivery, operation, caller, id, decide).await?;
     delivery
         .pg
         .read("member", move |conn| rows::get(conn, id, user))

@@ -32,10 +32,10 @@ pub async fn readiness(delivery: &Delivery, lifecycle: &Lifecycle) -> Readiness 
     *known = Some(found);
     drop(known);
     if delivery.writers.has_panicked() {
-        reasons.push("a writer has ended for a bug: restart this node".to_owned());
+        reasons.push("a writer has ended because of a bug: restart this node".to_owned());
     }
     if lifecycle.is_draining() {
-        reasons.push("the node is going away".to_owned());
+        reasons.push("the node is shutting down".to_owned());
     }
     Readiness { reasons, redis }
 }

@@ -28,7 +28,7 @@ pub struct Claims {
     pub sub: UserId,
     /// The device.
     pub device_id: DeviceId,
-    /// The refresh generation that it was issued with. Its first use invalidates the refresh token before.
+    /// The refresh generation that it was issued with. Its first use invalidates the previous refresh token.
     pub generation: i64,
     /// Issued at, in seconds since 1970.
     pub iat: i64,

@@ -1,4 +1,4 @@
-//! Batched queries of inbox heads. Every wait reads its head when it begins and, in most cases, when it ends.
+//! Batched queries of inbox heads. A wait without a cached head reads it when it begins; most waits read it when they end.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::engine::error::Error;

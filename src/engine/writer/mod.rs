@@ -1,9 +1,9 @@
 //! The batching writer: many sends, one commit.
 //!
 //! A request puts a command into a bounded queue and awaits the reply. A few threads, sharded by conversation, own one
-//! connection each. A writer takes all queued commands (no timer, no artificial delay), executes them as one transaction of
-//! a handful of statements, and replies to each caller after the commit. Then the publisher, in commit order, applies the
-//! entries to Redis and wakes the waits of this node.
+//! connection each. A writer takes up to 256 queued commands (no timer, no artificial delay) and executes them as one
+//! transaction of a handful of statements. After the commit it hands the entries to the publisher, which applies them to Redis
+//! and wakes the waits of this node, and replies to each caller.
 //!
 //! `queue` is the thread, `batch` the transaction, `commands` the rules and the allocation of seqs, `publish` the work after
 //! the commit, and `deferred` the commands for conversations that another transaction has locked.

@@ -70,7 +70,8 @@ impl Runner {
         }
     }
 
-    /// Takes queued commands. Waits until there is one, or until deferred commands are due. False when the queue is closed.
+    /// Takes queued commands. Waits until there is one, or until deferred commands are due. False when the
+    /// queue is closed and nothing is deferred.
     fn take(&mut self, taken: &mut Vec<Box<dyn Command>>) -> bool {
         let Some(due) = self.deferred.next() else {
             return self.queue.blocking_recv_many(taken, BATCH) > 0;

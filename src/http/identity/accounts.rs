@@ -250,7 +250,7 @@ pub async fn login_user(
     Ok(web::Json(session.into()))
 }
 
-/// Get the next session
+/// Refresh the session
 ///
 /// Rotates the refresh token. If the response is lost, repeat the request with the same token: it returns the same successor
 /// for 60 seconds, unless the new refresh token or the new access token was used. Any later use of a spent token logs the

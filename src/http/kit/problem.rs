@@ -129,7 +129,7 @@ pub struct ProblemBody {
     #[serde(rename = "type")]
     #[schema(example = "/docs/problems#validation")]
     kind: String,
-    /// The code's title.
+    /// A short title of the code.
     #[schema(example = "Validation failed")]
     title: &'static str,
     /// The HTTP status.

@@ -71,7 +71,7 @@ pub async fn ban_user(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// End a ban
+/// Unban a person
 ///
 /// For the owner and admins. The person may join or be added again, but does not become a member by this.
 #[utoipa::path(delete, path = "/v1/conversations/{id}/bans/{user_id}", tag = "Members",

@@ -177,7 +177,7 @@ pub struct ListConversationsQuery {
     cursor: Option<String>,
 }
 
-/// Make a conversation
+/// Create a conversation
 ///
 /// A pair of people has one direct conversation: a repeat by either person returns it (200). Each request creates a new group,
 /// unless it repeats a `client_conversation_id`; if the caller has left that group, the answer is `not_found`. A channel always

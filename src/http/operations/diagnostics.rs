@@ -30,11 +30,11 @@ pub struct LongpollDiagnosis {
     /// The measured duration, in milliseconds.
     #[schema(example = 25_001)]
     waited_ms: u64,
-    /// This node shuts down and ended the wait early: the result tells nothing about the proxies in between.
+    /// This node shuts down and ended the wait early: the result is not conclusive.
     reconnect: bool,
 }
 
-/// Find out whether long-polls are cut
+/// Test for proxies that cut long-polls
 ///
 /// Responds exactly after the requested time. If the response does not arrive, or a proxy answers instead (504), something between
 /// the client and the server cuts requests that are silent for that long. Halve the timeout until the response arrives, and

@@ -100,7 +100,7 @@ pub async fn get_capabilities(
     }))
 }
 
-/// Check that the process lives
+/// Check that the process is alive
 #[utoipa::path(get, path = "/health/live", tag = "Service",
     responses((status = 200, description = "The process is alive", body = Live)), security(()))]
 pub async fn get_live() -> web::Json<Live> {

@@ -56,7 +56,7 @@ pub async fn block_user(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// End a block
+/// Unblock a person
 #[utoipa::path(delete, path = "/v1/me/blocks/{user_id}", tag = "Accounts",
     params(("user_id" = Uuid, Path, description = "The other person")),
     responses((status = 204, description = "Not blocked by the caller, now or before")),

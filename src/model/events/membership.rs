@@ -14,7 +14,7 @@ pub static CONVERSATION: EventSpec = EventSpec {
     },
 };
 
-/// The receiver is out of the conversation.
+/// The receiver is no longer a member.
 pub static LEFT: EventSpec = EventSpec {
     name: "left",
     kind: "conversation",

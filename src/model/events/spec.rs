@@ -9,13 +9,13 @@ use crate::model::wire::message::Message;
 /// What the `ref_seq` of an entry means, and so what a page has to read for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// The seq of a message in its conversation. A page brings the message.
+    /// The seq of a message in its conversation. A page includes the message.
     Message,
-    /// The head of the conversation as of the entry. A page brings the conversation as it is now.
+    /// The head of the conversation as of the entry. A page includes the conversation as it is now.
     Conversation,
-    /// The number of a change of members. A page brings the change.
+    /// The number of a change of members. A page includes the change.
     MembersChange,
-    /// A position in the conversation. A page brings nothing.
+    /// A position in the conversation. A page includes nothing.
     Position,
 }
 

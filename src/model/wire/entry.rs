@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 /// One entry of an inbox.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entry {
-    /// Its place in the inbox: 1, 2, 3 … without a hole.
+    /// Its place in the inbox: 1, 2, 3 … without gaps.
     pub seq: InboxSeq,
     /// The conversation that it concerns.
     pub conversation_id: ConversationId,
@@ -26,7 +26,7 @@ pub struct Entry {
     pub event: EventOrUnknown,
 }
 
-/// What an entry tells. An open set: clients skip kinds they do not know.
+/// The event of an entry. An open set: clients skip kinds they do not know.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
@@ -45,15 +45,15 @@ pub enum Event {
         /// Read up to here.
         read_seq: ConvSeq,
     },
-    /// The conversation is new or has changed, or has become large; null: the reader is out of it.
+    /// The conversation is new or has changed, or has become large; null: the user is no longer a member.
     Conversation {
         /// The conversation as it is now. Of several entries of one conversation on a page, only the last has its
         /// `last_message`; the others say null.
         #[schema(required = true)]
         conversation: Option<Box<Conversation>>,
     },
-    /// Others joined or left the conversation, or roles or mutes changed. (Who joins or leaves learns it from a
-    /// `conversation` entry. Of a large conversation this reaches only those whom it concerns and who did it.)
+    /// Others joined or left the conversation, or roles or mutes changed. A user who joins or leaves gets
+    /// a `conversation` entry instead. In a large conversation only the affected members and the actor get this entry.
     Members(MembersChanged),
 }
 
@@ -73,9 +73,9 @@ pub enum EventOrUnknown {
 /// A page of the inbox.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InboxPage {
-    /// The entries after `since_seq`, in order, without a hole.
+    /// The entries after `since_seq`, in order, without gaps.
     pub entries: Vec<Entry>,
-    /// Give it as `since_seq` next time; on an empty page it is the `since_seq` that was asked for.
+    /// Send it as `since_seq` in the next request. On an empty page it equals the `since_seq` of this request.
     pub next_since_seq: InboxSeq,
     /// The head of the inbox.
     pub last_seq: InboxSeq,

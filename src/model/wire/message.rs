@@ -13,7 +13,7 @@ pub struct Message {
     pub id: MessageId,
     /// Its conversation.
     pub conversation_id: ConversationId,
-    /// Its position in the conversation: 1, 2, 3 … without a hole.
+    /// Its position in the conversation: 1, 2, 3 … without gaps.
     pub seq: ConvSeq,
     /// The sender.
     pub sender_id: UserId,

@@ -104,21 +104,21 @@ async fn type_errors_use_our_own_messages() {
             &read,
             json!({"seq": "1"}),
             "/seq",
-            "must be an integer of 64 bits",
+            "must be a 64-bit integer",
         ),
         (
             "PUT",
             &read,
             json!({"seq": 1.5}),
             "/seq",
-            "must be an integer of 64 bits",
+            "must be a 64-bit integer",
         ),
         (
             "PUT",
             &read,
             json!({"seq": 1e300}),
             "/seq",
-            "must be an integer of 64 bits",
+            "must be a 64-bit integer",
         ),
         (
             "PUT",
@@ -204,17 +204,17 @@ async fn type_errors_use_our_own_messages() {
         (
             "/inbox?since_seq=x",
             "since_seq",
-            "must be an integer of 64 bits",
+            "must be a 64-bit integer",
         ),
         (
             "/inbox?since_seq=1.0",
             "since_seq",
-            "must be an integer of 64 bits",
+            "must be a 64-bit integer",
         ),
         (
             "/inbox?since_seq=%2B1",
             "since_seq",
-            "must be an integer of 64 bits",
+            "must be a 64-bit integer",
         ),
         (
             "/inbox?since_seq=-1",

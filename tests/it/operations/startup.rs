@@ -50,7 +50,7 @@ async fn readiness_reports_what_is_missing() {
     assert_eq!(ready_now(&app).await, fine());
     let draining = &app.nodes[0].handles.lifecycle.draining;
     draining.store(true, Ordering::Release);
-    assert_eq!(ready_now(&app).await, unready("the node is going away"));
+    assert_eq!(ready_now(&app).await, unready("the node is shutting down"));
     draining.store(false, Ordering::Release);
 
     let mut conn = app.database();

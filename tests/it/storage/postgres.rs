@@ -187,7 +187,7 @@ async fn panicked_writer_fails_readiness() {
     let ended = eventually("the writer has ended", SOON, ready, |it| it.status == 503).await;
     assert_eq!(
         ended.body["reasons"],
-        json!(["a writer has ended for a bug: restart this node"])
+        json!(["a writer has ended because of a bug: restart this node"])
     );
     app.finish().await;
 }

@@ -34,7 +34,7 @@ impl Rule for MarkRead {
         if seq > head {
             return Err(Error::invalid(
                 "/seq",
-                format!("must not be beyond the head, {head}"),
+                format!("must not be beyond the latest seq, {head}"),
             ));
         }
         if seq > own.read_seq {

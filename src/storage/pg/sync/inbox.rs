@@ -252,7 +252,8 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
         #[diesel(sql_type = BigInt)]
         length: i64,
     }
-    // Only one entry of each conversation carries its last message.
+    // One entry of each conversation carries its last message: the last one. It is counted at the first one, so that a page that
+    // is cut in between is not longer.
     let mut with_message: HashMap<ConversationId, InboxSeq> = HashMap::new();
     let mut others = Vec::new();
     for entry in &*entries {

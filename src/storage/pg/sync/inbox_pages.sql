@@ -1,5 +1,5 @@
 -- Pages of several inboxes, each with its head. One statement has one snapshot, so head and page are consistent. Seqs have no
--- hole, so a page is a range of seqs, and no plan can read more. Each message is one key look-up in one partition: BETWEEN and
+-- gaps, so a page is a range of seqs, and no plan can read more. Each message is one key look-up in one partition: BETWEEN and
 -- ORDER BY force the index (decision 0002), and a null key finds nothing. Pages are cut by the stored lengths, so that only
 -- returned contents are read. Each inbox has at least one row, for its head.
 SELECT r.place, COALESCE(t.last_seq, 0) AS head, j.seq, j.at, j.entry_kind, j.conversation_id, j.ref_seq, j.unread,

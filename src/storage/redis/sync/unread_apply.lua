@@ -48,7 +48,7 @@ local function apply(key, first, last)
                 total = total + count - entry.count
                 changed[conversation] = { count = count, seq = seq }
             end
-            -- The mark moves over entries without a hole; entries beyond a hole are kept in `ahead`.
+            -- The mark moves over entries without gaps; entries beyond a gap are kept in `ahead`.
             if seq == mark + 1 then
                 mark = seq
             else
@@ -106,7 +106,7 @@ local function apply(key, first, last)
     if #gone > 0 then
         redis.call('HDEL', key, unpack(gone))
     end
-    -- With entries beyond a hole the total does not belong to the mark.
+    -- With entries beyond a gap the total does not belong to the mark.
     return waiting == 0 and not large and { mark, total }
 end
 
