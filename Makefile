@@ -3,7 +3,7 @@
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
-run: ## Run Tideline here, with a PostgreSQL and a Redis of its own
+run: ## Run Tideline with its own PostgreSQL and Redis
 	.ci/install
 	cargo build --release --locked
 	exec $${CARGO_TARGET_DIR:-target}/release/tideline dev
@@ -21,7 +21,7 @@ web: ## Run the tests of the SDK and of the browser client
 	sdk/javascript/test/run
 	web/test/browser/run
 
-test: ## Run every test, on real servers that are thrown away
+test: ## Run every test, on temporary servers
 	.ci/install test
 	cargo test --locked --lib --bins --test it --test architecture --test language --test faults --test models -- --test-threads=6
 	cargo test --locked --test timing -- --test-threads=1
@@ -47,26 +47,26 @@ check: ## Check format, lints, docs, licences, packaging and generated files
 	compose=docker-compose; ! docker compose version >/dev/null 2>&1 || compose='docker compose'; \
 		TIDELINE_JWT_SECRET='any, to read the file' $$compose -f deploy/compose.yaml config --quiet
 
-openapi: ## Write openapi/openapi.json again
+openapi: ## Generate openapi/openapi.json
 	mkdir -p openapi
 	cargo run --quiet --locked -- openapi > openapi/openapi.json.new
 	mv openapi/openapi.json.new openapi/openapi.json
 
-bench: ## Measure it against plain SQL (OPTIONS=--help says what can be chosen), write target/bench/report.json
+bench: ## Measure against plain SQL (OPTIONS=--help lists the options), write target/bench/report.json
 	.ci/install
 	cargo bench --locked --bench bench -- $(OPTIONS)
 
-soak: ## Half an hour of everything people do (MINUTES), and nothing may grow; write target/soak/report.json
+soak: ## Run a mixed load for half an hour (MINUTES), in which no resource may grow; write target/soak/report.json
 	.ci/install
 	cargo bench --locked --bench bench -- soak --minutes $(or $(MINUTES),30)
 
-soak-web: ## Two people at two tabs each, on bad networks, for ten MINUTES (SEED): each text arrives once, in order, under its name
+soak-web: ## Simulate two people with two tabs each on bad networks for ten MINUTES (SEED): each text arrives once, in order, under its name
 	.ci/install test
 	MINUTES=$(or $(MINUTES),10) web/test/browser/run test/browser/soak.test.js
 
-faults: ## Break everything under load, check every promise (FAULT, SEED, ROUNDS, SECONDS), write target/faults/report.md
+faults: ## Inject every fault under load, check every guarantee (FAULT, SEED, ROUNDS, SECONDS), write target/faults/report.md
 	.ci/install faults
 	cargo test --locked --test faults matrix -- --ignored --nocapture
 
-mutants: ## Break the rules of the design one by one in a copy, and see the tests notice
+mutants: ## Break the rules of the design one by one in a copy, and verify that the tests detect it
 	tests/faults/mutants/run

@@ -1,5 +1,5 @@
-//! What the program has inside: the migrations, and the files that it serves. These are compressed here, once, and each has
-//! a tag by which a browser knows whether it has changed.
+//! Prepares the files that the program contains: it rebuilds when the migrations change, and compresses the served files once,
+//! each with a tag by which a browser detects changes.
 
 #![expect(
     clippy::disallowed_methods,
@@ -15,10 +15,10 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// Folders of files that are served, and the document of the API.
+/// Folders with served files, and the document of the API.
 const SERVED: [&str; 3] = ["web", "sdk/javascript/src", "openapi"];
 
-/// What is in these folders and is not served.
+/// Entries of these folders that are not served.
 const NOT_SERVED: [&str; 2] = ["test", "node_modules"];
 
 /// The files of Swagger UI that its page loads.
@@ -33,7 +33,7 @@ const DOCS: [&str; 7] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A new folder must cause a build, and so must a new file that is served: it is named there.
+    // A new migration must cause a build, and so must a new served file, which these two sources name.
     for path in [
         "build.rs",
         "migrations",
@@ -77,14 +77,14 @@ fn folder_of(folder: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes a file, what it is compressed, and its tag.
+/// Writes a file, its compressed form, and its tag.
 fn keep(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(bytes)?;
-    // Without a key, its hash is the same in every build by one compiler.
+    // This hasher has no key, so the hash is the same in every build by one compiler.
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     let name = path.display();
