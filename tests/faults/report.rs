@@ -68,7 +68,7 @@ pub fn report(conditions: &str, rounds: &[Round]) -> String {
          *ok*, *fail* (refused: not done) and *unknown* count requests; *sent* messages that were acknowledged, repeats \
          included; *back within* is how long after the last healing a request was begun that failed; *p99 wake* is from the \
          sender's answer to the waiter's.\n\n\
-         | fault | seed | ok | fail | unknown | sent | back within | wakes | p99 wake | promises |\n\
+         | fault | seed | ok | fail | unknown | sent | back within | wakes | p99 wake | guarantees |\n\
          |---|---|---|---|---|---|---|---|---|---|\n"
     );
     for round in rounds {

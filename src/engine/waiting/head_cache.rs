@@ -2,14 +2,14 @@
 //!
 //! Most waits time out and begin again. Each would query PostgreSQL for a head that the sweep has just read, though no
 //! signal has arrived meanwhile. So a wait that begins uses the cached head, if it is the position that it waits from. The
-//! next sweep finds a lost notice, as it does for a wait that sleeps already.
+//! next sweep finds a lost signal, as it does for a wait that sleeps already.
 
 use crate::model::ids::{InboxSeq, UserId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a head is valid, so that a lost notice is found within five seconds.
+/// How long a head is valid, so that a lost signal is found within five seconds.
 const TTL: Duration = Duration::from_secs(4);
 
 /// The heads of the last sweep that are still valid.

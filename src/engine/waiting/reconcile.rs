@@ -1,7 +1,7 @@
-//! The sweep: a lost notice delays a wait by at most five seconds.
+//! The sweep: a lost signal delays a wait by at most five seconds.
 //!
 //! Every 3 seconds this reads from PostgreSQL the heads of all waiting users and of all watched conversations, in large
-//! batches, and wakes the waits that have not seen them: the notice was lost with a node, or Redis was slow. The head cache
+//! batches, and wakes the waits that have not seen them: the signal was lost with a node, or Redis was slow. The head cache
 //! keeps the result for the next waits of these users (`engine/waiting/head_cache.rs`).
 
 use crate::engine::delivery::Delivery;
@@ -44,7 +44,7 @@ pub async fn once(delivery: &Delivery) {
     delivery.totals.evict_expired();
     if late > 0 {
         delivery.metrics.notices_recovered.inc_by(late as u64);
-        log::info!("sweep: {late} waits had missed their notice");
+        log::info!("sweep: {late} waits had missed their signal");
     }
 }
 
