@@ -20,11 +20,17 @@ const PLACES: &[&str] = &[
     "sdk/javascript/README.md",
     "web/app",
     "openapi/openapi.json",
+    "Makefile",
+    "Dockerfile",
+    ".ci",
+    "migrations",
+    "Cargo.toml",
+    "build.rs",
 ];
 
-/// Kinds of files that are text.
+/// Kinds of files that are text; files without an extension are, too.
 const TEXT: &[&str] = &[
-    "rs", "sql", "lua", "md", "js", "ts", "json", "yml", "yaml", "py",
+    "rs", "sql", "lua", "md", "js", "ts", "json", "yml", "yaml", "py", "toml",
 ];
 
 /// Words and phrases, in lower case.
@@ -82,9 +88,9 @@ fn files(path: &Path, found: &mut Vec<PathBuf>) {
                 files(&path, found);
             }
         }
-    } else if TEXT
-        .iter()
-        .any(|kind| path.extension().is_some_and(|e| e == *kind))
+    } else if path
+        .extension()
+        .is_none_or(|e| TEXT.iter().any(|kind| e == *kind))
     {
         found.push(path.to_owned());
     }
