@@ -1,12 +1,12 @@
 SET lock_timeout = '5s';
 
--- `switch_seq` says of a large conversation that messages above it are in the archive only: read fan-out, for good. A
--- public one lets anybody in who has its id.
+-- Messages of a large conversation above `switch_seq` are only in the archive: read fan-out, which never ends. Any user who has
+-- the id of a public conversation may join it.
 ALTER TABLE conversations
     ADD COLUMN switch_seq bigint,
     ADD COLUMN public     boolean NOT NULL DEFAULT false;
 
--- Of whom the conversation is large: so the few large ones of a user are found without looking at all of them, and those
--- who have none pay nothing.
+-- `large` is a copy of the conversation's state. The partial index finds the few large conversations of a user without reading the
+-- others, and users without one cost nothing.
 ALTER TABLE members ADD COLUMN large boolean NOT NULL DEFAULT false;
 CREATE INDEX members_large ON members (user_id) WHERE large;
