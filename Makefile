@@ -38,6 +38,7 @@ check: ## Check format, lints, docs, licences, packaging and generated files
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib --document-private-items
+	cargo test --locked --quiet --test architecture --test language
 	cargo deny --locked --log-level error check bans licenses sources
 	cargo run --quiet --locked -- openapi | diff openapi/openapi.json -
 	npx --yes @redocly/cli@1.34.5 lint --config openapi/redocly.yaml openapi/openapi.json

@@ -223,6 +223,19 @@ pub fn log_format(lookup: Lookup<'_>) -> Result<LogFormat, ConfigError> {
     }
 }
 
+/// Which lines of the log are written.
+pub fn log_filter(lookup: Lookup<'_>) -> Result<String, ConfigError> {
+    let filter = lookup("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+    match env_filter::Builder::new().try_parse(&filter) {
+        Ok(_) => Ok(filter),
+        Err(_) => Err(ConfigError::Bad(
+            "RUST_LOG",
+            filter,
+            "a level such as info, or levels of modules such as warn,tideline=debug",
+        )),
+    }
+}
+
 fn registration(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
     match lookup("TIDELINE_REGISTRATION").as_deref() {
         None | Some("open") => Ok(true),

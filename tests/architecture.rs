@@ -459,6 +459,47 @@ fn outside_crates_keep_to_their_floors() {
     assert_eq!(used, listed, "a rule for a crate that is not used");
 }
 
+/// Dependencies that no code names: they switch features of other crates on.
+const FOR_FEATURES: &[&str] = &["rustls"];
+
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let mut unused = Vec::new();
+    let mut seen = 0;
+    for (section, places) in [
+        ("dependencies", &["src"][..]),
+        ("build-dependencies", &["build.rs"]),
+        ("dev-dependencies", &["tests", "benches"]),
+    ] {
+        let code = places.iter().flat_map(|place| match root.join(place) {
+            file if file.is_file() => vec![file],
+            dir => files(&dir),
+        });
+        let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+        let code: Vec<_> = code.filter(is_rust).collect();
+        let code: String = code
+            .iter()
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        let (_, list) = manifest.split_once(&format!("\n[{section}]\n")).unwrap();
+        let list = list.split("\n[").next().unwrap();
+        for line in list.lines().filter(|line| !line.starts_with('#')) {
+            let Some((name, _)) = line.split_once([' ', '.', '=']) else {
+                continue;
+            };
+            seen += 1;
+            let path = format!("{}::", name.replace('-', "_"));
+            if !code.contains(&path) && !FOR_FEATURES.contains(&name) {
+                unused.push(format!("{section}: {name}"));
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} dependencies found");
+    assert_eq!(unused, [""; 0]);
+}
+
 #[test]
 fn files_have_a_header_a_noun_for_a_name_and_a_readable_length() {
     for Source { path, text } in sources() {

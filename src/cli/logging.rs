@@ -1,9 +1,9 @@
 //! Sets up the log of the process: its filter, its destination and the form of its lines.
 
-use crate::config::{LogFormat, environment};
+use crate::config::LogFormat;
 use crate::telemetry::log_writer::BufferedStderr;
 use env_logger::Target;
-use log::Record;
+use log::{Level, Record};
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -13,8 +13,7 @@ use std::{panic, thread};
 pub(super) const TARGET: &str = "tideline";
 
 /// Starts the log. The caller flushes the buffer that is returned before the process ends.
-pub(super) fn start(format: LogFormat) -> io::Result<BufferedStderr> {
-    let filter = environment("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+pub(super) fn start(format: LogFormat, filter: &str) -> io::Result<BufferedStderr> {
     let buffer = BufferedStderr::start()?;
     // At a terminal each line is shown at once, and in colour.
     let target = match io::stderr().is_terminal() {
@@ -26,7 +25,7 @@ pub(super) fn start(format: LogFormat) -> io::Result<BufferedStderr> {
         .target(target)
         // Actix logs an error for each request that is not HTTP: a client must not be able to cause such lines.
         .filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off)
-        .parse_filters(&filter);
+        .parse_filters(filter);
     if format == LogFormat::Json {
         builder.format(|out, record| {
             let time = out.timestamp_millis();
@@ -38,9 +37,13 @@ pub(super) fn start(format: LogFormat) -> io::Result<BufferedStderr> {
     Ok(buffer)
 }
 
-/// Logs panics, because the standard library prints them as text.
+/// Logs panics, because the standard library prints them as text. A filter does not hide them.
 fn log_panics(buffer: BufferedStderr) {
+    let standard = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
+        if !log::log_enabled!(target: TARGET, Level::Error) {
+            return standard(panic);
+        }
         let thread = thread::current();
         let name = thread.name().unwrap_or("<unnamed>");
         log::error!(target: TARGET, "thread '{name}' {panic}");

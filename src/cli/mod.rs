@@ -14,8 +14,9 @@ use crate::node::LEAVING;
 use crate::storage::pg::operations::instance;
 use crate::storage::pg::stop_connecting;
 use clap::{Parser, Subcommand};
+use log::Level;
 use std::error::Error;
-use std::io::{self, Write, stdout};
+use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
 use tokio::runtime::{self, Runtime};
 
@@ -51,17 +52,25 @@ enum Command {
 pub fn run() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let format = config::log_format(&environment);
-    let log = logging::start(format.as_ref().copied().unwrap_or_default())?;
+    let filter = config::log_filter(&environment);
+    let log = logging::start(
+        format.as_ref().copied().unwrap_or_default(),
+        filter.as_deref().unwrap_or("info"),
+    )?;
     for sentence in config::unknown_variables() {
         log::warn!(target: TARGET, "{sentence}");
     }
-    let result = match format {
+    let result = match format.and(filter) {
         Ok(_) => dispatch(arguments.command),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = &result {
         // Its sentence. Returned from `main`, the error would be printed in its debug form.
-        log::error!(target: TARGET, "{error}");
+        if log::log_enabled!(target: TARGET, Level::Error) {
+            log::error!(target: TARGET, "{error}");
+        } else {
+            writeln!(stderr(), "{error}")?;
+        }
     }
     log.write_out();
     stop_connecting(LEAVING);

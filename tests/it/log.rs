@@ -221,3 +221,23 @@ fn the_form_of_the_lines_is_text_unless_it_is_set() {
     let refusal = " ERROR tideline] TIDELINE_LOG is \"xml\", but must be text or json";
     assert_eq!(text(Some("xml")), refusal);
 }
+
+#[test]
+fn a_filter_that_cannot_be_read_is_refused_and_one_that_hides_all_hides_no_error() {
+    let run = |filter: &str| {
+        let variables = [("TIDELINE_LOG", "json"), ("RUST_LOG", filter)];
+        let output = Process::command(&["migrate"], &variables).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let refused = run("info,a=b=c");
+    let refused = parsed(refused.strip_suffix('\n').unwrap());
+    let start = "RUST_LOG is \"info,a=b=c\", but must be a level such as info";
+    assert!(refused["message"].starts_with(start), "{refused:?}");
+    for hides in ["off", "diesel=debug"] {
+        assert!(
+            run(hides).starts_with("DATABASE_URL is required"),
+            "{hides}"
+        );
+    }
+}
