@@ -150,7 +150,8 @@ impl Node {
             .env("TIDELINE_BIND", address.to_string())
             .env("TIDELINE_METRICS_BIND", metrics.to_string())
             .env("TIDELINE_RATE_LIMIT", "off")
-            .env("TIDELINE_DRAIN_SECONDS", "1")
+            // Enough to answer 18,000 waits.
+            .env("TIDELINE_DRAIN_SECONDS", "5")
             .stderr(log)
             .spawn()
             .unwrap();
