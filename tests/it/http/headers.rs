@@ -101,7 +101,7 @@ async fn docs_pages_render_under_their_csp() {
     }
     let app = App::start().await;
     for (path, shown) in [
-        ("/docs/", "Make a conversation"),
+        ("/docs/", "Create a conversation"),
         ("/docs/#/Sync/wait_notices", "superseded"),
         ("/docs/problems", "client_msg_id_reused"),
     ] {
