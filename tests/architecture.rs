@@ -1,4 +1,6 @@
 //! The floor plan, kept by a test: imports point down, each outside crate has its floor, files stay readable.
+//!
+//! This file is long because all rules read the same sources, with the same parser of paths.
 
 #![expect(
     clippy::unwrap_used,

@@ -64,7 +64,7 @@ fn lines(row: u8, what: &'static str, [typical, slowest]: Times) -> Vec<Line> {
     ]
 }
 
-/// A conversation of all people, some of whom wait.
+/// A conversation of all people. Some of them wait.
 struct Room {
     deployment: Deployment,
     id: String,

@@ -32,7 +32,7 @@ pub struct Deployment {
     http: reqwest::Client,
 }
 
-/// The number of users: seven busy ones, some of whom join and leave, and two who receive little, so that the next message does
+/// The number of users: seven busy ones, of which some join and leave, and two that receive little, so that the next message does
 /// not hide a lost wake-up.
 const PEOPLE: usize = 9;
 pub const QUIET: [usize; 2] = [7, 8];

@@ -283,8 +283,8 @@ async fn answer_with(
     })
 }
 
-/// The answer after the timeout, or after news of a watched conversation. The periodic sweep would have found a newer head, so if the total in Redis is for this head
-/// and covers all conversations, PostgreSQL need not be queried.
+/// The answer after the timeout, or after news of a watched conversation. The periodic sweep would have found a newer head, so
+/// if the total in Redis is for this head and covers all conversations, PostgreSQL need not be queried.
 async fn unchanged(
     delivery: &Delivery,
     caller: Caller,

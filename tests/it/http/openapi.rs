@@ -1,4 +1,6 @@
 //! The OpenAPI document and the server agree.
+//!
+//! This file is long because one test calls every operation, to compare each response with its schema.
 
 use crate::support::schema::faults;
 use crate::support::{Answer, App, PASSWORD, Person, id, text};
