@@ -204,7 +204,7 @@ impl Config {
             inbox_retention_days: number(lookup, "TIDELINE_INBOX_RETENTION_DAYS", 30, 1, 3_650)?,
             fanout_limit: number(lookup, "TIDELINE_FANOUT_LIMIT", 500, 2, 5_000)?,
             members_limit: number(lookup, "TIDELINE_MEMBERS_LIMIT", 100_000, 2, 1_000_000)?,
-            drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 1, 300)?),
+            drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })
     }

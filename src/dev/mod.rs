@@ -67,7 +67,7 @@ async fn serve(services: &Services) -> Result<(), DevError> {
         METRICS_BIND => environment(METRICS_BIND)
             .or_else(|| (!is_empty(METRICS_BIND)).then(|| METRICS.to_owned())),
         // Short, because no load balancer has to notice the drain.
-        DRAIN => environment(DRAIN).or_else(|| Some("2".to_owned())),
+        DRAIN => environment(DRAIN).or_else(|| Some("3".to_owned())),
         other => environment(other),
     })?;
     instance::migrate(&database_url)?;

@@ -11,9 +11,12 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// connections that libpq is opening.
 pub const LEAVING: Duration = Duration::from_millis(500);
 
+/// actix closes the connections that are open when its server stops, but checks only after this time that they are closed.
+const CHECK: Duration = Duration::from_secs(1);
+
 /// Half of the drain time is for the ramp, and the rest for the other requests.
 pub(super) fn ramp_time(drain: Duration) -> Duration {
-    drain.saturating_sub(LEAVING) / 2
+    drain.saturating_sub(LEAVING + CHECK) / 2
 }
 
 /// Asks all waits to reconnect, evenly over the ramp, in random order. Without waits it takes as long: the node has to serve

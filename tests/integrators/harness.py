@@ -116,7 +116,7 @@ class Node(Process):
         program = os.environ["TIDELINE_BIN"]
         command = [program, "serve"] if joins else [program, "dev", "--dir", str(directory / "dev")]
         environment = {"TIDELINE_BIND": f"127.0.0.1:{self.port}", "TIDELINE_METRICS_BIND": "127.0.0.1:0",
-                       "TIDELINE_DRAIN_SECONDS": "2", **(joins.services() if joins else {}), **environment}
+                       "TIDELINE_DRAIN_SECONDS": "3", **(joins.services() if joins else {}), **environment}
         super().__init__(name, command, directory / f"{name}.log", environment)
         self.until(self.is_ready, 60)
 

@@ -78,7 +78,7 @@ impl App {
             "TIDELINE_JWT_SECRET" => Some(SECRET.to_owned()),
             // Off, so that tests are fast; tests of the limits set one.
             "TIDELINE_RATE_LIMIT" => Some("off".to_owned()),
-            "TIDELINE_DRAIN_SECONDS" => Some("2".to_owned()),
+            "TIDELINE_DRAIN_SECONDS" => Some("3".to_owned()),
             _ => None,
         })
         .unwrap();

@@ -16,5 +16,7 @@
 )]
 mod support;
 
+mod drain;
 mod interference;
+mod overload;
 mod waits;

@@ -36,7 +36,7 @@ async fn concurrent_readiness_checks_share_one_query() {
 /// A load balancer that checks each second must notice before the listener closes, with or without waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_node_without_waits_keeps_serving() {
-    let mut app = App::configured(|config| config.drain = Duration::from_secs(6)).await;
+    let mut app = App::configured(|config| config.drain = Duration::from_secs(7)).await;
     app.add_node().await;
     let node = app.nodes.remove(1);
     let url = format!("http://{}", node.address);

@@ -354,7 +354,7 @@ fn invalid_setting_stops_startup_with_a_message() {
         (
             "TIDELINE_DRAIN_SECONDS",
             "1e3",
-            "TIDELINE_DRAIN_SECONDS is \"1e3\", but must be a whole number from 1 to 300",
+            "TIDELINE_DRAIN_SECONDS is \"1e3\", but must be a whole number from 2 to 300",
         ),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_tideline"))
