@@ -65,11 +65,32 @@ pub struct Config {
     pub fanout_limit: usize,
     /// `TIDELINE_MEMBERS_LIMIT`: the most members of a group.
     pub members_limit: usize,
+    /// `TIDELINE_RECALL_SECONDS`: how long after its send a sender may recall a message.
+    pub recall_seconds: i64,
+    /// `TIDELINE_EDIT_SECONDS`: how long after its send a message may be edited.
+    pub edit_seconds: i64,
+    /// `TIDELINE_EDIT_HISTORY`: who reads the old versions of a message.
+    pub edit_history: EditHistory,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
     /// `TIDELINE_LOG`
     pub log: LogFormat,
 }
+
+/// Who reads the old versions of an edited message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EditHistory {
+    /// Every member that may read the message.
+    #[default]
+    Members,
+    /// The sender, the owner and the admins.
+    Leads,
+    /// Nobody: they are not stored.
+    Off,
+}
+
+/// The longest window for changes of a message, in seconds: a hundred years.
+const MAX_WINDOW: i64 = 3_153_600_000;
 
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -204,6 +225,9 @@ impl Config {
             inbox_retention_days: number(lookup, "TIDELINE_INBOX_RETENTION_DAYS", 30, 1, 3_650)?,
             fanout_limit: number(lookup, "TIDELINE_FANOUT_LIMIT", 500, 2, 5_000)?,
             members_limit: number(lookup, "TIDELINE_MEMBERS_LIMIT", 100_000, 2, 1_000_000)?,
+            recall_seconds: seconds_after_send(lookup, "TIDELINE_RECALL_SECONDS")?,
+            edit_seconds: seconds_after_send(lookup, "TIDELINE_EDIT_SECONDS")?,
+            edit_history: edit_history(lookup)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })
@@ -232,6 +256,23 @@ pub fn log_filter(lookup: Lookup<'_>) -> Result<String, ConfigError> {
             "RUST_LOG",
             filter,
             "a level such as info, or levels of modules such as warn,tideline=debug",
+        )),
+    }
+}
+
+fn seconds_after_send(lookup: Lookup<'_>, name: &'static str) -> Result<i64, ConfigError> {
+    number(lookup, name, 172_800, -1, MAX_WINDOW)
+}
+
+fn edit_history(lookup: Lookup<'_>) -> Result<EditHistory, ConfigError> {
+    match lookup("TIDELINE_EDIT_HISTORY").as_deref() {
+        None | Some("members") => Ok(EditHistory::Members),
+        Some("leads") => Ok(EditHistory::Leads),
+        Some("off") => Ok(EditHistory::Off),
+        Some(other) => Err(ConfigError::Bad(
+            "TIDELINE_EDIT_HISTORY",
+            other.to_owned(),
+            "members, leads or off",
         )),
     }
 }

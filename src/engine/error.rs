@@ -2,6 +2,7 @@
 
 use crate::model::rate_limit::QuotaStatus;
 use crate::model::resync::Resync;
+use crate::model::wire::message::Message;
 use crate::model::wire::violation::Violation;
 use crate::storage::error::StorageError;
 use std::time::Duration;
@@ -36,6 +37,12 @@ pub enum Error {
     DeviceRevoked,
     /// The refresh token is unknown, used or expired.
     RefreshInvalid,
+    /// The message is recalled.
+    MessageGone,
+    /// The version that the caller has seen is not the present one; with the message as it is now.
+    VersionConflict(Box<Message>),
+    /// The time in which a message may be changed so has passed.
+    WindowClosed(&'static str),
     /// The client_msg_id belongs to another message of this sender in this conversation.
     ClientMsgIdReused,
     /// The client_conversation_id belongs to another group or channel of this creator.

@@ -89,6 +89,8 @@ seq! {
     ConvSeq,
     /// A position in a user's inbox; 0 is before the first entry.
     InboxSeq,
+    /// The number of a change of a conversation's messages; 0 is before the first change.
+    ChangeSeq,
 }
 
 /// The pair of two users, the lower id first.

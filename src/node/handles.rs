@@ -142,8 +142,11 @@ impl Handles {
                 Signal::Inbox { user, seq, total } => {
                     waiters.wake_inbox([(user, seq, total)]);
                 }
-                Signal::Conversation { conversation, seq } => {
-                    waiters.wake_conversation(conversation, seq);
+                Signal::Conversation {
+                    conversation,
+                    heads,
+                } => {
+                    waiters.wake_conversation(conversation, heads);
                 }
                 Signal::Subscribed(user) => waiters.head_cache.invalidate(user),
                 Signal::Gap => lost.notify_one(),

@@ -43,6 +43,7 @@ mod identity {
 
 mod messaging {
     mod bans;
+    mod changes;
     mod conversations;
     mod groups;
     mod members;

@@ -87,6 +87,14 @@ impl Operation {
         } = scene;
         let (mut query, mut token) = (String::new(), None);
         let (mut own_id, mut user) = ((*chat).to_owned(), &member.id);
+        let mut seq = "1".to_owned();
+        if ["edit_message", "recall_message"].contains(&self.id.as_str()) {
+            // A message of the caller's own, of a caller who may send.
+            let sent = caller.post_message(chat, text("to change")).await;
+            if sent.status == 201 {
+                seq = sent.body["seq"].to_string();
+            }
+        }
         let device = json!({"name": "a phone", "platform": "ios"});
         let body = match self.id.as_str() {
             "register_user" => {
@@ -127,6 +135,7 @@ impl Operation {
             "update_member" => json!({"muted_until": "2100-01-01T00:00:00.000Z"}),
             "send_message" => text("words"),
             "send_messages" => json!({"messages": [text("words")]}),
+            "edit_message" => json!({"version": 1, "content": {"text": "changed"}}),
             "mark_read" => json!({"seq": 1}),
             "fetch_inbox" => {
                 query = "?since_seq=0".to_owned();
@@ -142,11 +151,12 @@ impl Operation {
             }
             "get_capabilities" | "get_conversation" | "get_live" | "get_me" | "get_message"
             | "get_ready" | "get_unread" | "list_bans" | "list_blocks" | "list_conversations"
-            | "list_devices" | "list_members" | "list_messages" | "remove_member" => Value::Null,
+            | "list_devices" | "list_members" | "list_messages" | "list_versions" | "recall_message"
+            | "remove_member" => Value::Null,
             new => panic!("{new} is new: give it a good request here"),
         };
         let path = self.path.replace("{id}", &own_id);
-        let path = path.replace("{user_id}", user).replace("{seq}", "1");
+        let path = path.replace("{user_id}", user).replace("{seq}", &seq);
         Request {
             method: self.method.clone(),
             path: path + &query,

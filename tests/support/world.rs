@@ -68,6 +68,29 @@ const BROKEN: &[(&str, &str)] = &[
          WHERE e.unread <> c.last_seq - m.read_seq",
     ),
     (
+        "changes have distinct numbers up to the head of their conversation, and every state has its message",
+        "SELECT c.id::text AS what FROM conversations c LEFT JOIN message_states s ON s.conversation_id = c.id
+         GROUP BY c.id HAVING COALESCE(max(s.change_seq), 0) <> c.change_seq OR count(DISTINCT s.change_seq) <> count(s.seq)
+         UNION ALL
+         SELECT s.conversation_id::text || ':' || s.seq FROM message_states s
+         LEFT JOIN messages m ON m.conversation_id = s.conversation_id AND m.seq = s.seq WHERE m.seq IS NULL",
+    ),
+    (
+        "a recalled message has no content and no version, and every other message has a content",
+        "SELECT m.conversation_id::text || ':' || m.seq AS what FROM messages m
+         LEFT JOIN message_states s ON s.conversation_id = m.conversation_id AND s.seq = m.seq
+         WHERE (m.content IS NULL) <> (s.recalled_at IS NOT NULL)
+             OR s.recalled_at IS NOT NULL AND (s.content IS NOT NULL OR EXISTS (
+                 SELECT FROM message_versions v WHERE v.conversation_id = m.conversation_id AND v.seq = m.seq))",
+    ),
+    (
+        "in a small conversation nobody's unread messages begin with a recalled one",
+        "SELECT m.conversation_id::text || ':' || m.user_id AS what FROM members m
+         JOIN conversations c ON c.id = m.conversation_id AND c.switch_seq IS NULL
+         JOIN message_states s ON s.conversation_id = m.conversation_id AND s.seq = m.read_seq + 1
+         WHERE s.recalled_at IS NOT NULL",
+    ),
+    (
         "member counts are true, and nobody has read beyond the head",
         "SELECT c.id::text AS what FROM conversations c LEFT JOIN members m ON m.conversation_id = c.id
          GROUP BY c.id HAVING count(m.user_id) <> c.member_count OR max(m.read_seq) > c.last_seq

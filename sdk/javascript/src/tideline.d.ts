@@ -87,13 +87,22 @@ export type Content =
   | { kind: "file"; content: FileContent }
   | { kind: "custom"; content: Record<string, unknown> };
 
-export type Message = Content & {
+/** The content of a message that is gone: only its place is left. */
+export type Stub = { kind: "recalled"; content: Record<string, never> };
+
+export type Message = (Content | Stub) & {
   id: string;
   conversation_id: string;
   seq: number;
   sender_id: string;
   client_msg_id: string;
   created_at: string;
+  /** The number of its last change. Of two states of a message, the one with the higher number is the newer one. */
+  change_seq?: number;
+  /** The version of the content of an edited message. The first version is 1. */
+  version?: number;
+  edited_at?: string;
+  recalled?: { by: string; at: string };
 };
 
 interface EntryBase {
@@ -112,6 +121,18 @@ export interface MessageEntry extends EntryBase {
 /** A text message mentions the user. The message is also delivered as a `message`, before or after this event. */
 export interface MentionEntry extends EntryBase {
   kind: "mention";
+  message: Message;
+}
+
+/** A message has a new version. */
+export interface EditEntry extends EntryBase {
+  kind: "edit";
+  message: Message;
+}
+
+/** A message was recalled: its content is erased. */
+export interface RecallEntry extends EntryBase {
+  kind: "recall";
   message: Message;
 }
 

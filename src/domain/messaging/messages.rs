@@ -4,11 +4,11 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::reading::unread_totals;
+use crate::engine::reading::{seen_versions, unread_totals};
 use crate::engine::writer::commands::mark_read::MarkRead;
 use crate::engine::writer::commands::send::{Send, Sent};
 use crate::model::account::Caller;
-use crate::model::ids::{ConvSeq, ConversationId};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId};
 use crate::model::message::NewMessage;
 use crate::model::page::{PageSize, Range};
 use crate::model::resync::Resync;
@@ -27,7 +27,20 @@ pub async fn send(
     let answer = delivery
         .writers
         .submit(conversation, caller.user, Send(messages))?;
-    answer.wait().await
+    let results = answer.wait().await?;
+    let edited = |sent: &Sent| sent.message.version() > 1;
+    if results.iter().flatten().any(edited) {
+        return Ok(delivery
+            .pg
+            .read("replays", move |conn| {
+                let mut results = results.clone();
+                let messages = results.iter_mut().flatten().map(|sent| &mut sent.message);
+                seen_versions::restrict(conn, caller.user, messages)?;
+                Ok(results)
+            })
+            .await?);
+    }
+    Ok(results)
 }
 
 /// Moves the caller's read position forward.
@@ -56,6 +69,8 @@ pub struct TimelinePage {
     pub messages: Vec<Message>,
     /// The head.
     pub last_seq: ConvSeq,
+    /// The number of changes that the page includes: later ones are after it.
+    pub change_seq: ChangeSeq,
     /// Whether there are more messages in the direction of reading.
     pub has_more: bool,
 }
@@ -100,6 +115,7 @@ pub async fn page(
     Ok(TimelinePage {
         has_more,
         last_seq: view.last_seq,
+        change_seq: view.change_seq,
         messages,
     })
 }
@@ -113,6 +129,16 @@ pub async fn get(
     seq: ConvSeq,
 ) -> Result<Message, Error> {
     admission.admit(Priority::History)?;
+    visible(delivery, caller, conversation, seq).await
+}
+
+/// One message, if the caller may see it.
+pub async fn visible(
+    delivery: &Delivery,
+    caller: Caller,
+    conversation: ConversationId,
+    seq: ConvSeq,
+) -> Result<Message, Error> {
     delivery
         .pg
         .read("message", move |conn| {

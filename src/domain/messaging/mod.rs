@@ -1,6 +1,7 @@
 //! Conversations, their members and their messages.
 
 pub mod bans;
+pub mod changes;
 pub mod conversations;
 mod group_change;
 pub mod members;

@@ -12,7 +12,8 @@ use crate::engine::reading::unread_totals;
 use crate::engine::waiting::head_query::{HeadSnapshot, load_heads};
 use crate::engine::waiting::registry::{WaitGuard, Wake};
 use crate::model::account::Caller;
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::ids::{ChangeSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::moved::{TimelineHeads, WatchPosition};
 use crate::model::rate_limit::{Policy, QuotaStatus};
 use crate::storage::redis::sync::notices::Channel;
 use crate::storage::redis::sync::unread::Total;
@@ -55,8 +56,8 @@ pub struct Notice {
     pub reconnect_after: Option<Duration>,
     /// A newer wait of this device runs on this node.
     pub superseded: bool,
-    /// The heads of watched conversations with messages that the device has not seen.
-    pub watched: Vec<(ConversationId, ConvSeq)>,
+    /// The heads of watched conversations with messages or changes that the device has not seen.
+    pub watched: Vec<(ConversationId, TimelineHeads)>,
 }
 
 /// The position from which a wait waits.
@@ -66,8 +67,8 @@ pub struct Position {
     pub since: InboxSeq,
     /// The epoch of the position, which is checked if present.
     pub epoch: Option<Epoch>,
-    /// Watched conversations, and the last seq that the device has of each.
-    pub watch: Vec<(ConversationId, ConvSeq)>,
+    /// Watched conversations, and how much of each the device has.
+    pub watch: Vec<(ConversationId, WatchPosition)>,
 }
 
 impl Position {
@@ -76,9 +77,18 @@ impl Position {
     }
 
     /// The heads that the device has not seen.
-    fn moved(&self, heads: Vec<(ConversationId, ConvSeq)>) -> Vec<(ConversationId, ConvSeq)> {
+    fn moved(
+        &self,
+        heads: Vec<(ConversationId, TimelineHeads)>,
+        is_news: impl Fn(ConversationId, ChangeSeq, ChangeSeq) -> bool,
+    ) -> Vec<(ConversationId, TimelineHeads)> {
         let seen: HashMap<_, _> = self.watch.iter().copied().collect();
-        let is_new = |(id, seq): &(ConversationId, ConvSeq)| seen.get(id).is_some_and(|s| s < seq);
+        let is_new = |(id, head): &(ConversationId, TimelineHeads)| {
+            seen.get(id).is_some_and(|seen| {
+                let has_changed = |change| is_news(*id, change, head.change_seq);
+                seen.last_seq < head.last_seq || seen.change_seq.is_some_and(has_changed)
+            })
+        };
         heads.into_iter().filter(is_new).collect()
     }
 }
@@ -117,7 +127,9 @@ pub async fn wait(
     }
     // Redis counts no conversation with read fan-out, and a watched one may have a new message as well.
     let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
-    let has_news = seen.head > position.since || !position.moved(seen.watched).is_empty();
+    // Changes that were told to this node's watchers just now are told again only after a pause.
+    let is_news = |id, seen, head| delivery.waiters.changes.is_news(id, seen, head);
+    let has_news = seen.head > position.since || !position.moved(seen.watched, is_news).is_empty();
     let Some(guard) = guard.filter(|_| !has_news) else {
         return Ok(Wait::Over(answer(delivery, caller, &position).await?));
     };
@@ -192,7 +204,11 @@ async fn validate(
         return Err(Error::NotFound);
     }
     let heads: HashMap<_, _> = seen.watched.iter().copied().collect();
-    let is_ahead = |(id, seq): &(ConversationId, ConvSeq)| heads.get(id) < Some(seq);
+    let is_ahead = |(id, seen): &(ConversationId, WatchPosition)| {
+        heads.get(id).is_none_or(|head| {
+            head.last_seq < seen.last_seq || Some(head.change_seq) < seen.change_seq
+        })
+    };
     if position.watch.iter().any(is_ahead) {
         return Err(Error::CursorAhead(
             resync(delivery, caller, seen.head).await?,
@@ -278,7 +294,7 @@ async fn answer_with(
         news: total.as_of > position.since,
         last_seq: total.as_of,
         total_unread: total.total,
-        watched: position.moved(heads),
+        watched: position.moved(heads, |_, seen, head| seen < head),
         ..Notice::default()
     })
 }
@@ -322,7 +338,7 @@ pub async fn unsubscribe_idle(delivery: &Delivery) {
         let watched = delivery.waiters.watched().into_iter();
         users
             .map(|(user, _)| Channel::Inbox(user))
-            .chain(watched.map(|(id, _)| Channel::Watch(id)))
+            .chain(watched.map(Channel::Watch))
             .collect()
     };
     let before = wanted();

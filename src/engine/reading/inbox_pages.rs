@@ -1,6 +1,7 @@
 //! Pages of inboxes with the objects that their entries refer to. Pages requested while a query runs share the next one.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
+use crate::engine::reading::seen_versions;
 use crate::model::events::find;
 use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
@@ -30,7 +31,10 @@ pub fn start(pg: &Pg, concurrency: u32) -> Pages {
     };
     QueryBatcher::start(pg, config, |conn, requests| {
         let pages = inbox::pages(conn, requests)?;
-        let joined = |(page, of): (StoredPage, &PageOf)| {
+        let joined = |(mut page, of): (StoredPage, &PageOf)| {
+            let messages = page.entries.iter_mut();
+            let messages = messages.filter_map(|entry| entry.message.as_mut());
+            seen_versions::restrict(conn, of.receiver, messages)?;
             let joined = join(conn, of.receiver, &page.entries)?;
             Ok(Fetched { page, joined })
         };

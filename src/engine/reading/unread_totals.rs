@@ -10,7 +10,8 @@
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::waiting::head_query;
-use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
+use crate::model::ids::{ConversationId, InboxSeq, UserId};
+use crate::model::moved::TimelineHeads;
 use crate::model::wire::unread::Unread;
 use crate::storage::redis::sync::unread as cache;
 use crate::storage::redis::sync::unread::Total;
@@ -44,7 +45,7 @@ pub async fn total_and_heads(
     user: UserId,
     cached: Option<Total>,
     watch: Vec<ConversationId>,
-) -> Result<(Total, Vec<(ConversationId, ConvSeq)>), Error> {
+) -> Result<(Total, Vec<(ConversationId, TimelineHeads)>), Error> {
     let seen = head_query::load_heads(&delivery.heads, user, watch).await?;
     let total = match cached {
         Some(total) if total.as_of == seen.head => Total {

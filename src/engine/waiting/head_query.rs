@@ -2,7 +2,8 @@
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::engine::error::Error;
-use crate::model::ids::{ConvSeq, ConversationId, InboxSeq, UserId};
+use crate::model::ids::{ConversationId, InboxSeq, UserId};
+use crate::model::moved::TimelineHeads;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sync::{inbox, watched};
 use crate::storage::pg::{Connection, Pg};
@@ -32,7 +33,7 @@ pub struct HeadSnapshot {
     /// The unread count of all large conversations; `None` if the user is in none.
     pub large_unread: Option<i64>,
     /// The heads of the watched conversations that the user is in.
-    pub watched: Vec<(ConversationId, ConvSeq)>,
+    pub watched: Vec<(ConversationId, TimelineHeads)>,
 }
 
 /// Reads inbox heads from PostgreSQL.
@@ -69,11 +70,11 @@ fn read(conn: &mut Connection, queries: &[HeadQuery]) -> StorageResult<Vec<HeadS
     };
     let snapshot = |query: &HeadQuery| {
         let head = heads.get(&query.user).copied().unwrap_or_default();
-        let seq = |id: &ConversationId| Some((*id, *watched.get(&(query.user, *id))?));
+        let heads_of = |id: &ConversationId| Some((*id, *watched.get(&(query.user, *id))?));
         HeadSnapshot {
             head: head.seq,
             large_unread: head.large_unread,
-            watched: query.watch.iter().filter_map(seq).collect(),
+            watched: query.watch.iter().filter_map(heads_of).collect(),
         }
     };
     Ok(queries.iter().map(snapshot).collect())

@@ -5,4 +5,5 @@ pub mod head_cache;
 pub mod head_query;
 pub mod reconcile;
 pub mod registry;
+pub mod told_changes;
 pub mod total_cache;

@@ -5,6 +5,7 @@
 //! keeps the result for the next waits of these users (`engine/waiting/head_cache.rs`).
 
 use crate::engine::delivery::Delivery;
+use crate::model::moved::{Moved, MovedChange, TimelineHeads};
 use crate::storage::pg::sync::{inbox, watched as watched_rows};
 use std::collections::HashMap;
 
@@ -49,14 +50,24 @@ pub async fn once(delivery: &Delivery) {
 }
 
 async fn watched(delivery: &Delivery) -> usize {
+    delivery.waiters.changes.forget_old();
     let mut late = 0;
     for chunk in delivery.waiters.watched().chunks(BATCH) {
-        let ids: Vec<_> = chunk.iter().map(|(id, _)| *id).collect();
+        let ids = chunk.to_vec();
         let heads = move |conn: &mut _| watched_rows::heads(conn, &ids);
         let Ok(heads) = delivery.pg.read("sweep_watched", heads).await else {
             break;
         };
-        let moved = |(id, seq)| delivery.waiters.wake_conversation(id, seq);
+        let moved = |(id, heads): (_, TimelineHeads)| {
+            let heads = Moved {
+                seq: heads.last_seq,
+                change: Some(MovedChange {
+                    seq: heads.change_seq,
+                    is_urgent: false,
+                }),
+            };
+            delivery.waiters.wake_conversation(id, heads)
+        };
         late += heads.into_iter().map(moved).sum::<usize>();
     }
     late

@@ -3,8 +3,10 @@
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::waiting::head_cache::InboxHeadCache;
+use crate::engine::waiting::told_changes::{Telling, ToldChanges};
 use crate::model::account::Caller;
-use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
+use crate::model::moved::{Moved, WatchPosition};
 use crate::model::rate_limit::network;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -40,11 +42,19 @@ struct Waiter {
     wake: ReplySender<Wake>,
 }
 
-/// A wait that has seen a conversation up to a seq.
+/// A wait that has seen a conversation up to a position.
 #[derive(Clone, Copy)]
 struct Watcher {
     user: UserId,
-    seen: ConvSeq,
+    seen: WatchPosition,
+}
+
+impl Watcher {
+    /// Whether it has not seen a message or change up to these heads.
+    fn is_behind(&self, seq: ConvSeq, change: Option<ChangeSeq>) -> bool {
+        let seen = self.seen.change_seq;
+        self.seen.last_seq < seq || change.is_some_and(|change| seen.is_some_and(|s| s < change))
+    }
 }
 
 /// All waits of this node.
@@ -58,6 +68,8 @@ pub struct WaitRegistry {
     next_id: AtomicU64,
     registered: AtomicUsize,
     asleep: AtomicUsize,
+    /// The changes that watchers were told.
+    pub changes: ToldChanges,
     /// The heads that need no query.
     pub head_cache: InboxHeadCache,
 }
@@ -147,7 +159,7 @@ impl WaitRegistry {
         self: &Arc<Self>,
         caller: Caller,
         since: InboxSeq,
-        watch: &[(ConversationId, ConvSeq)],
+        watch: &[(ConversationId, WatchPosition)],
         max: usize,
     ) -> Option<WaitGuard> {
         let Caller {
@@ -217,14 +229,50 @@ impl WaitRegistry {
         count
     }
 
-    /// Wakes the waits that watch a conversation and have not seen `seq` yet, and returns their number.
-    pub fn wake_conversation(&self, conversation: ConversationId, seq: ConvSeq) -> usize {
+    /// Wakes the waits that watch a conversation and have not seen these heads yet, and returns their number. Waits for changes
+    /// that are not urgent are woken at most every two seconds.
+    pub fn wake_conversation(
+        self: &Arc<Self>,
+        conversation: ConversationId,
+        heads: Moved,
+    ) -> usize {
+        let mut told = None;
+        if let Some(change) = heads.change
+            && self.is_watched(conversation)
+        {
+            match self.changes.tell(conversation, change) {
+                Telling::Now => told = Some(change.seq),
+                Telling::Later(at) => {
+                    let waiters = Arc::clone(self);
+                    tokio::spawn(async move {
+                        tokio::time::sleep_until(at.into()).await;
+                        if let Some(change) = waiters.changes.tell_late(conversation) {
+                            waiters.wake_watchers(conversation, ConvSeq(0), Some(change));
+                        }
+                    });
+                }
+                Telling::Scheduled => {}
+            }
+        }
+        self.wake_watchers(conversation, heads.seq, told)
+    }
+
+    fn is_watched(&self, conversation: ConversationId) -> bool {
+        self.watchers().contains_key(&conversation) || self.changes.is_recent(conversation)
+    }
+
+    fn wake_watchers(
+        &self,
+        conversation: ConversationId,
+        seq: ConvSeq,
+        change: Option<ChangeSeq>,
+    ) -> usize {
         let mut watchers = self.watchers();
         let Some(waits) = watchers.get_mut(&conversation) else {
             return 0;
         };
         let late: Vec<_> = waits
-            .extract_if(|_, watcher| watcher.seen < seq)
+            .extract_if(|_, watcher| watcher.is_behind(seq, change))
             .map(|(id, watcher)| (watcher.user, id))
             .collect();
         drop(watchers);
@@ -235,13 +283,9 @@ impl WaitRegistry {
         count
     }
 
-    /// Every watched conversation, with the lowest seq that one of its watchers has seen.
-    pub fn watched(&self) -> Vec<(ConversationId, ConvSeq)> {
-        let lowest = |(id, waits): (&ConversationId, &HashMap<u64, Watcher>)| {
-            let seen = waits.values().map(|watcher| watcher.seen).min()?;
-            Some((*id, seen))
-        };
-        self.watchers().iter().filter_map(lowest).collect()
+    /// Every watched conversation.
+    pub fn watched(&self) -> Vec<ConversationId> {
+        self.watchers().keys().copied().collect()
     }
 
     /// Ends the waits of a device that was logged out.
@@ -316,6 +360,7 @@ mod tests {
     use super::{WaitRegistry, Wake};
     use crate::model::account::Caller;
     use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
+    use crate::model::moved::WatchPosition;
     use std::net::IpAddr;
     use std::sync::Arc;
     use uuid::Uuid;
@@ -364,7 +409,13 @@ mod tests {
     fn watched_conversations_add_weight() {
         let waiters = Arc::new(WaitRegistry::default());
         let watch: Vec<_> = (0..20)
-            .map(|n| (ConversationId(Uuid::from_u128(n)), ConvSeq(0)))
+            .map(|n| {
+                let position = WatchPosition {
+                    last_seq: ConvSeq(0),
+                    change_seq: None,
+                };
+                (ConversationId(Uuid::from_u128(n)), position)
+            })
             .collect();
         let register = |n, watch| waiters.register(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
         let heavy = register(1, &watch).unwrap();

@@ -2,12 +2,15 @@
 
 use crate::engine::writer::command::Command;
 use crate::engine::writer::state::{Plan, State};
-use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ChangeSeq, ConversationId, UserId};
+use crate::model::moved::Moved;
 use crate::model::unread::CommittedEntry;
+use crate::model::wire::message::Message;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Key;
 use crate::storage::pg::messaging::conversations::LockedConversation;
-use crate::storage::pg::messaging::{archive, conversations};
+use crate::storage::pg::messaging::states::MessageKey;
+use crate::storage::pg::messaging::{archive, conversations, states};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox;
@@ -22,8 +25,8 @@ pub(super) struct Done {
     /// The number of commands, from the first, that are settled. The others are left for the next transaction.
     pub(super) settled: usize,
     pub(super) committed: Vec<CommittedEntry>,
-    /// The new heads of large conversations.
-    pub(super) moved: HashMap<ConversationId, ConvSeq>,
+    /// The new heads of watched conversations.
+    pub(super) moved: HashMap<ConversationId, Moved>,
 }
 
 /// How long a batch waits for a lock of another transaction.
@@ -99,7 +102,13 @@ fn attempt(
             .iter()
             .partition(|one| one.read_fanout_from_seq.is_some());
         let small: Vec<_> = small.iter().map(|one| one.id).collect();
-        let members = archive::load_members(conn, &small, &relevant_members(commands, &large))?;
+        let messages = changed_messages(conn, commands)?;
+        let authors = messages
+            .iter()
+            .map(|one| (one.conversation_id, one.sender_id));
+        let relevant = relevant_members(commands, authors, &large);
+        let members = archive::load_members(conn, &small, &relevant)?;
+        let recalled = recalled(conn, commands, &locked)?;
         let stored = match replays {
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
@@ -111,7 +120,7 @@ fn attempt(
             true => HashSet::new(),
             false => blocks::among(conn, by_mention)?,
         };
-        let mut state = State::new(locked, members, stored, blocks);
+        let mut state = State::new(locked, members, stored, messages, recalled, blocks);
         let mut plan = Plan {
             at: state.now,
             ..Plan::default()
@@ -174,24 +183,64 @@ fn within_bounds<'a>(
     commands.get(..fits).unwrap_or(commands)
 }
 
-/// The members of large conversations that the batch needs: callers and mentioned users.
+/// The present state of the messages that commands change.
+fn changed_messages(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+) -> StorageResult<Vec<Message>> {
+    let keys: BTreeSet<_> = commands
+        .iter()
+        .flat_map(|command| command.messages())
+        .collect();
+    match keys.is_empty() {
+        true => Ok(Vec::new()),
+        false => archive::some(conn, &keys.into_iter().collect::<Vec<_>>()),
+    }
+}
+
+/// The recalled messages after the positions from which commands slide. Conversations without a change have none.
+fn recalled(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+    locked: &[LockedConversation],
+) -> StorageResult<Vec<MessageKey>> {
+    let changed: HashSet<_> = locked
+        .iter()
+        .filter(|one| one.change_seq > ChangeSeq(0))
+        .map(|one| one.id)
+        .collect();
+    let positions: BTreeSet<_> = commands
+        .iter()
+        .filter_map(|command| command.slides_from())
+        .filter(|(id, _)| changed.contains(id))
+        .collect();
+    match positions.is_empty() {
+        true => Ok(Vec::new()),
+        false => states::recalled_after(conn, &positions.into_iter().collect::<Vec<_>>()),
+    }
+}
+
+/// The members of large conversations that the batch needs: callers, mentioned users and authors of changed messages.
 fn relevant_members(
     commands: &[Box<dyn Command>],
+    authors: impl Iterator<Item = (ConversationId, UserId)>,
     large: &[&LockedConversation],
 ) -> Vec<(ConversationId, UserId)> {
     let own = commands
         .iter()
         .map(|command| (command.at().conversation, command.at().user));
     let mentioned = mentions(commands).map(|(id, user, _)| (id, user));
-    let users: BTreeSet<_> = own.chain(mentioned).collect();
+    let users: BTreeSet<_> = own.chain(mentioned).chain(authors).collect();
     let is_large = |(id, _): &(ConversationId, UserId)| large.iter().any(|one| one.id == *id);
     users.into_iter().filter(is_large).collect()
 }
 
 fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry>> {
-    // Every change moves a read position: sending a message marks it as read.
-    let Some(at) = plan.at.filter(|_| !plan.changes.reads.is_empty()) else {
+    let Some(at) = plan.at.filter(|_| !plan.is_empty()) else {
         return Ok(Vec::new());
     };
+    if !plan.states.states.is_empty() {
+        states::write(conn, &plan.states)?;
+    }
     inbox::deliver(conn, &plan.changes, &plan.entries, at)
 }

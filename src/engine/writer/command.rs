@@ -6,8 +6,9 @@
 use crate::engine::batching::reply::{Reply, ReplySender};
 use crate::engine::error::Error;
 use crate::engine::writer::state::{Plan, State};
-use crate::model::ids::{ClientMsgId, ConversationId, UserId};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, UserId};
 use crate::storage::pg::messaging::archive::Key;
+use crate::storage::pg::messaging::states::MessageKey;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,16 @@ pub trait Rule: Send + 'static {
         Vec::new()
     }
 
+    /// The messages that it changes: the batch reads their present state.
+    fn messages(&self) -> Vec<ConvSeq> {
+        Vec::new()
+    }
+
+    /// A position over which read positions may slide: the batch reads which messages after it are recalled.
+    fn slides_from(&self) -> Option<ConvSeq> {
+        None
+    }
+
     /// The approximate number of inbox entries that it writes if a message has this number of receivers.
     fn entries(&self, receivers: i64) -> i64;
 
@@ -61,6 +72,8 @@ pub(super) trait Command: Send {
     fn deadline(&self) -> Instant;
     fn keys(&self) -> Vec<Key>;
     fn mentions(&self) -> Vec<UserId>;
+    fn messages(&self) -> Vec<MessageKey>;
+    fn slides_from(&self) -> Option<MessageKey>;
     fn entries(&self, receivers: i64) -> i64;
     /// Settles it, and keeps the answer for [`Command::answer`]. Returns whether it may be a replay.
     fn settle(&self, plan: &mut Plan, state: &mut State) -> bool;
@@ -96,6 +109,15 @@ impl<R: Rule> Command for Queued<R> {
 
     fn mentions(&self) -> Vec<UserId> {
         self.rule.mentions()
+    }
+
+    fn messages(&self) -> Vec<MessageKey> {
+        let seqs = self.rule.messages().into_iter();
+        seqs.map(|seq| (self.at.conversation, seq)).collect()
+    }
+
+    fn slides_from(&self) -> Option<MessageKey> {
+        Some((self.at.conversation, self.rule.slides_from()?))
     }
 
     fn entries(&self, receivers: i64) -> i64 {

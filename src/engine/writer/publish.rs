@@ -3,7 +3,8 @@
 //! waits.
 
 use crate::engine::waiting::registry::WaitRegistry;
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
+use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
+use crate::model::moved::Moved;
 use crate::model::unread::CommittedEntry;
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::{notices, unread};
@@ -31,8 +32,8 @@ const COALESCE_DELAY: Duration = Duration::from_millis(3);
 struct Committed {
     at: Instant,
     entries: Vec<CommittedEntry>,
-    /// The new heads of large conversations.
-    moved: HashMap<ConversationId, ConvSeq>,
+    /// The new heads of watched conversations.
+    moved: HashMap<ConversationId, Moved>,
 }
 
 /// Publishes committed entries in their order.
@@ -61,11 +62,11 @@ impl Publisher {
         (publisher, task)
     }
 
-    /// Queues committed entries, and heads of large conversations.
+    /// Queues committed entries, and heads of watched conversations.
     pub(super) fn publish(
         &self,
         entries: Vec<CommittedEntry>,
-        moved: HashMap<ConversationId, ConvSeq>,
+        moved: HashMap<ConversationId, Moved>,
     ) {
         if entries.is_empty() && moved.is_empty() {
             return;
@@ -95,11 +96,14 @@ async fn run(
     let mut batches = Vec::with_capacity(MAX_COALESCED);
     while queue.recv_many(&mut batches, MAX_COALESCED).await > 0 {
         let times: Vec<_> = batches.iter().map(|batch| batch.at).collect();
-        let (mut entries, mut moved) = (Vec::new(), HashMap::new());
+        let (mut entries, mut moved) = (Vec::new(), HashMap::<_, Moved>::new());
         for batch in batches.drain(..) {
             entries.extend(batch.entries);
-            // Batches are in commit order, so the last seq is the head.
-            moved.extend(batch.moved);
+            // Batches are in commit order.
+            for (id, heads) in batch.moved {
+                let earlier = moved.get(&id).copied();
+                moved.insert(id, earlier.map_or(heads, |earlier| earlier.and(heads)));
+            }
         }
         wake_watchers(&waiters, &moved);
         let (applied, ()) = tokio::join!(
@@ -118,9 +122,9 @@ async fn run(
     }
 }
 
-fn wake_watchers(waiters: &WaitRegistry, moved: &HashMap<ConversationId, ConvSeq>) {
-    for (conversation, seq) in moved {
-        waiters.wake_conversation(*conversation, *seq);
+fn wake_watchers(waiters: &Arc<WaitRegistry>, moved: &HashMap<ConversationId, Moved>) {
+    for (conversation, heads) in moved {
+        waiters.wake_conversation(*conversation, *heads);
     }
 }
 

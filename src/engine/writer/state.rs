@@ -1,32 +1,57 @@
 //! The state of a batch under its locks, and the plan of its writes.
 
 use crate::engine::error::Error;
-use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, UserId};
+use crate::model::moved::Moved;
 use crate::model::time::Timestamp;
 use crate::model::wire::message::Message;
 use crate::storage::pg::RowHandle;
-use crate::storage::pg::messaging::archive::{Changes, Key, MemberRow};
+use crate::storage::pg::messaging::archive::{
+    Changes, ConversationHead, Key, MemberRow, StoredSend,
+};
 use crate::storage::pg::messaging::conversations::LockedConversation;
+use crate::storage::pg::messaging::states::{MessageKey, StateChanges};
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The writes of a batch.
 #[derive(Default)]
 pub struct Plan {
     pub(super) changes: Changes,
+    pub(super) states: StateChanges,
     pub(super) entries: Vec<NewEntry>,
-    /// The new heads of large conversations.
-    pub(super) moved: HashMap<ConversationId, ConvSeq>,
+    /// The new heads of watched conversations.
+    pub(super) moved: HashMap<ConversationId, Moved>,
     /// The time of PostgreSQL after the locks were taken.
     pub(super) at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Notes the new heads of a conversation.
+    pub(super) fn move_to(&mut self, id: ConversationId, heads: Moved) {
+        let before = self.moved.get(&id).copied();
+        self.moved
+            .insert(id, before.map_or(heads, |before| before.and(heads)));
+    }
+
+    /// Whether it writes nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.heads.is_empty() && self.changes.reads.is_empty()
+    }
 }
 
 /// A conversation of the batch.
 pub struct ConversationState {
     pub(super) place: RowHandle,
     pub(super) last_seq: ConvSeq,
+    pub(super) change_seq: ChangeSeq,
+    /// Its order in lists: the time of its newest message, or of a change of its title or members.
+    pub(super) updated_at: Timestamp,
+    /// The time of a message that is stored now.
     pub(super) at: Timestamp,
+    /// Recalled messages after the positions from which this batch slides.
+    pub(super) recalled: BTreeSet<ConvSeq>,
     /// It is direct, and one of the two people blocks the other.
     pub(super) blocked: bool,
     pub(super) is_channel: bool,
@@ -41,13 +66,32 @@ impl ConversationState {
         let found = self.members.iter_mut().find(|member| member.user == user);
         found.ok_or(Error::NotFound)
     }
+
+    /// Its head after the changes so far.
+    pub(super) fn head(&self) -> ConversationHead {
+        ConversationHead {
+            last_seq: self.last_seq,
+            change_seq: self.change_seq,
+            updated_at: self.updated_at,
+        }
+    }
+
+    /// The read position of a member who has read up to `seq`: recalled messages that follow are passed.
+    pub(super) fn slide(&self, mut seq: ConvSeq) -> ConvSeq {
+        while self.recalled.contains(&seq.next()) {
+            seq = seq.next();
+        }
+        seq
+    }
 }
 
 /// The locked state of a batch, as of its beginning.
 pub struct State {
     pub(super) now: Option<Timestamp>,
     pub(super) conversations: HashMap<ConversationId, ConversationState>,
-    pub(super) stored: HashMap<Key, Message>,
+    pub(super) stored: HashMap<Key, StoredSend>,
+    /// The messages that the batch changes.
+    pub(super) messages: HashMap<MessageKey, Message>,
     /// Blocks of mentioned users against the senders.
     pub(super) blocks: HashSet<Block>,
 }
@@ -56,7 +100,9 @@ impl State {
     pub(super) fn new(
         locked: Vec<LockedConversation>,
         members: Vec<MemberRow>,
-        stored: Vec<Message>,
+        stored: Vec<StoredSend>,
+        messages: Vec<Message>,
+        recalled: Vec<MessageKey>,
         blocks: HashSet<Block>,
     ) -> Self {
         let now = members.first().map(|member| member.now);
@@ -66,6 +112,9 @@ impl State {
                 let conversation = ConversationState {
                     place: one.place,
                     last_seq: one.last_seq,
+                    change_seq: one.change_seq,
+                    updated_at: one.updated_at,
+                    recalled: BTreeSet::new(),
                     // If the clock was set back, a message still gets no earlier time than the one before it.
                     at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
                     blocked: one.blocked,
@@ -81,15 +130,34 @@ impl State {
                 conversation.members.push(member);
             }
         }
+        for (id, seq) in recalled {
+            if let Some(conversation) = conversations.get_mut(&id) {
+                conversation.recalled.insert(seq);
+            }
+        }
         let stored = stored
             .into_iter()
-            .map(|one| ((one.conversation_id, one.sender_id, one.client_msg_id), one))
+            .map(|one| (key(&one.message), one))
+            .collect();
+        let messages = messages
+            .into_iter()
+            .map(|one| ((one.conversation_id, one.seq), one))
             .collect();
         Self {
             now,
             conversations,
             stored,
+            messages,
             blocks,
         }
     }
+}
+
+/// The key under which a message was sent.
+pub(super) fn key(message: &Message) -> Key {
+    (
+        message.conversation_id,
+        message.sender_id,
+        message.client_msg_id,
+    )
 }

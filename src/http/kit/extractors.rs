@@ -9,6 +9,7 @@ use crate::http::kit::client_ip::client;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::transport::body_budget::{Budget, Reservation, UNMETERED_BYTES};
 use crate::model::account::Caller;
+use crate::model::ids::{ConvSeq, ConversationId};
 use crate::model::input;
 use crate::model::page::{PageSize, UserCursor, from_cursor};
 use crate::model::rate_limit::Subject;
@@ -313,6 +314,25 @@ impl<const N: usize> FromRequest for Ids<N> {
         ready(
             ids.and_then(|ids| ids.try_into().ok())
                 .map(Self)
+                .ok_or_else(|| Problem::new(Code::NotFound)),
+        )
+    }
+}
+
+/// The conversation and the seq of a message in the path. A malformed one is `not_found`, as an unknown one is.
+pub struct MessageIds(pub ConversationId, pub ConvSeq);
+
+impl FromRequest for MessageIds {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let of = |name| request.match_info().get(name);
+        let id = of("id").and_then(|id| Uuid::try_parse(id).ok());
+        let seq = of("seq").and_then(|seq| seq.parse().ok());
+        let ids = id.zip(seq);
+        ready(
+            ids.map(|(id, seq)| Self(ConversationId(id), ConvSeq(seq)))
                 .ok_or_else(|| Problem::new(Code::NotFound)),
         )
     }

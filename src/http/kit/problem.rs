@@ -5,6 +5,7 @@ use crate::engine::error::Error;
 use crate::model::ids::Epoch;
 use crate::model::rate_limit::QuotaStatus;
 use crate::model::resync::Resync;
+use crate::model::wire::message::Message;
 use crate::model::wire::violation::Violation;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -82,6 +83,12 @@ codes! {
         "The username is taken. Choose another one. If the response to `register` was lost, log in.";
     LimitReached "limit_reached" CONFLICT "Limit reached"
         "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
+    MessageGone "message_gone" CONFLICT "Message gone"
+        "The message was recalled: it cannot be changed any more. Show what is left of it.";
+    VersionConflict "version_conflict" CONFLICT "Version conflict"
+        "Another change came first. The problem has the `message` as it is now: show it, and let the user decide.";
+    WindowClosed "window_closed" FORBIDDEN "Too late"
+        "The time in which a message may be changed so has passed (`limits.edit_seconds`, `limits.recall_seconds` of `GET /v1/capabilities`). Do not repeat the request.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
         "This client_msg_id was used for a message with another kind or content. Use a new id for each new message.";
     ClientConversationIdReused "client_conversation_id_reused" UNPROCESSABLE_ENTITY "The client_conversation_id belongs to another group"
@@ -114,6 +121,7 @@ pub struct Problem {
     errors: Vec<Violation>,
     retry_after: Option<Duration>,
     resync: Option<Resync>,
+    message: Option<Box<Message>>,
     allow: Option<String>,
     /// Whether to send `Accept-Encoding: identity`.
     has_accept_encoding: bool,
@@ -162,6 +170,10 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/v1/conversations")]
     resync: Option<&'static str>,
+    /// With `version_conflict`: the message as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<Box<Message>>,
 }
 
 impl Problem {
@@ -173,6 +185,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             resync: None,
+            message: None,
             allow: None,
             has_accept_encoding: false,
             quota: None,
@@ -260,6 +273,7 @@ impl Problem {
             first_seq: self.resync.map(|resync| resync.first_seq),
             last_seq: self.resync.map(|resync| resync.last_seq),
             resync: self.resync.map(|_| "/v1/conversations"),
+            message: self.message,
         }
     }
 
@@ -311,6 +325,15 @@ impl From<Error> for Problem {
             Error::TokenExpired => Self::new(Code::TokenExpired),
             Error::DeviceRevoked => Self::new(Code::DeviceRevoked),
             Error::RefreshInvalid => Self::new(Code::RefreshInvalid),
+            Error::MessageGone => Self::new(Code::MessageGone),
+            Error::VersionConflict(message) => Self {
+                message: Some(message),
+                ..Self::new(Code::VersionConflict)
+            },
+            Error::WindowClosed(what) => Self::detailed(
+                Code::WindowClosed,
+                format!("the message can no longer be {what}"),
+            ),
             Error::ClientMsgIdReused => Self::new(Code::ClientMsgIdReused),
             Error::ClientConversationIdReused => Self::new(Code::ClientConversationIdReused),
             Error::CursorAhead(resync) => Self::resync(Code::CursorAhead, resync),

@@ -1,18 +1,19 @@
 //! Messages: send, read, mark as read.
 
-use crate::domain::messaging::messages;
+use crate::domain::messaging::messages::TimelinePage;
+use crate::domain::messaging::{changes, messages};
 use crate::engine::admission::Admission;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::writer::commands::send::Sent;
 use crate::http::kit::extractors::{
-    Body, Handle, Ids, Query, charge_more, limit, people_cost, replayed,
+    Body, Handle, Ids, MessageIds, Query, charge_more, limit, people_cost, replayed,
 };
 use crate::http::kit::problem::{Problem, ProblemBody};
 use crate::http::kit::response_context::RequestId;
 use crate::model::account::Caller;
 use crate::model::content::Content;
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId};
+use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, Epoch};
 use crate::model::message::MAX_BATCH;
 use crate::model::message::NewMessage;
 use crate::model::page::Range;
@@ -28,7 +29,6 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 /// A message to store.
 #[derive(Debug, Deserialize, Validate)]
@@ -104,6 +104,9 @@ pub struct MessagePage {
     messages: Vec<Message>,
     /// The latest seq of the conversation.
     last_seq: ConvSeq,
+    /// The number of changes that the page includes. To learn of later ones, keep that of the first page, and send it as
+    /// `changed_since`.
+    change_seq: ChangeSeq,
     /// There are more messages in the direction of reading.
     has_more: bool,
 }
@@ -119,6 +122,13 @@ pub struct ListMessagesQuery {
     /// Read backward: the messages directly before this seq.
     #[param(minimum = 0)]
     before_seq: Option<i64>,
+    /// Read changes: the messages that changed after this number, each once and as it is now, in the order of their changes. Not
+    /// together with the other two. The `change_seq` of the page is the number to go on from.
+    #[param(minimum = 0)]
+    changed_since: Option<i64>,
+    /// With `changed_since`: the epoch of the number; checked if given.
+    #[param(value_type = Option<Uuid>)]
+    epoch: Option<Epoch>,
     /// The size of the page, 1 to 500. Default: 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
@@ -133,6 +143,17 @@ pub struct MarkReadRequest {
     #[garde(skip)]
     #[schema(minimum = 0)]
     seq: i64,
+}
+
+impl From<TimelinePage> for MessagePage {
+    fn from(page: TimelinePage) -> Self {
+        Self {
+            messages: page.messages,
+            last_seq: page.last_seq,
+            change_seq: page.change_seq,
+            has_more: page.has_more,
+        }
+    }
 }
 
 impl SendMessage {
@@ -271,11 +292,11 @@ pub async fn send_messages(
 /// Read a conversation's messages
 ///
 /// `since_seq` reads forward, `before_seq` backward; without both, the response is the newest page. Both bounds are exclusive.
-/// Messages are always in ascending order. A page may be shorter than `limit`: only `has_more` tells whether more follow.
+/// Messages are in ascending order. `changed_since` reads what has changed instead. A page may be shorter than `limit`: only `has_more` tells whether more follow.
 #[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "Messages",
     params(("id" = Uuid, Path, description = "The conversation"), ListMessagesQuery),
     responses((status = 200, description = "A page", body = MessagePage)),
-    extensions(("x-problems" = json!(["validation", "not_found", "cursor_ahead"]))))]
+    extensions(("x-problems" = json!(["validation", "not_found", "cursor_ahead", "epoch_changed"]))))]
 pub async fn list_messages(
     delivery: Handle<Delivery>,
     admission: Handle<Admission>,
@@ -284,6 +305,20 @@ pub async fn list_messages(
     Query(query): Query<ListMessagesQuery>,
 ) -> Result<web::Json<MessagePage>, Problem> {
     let limit = limit(query.limit)?;
+    if let Some(since) = query.changed_since {
+        if query.since_seq.is_some() || query.before_seq.is_some() {
+            let detail = "must not be given together with since_seq or before_seq";
+            return Err(Violation::new("changed_since", detail).into());
+        }
+        let since = ChangeSeq::parse("changed_since", since)?;
+        let (id, epoch) = (ConversationId(id), query.epoch);
+        let page =
+            changes::changed_since(&delivery, &admission, caller, id, since, limit, epoch).await?;
+        return Ok(web::Json(page.into()));
+    }
+    if query.epoch.is_some() {
+        return Err(Violation::new("epoch", "must be given together with changed_since").into());
+    }
     let seq = |name, value| ConvSeq::parse(name, value).map_err(|one| Problem::invalid(vec![one]));
     let range = match (query.since_seq, query.before_seq) {
         (Some(_), Some(_)) => {
@@ -304,11 +339,7 @@ pub async fn list_messages(
         limit,
     )
     .await?;
-    Ok(web::Json(MessagePage {
-        messages: page.messages,
-        last_seq: page.last_seq,
-        has_more: page.has_more,
-    }))
+    Ok(web::Json(page.into()))
 }
 
 /// Read one message
@@ -321,21 +352,9 @@ pub async fn get_message(
     delivery: Handle<Delivery>,
     admission: Handle<Admission>,
     caller: Caller,
-    path: web::Path<(String, String)>,
+    MessageIds(conversation, seq): MessageIds,
 ) -> Result<web::Json<Message>, Problem> {
-    let (id, seq) = path.into_inner();
-    // A malformed id or seq is `not_found`, as an unknown one is.
-    let (Ok(id), Ok(seq)) = (Uuid::try_parse(&id), seq.parse()) else {
-        return Err(Error::NotFound.into());
-    };
-    let message = messages::get(
-        &delivery,
-        &admission,
-        caller,
-        ConversationId(id),
-        ConvSeq(seq),
-    )
-    .await?;
+    let message = messages::get(&delivery, &admission, caller, conversation, seq).await?;
     Ok(web::Json(message))
 }
 

@@ -12,6 +12,7 @@ use crate::model::ids::Epoch;
 use crate::model::message::MAX_BATCH;
 use crate::model::page::PageSize;
 use crate::model::wire::content::TEXT_BYTES;
+use crate::model::wire::message::MAX_VERSIONS;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -51,6 +52,12 @@ pub struct Limits {
     watch: usize,
     /// The longest wait, in seconds.
     notice_timeout_seconds: u64,
+    /// How long after its send a message may be edited, in seconds. 0: never. −1: always.
+    edit_seconds: i64,
+    /// How long after its send its sender may recall a message, in seconds. 0: never. −1: always.
+    recall_seconds: i64,
+    /// The most versions of a message.
+    versions: i32,
 }
 
 /// The process is alive.
@@ -84,7 +91,7 @@ pub async fn get_capabilities(
         epoch: delivery.epoch,
         features: &[
             "direct", "group", "channel", "blocks", "batch", "notices", "unread", "watch",
-            "mentions",
+            "mentions", "changes", "edit", "recall",
         ],
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -96,6 +103,9 @@ pub async fn get_capabilities(
             blocks: blocks::LIMIT,
             watch: notices::WATCH,
             notice_timeout_seconds: notices::MAX_TIMEOUT.as_secs(),
+            edit_seconds: delivery.config.edit_seconds,
+            recall_seconds: delivery.config.recall_seconds,
+            versions: MAX_VERSIONS,
         },
     }))
 }

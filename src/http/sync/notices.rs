@@ -9,7 +9,8 @@ use crate::http::kit::extractors::{Handle, Query, repeated, timeout};
 use crate::http::kit::problem::Problem;
 use crate::http::transport::parking;
 use crate::model::account::Caller;
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::moved::WatchPosition;
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -35,7 +36,7 @@ pub struct WaitNoticesQuery {
 }
 
 /// Parses the values of `watch`, without duplicates.
-fn watched(given: &[String]) -> Result<Vec<(ConversationId, ConvSeq)>, Violation> {
+fn watched(given: &[String]) -> Result<Vec<(ConversationId, WatchPosition)>, Violation> {
     let invalid = |detail: String| Violation::new("watch", detail);
     if given.len() > WATCH {
         return Err(invalid(format!(
@@ -44,16 +45,35 @@ fn watched(given: &[String]) -> Result<Vec<(ConversationId, ConvSeq)>, Violation
     }
     let mut watched = BTreeMap::new();
     for text in given {
-        let (id, seq) = text
-            .split_once(':')
-            .and_then(|(id, seq)| Some((Uuid::try_parse(id).ok()?, seq.parse().ok()?)))
-            .ok_or_else(|| invalid("must be <conversation_id>:<seq>".to_owned()))?;
-        let seq = ConvSeq::parse("watch", seq)?;
-        if watched.insert(ConversationId(id), seq).is_some() {
+        let (id, last_seq, change_seq) = parts(text).ok_or_else(|| {
+            invalid(
+                "must be <conversation_id>:<seq> or <conversation_id>:<seq>:<change_seq>"
+                    .to_owned(),
+            )
+        })?;
+        let position = WatchPosition {
+            last_seq: ConvSeq::parse("watch", last_seq)?,
+            change_seq: change_seq
+                .map(|change| ChangeSeq::parse("watch", change))
+                .transpose()?,
+        };
+        if watched.insert(ConversationId(id), position).is_some() {
             return Err(invalid(format!("must not name {id} twice")));
         }
     }
     Ok(watched.into_iter().collect())
+}
+
+/// The parts of a value of `watch`.
+fn parts(text: &str) -> Option<(Uuid, i64, Option<i64>)> {
+    let mut parts = text.split(':');
+    let id = Uuid::try_parse(parts.next()?).ok()?;
+    let last_seq = parts.next()?.parse().ok()?;
+    let change_seq = match parts.next() {
+        Some(change) => Some(change.parse().ok()?),
+        None => None,
+    };
+    parts.next().is_none().then_some((id, last_seq, change_seq))
 }
 
 /// The result of a wait. It contains no messages: fetch the inbox.
@@ -69,7 +89,7 @@ pub struct NoticeBody {
     total_unread: i64,
     /// The current epoch of the data.
     epoch: Epoch,
-    /// The watched conversations with messages after the given seq: fetch those messages.
+    /// The watched conversations with messages after the given seq, or with changes after the given number: fetch those.
     watched: Vec<Watched>,
     /// This node shuts down: wait again after `retry_after_ms`, on a new connection.
     reconnect: bool,
@@ -80,25 +100,28 @@ pub struct NoticeBody {
     retry_after_ms: Option<u64>,
 }
 
-/// A watched conversation with new messages.
+/// A watched conversation with new messages or changes.
 #[derive(Serialize, ToSchema)]
 pub struct Watched {
     /// The conversation.
     conversation_id: ConversationId,
     /// Its latest seq.
     last_seq: ConvSeq,
+    /// The number of the latest change of its messages.
+    change_seq: ChangeSeq,
 }
 
 /// Wait for news
 ///
-/// Responds as soon as the inbox has entries after `since_seq`, or a watched conversation has messages after its seq; at the
-/// latest after the timeout, or when the access token expires, then with `news: false`. Each device has one wait: a newer wait
+/// Responds as soon as the inbox has entries after `since_seq`, or a watched conversation has messages after its seq or
+/// changes after its number; at the latest after the timeout, or when the access token expires, then with `news: false`. Each device has one wait: a newer wait
 /// ends the older one. If the caller is not a member of a watched conversation, the response is `not_found`: fetch the inbox,
 /// which has an entry for each conversation that the caller has left. A seq beyond the conversation's latest is `cursor_ahead`.
 #[utoipa::path(get, path = "/v1/notices", tag = "Sync", params(WaitNoticesQuery,
-        ("watch" = Option<Vec<String>>, Query, style = Form, explode, max_items = 100, description = "A conversation with \
-            read fan-out to wait for, as `<conversation_id>:<seq>` with the last seq of it that the device has. \
-            Repeat the parameter for each, up to 100 times.")),
+        ("watch" = Option<Vec<String>>, Query, style = Form, explode, max_items = 100, description = "A conversation \
+            to wait for, as `<conversation_id>:<seq>:<change_seq>` with the last seq and the last change of it that the device \
+            has. Without the third part, changes of messages do not end the wait. Repeat the parameter for each, up to 100 \
+            times.")),
     responses((status = 200, description = "The result of the wait", body = NoticeBody)),
     extensions(("x-problems" = json!(["validation", "not_found", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
 pub async fn wait_notices(
@@ -145,9 +168,10 @@ fn response(epoch: Epoch, notice: notices::Notice) -> HttpResponse {
         watched: notice
             .watched
             .into_iter()
-            .map(|(conversation_id, last_seq)| Watched {
+            .map(|(conversation_id, heads)| Watched {
                 conversation_id,
-                last_seq,
+                last_seq: heads.last_seq,
+                change_seq: heads.change_seq,
             })
             .collect(),
         reconnect: notice.reconnect_after.is_some(),

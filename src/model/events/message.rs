@@ -1,4 +1,4 @@
-//! Events that bring a message.
+//! Events that bring a message as it is now.
 
 use crate::model::events::spec::{EventSpec, Reference, Referenced};
 use crate::model::wire::entry::Event;
@@ -21,6 +21,28 @@ pub static MENTION: EventSpec = EventSpec {
     reference: Reference::Message,
     wire: |referenced| match referenced {
         Referenced::Message(message) => Some(Event::Mention { message }),
+        _ => None,
+    },
+};
+
+/// A message has a new version.
+pub static EDIT: EventSpec = EventSpec {
+    name: "edit",
+    kind: "edit",
+    reference: Reference::Message,
+    wire: |referenced| match referenced {
+        Referenced::Message(message) => Some(Event::Edit { message }),
+        _ => None,
+    },
+};
+
+/// A message was recalled.
+pub static RECALL: EventSpec = EventSpec {
+    name: "recall",
+    kind: "recall",
+    reference: Reference::Message,
+    wire: |referenced| match referenced {
+        Referenced::Message(message) => Some(Event::Recall { message }),
         _ => None,
     },
 };

@@ -11,6 +11,8 @@ use crate::model::events::spec::{EventSpec, Reference};
 pub static EVENTS: &[&EventSpec] = &[
     &message::MESSAGE,
     &message::MENTION,
+    &message::EDIT,
+    &message::RECALL,
     &receipt::READ,
     &membership::CONVERSATION,
     &membership::LEFT,

@@ -2,6 +2,7 @@
 
 use crate::model::ids::UserId;
 use crate::model::validators::{bytes, items, within};
+use crate::model::wire::message::RECALLED;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -137,6 +138,31 @@ pub enum TypedContent {
     Custom(Map<String, Value>),
 }
 
+/// Kind and content of a stored message.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", content = "content", rename_all = "snake_case")]
+pub enum StoredContent {
+    /// Plain text.
+    Text(TextContent),
+    /// One emoji.
+    Emoji(EmojiContent),
+    /// An image.
+    Image(ImageContent),
+    /// A video.
+    Video(VideoContent),
+    /// A file.
+    File(FileContent),
+    /// Any JSON object with at most 100 levels, for integrations.
+    #[schema(value_type = Object)]
+    Custom(Map<String, Value>),
+    /// A recalled message: its content is erased.
+    Recalled(NoContent),
+}
+
+/// The content of a message that is gone: an empty object.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NoContent {}
+
 fn web_url(url: &str, _: &()) -> garde::Result {
     // Schemes are case-insensitive.
     let is_web = |scheme: &str| {
@@ -168,4 +194,14 @@ pub struct StoredBody {
     pub kind: String,
     /// The content, an object.
     pub content: Box<RawValue>,
+}
+
+impl StoredBody {
+    /// That of a recalled message.
+    pub fn recalled() -> Self {
+        Self {
+            kind: RECALLED.to_owned(),
+            content: RawValue::from_string("{}".to_owned()).unwrap_or_default(),
+        }
+    }
 }

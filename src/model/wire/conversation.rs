@@ -1,6 +1,6 @@
 //! Conversations, as a member sees them.
 
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::time::Timestamp;
 use crate::model::wire::member::Role;
 use crate::model::wire::message::Message;
@@ -88,6 +88,8 @@ pub struct Conversation {
     pub member_count: i32,
     /// The latest seq of its timeline, which is the number of messages ever stored in it.
     pub last_seq: ConvSeq,
+    /// The number of the latest change of its messages.
+    pub change_seq: ChangeSeq,
     /// The newest message that the caller may see.
     #[schema(required = true)]
     pub last_message: Option<Message>,

@@ -40,6 +40,16 @@ pub enum Event {
         /// The message as it is now.
         message: Message,
     },
+    /// A message was edited. If it was recalled since, its content is gone.
+    Edit {
+        /// The message as it is now.
+        message: Message,
+    },
+    /// A message was recalled: its content is gone.
+    Recall {
+        /// What is left of the message.
+        message: Message,
+    },
     /// The reader has read up to a message, on this device or another.
     Read {
         /// Read up to here.

@@ -1,9 +1,10 @@
 //! Messages: new ones and stored ones.
 
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::time::Timestamp;
-use crate::model::wire::content::{StoredBody, TypedContent};
+use crate::model::wire::content::{StoredBody, StoredContent};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// A stored message: a `oneOf` by `kind`.
@@ -21,8 +22,86 @@ pub struct Message {
     pub client_msg_id: ClientMsgId,
     /// Kind and content.
     #[serde(flatten)]
-    #[schema(value_type = TypedContent)]
+    #[schema(value_type = StoredContent)]
     pub body: StoredBody,
     /// When it was stored, by the database's clock.
     pub created_at: Timestamp,
+    /// What has changed since. An unchanged message has none of these fields.
+    #[serde(flatten)]
+    #[schema(value_type = MessageState)]
+    pub state: Option<Box<MessageState>>,
 }
+
+/// The state of a message that has changed since it was stored. Of two states of a message, the one with the higher `change_seq` is
+/// the newer one.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MessageState {
+    /// The number of its last change, in the order of all changes of the conversation's messages.
+    #[schema(value_type = Option<ChangeSeq>, nullable = false)]
+    pub change_seq: ChangeSeq,
+    /// The version of the content of an edited message. The first version, as sent, is 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub version: Option<i32>,
+    /// When the present version was stored, by the database's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub edited_at: Option<Timestamp>,
+    /// Who recalled the message, and when. Its content is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub recalled: Option<Recalled>,
+}
+
+/// The recall of a message.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Recalled {
+    /// Who recalled it: the sender, the owner or an admin.
+    pub by: UserId,
+    /// When, by the database's clock.
+    pub at: Timestamp,
+}
+
+/// A version of a message.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MessageVersion {
+    /// Its number. The first version, as sent, is 1.
+    #[schema(minimum = 1)]
+    pub version: i32,
+    /// Its content, of the kind of the message.
+    #[schema(value_type = Object)]
+    pub content: Box<RawValue>,
+    /// When it was stored, by the database's clock.
+    pub at: Timestamp,
+}
+
+impl MessageState {
+    /// The state after a change with this number.
+    pub fn new(change_seq: ChangeSeq) -> Self {
+        Self {
+            change_seq,
+            version: None,
+            edited_at: None,
+            recalled: None,
+        }
+    }
+}
+
+impl Message {
+    /// The version of its content.
+    pub fn version(&self) -> i32 {
+        let state = self.state.as_ref();
+        state.and_then(|state| state.version).unwrap_or(1)
+    }
+
+    /// Whether its content is gone: only its place is left.
+    pub fn is_stub(&self) -> bool {
+        self.body.kind == RECALLED
+    }
+}
+
+/// The kind of a recalled message.
+pub const RECALLED: &str = "recalled";
+
+/// The most versions of a message.
+pub const MAX_VERSIONS: i32 = 100;

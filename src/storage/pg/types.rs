@@ -1,21 +1,25 @@
 //! SQL types of the model's values, for binding and reading.
 
 use crate::model::ids::{
-    ClientConversationId, ClientMsgId, ConvSeq, ConversationId, DeviceId, Epoch, InboxSeq,
-    MessageId, UserId,
+    ChangeSeq, ClientConversationId, ClientMsgId, ConvSeq, ConversationId, DeviceId, Epoch,
+    InboxSeq, MessageId, UserId,
 };
 use crate::model::time::Timestamp;
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, FromSql, Queryable};
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{Array, BigInt, Binary, SqlType, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    Array, BigInt, Binary, Integer, SqlType, Text, Timestamptz, Uuid as SqlUuid,
+};
 use std::io::Write as _;
 
 /// Arrays of the SQL types, for statements over `unnest`.
 pub type Uuids = Array<SqlUuid>;
 /// See [`Uuids`].
 pub type BigInts = Array<BigInt>;
+/// See [`Uuids`].
+pub type Integers = Array<Integer>;
 /// See [`Uuids`].
 pub type Texts = Array<Text>;
 /// See [`Uuids`].
@@ -81,5 +85,5 @@ macro_rules! column {
 }
 
 column!(SqlUuid, uuid::Uuid: UserId, DeviceId, ConversationId, MessageId, ClientMsgId, ClientConversationId, Epoch);
-column!(BigInt, i64: ConvSeq, InboxSeq);
+column!(BigInt, i64: ConvSeq, InboxSeq, ChangeSeq);
 column!(Timestamptz, DateTime<Utc>: Timestamp);

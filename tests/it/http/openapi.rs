@@ -21,8 +21,8 @@ const PUBLIC: &[&str] = &[
 
 /// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
-    "add", "ban", "block", "create", "delete", "fetch", "find", "get", "leave", "list", "login",
-    "logout", "mark", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
+    "add", "ban", "block", "create", "delete", "fetch", "edit", "find", "get", "leave", "list", "login",
+    "logout", "mark", "recall", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
     "update", "wait", "change", "diagnose",
 ];
 
@@ -212,8 +212,8 @@ fn kinds_are_expanded_for_client_generators() {
     assert!(!document.to_string().contains("allOf"));
     for (name, count) in [
         ("CreateConversationRequest", 3),
-        ("Entry", 5),
-        ("Message", 6),
+        ("Entry", 7),
+        ("Message", 7),
         ("SendMessage", 6),
     ] {
         let discriminator = &schemas[name]["discriminator"];
@@ -433,6 +433,18 @@ async fn real_responses_match_their_schemas() {
     );
     fits("get_message", 200, ben.get(&format!("{sends}/1")).await);
     fits("get_conversation", 200, ben.get(&chat).await);
+    let edit = json!({"version": 1, "content": {"text": "hello"}});
+    let at = format!("{sends}/1");
+    fits("edit_message", 200, ann.patch(&at, edit.clone()).await);
+    let other = json!({"version": 1, "content": {"text": "good day"}});
+    fits("edit_message", 409, ann.patch(&at, other).await);
+    let versions = format!("{at}/versions");
+    fits("list_versions", 200, ben.get(&versions).await);
+    fits("recall_message", 200, ann.call("DELETE", &at).await);
+    fits("list_versions", 409, ben.get(&versions).await);
+    fits("list_messages", 200, ben.get(&sends).await);
+    let changed = format!("{sends}?changed_since=0");
+    fits("list_messages", 200, ben.get(&changed).await);
     let group = json!({"kind": "group", "title": "Friday", "member_ids": [ben.id],
         "client_conversation_id": id()});
     let made = ann.post("/conversations", group).await;

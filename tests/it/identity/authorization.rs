@@ -50,6 +50,9 @@ const TABLE: &str = "
     send_messages        token      not_found not_found 201       muted     blocked    201   201
     list_messages        token      not_found not_found 200       200       200        200   200
     get_message          token      not_found not_found 200       200       200        200   200
+    edit_message         token      not_found not_found 200       forbidden forbidden  200   200
+    recall_message       token      not_found not_found 200       forbidden forbidden  200   200
+    list_versions        token      not_found not_found 200       200       200        200   200
     mark_read            token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tideline::model::ids::ConversationId;
 use tideline::storage::error::StorageError;
-use tideline::storage::pg::messaging::archive::Changes;
+use tideline::storage::pg::messaging::archive::{Changes, ConversationHead};
 use tideline::storage::pg::messaging::conversations;
 use tideline::storage::pg::sync::inbox;
 
@@ -157,7 +157,14 @@ async fn moved_row_rolls_back_the_batch() {
                 );
             }
             let changes = Changes {
-                heads: HashMap::from([(locked.place, (locked.last_seq, locked.updated_at))]),
+                heads: HashMap::from([(
+                    locked.place,
+                    ConversationHead {
+                        last_seq: locked.last_seq,
+                        change_seq: locked.change_seq,
+                        updated_at: locked.updated_at,
+                    },
+                )]),
                 ..Changes::default()
             };
             inbox::deliver(conn, &changes, &[], locked.updated_at)

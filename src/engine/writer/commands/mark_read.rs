@@ -7,7 +7,7 @@ use crate::model::events::receipt::READ;
 use crate::model::ids::ConvSeq;
 use crate::storage::pg::sync::inbox::NewEntry;
 
-/// Moves the caller's read position to a seq, unless it is there or further already.
+/// Moves the caller's read position to a seq and past recalled messages that follow, unless it is there or further already.
 pub struct MarkRead(pub ConvSeq);
 
 /// The read position after the command.
@@ -22,6 +22,10 @@ pub struct Marked {
 impl Rule for MarkRead {
     type Answer = Result<Marked, Error>;
 
+    fn slides_from(&self) -> Option<ConvSeq> {
+        Some(self.0)
+    }
+
     fn entries(&self, _receivers: i64) -> i64 {
         1
     }
@@ -30,6 +34,7 @@ impl Rule for MarkRead {
         let (id, user, seq) = (at.conversation, at.user, self.0);
         let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
         let (head, large) = (conversation.last_seq, conversation.large);
+        let slid = conversation.slide(seq);
         let own = conversation.member(user)?;
         if seq > head {
             return Err(Error::invalid(
@@ -37,6 +42,7 @@ impl Rule for MarkRead {
                 format!("must not be beyond the latest seq, {head}"),
             ));
         }
+        let seq = slid;
         if seq > own.read_seq {
             own.read_seq = seq;
             plan.changes.reads.insert(own.place, seq);

@@ -1,4 +1,6 @@
 //! The commands of the writer, a file each.
 
+pub mod edit;
 pub mod mark_read;
+pub mod recall;
 pub mod send;

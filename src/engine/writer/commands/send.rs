@@ -7,9 +7,10 @@ use crate::engine::writer::state::{Plan, State};
 use crate::model::events::message::{MENTION, MESSAGE};
 use crate::model::ids::{ClientMsgId, MessageId, UserId};
 use crate::model::message::NewMessage;
+use crate::model::moved::Moved;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::Message;
-use crate::storage::pg::messaging::archive::MemberRow;
+use crate::storage::pg::messaging::archive::{MemberRow, StoredSend};
 use crate::storage::pg::sync::inbox::NewEntry;
 use serde_json::value::RawValue;
 
@@ -68,9 +69,11 @@ fn send(
     // Before membership, mute and block: the sender of a stored message gets it back, whatever has changed since.
     // Duplicates inside one batch are found here too. The first one is stored.
     if let Some(stored) = state.stored.get(&key) {
-        return if new.content.is_same(&stored.body) {
+        // After a recall there is nothing left to compare.
+        let is_same = |sent: &StoredBody| new.content.is_same(sent);
+        return if stored.sent.as_ref().is_none_or(is_same) {
             Ok(Sent {
-                message: stored.clone(),
+                message: stored.message.clone(),
                 replayed: true,
             })
         } else {
@@ -108,9 +111,11 @@ fn send(
             content,
         },
         created_at: conversation.at,
+        state: None,
     };
     conversation.last_seq = seq;
-    let head = (seq, conversation.at);
+    conversation.updated_at = conversation.at;
+    let head = conversation.head();
     plan.changes.heads.insert(conversation.place, head);
     let entry = |member: &MemberRow, event| NewEntry {
         receiver: member.user,
@@ -122,7 +127,7 @@ fn send(
     };
     let members = &conversation.members;
     if large {
-        plan.moved.insert(id, seq);
+        plan.move_to(id, Moved { seq, change: None });
     } else {
         let all = members.iter();
         plan.entries
@@ -144,7 +149,11 @@ fn send(
     rows.kinds.push(new.content.kind());
     rows.contents.push(new.content.json().to_owned());
     rows.at.push(conversation.at);
-    state.stored.insert(key, message.clone());
+    let stored = StoredSend {
+        sent: Some(message.body.clone()),
+        message: message.clone(),
+    };
+    state.stored.insert(key, stored);
     Ok(Sent {
         message,
         replayed: false,

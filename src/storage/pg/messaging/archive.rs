@@ -1,19 +1,20 @@
 //! The archive: each message once, by conversation and seq.
 
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::time::Timestamp;
+use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::Message;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::messaging::content::stored_body;
+use crate::storage::pg::messaging::content::{message_state, stored_body};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{RowHandle, Tid, Uuids};
+use crate::storage::pg::types::{BigInts, RowHandle, Tid, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::HashMap;
 
-/// A row of the archive.
+/// A row of `messages_now`.
 #[derive(QueryableByName)]
 pub struct MessageRow {
     #[diesel(sql_type = SqlUuid)]
@@ -32,11 +33,14 @@ pub struct MessageRow {
     content: String,
     #[diesel(sql_type = Timestamptz)]
     created_at: Timestamp,
+    #[diesel(sql_type = Nullable<Text>)]
+    changes: Option<String>,
 }
 
 impl MessageRow {
-    fn build(self) -> StorageResult<Message> {
+    pub(in crate::storage::pg) fn build(self) -> StorageResult<Message> {
         Ok(Message {
+            state: message_state(&self.kind, self.changes.as_deref())?,
             id: self.id,
             conversation_id: self.conversation_id,
             seq: self.seq,
@@ -57,10 +61,14 @@ pub struct MemberRow {
     pub user: UserId,
     /// The member's row.
     pub place: RowHandle,
+    /// Only messages above this seq are visible.
+    pub joined_seq: ConvSeq,
     /// Read up to here.
     pub read_seq: ConvSeq,
     /// An owner or admin.
     pub can_moderate: bool,
+    /// The owner.
+    pub is_owner: bool,
     /// Muted until this time.
     pub muted_until: Option<Timestamp>,
     /// The database's time after locking.
@@ -72,6 +80,8 @@ type MemberColumns = (
     SqlUuid,
     Tid,
     BigInt,
+    BigInt,
+    Bool,
     Bool,
     Nullable<Timestamptz>,
     Timestamptz,
@@ -94,14 +104,52 @@ pub fn load_members(
         .load(conn)?)
 }
 
+/// A message that was stored before.
+#[derive(Clone, Debug)]
+pub struct StoredSend {
+    /// What was sent; nothing after a recall.
+    pub sent: Option<StoredBody>,
+    /// The message as it is now.
+    pub message: Message,
+}
+
 /// The messages that were stored under these keys.
-pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Message>> {
-    let rows: Vec<MessageRow> = sql(include_str!("archive_replays.sql"))
+pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<StoredSend>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        now: MessageRow,
+        #[diesel(sql_type = Text)]
+        sent_kind: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        sent_content: Option<String>,
+    }
+    let rows: Vec<Row> = sql(include_str!("archive_replays.sql"))
         .bind::<Uuids, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
         .bind::<Uuids, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
         .bind::<Uuids, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
         .load(conn)?;
-    rows.into_iter().map(MessageRow::build).collect()
+    let build = |row: Row| {
+        let sent = row
+            .sent_content
+            .map(|json| stored_body(row.sent_kind, json));
+        Ok(StoredSend {
+            sent: sent.transpose()?,
+            message: row.now.build()?,
+        })
+    };
+    rows.into_iter().map(build).collect()
+}
+
+/// The head of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct ConversationHead {
+    /// The seq of its newest message.
+    pub last_seq: ConvSeq,
+    /// The number of the latest change of its messages.
+    pub change_seq: ChangeSeq,
+    /// The time of its newest message, or of a later change of its title or members.
+    pub updated_at: Timestamp,
 }
 
 /// The changes of a batch to locked conversations.
@@ -109,8 +157,8 @@ pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Messa
 pub struct Changes {
     /// Messages to append.
     pub messages: Messages,
-    /// The new head of each changed conversation, and the time of its newest message.
-    pub heads: HashMap<RowHandle, (ConvSeq, Timestamp)>,
+    /// The new head of each changed conversation.
+    pub heads: HashMap<RowHandle, ConversationHead>,
     /// The new read position of each member whose position moved.
     pub reads: HashMap<RowHandle, ConvSeq>,
 }
@@ -146,14 +194,11 @@ pub fn page(
     limit: PageSize,
 ) -> StorageResult<Vec<Message>> {
     let rows: Vec<MessageRow> = match range {
-        Range::Since(since) => sql(
-            "SELECT * FROM (
-                 SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at,
-                        sum(bytes) OVER (ORDER BY seq) - bytes AS before
-                 FROM (SELECT *, COALESCE(length, octet_length(content::text)) AS bytes FROM messages
+        Range::Since(since) => sql("SELECT * FROM (
+                 SELECT *, sum(length) OVER (ORDER BY seq) - length AS before
+                 FROM (SELECT * FROM messages_now
                        WHERE conversation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
-             ) AS sized WHERE before < $4 ORDER BY seq",
-        )
+             ) AS sized WHERE before < $4 ORDER BY seq")
         .bind::<SqlUuid, _>(conversation)
         .bind::<BigInt, _>(since.max(joined))
         .bind::<BigInt, _>(limit.get())
@@ -164,15 +209,12 @@ pub fn page(
                 Range::Before(before) => before,
                 Range::Since(_) | Range::Newest => ConvSeq(i64::MAX),
             };
-            sql(
-                "SELECT * FROM (
-                     SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at,
-                            sum(bytes) OVER (ORDER BY seq DESC) - bytes AS before
-                     FROM (SELECT *, COALESCE(length, octet_length(content::text)) AS bytes FROM messages
+            sql("SELECT * FROM (
+                     SELECT *, sum(length) OVER (ORDER BY seq DESC) - length AS before
+                     FROM (SELECT * FROM messages_now
                            WHERE conversation_id = $1 AND seq > $2 AND seq < $3
                            ORDER BY seq DESC LIMIT $4) AS page
-                 ) AS sized WHERE before < $5 ORDER BY seq",
-            )
+                 ) AS sized WHERE before < $5 ORDER BY seq")
             .bind::<SqlUuid, _>(conversation)
             .bind::<BigInt, _>(joined)
             .bind::<BigInt, _>(before)
@@ -192,8 +234,7 @@ pub fn get(
 ) -> StorageResult<Option<Message>> {
     // BETWEEN and ORDER BY leave one index (decision 0002).
     let row: Option<MessageRow> = sql(
-        "SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at
-         FROM messages WHERE conversation_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT 1",
+        "SELECT * FROM messages_now WHERE conversation_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT 1",
     )
     .bind::<SqlUuid, _>(conversation)
     .bind::<BigInt, _>(seq)
@@ -201,4 +242,22 @@ pub fn get(
     .get_result(conn)
     .optional()?;
     row.map(MessageRow::build).transpose()
+}
+
+/// The messages with these keys.
+pub fn some(
+    conn: &mut PgConnection,
+    keys: &[(ConversationId, ConvSeq)],
+) -> StorageResult<Vec<Message>> {
+    let (conversations, seqs): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
+    let rows: Vec<MessageRow> = sql(
+        "SELECT m.* FROM unnest($1, $2) AS k(conversation_id, seq) CROSS JOIN LATERAL (
+             SELECT * FROM messages_now
+             WHERE conversation_id = k.conversation_id AND seq BETWEEN k.seq AND k.seq ORDER BY seq LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(conversations)
+    .bind::<BigInts, _>(seqs)
+    .load(conn)?;
+    rows.into_iter().map(MessageRow::build).collect()
 }

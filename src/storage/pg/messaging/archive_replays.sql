@@ -1,8 +1,12 @@
--- The messages that are already stored under the keys of sends. LATERAL and LIMIT force one key look-up per message, BETWEEN and
--- ORDER BY force its index (decision 0002): otherwise the planner reads all messages of the conversations.
-SELECT m.* FROM unnest($1, $2, $3) AS k(conversation_id, sender_id, client_msg_id)
+-- The messages that are already stored under the keys of sends: as they were sent, null after a recall, and as they are now.
+-- LATERAL and LIMIT force one key look-up per message, BETWEEN and ORDER BY force its index (decision 0002): otherwise the planner
+-- reads all messages of the conversations.
+SELECT n.*, m.sent_kind, m.sent_content FROM unnest($1, $2, $3) AS k(conversation_id, sender_id, client_msg_id)
 CROSS JOIN LATERAL (
-    SELECT conversation_id, seq, id, sender_id, client_msg_id, kind, content::text AS content, created_at
+    SELECT conversation_id, seq, kind AS sent_kind, content::text AS sent_content
     FROM messages WHERE conversation_id = k.conversation_id AND sender_id = k.sender_id
         AND client_msg_id BETWEEN k.client_msg_id AND k.client_msg_id ORDER BY client_msg_id LIMIT 1
 ) AS m
+CROSS JOIN LATERAL (
+    SELECT * FROM messages_now WHERE conversation_id = m.conversation_id AND seq BETWEEN m.seq AND m.seq ORDER BY seq LIMIT 1
+) AS n

@@ -1,12 +1,53 @@
-//! Message content as it is stored.
+//! Message content and state as they are stored.
 
+use crate::model::ids::{ChangeSeq, UserId};
+use crate::model::time::Timestamp;
 use crate::model::wire::content::StoredBody;
+use crate::model::wire::message::{MessageState, RECALLED, Recalled};
 use crate::storage::error::{StorageError, StorageResult};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The body of a stored message. The writer has serialized its content from a checked value, so it is valid JSON.
 pub(in crate::storage::pg) fn stored_body(kind: String, json: String) -> StorageResult<StoredBody> {
-    let content =
-        RawValue::from_string(json).map_err(|error| StorageError::Bug(error.to_string()))?;
+    let content = stored_content(json)?;
     Ok(StoredBody { kind, content })
+}
+
+/// A stored content.
+pub(in crate::storage::pg) fn stored_content(json: String) -> StorageResult<Box<RawValue>> {
+    RawValue::from_string(json).map_err(bug)
+}
+
+/// The column `changes` of `messages_now`.
+#[derive(Deserialize)]
+struct Changes {
+    change_seq: ChangeSeq,
+    version: i32,
+    edited_at: Option<Timestamp>,
+    recalled_at: Option<Timestamp>,
+    recalled_by: Option<UserId>,
+}
+
+/// The state of a message of this kind, from the column `changes` of `messages_now`.
+pub(in crate::storage::pg) fn message_state(
+    kind: &str,
+    changes: Option<&str>,
+) -> StorageResult<Option<Box<MessageState>>> {
+    let Some(json) = changes else {
+        return Ok(None);
+    };
+    let changes: Changes = serde_json::from_str(json).map_err(bug)?;
+    let is_gone = kind == RECALLED;
+    let recalled = changes.recalled_by.zip(changes.recalled_at);
+    Ok(Some(Box::new(MessageState {
+        change_seq: changes.change_seq,
+        version: Some(changes.version).filter(|version| !is_gone && *version > 1),
+        edited_at: changes.edited_at.filter(|_| !is_gone),
+        recalled: recalled.map(|(by, at)| Recalled { by, at }),
+    })))
+}
+
+fn bug(error: serde_json::Error) -> StorageError {
+    StorageError::Bug(error.to_string())
 }

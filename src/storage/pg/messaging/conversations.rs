@@ -6,7 +6,7 @@
 //! Rows of `members` change only under their conversation's lock. A statement that waits for a lock reads all other rows from
 //! the snapshot with which it began, so data that depends on the lock is read by a later statement.
 
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::page::ConversationCursor;
 use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
@@ -15,7 +15,7 @@ use crate::model::wire::member::Role;
 use crate::model::wire::message::Message;
 use crate::model::wire::user::User;
 use crate::storage::error::{StorageError, StorageResult};
-use crate::storage::pg::messaging::content::stored_body;
+use crate::storage::pg::messaging::content::{message_state, stored_body};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use chrono::DateTime;
@@ -33,6 +33,8 @@ pub struct LockedConversation {
     pub place: RowHandle,
     /// Its head.
     pub last_seq: ConvSeq,
+    /// The number of the latest change of its messages.
+    pub change_seq: ChangeSeq,
     /// The number of members.
     pub member_count: i32,
     /// The time of its latest change.
@@ -51,11 +53,11 @@ pub fn lock(
     ids: &[ConversationId],
 ) -> StorageResult<Vec<LockedConversation>> {
     Ok(sql(
-        "SELECT id, ctid, last_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
+        "SELECT id, ctid, last_seq, change_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
          FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     )
     .bind::<Uuids, _>(ids)
-    .columns::<(SqlUuid, Tid, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
+    .columns::<(SqlUuid, Tid, BigInt, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
     .load(conn)?)
 }
 
@@ -203,6 +205,9 @@ pub struct View {
     /// The head.
     #[diesel(sql_type = BigInt)]
     pub last_seq: ConvSeq,
+    /// The number of the latest change of its messages.
+    #[diesel(sql_type = BigInt)]
+    pub change_seq: ChangeSeq,
 }
 
 /// The view of a member; none if the user is not a member.
@@ -212,7 +217,7 @@ pub fn view(
     user: UserId,
 ) -> StorageResult<Option<View>> {
     Ok(sql(
-        "SELECT m.joined_seq, m.read_seq, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+        "SELECT m.joined_seq, m.read_seq, c.last_seq, c.change_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
          WHERE m.conversation_id = $1 AND m.user_id = $2",
     )
     .bind::<SqlUuid, _>(conversation)
@@ -313,6 +318,8 @@ struct ConversationRow {
     member_count: i32,
     #[diesel(sql_type = BigInt)]
     last_seq: ConvSeq,
+    #[diesel(sql_type = BigInt)]
+    change_seq: ChangeSeq,
     #[diesel(sql_type = Timestamptz)]
     created_at: Timestamp,
     #[diesel(sql_type = Timestamptz)]
@@ -345,6 +352,8 @@ struct ConversationRow {
     message_content: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     message_created_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Text>)]
+    message_changes: Option<String>,
     #[diesel(sql_type = BigInt)]
     length: i64,
 }
@@ -366,6 +375,7 @@ impl ConversationRow {
                     seq: self.last_seq,
                     sender_id,
                     client_msg_id,
+                    state: message_state(&kind, self.message_changes.as_deref())?,
                     body: stored_body(kind, json)?,
                     created_at: at,
                 })
@@ -395,6 +405,7 @@ impl ConversationRow {
             public: self.public,
             member_count: self.member_count,
             last_seq: self.last_seq,
+            change_seq: self.change_seq,
             last_message,
             created_at: self.created_at,
             updated_at: self.updated_at,

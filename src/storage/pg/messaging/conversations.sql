@@ -1,17 +1,18 @@
 -- Conversations as a member sees them. The CTE `me` has the caller's row of `members` for each. The last message is included
 -- only if it is visible to the caller, the peer only in direct conversations. LATERAL and LIMIT force key look-ups, BETWEEN and
 -- ORDER BY force their index (decision 0002). The condition on `kind` keeps the members of groups and channels unread.
-SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq, c.created_at, c.updated_at,
+SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq, c.change_seq,
+       c.created_at, c.updated_at,
        me.role, me.read_seq, me.joined_seq, me.muted_until,
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
        u.created_at AS peer_created_at,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,
        lm.kind AS message_kind, lm.content AS message_content, lm.created_at AS message_created_at,
-       COALESCE(lm.length, octet_length(lm.content::text), 0)::bigint AS length
+       lm.changes AS message_changes, COALESCE(lm.length, 0)::bigint AS length
 FROM me
 CROSS JOIN LATERAL (SELECT * FROM conversations WHERE id = me.conversation_id LIMIT 1) AS c
 LEFT JOIN LATERAL (
-    SELECT * FROM messages
+    SELECT * FROM messages_now
     WHERE c.last_seq > me.joined_seq AND conversation_id = c.id AND seq BETWEEN c.last_seq AND c.last_seq
     ORDER BY seq LIMIT 1
 ) AS lm ON true

@@ -12,6 +12,7 @@ use crate::storage::pg::types::{BigInts, Texts, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use std::collections::HashMap;
 
 /// A member of a locked conversation.
 #[derive(Clone, Copy, Debug)]
@@ -182,15 +183,20 @@ pub fn change(
 ) -> StorageResult<()> {
     // One statement each: a change removes one or two members, and `= ANY` would read all (see `some`).
     for user in &change.removed {
-        // A mute is kept when its member leaves.
+        // A mute is kept when its member leaves, and the time: the inbox of a former member shows messages as of then.
         sql(
-            "WITH gone AS (DELETE FROM members WHERE conversation_id = $1 AND user_id = $2 RETURNING *)
+            "WITH gone AS (DELETE FROM members WHERE conversation_id = $1 AND user_id = $2 RETURNING *), former AS (
+                 INSERT INTO former_members (conversation_id, user_id, left_at)
+                 SELECT conversation_id, user_id, $3 FROM gone
+                 ON CONFLICT (conversation_id, user_id) DO UPDATE SET left_at = excluded.left_at
+             )
              INSERT INTO mutes (conversation_id, user_id, muted_until)
-             SELECT conversation_id, user_id, muted_until FROM gone WHERE muted_until > $3
+             SELECT conversation_id, user_id, muted_until FROM gone WHERE muted_until > $4
              ON CONFLICT (conversation_id, user_id) DO UPDATE SET muted_until = excluded.muted_until",
         )
         .bind::<SqlUuid, _>(conversation)
         .bind::<SqlUuid, _>(user)
+        .bind::<Timestamptz, _>(joining.at)
         .bind::<Timestamptz, _>(joining.at)
         .execute(conn)?;
     }
@@ -326,4 +332,22 @@ pub fn page(
     .bind::<BigInt, _>(limit.get())
     .load(conn)?;
     rows.into_iter().map(MemberRow::build).collect()
+}
+
+/// The seq at which a user joined each of these conversations, of those that the user is in.
+pub fn joined(
+    conn: &mut PgConnection,
+    user: UserId,
+    conversations: &[ConversationId],
+) -> StorageResult<HashMap<ConversationId, ConvSeq>> {
+    let rows: Vec<(ConversationId, ConvSeq)> = sql(
+        "SELECT m.conversation_id, m.joined_seq FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
+             SELECT conversation_id, joined_seq FROM members WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(conversations)
+    .bind::<SqlUuid, _>(user)
+    .columns::<(SqlUuid, BigInt)>()
+    .load(conn)?;
+    Ok(rows.into_iter().collect())
 }

@@ -5,4 +5,5 @@ pub mod bans;
 pub(in crate::storage::pg) mod content;
 pub mod conversations;
 pub mod members;
+pub mod states;
 pub mod uniqueness_keys;

@@ -10,7 +10,7 @@ use crate::model::unread::CommittedEntry;
 use crate::model::wire::message::Message;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Changes;
-use crate::storage::pg::messaging::content::stored_body;
+use crate::storage::pg::messaging::content::{message_state, stored_body};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
 use diesel::pg::PgConnection;
@@ -98,8 +98,7 @@ pub fn deliver(
         times.push(timeline.last_at);
     }
     let messages = &changes.messages;
-    let (headed, (heads, head_times)): (Vec<_>, (Vec<_>, Vec<_>)) =
-        changes.heads.iter().map(|(at, head)| (*at, *head)).unzip();
+    let heads: Vec<_> = changes.heads.values().collect();
     let (readers, reads): (Vec<_>, Vec<_>) =
         changes.reads.iter().map(|(at, seq)| (*at, *seq)).unzip();
     let written: (i64, i64) = sql(include_str!("inbox_deliver.sql"))
@@ -111,9 +110,10 @@ pub fn deliver(
         .bind::<Texts, _>(&messages.kinds)
         .bind::<Texts, _>(&messages.contents)
         .bind::<Timestamps, _>(&messages.at)
-        .bind::<Tids, _>(headed)
-        .bind::<BigInts, _>(heads)
-        .bind::<Timestamps, _>(head_times)
+        .bind::<Tids, _>(changes.heads.keys().copied().collect::<Vec<_>>())
+        .bind::<BigInts, _>(heads.iter().map(|head| head.last_seq).collect::<Vec<_>>())
+        .bind::<BigInts, _>(heads.iter().map(|head| head.change_seq).collect::<Vec<_>>())
+        .bind::<Timestamps, _>(heads.iter().map(|head| head.updated_at).collect::<Vec<_>>())
         .bind::<Tids, _>(readers)
         .bind::<BigInts, _>(reads)
         .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
@@ -343,6 +343,7 @@ type PageColumns = (
     Nullable<Text>,
     Nullable<Text>,
     Nullable<Timestamptz>,
+    Nullable<Text>,
 );
 
 /// A row of `inbox_pages.sql`.
@@ -362,6 +363,7 @@ struct PageRow {
     kind: Option<String>,
     content: Option<String>,
     created_at: Option<Timestamp>,
+    changes: Option<String>,
 }
 
 impl PageRow {
@@ -406,6 +408,7 @@ impl PageRow {
                 seq: ref_seq,
                 sender_id,
                 client_msg_id,
+                state: message_state(&kind, self.changes.as_deref())?,
                 body: stored_body(kind, content)?,
                 created_at,
             }),

@@ -5,13 +5,13 @@ WITH appended AS (
     INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at, length)
     SELECT c, s, i, u, m, k, j::json, t, octet_length(j) FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, s, i, u, m, k, j, t)
 ), advanced AS (
-    UPDATE conversations c SET last_seq = n.last_seq, updated_at = n.at
-    FROM unnest($9, $10, $11) AS n(place, last_seq, at) WHERE c.ctid = n.place RETURNING 1
+    UPDATE conversations c SET last_seq = n.last_seq, change_seq = n.change_seq, updated_at = n.at
+    FROM unnest($9, $10, $11, $12) AS n(place, last_seq, change_seq, at) WHERE c.ctid = n.place RETURNING 1
 ), read AS (
     UPDATE members m SET read_seq = n.read_seq
-    FROM unnest($12, $13) AS n(place, read_seq) WHERE m.ctid = n.place RETURNING 1
+    FROM unnest($13, $14) AS n(place, read_seq) WHERE m.ctid = n.place RETURNING 1
 ), delivered AS (
     INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread)
-    SELECT r, s, t, k, c, f, n FROM unnest($14, $15, $16, $17, $18, $19, $20) AS e(r, s, t, k, c, f, n)
+    SELECT r, s, t, k, c, f, n FROM unnest($15, $16, $17, $18, $19, $20, $21) AS e(r, s, t, k, c, f, n)
 )
 SELECT (SELECT count(*) FROM advanced), (SELECT count(*) FROM read)

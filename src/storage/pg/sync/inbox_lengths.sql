@@ -1,8 +1,8 @@
 -- The approximate length of what entries without a message carry: a conversation's last message, or lists of members.
 SELECT e.seq, COALESCE(CASE
     WHEN e.kind = ANY($1) THEN (
-        SELECT COALESCE(l.length, octet_length(l.content::text)) FROM conversations c CROSS JOIN LATERAL (
-            SELECT length, content FROM messages
+        SELECT l.length FROM conversations c CROSS JOIN LATERAL (
+            SELECT length FROM messages_now
             WHERE conversation_id = c.id AND seq BETWEEN c.last_seq AND c.last_seq ORDER BY seq LIMIT 1
         ) AS l WHERE c.id = e.conversation_id)
     WHEN e.kind = ANY($2) THEN (

@@ -5,7 +5,8 @@
 //! the slot moved. A wanted subscription that is not active is missing, and `tasks/notices.rs` retries it. Only pushes are
 //! trusted: redis 1.8 takes a push that was not requested for the reply to the last command (docs/UPSTREAM.md).
 
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
+use crate::model::moved::{Moved, MovedChange};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::storage::redis::transport::server::{ConnectionId, RESPONSE_TIMEOUT, Servers};
@@ -34,12 +35,12 @@ pub enum Signal {
         /// The unread total as of the head, if known.
         total: Option<i64>,
     },
-    /// A large conversation has reached `seq`.
+    /// A conversation has new heads.
     Conversation {
         /// The conversation.
         conversation: ConversationId,
-        /// Its head.
-        seq: ConvSeq,
+        /// Its heads.
+        heads: Moved,
     },
     /// The channel of a user's inbox is subscribed from now on. Earlier signals may have been lost.
     Subscribed(UserId),
@@ -339,17 +340,17 @@ impl SubscriptionTable {
     }
 }
 
-/// Publishes the heads of large conversations to other nodes: one command per conversation, regardless of its members. The
+/// Publishes the heads of conversations to other nodes: one command per conversation, regardless of its members. The
 /// sweeps find heads that Redis did not receive.
-pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId, ConvSeq>) {
+pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId, Moved>) {
     let named = moved
         .iter()
-        .map(|(id, seq)| (Channel::Watch(*id).name(epoch), seq.0));
+        .map(|(id, heads)| (Channel::Watch(*id).name(epoch), heads_text(*heads)));
     let named: Vec<_> = named.collect();
-    let run = async |mut connection: MultiplexedConnection, named: Vec<&(String, i64)>| {
+    let run = async |mut connection: MultiplexedConnection, named: Vec<&(String, String)>| {
         let mut pipe = redis::pipe();
-        for (name, seq) in named {
-            pipe.cmd("SPUBLISH").arg(name).arg(seq).ignore();
+        for (name, heads) in named {
+            pipe.cmd("SPUBLISH").arg(name).arg(heads).ignore();
         }
         pipe.exec_async(&mut connection).await
     };
@@ -359,13 +360,38 @@ pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId
         .await;
 }
 
-/// Parses a message: `seq` or `seq:total` on the channel of a user, `seq` on that of a conversation.
+/// The message on the channel of a conversation: `seq`, `seq:change` or, of an urgent change, `seq:change:now`.
+fn heads_text(heads: Moved) -> String {
+    match heads.change {
+        None => heads.seq.to_string(),
+        Some(change) if change.is_urgent => format!("{}:{}:now", heads.seq, change.seq),
+        Some(change) => format!("{}:{}", heads.seq, change.seq),
+    }
+}
+
+fn parse_heads(text: &str) -> Option<Moved> {
+    let mut parts = text.split(':');
+    let seq = ConvSeq(parts.next()?.parse().ok()?);
+    let change = match parts.next() {
+        None => None,
+        Some(change) => Some(MovedChange {
+            seq: ChangeSeq(change.parse().ok()?),
+            is_urgent: parts.next() == Some("now"),
+        }),
+    };
+    Some(Moved { seq, change })
+}
+
+/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text` on that of a conversation.
 fn parse_signal(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {
-            let seq = ConvSeq(text.parse().ok()?);
-            return Some(Signal::Conversation { conversation, seq });
+            let heads = parse_heads(text)?;
+            return Some(Signal::Conversation {
+                conversation,
+                heads,
+            });
         }
     };
     let (seq, total) = match text.split_once(':') {

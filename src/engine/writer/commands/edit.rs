@@ -1,0 +1,180 @@
+//! Edits a message: a new version of its content.
+
+use crate::engine::error::Error;
+use crate::engine::writer::command::{CommandTarget, Rule};
+use crate::engine::writer::state::{Plan, State, key};
+use crate::model::content::Content;
+use crate::model::events::message::EDIT;
+use crate::model::ids::ConvSeq;
+use crate::model::moved::{Moved, MovedChange};
+use crate::model::rate_limit::{Policy, QuotaStatus};
+use crate::model::time::Timestamp;
+use crate::model::window::Window;
+use crate::model::wire::content::StoredBody;
+use crate::model::wire::message::{MAX_VERSIONS, Message, MessageState};
+use crate::storage::pg::messaging::states::OldVersion;
+use crate::storage::pg::sync::inbox::NewEntry;
+use chrono::TimeDelta;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// The shortest time between two versions of a message.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Replaces the content of a message of the caller.
+pub struct Edit {
+    /// The message.
+    pub seq: ConvSeq,
+    /// The version that the caller has seen.
+    pub version: i32,
+    /// The new content, of the same kind.
+    pub content: Content,
+    /// How long a message may be edited.
+    pub window: Window,
+    /// Whether old versions are stored.
+    pub keeps_versions: bool,
+}
+
+/// An edited message.
+#[derive(Clone, Debug)]
+pub struct Edited {
+    /// The message as it is now.
+    pub message: Message,
+    /// The same edit was stored before.
+    pub replayed: bool,
+}
+
+impl Rule for Edit {
+    type Answer = Result<Edited, Error>;
+
+    fn messages(&self) -> Vec<ConvSeq> {
+        vec![self.seq]
+    }
+
+    fn entries(&self, receivers: i64) -> i64 {
+        receivers
+    }
+
+    fn settle(&self, at: CommandTarget, plan: &mut Plan, state: &mut State) -> Self::Answer {
+        let (id, user, seq) = (at.conversation, at.user, self.seq);
+        let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
+        let own = *conversation.member(user)?;
+        let message = state.messages.get_mut(&(id, seq));
+        let message = message
+            .filter(|_| own.joined_seq < seq)
+            .ok_or(Error::NotFound)?;
+        if message.is_stub() {
+            return Err(Error::MessageGone);
+        }
+        let is_same = self.content.is_same(&message.body);
+        let version = message.version();
+        if version == self.version + 1 && is_same && message.sender_id == user {
+            return Ok(Edited {
+                message: message.clone(),
+                replayed: true,
+            });
+        }
+        if version != self.version {
+            return Err(Error::VersionConflict(Box::new(message.clone())));
+        }
+        if message.sender_id != user {
+            return Err(Error::Forbidden("only the sender edits a message"));
+        }
+        if own.muted_until.is_some_and(|until| until > own.now) {
+            return Err(Error::Muted);
+        }
+        if conversation.blocked {
+            return Err(Error::Blocked);
+        }
+        if !self.window.is_open(message.created_at, own.now) {
+            return Err(Error::WindowClosed("edited"));
+        }
+        if is_same {
+            return Ok(Edited {
+                message: message.clone(),
+                replayed: false,
+            });
+        }
+        let edited_at = message.state.as_ref().and_then(|state| state.edited_at);
+        if let Some(edited_at) = edited_at {
+            check_interval(edited_at, own.now)?;
+        }
+        if version >= MAX_VERSIONS {
+            return Err(Error::LimitReached("`limits.versions` of a message"));
+        }
+        // The archive has the first version.
+        if let Some(stored_at) = edited_at.filter(|_| self.keeps_versions) {
+            let old = OldVersion {
+                content: message.body.content.get().to_owned(),
+                at: stored_at,
+            };
+            plan.states.versions.insert(((id, seq), version), old);
+        }
+        conversation.change_seq = conversation.change_seq.next();
+        let content = RawValue::from_string(self.content.json().to_owned())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        message.body = StoredBody {
+            kind: self.content.kind().to_owned(),
+            content,
+        };
+        message.state = Some(Box::new(MessageState {
+            version: Some(version + 1),
+            edited_at: Some(conversation.at),
+            ..MessageState::new(conversation.change_seq)
+        }));
+        let message = message.clone();
+        plan.changes
+            .heads
+            .insert(conversation.place, conversation.head());
+        plan.states.states.insert((id, seq), message.clone());
+        let change = MovedChange {
+            seq: conversation.change_seq,
+            is_urgent: true,
+        };
+        let heads = Moved {
+            seq: conversation.last_seq,
+            change: Some(change),
+        };
+        plan.move_to(id, heads);
+        let (head, large) = (conversation.last_seq, conversation.large);
+        // A message of before a member joined is not shown to that member.
+        let told = conversation.members.iter();
+        let told = told.filter(|member| !large && member.joined_seq < seq);
+        plan.entries.extend(told.map(|member| NewEntry {
+            receiver: member.user,
+            event: &EDIT,
+            conversation: id,
+            ref_seq: seq,
+            unread: head.0 - member.read_seq.0,
+            large,
+        }));
+        if let Some(stored) = state.stored.get_mut(&key(&message)) {
+            stored.message = message.clone();
+        }
+        Ok(Edited {
+            message,
+            replayed: false,
+        })
+    }
+}
+
+/// Refuses a version too soon after the one before it.
+fn check_interval(last: Timestamp, now: Timestamp) -> Result<(), Error> {
+    let interval = TimeDelta::from_std(INTERVAL).unwrap_or_default();
+    let left = (last.0 + interval - now.0)
+        .to_std()
+        .unwrap_or(Duration::ZERO);
+    if left.is_zero() {
+        return Ok(());
+    }
+    Err(Error::RateLimited(QuotaStatus {
+        policy: Policy {
+            name: "edits",
+            interval: INTERVAL,
+            burst: 1,
+        },
+        remaining: 0,
+        reset_after: left,
+        retry_after: Some(left),
+    }))
+}
