@@ -71,6 +71,8 @@ pub struct Config {
     pub edit_seconds: i64,
     /// `TIDELINE_EDIT_HISTORY`: who reads the old versions of a message.
     pub edit_history: EditHistory,
+    /// `TIDELINE_REACTION_FANOUT`: the most members of a conversation of which each gets an entry for a reaction.
+    pub reaction_fanout: usize,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
     /// `TIDELINE_LOG`
@@ -228,6 +230,7 @@ impl Config {
             recall_seconds: seconds_after_send(lookup, "TIDELINE_RECALL_SECONDS")?,
             edit_seconds: seconds_after_send(lookup, "TIDELINE_EDIT_SECONDS")?,
             edit_history: edit_history(lookup)?,
+            reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })

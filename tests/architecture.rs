@@ -48,7 +48,17 @@ const TABLES: &[(&str, &[&str])] = &[
     ("people", &["blocks"]),
     (
         "messaging",
-        &["bans", "client_conversations", "direct_pairs", "mutes"],
+        &[
+            "bans",
+            "client_conversations",
+            "direct_pairs",
+            "erasures",
+            "former_members",
+            "message_states",
+            "message_versions",
+            "mutes",
+            "reactions",
+        ],
     ),
     ("sync", &["inbox"]),
     ("operations", &["instance"]),
@@ -61,6 +71,7 @@ const SHARED_TABLES: &[(&str, &[&str])] = &[
     ("member_changes", &["messaging", "sync"]),
     ("members", &["messaging", "sync"]),
     ("messages", &["messaging", "sync"]),
+    ("messages_now", &["messaging", "sync"]),
     ("timelines", &["operations", "sync"]),
     ("users", &["identity", "messaging", "operations", "people"]),
 ];

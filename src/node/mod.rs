@@ -88,6 +88,7 @@ impl Node {
             task!(notices, delivery),
             task!(revocations, auth),
             task!(auditor, delivery),
+            task!(erasures, delivery),
         ];
         Ok(Self {
             tasks,

@@ -48,6 +48,7 @@ mod messaging {
     mod groups;
     mod members;
     mod messages;
+    mod reactions;
     mod read_fanout;
 }
 
@@ -70,6 +71,7 @@ mod people {
 
 mod storage {
     mod cluster;
+    mod contents;
     mod plans;
     mod postgres;
     mod tls;

@@ -84,6 +84,17 @@ const BROKEN: &[(&str, &str)] = &[
                  SELECT FROM message_versions v WHERE v.conversation_id = m.conversation_id AND v.seq = m.seq))",
     ),
     (
+        "the counts of reactions are those of the reactions, but for what a recall leaves to be deleted",
+        "SELECT COALESCE(s.id, r.id) AS what FROM (
+             SELECT s.conversation_id::text || ':' || s.seq AS id, c.emoji, c.count
+             FROM message_states s CROSS JOIN LATERAL json_to_recordset(s.reactions) AS c(emoji text, count bigint)) AS s
+         FULL JOIN (
+             SELECT conversation_id::text || ':' || seq AS id, emoji, count(*) FROM reactions
+             WHERE (conversation_id, seq) NOT IN (SELECT conversation_id, seq FROM erasures) GROUP BY 1, 2) AS r
+             ON r.id = s.id AND r.emoji = s.emoji
+         WHERE s.count IS DISTINCT FROM r.count",
+    ),
+    (
         "in a small conversation nobody's unread messages begin with a recalled one",
         "SELECT m.conversation_id::text || ':' || m.user_id AS what FROM members m
          JOIN conversations c ON c.id = m.conversation_id AND c.switch_seq IS NULL

@@ -10,7 +10,7 @@ import { asked, RESYNC, TidelineError } from "./errors.js";
 import { uuid } from "./ids.js";
 import { abortable, backoff, linked } from "./signals.js";
 
-const ENTRY_KINDS = ["message", "mention", "edit", "recall", "read", "conversation", "members"];
+const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "read", "conversation", "members"];
 /** The limit of a page. An answer costs a browser more than the entries in it, and the server limits the bytes of a page. */
 const CATCH_UP = 500;
 /** How long after the time-out of a wait its answer may take. */

@@ -102,6 +102,8 @@ export type Message = (Content | Stub) & {
   /** The version of the content of an edited message. The first version is 1. */
   version?: number;
   edited_at?: string;
+  /** The reactions, in the order of first use; `me`: the user is one of them. */
+  reactions?: { emoji: string; count: number; me: boolean }[];
   recalled?: { by: string; at: string };
 };
 
@@ -133,6 +135,12 @@ export interface EditEntry extends EntryBase {
 /** A message was recalled: its content is erased. */
 export interface RecallEntry extends EntryBase {
   kind: "recall";
+  message: Message;
+}
+
+/** The reactions to a message have changed. */
+export interface ReactionEntry extends EntryBase {
+  kind: "reaction";
   message: Message;
 }
 

@@ -6,6 +6,7 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::reading::message_views;
 use crate::engine::writer::commands::edit::{Edit, Edited};
 use crate::engine::writer::commands::recall::Recall;
 use crate::model::account::Caller;
@@ -66,7 +67,34 @@ pub async fn edit(
         keeps_versions: delivery.config.edit_history != EditHistory::Off,
     };
     let answer = delivery.writers.submit(conversation, caller.user, edit)?;
-    answer.wait().await?
+    match answer.wait().await? {
+        Ok(edited) => Ok(Edited {
+            message: with_own_reactions(delivery, caller, edited.message).await?,
+            ..edited
+        }),
+        Err(Error::VersionConflict(message)) => {
+            let message = with_own_reactions(delivery, caller, *message).await?;
+            Err(Error::VersionConflict(Box::new(message)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A message of the writer as the caller sees it.
+async fn with_own_reactions(
+    delivery: &Delivery,
+    caller: Caller,
+    message: Message,
+) -> Result<Message, Error> {
+    if !message.has_reactions() {
+        return Ok(message);
+    }
+    let marked = move |conn: &mut _| {
+        let mut message = message.clone();
+        message_views::mark_own_reactions(conn, caller.user, std::iter::once(&mut message))?;
+        Ok(message)
+    };
+    Ok(delivery.pg.read("own_reactions", marked).await?)
 }
 
 /// The messages that changed after a number, each once and as it is now, in the order of their changes.
@@ -87,7 +115,8 @@ pub async fn changed_since(
                 return Ok(None);
             };
             let joined = view.joined_seq;
-            let messages = states::changed_since(conn, conversation, joined, since, limit)?;
+            let mut messages = states::changed_since(conn, conversation, joined, since, limit)?;
+            message_views::mark_own_reactions(conn, caller.user, messages.iter_mut())?;
             Ok(Some((view, messages)))
         })
         .await?

@@ -6,6 +6,7 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::reading::message_views;
 use crate::engine::waiting::head_query;
 use crate::model::account::Caller;
 use crate::model::events::membership::CONVERSATION;
@@ -260,7 +261,9 @@ pub async fn get(
     delivery
         .pg
         .read("conversation", move |conn| {
-            rows::by_ids(conn, caller.user, &[id])
+            let mut found = rows::by_ids(conn, caller.user, &[id])?;
+            mark_own_reactions(conn, caller, &mut found)?;
+            Ok(found)
         })
         .await?
         .pop()
@@ -289,7 +292,9 @@ pub async fn list(
     let (conversations, more) = delivery
         .pg
         .read("conversations", move |conn| {
-            rows::page(conn, caller.user, order, cursor.as_ref(), limit)
+            let (mut found, more) = rows::page(conn, caller.user, order, cursor.as_ref(), limit)?;
+            mark_own_reactions(conn, caller, &mut found)?;
+            Ok((found, more))
         })
         .await?;
     let position = |last: &Conversation| ConversationCursor {
@@ -309,6 +314,17 @@ pub async fn list(
         inbox_seq,
         epoch: delivery.epoch,
     })
+}
+
+/// Marks the caller's reactions to the last messages.
+fn mark_own_reactions(
+    conn: &mut Connection,
+    caller: Caller,
+    conversations: &mut [Conversation],
+) -> StorageResult<()> {
+    let last = conversations.iter_mut();
+    let last = last.filter_map(|one| one.last_message.as_mut());
+    message_views::mark_own_reactions(conn, caller.user, last)
 }
 
 /// Parses a cursor of [`list`] for the same order.

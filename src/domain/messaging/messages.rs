@@ -4,7 +4,7 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::reading::{seen_versions, unread_totals};
+use crate::engine::reading::{message_views, unread_totals};
 use crate::engine::writer::commands::mark_read::MarkRead;
 use crate::engine::writer::commands::send::{Send, Sent};
 use crate::model::account::Caller;
@@ -28,14 +28,14 @@ pub async fn send(
         .writers
         .submit(conversation, caller.user, Send(messages))?;
     let results = answer.wait().await?;
-    let edited = |sent: &Sent| sent.message.version() > 1;
-    if results.iter().flatten().any(edited) {
+    let has_changed = |sent: &Sent| sent.message.state.is_some();
+    if results.iter().flatten().any(has_changed) {
         return Ok(delivery
             .pg
             .read("replays", move |conn| {
                 let mut results = results.clone();
                 let messages = results.iter_mut().flatten().map(|sent| &mut sent.message);
-                seen_versions::restrict(conn, caller.user, messages)?;
+                message_views::restrict(conn, caller.user, messages)?;
                 Ok(results)
             })
             .await?);
@@ -95,6 +95,7 @@ pub async fn page(
             // The page ends at the head that was read with the caller's membership: later messages may have been sent after
             // the caller was removed.
             messages.retain(|message| message.seq <= view.last_seq);
+            message_views::mark_own_reactions(conn, caller.user, messages.iter_mut())?;
             Ok(Some((view, messages)))
         })
         .await?
@@ -144,7 +145,9 @@ pub async fn visible(
         .read("message", move |conn| {
             match conversations::view(conn, conversation, caller.user)? {
                 Some(view) if view.joined_seq < seq && seq <= view.last_seq => {
-                    archive::get(conn, conversation, seq)
+                    let mut message = archive::get(conn, conversation, seq)?;
+                    message_views::mark_own_reactions(conn, caller.user, message.iter_mut())?;
+                    Ok(message)
                 }
                 Some(_) | None => Ok(None),
             }

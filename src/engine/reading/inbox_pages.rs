@@ -1,7 +1,7 @@
 //! Pages of inboxes with the objects that their entries refer to. Pages requested while a query runs share the next one.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
-use crate::engine::reading::seen_versions;
+use crate::engine::reading::message_views;
 use crate::model::events::find;
 use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
@@ -34,7 +34,7 @@ pub fn start(pg: &Pg, concurrency: u32) -> Pages {
         let joined = |(mut page, of): (StoredPage, &PageOf)| {
             let messages = page.entries.iter_mut();
             let messages = messages.filter_map(|entry| entry.message.as_mut());
-            seen_versions::restrict(conn, of.receiver, messages)?;
+            message_views::restrict(conn, of.receiver, messages)?;
             let joined = join(conn, of.receiver, &page.entries)?;
             Ok(Fetched { page, joined })
         };
@@ -71,7 +71,10 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
         changes: HashMap::new(),
     };
     if !ids.is_empty() {
-        let conversations = conversations::by_ids(conn, user, &ids)?;
+        let mut conversations = conversations::by_ids(conn, user, &ids)?;
+        let last = conversations.iter_mut();
+        let last = last.filter_map(|one| one.last_message.as_mut());
+        message_views::mark_own_reactions(conn, user, last)?;
         let apart = |mut one: Conversation| {
             let last_message = one.last_message.take();
             (one.id, (one, last_message))

@@ -1,16 +1,19 @@
 //! One batch, one transaction.
 
+use crate::engine::reading::message_views::reaction_keys;
 use crate::engine::writer::command::Command;
 use crate::engine::writer::state::{Plan, State};
 use crate::model::ids::{ChangeSeq, ConversationId, UserId};
 use crate::model::moved::Moved;
+use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
 use crate::model::wire::message::Message;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Key;
 use crate::storage::pg::messaging::conversations::LockedConversation;
+use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::states::MessageKey;
-use crate::storage::pg::messaging::{archive, conversations, states};
+use crate::storage::pg::messaging::{archive, conversations, reactions, states};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox;
@@ -109,6 +112,7 @@ fn attempt(
         let relevant = relevant_members(commands, authors, &large);
         let members = archive::load_members(conn, &small, &relevant)?;
         let recalled = recalled(conn, commands, &locked)?;
+        let reactions = own_reactions(conn, commands, &messages)?;
         let stored = match replays {
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
@@ -120,7 +124,9 @@ fn attempt(
             true => HashSet::new(),
             false => blocks::among(conn, by_mention)?,
         };
-        let mut state = State::new(locked, members, stored, messages, recalled, blocks);
+        let mut state = State::new(
+            locked, members, stored, messages, recalled, reactions, blocks,
+        );
         let mut plan = Plan {
             at: state.now,
             ..Plan::default()
@@ -218,6 +224,33 @@ fn recalled(
         true => Ok(Vec::new()),
         false => states::recalled_after(conn, &positions.into_iter().collect::<Vec<_>>()),
     }
+}
+
+/// The reactions of callers to the messages to which they react.
+fn own_reactions(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+    messages: &[Message],
+) -> StorageResult<Vec<(ReactionKey, Timestamp)>> {
+    let reacting = commands.iter().filter(|command| command.reacts());
+    let pairs: BTreeSet<_> = reacting
+        .flat_map(|command| {
+            let user = command.at().user;
+            command.messages().into_iter().map(move |key| (key, user))
+        })
+        .collect();
+    let of = |key: &MessageKey| {
+        let found = messages.iter();
+        found
+            .clone()
+            .find(|one| (one.conversation_id, one.seq) == *key)
+    };
+    let keys: Vec<_> = pairs
+        .iter()
+        .filter_map(|(key, user)| Some(reaction_keys(of(key)?, *user)))
+        .flatten()
+        .collect();
+    reactions::stored(conn, &keys)
 }
 
 /// The members of large conversations that the batch needs: callers, mentioned users and authors of changed messages.

@@ -47,6 +47,11 @@ pub trait Rule: Send + 'static {
         Vec::new()
     }
 
+    /// Whether it changes a reaction of the caller to these messages: the batch reads the caller's reactions.
+    fn reacts(&self) -> bool {
+        false
+    }
+
     /// A position over which read positions may slide: the batch reads which messages after it are recalled.
     fn slides_from(&self) -> Option<ConvSeq> {
         None
@@ -73,6 +78,7 @@ pub(super) trait Command: Send {
     fn keys(&self) -> Vec<Key>;
     fn mentions(&self) -> Vec<UserId>;
     fn messages(&self) -> Vec<MessageKey>;
+    fn reacts(&self) -> bool;
     fn slides_from(&self) -> Option<MessageKey>;
     fn entries(&self, receivers: i64) -> i64;
     /// Settles it, and keeps the answer for [`Command::answer`]. Returns whether it may be a replay.
@@ -114,6 +120,10 @@ impl<R: Rule> Command for Queued<R> {
     fn messages(&self) -> Vec<MessageKey> {
         let seqs = self.rule.messages().into_iter();
         seqs.map(|seq| (self.at.conversation, seq)).collect()
+    }
+
+    fn reacts(&self) -> bool {
+        self.rule.reacts()
     }
 
     fn slides_from(&self) -> Option<MessageKey> {

@@ -2,7 +2,7 @@
 
 use crate::engine::error::Error;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, UserId};
-use crate::model::moved::Moved;
+use crate::model::moved::{Moved, MovedChange};
 use crate::model::time::Timestamp;
 use crate::model::wire::message::Message;
 use crate::storage::pg::RowHandle;
@@ -10,10 +10,11 @@ use crate::storage::pg::messaging::archive::{
     Changes, ConversationHead, Key, MemberRow, StoredSend,
 };
 use crate::storage::pg::messaging::conversations::LockedConversation;
+use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::states::{MessageKey, StateChanges};
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The writes of a batch.
 #[derive(Default)]
@@ -35,10 +36,41 @@ impl Plan {
             .insert(id, before.map_or(heads, |before| before.and(heads)));
     }
 
+    /// Notes the new state of a message that has taken its conversation's latest change number.
+    pub(super) fn change(
+        &mut self,
+        id: ConversationId,
+        conversation: &ConversationState,
+        message: Message,
+        urgency: Urgency,
+    ) {
+        self.changes
+            .heads
+            .insert(conversation.place, conversation.head());
+        self.states.states.insert((id, message.seq), message);
+        let heads = Moved {
+            seq: conversation.last_seq,
+            change: Some(MovedChange {
+                seq: conversation.change_seq,
+                is_urgent: urgency == Urgency::Now,
+            }),
+        };
+        self.move_to(id, heads);
+    }
+
     /// Whether it writes nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.changes.heads.is_empty() && self.changes.reads.is_empty()
     }
+}
+
+/// How soon watchers of a conversation learn of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Immediately.
+    Now,
+    /// At most every two seconds.
+    Soon,
 }
 
 /// A conversation of the batch.
@@ -92,6 +124,8 @@ pub struct State {
     pub(super) stored: HashMap<Key, StoredSend>,
     /// The messages that the batch changes.
     pub(super) messages: HashMap<MessageKey, Message>,
+    /// The reactions of callers to the messages to which they react, by emoji, with their times.
+    pub(super) reactions: HashMap<(MessageKey, UserId), BTreeMap<String, Timestamp>>,
     /// Blocks of mentioned users against the senders.
     pub(super) blocks: HashSet<Block>,
 }
@@ -103,6 +137,7 @@ impl State {
         stored: Vec<StoredSend>,
         messages: Vec<Message>,
         recalled: Vec<MessageKey>,
+        own_reactions: Vec<(ReactionKey, Timestamp)>,
         blocks: HashSet<Block>,
     ) -> Self {
         let now = members.first().map(|member| member.now);
@@ -135,6 +170,11 @@ impl State {
                 conversation.recalled.insert(seq);
             }
         }
+        let mut reactions: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+        for (key, at) in own_reactions {
+            let of = reactions.entry((key.message, key.user)).or_default();
+            of.insert(key.emoji, at);
+        }
         let stored = stored
             .into_iter()
             .map(|one| (key(&one.message), one))
@@ -148,6 +188,7 @@ impl State {
             conversations,
             stored,
             messages,
+            reactions,
             blocks,
         }
     }

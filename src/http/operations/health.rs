@@ -13,6 +13,7 @@ use crate::model::message::MAX_BATCH;
 use crate::model::page::PageSize;
 use crate::model::wire::content::TEXT_BYTES;
 use crate::model::wire::message::MAX_VERSIONS;
+use crate::model::wire::reaction::{MAX_EMOJIS, MAX_PER_USER};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -58,6 +59,10 @@ pub struct Limits {
     recall_seconds: i64,
     /// The most versions of a message.
     versions: i32,
+    /// The most different emojis on a message.
+    emoji: usize,
+    /// The most reactions of a user to a message.
+    emoji_per_user: usize,
 }
 
 /// The process is alive.
@@ -90,8 +95,19 @@ pub async fn get_capabilities(
         version: env!("CARGO_PKG_VERSION"),
         epoch: delivery.epoch,
         features: &[
-            "direct", "group", "channel", "blocks", "batch", "notices", "unread", "watch",
-            "mentions", "changes", "edit", "recall",
+            "direct",
+            "group",
+            "channel",
+            "blocks",
+            "batch",
+            "notices",
+            "unread",
+            "watch",
+            "mentions",
+            "changes",
+            "edit",
+            "recall",
+            "reactions",
         ],
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -106,6 +122,8 @@ pub async fn get_capabilities(
             edit_seconds: delivery.config.edit_seconds,
             recall_seconds: delivery.config.recall_seconds,
             versions: MAX_VERSIONS,
+            emoji: MAX_EMOJIS,
+            emoji_per_user: MAX_PER_USER,
         },
     }))
 }

@@ -46,3 +46,14 @@ pub static RECALL: EventSpec = EventSpec {
         _ => None,
     },
 };
+
+/// The reactions to a message have changed.
+pub static REACTION: EventSpec = EventSpec {
+    name: "reaction",
+    kind: "reaction",
+    reference: Reference::Message,
+    wire: |referenced| match referenced {
+        Referenced::Message(message) => Some(Event::Reaction { message }),
+        _ => None,
+    },
+};

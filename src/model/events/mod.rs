@@ -13,6 +13,7 @@ pub static EVENTS: &[&EventSpec] = &[
     &message::MENTION,
     &message::EDIT,
     &message::RECALL,
+    &message::REACTION,
     &receipt::READ,
     &membership::CONVERSATION,
     &membership::LEFT,

@@ -50,6 +50,12 @@ pub enum Event {
         /// What is left of the message.
         message: Message,
     },
+    /// The reactions to a message have changed. In a small group with few members every member gets this entry. Otherwise the author
+    /// and the user who reacts get at most one a minute for each message.
+    Reaction {
+        /// The message as it is now.
+        message: Message,
+    },
     /// The reader has read up to a message, on this device or another.
     Read {
         /// Read up to here.

@@ -3,6 +3,7 @@
 use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::content::{StoredBody, StoredContent};
+use crate::model::wire::reaction::ReactionCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -47,6 +48,14 @@ pub struct MessageState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub edited_at: Option<Timestamp>,
+    /// The reactions to the message, in the order of first use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub reactions: Vec<ReactionCount>,
+    /// When the author got the last entry about reactions, where not every member gets one.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub author_told_at: Option<Timestamp>,
     /// Who recalled the message, and when. Its content is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -82,8 +91,24 @@ impl MessageState {
             change_seq,
             version: None,
             edited_at: None,
+            reactions: Vec::new(),
+            author_told_at: None,
             recalled: None,
         }
+    }
+
+    /// Counts a user more, or less, with this reaction.
+    pub fn count(&mut self, emoji: &str, more: bool) {
+        let change = if more { 1 } else { -1 };
+        match self.reactions.iter_mut().find(|one| one.emoji == emoji) {
+            Some(found) => found.count += change,
+            None => self.reactions.push(ReactionCount {
+                emoji: emoji.to_owned(),
+                count: change,
+                me: false,
+            }),
+        }
+        self.reactions.retain(|one| one.count > 0);
     }
 }
 
@@ -92,6 +117,24 @@ impl Message {
     pub fn version(&self) -> i32 {
         let state = self.state.as_ref();
         state.and_then(|state| state.version).unwrap_or(1)
+    }
+
+    /// Its reactions, without those of the reader marked.
+    pub fn reactions(&self) -> &[ReactionCount] {
+        self.state.as_ref().map_or(&[], |state| &state.reactions)
+    }
+
+    /// Whether it has reactions.
+    pub fn has_reactions(&self) -> bool {
+        !self.reactions().is_empty()
+    }
+
+    /// Its state, for a change with this number.
+    pub fn change(&mut self, number: ChangeSeq) -> &mut MessageState {
+        let new = || Box::new(MessageState::new(number));
+        let state = self.state.get_or_insert_with(new);
+        state.change_seq = number;
+        state
     }
 
     /// Whether its content is gone: only its place is left.

@@ -21,9 +21,9 @@ const PUBLIC: &[&str] = &[
 
 /// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
-    "add", "ban", "block", "create", "delete", "fetch", "edit", "find", "get", "leave", "list", "login",
-    "logout", "mark", "recall", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
-    "update", "wait", "change", "diagnose",
+    "add", "ban", "block", "create", "delete", "fetch", "edit", "find", "get", "leave", "list",
+    "login", "logout", "mark", "recall", "refresh", "register", "remove", "rename", "send",
+    "unban", "unblock", "update", "wait", "change", "diagnose",
 ];
 
 fn document() -> Value {
@@ -212,7 +212,7 @@ fn kinds_are_expanded_for_client_generators() {
     assert!(!document.to_string().contains("allOf"));
     for (name, count) in [
         ("CreateConversationRequest", 3),
-        ("Entry", 7),
+        ("Entry", 8),
         ("Message", 7),
         ("SendMessage", 6),
     ] {
@@ -440,6 +440,13 @@ async fn real_responses_match_their_schemas() {
     fits("edit_message", 409, ann.patch(&at, other).await);
     let versions = format!("{at}/versions");
     fits("list_versions", 200, ben.get(&versions).await);
+    let reactions = format!("{at}/reactions");
+    let thumb = format!("{reactions}/%F0%9F%91%8D");
+    fits("add_reaction", 200, ben.put(&thumb, Value::Null).await);
+    fits("list_reactions", 200, ann.get(&reactions).await);
+    fits("get_message", 200, ben.get(&at).await);
+    fits("list_messages", 200, ben.get(&sends).await);
+    fits("remove_reaction", 200, ben.call("DELETE", &thumb).await);
     fits("recall_message", 200, ann.call("DELETE", &at).await);
     fits("list_versions", 409, ben.get(&versions).await);
     fits("list_messages", 200, ben.get(&sends).await);

@@ -52,6 +52,9 @@ const TABLE: &str = "
     get_message          token      not_found not_found 200       200       200        200   200
     edit_message         token      not_found not_found 200       forbidden forbidden  200   200
     recall_message       token      not_found not_found 200       forbidden forbidden  200   200
+    add_reaction         token      not_found not_found 200       muted     blocked    200   200
+    remove_reaction      token      not_found not_found 200       200       200        200   200
+    list_reactions       token      not_found not_found 200       200       200        200   200
     list_versions        token      not_found not_found 200       200       200        200   200
     mark_read            token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200

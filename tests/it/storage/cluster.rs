@@ -212,7 +212,10 @@ async fn watched_conversations_wake_waits_in_every_slot() {
         let sent = Instant::now();
         ann.at(&second(&app)).send(chat, "across").await;
         let told = &wait.await.unwrap()["watched"];
-        assert_eq!(told, &json!([{"conversation_id": chat, "last_seq": 1}]));
+        assert_eq!(
+            told,
+            &json!([{"conversation_id": chat, "last_seq": 1, "change_seq": 0}])
+        );
         assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
     }
     app.finish().await;

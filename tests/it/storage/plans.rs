@@ -5,7 +5,7 @@
 //! the statistics of nearly empty tables, kept while they grow, and with those of the grown tables.
 
 mod executed;
-mod source;
+pub mod source;
 
 use crate::identity::tokens::refreshed;
 use crate::support::requests::{Scene, operations};
@@ -15,6 +15,7 @@ use executed::{faults, indexes, plans};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tideline::domain::messaging::reactions;
 use tideline::domain::operations::retention;
 use tideline::domain::sync::unread;
 use tideline::engine::waiting::reconcile;
@@ -68,7 +69,10 @@ async fn get(who: &Person, path: &str) -> Value {
 
 /// A valid request of every operation, in a group of ann and ben.
 async fn operate(app: &App, [ann, ben, cat, ..]: &[Person; 5], chat: &str) {
-    for operation in operations() {
+    let mut operations = operations();
+    // After the others, which need its message.
+    operations.sort_by_key(|operation| operation.id == "recall_message");
+    for operation in operations {
         if operation.id == "update_member" {
             // Another operation has removed the member.
             ann.add(chat, &[ben]).await.ok(200);
@@ -107,14 +111,56 @@ async fn talk([ann, ben, cat, dan, _]: &[Person; 5], chat: &str) {
         }
     }
     ann.add(chat, &[cat]).await.ok(200);
+    change_messages(ann, cat, &path).await;
     ann.change(chat, cat, json!({"role": "admin"})).await;
     get(ann, &format!("{path}/members?limit=3")).await;
     cat.remove(chat, cat).await.ok(204);
+    // Messages as of leaving.
+    let head = cat.head().await;
+    get(
+        cat,
+        &format!("/inbox?since_seq={}&limit=500", (head - 100).max(0)),
+    )
+    .await;
     ann.change(chat, ben, json!({"muted_until": "2100-01-01T00:00:00Z"}))
         .await
         .ok(200);
     ann.remove(chat, ben).await.ok(204);
     ann.add(chat, &[ben]).await.ok(200);
+}
+
+/// Changes of messages, and what is read of them.
+async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
+    let seq = ask(ann, "POST", &format!("{chat}/messages"), text("x")).await["seq"].clone();
+    let at = format!("{chat}/messages/{seq}");
+    ask(
+        ann,
+        "PATCH",
+        &at,
+        json!({"version": 1, "content": {"text": "y"}}),
+    )
+    .await;
+    for who in [ann, cat] {
+        ask(who, "PUT", &format!("{at}/reactions/x"), Value::Null).await;
+    }
+    ask(ann, "DELETE", &format!("{at}/reactions/x"), Value::Null).await;
+    get(ann, &format!("{at}/versions")).await;
+    let users = get(ann, &format!("{at}/reactions?limit=1")).await;
+    let cursor = users["next_cursor"].as_str().unwrap();
+    get(ann, &format!("{at}/reactions?cursor={cursor}")).await;
+    get(ann, &format!("{at}/reactions?emoji=x")).await;
+    get(ann, &format!("{chat}/messages?changed_since=0&limit=20")).await;
+    get(ann, chat).await;
+    // Of a message that is edited while a former member has it in the inbox.
+    ask(cat, "PUT", &format!("{chat}/read"), json!({"seq": seq})).await;
+    let last = ask(ann, "POST", &format!("{chat}/messages"), text("x")).await["seq"].clone();
+    ask(
+        ann,
+        "DELETE",
+        &format!("{chat}/messages/{last}"),
+        Value::Null,
+    )
+    .await;
 }
 
 /// All other causes of queries.
@@ -160,6 +206,7 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     app.flush_redis().await;
     ann.unread().await;
     let long_ago = Timestamp("2026-01-01T00:00:00Z".parse().unwrap());
+    reactions::erase_recalled(&node.delivery).await;
     retention::expire_before(&node.delivery, long_ago, |_| ())
         .await
         .unwrap();

@@ -2,16 +2,15 @@
 
 use crate::engine::error::Error;
 use crate::engine::writer::command::{CommandTarget, Rule};
-use crate::engine::writer::state::{Plan, State, key};
+use crate::engine::writer::state::{Plan, State, Urgency, key};
 use crate::model::content::Content;
 use crate::model::events::message::EDIT;
 use crate::model::ids::ConvSeq;
-use crate::model::moved::{Moved, MovedChange};
 use crate::model::rate_limit::{Policy, QuotaStatus};
 use crate::model::time::Timestamp;
 use crate::model::window::Window;
 use crate::model::wire::content::StoredBody;
-use crate::model::wire::message::{MAX_VERSIONS, Message, MessageState};
+use crate::model::wire::message::{MAX_VERSIONS, Message};
 use crate::storage::pg::messaging::states::OldVersion;
 use crate::storage::pg::sync::inbox::NewEntry;
 use chrono::TimeDelta;
@@ -117,25 +116,11 @@ impl Rule for Edit {
             kind: self.content.kind().to_owned(),
             content,
         };
-        message.state = Some(Box::new(MessageState {
-            version: Some(version + 1),
-            edited_at: Some(conversation.at),
-            ..MessageState::new(conversation.change_seq)
-        }));
+        let changed = message.change(conversation.change_seq);
+        changed.version = Some(version + 1);
+        changed.edited_at = Some(conversation.at);
         let message = message.clone();
-        plan.changes
-            .heads
-            .insert(conversation.place, conversation.head());
-        plan.states.states.insert((id, seq), message.clone());
-        let change = MovedChange {
-            seq: conversation.change_seq,
-            is_urgent: true,
-        };
-        let heads = Moved {
-            seq: conversation.last_seq,
-            change: Some(change),
-        };
-        plan.move_to(id, heads);
+        plan.change(id, conversation, message.clone(), Urgency::Now);
         let (head, large) = (conversation.last_seq, conversation.large);
         // A message of before a member joined is not shown to that member.
         let told = conversation.members.iter();

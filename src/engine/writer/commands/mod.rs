@@ -2,5 +2,6 @@
 
 pub mod edit;
 pub mod mark_read;
+pub mod react;
 pub mod recall;
 pub mod send;

@@ -2,11 +2,10 @@
 
 use crate::engine::error::Error;
 use crate::engine::writer::command::{CommandTarget, Rule};
-use crate::engine::writer::state::{Plan, State, key};
+use crate::engine::writer::state::{Plan, State, Urgency, key};
 use crate::model::events::message::RECALL;
 use crate::model::events::receipt::READ;
 use crate::model::ids::ConvSeq;
-use crate::model::moved::{Moved, MovedChange};
 use crate::model::window::Window;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{Message, MessageState, Recalled};
@@ -69,19 +68,8 @@ impl Rule for Recall {
             ..MessageState::new(conversation.change_seq)
         }));
         let message = message.clone();
-        plan.changes
-            .heads
-            .insert(conversation.place, conversation.head());
-        plan.states.erase((id, seq), message.clone());
-        let change = MovedChange {
-            seq: conversation.change_seq,
-            is_urgent: true,
-        };
-        let heads = Moved {
-            seq: conversation.last_seq,
-            change: Some(change),
-        };
-        plan.move_to(id, heads);
+        plan.states.erase((id, seq));
+        plan.change(id, conversation, message.clone(), Urgency::Now);
         conversation.recalled.insert(seq);
         // Nobody's unread messages begin with a recalled one: a count would point at nothing.
         let end = conversation.slide(seq);

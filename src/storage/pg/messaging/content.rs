@@ -4,8 +4,10 @@ use crate::model::ids::{ChangeSeq, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{MessageState, RECALLED, Recalled};
+use crate::model::wire::reaction::ReactionCount;
 use crate::storage::error::{StorageError, StorageResult};
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 /// The body of a stored message. The writer has serialized its content from a checked value, so it is valid JSON.
@@ -27,6 +29,8 @@ struct Changes {
     edited_at: Option<Timestamp>,
     recalled_at: Option<Timestamp>,
     recalled_by: Option<UserId>,
+    reactions: Option<Vec<ReactionCount>>,
+    author_told_at: Option<Timestamp>,
 }
 
 /// The state of a message of this kind, from the column `changes` of `messages_now`.
@@ -44,8 +48,22 @@ pub(in crate::storage::pg) fn message_state(
         change_seq: changes.change_seq,
         version: Some(changes.version).filter(|version| !is_gone && *version > 1),
         edited_at: changes.edited_at.filter(|_| !is_gone),
+        reactions: changes.reactions.unwrap_or_default(),
+        author_told_at: changes.author_told_at,
         recalled: recalled.map(|(by, at)| Recalled { by, at }),
     })))
+}
+
+/// The column `reactions` of `message_states`.
+pub(in crate::storage::pg) fn stored_reactions(
+    reactions: &[ReactionCount],
+) -> StorageResult<Option<String>> {
+    let count = |one: &ReactionCount| json!({"emoji": one.emoji, "count": one.count});
+    let counts: Vec<_> = reactions.iter().map(count).collect();
+    match counts.is_empty() {
+        true => Ok(None),
+        false => serde_json::to_string(&counts).map(Some).map_err(bug),
+    }
 }
 
 fn bug(error: serde_json::Error) -> StorageError {

@@ -13,8 +13,8 @@ LEFT JOIN LATERAL (
     SELECT version, content, at FROM (
         SELECT version, content, at FROM message_versions WHERE conversation_id = k.conversation_id AND seq = k.seq
         UNION ALL
-        SELECT version, content, edited_at FROM message_states
-        WHERE conversation_id = k.conversation_id AND seq = k.seq AND content IS NOT NULL
-    ) AS stored WHERE at <= f.left_at ORDER BY version DESC LIMIT 1
+        (SELECT version, content, edited_at FROM message_states
+         WHERE conversation_id = k.conversation_id AND seq BETWEEN k.seq AND k.seq ORDER BY seq LIMIT 1)
+    ) AS stored WHERE content IS NOT NULL AND at <= f.left_at ORDER BY version DESC LIMIT 1
 ) AS v ON true
 WHERE m.content IS NOT NULL

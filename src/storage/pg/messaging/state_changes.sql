@@ -1,20 +1,19 @@
--- All writes of a transaction to the states of messages, under the locks of their conversations. The parts write to different rows.
--- Each part may be empty. The number of erased messages is returned.
-WITH states AS (
-    INSERT INTO message_states AS s
-        (conversation_id, seq, change_seq, version, content, length, edited_at, recalled_at, recalled_by)
-    SELECT c, q, n, v, j::json, octet_length(j), e, ra, rb
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, q, n, v, j, e, ra, rb)
-    ON CONFLICT (conversation_id, seq) DO UPDATE SET
-        change_seq = excluded.change_seq, version = excluded.version, content = excluded.content, length = excluded.length,
-        edited_at = excluded.edited_at, recalled_at = excluded.recalled_at, recalled_by = excluded.recalled_by
-), versions AS (
+-- The new states of messages with their old versions and new reactions, under the locks of their conversations. The parts write to
+-- different tables. Each part may be empty.
+WITH versions AS (
     INSERT INTO message_versions (conversation_id, seq, version, content, at)
-    SELECT c, q, v, j::json, t FROM unnest($9, $10, $11, $12, $13) AS n(c, q, v, j, t)
-), forgotten AS (
-    DELETE FROM message_versions v USING unnest($14, $15) AS e(c, q) WHERE v.conversation_id = e.c AND v.seq = e.q
-), erased AS (
-    UPDATE messages m SET content = NULL, length = NULL
-    FROM unnest($16, $17) AS e(c, q) WHERE m.conversation_id = e.c AND m.seq BETWEEN e.q AND e.q RETURNING 1
+    SELECT c, q, v, j::json, t FROM unnest($1, $2, $3, $4, $5) AS n(c, q, v, j, t)
+), reacted AS (
+    INSERT INTO reactions (conversation_id, seq, emoji, user_id, at)
+    SELECT c, q, e, u, t FROM unnest($6, $7, $8, $9, $10) AS n(c, q, e, u, t)
+), to_erase AS (
+    INSERT INTO erasures (conversation_id, seq) SELECT c, q FROM unnest($11, $12) AS n(c, q)
 )
-SELECT count(*) FROM erased
+INSERT INTO message_states AS s (conversation_id, seq, change_seq, version, content, length, edited_at, recalled_at, recalled_by,
+    reactions, author_told_at)
+SELECT c, q, n, v, j::json, octet_length(j), e, ra, rb, r::json, a
+FROM unnest($13, $14, $15, $16, $17, $18, $19, $20, $21, $22) AS n(c, q, n, v, j, e, ra, rb, r, a)
+ON CONFLICT (conversation_id, seq) DO UPDATE SET
+    change_seq = excluded.change_seq, version = excluded.version, content = excluded.content, length = excluded.length,
+    edited_at = excluded.edited_at, recalled_at = excluded.recalled_at, recalled_by = excluded.recalled_by,
+    reactions = excluded.reactions, author_told_at = excluded.author_told_at

@@ -33,6 +33,21 @@ SELECT conversation_id, seq, gen_random_uuid(), (SELECT id FROM strangers WHERE 
 FROM news;
 UPDATE conversations c SET last_seq = n.seq, updated_at = n.at
 FROM (SELECT conversation_id, max(seq) AS seq, max(at) AS at FROM news GROUP BY 1) AS n WHERE n.conversation_id = c.id;
+
+-- A third of them were edited twice, and three users have reacted to them.
+INSERT INTO message_states (conversation_id, seq, change_seq, version, content, length, edited_at, reactions)
+SELECT n.conversation_id, n.seq, c.change_seq + row_number() OVER (PARTITION BY n.conversation_id ORDER BY n.seq),
+       3, '{"text": "new"}', 15, n.at, '[{"emoji": "x", "count": 3}]'
+FROM news n JOIN conversations c ON c.id = n.conversation_id WHERE n.seq % 3 = 0;
+UPDATE conversations c SET change_seq = s.head
+FROM (SELECT conversation_id, max(change_seq) AS head FROM message_states GROUP BY 1) AS s WHERE s.conversation_id = c.id;
+INSERT INTO message_versions
+SELECT n.conversation_id, n.seq, 2, '{"text": "less new"}', n.at FROM news n WHERE n.seq % 3 = 0;
+INSERT INTO reactions
+SELECT n.conversation_id, n.seq, 'x', s.id, n.at FROM news n JOIN strangers s ON s.n <= 3 WHERE n.seq % 3 = 0;
+INSERT INTO former_members
+SELECT c.id, gen_random_uuid(), now() FROM conversations c CROSS JOIN generate_series(1, 100) WHERE c.kind = 'group';
+
 INSERT INTO inbox
 SELECT t.user_id, t.last_seq + row_number() OVER (PARTITION BY t.user_id ORDER BY n.at, n.seq),
        greatest(t.last_at, n.at), 'message', n.conversation_id, n.seq, n.seq - m.read_seq
