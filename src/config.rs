@@ -71,6 +71,8 @@ pub struct Config {
     pub edit_seconds: i64,
     /// `TIDELINE_EDIT_HISTORY`: who reads the old versions of a message.
     pub edit_history: EditHistory,
+    /// `TIDELINE_MENTION_ALL_LIMIT`: in a conversation with more members, only the owner and the admins name everyone.
+    pub mention_all_limit: usize,
     /// `TIDELINE_REACTION_FANOUT`: the most members of a conversation of which each gets an entry for a reaction.
     pub reaction_fanout: usize,
     /// `TIDELINE_DRAIN_SECONDS`
@@ -230,6 +232,7 @@ impl Config {
             recall_seconds: seconds_after_send(lookup, "TIDELINE_RECALL_SECONDS")?,
             edit_seconds: seconds_after_send(lookup, "TIDELINE_EDIT_SECONDS")?,
             edit_history: edit_history(lookup)?,
+            mention_all_limit: number(lookup, "TIDELINE_MENTION_ALL_LIMIT", 50, 0, 1_000_000)?,
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,

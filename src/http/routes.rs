@@ -5,7 +5,9 @@ use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
 use crate::http::kit::problem::{Code, Problem};
-use crate::http::messaging::{bans, changes, conversations, members, messages, reactions};
+use crate::http::messaging::{
+    bans, changes, conversations, members, mentions, messages, reactions,
+};
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
@@ -125,8 +127,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;
         bans: list_bans, ban_user, unban_user;
-        messages: send_message, send_messages, list_messages, get_message, mark_read;
+        messages: send_message, send_messages, list_messages, get_message, list_replies, mark_read;
         changes: edit_message, recall_message, list_versions;
+        mentions: list_mentions;
         reactions: add_reaction, remove_reaction, list_reactions;
         inbox: fetch_inbox;
         notices: wait_notices;

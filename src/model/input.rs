@@ -166,10 +166,12 @@ impl<'de> Deserializer<'de> for Input {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self {
-            Self::Json(Value::Bool(value)) => visitor.visit_bool(value),
-            Self::Json(_) | Self::Text(_) => Err(Fault::new("must be true or false")),
-        }
+        let value = match &self {
+            Self::Json(Value::Bool(value)) => Some(*value),
+            Self::Text(text) => text.parse().ok(),
+            Self::Json(_) => None,
+        };
+        visitor.visit_bool(value.ok_or_else(|| Fault::new("must be true or false"))?)
     }
 
     integers! {

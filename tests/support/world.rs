@@ -95,6 +95,17 @@ const BROKEN: &[(&str, &str)] = &[
          WHERE s.count IS DISTINCT FROM r.count",
     ),
     (
+        "replies are listed once, below the first message of their chain",
+        "SELECT COALESCE(m.id, r.id) AS what FROM (
+             SELECT conversation_id::text || ':' || seq AS id, (extra ->> 'root_seq')::bigint AS root
+             FROM messages WHERE extra ->> 'root_seq' IS NOT NULL) AS m
+         FULL JOIN (
+             SELECT r.conversation_id::text || ':' || r.seq AS id, r.root_seq AS root FROM replies r
+             JOIN messages m ON m.conversation_id = r.conversation_id AND m.seq = r.seq AND m.content IS NOT NULL) AS r
+             ON r.id = m.id
+         WHERE m.root IS DISTINCT FROM r.root",
+    ),
+    (
         "in a small conversation nobody's unread messages begin with a recalled one",
         "SELECT m.conversation_id::text || ':' || m.user_id AS what FROM members m
          JOIN conversations c ON c.id = m.conversation_id AND c.switch_seq IS NULL

@@ -91,7 +91,8 @@ async fn with_own_reactions(
     }
     let marked = move |conn: &mut _| {
         let mut message = message.clone();
-        message_views::mark_own_reactions(conn, caller.user, std::iter::once(&mut message))?;
+        let shown = std::iter::once((&mut message, ConvSeq(0)));
+        message_views::personalise(conn, caller.user, shown)?;
         Ok(message)
     };
     Ok(delivery.pg.read("own_reactions", marked).await?)
@@ -116,7 +117,8 @@ pub async fn changed_since(
             };
             let joined = view.joined_seq;
             let mut messages = states::changed_since(conn, conversation, joined, since, limit)?;
-            message_views::mark_own_reactions(conn, caller.user, messages.iter_mut())?;
+            let shown = messages.iter_mut().map(|one| (one, joined));
+            message_views::personalise(conn, caller.user, shown)?;
             Ok(Some((view, messages)))
         })
         .await?
@@ -134,7 +136,7 @@ pub async fn changed_since(
     }
     // The page ends at the head that was read with the caller's membership. A message that has changed again since comes under
     // its new number.
-    let number = |message: &Message| message.state.as_ref().map(|state| state.change_seq);
+    let number = |message: &Message| message.state.as_ref().and_then(|state| state.change_seq);
     let read = messages.len();
     let is_known = |message: &Message| number(message) <= Some(view.change_seq);
     let messages: Vec<_> = messages.into_iter().take_while(is_known).collect();
@@ -146,6 +148,7 @@ pub async fn changed_since(
         last_seq: view.last_seq,
         messages,
         has_more,
+        replied: None,
     })
 }
 

@@ -6,7 +6,7 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::reading::message_views;
+use crate::engine::reading::{message_views, unread_mentions};
 use crate::engine::waiting::head_query;
 use crate::model::account::Caller;
 use crate::model::events::membership::CONVERSATION;
@@ -262,7 +262,7 @@ pub async fn get(
         .pg
         .read("conversation", move |conn| {
             let mut found = rows::by_ids(conn, caller.user, &[id])?;
-            mark_own_reactions(conn, caller, &mut found)?;
+            personalise(conn, caller, &mut found)?;
             Ok(found)
         })
         .await?
@@ -293,7 +293,7 @@ pub async fn list(
         .pg
         .read("conversations", move |conn| {
             let (mut found, more) = rows::page(conn, caller.user, order, cursor.as_ref(), limit)?;
-            mark_own_reactions(conn, caller, &mut found)?;
+            personalise(conn, caller, &mut found)?;
             Ok((found, more))
         })
         .await?;
@@ -316,15 +316,16 @@ pub async fn list(
     })
 }
 
-/// Marks the caller's reactions to the last messages.
-fn mark_own_reactions(
+/// Shows the last messages as the caller may see them, and counts unread mentions.
+fn personalise(
     conn: &mut Connection,
     caller: Caller,
     conversations: &mut [Conversation],
 ) -> StorageResult<()> {
     let last = conversations.iter_mut();
-    let last = last.filter_map(|one| one.last_message.as_mut());
-    message_views::mark_own_reactions(conn, caller.user, last)
+    let last = last.filter_map(|one| Some((one.last_message.as_mut()?, one.me.joined_seq)));
+    message_views::personalise(conn, caller.user, last)?;
+    unread_mentions::count(conn, caller.user, conversations)
 }
 
 /// Parses a cursor of [`list`] for the same order.

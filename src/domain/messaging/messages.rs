@@ -10,11 +10,15 @@ use crate::engine::writer::commands::send::{Send, Sent};
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId};
 use crate::model::message::NewMessage;
-use crate::model::page::{PageSize, Range};
+use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::resync::Resync;
 use crate::model::wire::message::Message;
 use crate::model::wire::unread::ReadMark;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::messaging::conversations::View;
 use crate::storage::pg::messaging::{archive, conversations};
+use std::collections::BTreeSet;
 
 /// Stores messages of the caller, in this order, and returns the result of each. After an error the messages may or may not
 /// be stored, and a replay with the same `client_msg_id`s is safe.
@@ -24,9 +28,11 @@ pub async fn send(
     conversation: ConversationId,
     messages: Vec<NewMessage>,
 ) -> Result<Vec<Result<Sent, Error>>, Error> {
-    let answer = delivery
-        .writers
-        .submit(conversation, caller.user, Send(messages))?;
+    let send = Send {
+        messages,
+        mention_all_limit: delivery.config.mention_all_limit,
+    };
+    let answer = delivery.writers.submit(conversation, caller.user, send)?;
     let results = answer.wait().await?;
     let has_changed = |sent: &Sent| sent.message.state.is_some();
     if results.iter().flatten().any(has_changed) {
@@ -73,6 +79,8 @@ pub struct TimelinePage {
     pub change_seq: ChangeSeq,
     /// Whether there are more messages in the direction of reading.
     pub has_more: bool,
+    /// The messages to which those of the page reply, if they were asked for.
+    pub replied: Option<Vec<Message>>,
 }
 
 /// A range of the messages that the caller may see in a conversation.
@@ -83,9 +91,10 @@ pub async fn page(
     conversation: ConversationId,
     range: Range<ConvSeq>,
     limit: PageSize,
+    with_replied: bool,
 ) -> Result<TimelinePage, Error> {
     admission.admit(Priority::History)?;
-    let (view, messages) = delivery
+    let (view, messages, replied) = delivery
         .pg
         .read("messages", move |conn| {
             let Some(view) = conversations::view(conn, conversation, caller.user)? else {
@@ -95,8 +104,14 @@ pub async fn page(
             // The page ends at the head that was read with the caller's membership: later messages may have been sent after
             // the caller was removed.
             messages.retain(|message| message.seq <= view.last_seq);
-            message_views::mark_own_reactions(conn, caller.user, messages.iter_mut())?;
-            Ok(Some((view, messages)))
+            let joined = view.joined_seq;
+            let shown = messages.iter_mut().map(|one| (one, joined));
+            message_views::personalise(conn, caller.user, shown)?;
+            let replied = match with_replied {
+                true => Some(replied(conn, caller, conversation, &view, &messages)?),
+                false => None,
+            };
+            Ok(Some((view, messages, replied)))
         })
         .await?
         .ok_or(Error::NotFound)?;
@@ -118,7 +133,113 @@ pub async fn page(
         last_seq: view.last_seq,
         change_seq: view.change_seq,
         messages,
+        replied,
     })
+}
+
+/// Those of these messages that the caller may see.
+pub async fn some(
+    delivery: &Delivery,
+    admission: &Admission,
+    caller: Caller,
+    conversation: ConversationId,
+    seqs: Vec<ConvSeq>,
+) -> Result<TimelinePage, Error> {
+    admission.admit(Priority::History)?;
+    delivery
+        .pg
+        .read("some_messages", move |conn| {
+            let Some(view) = conversations::view(conn, conversation, caller.user)? else {
+                return Ok(None);
+            };
+            Ok(Some(TimelinePage {
+                messages: shown(conn, caller, conversation, &view, seqs.iter().copied())?,
+                last_seq: view.last_seq,
+                change_seq: view.change_seq,
+                has_more: false,
+                replied: None,
+            }))
+        })
+        .await?
+        .ok_or(Error::NotFound)
+}
+
+/// Those of these messages that a member may see.
+fn shown(
+    conn: &mut Connection,
+    caller: Caller,
+    conversation: ConversationId,
+    view: &View,
+    seqs: impl Iterator<Item = ConvSeq>,
+) -> StorageResult<Vec<Message>> {
+    let is_visible = |seq: &ConvSeq| view.joined_seq < *seq && *seq <= view.last_seq;
+    let seqs: BTreeSet<_> = seqs.filter(is_visible).collect();
+    let keys: Vec<_> = seqs.into_iter().map(|seq| (conversation, seq)).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut messages = archive::some(conn, &keys)?;
+    messages.sort_unstable_by_key(|one| one.seq);
+    let pairs = messages.iter_mut().map(|one| (one, view.joined_seq));
+    message_views::personalise(conn, caller.user, pairs)?;
+    Ok(messages)
+}
+
+/// The messages to which messages of a page reply, without those of the page.
+fn replied(
+    conn: &mut Connection,
+    caller: Caller,
+    conversation: ConversationId,
+    view: &View,
+    page: &[Message],
+) -> StorageResult<Vec<Message>> {
+    let there: BTreeSet<_> = page.iter().map(|one| one.seq).collect();
+    let to = |one: &Message| Some(one.state.as_ref()?.reply_to?.seq);
+    let seqs = page.iter().filter_map(to);
+    let seqs = seqs.filter(|seq| !there.contains(seq));
+    shown(conn, caller, conversation, view, seqs)
+}
+
+/// A page of the replies to a message and to its replies.
+pub async fn replies(
+    delivery: &Delivery,
+    admission: &Admission,
+    caller: Caller,
+    (conversation, root): (ConversationId, ConvSeq),
+    since: ConvSeq,
+    limit: PageSize,
+) -> Result<TimelinePage, Error> {
+    admission.admit(Priority::History)?;
+    delivery
+        .pg
+        .read("replies", move |conn| {
+            let view = conversations::view(conn, conversation, caller.user)?;
+            let is_visible = |view: &View| view.joined_seq < root && root <= view.last_seq;
+            let Some(view) = view.filter(is_visible) else {
+                return Ok(None);
+            };
+            let mut messages = archive::replies(conn, conversation, root, since, limit)?;
+            let read = messages.len();
+            messages.retain(|message| message.seq <= view.last_seq);
+            let pairs = messages.iter_mut().map(|one| (one, view.joined_seq));
+            message_views::personalise(conn, caller.user, pairs)?;
+            // A page that was cut may be followed by more.
+            let is_full = i64::try_from(read).is_ok_and(|len| len == limit.get());
+            let bytes: usize = messages
+                .iter()
+                .map(|one| one.body.content.get().len())
+                .sum();
+            let may_be_cut = i64::try_from(bytes).is_ok_and(|bytes| bytes >= PAGE_BYTES);
+            Ok(Some(TimelinePage {
+                has_more: is_full || may_be_cut,
+                last_seq: view.last_seq,
+                change_seq: view.change_seq,
+                replied: None,
+                messages,
+            }))
+        })
+        .await?
+        .ok_or(Error::NotFound)
 }
 
 /// One message that the caller may see.
@@ -146,7 +267,8 @@ pub async fn visible(
             match conversations::view(conn, conversation, caller.user)? {
                 Some(view) if view.joined_seq < seq && seq <= view.last_seq => {
                     let mut message = archive::get(conn, conversation, seq)?;
-                    message_views::mark_own_reactions(conn, caller.user, message.iter_mut())?;
+                    let shown = message.iter_mut().map(|one| (one, view.joined_seq));
+                    message_views::personalise(conn, caller.user, shown)?;
                     Ok(message)
                 }
                 Some(_) | None => Ok(None),

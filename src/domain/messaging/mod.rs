@@ -5,5 +5,6 @@ pub mod changes;
 pub mod conversations;
 mod group_change;
 pub mod members;
+pub mod mentions;
 pub mod messages;
 pub mod reactions;

@@ -127,7 +127,7 @@ pub async fn wait(
     }
     // Redis counts no conversation with read fan-out, and a watched one may have a new message as well.
     let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
-    // Changes that were told to this node's watchers just now are told again only after a pause.
+    // After an announcement of changes, the next one follows only after a pause.
     let is_news = |id, seen, head| delivery.waiters.changes.is_news(id, seen, head);
     let has_news = seen.head > position.since || !position.moved(seen.watched, is_news).is_empty();
     let Some(guard) = guard.filter(|_| !has_news) else {

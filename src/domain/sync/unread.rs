@@ -13,6 +13,7 @@ use crate::model::unread::Counts;
 use crate::model::wire::unread::Unread;
 use crate::storage::error::StorageError;
 use crate::storage::pg;
+use crate::storage::pg::messaging::mentions;
 use crate::storage::redis::sync::unread as cache;
 pub use crate::storage::redis::sync::unread::Walk;
 use crate::storage::redis::transport::server::RedisUnavailable;
@@ -58,6 +59,31 @@ pub async fn all(
         }
     };
     Ok(Counts { small, large }.all())
+}
+
+/// The same counts, with the numbers of messages that name the user.
+pub async fn with_mentions(
+    delivery: &Delivery,
+    user: UserId,
+    mut counts: Unread,
+) -> Result<Unread, Error> {
+    let ids: Vec<_> = counts
+        .conversations
+        .iter()
+        .map(|one| one.conversation_id)
+        .collect();
+    let named = delivery
+        .pg
+        .read("unread_mentions", move |conn| {
+            let ranges = mentions::ranges(conn, user, &ids)?;
+            mentions::unread(conn, user, &ranges)
+        })
+        .await?;
+    for one in &mut counts.conversations {
+        one.mentions = Some(named.get(&one.conversation_id).copied().unwrap_or(0));
+    }
+    counts.total_mentions = Some(named.values().sum());
+    Ok(counts)
 }
 
 /// The result of a comparison of Redis with PostgreSQL.

@@ -1,7 +1,7 @@
 //! Pages of inboxes with the objects that their entries refer to. Pages requested while a query runs share the next one.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
-use crate::engine::reading::message_views;
+use crate::engine::reading::{message_views, unread_mentions};
 use crate::model::events::find;
 use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
@@ -73,8 +73,9 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
     if !ids.is_empty() {
         let mut conversations = conversations::by_ids(conn, user, &ids)?;
         let last = conversations.iter_mut();
-        let last = last.filter_map(|one| one.last_message.as_mut());
-        message_views::mark_own_reactions(conn, user, last)?;
+        let last = last.filter_map(|one| Some((one.last_message.as_mut()?, one.me.joined_seq)));
+        message_views::personalise(conn, user, last)?;
+        unread_mentions::count(conn, user, &mut conversations)?;
         let apart = |mut one: Conversation| {
             let last_message = one.last_message.take();
             (one.id, (one, last_message))

@@ -4,7 +4,7 @@
 //! Such a reader sees the message as it was when the reader left, without reactions. A recall holds for every reader. Pages without
 //! such messages need no query here.
 
-use crate::model::ids::UserId;
+use crate::model::ids::{ConvSeq, UserId};
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{Message, MessageState};
 use crate::storage::error::StorageResult;
@@ -19,7 +19,7 @@ pub fn restrict<'a>(
     reader: UserId,
     messages: impl Iterator<Item = &'a mut Message>,
 ) -> StorageResult<()> {
-    let is_personal = |message: &&mut Message| message.version() > 1 || message.has_reactions();
+    let is_personal = |message: &&mut Message| message.state.is_some();
     let changed: Vec<_> = messages.filter(is_personal).collect();
     if changed.is_empty() {
         return Ok(());
@@ -30,7 +30,11 @@ pub fn restrict<'a>(
         let joined = joined.get(&one.conversation_id);
         joined.is_some_and(|joined| *joined < one.seq)
     });
-    mark_own_reactions(conn, reader, own.into_iter())?;
+    let own = own.into_iter().map(|one| {
+        let joined = joined.get(&one.conversation_id).copied();
+        (one, joined.unwrap_or_default())
+    });
+    personalise(conn, reader, own)?;
     if foreign.is_empty() {
         return Ok(());
     }
@@ -41,8 +45,10 @@ pub fn restrict<'a>(
     let seen = states::before_leaving(conn, reader, &keys.into_iter().collect::<Vec<_>>())?;
     let seen: HashMap<_, _> = seen.into_iter().map(|one| (one.key, one)).collect();
     for message in foreign {
-        let change_seq = message.state.as_ref().map(|state| state.change_seq);
-        let mut state = MessageState::new(change_seq.unwrap_or_default());
+        let mut state = MessageState {
+            change_seq: message.state.as_ref().and_then(|state| state.change_seq),
+            ..MessageState::default()
+        };
         match seen.get(&(message.conversation_id, message.seq)) {
             Some(version) => {
                 message.body.content = version.content.clone();
@@ -57,13 +63,26 @@ pub fn restrict<'a>(
     Ok(())
 }
 
-/// Marks the reactions of the reader.
-pub fn mark_own_reactions<'a>(
+/// Marks the reactions of the reader, and hides the senders of messages that the reader may not see. Each message comes with the seq
+/// at which the reader joined its conversation.
+pub fn personalise<'a>(
     conn: &mut Connection,
     reader: UserId,
-    messages: impl Iterator<Item = &'a mut Message>,
+    messages: impl Iterator<Item = (&'a mut Message, ConvSeq)>,
 ) -> StorageResult<()> {
-    let mut reacted: Vec<_> = messages.filter(|message| message.has_reactions()).collect();
+    let mut reacted = Vec::new();
+    for (message, joined) in messages {
+        if let Some(state) = &mut message.state
+            && let Some(to) = &mut state.reply_to
+            && to.seq <= joined
+        {
+            to.sender_id = None;
+            state.root_seq = None;
+        }
+        if message.has_reactions() {
+            reacted.push(message);
+        }
+    }
     if reacted.is_empty() {
         return Ok(());
     }

@@ -3,4 +3,5 @@
 pub mod inbox_pages;
 pub mod message_views;
 pub mod unread_counts;
+pub mod unread_mentions;
 pub mod unread_totals;

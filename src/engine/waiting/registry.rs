@@ -2,8 +2,8 @@
 //! connection to PostgreSQL or Redis.
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
+use crate::engine::waiting::announced_changes::{AnnouncedChanges, Announcement};
 use crate::engine::waiting::head_cache::InboxHeadCache;
-use crate::engine::waiting::told_changes::{Telling, ToldChanges};
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use crate::model::moved::{Moved, WatchPosition};
@@ -68,8 +68,8 @@ pub struct WaitRegistry {
     next_id: AtomicU64,
     registered: AtomicUsize,
     asleep: AtomicUsize,
-    /// The changes that watchers were told.
-    pub changes: ToldChanges,
+    /// The changes that were announced to watchers.
+    pub changes: AnnouncedChanges,
     /// The heads that need no query.
     pub head_cache: InboxHeadCache,
 }
@@ -236,25 +236,25 @@ impl WaitRegistry {
         conversation: ConversationId,
         heads: Moved,
     ) -> usize {
-        let mut told = None;
+        let mut announced = None;
         if let Some(change) = heads.change
             && self.is_watched(conversation)
         {
-            match self.changes.tell(conversation, change) {
-                Telling::Now => told = Some(change.seq),
-                Telling::Later(at) => {
+            match self.changes.announce(conversation, change) {
+                Announcement::Now => announced = Some(change.seq),
+                Announcement::Later(at) => {
                     let waiters = Arc::clone(self);
                     tokio::spawn(async move {
                         tokio::time::sleep_until(at.into()).await;
-                        if let Some(change) = waiters.changes.tell_late(conversation) {
+                        if let Some(change) = waiters.changes.announce_late(conversation) {
                             waiters.wake_watchers(conversation, ConvSeq(0), Some(change));
                         }
                     });
                 }
-                Telling::Scheduled => {}
+                Announcement::Scheduled => {}
             }
         }
-        self.wake_watchers(conversation, heads.seq, told)
+        self.wake_watchers(conversation, heads.seq, announced)
     }
 
     fn is_watched(&self, conversation: ConversationId) -> bool {

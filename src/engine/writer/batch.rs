@@ -9,10 +9,10 @@ use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
 use crate::model::wire::message::Message;
 use crate::storage::error::{StorageError, StorageResult};
-use crate::storage::pg::messaging::archive::Key;
+use crate::storage::pg::messaging::archive::{Key, MemberRow, MessageKey};
 use crate::storage::pg::messaging::conversations::LockedConversation;
+use crate::storage::pg::messaging::mentions as rows;
 use crate::storage::pg::messaging::reactions::ReactionKey;
-use crate::storage::pg::messaging::states::MessageKey;
 use crate::storage::pg::messaging::{archive, conversations, reactions, states};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::people::blocks::Block;
@@ -93,7 +93,8 @@ fn attempt(
             .collect();
         ids.sort_unstable();
         ids.dedup();
-        let mentioning: BTreeSet<_> = mentions(commands).map(|(_, _, sender)| sender).collect();
+        let mentioning = commands.iter().filter(|one| may_mention(&***one));
+        let mentioning: BTreeSet<_> = mentioning.map(|command| command.at().user).collect();
         if !mentioning.is_empty() {
             blocks::hold(conn, &mentioning)?;
         }
@@ -106,10 +107,14 @@ fn attempt(
             .partition(|one| one.read_fanout_from_seq.is_some());
         let small: Vec<_> = small.iter().map(|one| one.id).collect();
         let messages = changed_messages(conn, commands)?;
+        let named = named_users(conn, commands)?;
         let authors = messages
             .iter()
             .map(|one| (one.conversation_id, one.sender_id));
-        let relevant = relevant_members(commands, authors, &large);
+        let concerned = named
+            .iter()
+            .flat_map(|((id, _), users)| users.iter().map(move |user| (*id, *user)));
+        let relevant = relevant_members(commands, authors.chain(concerned), &large);
         let members = archive::load_members(conn, &small, &relevant)?;
         let recalled = recalled(conn, commands, &locked)?;
         let reactions = own_reactions(conn, commands, &messages)?;
@@ -117,15 +122,13 @@ fn attempt(
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
         };
-        let by_mention: BTreeSet<Block> = mentions(commands)
-            .map(|(_, mentioned, sender)| (mentioned, sender))
-            .collect();
+        let by_mention = possible_blocks(commands, &messages, &members);
         let blocks = match by_mention.is_empty() {
             true => HashSet::new(),
             false => blocks::among(conn, by_mention)?,
         };
         let mut state = State::new(
-            locked, members, stored, messages, recalled, reactions, blocks,
+            locked, members, stored, messages, recalled, reactions, named, blocks,
         );
         let mut plan = Plan {
             at: state.now,
@@ -196,7 +199,7 @@ fn changed_messages(
 ) -> StorageResult<Vec<Message>> {
     let keys: BTreeSet<_> = commands
         .iter()
-        .flat_map(|command| command.messages())
+        .flat_map(|command| command.messages().into_iter().chain(command.replies()))
         .collect();
     match keys.is_empty() {
         true => Ok(Vec::new()),
@@ -223,6 +226,51 @@ fn recalled(
     match positions.is_empty() {
         true => Ok(Vec::new()),
         false => states::recalled_after(conn, &positions.into_iter().collect::<Vec<_>>()),
+    }
+}
+
+/// Whether a command may add a mention, which a block forbids.
+fn may_mention(command: &dyn Command) -> bool {
+    command.mentions_all() || !command.mentions().is_empty() || !command.replies().is_empty()
+}
+
+/// The blocks that forbid mentions in commands: by mentioned users, by those to whom a message replies, or by all members.
+fn possible_blocks(
+    commands: &[Box<dyn Command>],
+    messages: &[Message],
+    members: &[MemberRow],
+) -> BTreeSet<Block> {
+    let mut blocks: BTreeSet<Block> = mentions(commands)
+        .map(|(_, mentioned, sender)| (mentioned, sender))
+        .collect();
+    for command in commands {
+        let at = command.at();
+        for key in command.replies() {
+            let of = messages
+                .iter()
+                .filter(|one| (one.conversation_id, one.seq) == key);
+            blocks.extend(of.map(|one| (one.sender_id, at.user)));
+        }
+        if command.mentions_all() {
+            let all = members
+                .iter()
+                .filter(|one| one.conversation == at.conversation);
+            blocks.extend(all.map(|one| (one.user, at.user)));
+        }
+    }
+    blocks
+}
+
+/// The users that the messages have named that commands recall or edit.
+fn named_users(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+) -> StorageResult<HashMap<MessageKey, BTreeSet<UserId>>> {
+    let naming = commands.iter().filter(|command| command.names_users());
+    let keys: BTreeSet<_> = naming.flat_map(|command| command.messages()).collect();
+    match keys.is_empty() {
+        true => Ok(HashMap::new()),
+        false => rows::named(conn, &keys.into_iter().collect::<Vec<_>>()),
     }
 }
 
@@ -275,5 +323,6 @@ fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry
     if !plan.states.states.is_empty() {
         states::write(conn, &plan.states)?;
     }
+    rows::write(conn, &plan.mentions)?;
     inbox::deliver(conn, &plan.changes, &plan.entries, at)
 }

@@ -7,8 +7,7 @@ use crate::engine::batching::reply::{Reply, ReplySender};
 use crate::engine::error::Error;
 use crate::engine::writer::state::{Plan, State};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, UserId};
-use crate::storage::pg::messaging::archive::Key;
-use crate::storage::pg::messaging::states::MessageKey;
+use crate::storage::pg::messaging::archive::{Key, MessageKey};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -47,6 +46,21 @@ pub trait Rule: Send + 'static {
         Vec::new()
     }
 
+    /// The messages to which it replies: the batch reads their present state, and blocks by their senders.
+    fn replies(&self) -> Vec<ConvSeq> {
+        Vec::new()
+    }
+
+    /// Whether it names everyone: the batch reads the blocks of all members.
+    fn mentions_all(&self) -> bool {
+        false
+    }
+
+    /// Whether it changes which users these messages name: the batch reads those that they have named.
+    fn names_users(&self) -> bool {
+        false
+    }
+
     /// Whether it changes a reaction of the caller to these messages: the batch reads the caller's reactions.
     fn reacts(&self) -> bool {
         false
@@ -78,6 +92,9 @@ pub(super) trait Command: Send {
     fn keys(&self) -> Vec<Key>;
     fn mentions(&self) -> Vec<UserId>;
     fn messages(&self) -> Vec<MessageKey>;
+    fn replies(&self) -> Vec<MessageKey>;
+    fn mentions_all(&self) -> bool;
+    fn names_users(&self) -> bool;
     fn reacts(&self) -> bool;
     fn slides_from(&self) -> Option<MessageKey>;
     fn entries(&self, receivers: i64) -> i64;
@@ -120,6 +137,19 @@ impl<R: Rule> Command for Queued<R> {
     fn messages(&self) -> Vec<MessageKey> {
         let seqs = self.rule.messages().into_iter();
         seqs.map(|seq| (self.at.conversation, seq)).collect()
+    }
+
+    fn replies(&self) -> Vec<MessageKey> {
+        let seqs = self.rule.replies().into_iter();
+        seqs.map(|seq| (self.at.conversation, seq)).collect()
+    }
+
+    fn mentions_all(&self) -> bool {
+        self.rule.mentions_all()
+    }
+
+    fn names_users(&self) -> bool {
+        self.rule.names_users()
     }
 
     fn reacts(&self) -> bool {

@@ -7,11 +7,12 @@ use crate::model::time::Timestamp;
 use crate::model::wire::message::Message;
 use crate::storage::pg::RowHandle;
 use crate::storage::pg::messaging::archive::{
-    Changes, ConversationHead, Key, MemberRow, StoredSend,
+    Changes, ConversationHead, Key, MemberRow, MessageKey, StoredSend,
 };
 use crate::storage::pg::messaging::conversations::LockedConversation;
+use crate::storage::pg::messaging::mentions::MentionChanges;
 use crate::storage::pg::messaging::reactions::ReactionKey;
-use crate::storage::pg::messaging::states::{MessageKey, StateChanges};
+use crate::storage::pg::messaging::states::StateChanges;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 pub struct Plan {
     pub(super) changes: Changes,
     pub(super) states: StateChanges,
+    pub(super) mentions: MentionChanges,
     pub(super) entries: Vec<NewEntry>,
     /// The new heads of watched conversations.
     pub(super) moved: HashMap<ConversationId, Moved>,
@@ -60,7 +62,7 @@ impl Plan {
 
     /// Whether it writes nothing.
     pub(super) fn is_empty(&self) -> bool {
-        self.changes.heads.is_empty() && self.changes.reads.is_empty()
+        self.changes.heads.is_empty() && self.changes.positions.is_empty()
     }
 }
 
@@ -78,6 +80,9 @@ pub struct ConversationState {
     pub(super) place: RowHandle,
     pub(super) last_seq: ConvSeq,
     pub(super) change_seq: ChangeSeq,
+    /// The last message that names everyone.
+    pub(super) all_seq: ConvSeq,
+    pub(super) member_count: usize,
     /// Its order in lists: the time of its newest message, or of a change of its title or members.
     pub(super) updated_at: Timestamp,
     /// The time of a message that is stored now.
@@ -104,6 +109,7 @@ impl ConversationState {
         ConversationHead {
             last_seq: self.last_seq,
             change_seq: self.change_seq,
+            all_seq: self.all_seq,
             updated_at: self.updated_at,
         }
     }
@@ -126,6 +132,8 @@ pub struct State {
     pub(super) messages: HashMap<MessageKey, Message>,
     /// The reactions of callers to the messages to which they react, by emoji, with their times.
     pub(super) reactions: HashMap<(MessageKey, UserId), BTreeMap<String, Timestamp>>,
+    /// The users that the changed messages have ever named.
+    pub(super) named: HashMap<MessageKey, BTreeSet<UserId>>,
     /// Blocks of mentioned users against the senders.
     pub(super) blocks: HashSet<Block>,
 }
@@ -138,6 +146,7 @@ impl State {
         messages: Vec<Message>,
         recalled: Vec<MessageKey>,
         own_reactions: Vec<(ReactionKey, Timestamp)>,
+        named: HashMap<MessageKey, BTreeSet<UserId>>,
         blocks: HashSet<Block>,
     ) -> Self {
         let now = members.first().map(|member| member.now);
@@ -148,6 +157,8 @@ impl State {
                     place: one.place,
                     last_seq: one.last_seq,
                     change_seq: one.change_seq,
+                    all_seq: one.all_seq,
+                    member_count: usize::try_from(one.member_count).unwrap_or(0),
                     updated_at: one.updated_at,
                     recalled: BTreeSet::new(),
                     // If the clock was set back, a message still gets no earlier time than the one before it.
@@ -189,6 +200,7 @@ impl State {
             stored,
             messages,
             reactions,
+            named,
             blocks,
         }
     }

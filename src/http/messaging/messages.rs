@@ -15,7 +15,7 @@ use crate::model::account::Caller;
 use crate::model::content::Content;
 use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, Epoch};
 use crate::model::message::MAX_BATCH;
-use crate::model::message::NewMessage;
+use crate::model::message::{NewMessage, SendOptions};
 use crate::model::page::Range;
 use crate::model::rate_limit::Subject;
 use crate::model::strict::Strict;
@@ -40,6 +40,12 @@ pub struct SendMessage {
     kind: String,
     #[garde(skip)]
     content: Strict,
+    #[garde(skip)]
+    #[serde(default)]
+    reply_to: Option<i64>,
+    #[garde(skip)]
+    #[serde(default)]
+    mention_all: Option<bool>,
 }
 
 /// A message to store.
@@ -57,6 +63,12 @@ pub struct SendMessageSchema {
     #[schema(inline = false)]
     #[serde(flatten)]
     content: TypedContent,
+    /// The seq of the message to which it replies. Its sender is named as if mentioned.
+    #[schema(nullable = false, minimum = 1)]
+    reply_to: Option<i64>,
+    /// Names everyone in the conversation. In one with more than `limits.mention_all` members only the owner and the admins may.
+    #[schema(nullable = false)]
+    mention_all: Option<bool>,
 }
 
 /// Messages to store, in this order.
@@ -109,6 +121,10 @@ pub struct MessagePage {
     change_seq: ChangeSeq,
     /// There are more messages in the direction of reading.
     has_more: bool,
+    /// With `with_replied`: the messages to which those of the page reply, without those of the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replied: Option<Vec<Message>>,
 }
 
 /// The requested page of messages.
@@ -126,6 +142,12 @@ pub struct ListMessagesQuery {
     /// together with the other two. The `change_seq` of the page is the number to go on from.
     #[param(minimum = 0)]
     changed_since: Option<i64>,
+    /// Read these messages, up to 100 seqs with commas between them. Not together with the others. Those that do not exist, or that
+    /// the caller may not see, are left out.
+    #[param(example = "3,17")]
+    seqs: Option<String>,
+    /// Also return the messages to which those of the page reply, as `replied`.
+    with_replied: Option<bool>,
     /// With `changed_since`: the epoch of the number; checked if given.
     #[param(value_type = Option<Uuid>)]
     epoch: Option<Epoch>,
@@ -145,6 +167,27 @@ pub struct MarkReadRequest {
     seq: i64,
 }
 
+/// The most seqs of a request.
+const MAX_SEQS: usize = 100;
+
+fn parse_seqs(text: &str) -> Result<Vec<ConvSeq>, Violation> {
+    let seqs: Vec<_> = text.split(',').collect();
+    if seqs.len() > MAX_SEQS {
+        return Err(Violation::new(
+            "seqs",
+            format!("must be at most {MAX_SEQS}"),
+        ));
+    }
+    let parse = |seq: &&str| match seq.parse() {
+        Ok(seq) => ConvSeq::parse("seqs", seq),
+        Err(_) => Err(Violation::new(
+            "seqs",
+            "must be seqs with commas between them",
+        )),
+    };
+    seqs.iter().map(parse).collect()
+}
+
 impl From<TimelinePage> for MessagePage {
     fn from(page: TimelinePage) -> Self {
         Self {
@@ -152,16 +195,25 @@ impl From<TimelinePage> for MessagePage {
             last_seq: page.last_seq,
             change_seq: page.change_seq,
             has_more: page.has_more,
+            replied: page.replied,
         }
     }
 }
 
 impl SendMessage {
     fn parse(self, prefix: &str) -> Result<NewMessage, Problem> {
+        let reply_to = self.reply_to.map(|seq| ConvSeq::parse("/reply_to", seq));
+        let reply_to = reply_to
+            .transpose()
+            .map_err(|one| Problem::invalid(vec![one.inside(prefix)]))?;
         match Content::parse(&self.kind, self.content) {
             Ok(content) => Ok(NewMessage {
                 client_msg_id: self.client_msg_id,
                 content,
+                options: SendOptions {
+                    reply_to,
+                    mention_all: self.mention_all.unwrap_or(false),
+                },
             }),
             Err(violations) => Err(Problem::invalid(
                 violations.iter().map(|one| one.inside(prefix)).collect(),
@@ -187,7 +239,7 @@ impl SendMessage {
             headers(("Location" = String, description = "The message"))),
         (status = 200, description = "Stored before: the first response again", body = Message,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
-    extensions(("x-problems" = json!(["muted", "blocked", "not_found", "client_msg_id_reused"]))))]
+    extensions(("x-problems" = json!(["forbidden", "muted", "blocked", "not_found", "client_msg_id_reused"]))))]
 pub async fn send_message(
     request: HttpRequest,
     delivery: Handle<Delivery>,
@@ -260,13 +312,22 @@ pub async fn send_messages(
         };
     let results = parsed
         .into_iter()
-        .map(|(client_msg_id, refusal)| {
+        .enumerate()
+        .map(|(index, (client_msg_id, refusal))| {
             let result = match refusal {
                 Some(problem) => Err(problem),
                 None => sent
                     .pop_front()
                     .unwrap_or_else(|| Err(Error::Internal("a send without a result".to_owned())))
-                    .map_err(Problem::from),
+                    .map_err(|error| match error {
+                        Error::Invalid(violations) => {
+                            let prefix = format!("/messages/{index}");
+                            Problem::invalid(
+                                violations.iter().map(|one| one.inside(&prefix)).collect(),
+                            )
+                        }
+                        error => Problem::from(error),
+                    }),
             };
             match result {
                 Ok(sent) => SendResult {
@@ -305,9 +366,20 @@ pub async fn list_messages(
     Query(query): Query<ListMessagesQuery>,
 ) -> Result<web::Json<MessagePage>, Problem> {
     let limit = limit(query.limit)?;
+    let is_range = query.since_seq.is_some() || query.before_seq.is_some();
+    let with_replied = query.with_replied.unwrap_or(false);
+    if let Some(seqs) = &query.seqs {
+        if is_range || query.changed_since.is_some() || query.limit.is_some() || with_replied {
+            let detail = "must not be given together with another parameter";
+            return Err(Violation::new("seqs", detail).into());
+        }
+        let (id, seqs) = (ConversationId(id), parse_seqs(seqs)?);
+        let page = messages::some(&delivery, &admission, caller, id, seqs).await?;
+        return Ok(web::Json(page.into()));
+    }
     if let Some(since) = query.changed_since {
-        if query.since_seq.is_some() || query.before_seq.is_some() {
-            let detail = "must not be given together with since_seq or before_seq";
+        if is_range || with_replied {
+            let detail = "must not be given together with since_seq, before_seq or with_replied";
             return Err(Violation::new("changed_since", detail).into());
         }
         let since = ChangeSeq::parse("changed_since", since)?;
@@ -337,6 +409,7 @@ pub async fn list_messages(
         ConversationId(id),
         range,
         limit,
+        with_replied,
     )
     .await?;
     Ok(web::Json(page.into()))
@@ -356,6 +429,40 @@ pub async fn get_message(
 ) -> Result<web::Json<Message>, Problem> {
     let message = messages::get(&delivery, &admission, caller, conversation, seq).await?;
     Ok(web::Json(message))
+}
+
+/// The requested page of replies.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListRepliesQuery {
+    /// The replies after this seq. Default: 0.
+    #[param(minimum = 0)]
+    since_seq: Option<i64>,
+    /// The size of the page, 1 to 500. Default: 100.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<i64>,
+}
+
+/// List the replies to a message
+///
+/// The replies to a message and to its replies: those whose `root_seq` it is, in ascending order.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages/{seq}/replies", tag = "Messages",
+    params(("id" = Uuid, Path, description = "The conversation"),
+        ("seq" = i64, Path, description = "The seq of the first message of the chain", minimum = 1), ListRepliesQuery),
+    responses((status = 200, description = "A page", body = MessagePage)),
+    extensions(("x-problems" = json!(["not_found"]))))]
+pub async fn list_replies(
+    delivery: Handle<Delivery>,
+    admission: Handle<Admission>,
+    caller: Caller,
+    MessageIds(conversation, seq): MessageIds,
+    Query(query): Query<ListRepliesQuery>,
+) -> Result<web::Json<MessagePage>, Problem> {
+    let since = ConvSeq::parse("since_seq", query.since_seq.unwrap_or(0))?;
+    let (root, limit) = ((conversation, seq), limit(query.limit)?);
+    let page = messages::replies(&delivery, &admission, caller, root, since, limit).await?;
+    Ok(web::Json(page.into()))
 }
 
 /// Mark as read

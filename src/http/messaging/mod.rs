@@ -4,5 +4,6 @@ pub mod bans;
 pub mod changes;
 pub mod conversations;
 pub mod members;
+pub mod mentions;
 pub mod messages;
 pub mod reactions;

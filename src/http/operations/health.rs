@@ -59,6 +59,8 @@ pub struct Limits {
     recall_seconds: i64,
     /// The most versions of a message.
     versions: i32,
+    /// In a conversation with more members, only the owner and the admins name everyone.
+    mention_all: usize,
     /// The most different emojis on a message.
     emoji: usize,
     /// The most reactions of a user to a message.
@@ -108,6 +110,7 @@ pub async fn get_capabilities(
             "edit",
             "recall",
             "reactions",
+            "replies",
         ],
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -122,6 +125,7 @@ pub async fn get_capabilities(
             edit_seconds: delivery.config.edit_seconds,
             recall_seconds: delivery.config.recall_seconds,
             versions: MAX_VERSIONS,
+            mention_all: delivery.config.mention_all_limit,
             emoji: MAX_EMOJIS,
             emoji_per_user: MAX_PER_USER,
         },

@@ -2,7 +2,6 @@
 
 use crate::model::ids::UserId;
 use crate::model::validators::{bytes, items, within};
-use crate::model::wire::message::RECALLED;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -158,6 +157,9 @@ pub enum StoredContent {
     /// A recalled message: its content is erased.
     Recalled(NoContent),
 }
+
+/// The kind of a recalled message.
+pub const RECALLED: &str = "recalled";
 
 /// The content of a message that is gone: an empty object.
 #[derive(Debug, Serialize, ToSchema)]

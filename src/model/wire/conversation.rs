@@ -59,6 +59,13 @@ pub struct Me {
     /// Messages after `read_seq`.
     #[schema(minimum = 0)]
     pub unread: i64,
+    /// Messages after `read_seq` that name the caller, by name or with everyone.
+    #[schema(minimum = 0)]
+    pub unread_mentions: i64,
+    /// Whether such messages may exist.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub may_have_mentions: bool,
     /// The latest seq when the caller joined; only messages above it are visible.
     pub joined_seq: ConvSeq,
     /// The caller may not post until this time. Null or a past time: not muted.

@@ -1,8 +1,9 @@
 //! Messages: new ones and stored ones.
 
 use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::message::Extra;
 use crate::model::time::Timestamp;
-use crate::model::wire::content::{StoredBody, StoredContent};
+use crate::model::wire::content::{RECALLED, StoredBody, StoredContent};
 use crate::model::wire::reaction::ReactionCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -35,11 +36,24 @@ pub struct Message {
 
 /// The state of a message that has changed since it was stored. Of two states of a message, the one with the higher `change_seq` is
 /// the newer one.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct MessageState {
     /// The number of its last change, in the order of all changes of the conversation's messages.
-    #[schema(value_type = Option<ChangeSeq>, nullable = false)]
-    pub change_seq: ChangeSeq,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub change_seq: Option<ChangeSeq>,
+    /// The message to which it replies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reply_to: Option<ReplyTo>,
+    /// The first message of the chain of replies, whose `replies` list this message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub root_seq: Option<ConvSeq>,
+    /// It names everyone in the conversation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub mention_all: bool,
     /// The version of the content of an edited message. The first version, as sent, is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -60,6 +74,29 @@ pub struct MessageState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub recalled: Option<Recalled>,
+}
+
+/// The message to which a message replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReplyTo {
+    /// Its seq.
+    pub seq: ConvSeq,
+    /// Its sender; null if the reader may not see it.
+    #[schema(required = true)]
+    pub sender_id: Option<UserId>,
+}
+
+/// A message that names the reader.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Mention {
+    /// Its conversation.
+    pub conversation_id: ConversationId,
+    /// Its seq.
+    pub seq: ConvSeq,
+    /// When it named the reader: at its send, or at a later edit.
+    pub at: Timestamp,
+    /// The message as it is now.
+    pub message: Message,
 }
 
 /// The recall of a message.
@@ -88,13 +125,24 @@ impl MessageState {
     /// The state after a change with this number.
     pub fn new(change_seq: ChangeSeq) -> Self {
         Self {
-            change_seq,
-            version: None,
-            edited_at: None,
-            reactions: Vec::new(),
-            author_told_at: None,
-            recalled: None,
+            change_seq: Some(change_seq),
+            ..Self::default()
         }
+    }
+
+    /// The state of a message that was stored with this; nothing for a plain message.
+    pub fn of(extra: Extra) -> Option<Box<Self>> {
+        (extra != Extra::default()).then(|| {
+            Box::new(Self {
+                reply_to: extra.reply_to.map(|seq| ReplyTo {
+                    seq,
+                    sender_id: extra.reply_sender,
+                }),
+                root_seq: extra.root_seq,
+                mention_all: extra.mention_all,
+                ..Self::default()
+            })
+        })
     }
 
     /// Counts a user more, or less, with this reaction.
@@ -119,6 +167,12 @@ impl Message {
         state.and_then(|state| state.version).unwrap_or(1)
     }
 
+    /// The first message of the chain of replies to which it belongs.
+    pub fn root_seq(&self) -> ConvSeq {
+        let state = self.state.as_ref();
+        state.and_then(|state| state.root_seq).unwrap_or(self.seq)
+    }
+
     /// Its reactions, without those of the reader marked.
     pub fn reactions(&self) -> &[ReactionCount] {
         self.state.as_ref().map_or(&[], |state| &state.reactions)
@@ -131,9 +185,8 @@ impl Message {
 
     /// Its state, for a change with this number.
     pub fn change(&mut self, number: ChangeSeq) -> &mut MessageState {
-        let new = || Box::new(MessageState::new(number));
-        let state = self.state.get_or_insert_with(new);
-        state.change_seq = number;
+        let state = self.state.get_or_insert_default();
+        state.change_seq = Some(number);
         state
     }
 
@@ -142,9 +195,6 @@ impl Message {
         self.body.kind == RECALLED
     }
 }
-
-/// The kind of a recalled message.
-pub const RECALLED: &str = "recalled";
 
 /// The most versions of a message.
 pub const MAX_VERSIONS: i32 = 100;

@@ -12,6 +12,10 @@ pub struct ConversationUnread {
     /// Messages after the caller's read position; at least 1.
     #[schema(minimum = 1)]
     pub unread: i64,
+    /// With `mentions`: those of them that name the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    pub mentions: Option<i64>,
 }
 
 /// All unread counts of a user, as of one inbox position.
@@ -22,6 +26,10 @@ pub struct Unread {
     pub total: i64,
     /// The conversations with unread messages.
     pub conversations: Vec<ConversationUnread>,
+    /// With `mentions`: the sum of the mentions of all conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    pub total_mentions: Option<i64>,
     /// The inbox position that the counts belong to.
     pub as_of_seq: InboxSeq,
 }

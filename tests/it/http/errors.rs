@@ -39,6 +39,15 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "client_conversation_id_reused",
         "messaging::conversations::client_conversation_id_identifies_one_request",
     ),
+    (
+        "message_gone",
+        "messaging::changes::recalled_message_is_a_stub_everywhere",
+    ),
+    (
+        "version_conflict",
+        "messaging::changes::edit_replaces_the_content_once",
+    ),
+    ("window_closed", "messaging::changes::who_may_recall_what"),
 ];
 
 /// The codes seen so far.

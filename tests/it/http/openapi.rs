@@ -440,6 +440,13 @@ async fn real_responses_match_their_schemas() {
     fits("edit_message", 409, ann.patch(&at, other).await);
     let versions = format!("{at}/versions");
     fits("list_versions", 200, ben.get(&versions).await);
+    let answer = json!({"client_msg_id": id(), "kind": "text", "content": {"text": "yes"}, "reply_to": 1, "mention_all": true});
+    fits("send_message", 201, ben.post(&sends, answer).await);
+    fits("list_replies", 200, ann.get(&format!("{at}/replies")).await);
+    fits("list_mentions", 200, ann.get("/mentions").await);
+    let quoting = format!("{sends}?since_seq=1&with_replied=true");
+    fits("list_messages", 200, ann.get(&quoting).await);
+    fits("get_unread", 200, ann.get("/unread?mentions=true").await);
     let reactions = format!("{at}/reactions");
     let thumb = format!("{reactions}/%F0%9F%91%8D");
     fits("add_reaction", 200, ben.put(&thumb, Value::Null).await);

@@ -11,6 +11,7 @@ const ENVIRONMENT: &str = include_str!("../../../postman/tideline.postman_enviro
 const FOLDERS: &[&str] = &[
     "Sign up",
     "Direct chat",
+    "Messages that change",
     "Groups",
     "Sync and long-poll",
     "Large groups and channels",

@@ -55,6 +55,8 @@ const TABLE: &str = "
     add_reaction         token      not_found not_found 200       muted     blocked    200   200
     remove_reaction      token      not_found not_found 200       200       200        200   200
     list_reactions       token      not_found not_found 200       200       200        200   200
+    list_replies         token      not_found not_found 200       200       200        200   200
+    list_mentions        token      200       200       200       200       200        200   200
     list_versions        token      not_found not_found 200       200       200        200   200
     mark_read            token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200

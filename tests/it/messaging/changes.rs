@@ -537,7 +537,7 @@ async fn former_member_sees_messages_as_of_leaving() {
     assert_eq!(shown().await, ["a2", "b1", "c2"]);
     let again = cat.post_message(&chat, of_cat.clone()).await.ok(200);
     assert_eq!(again["content"]["text"], "c2");
-    // Whoever comes back sees of the time before no more than that.
+    // A member who returns sees no more of the time before.
     ann.add(&chat, &[&cat]).await.ok(200);
     assert_eq!(shown().await, ["a2", "b1", "c2"]);
     recall(&ann, &chat, 1).await;

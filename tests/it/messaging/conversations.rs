@@ -19,7 +19,7 @@ async fn two_users_share_one_direct_conversation() {
     assert_eq!(made["peer"]["id"], ben.id.as_str());
     assert_eq!(
         made["me"],
-        json!({"role": "member", "read_seq": 0, "unread": 0, "joined_seq": 0, "muted_until": null})
+        json!({"role": "member", "read_seq": 0, "unread": 0, "unread_mentions": 0, "joined_seq": 0, "muted_until": null})
     );
     assert_eq!(
         (&made["fanout"], &made["member_count"]),
@@ -271,7 +271,7 @@ async fn group_is_created_once_per_client_conversation_id() {
     assert_eq!(location, format!("/v1/conversations/{chat}"));
     assert_eq!(
         made["me"],
-        json!({"role": "owner", "read_seq": 0, "unread": 0, "joined_seq": 0, "muted_until": null})
+        json!({"role": "owner", "read_seq": 0, "unread": 0, "unread_mentions": 0, "joined_seq": 0, "muted_until": null})
     );
     let expected = json!({"kind": "group", "title": "Friday", "fanout": "write", "member_count": 3,
         "last_seq": 0, "last_message": null, "peer": null});

@@ -170,7 +170,7 @@ async fn members_see_only_messages_sent_during_membership() {
     let seen = cat.conversation(&chat).await.ok(200);
     assert_eq!(
         seen["me"],
-        json!({"role": "member", "read_seq": 2, "unread": 0, "joined_seq": 2, "muted_until": null})
+        json!({"role": "member", "read_seq": 2, "unread": 0, "unread_mentions": 0, "joined_seq": 2, "muted_until": null})
     );
     assert_eq!(
         (&seen["last_message"], &seen["last_seq"]),

@@ -151,12 +151,27 @@ async fn capabilities_report_the_effective_limits() {
         "epoch": app.nodes[0].handles.delivery.epoch,
         "features": capabilities["features"],
         "limits": {"body_bytes": 1_048_576, "text_bytes": 16_384, "batch": 100, "page": 500,
-            "members": 100_000, "devices": 20, "blocks": 1_000, "watch": 100, "notice_timeout_seconds": 55},
+            "members": 100_000, "devices": 20, "blocks": 1_000, "watch": 100, "notice_timeout_seconds": 55,
+            "edit_seconds": 172_800, "recall_seconds": 172_800, "versions": 100, "mention_all": 50, "emoji": 20,
+            "emoji_per_user": 5},
     });
     assert_eq!(capabilities, expected);
     let features = capabilities["features"].as_array().unwrap();
     for feature in [
-        "direct", "group", "channel", "blocks", "batch", "notices", "unread", "watch", "mentions",
+        "direct",
+        "group",
+        "channel",
+        "blocks",
+        "batch",
+        "notices",
+        "unread",
+        "watch",
+        "mentions",
+        "changes",
+        "edit",
+        "recall",
+        "reactions",
+        "replies",
     ] {
         assert!(features.contains(&json!(feature)), "{feature}");
     }

@@ -71,10 +71,12 @@ impl<'a> Real<'a> {
     async fn merge(&self, head: i64, counts: &BTreeMap<u8, i64>) {
         let node = &self.app.nodes[0].handles;
         let conversations = counts.iter().map(|(of, unread)| ConversationUnread {
+            mentions: None,
             conversation_id: self.conversations[usize::from(*of)],
             unread: *unread,
         });
         let snapshot = Snapshot {
+            total_mentions: None,
             total: counts.values().sum(),
             conversations: conversations.collect(),
             as_of_seq: InboxSeq(head),

@@ -59,6 +59,7 @@ fn truth(history: &[CommittedEntry], head: usize) -> Unread {
             .any(|one| one.conversation_id == conversation_id)
         {
             conversations.push(ConversationUnread {
+                mentions: None,
                 conversation_id,
                 unread: entry.unread.unwrap_or(0),
             });
@@ -67,6 +68,7 @@ fn truth(history: &[CommittedEntry], head: usize) -> Unread {
     conversations.retain(|one| one.unread > 0);
     conversations.sort_by_key(|one| one.conversation_id);
     Unread {
+        total_mentions: None,
         total: conversations.iter().map(|one| one.unread).sum(),
         conversations,
         as_of_seq: InboxSeq(i64::try_from(head).unwrap()),

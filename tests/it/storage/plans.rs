@@ -153,7 +153,23 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
     get(ann, chat).await;
     // Of a message that is edited while a former member has it in the inbox.
     ask(cat, "PUT", &format!("{chat}/read"), json!({"seq": seq})).await;
-    let last = ask(ann, "POST", &format!("{chat}/messages"), text("x")).await["seq"].clone();
+    let mut answer = text("x");
+    answer["reply_to"] = seq.clone();
+    answer["mention_all"] = json!(true);
+    answer["content"]["mentions"] = json!([ann.id]);
+    let last = ask(cat, "POST", &format!("{chat}/messages"), answer).await["seq"].clone();
+    get(ann, &format!("{at}/replies")).await;
+    get(
+        ann,
+        &format!("{chat}/messages?since_seq=1&limit=20&with_replied=true"),
+    )
+    .await;
+    get(ann, &format!("{chat}/messages?seqs=1,{last}")).await;
+    get(ann, "/unread?mentions=true").await;
+    get(ann, "/conversations?limit=20").await;
+    let named = get(ann, "/mentions?limit=1").await;
+    let cursor = named["next_cursor"].as_str().unwrap();
+    get(ann, &format!("/mentions?before={cursor}")).await;
     ask(
         ann,
         "DELETE",

@@ -162,6 +162,7 @@ async fn moved_row_rolls_back_the_batch() {
                     ConversationHead {
                         last_seq: locked.last_seq,
                         change_seq: locked.change_seq,
+                        all_seq: locked.all_seq,
                         updated_at: locked.updated_at,
                     },
                 )]),

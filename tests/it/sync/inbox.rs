@@ -191,7 +191,7 @@ async fn unknown_entry_kinds_are_returned_with_their_kind() {
         &mut app.database(),
         &format!(
             "UPDATE timelines SET last_seq = last_seq + 1 WHERE user_id = '{0}';
-             INSERT INTO inbox SELECT user_id, last_seq, last_at, 'recall', '{chat}', 7, 0
+             INSERT INTO inbox SELECT user_id, last_seq, last_at, 'poll', '{chat}', 7, 0
                  FROM timelines WHERE user_id = '{0}'",
             ben.id
         ),
@@ -202,7 +202,7 @@ async fn unknown_entry_kinds_are_returned_with_their_kind() {
         .iter()
         .map(|one| one["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(kinds, ["conversation", "recall", "message"]);
+    assert_eq!(kinds, ["conversation", "poll", "message"]);
     assert_eq!(entries[1]["conversation_id"], chat.as_str());
     app.finish().await;
 }

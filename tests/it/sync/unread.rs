@@ -117,6 +117,7 @@ async fn unread_counts_of_users_are_independent() {
     let new = || UserId(tideline::clock::new_id());
     let known: Vec<_> = (0..600).map(|_| new()).collect();
     let none = Unread {
+        total_mentions: None,
         total: 0,
         conversations: Vec::new(),
         as_of_seq: InboxSeq(0),
@@ -205,6 +206,7 @@ async fn cached_counts_ahead_of_the_database_are_discarded() {
     let node = &app.nodes[0].handles;
     let user = UserId(ben.id.parse().unwrap());
     let ahead = Unread {
+        total_mentions: None,
         total: 9,
         conversations: vec![],
         as_of_seq: InboxSeq(99),

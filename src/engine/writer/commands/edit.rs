@@ -2,19 +2,22 @@
 
 use crate::engine::error::Error;
 use crate::engine::writer::command::{CommandTarget, Rule};
-use crate::engine::writer::state::{Plan, State, Urgency, key};
+use crate::engine::writer::state::{ConversationState, Plan, State, Urgency, key};
 use crate::model::content::Content;
-use crate::model::events::message::EDIT;
-use crate::model::ids::ConvSeq;
+use crate::model::events::message::{EDIT, MENTION};
+use crate::model::ids::{ConvSeq, UserId};
 use crate::model::rate_limit::{Policy, QuotaStatus};
 use crate::model::time::Timestamp;
 use crate::model::window::Window;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{MAX_VERSIONS, Message};
+use crate::storage::pg::messaging::mentions::NamedUser;
 use crate::storage::pg::messaging::states::OldVersion;
+use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
 use chrono::TimeDelta;
 use serde_json::value::RawValue;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// The shortest time between two versions of a message.
@@ -50,8 +53,17 @@ impl Rule for Edit {
         vec![self.seq]
     }
 
+    fn mentions(&self) -> Vec<UserId> {
+        self.content.mentions().to_vec()
+    }
+
+    fn names_users(&self) -> bool {
+        true
+    }
+
     fn entries(&self, receivers: i64) -> i64 {
-        receivers
+        let named = i64::try_from(self.content.mentions().len()).unwrap_or(i64::MAX);
+        receivers.saturating_add(named)
     }
 
     fn settle(&self, at: CommandTarget, plan: &mut Plan, state: &mut State) -> Self::Answer {
@@ -133,6 +145,14 @@ impl Rule for Edit {
             unread: head.0 - member.read_seq.0,
             large,
         }));
+        self.name(
+            at,
+            &message,
+            plan,
+            conversation,
+            state.named.entry((id, seq)).or_default(),
+            &state.blocks,
+        );
         if let Some(stored) = state.stored.get_mut(&key(&message)) {
             stored.message = message.clone();
         }
@@ -140,6 +160,62 @@ impl Rule for Edit {
             message,
             replayed: false,
         })
+    }
+}
+
+impl Edit {
+    /// Names users that the message has not named before, and no longer names others. Each user is notified at most once of a message.
+    fn name(
+        &self,
+        at: CommandTarget,
+        message: &Message,
+        plan: &mut Plan,
+        conversation: &mut ConversationState,
+        ever_named: &mut BTreeSet<UserId>,
+        blocks: &HashSet<Block>,
+    ) {
+        let (id, seq) = (at.conversation, self.seq);
+        let (head, large, now) = (conversation.last_seq, conversation.large, conversation.at);
+        let replied = message
+            .state
+            .as_ref()
+            .and_then(|state| state.reply_to?.sender_id);
+        let is_named =
+            |user: &UserId| self.content.mentions().contains(user) || replied == Some(*user);
+        for user in ever_named.iter() {
+            let named = NamedUser {
+                at: now,
+                is_gone: !is_named(user),
+            };
+            plan.mentions.named.insert(((id, seq), *user), named);
+        }
+        for member in &mut conversation.members {
+            let user = member.user;
+            let is_new = is_named(&user) && !ever_named.contains(&user);
+            let may =
+                user != at.user && member.joined_seq < seq && !blocks.contains(&(user, at.user));
+            if !is_new || !may {
+                continue;
+            }
+            ever_named.insert(user);
+            member.mentioned_seq = member.mentioned_seq.max(seq);
+            plan.changes
+                .positions
+                .insert(member.place, member.positions());
+            let named = NamedUser {
+                at: now,
+                is_gone: false,
+            };
+            plan.mentions.named.insert(((id, seq), user), named);
+            plan.entries.push(NewEntry {
+                receiver: user,
+                event: &MENTION,
+                conversation: id,
+                ref_seq: seq,
+                unread: head.0 - member.read_seq.0,
+                large,
+            });
+        }
     }
 }
 

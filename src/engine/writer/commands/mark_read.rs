@@ -45,7 +45,7 @@ impl Rule for MarkRead {
         let seq = slid;
         if seq > own.read_seq {
             own.read_seq = seq;
-            plan.changes.reads.insert(own.place, seq);
+            plan.changes.positions.insert(own.place, own.positions());
             plan.entries.push(NewEntry {
                 receiver: user,
                 event: &READ,

@@ -137,7 +137,7 @@ fn answer(message: &Message, mine: &BTreeMap<String, Timestamp>) -> MessageReact
         change_seq: message
             .state
             .as_ref()
-            .map(|one| one.change_seq)
+            .and_then(|one| one.change_seq)
             .unwrap_or_default(),
         reactions: message.reactions().iter().map(mark).collect(),
     }

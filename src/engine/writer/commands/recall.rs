@@ -9,6 +9,7 @@ use crate::model::ids::ConvSeq;
 use crate::model::window::Window;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{Message, MessageState, Recalled};
+use crate::storage::pg::messaging::mentions::NamedUser;
 use crate::storage::pg::sync::inbox::NewEntry;
 
 /// Recalls a message. A recalled message is answered again.
@@ -24,6 +25,10 @@ impl Rule for Recall {
 
     fn messages(&self) -> Vec<ConvSeq> {
         vec![self.seq]
+    }
+
+    fn names_users(&self) -> bool {
+        true
     }
 
     fn slides_from(&self) -> Option<ConvSeq> {
@@ -58,6 +63,21 @@ impl Rule for Recall {
         if !may_always && !self.window.is_open(message.created_at, own.now) {
             return Err(Error::WindowClosed("recalled"));
         }
+        if message
+            .state
+            .as_ref()
+            .is_some_and(|state| state.mention_all)
+        {
+            plan.mentions.recalled_all.push((id, seq));
+        }
+        let named = state.named.remove(&(id, seq)).unwrap_or_default();
+        for user in &named {
+            let gone = NamedUser {
+                at: conversation.at,
+                is_gone: true,
+            };
+            plan.mentions.named.insert(((id, seq), *user), gone);
+        }
         conversation.change_seq = conversation.change_seq.next();
         message.body = StoredBody::recalled();
         message.state = Some(Box::new(MessageState {
@@ -78,7 +98,9 @@ impl Rule for Recall {
             let slides = !large && member.read_seq.next() == seq;
             if slides {
                 member.read_seq = end;
-                plan.changes.reads.insert(member.place, end);
+                plan.changes
+                    .positions
+                    .insert(member.place, member.positions());
             }
             let entry = |event, ref_seq| NewEntry {
                 receiver: member.user,
@@ -92,7 +114,9 @@ impl Rule for Recall {
                 plan.entries.push(entry(&READ, end));
             }
             // A message of before a member joined is not shown to that member.
-            if member.joined_seq < seq && (!large || member.user == author) {
+            if member.joined_seq < seq
+                && (!large || member.user == author || named.contains(&member.user))
+            {
                 plan.entries.push(entry(&RECALL, seq));
             }
         }

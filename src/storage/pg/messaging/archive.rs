@@ -1,12 +1,13 @@
 //! The archive: each message once, by conversation and seq.
 
 use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::message::SendOptions;
 use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::time::Timestamp;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::Message;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::messaging::content::{message_state, stored_body};
+use crate::storage::pg::messaging::content::{message_state, stored_body, stored_extra};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, RowHandle, Tid, Uuids};
 use diesel::pg::PgConnection;
@@ -69,10 +70,22 @@ pub struct MemberRow {
     pub can_moderate: bool,
     /// The owner.
     pub is_owner: bool,
+    /// The last message that names the member.
+    pub mentioned_seq: ConvSeq,
     /// Muted until this time.
     pub muted_until: Option<Timestamp>,
     /// The database's time after locking.
     pub now: Timestamp,
+}
+
+impl MemberRow {
+    /// The positions, as they are stored.
+    pub fn positions(&self) -> MemberPositions {
+        MemberPositions {
+            read_seq: self.read_seq,
+            mentioned_seq: self.mentioned_seq,
+        }
+    }
 }
 
 type MemberColumns = (
@@ -83,9 +96,13 @@ type MemberColumns = (
     BigInt,
     Bool,
     Bool,
+    BigInt,
     Nullable<Timestamptz>,
     Timestamptz,
 );
+
+/// The key of a message: its conversation and its seq.
+pub type MessageKey = (ConversationId, ConvSeq);
 
 /// The idempotency key of a send: used by one sender, once.
 pub type Key = (ConversationId, UserId, ClientMsgId);
@@ -109,6 +126,8 @@ pub fn load_members(
 pub struct StoredSend {
     /// What was sent; nothing after a recall.
     pub sent: Option<StoredBody>,
+    /// What the sender added to it.
+    pub options: SendOptions,
     /// The message as it is now.
     pub message: Message,
 }
@@ -123,6 +142,8 @@ pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Store
         sent_kind: String,
         #[diesel(sql_type = Nullable<Text>)]
         sent_content: Option<String>,
+        #[diesel(sql_type = Nullable<Text>)]
+        sent_extra: Option<String>,
     }
     let rows: Vec<Row> = sql(include_str!("archive_replays.sql"))
         .bind::<Uuids, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
@@ -135,6 +156,7 @@ pub fn replays(conn: &mut PgConnection, keys: &[Key]) -> StorageResult<Vec<Store
             .map(|json| stored_body(row.sent_kind, json));
         Ok(StoredSend {
             sent: sent.transpose()?,
+            options: stored_extra(row.sent_extra.as_deref())?.options(),
             message: row.now.build()?,
         })
     };
@@ -148,8 +170,19 @@ pub struct ConversationHead {
     pub last_seq: ConvSeq,
     /// The number of the latest change of its messages.
     pub change_seq: ChangeSeq,
+    /// The last message that names everyone.
+    pub all_seq: ConvSeq,
     /// The time of its newest message, or of a later change of its title or members.
     pub updated_at: Timestamp,
+}
+
+/// The positions of a member in a conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberPositions {
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+    /// The last message that names the member.
+    pub mentioned_seq: ConvSeq,
 }
 
 /// The changes of a batch to locked conversations.
@@ -159,8 +192,8 @@ pub struct Changes {
     pub messages: Messages,
     /// The new head of each changed conversation.
     pub heads: HashMap<RowHandle, ConversationHead>,
-    /// The new read position of each member whose position moved.
-    pub reads: HashMap<RowHandle, ConvSeq>,
+    /// The new positions of each member of whom one moved.
+    pub positions: HashMap<RowHandle, MemberPositions>,
 }
 
 /// Messages to append, by column: each has the same index in every list.
@@ -180,6 +213,8 @@ pub struct Messages {
     pub kinds: Vec<&'static str>,
     /// Their contents as JSON.
     pub contents: Vec<String>,
+    /// What they have beside their contents, as JSON.
+    pub extras: Vec<Option<String>>,
     /// Their times.
     pub at: Vec<Timestamp>,
 }
@@ -258,6 +293,32 @@ pub fn some(
     )
     .bind::<Uuids, _>(conversations)
     .bind::<BigInts, _>(seqs)
+    .load(conn)?;
+    rows.into_iter().map(MessageRow::build).collect()
+}
+
+/// The replies to a message and to its replies, after a seq.
+pub fn replies(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+    root: ConvSeq,
+    since: ConvSeq,
+    limit: PageSize,
+) -> StorageResult<Vec<Message>> {
+    let rows: Vec<MessageRow> = sql("SELECT * FROM (
+             SELECT m.*, sum(m.length) OVER (ORDER BY m.seq) - m.length AS before FROM (
+                 SELECT conversation_id, seq FROM replies
+                 WHERE conversation_id = $1 AND root_seq = $2 AND seq > $3 ORDER BY seq LIMIT $4
+             ) AS k CROSS JOIN LATERAL (
+                 SELECT * FROM messages_now
+                 WHERE conversation_id = k.conversation_id AND seq BETWEEN k.seq AND k.seq ORDER BY seq LIMIT 1
+             ) AS m
+         ) AS sized WHERE before < $5 ORDER BY seq")
+    .bind::<SqlUuid, _>(conversation)
+    .bind::<BigInt, _>(root)
+    .bind::<BigInt, _>(since)
+    .bind::<BigInt, _>(limit.get())
+    .bind::<BigInt, _>(PAGE_BYTES)
     .load(conn)?;
     rows.into_iter().map(MessageRow::build).collect()
 }

@@ -1,9 +1,10 @@
 //! Message content and state as they are stored.
 
 use crate::model::ids::{ChangeSeq, UserId};
+use crate::model::message::Extra;
 use crate::model::time::Timestamp;
-use crate::model::wire::content::StoredBody;
-use crate::model::wire::message::{MessageState, RECALLED, Recalled};
+use crate::model::wire::content::{RECALLED, StoredBody};
+use crate::model::wire::message::{MessageState, Recalled, ReplyTo};
 use crate::model::wire::reaction::ReactionCount;
 use crate::storage::error::{StorageError, StorageResult};
 use serde::Deserialize;
@@ -24,13 +25,14 @@ pub(in crate::storage::pg) fn stored_content(json: String) -> StorageResult<Box<
 /// The column `changes` of `messages_now`.
 #[derive(Deserialize)]
 struct Changes {
-    change_seq: ChangeSeq,
-    version: i32,
+    change_seq: Option<ChangeSeq>,
+    version: Option<i32>,
     edited_at: Option<Timestamp>,
     recalled_at: Option<Timestamp>,
     recalled_by: Option<UserId>,
     reactions: Option<Vec<ReactionCount>>,
     author_told_at: Option<Timestamp>,
+    extra: Option<Extra>,
 }
 
 /// The state of a message of this kind, from the column `changes` of `messages_now`.
@@ -43,15 +45,29 @@ pub(in crate::storage::pg) fn message_state(
     };
     let changes: Changes = serde_json::from_str(json).map_err(bug)?;
     let is_gone = kind == RECALLED;
+    let extra = changes.extra.filter(|_| !is_gone).unwrap_or_default();
     let recalled = changes.recalled_by.zip(changes.recalled_at);
     Ok(Some(Box::new(MessageState {
         change_seq: changes.change_seq,
-        version: Some(changes.version).filter(|version| !is_gone && *version > 1),
+        version: changes.version.filter(|version| !is_gone && *version > 1),
+        reply_to: extra.reply_to.map(|seq| ReplyTo {
+            seq,
+            sender_id: extra.reply_sender,
+        }),
+        root_seq: extra.root_seq,
+        mention_all: extra.mention_all,
         edited_at: changes.edited_at.filter(|_| !is_gone),
         reactions: changes.reactions.unwrap_or_default(),
         author_told_at: changes.author_told_at,
         recalled: recalled.map(|(by, at)| Recalled { by, at }),
     })))
+}
+
+/// The column `extra` of `messages`.
+pub(in crate::storage::pg) fn stored_extra(json: Option<&str>) -> StorageResult<Extra> {
+    json.map_or(Ok(Extra::default()), |json| {
+        serde_json::from_str(json).map_err(bug)
+    })
 }
 
 /// The column `reactions` of `message_states`.

@@ -35,6 +35,8 @@ pub struct LockedConversation {
     pub last_seq: ConvSeq,
     /// The number of the latest change of its messages.
     pub change_seq: ChangeSeq,
+    /// The last message that names everyone.
+    pub all_seq: ConvSeq,
     /// The number of members.
     pub member_count: i32,
     /// The time of its latest change.
@@ -53,11 +55,11 @@ pub fn lock(
     ids: &[ConversationId],
 ) -> StorageResult<Vec<LockedConversation>> {
     Ok(sql(
-        "SELECT id, ctid, last_seq, change_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
+        "SELECT id, ctid, last_seq, change_seq, all_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
          FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     )
     .bind::<Uuids, _>(ids)
-    .columns::<(SqlUuid, Tid, BigInt, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
+    .columns::<(SqlUuid, Tid, BigInt, BigInt, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
     .load(conn)?)
 }
 
@@ -328,6 +330,8 @@ struct ConversationRow {
     role: String,
     #[diesel(sql_type = BigInt)]
     read_seq: ConvSeq,
+    #[diesel(sql_type = Bool)]
+    may_have_mentions: bool,
     #[diesel(sql_type = BigInt)]
     joined_seq: ConvSeq,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -413,6 +417,8 @@ impl ConversationRow {
                 role: parse_role(&self.role)?,
                 read_seq: self.read_seq,
                 unread: self.last_seq.0 - self.read_seq.0,
+                unread_mentions: 0,
+                may_have_mentions: self.may_have_mentions,
                 joined_seq: self.joined_seq,
                 muted_until: self.muted_until,
             },

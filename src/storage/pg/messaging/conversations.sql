@@ -3,7 +3,7 @@
 -- ORDER BY force their index (decision 0002). The condition on `kind` keeps the members of groups and channels unread.
 SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq, c.change_seq,
        c.created_at, c.updated_at,
-       me.role, me.read_seq, me.joined_seq, me.muted_until,
+       me.role, me.read_seq, GREATEST(me.mentioned_seq, c.all_seq) > me.read_seq AS may_have_mentions, me.joined_seq, me.muted_until,
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
        u.created_at AS peer_created_at,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,

@@ -5,7 +5,7 @@ use crate::model::page::PageSize;
 use crate::model::time::Timestamp;
 use crate::model::wire::reaction::Reaction;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::messaging::states::MessageKey;
+use crate::storage::pg::messaging::archive::MessageKey;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Uuids};
 use diesel::pg::PgConnection;

@@ -5,7 +5,7 @@ use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
 use crate::model::wire::message::{Message, MessageState, MessageVersion};
 use crate::storage::error::{StorageError, StorageResult};
-use crate::storage::pg::messaging::archive::MessageRow;
+use crate::storage::pg::messaging::archive::{MessageKey, MessageRow};
 use crate::storage::pg::messaging::content::{stored_content, stored_reactions};
 use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::sql::sql;
@@ -15,9 +15,6 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-
-/// The key of a message: its conversation and its seq.
-pub type MessageKey = (ConversationId, ConvSeq);
 
 /// The changes of a batch to stored messages, under the locks of their conversations.
 #[derive(Default)]
@@ -102,7 +99,9 @@ pub fn write(conn: &mut PgConnection, changes: &StateChanges) -> StorageResult<(
         .bind::<BigInts, _>(column(changes.erased.iter(), |key| key.1))
         .bind::<Uuids, _>(column(rows(), |(message, _)| message.conversation_id))
         .bind::<BigInts, _>(column(rows(), |(message, _)| message.seq))
-        .bind::<BigInts, _>(column(rows(), |(_, state)| state.change_seq))
+        .bind::<BigInts, _>(column(rows(), |(_, state)| {
+            state.change_seq.unwrap_or_default()
+        }))
         .bind::<Integers, _>(column(rows(), |(message, _)| message.version()))
         .bind::<Array<Nullable<Text>>, _>(column(rows(), content))
         .bind::<Array<Nullable<Timestamptz>>, _>(column(rows(), |(_, state)| state.edited_at))
@@ -148,8 +147,10 @@ fn erase(conn: &mut PgConnection, message: Option<&Message>) -> StorageResult<()
         .bind::<BigInt, _>(message.seq)
         .execute(conn)?;
     // Both unique keys, so that either index finds one row.
-    let erased = sql("UPDATE messages SET content = NULL, length = NULL
-         WHERE conversation_id = $1 AND seq = $2 AND sender_id = $3 AND client_msg_id = $4")
+    let erased = sql(
+        "UPDATE messages SET content = NULL, length = NULL, extra = NULL
+         WHERE conversation_id = $1 AND seq = $2 AND sender_id = $3 AND client_msg_id = $4",
+    )
     .bind::<SqlUuid, _>(message.conversation_id)
     .bind::<BigInt, _>(message.seq)
     .bind::<SqlUuid, _>(message.sender_id)

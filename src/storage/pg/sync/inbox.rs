@@ -14,7 +14,7 @@ use crate::storage::pg::messaging::content::{message_state, stored_body};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::HashMap;
 
@@ -99,8 +99,7 @@ pub fn deliver(
     }
     let messages = &changes.messages;
     let heads: Vec<_> = changes.heads.values().collect();
-    let (readers, reads): (Vec<_>, Vec<_>) =
-        changes.reads.iter().map(|(at, seq)| (*at, *seq)).unzip();
+    let positions: Vec<_> = changes.positions.values().collect();
     let written: (i64, i64) = sql(include_str!("inbox_deliver.sql"))
         .bind::<Uuids, _>(&messages.conversations)
         .bind::<BigInts, _>(&messages.seqs)
@@ -109,13 +108,21 @@ pub fn deliver(
         .bind::<Uuids, _>(&messages.client_msg_ids)
         .bind::<Texts, _>(&messages.kinds)
         .bind::<Texts, _>(&messages.contents)
+        .bind::<Array<Nullable<Text>>, _>(&messages.extras)
         .bind::<Timestamps, _>(&messages.at)
         .bind::<Tids, _>(changes.heads.keys().copied().collect::<Vec<_>>())
         .bind::<BigInts, _>(heads.iter().map(|head| head.last_seq).collect::<Vec<_>>())
         .bind::<BigInts, _>(heads.iter().map(|head| head.change_seq).collect::<Vec<_>>())
+        .bind::<BigInts, _>(heads.iter().map(|head| head.all_seq).collect::<Vec<_>>())
         .bind::<Timestamps, _>(heads.iter().map(|head| head.updated_at).collect::<Vec<_>>())
-        .bind::<Tids, _>(readers)
-        .bind::<BigInts, _>(reads)
+        .bind::<Tids, _>(changes.positions.keys().copied().collect::<Vec<_>>())
+        .bind::<BigInts, _>(positions.iter().map(|one| one.read_seq).collect::<Vec<_>>())
+        .bind::<BigInts, _>(
+            positions
+                .iter()
+                .map(|one| one.mentioned_seq)
+                .collect::<Vec<_>>(),
+        )
         .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
         .bind::<BigInts, _>(&seqs)
         .bind::<Timestamps, _>(times)
@@ -126,7 +133,7 @@ pub fn deliver(
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)?;
     // A stale row handle would silently leave a head or a read position unchanged.
-    let meant = (changes.heads.len() as i64, changes.reads.len() as i64);
+    let meant = (changes.heads.len() as i64, changes.positions.len() as i64);
     if written != meant {
         return Err(StorageError::Bug(format!(
             "{written:?} of {meant:?} conversations and members were at their places"

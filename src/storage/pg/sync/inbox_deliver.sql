@@ -2,16 +2,18 @@
 -- statement does them in one round trip, which costs as much as a few rows. Each part may be empty. Conversations and members
 -- are found by the row handles that were read under the lock (decision 0019); the numbers of rows found are returned.
 WITH appended AS (
-    INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at, length)
-    SELECT c, s, i, u, m, k, j::json, t, octet_length(j) FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS n(c, s, i, u, m, k, j, t)
+    INSERT INTO messages (conversation_id, seq, id, sender_id, client_msg_id, kind, content, created_at, length, extra)
+    SELECT c, s, i, u, m, k, j::json, t, octet_length(j), x::json
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS n(c, s, i, u, m, k, j, x, t)
 ), advanced AS (
-    UPDATE conversations c SET last_seq = n.last_seq, change_seq = n.change_seq, updated_at = n.at
-    FROM unnest($9, $10, $11, $12) AS n(place, last_seq, change_seq, at) WHERE c.ctid = n.place RETURNING 1
+    UPDATE conversations c
+    SET last_seq = n.last_seq, change_seq = n.change_seq, all_seq = n.all_seq, updated_at = n.at
+    FROM unnest($10, $11, $12, $13, $14) AS n(place, last_seq, change_seq, all_seq, at) WHERE c.ctid = n.place RETURNING 1
 ), read AS (
-    UPDATE members m SET read_seq = n.read_seq
-    FROM unnest($13, $14) AS n(place, read_seq) WHERE m.ctid = n.place RETURNING 1
+    UPDATE members m SET read_seq = n.read_seq, mentioned_seq = n.mentioned_seq
+    FROM unnest($15, $16, $17) AS n(place, read_seq, mentioned_seq) WHERE m.ctid = n.place RETURNING 1
 ), delivered AS (
     INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread)
-    SELECT r, s, t, k, c, f, n FROM unnest($15, $16, $17, $18, $19, $20, $21) AS e(r, s, t, k, c, f, n)
+    SELECT r, s, t, k, c, f, n FROM unnest($18, $19, $20, $21, $22, $23, $24) AS e(r, s, t, k, c, f, n)
 )
 SELECT (SELECT count(*) FROM advanced), (SELECT count(*) FROM read)

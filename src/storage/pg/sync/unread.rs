@@ -45,6 +45,7 @@ pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Co
     for row in rows {
         let counts = found.entry(row.user_id).or_insert_with(|| Counts {
             small: Unread {
+                total_mentions: None,
                 total: 0,
                 conversations: Vec::new(),
                 as_of_seq: row.head,
@@ -53,6 +54,7 @@ pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Co
         });
         if let (Some(conversation_id), Some(unread)) = (row.conversation_id, row.unread) {
             let one = ConversationUnread {
+                mentions: None,
                 conversation_id,
                 unread,
             };
@@ -92,6 +94,7 @@ pub fn large(conn: &mut PgConnection, user: UserId) -> StorageResult<Vec<Convers
     Ok(rows
         .into_iter()
         .map(|row| ConversationUnread {
+            mentions: None,
             conversation_id: row.conversation_id,
             unread: row.unread,
         })

@@ -202,6 +202,7 @@ pub async fn all(
             let conversation_id = ConversationId(Uuid::try_parse(field).ok()?);
             let unread = value.split_once(':')?.0.parse().ok()?;
             (unread > 0).then_some(ConversationUnread {
+                mentions: None,
                 conversation_id,
                 unread,
             })
@@ -209,6 +210,7 @@ pub async fn all(
         .collect();
     conversations.sort_unstable_by_key(|one| one.conversation_id);
     Ok(Some(Unread {
+        total_mentions: None,
         total,
         conversations,
         as_of_seq: InboxSeq(mark),

@@ -45,6 +45,14 @@ INSERT INTO message_versions
 SELECT n.conversation_id, n.seq, 2, '{"text": "less new"}', n.at FROM news n WHERE n.seq % 3 = 0;
 INSERT INTO reactions
 SELECT n.conversation_id, n.seq, 'x', s.id, n.at FROM news n JOIN strangers s ON s.n <= 3 WHERE n.seq % 3 = 0;
+
+-- Every tenth names ann and everyone, and replies to the one before.
+INSERT INTO message_mentions SELECT n.conversation_id, n.seq, u.id FROM news n JOIN users u ON u.username = 'ann' WHERE n.seq % 10 = 0;
+INSERT INTO mentions SELECT m.user_id, m.conversation_id, m.seq, now() FROM message_mentions m ON CONFLICT DO NOTHING;
+INSERT INTO mentions_all SELECT conversation_id, seq FROM news WHERE seq % 10 = 0;
+UPDATE messages m SET extra = json_build_object('reply_to', m.seq - 1, 'root_seq', m.seq - 1, 'mention_all', true)
+FROM news n WHERE m.conversation_id = n.conversation_id AND m.seq = n.seq AND n.seq % 10 = 0;
+INSERT INTO replies SELECT conversation_id, seq - 1, seq FROM news WHERE seq % 10 = 0;
 INSERT INTO former_members
 SELECT c.id, gen_random_uuid(), now() FROM conversations c CROSS JOIN generate_series(1, 100) WHERE c.kind = 'group';
 
