@@ -5,7 +5,7 @@ use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
 use crate::http::kit::problem::{Code, Problem};
-use crate::http::messaging::{bans, changes, conversations, members, messages};
+use crate::http::messaging::{bans, changes, conversations, members, messages, receipts};
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
@@ -127,6 +127,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         bans: list_bans, ban_user, unban_user;
         messages: send_message, send_messages, list_messages, get_message, mark_read;
         changes: edit_message, recall_message, list_versions;
+        receipts: list_receipts;
         inbox: fetch_inbox;
         notices: wait_notices;
         unread: get_unread;

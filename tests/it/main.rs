@@ -49,6 +49,7 @@ mod messaging {
     mod members;
     mod messages;
     mod read_fanout;
+    mod receipts;
 }
 
 mod operations {

@@ -151,8 +151,8 @@ impl Operation {
             }
             "get_capabilities" | "get_conversation" | "get_live" | "get_me" | "get_message"
             | "get_ready" | "get_unread" | "list_bans" | "list_blocks" | "list_conversations"
-            | "list_devices" | "list_members" | "list_messages" | "list_versions" | "recall_message"
-            | "remove_member" => Value::Null,
+            | "list_devices" | "list_members" | "list_messages" | "list_receipts"
+            | "list_versions" | "recall_message" | "remove_member" => Value::Null,
             new => panic!("{new} is new: give it a good request here"),
         };
         let path = self.path.replace("{id}", &own_id);

@@ -6,3 +6,4 @@ pub mod conversations;
 mod group_change;
 pub mod members;
 pub mod messages;
+pub mod receipts;

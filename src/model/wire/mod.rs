@@ -5,6 +5,7 @@ pub mod conversation;
 pub mod entry;
 pub mod member;
 pub mod message;
+pub mod receipt;
 pub mod unread;
 pub mod user;
 pub mod violation;

@@ -21,9 +21,9 @@ const PUBLIC: &[&str] = &[
 
 /// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
-    "add", "ban", "block", "create", "delete", "fetch", "edit", "find", "get", "leave", "list", "login",
-    "logout", "mark", "recall", "refresh", "register", "remove", "rename", "send", "unban", "unblock",
-    "update", "wait", "change", "diagnose",
+    "add", "ban", "block", "create", "delete", "fetch", "edit", "find", "get", "leave", "list",
+    "login", "logout", "mark", "recall", "refresh", "register", "remove", "rename", "send",
+    "unban", "unblock", "update", "wait", "change", "diagnose",
 ];
 
 fn document() -> Value {
@@ -440,7 +440,11 @@ async fn real_responses_match_their_schemas() {
     fits("edit_message", 409, ann.patch(&at, other).await);
     let versions = format!("{at}/versions");
     fits("list_versions", 200, ben.get(&versions).await);
+    let receipts = format!("{at}/receipts");
+    fits("list_receipts", 200, ann.get(&receipts).await);
+    fits("list_receipts", 403, ben.get(&receipts).await);
     fits("recall_message", 200, ann.call("DELETE", &at).await);
+    fits("list_receipts", 409, ann.get(&receipts).await);
     fits("list_versions", 409, ben.get(&versions).await);
     fits("list_messages", 200, ben.get(&sends).await);
     let changed = format!("{sends}?changed_since=0");

@@ -12,6 +12,7 @@ use diesel::sql_types::{
     BigInt, Binary, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use std::collections::HashSet;
 
 /// The columns of a user.
 #[derive(QueryableByName)]
@@ -169,6 +170,15 @@ pub fn update_account(
     .get_result(conn)
     .optional()?;
     Ok(row.map(Account::from))
+}
+
+/// Those of these users that show what they have read.
+pub fn showing_reads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashSet<UserId>> {
+    let shown: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND read_receipts")
+        .bind::<Uuids, _>(users)
+        .scalar::<SqlUuid>()
+        .load(conn)?;
+    Ok(shown.into_iter().collect())
 }
 
 /// Creates a device with its first refresh token.

@@ -5,9 +5,11 @@ use crate::model::time::Timestamp;
 use crate::model::wire::user::Device;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
+use std::collections::HashMap;
 
 /// The devices of a user that are not logged out, the most recently seen first.
 pub fn list(
@@ -45,6 +47,19 @@ pub fn list(
             current: row.id == current,
         })
         .collect())
+}
+
+/// The time before which every message is on a device of the user, of those of these users for whom it is known.
+pub fn delivered(
+    conn: &mut PgConnection,
+    users: &[UserId],
+) -> StorageResult<HashMap<UserId, Timestamp>> {
+    let rows: Vec<(UserId, Timestamp)> = sql("SELECT user_id, max(delivered_at) FROM devices
+         WHERE user_id = ANY($1) AND delivered_at IS NOT NULL GROUP BY user_id")
+    .bind::<Uuids, _>(users)
+    .columns::<(SqlUuid, Timestamptz)>()
+    .load(conn)?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Logs out one device of a user. Returns whether it was logged in.

@@ -1,0 +1,196 @@
+//! Read receipts: who has read a message, and to whom it was delivered.
+
+use crate::support::{App, Person, id};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn path(chat: &str, seq: i64) -> String {
+    format!("/conversations/{chat}/messages/{seq}/receipts")
+}
+
+async fn receipts(who: &Person, chat: &str, seq: i64) -> Value {
+    who.get(&path(chat, seq)).await.ok(200)
+}
+
+/// The readers, those to whom it was delivered, and those with a receipt.
+fn counts(page: &Value) -> [i64; 3] {
+    ["readers", "delivered", "eligible"].map(|name| page[name].as_i64().unwrap())
+}
+
+/// Read and delivered, by the name of the member.
+fn members<'a>(page: &Value, people: &[&'a Person]) -> BTreeMap<&'a str, [bool; 2]> {
+    let names: BTreeMap<_, _> = people
+        .iter()
+        .map(|one| (one.id.as_str(), one.name.as_str()))
+        .collect();
+    let flag = |value: &Value| value.as_bool().unwrap();
+    let members = page["members"].as_array().unwrap().iter();
+    members
+        .map(|one| {
+            let name = names[one["user_id"].as_str().unwrap()];
+            (name, [flag(&one["read"]), flag(&one["delivered"])])
+        })
+        .collect()
+}
+
+async fn show_reads(who: &Person, read_receipts: bool) {
+    let body = json!({"read_receipts": read_receipts});
+    who.patch("/me", body).await.ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_count_readers_and_are_paged_by_user() {
+    let (app, [ann, ben, cat, dan]) = App::with(["ann", "ben", "cat", "dan"]).await;
+    let all = [&ann, &ben, &cat, &dan];
+    let chat = ann.group(&[&ben, &cat, &dan]).await;
+    ann.send(&chat, "one").await;
+    let page = receipts(&ann, &chat, 1).await;
+    assert_eq!(counts(&page), [0, 0, 3]);
+    let nobody = [
+        ("ben", [false; 2]),
+        ("cat", [false; 2]),
+        ("dan", [false; 2]),
+    ];
+    assert_eq!(members(&page, &all), nobody.into());
+    assert_eq!(page["next_cursor"], Value::Null);
+    // Reading, and sending, which reads too. What was read was delivered.
+    ben.read(&chat, 1).await;
+    cat.send(&chat, "two").await;
+    let page = receipts(&ann, &chat, 1).await;
+    assert_eq!(counts(&page), [2, 2, 3]);
+    let read = [("ben", [true; 2]), ("cat", [true; 2]), ("dan", [false; 2])];
+    assert_eq!(members(&page, &all), read.into());
+    // The owner sees the receipts of the messages of others, and is in them.
+    let page = receipts(&ann, &chat, 2).await;
+    assert_eq!(counts(&page), [0, 0, 3]);
+    let of: BTreeSet<_> = members(&page, &all).into_keys().collect();
+    assert_eq!(of, ["ann", "ben", "dan"].into());
+    // Pages have the counts of all.
+    let (mut cursor, mut paged) = (String::new(), Vec::new());
+    for more in [true, true, true, false] {
+        let page = ann
+            .get(&format!("{}?limit=1{cursor}", path(&chat, 1)))
+            .await;
+        let page = page.ok(200);
+        assert_eq!(counts(&page), [2, 2, 3]);
+        let members = page["members"].as_array().unwrap().iter();
+        paged.extend(members.map(|one| one["user_id"].as_str().unwrap().to_owned()));
+        assert_eq!(page["next_cursor"].is_string(), more);
+        cursor = format!(
+            "&cursor={}",
+            page["next_cursor"].as_str().unwrap_or_default()
+        );
+    }
+    let mut ids: Vec<_> = all[1..].iter().map(|one| one.id.clone()).collect();
+    ids.sort_unstable();
+    assert_eq!(paged, ids);
+    for query in ["limit=0", "limit=501", "cursor=x", "since_seq=1"] {
+        let bad = ann.get(&format!("{}?{query}", path(&chat, 1))).await;
+        bad.problem(400, "validation");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_for_the_sender_and_the_leads_of_a_group() {
+    let (app, [ann, ben, cat, eve]) = App::with(["ann", "ben", "cat", "eve"]).await;
+    let chat = ann.group(&[&ben, &cat]).await;
+    ben.send(&chat, "one").await;
+    ben.get(&path(&chat, 1)).await.ok(200);
+    ann.get(&path(&chat, 1)).await.ok(200);
+    cat.get(&path(&chat, 1)).await.problem(403, "forbidden");
+    ann.change(&chat, &cat, json!({"role": "admin"}))
+        .await
+        .ok(200);
+    cat.get(&path(&chat, 1)).await.ok(200);
+    // Nobody else learns whether the message exists: not an outsider, not a member that joined after it, whatever the role, and not
+    // a sender that has left.
+    eve.get(&path(&chat, 1)).await.problem(404, "not_found");
+    ann.add(&chat, &[&eve]).await.ok(200);
+    ann.change(&chat, &eve, json!({"role": "admin"}))
+        .await
+        .ok(200);
+    eve.get(&path(&chat, 1)).await.problem(404, "not_found");
+    // That member could not see it, and is in no receipt.
+    assert_eq!(counts(&receipts(&ann, &chat, 1).await), [0, 0, 2]);
+    ben.remove(&chat, &ben).await.ok(204);
+    ben.get(&path(&chat, 1)).await.problem(404, "not_found");
+    assert_eq!(counts(&receipts(&ann, &chat, 1).await), [0, 0, 2]);
+    for seq in ["0", "2", "-1", "x"] {
+        let path = format!("/conversations/{chat}/messages/{seq}/receipts");
+        ann.get(&path).await.problem(404, "not_found");
+    }
+    ann.get(&path(&id(), 1)).await.problem(404, "not_found");
+    // In a direct conversation, only the sender.
+    let direct = ann.direct(&cat).await;
+    ann.send(&direct, "one").await;
+    cat.read(&direct, 1).await;
+    assert_eq!(counts(&receipts(&ann, &direct, 1).await), [1, 1, 1]);
+    cat.get(&path(&direct, 1)).await.problem(403, "forbidden");
+    let recalled = format!("/conversations/{direct}/messages/1");
+    ann.call("DELETE", &recalled).await.ok(200);
+    for who in [&ann, &cat] {
+        who.get(&path(&direct, 1))
+            .await
+            .problem(409, "message_gone");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_reads_are_in_no_receipt() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let all = [&ann, &ben, &cat];
+    let chat = ann.group(&[&ben, &cat]).await;
+    let direct = ann.direct(&ben).await;
+    for chat in [&chat, &direct] {
+        ann.send(chat, "one").await;
+        ben.read(chat, 1).await;
+        ben.send(chat, "two").await;
+    }
+    show_reads(&ben, false).await;
+    let page = receipts(&ann, &chat, 1).await;
+    assert_eq!(counts(&page), [0, 0, 1]);
+    assert_eq!(members(&page, &all), [("cat", [false; 2])].into());
+    assert_eq!(counts(&receipts(&ann, &direct, 1).await), [0, 0, 0]);
+    // Who hides sees nobody's.
+    for chat in [&chat, &direct] {
+        ben.get(&path(chat, 2)).await.problem(403, "forbidden");
+    }
+    // Unread counts and the own position do not change.
+    assert_eq!(ben.conversation(&direct).await.ok(200)["me"]["read_seq"], 2);
+    // Again on: as if it had never been off.
+    show_reads(&ben, true).await;
+    assert_eq!(counts(&receipts(&ann, &chat, 1).await), [1, 1, 2]);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_switches_receipts_off() {
+    let app = App::configured(|config| config.receipts = false).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let direct = ann.direct(&ben).await;
+    ann.send(&direct, "one").await;
+    ben.read(&direct, 1).await;
+    ann.get(&path(&direct, 1)).await.problem(403, "forbidden");
+    ben.get(&path(&direct, 9)).await.problem(404, "not_found");
+    let features = app.call("GET", "/v1/capabilities", None).await.ok(200)["features"].clone();
+    assert!(!features.as_array().unwrap().contains(&json!("receipts")));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_conversations_have_no_receipts() {
+    let app = App::configured(|config| config.fanout_limit = 2).await;
+    let [ann, ben, cat] = app.people(["ann", "ben", "cat"]).await;
+    let chat = ann.group(&[&ben]).await;
+    ann.send(&chat, "small").await;
+    ann.get(&path(&chat, 1)).await.ok(200);
+    ann.add(&chat, &[&cat]).await.ok(200);
+    ann.send(&chat, "large").await;
+    for seq in [1, 2] {
+        let refused = ann.get(&path(&chat, seq)).await;
+        refused.problem(409, "limit_reached");
+    }
+    app.finish().await;
+}
