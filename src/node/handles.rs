@@ -178,7 +178,7 @@ impl Handles {
             totals: UnreadTotalCache::default(),
             // One concurrent query for each core of PostgreSQL. With more, fewer callers would share a query.
             recounts: unread_counts::start(&pg, config.writers),
-            pages: inbox_pages::start(&pg, config.writers),
+            pages: inbox_pages::start(&pg, config.writers, config.receipts),
             notices: Notices::new(&redis, epoch, on_signal),
             config: Arc::clone(&config),
             metrics,

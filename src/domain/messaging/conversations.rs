@@ -257,10 +257,11 @@ pub async fn get(
     caller: Caller,
     id: ConversationId,
 ) -> Result<Conversation, Error> {
+    let receipts = delivery.config.receipts;
     delivery
         .pg
         .read("conversation", move |conn| {
-            rows::by_ids(conn, caller.user, &[id])
+            rows::by_ids(conn, caller.user, &[id], receipts)
         })
         .await?
         .pop()
@@ -286,10 +287,11 @@ pub async fn list(
                 .head
         }
     };
+    let receipts = delivery.config.receipts;
     let (conversations, more) = delivery
         .pg
         .read("conversations", move |conn| {
-            rows::page(conn, caller.user, order, cursor.as_ref(), limit)
+            rows::page(conn, caller.user, order, cursor.as_ref(), limit, receipts)
         })
         .await?;
     let position = |last: &Conversation| ConversationCursor {

@@ -148,6 +148,8 @@ async fn hidden_reads_are_in_no_receipt() {
         ben.read(chat, 1).await;
         ben.send(chat, "two").await;
     }
+    let peer =
+        async |who: &Person| who.conversation(&direct).await.ok(200)["peer_read_seq"].clone();
     show_reads(&ben, false).await;
     let page = receipts(&ann, &chat, 1).await;
     assert_eq!(counts(&page), [0, 0, 1]);
@@ -157,11 +159,16 @@ async fn hidden_reads_are_in_no_receipt() {
     for chat in [&chat, &direct] {
         ben.get(&path(chat, 2)).await.problem(403, "forbidden");
     }
+    assert_eq!(
+        [peer(&ann).await, peer(&ben).await],
+        [json!(null), json!(null)]
+    );
     // Unread counts and the own position do not change.
     assert_eq!(ben.conversation(&direct).await.ok(200)["me"]["read_seq"], 2);
     // Again on: as if it had never been off.
     show_reads(&ben, true).await;
     assert_eq!(counts(&receipts(&ann, &chat, 1).await), [1, 1, 2]);
+    assert_eq!([peer(&ann).await, peer(&ben).await], [json!(2), json!(1)]);
     app.finish().await;
 }
 
@@ -174,6 +181,12 @@ async fn operator_switches_receipts_off() {
     ben.read(&direct, 1).await;
     ann.get(&path(&direct, 1)).await.problem(403, "forbidden");
     ben.get(&path(&direct, 9)).await.problem(404, "not_found");
+    let listed = ann.get("/conversations").await.ok(200);
+    let entries = ann.entries(0).await;
+    for conversation in [&listed["conversations"][0], &entries[0]["conversation"]] {
+        assert_eq!(conversation["peer"]["id"], ben.id);
+        assert_eq!(conversation["peer_read_seq"], Value::Null);
+    }
     let features = app.call("GET", "/v1/capabilities", None).await.ok(200)["features"].clone();
     assert!(!features.as_array().unwrap().contains(&json!("receipts")));
     app.finish().await;
@@ -192,5 +205,30 @@ async fn large_conversations_have_no_receipts() {
         let refused = ann.get(&path(&chat, seq)).await;
         refused.problem(409, "limit_reached");
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn direct_conversation_shows_the_read_position_of_the_peer() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let direct = ann.direct(&ben).await;
+    let group = ann.group(&[&ben]).await;
+    for words in ["one", "two", "three"] {
+        ann.send(&direct, words).await;
+    }
+    ben.read(&direct, 2).await;
+    for order in ["id", "activity"] {
+        let listed = ann.get(&format!("/conversations?order={order}")).await;
+        let listed = listed.ok(200)["conversations"].clone();
+        let of = |id: &str| {
+            let mut all = listed.as_array().unwrap().iter();
+            let found = all.find(|one| one["id"] == id).unwrap();
+            found["peer_read_seq"].clone()
+        };
+        assert_eq!((of(&direct), of(&group)), (json!(2), Value::Null));
+    }
+    assert_eq!(ann.conversation(&direct).await.ok(200)["peer_read_seq"], 2);
+    assert_eq!(ben.conversation(&direct).await.ok(200)["peer_read_seq"], 3);
+    assert_eq!(ann.entries(0).await[0]["conversation"]["peer_read_seq"], 2);
     app.finish().await;
 }
