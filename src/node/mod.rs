@@ -88,6 +88,7 @@ impl Node {
             task!(notices, delivery),
             task!(revocations, auth),
             task!(auditor, delivery),
+            task!(delivered, delivery),
         ];
         Ok(Self {
             tasks,

@@ -1,5 +1,6 @@
 //! Waits: the registry, the queries of inbox heads, and the caches that save queries.
 
+pub mod delivered;
 pub mod diagnostic_slots;
 pub mod head_cache;
 pub mod head_query;

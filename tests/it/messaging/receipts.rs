@@ -1,8 +1,9 @@
 //! Read receipts: who has read a message, and to whom it was delivered.
 
-use crate::support::{App, Person, id};
+use crate::support::{App, Person, execute, id, number, text};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use tideline::domain::sync::delivered;
 
 fn path(chat: &str, seq: i64) -> String {
     format!("/conversations/{chat}/messages/{seq}/receipts")
@@ -36,6 +37,11 @@ fn members<'a>(page: &Value, people: &[&'a Person]) -> BTreeMap<&'a str, [bool; 
 async fn show_reads(who: &Person, read_receipts: bool) {
     let body = json!({"read_receipts": read_receipts});
     who.patch("/me", body).await.ok(200);
+}
+
+/// Stores the positions of the devices of a node, as it does every ten seconds.
+async fn flush(app: &App) {
+    delivered::flush(&app.nodes[0].handles.delivery).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,6 +195,11 @@ async fn operator_switches_receipts_off() {
     }
     let features = app.call("GET", "/v1/capabilities", None).await.ok(200)["features"].clone();
     assert!(!features.as_array().unwrap().contains(&json!("receipts")));
+    // No position is stored, since nobody sees it.
+    ben.wait(2, 0).await;
+    flush(&app).await;
+    let stored = "SELECT count(*) AS n FROM devices WHERE inbox_seq > 0";
+    assert_eq!(number(&mut app.database(), stored), 0);
     app.finish().await;
 }
 
@@ -230,5 +241,106 @@ async fn direct_conversation_shows_the_read_position_of_the_peer() {
     assert_eq!(ann.conversation(&direct).await.ok(200)["peer_read_seq"], 2);
     assert_eq!(ben.conversation(&direct).await.ok(200)["peer_read_seq"], 3);
     assert_eq!(ann.entries(0).await[0]["conversation"]["peer_read_seq"], 2);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_is_delivered_when_a_device_asks_for_what_follows() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let phone = ben.another_device(&app).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "one").await;
+    let delivered = async |seq| counts(&receipts(&ann, &chat, seq).await)[1];
+    // A fetch of the message: it has not arrived before the device says so.
+    let page = ben.inbox(0).await;
+    flush(&app).await;
+    assert_eq!(
+        (page["last_seq"].clone(), delivered(1).await),
+        (json!(2), 0)
+    );
+    // Of the next fetch, or of the next wait.
+    ben.inbox(2).await;
+    flush(&app).await;
+    assert_eq!(delivered(1).await, 1);
+    ann.send(&chat, "two").await;
+    ann.send(&chat, "three").await;
+    flush(&app).await;
+    assert_eq!(delivered(2).await, 0);
+    // The device has the second message, and not the third.
+    ben.wait(3, 0).await;
+    flush(&app).await;
+    assert_eq!([delivered(2).await, delivered(3).await], [1, 0]);
+    // Any device counts, and one that is behind takes nothing back.
+    phone.wait(4, 0).await;
+    ben.wait(2, 0).await;
+    flush(&app).await;
+    assert_eq!(delivered(3).await, 1);
+    // A position that is refused says nothing.
+    ann.send(&chat, "four").await;
+    let refused = ben.get("/inbox?since_seq=99").await;
+    refused.problem(409, "cursor_ahead");
+    let path = format!("/notices?since_seq=5&timeout=0&epoch={}", id());
+    ben.get(&path).await.problem(409, "epoch_changed");
+    flush(&app).await;
+    assert_eq!(delivered(4).await, 0);
+    app.finish().await;
+}
+
+/// Entries of one transaction have the same time: a device that has some of them does not have the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn part_of_a_batch_delivers_no_message_too_early() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let batch: Vec<_> = (0..3).map(|_| text("one of three")).collect();
+    let path = format!("/conversations/{chat}/messages/batch");
+    ann.post(&path, json!({"messages": batch})).await.ok(200);
+    let delivered = async || {
+        let mut all = Vec::new();
+        for seq in 1..=3 {
+            all.push(counts(&receipts(&ann, &chat, seq).await)[1]);
+        }
+        all
+    };
+    for (since, expected) in [(1, 0), (2, 0), (3, 0), (4, 1)] {
+        ben.wait(since, 0).await;
+        flush(&app).await;
+        assert_eq!(delivered().await, [expected; 3], "{since}");
+    }
+    // An entry that expired has no time, and the head has.
+    ann.send(&chat, "four").await;
+    execute(&mut app.database(), "DELETE FROM inbox");
+    ben.wait(5, 0).await;
+    flush(&app).await;
+    assert_eq!(counts(&receipts(&ann, &chat, 4).await)[1], 1);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivered_is_late_by_one_flush_after_a_failure() {
+    let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "one").await;
+    let delivered = async |ann: &Person, seq| counts(&receipts(ann, &chat, seq).await)[1];
+    // PostgreSQL is away: the next flush has it.
+    ben.wait(2, 0).await;
+    app.postgres.cut();
+    flush(&app).await;
+    app.postgres.heal();
+    flush(&app).await;
+    assert_eq!(delivered(&ann, 1).await, 1);
+    // The node is gone before its flush: the next wait says the same elsewhere.
+    ann.send(&chat, "two").await;
+    ben.wait(3, 0).await;
+    let gone = app.nodes.remove(0);
+    gone.stop().await.unwrap();
+    app.add_node().await;
+    let [ann, ben] = [&ann, &ben].map(|one| one.at(&app.url()));
+    ben.wait(3, 0).await;
+    flush(&app).await;
+    assert_eq!(delivered(&ann, 2).await, 1);
+    // A wait from a stored position has nothing to store.
+    ben.wait(3, 0).await;
+    let positions = &app.nodes[0].handles.delivery.delivered;
+    assert_eq!(positions.take(), []);
     app.finish().await;
 }
