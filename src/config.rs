@@ -75,6 +75,8 @@ pub struct Config {
     pub mention_all_limit: usize,
     /// `TIDELINE_REACTION_FANOUT`: the most members of a conversation of which each gets an entry for a reaction.
     pub reaction_fanout: usize,
+    /// `TIDELINE_RECEIPTS`: people see who has read their messages.
+    pub receipts: bool,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
     /// `TIDELINE_LOG`
@@ -234,6 +236,7 @@ impl Config {
             edit_history: edit_history(lookup)?,
             mention_all_limit: number(lookup, "TIDELINE_MENTION_ALL_LIMIT", 50, 0, 1_000_000)?,
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
+            receipts: receipts(lookup)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })
@@ -242,15 +245,8 @@ impl Config {
 
 /// The form of the log's lines, which is set before the rest is read.
 pub fn log_format(lookup: Lookup<'_>) -> Result<LogFormat, ConfigError> {
-    match lookup("TIDELINE_LOG").as_deref() {
-        None | Some("text") => Ok(LogFormat::Text),
-        Some("json") => Ok(LogFormat::Json),
-        Some(other) => Err(ConfigError::Bad(
-            "TIDELINE_LOG",
-            other.to_owned(),
-            "text or json",
-        )),
-    }
+    let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    word(lookup, "TIDELINE_LOG", words, "text or json")
 }
 
 /// Which lines of the log are written.
@@ -271,28 +267,23 @@ fn seconds_after_send(lookup: Lookup<'_>, name: &'static str) -> Result<i64, Con
 }
 
 fn edit_history(lookup: Lookup<'_>) -> Result<EditHistory, ConfigError> {
-    match lookup("TIDELINE_EDIT_HISTORY").as_deref() {
-        None | Some("members") => Ok(EditHistory::Members),
-        Some("leads") => Ok(EditHistory::Leads),
-        Some("off") => Ok(EditHistory::Off),
-        Some(other) => Err(ConfigError::Bad(
-            "TIDELINE_EDIT_HISTORY",
-            other.to_owned(),
-            "members, leads or off",
-        )),
-    }
+    let words = [
+        ("members", EditHistory::Members),
+        ("leads", EditHistory::Leads),
+        ("off", EditHistory::Off),
+    ];
+    let allowed = "members, leads or off";
+    word(lookup, "TIDELINE_EDIT_HISTORY", words, allowed)
+}
+
+fn receipts(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
+    let words = [("on", true), ("off", false)];
+    word(lookup, "TIDELINE_RECEIPTS", words, "on or off")
 }
 
 fn registration(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
-    match lookup("TIDELINE_REGISTRATION").as_deref() {
-        None | Some("open") => Ok(true),
-        Some("closed") => Ok(false),
-        Some(other) => Err(ConfigError::Bad(
-            "TIDELINE_REGISTRATION",
-            other.to_owned(),
-            "open or closed",
-        )),
-    }
+    let words = [("open", true), ("closed", false)];
+    word(lookup, "TIDELINE_REGISTRATION", words, "open or closed")
 }
 
 fn rate_limit(lookup: Lookup<'_>) -> Result<Option<RateLimit>, ConfigError> {
@@ -471,6 +462,21 @@ fn secret_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
                 "a readable file",
             )
         })
+}
+
+/// The value of one of a few words; the first is the default.
+fn word<T: Copy, const N: usize>(
+    lookup: Lookup<'_>,
+    name: &'static str,
+    words: [(&'static str, T); N],
+    allowed: &'static str,
+) -> Result<T, ConfigError> {
+    let text = lookup(name);
+    let mut words = words.into_iter();
+    words
+        .find(|(word, _)| text.as_ref().is_none_or(|text| text == word))
+        .map(|(_, value)| value)
+        .ok_or_else(|| ConfigError::Bad(name, text.unwrap_or_default(), allowed))
 }
 
 fn number<T>(

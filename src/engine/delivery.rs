@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::engine::reading::inbox_pages::Pages;
 use crate::engine::reading::unread_counts::Recounts;
+use crate::engine::waiting::delivered::DeliveredPositions;
 use crate::engine::waiting::head_query::Heads;
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::engine::waiting::total_cache::UnreadTotalCache;
@@ -33,6 +34,8 @@ pub struct Delivery {
     pub waiters: Arc<WaitRegistry>,
     /// Queries inbox heads.
     pub heads: Heads,
+    /// How far devices have their inboxes.
+    pub delivered: DeliveredPositions,
     /// Caches unread totals for waits.
     pub totals: UnreadTotalCache,
     /// Counts unread messages in PostgreSQL.

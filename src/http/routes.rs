@@ -6,7 +6,7 @@ use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::messaging::{
-    bans, changes, conversations, members, mentions, messages, reactions,
+    bans, changes, conversations, members, mentions, messages, reactions, receipts,
 };
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
@@ -131,6 +131,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         changes: edit_message, recall_message, list_versions;
         mentions: list_mentions;
         reactions: add_reaction, remove_reaction, list_reactions;
+        receipts: list_receipts;
         inbox: fetch_inbox;
         notices: wait_notices;
         unread: get_unread;

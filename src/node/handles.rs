@@ -13,6 +13,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::lifecycle::Lifecycle;
 use crate::engine::reading::{inbox_pages, unread_counts};
+use crate::engine::waiting::delivered::DeliveredPositions;
 use crate::engine::waiting::head_query;
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::engine::waiting::total_cache::UnreadTotalCache;
@@ -175,10 +176,11 @@ impl Handles {
         let delivery = Delivery {
             writers: Writers::start(config.writers, &pg, &redis, &waiters, &metrics, epoch)?,
             heads: head_query::start(&pg),
+            delivered: DeliveredPositions::new(config.receipts),
             totals: UnreadTotalCache::default(),
             // One concurrent query for each core of PostgreSQL. With more, fewer callers would share a query.
             recounts: unread_counts::start(&pg, config.writers),
-            pages: inbox_pages::start(&pg, config.writers),
+            pages: inbox_pages::start(&pg, config.writers, config.receipts),
             notices: Notices::new(&redis, epoch, on_signal),
             config: Arc::clone(&config),
             metrics,

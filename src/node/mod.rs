@@ -89,6 +89,7 @@ impl Node {
             task!(revocations, auth),
             task!(auditor, delivery),
             task!(erasures, delivery),
+            task!(delivered, delivery),
         ];
         Ok(Self {
             tasks,

@@ -1,6 +1,7 @@
 //! Background tasks. Each is a loop that ends when the node stops. After a failure it continues with the next round.
 
 pub mod auditor;
+pub mod delivered;
 pub mod erasures;
 pub mod notices;
 pub mod partitions;

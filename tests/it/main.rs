@@ -50,6 +50,7 @@ mod messaging {
     mod messages;
     mod reactions;
     mod read_fanout;
+    mod receipts;
     mod replies;
 }
 

@@ -158,8 +158,10 @@ impl Operation {
             "add_reaction" | "get_capabilities" | "get_conversation" | "get_live" | "get_me"
             | "get_message" | "get_ready" | "get_unread" | "list_bans" | "list_blocks"
             | "list_conversations" | "list_devices" | "list_members" | "list_messages"
-            | "list_mentions" | "list_reactions" | "list_replies" | "list_versions"
-            | "recall_message" | "remove_member" | "remove_reaction" => Value::Null,
+            | "list_mentions" | "list_reactions" | "list_receipts" | "list_replies"
+            | "list_versions" | "recall_message" | "remove_member" | "remove_reaction" => {
+                Value::Null
+            }
             new => panic!("{new} is new: give it a good request here"),
         };
         let path = self.path.replace("{id}", &own_id);

@@ -113,6 +113,11 @@ const BROKEN: &[(&str, &str)] = &[
          WHERE s.recalled_at IS NOT NULL",
     ),
     (
+        "no device is beyond the head of its inbox, or has messages of after its last entry",
+        "SELECT d.id::text AS what FROM devices d LEFT JOIN timelines t ON t.user_id = d.user_id
+         WHERE d.inbox_seq > COALESCE(t.last_seq, 0) OR d.delivered_at > t.last_at + interval '1 microsecond'",
+    ),
+    (
         "member counts are true, and nobody has read beyond the head",
         "SELECT c.id::text AS what FROM conversations c LEFT JOIN members m ON m.conversation_id = c.id
          GROUP BY c.id HAVING count(m.user_id) <> c.member_count OR max(m.read_seq) > c.last_seq

@@ -44,6 +44,8 @@ export interface Conversation {
   me: { role: Role; read_seq: number; unread: number; joined_seq: number; muted_until: string | null };
   /** The other person of a direct conversation. */
   peer: User | null;
+  /** That person has read up to this seq. Null if one of the two hides what they read. */
+  peer_read_seq: number | null;
 }
 
 export interface CreatedConversation extends Conversation {

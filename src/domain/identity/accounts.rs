@@ -5,7 +5,7 @@ use crate::engine::auth::Auth;
 use crate::engine::error::Error;
 use crate::model::account::{Caller, DeviceInfo, Password, Username};
 use crate::model::ids::{DeviceId, UserId};
-use crate::model::wire::user::User;
+use crate::model::wire::user::{Account, User};
 use crate::storage::pg::identity::accounts as rows;
 
 /// Creates an account without a device.
@@ -72,12 +72,30 @@ pub async fn user_by_name(auth: &Auth, username: Username) -> Result<Option<User
     Ok(user)
 }
 
-/// Changes the caller's display name.
-pub async fn rename(auth: &Auth, caller: Caller, display_name: String) -> Result<User, Error> {
+/// The caller's account.
+pub async fn account(auth: &Auth, caller: Caller) -> Result<Account, Error> {
     auth.pg
-        .transaction("rename_user", move |conn| {
-            let renamed = rows::rename_user(conn, caller.user, &display_name)?;
-            Ok(renamed.ok_or(Error::NotFound))
+        .read("account", move |conn| rows::account(conn, caller.user))
+        .await?
+        .ok_or(Error::NotFound)
+}
+
+/// A change of an account; nothing stays as it is.
+#[derive(Clone, Debug)]
+pub struct AccountChange {
+    /// The display name.
+    pub display_name: Option<String>,
+    /// Whether others see what the person has read, and the person what they have read.
+    pub read_receipts: Option<bool>,
+}
+
+/// Changes the caller's account.
+pub async fn update(auth: &Auth, caller: Caller, change: AccountChange) -> Result<Account, Error> {
+    auth.pg
+        .transaction("update_account", move |conn| {
+            let name = change.display_name.as_deref();
+            let changed = rows::update_account(conn, caller.user, name, change.read_receipts)?;
+            Ok(changed.ok_or(Error::NotFound))
         })
         .await?
 }

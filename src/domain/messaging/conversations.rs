@@ -258,10 +258,11 @@ pub async fn get(
     caller: Caller,
     id: ConversationId,
 ) -> Result<Conversation, Error> {
+    let receipts = delivery.config.receipts;
     delivery
         .pg
         .read("conversation", move |conn| {
-            let mut found = rows::by_ids(conn, caller.user, &[id])?;
+            let mut found = rows::by_ids(conn, caller.user, &[id], receipts)?;
             personalise(conn, caller, &mut found)?;
             Ok(found)
         })
@@ -289,10 +290,12 @@ pub async fn list(
                 .head
         }
     };
+    let receipts = delivery.config.receipts;
     let (conversations, more) = delivery
         .pg
         .read("conversations", move |conn| {
-            let (mut found, more) = rows::page(conn, caller.user, order, cursor.as_ref(), limit)?;
+            let (mut found, more) =
+                rows::page(conn, caller.user, order, cursor.as_ref(), limit, receipts)?;
             personalise(conn, caller, &mut found)?;
             Ok((found, more))
         })

@@ -37,6 +37,7 @@ pub async fn fetch(
         entries: stored,
     } = page;
     check_position(delivery, caller, since, head, epoch).await?;
+    delivery.delivered.note(caller, since);
     // A page never has a gap, so a client can prove that it has every entry. A missing next entry has expired.
     let expected = (since.0 + 1..).map(InboxSeq);
     let has_gap = stored

@@ -1,5 +1,6 @@
 //! Synchronization of devices: inbox, notices, unread counts.
 
+pub mod delivered;
 pub mod inbox;
 pub mod notices;
 pub mod position;

@@ -121,6 +121,7 @@ pub async fn wait(
     let is_subscribed = guard.is_some() && subscribe(delivery, caller, &position).await;
     let seen = snapshot(delivery, caller, &position, is_subscribed).await?;
     validate(delivery, caller, &position, &seen).await?;
+    delivery.delivered.note(caller, position.since);
     // Not before: a wait that is refused leaves the older one alone.
     if let Some(guard) = &guard {
         guard.supersede_older(caller.device);

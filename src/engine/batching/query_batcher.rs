@@ -47,7 +47,7 @@ where
     pub fn start(
         pg: &Pg,
         config: BatchConfig,
-        execute: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
+        execute: impl Fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>> + Copy + Send + 'static,
     ) -> Self {
         let (queue, pending) = mpsc::channel(config.queue);
         let pending = Arc::new(Mutex::new(pending));
@@ -75,7 +75,7 @@ where
 async fn run<Q, A>(
     pg: Pg,
     config: BatchConfig,
-    execute: fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>>,
+    execute: impl Fn(&mut Connection, &[Q]) -> StorageResult<Vec<A>> + Copy + Send + 'static,
     queue: Arc<Mutex<mpsc::Receiver<Pending<Q, A>>>>,
 ) where
     Q: Send + Sync + 'static,

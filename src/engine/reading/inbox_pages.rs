@@ -21,21 +21,22 @@ const BATCH: usize = 8;
 /// Reads pages from PostgreSQL.
 pub type Pages = QueryBatcher<PageOf, Fetched>;
 
-/// Starts the batcher on the current Tokio runtime, with this number of concurrent queries.
-pub fn start(pg: &Pg, concurrency: u32) -> Pages {
+/// Starts the batcher on the current Tokio runtime, with this number of concurrent queries. Without `receipts` nobody sees what
+/// others have read.
+pub fn start(pg: &Pg, concurrency: u32, receipts: bool) -> Pages {
     let config = BatchConfig {
         name: "inbox",
         batch: BATCH,
         concurrency,
         queue: WAITING,
     };
-    QueryBatcher::start(pg, config, |conn, requests| {
+    QueryBatcher::start(pg, config, move |conn, requests| {
         let pages = inbox::pages(conn, requests)?;
         let joined = |(mut page, of): (StoredPage, &PageOf)| {
             let messages = page.entries.iter_mut();
             let messages = messages.filter_map(|entry| entry.message.as_mut());
             message_views::restrict(conn, of.receiver, messages)?;
-            let joined = join(conn, of.receiver, &page.entries)?;
+            let joined = join(conn, of.receiver, &page.entries, receipts)?;
             Ok(Fetched { page, joined })
         };
         pages.into_iter().zip(requests).map(joined).collect()
@@ -58,7 +59,12 @@ pub struct Joined {
 }
 
 /// Reads the objects that the entries of a page refer to. Most pages refer to messages only, and need no query here.
-fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageResult<Joined> {
+fn join(
+    conn: &mut Connection,
+    user: UserId,
+    stored: &[StoredEntry],
+    receipts: bool,
+) -> StorageResult<Joined> {
     let of = |reference: Reference| {
         let entries = stored.iter().filter(move |one| one.refers_to(reference));
         entries.map(|one| (one.conversation, one.ref_seq))
@@ -71,7 +77,7 @@ fn join(conn: &mut Connection, user: UserId, stored: &[StoredEntry]) -> StorageR
         changes: HashMap::new(),
     };
     if !ids.is_empty() {
-        let mut conversations = conversations::by_ids(conn, user, &ids)?;
+        let mut conversations = conversations::by_ids(conn, user, &ids, receipts)?;
         let last = conversations.iter_mut();
         let last = last.filter_map(|one| Some((one.last_message.as_mut()?, one.me.joined_seq)));
         message_views::personalise(conn, user, last)?;

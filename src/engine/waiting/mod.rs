@@ -1,6 +1,7 @@
 //! Waits: the registry, the queries of inbox heads, and the caches that save queries.
 
 pub mod announced_changes;
+pub mod delivered;
 pub mod diagnostic_slots;
 pub mod head_cache;
 pub mod head_query;

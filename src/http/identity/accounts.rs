@@ -1,6 +1,6 @@
 //! Registration, login and user lookup.
 
-use crate::domain::identity::accounts;
+use crate::domain::identity::accounts::{self, AccountChange};
 use crate::domain::identity::sessions::{self, Session};
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
@@ -12,7 +12,7 @@ use crate::model::account::{Caller, DeviceInfo, Password, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
-use crate::model::wire::user::{Platform, User};
+use crate::model::wire::user::{Account, Platform, User};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
@@ -106,15 +106,18 @@ pub struct RefreshRequest {
     refresh_token: String,
 }
 
-/// A change of the caller's own account.
+/// A change of the caller's own account, with at least one field.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"display_name": "Ann"}))]
+#[schema(min_properties = 1, example = json!({"display_name": "Ann"}))]
 pub struct UpdateMeRequest {
     /// The name that other people see, 1 to 64 Unicode code points, with the same rules as at registration.
-    #[garde(custom(is_name(64)))]
-    #[schema(value_type = String, example = "Ann", min_length = 1, max_length = 64)]
-    display_name: Name,
+    #[garde(inner(custom(is_name(64))))]
+    #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
+    display_name: Option<Name>,
+    /// Whether others see what the caller has read. Without it the caller does not see what others have read either.
+    #[garde(skip)]
+    read_receipts: Option<bool>,
 }
 
 /// A signed-in device.
@@ -279,21 +282,27 @@ pub async fn logout_session(auth: Handle<Auth>, caller: Caller) -> Result<HttpRe
 
 /// Read the caller's own account
 #[utoipa::path(get, path = "/v1/me", tag = "Accounts",
-    responses((status = 200, description = "The caller", body = User)))]
-pub async fn get_me(auth: Handle<Auth>, caller: Caller) -> Result<web::Json<User>, Problem> {
-    Ok(web::Json(accounts::user(&auth, caller.user).await?))
+    responses((status = 200, description = "The caller", body = Account)))]
+pub async fn get_me(auth: Handle<Auth>, caller: Caller) -> Result<web::Json<Account>, Problem> {
+    Ok(web::Json(accounts::account(&auth, caller).await?))
 }
 
 /// Change the caller's own account
 #[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
-    responses((status = 200, description = "The caller, changed", body = User)))]
+    responses((status = 200, description = "The caller, changed", body = Account)))]
 pub async fn update_me(
     auth: Handle<Auth>,
     caller: Caller,
     Body(body): Body<UpdateMeRequest>,
-) -> Result<web::Json<User>, Problem> {
-    let user = accounts::rename(&auth, caller, body.display_name.into()).await?;
-    Ok(web::Json(user))
+) -> Result<web::Json<Account>, Problem> {
+    if body.display_name.is_none() && body.read_receipts.is_none() {
+        return Err(Violation::new("", "must name display_name, read_receipts or both").into());
+    }
+    let change = AccountChange {
+        display_name: body.display_name.map(String::from),
+        read_receipts: body.read_receipts,
+    };
+    Ok(web::Json(accounts::update(&auth, caller, change).await?))
 }
 
 /// Read a user

@@ -27,7 +27,7 @@ pub struct Capabilities {
     /// The current epoch of the data.
     epoch: Epoch,
     /// The names of its features. An open set.
-    features: &'static [&'static str],
+    features: Vec<&'static str>,
     /// Its limits.
     limits: Limits,
 }
@@ -93,10 +93,11 @@ pub async fn get_capabilities(
     delivery: Handle<Delivery>,
     _: Guest,
 ) -> Result<web::Json<Capabilities>, Problem> {
+    let receipts = delivery.config.receipts.then_some("receipts");
     Ok(web::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
         epoch: delivery.epoch,
-        features: &[
+        features: [
             "direct",
             "group",
             "channel",
@@ -111,7 +112,10 @@ pub async fn get_capabilities(
             "recall",
             "reactions",
             "replies",
-        ],
+        ]
+        .into_iter()
+        .chain(receipts)
+        .collect(),
         limits: Limits {
             body_bytes: BODY_BYTES,
             text_bytes: TEXT_BYTES,

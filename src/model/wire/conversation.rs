@@ -109,6 +109,10 @@ pub struct Conversation {
     /// The other user of a direct conversation.
     #[schema(required = true)]
     pub peer: Option<User>,
+    /// The other user of a direct conversation has read up to this seq. Null if one of the two hides what they read, and in groups
+    /// and channels.
+    #[schema(required = true)]
+    pub peer_read_seq: Option<ConvSeq>,
 }
 
 /// A page of the caller's conversations.

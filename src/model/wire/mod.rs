@@ -6,6 +6,7 @@ pub mod entry;
 pub mod member;
 pub mod message;
 pub mod reaction;
+pub mod receipt;
 pub mod unread;
 pub mod user;
 pub mod violation;

@@ -20,6 +20,23 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+/// The caller's own account: the user, and settings that only the caller sees.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Account {
+    /// The user's id.
+    pub id: UserId,
+    /// Unique, lower case.
+    #[schema(example = "ann")]
+    pub username: String,
+    /// The name that other users see.
+    #[schema(example = "Ann")]
+    pub display_name: String,
+    /// When the account was created.
+    pub created_at: Timestamp,
+    /// Others see what the caller has read, and the caller sees what they have read. Off: neither.
+    pub read_receipts: bool,
+}
+
 /// The kind of program that a device is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

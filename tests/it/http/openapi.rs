@@ -454,7 +454,11 @@ async fn real_responses_match_their_schemas() {
     fits("get_message", 200, ben.get(&at).await);
     fits("list_messages", 200, ben.get(&sends).await);
     fits("remove_reaction", 200, ben.call("DELETE", &thumb).await);
+    let receipts = format!("{at}/receipts");
+    fits("list_receipts", 200, ann.get(&receipts).await);
+    fits("list_receipts", 403, ben.get(&receipts).await);
     fits("recall_message", 200, ann.call("DELETE", &at).await);
+    fits("list_receipts", 409, ann.get(&receipts).await);
     fits("list_versions", 409, ben.get(&versions).await);
     fits("list_messages", 200, ben.get(&sends).await);
     let changed = format!("{sends}?changed_since=0");

@@ -75,7 +75,8 @@ async fn registration_creates_account_and_session() {
     assert_eq!(location, format!("/v1/users/{}", ann.id));
     let fetched = ann.get(location.strip_prefix("/v1").unwrap()).await;
     assert_eq!(&fetched.ok(200), user);
-    assert_eq!(&ann.get("/me").await.ok(200), user);
+    let account = ann.get("/me").await.ok(200);
+    assert_eq!(&with(&account, "read_receipts", None), user);
 
     let taken = json!({"username": "ANN_.-9", "password": "another one"});
     let taken = register(&app, taken).await.problem(409, "conflict");
@@ -239,12 +240,14 @@ async fn display_name_can_be_updated() {
         .patch("/me", json!({"display_name": long}))
         .await
         .ok(200);
-    is_user(&named);
     assert_eq!(
         (&named["display_name"], &named["username"]),
         (&json!(long), &json!("ann"))
     );
-    assert_eq!(ben.get(&format!("/users/{}", ann.id)).await.ok(200), named);
+    // Others see the user, without the settings of the account.
+    let seen = ben.get(&format!("/users/{}", ann.id)).await.ok(200);
+    is_user(&seen);
+    assert_eq!(with(&named, "read_receipts", None), seen);
     for body in [
         json!({"display_name": ""}),
         json!({"display_name": "x".repeat(65)}),
@@ -257,6 +260,27 @@ async fn display_name_can_be_updated() {
         ann.patch("/me", body).await.problem(400, "validation");
     }
     assert_eq!(ann.get("/me").await.ok(200), named);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn read_receipts_can_be_switched() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let before = ann.get("/me").await.ok(200);
+    assert_eq!(before["read_receipts"], true);
+    let switched = ann.patch("/me", json!({"read_receipts": false})).await;
+    let expected = with(&before, "read_receipts", Some(json!(false)));
+    assert_eq!(switched.ok(200), expected);
+    assert_eq!(ann.get("/me").await.ok(200), expected);
+    // A change of another field leaves it.
+    let both = json!({"display_name": "Ann", "read_receipts": true});
+    ann.patch("/me", both).await.ok(200);
+    let named = ann.patch("/me", json!({"display_name": "Anna"})).await;
+    assert_eq!(named.ok(200)["read_receipts"], true);
+    for value in [json!("on"), json!(1), json!(null)] {
+        let bad = ann.patch("/me", json!({"read_receipts": value})).await;
+        bad.problem(400, "validation");
+    }
     app.finish().await;
 }
 

@@ -58,6 +58,7 @@ const TABLE: &str = "
     list_replies         token      not_found not_found 200       200       200        200   200
     list_mentions        token      200       200       200       200       200        200   200
     list_versions        token      not_found not_found 200       200       200        200   200
+    list_receipts        token      not_found not_found forbidden forbidden forbidden  200   200
     mark_read            token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200

@@ -296,6 +296,11 @@ fn invalid_setting_stops_startup_with_a_message() {
             "TIDELINE_REGISTRATION is \"shut\", but must be open or closed",
         ),
         (
+            "TIDELINE_RECEIPTS",
+            "yes",
+            "TIDELINE_RECEIPTS is \"yes\", but must be on or off",
+        ),
+        (
             "REDIS_URL",
             "rediss://u:canary-of-a-secret@h:6379/#insecure",
             "REDIS_URL is \"…\", but must be redis://[user:password@]host[:port][/database], or redis+cluster://[user:password@]host[:port],… \

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tideline::domain::messaging::reactions;
 use tideline::domain::operations::retention;
-use tideline::domain::sync::unread;
+use tideline::domain::sync::{delivered, unread};
 use tideline::engine::waiting::reconcile;
 use tideline::model::time::Timestamp;
 
@@ -215,6 +215,7 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
         reconcile::once(&node.delivery).await;
         ann.send(large, "moved").await;
     });
+    delivered::flush(&node.delivery).await;
     // Counts with and without a hash in Redis.
     ann.unread().await;
     let start = Default::default();

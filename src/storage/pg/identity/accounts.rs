@@ -3,7 +3,7 @@
 use crate::model::account::{DeviceInfo, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
-use crate::model::wire::user::{Platform, User};
+use crate::model::wire::user::{Account, Platform, User};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{Binaries, Texts, Uuids};
@@ -12,6 +12,7 @@ use diesel::sql_types::{
     BigInt, Binary, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid,
 };
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use std::collections::HashSet;
 
 /// The columns of a user.
 #[derive(QueryableByName)]
@@ -115,19 +116,69 @@ pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> St
     Ok(())
 }
 
-/// Changes the display name of a user.
-pub fn rename_user(
-    conn: &mut PgConnection,
-    id: UserId,
-    display_name: &str,
-) -> StorageResult<Option<User>> {
-    let row: Option<UserRow> = sql("UPDATE users SET display_name = $1 WHERE id = $2
-         RETURNING id, username, display_name, created_at")
-    .bind::<Text, _>(display_name)
+/// The columns of an account.
+#[derive(QueryableByName)]
+struct AccountRow {
+    #[diesel(embed)]
+    user: UserRow,
+    #[diesel(sql_type = Bool)]
+    read_receipts: bool,
+}
+
+impl From<AccountRow> for Account {
+    fn from(
+        AccountRow {
+            user,
+            read_receipts,
+        }: AccountRow,
+    ) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            display_name: user.display_name,
+            created_at: user.created_at,
+            read_receipts,
+        }
+    }
+}
+
+/// The account of a user.
+pub fn account(conn: &mut PgConnection, id: UserId) -> StorageResult<Option<Account>> {
+    let row: Option<AccountRow> = sql(
+        "SELECT id, username, display_name, created_at, read_receipts FROM users WHERE id = $1",
+    )
     .bind::<SqlUuid, _>(id)
     .get_result(conn)
     .optional()?;
-    Ok(row.map(User::from))
+    Ok(row.map(Account::from))
+}
+
+/// Changes the given columns of an account.
+pub fn update_account(
+    conn: &mut PgConnection,
+    id: UserId,
+    display_name: Option<&str>,
+    read_receipts: Option<bool>,
+) -> StorageResult<Option<Account>> {
+    let row: Option<AccountRow> = sql(
+        "UPDATE users SET display_name = COALESCE($1, display_name), read_receipts = COALESCE($2, read_receipts)
+         WHERE id = $3 RETURNING id, username, display_name, created_at, read_receipts",
+    )
+    .bind::<Nullable<Text>, _>(display_name)
+    .bind::<Nullable<Bool>, _>(read_receipts)
+    .bind::<SqlUuid, _>(id)
+    .get_result(conn)
+    .optional()?;
+    Ok(row.map(Account::from))
+}
+
+/// Those of these users that show what they have read.
+pub fn showing_reads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashSet<UserId>> {
+    let shown: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND read_receipts")
+        .bind::<Uuids, _>(users)
+        .scalar::<SqlUuid>()
+        .load(conn)?;
+    Ok(shown.into_iter().collect())
 }
 
 /// Creates a device with its first refresh token.

@@ -1,13 +1,15 @@
 //! The devices of a user, as the user sees them. (Refresh tokens are in `accounts`.)
 
-use crate::model::ids::{DeviceId, UserId};
+use crate::model::ids::{DeviceId, InboxSeq, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::user::Device;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::{BigInts, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
+use std::collections::HashMap;
 
 /// The devices of a user that are not logged out, the most recently seen first.
 pub fn list(
@@ -45,6 +47,53 @@ pub fn list(
             current: row.id == current,
         })
         .collect())
+}
+
+/// A device has every entry of its user's inbox up to a seq.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DevicePosition {
+    /// The user.
+    pub user: UserId,
+    /// The device.
+    pub device: DeviceId,
+    /// The seq.
+    pub seq: InboxSeq,
+}
+
+/// Stores the positions of devices, unless they have been further. `until` has for each the time before which every message is on
+/// it, if that is known. The positions are in the order of their keys, in which other transactions lock the rows too.
+pub fn store_positions(
+    conn: &mut PgConnection,
+    positions: &[DevicePosition],
+    until: &[Option<Timestamp>],
+) -> StorageResult<()> {
+    let users: Vec<_> = positions.iter().map(|one| one.user).collect();
+    // `= ANY` keeps the planner from reading all devices first, which is cheap while they are few (decision 0002).
+    sql(
+        "UPDATE devices d SET inbox_seq = p.seq, delivered_at = COALESCE(p.until, d.delivered_at)
+         FROM unnest($1, $2, $3, $4) AS p(user_id, id, seq, until)
+         WHERE d.user_id = p.user_id AND d.id = p.id AND d.inbox_seq < p.seq AND d.user_id = ANY($5)",
+    )
+    .bind::<Uuids, _>(&users)
+    .bind::<Uuids, _>(positions.iter().map(|one| one.device).collect::<Vec<_>>())
+    .bind::<BigInts, _>(positions.iter().map(|one| one.seq).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Timestamptz>>, _>(until)
+    .bind::<Uuids, _>(&users)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// The time before which every message is on a device of the user, of those of these users for whom it is known.
+pub fn delivered(
+    conn: &mut PgConnection,
+    users: &[UserId],
+) -> StorageResult<HashMap<UserId, Timestamp>> {
+    let rows: Vec<(UserId, Timestamp)> = sql("SELECT user_id, max(delivered_at) FROM devices
+         WHERE user_id = ANY($1) AND delivered_at IS NOT NULL GROUP BY user_id")
+    .bind::<Uuids, _>(users)
+    .columns::<(SqlUuid, Timestamptz)>()
+    .load(conn)?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Logs out one device of a user. Returns whether it was logged in.

@@ -228,11 +228,13 @@ pub fn view(
     .optional()?)
 }
 
-/// Those of these conversations that the user is a member of. The ids must be distinct.
+/// Those of these conversations that the user is a member of. The ids must be distinct. Without `receipts` nobody sees what others
+/// have read.
 pub fn by_ids(
     conn: &mut PgConnection,
     user: UserId,
     ids: &[ConversationId],
+    receipts: bool,
 ) -> StorageResult<Vec<Conversation>> {
     let rows: Vec<ConversationRow> = sql(concat!(
         "WITH me AS MATERIALIZED (
@@ -245,7 +247,7 @@ pub fn by_ids(
     .bind::<Uuids, _>(ids)
     .bind::<SqlUuid, _>(user)
     .load(conn)?;
-    rows.into_iter().map(ConversationRow::build).collect()
+    rows.into_iter().map(|row| row.build(receipts)).collect()
 }
 
 /// A page of the user's conversations after a cursor, cut at about [`PAGE_BYTES`] of last messages. Returns also whether more
@@ -256,6 +258,7 @@ pub fn page(
     order: Order,
     after: Option<&ConversationCursor>,
     limit: PageSize,
+    receipts: bool,
 ) -> StorageResult<(Vec<Conversation>, bool)> {
     let after_id = after.map(|cursor| cursor.after);
     let rows: Vec<ConversationRow> = match order {
@@ -299,7 +302,7 @@ pub fn page(
     let full = i64::try_from(rows.len()).is_ok_and(|len| len == limit.get());
     // A page that was cut has at least this many bytes.
     let may_be_cut = rows.iter().map(|row| row.length).sum::<i64>() >= PAGE_BYTES;
-    let page: StorageResult<Vec<_>> = rows.into_iter().map(ConversationRow::build).collect();
+    let page: StorageResult<Vec<_>> = rows.into_iter().map(|row| row.build(receipts)).collect();
     Ok((page?, full || may_be_cut))
 }
 
@@ -344,6 +347,8 @@ struct ConversationRow {
     peer_display_name: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     peer_created_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    peer_read_seq: Option<ConvSeq>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     message_id: Option<MessageId>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -363,7 +368,7 @@ struct ConversationRow {
 }
 
 impl ConversationRow {
-    fn build(self) -> StorageResult<Conversation> {
+    fn build(self, receipts: bool) -> StorageResult<Conversation> {
         let last_message = match (
             self.message_id,
             self.message_sender_id,
@@ -423,6 +428,7 @@ impl ConversationRow {
                 muted_until: self.muted_until,
             },
             peer,
+            peer_read_seq: self.peer_read_seq.filter(|_| receipts),
         })
     }
 }

@@ -6,6 +6,7 @@ SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq
        me.role, me.read_seq, GREATEST(me.mentioned_seq, c.all_seq) > me.read_seq AS may_have_mentions, me.joined_seq, me.muted_until,
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
        u.created_at AS peer_created_at,
+       CASE WHEN u.read_receipts AND own.read_receipts THEN p.read_seq END AS peer_read_seq,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,
        lm.kind AS message_kind, lm.content AS message_content, lm.created_at AS message_created_at,
        lm.changes AS message_changes, COALESCE(lm.length, 0)::bigint AS length
@@ -17,6 +18,7 @@ LEFT JOIN LATERAL (
     ORDER BY seq LIMIT 1
 ) AS lm ON true
 LEFT JOIN LATERAL (
-    SELECT user_id FROM members WHERE c.kind = 'direct' AND conversation_id = c.id AND user_id <> me.user_id LIMIT 1
+    SELECT user_id, read_seq FROM members WHERE c.kind = 'direct' AND conversation_id = c.id AND user_id <> me.user_id LIMIT 1
 ) AS p ON true
 LEFT JOIN LATERAL (SELECT * FROM users WHERE id = p.user_id LIMIT 1) AS u ON true
+LEFT JOIN LATERAL (SELECT read_receipts FROM users WHERE c.kind = 'direct' AND id = me.user_id LIMIT 1) AS own ON true

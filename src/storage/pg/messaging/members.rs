@@ -62,6 +62,41 @@ pub fn all(
     rows.into_iter().map(StateRow::build).collect()
 }
 
+/// How much of a conversation a member may see, and has read.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberPosition {
+    /// The user.
+    pub user: UserId,
+    /// The role.
+    pub role: Role,
+    /// Only messages above this seq are visible.
+    pub joined_seq: ConvSeq,
+    /// Read up to here.
+    pub read_seq: ConvSeq,
+}
+
+/// The positions of all members of a small conversation, by user.
+pub fn positions(
+    conn: &mut PgConnection,
+    conversation: ConversationId,
+) -> StorageResult<Vec<MemberPosition>> {
+    let rows: Vec<(UserId, String, ConvSeq, ConvSeq)> = sql(
+        "SELECT user_id, role, joined_seq, read_seq FROM members WHERE conversation_id = $1 ORDER BY user_id",
+    )
+    .bind::<SqlUuid, _>(conversation)
+    .columns::<(SqlUuid, Text, BigInt, BigInt)>()
+    .load(conn)?;
+    let build = |(user, role, joined_seq, read_seq): (_, String, _, _)| {
+        Ok(MemberPosition {
+            user,
+            role: parse_role(&role)?,
+            joined_seq,
+            read_seq,
+        })
+    };
+    rows.into_iter().map(build).collect()
+}
+
 /// Those of these users that are members.
 pub fn some(
     conn: &mut PgConnection,

@@ -1,5 +1,6 @@
 //! Inboxes, their partitions and unread counts in PostgreSQL.
 
+pub mod delivered;
 pub mod inbox;
 pub mod partitions;
 pub mod unread;

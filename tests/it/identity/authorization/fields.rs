@@ -12,7 +12,15 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
                 let mut names: Vec<_> = members.keys().map(String::as_str).collect();
                 names.sort_unstable();
                 let user = ["created_at", "display_name", "id", "username"];
-                if members.contains_key("username") && names != user {
+                // Only the person's own account has the settings.
+                let account = [
+                    "created_at",
+                    "display_name",
+                    "id",
+                    "read_receipts",
+                    "username",
+                ];
+                if members.contains_key("username") && names != user && names != account {
                     found.push(format!("a user with {names:?}"));
                 }
                 let session = members.contains_key("expires_in");
