@@ -181,6 +181,39 @@ export class Api {
     }
   }
 
+  /**
+   * Replaces the content of a text or custom message that the caller has sent. `version` is the version that the caller has seen,
+   * 1 for an unchanged message. When it is not the present one, the error is `version_conflict`, and its `current` is the message
+   * as it is now. Returns the edited message.
+   */
+  async edit(conversationId, seq, { version, content }, { signal } = {}) {
+    const path = `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
+    // A copy: a repeat is recognised by its equal content.
+    const body = JSON.parse(JSON.stringify({ version, content }));
+    return this.#session.call("PATCH", path, { body, signal });
+  }
+
+  /** Erases the content of a message for everyone, and returns the stub that stays in its place. */
+  async recall(conversationId, seq, { signal } = {}) {
+    const path = `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
+    return this.#session.call("DELETE", path, { removes: false, signal });
+  }
+
+  /** The versions of a message, oldest first; the last one is the present one. */
+  async versions(conversationId, seq, { signal } = {}) {
+    const path = `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}/versions`;
+    return (await this.#session.call("GET", path, { signal })).versions;
+  }
+
+  /**
+   * A page of the messages that have changed after the change with this number, each once and as it is now. `change_seq` of the
+   * page is the number to continue with. The number belongs to an epoch: by default to that of `position`.
+   */
+  async changedSince(conversationId, number, { limit, epoch = this.#core.sync.position?.epoch } = {}, { signal } = {}) {
+    const query = { changed_since: number, epoch, limit };
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal });
+  }
+
   /** Moves only forward. The other devices get a `read` entry. */
   async markRead(conversationId, seq, { signal } = {}) {
     return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/read`, { body: { seq }, signal });
