@@ -95,9 +95,6 @@ pub enum EditHistory {
     Off,
 }
 
-/// The longest window for changes of a message, in seconds: a hundred years.
-const MAX_WINDOW: i64 = 3_153_600_000;
-
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -263,7 +260,8 @@ pub fn log_filter(lookup: Lookup<'_>) -> Result<String, ConfigError> {
 }
 
 fn seconds_after_send(lookup: Lookup<'_>, name: &'static str) -> Result<i64, ConfigError> {
-    number(lookup, name, 172_800, -1, MAX_WINDOW)
+    // At most a hundred years.
+    number(lookup, name, 172_800, -1, 3_153_600_000)
 }
 
 fn edit_history(lookup: Lookup<'_>) -> Result<EditHistory, ConfigError> {
@@ -272,8 +270,8 @@ fn edit_history(lookup: Lookup<'_>) -> Result<EditHistory, ConfigError> {
         ("leads", EditHistory::Leads),
         ("off", EditHistory::Off),
     ];
-    let allowed = "members, leads or off";
-    word(lookup, "TIDELINE_EDIT_HISTORY", words, allowed)
+    let name = "TIDELINE_EDIT_HISTORY";
+    word(lookup, name, words, "members, leads or off")
 }
 
 fn receipts(lookup: Lookup<'_>) -> Result<bool, ConfigError> {

@@ -88,7 +88,7 @@ async function enter() {
   // It repeats failures until it has the first state; only a sign-out ends it early.
   await tideline.start().catch(() => {});
   if (!tideline.user) return;
-  store.loadBlocks();
+  store.load();
   show();
   if (!chat.id) $("#new-button").focus();
 }

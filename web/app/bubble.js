@@ -2,7 +2,7 @@
 
 import { addressesIn } from "./addresses.js";
 import { $, el, icon } from "./dom.js";
-import { avatar, bytes, moment, nameOf, plain, timeOfDay, webUrl } from "./format.js";
+import { avatar, bytes, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
 import { ask, isLoaded } from "./media.js";
 import { t } from "./texts.js";
 
@@ -33,8 +33,8 @@ function named(text, username) {
 
 const host = (url) => el("span", { class: "host" }, url.host);
 
-function unshown(what) {
-  return el("p", { class: "unshown" }, icon("box"), what);
+function unshown(what, drawing = "box") {
+  return el("p", { class: "unshown" }, icon(drawing), what);
 }
 
 /** A box with the shape of the picture, so that nothing moves when it has loaded. */
@@ -102,30 +102,51 @@ function body({ kind, content }, name, me) {
   if (kind === "image") return picture(content, name);
   if (kind === "video") return video(content, name);
   if (kind === "file") return file(content);
-  return unshown(t("message.unknown"));
+  return kind === "recalled" ? unshown(t("message.recalled"), "gone") : unshown(t("message.unknown"));
+}
+
+/** A version of an edited message, for the list of all. */
+export function versionRow({ version, content, at }, { kind }) {
+  return el("li", {}, el("p", { class: "soft" }, t("versions.one", { version, time: moment(at) })), body({ kind, content }, "", null));
 }
 
 /** The mark after the time: nothing for messages of others, the send state for the person's own. */
 const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], failed: ["alert", "message.unsent"] };
 
-/** The row of a message or of an item of the outbox; `dress` adds the parts that change. */
-export function row(message, { mine, group, sender, me }) {
+const KINDS = ["text", "emoji", "image", "video", "file", "recalled"];
+/** The length of a text that identifies a message for a screen reader. */
+const SHORT = 60;
+
+/** The row of a message or of an item of the outbox; `dress` adds the parts that change. `versions` shows an edited message's. */
+export function row(message, { mine, group, sender, me, versions }) {
   const name = mine ? t("message.you") : nameOf(sender);
+  const edited = message.edited_at && el("button", { type: "button", class: "edited", title: t("message.edited", { time: moment(message.edited_at) }), "aria-haspopup": "dialog", onclick: versions }, t("message.edited", { time: shortTime(message.edited_at) }));
   const meant = !mine && message.kind === "text" && message.content?.mentions?.includes(me?.id);
   return el("li", { class: `row${mine ? " mine" : ""}${group ? " in-group" : ""}${meant ? " mentions-me" : ""}` },
     mine ? null : avatar(message.sender_id, name),
     el("div", { class: "stack" },
       el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, ` ${t("message.mentions")}`) : null),
-      el("div", { class: `bubble is-${["text", "emoji", "image", "video", "file"].includes(message.kind) ? message.kind : "other"}` },
+      el("div", { class: `bubble is-${KINDS.includes(message.kind) ? message.kind : "other"}` },
         body(message, name, meant ? me : null),
-        el("p", { class: "meta" }, el("time", {}), el("span", { class: "state" }))),
+        el("p", { class: "meta" }, el("time", {}), edited && "·", edited, el("span", { class: "state" }))),
       mine ? el("div", { class: "failure" }) : null));
 }
 
-/** Sets the parts that may change while a row is shown: its place among its neighbours, its time and its state. */
-export function dress(node, { first, last, at, state, error, retry, discard }) {
+/** The button for the actions of a message, if there are any: `act` opens their menu. */
+function offer(node, act, message) {
+  const button = node.querySelector(".row-menu");
+  if (!act) return button?.remove();
+  if (button) return;
+  const label = t("message.actions", { text: previewOf(message).slice(0, SHORT) });
+  node.append(el("button", { type: "button", class: "round row-menu", tabindex: -1, "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label, onclick: act }, icon("more")));
+}
+
+/** Sets the parts that may change while a row is shown: its place among its neighbours, its time, its state and its actions. */
+export function dress(node, { message, first, last, marked, at, state, error, act, retry, discard }) {
   node.classList.toggle("first", first);
   node.classList.toggle("last", last);
+  node.classList.toggle("marked", marked);
+  offer(node, act, message);
   const time = node.querySelector("time");
   if (time.dateTime !== at) {
     time.dateTime = at;

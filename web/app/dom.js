@@ -105,6 +105,55 @@ export function confirm({ title, text, yes }) {
   });
 }
 
+/** The open menu: its button, and a function that closes it. */
+let opened = null;
+
+/**
+ * Opens a menu at a button, or closes it. Items are `{ label, run, danger }`. The arrow keys move in it. Escape, Tab and a press
+ * outside close it. The focus returns to the button, or to `otherwise` when the button was removed.
+ */
+export function menu(button, items, otherwise) {
+  const was = opened?.button;
+  opened?.close();
+  if (was === button) return;
+  const entries = items.map(({ label, run, danger }) =>
+    el("button", { type: "button", role: "menuitem", tabindex: -1, class: danger ? "wrong" : null, onclick: () => (close(), run()) }, label));
+  const list = el("ul", { class: "menu", role: "menu", "aria-label": button.getAttribute("aria-label") }, ...entries.map((entry) => el("li", { role: "none" }, entry)));
+  const listening = new AbortController();
+  const close = (focus = true) => {
+    opened = null;
+    listening.abort();
+    list.remove();
+    button.setAttribute("aria-expanded", "false");
+    if (focus) (button.isConnected ? button : otherwise).focus();
+  };
+  const place = () => {
+    if (!button.isConnected) return;
+    const [at, own] = [button.getBoundingClientRect(), list.getBoundingClientRect()];
+    list.style.setProperty("top", `${at.bottom + own.height < innerHeight ? at.bottom : at.top - own.height}px`);
+    list.style.setProperty("left", `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`);
+  };
+  list.addEventListener("keydown", (event) => {
+    const now = entries.indexOf(document.activeElement);
+    const next = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: -1 }[event.key];
+    if (next !== undefined) entries.at(next % entries.length).focus();
+    else if (event.key === "Escape" || event.key === "Tab") close();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  const listen = (name, work) => window.addEventListener(name, work, { capture: true, signal: listening.signal });
+  // The press itself moves the focus.
+  listen("pointerdown", ({ target }) => list.contains(target) || button.contains(target) || close(false));
+  listen("hashchange", () => close(false));
+  for (const name of ["scroll", "resize"]) listen(name, place);
+  opened = { button, close };
+  button.setAttribute("aria-expanded", "true");
+  button.closest("main").append(list);
+  place();
+  entries[0].focus();
+}
+
 /** Shows a sentence in the corner for some time. */
 export function toast(text) {
   const note = el("p", { class: "toast" }, text);

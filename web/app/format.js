@@ -48,6 +48,7 @@ export function previewOf({ kind, content }) {
   if (kind === "emoji") return content.emoji;
   if (kind === "image") return t("message.picture");
   if (kind === "video") return t("message.video");
+  if (kind === "recalled") return t("message.recalled");
   return kind === "file" ? t("message.file", { name: plain(content.name) }) : t("message.other");
 }
 

@@ -1,7 +1,7 @@
 // The messages of the open conversation on the page: their rows, the scroll position, and loading at both ends.
 
 import { dress, row } from "./bubble.js";
-import { $, el } from "./dom.js";
+import { $, $$, el, menu } from "./dom.js";
 import { explain } from "./errors.js";
 import { dayName, nameOf } from "./format.js";
 import { t } from "./texts.js";
@@ -19,11 +19,17 @@ const SEEN = 24;
 export class Log {
   /** The unread divider stays after this seq until the person closes the conversation or answers. */
   divider = null;
+  /** The seq of the message that is being edited. */
+  #marked = null;
   #tideline;
   #store;
   #moved;
   #write;
+  #actions;
+  #versions;
   #id = null;
+  /** The seq of the message whose menu button is a stop of the Tab key; the arrow keys move to the others. */
+  #reached = null;
   #rows = new Map();
   #stick = true;
   /** Whether the view has been scrolled to its start position: rows visible before that were not read. */
@@ -35,12 +41,17 @@ export class Log {
   #log = $("#log");
   #list = $("#rows");
 
-  /** `moved` is called when other messages may be visible, `write` when the focus returns to the composer. */
-  constructor(tideline, store, { moved, write }) {
+  /**
+   * `moved` is called when other messages may be visible, `write` when the focus returns to the composer. `actions` returns what
+   * the person may do with a message, as items of a menu, and `versions` shows the versions of one.
+   */
+  constructor(tideline, store, { moved, write, actions, versions }) {
     this.#tideline = tideline;
     this.#store = store;
     this.#moved = moved;
     this.#write = write;
+    this.#actions = actions;
+    this.#versions = versions;
     store.on("thread", (id) => id === this.#id && this.draw());
     store.on("people", () => this.draw());
     for (const name of ["resync", "online"]) store.on(name, () => this.#again());
@@ -57,6 +68,8 @@ export class Log {
       this.#write();
     });
     $("#first-unread").addEventListener("click", () => this.#toDivider());
+    this.#list.addEventListener("keydown", (event) => this.#key(event));
+    this.#list.addEventListener("focusin", ({ target }) => target.matches(".row-menu") && this.#reach(target));
     // After midnight "today" is another day.
     setInterval(() => this.draw(), 60_000);
   }
@@ -76,9 +89,43 @@ export class Log {
 
   close() {
     if (this.#id && this.#store.conversations.has(this.#id)) this.#thread.rest().catch(() => {});
-    this.#id = this.divider = this.#loading = this.#problem = this.#held = null;
+    this.#id = this.divider = this.#loading = this.#problem = this.#held = this.#marked = this.#reached = null;
     this.#rows.clear();
     this.#list.replaceChildren();
+  }
+
+  /** The loaded message with this seq. */
+  find(seq) {
+    return this.#thread.messages.find((message) => message.seq === seq) ?? null;
+  }
+
+  /** The last loaded message for which `is` holds; none while newer ones are not loaded. */
+  findLast(is) {
+    return (!this.#thread.newer && [...this.#thread.messages].reverse().find(is)) || null;
+  }
+
+  /** Marks the message with this seq, or none. */
+  mark(seq) {
+    this.#marked = seq;
+    this.draw();
+    if (seq !== null) $(".marked", this.#list)?.scrollIntoView({ block: "nearest" });
+  }
+
+  // The menu buttons are one stop of the Tab key, as the messages are many.
+
+  #key(event) {
+    if (!event.target.matches(".row-menu")) return;
+    const buttons = $$(".row-menu", this.#list);
+    const now = buttons.indexOf(event.target);
+    const next = { ArrowUp: now - 1, ArrowDown: now + 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (next === undefined || event.altKey) return;
+    event.preventDefault();
+    buttons[next]?.focus();
+  }
+
+  #reach(button) {
+    this.#reached = Number(button.closest(".row").dataset.seq);
+    for (const one of $$(".row-menu", this.#list)) one.tabIndex = one === button ? 0 : -1;
   }
 
   // Loading, one step at a time; work of an earlier opening must not affect a later one.
@@ -240,11 +287,13 @@ export class Log {
       const first = !follows || divides;
       if (before && first) before.row.look.last = true;
       const sender = mine ? null : this.#store.people.get(message.sender_id);
+      const act = message.seq && this.#actions(message).length > 0 ? ({ currentTarget }) => menu(currentTarget, this.#actions(message), this.#log) : null;
+      const mark = mine && message.kind !== "recalled" ? state : null;
       const wanted = {
         key: `${message.sender_id} ${message.client_msg_id}`,
-        make: () => row(message, { mine, group, sender, me: this.#store.me }),
-        name: mine ? "" : nameOf(sender),
-        look: { first, last: false, at, state: mine ? state : null, error, ...this.#recover(message.client_msg_id) },
+        make: () => row(message, { mine, group, sender, me: this.#store.me, versions: () => this.#versions(message) }),
+        shows: `${message.change_seq ?? 0} ${mine ? "" : nameOf(sender)}`,
+        look: { message, first, last: false, marked: message.seq === this.#marked, at, state: mark, error, act, ...this.#recover(message.client_msg_id) },
         seq: message.seq,
       };
       rows.push(wanted);
@@ -275,10 +324,11 @@ export class Log {
     this.#held = this.#stick ? null : this.#inSight();
     const kept = new Map();
     let place = this.#list.firstChild;
-    for (const { key, make, name, text, look, seq } of this.#wanted()) {
+    const focused = document.activeElement.closest("#rows .row");
+    for (const { key, make, shows, text, look, seq } of this.#wanted()) {
       const old = this.#rows.get(key);
-      const node = old && old.dataset.name === name ? old : make();
-      if (name !== undefined) node.dataset.name = name;
+      const node = old && old.dataset.shows === shows ? old : make();
+      if (shows !== undefined) node.dataset.shows = shows;
       if (text && node.textContent !== text) node.firstChild.textContent = text;
       if (look) dress(node, look);
       if (seq) node.dataset.seq = seq;
@@ -286,8 +336,16 @@ export class Log {
       if (node === place) place = place.nextSibling;
       else this.#list.insertBefore(node, place);
     }
-    for (const [key, node] of this.#rows) if (kept.get(key) !== node) node.remove();
+    for (const [key, node] of this.#rows) {
+      if (kept.get(key) === node) continue;
+      node.remove();
+      // A row with another content has taken its place.
+      if (node === focused) ((kept.has(key) && $(".row-menu", kept.get(key))) || this.#log).focus();
+    }
     this.#rows = kept;
+    const buttons = $$(".row-menu", this.#list);
+    const reached = buttons.find((button) => Number(button.closest(".row").dataset.seq) === this.#reached) ?? buttons.at(-1);
+    for (const button of buttons) button.tabIndex = button === reached ? 0 : -1;
     this.#drawTop();
     this.#hold();
     this.#moved();

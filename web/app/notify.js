@@ -29,6 +29,7 @@ export class Notify {
     this.#tabs = tabs;
     this.#go = go;
     store.on("arrived", (conversation, message) => this.#arrived(conversation, message));
+    store.on("edited", (conversation, message) => this.#changed(conversation, message));
     store.on("conversations", () => this.#tidy());
     $("#bell").addEventListener("click", () => this.toggle());
     $("#ask-yes").addEventListener("click", () => this.toggle(true));
@@ -63,7 +64,7 @@ export class Notify {
     clearTimeout(this.#late);
     this.#late = null;
     this.#waiting.clear();
-    for (const shown of this.#shown.values()) shown.close();
+    for (const { shown } of this.#shown.values()) shown.close();
     this.#shown.clear();
   }
 
@@ -74,6 +75,20 @@ export class Notify {
     const rings = mentions || conversation.kind === "direct" || (this.#waiting.get(conversation.id)?.rings ?? false);
     this.#waiting.set(conversation.id, { message, rings });
     this.#late ??= setTimeout(() => this.#speak(), GATHER_MS);
+  }
+
+  /** The notification of a recalled message is withdrawn, and that of an edited one replaced, without a sound. */
+  #changed(conversation, message) {
+    const { id } = conversation;
+    const waiting = this.#waiting.get(id);
+    const shown = this.#shown.get(id);
+    if (waiting?.message.seq === message.seq) {
+      if (message.kind === "recalled") this.#waiting.delete(id);
+      else waiting.message = message;
+    }
+    if (shown?.seq !== message.seq) return;
+    if (message.kind === "recalled") this.#withdraw(id);
+    else this.#show(conversation, message);
   }
 
   #speak() {
@@ -99,7 +114,7 @@ export class Notify {
         this.#go(conversation.id);
         shown.close();
       };
-      this.#shown.set(conversation.id, shown);
+      this.#shown.set(conversation.id, { shown, seq: message.seq });
     } catch {
       // On a phone only an installed page may notify.
     }
@@ -107,11 +122,12 @@ export class Notify {
 
   /** Messages that have been read need no notification. */
   #tidy() {
-    for (const [id, shown] of this.#shown) {
-      if (this.#store.conversations.get(id)?.me.unread > 0) continue;
-      shown.close();
-      this.#shown.delete(id);
-    }
+    for (const id of this.#shown.keys()) if (!(this.#store.conversations.get(id)?.me.unread > 0)) this.#withdraw(id);
+  }
+
+  #withdraw(id) {
+    this.#shown.get(id).shown.close();
+    this.#shown.delete(id);
   }
 
   #ring() {

@@ -1,12 +1,13 @@
 // The state of this page: conversations, people, blocks, and the messages of opened conversations. It handles the SDK's
 // events and notifies the views of changed parts; it does not depend on the page.
 
+import { newerState } from "../tideline.js";
 import { paced } from "./dom.js";
 import { Thread } from "./thread.js";
 
 const NAMES_AT_ONCE = 100;
 const MEMBERS_AT_ONCE = 500;
-const BLOCKS_AGAIN_MS = 5_000;
+const AGAIN_MS = 5_000;
 /** The number of conversations whose messages are kept, those that were opened last. */
 const THREADS = 20;
 
@@ -14,10 +15,13 @@ export class Store {
   conversations = new Map();
   people = new Map();
   blocked = new Set();
+  /** How many seconds after its send a message may be edited or recalled: 0 for never, -1 for always. */
+  windows = { edit: 0, recall: 0 };
   /** Whether the first state has arrived: before that, an empty list has no meaning. */
   ready = false;
   #threads = new Map();
   #members = new Map();
+  #owners = new Map();
   #asked = new Map();
   /** Messages that the server has stored, until their thread contains them. */
   #sent = new Map();
@@ -30,6 +34,8 @@ export class Store {
     this.#tideline = tideline;
     tideline.on("resync", (event) => this.#resync(event));
     tideline.on("message", (entry) => this.#message(entry));
+    for (const name of ["edit", "recall", "reaction", "change"]) tideline.on(name, (entry) => this.#changedEntry(entry));
+    tideline.on("invalidate", ({ conversation_id }) => this.#invalidate(conversation_id));
     tideline.on("read", (entry) => this.#read(entry));
     tideline.on("conversation", (entry) => this.#conversation(entry));
     tideline.on("members", (entry) => this.#membersChanged(entry));
@@ -43,8 +49,9 @@ export class Store {
 
   /**
    * Throttled, once for many changes: `conversations` (the list), `people` (names), `thread` (with the id of a
-   * conversation). At once: `members` and `gone` (with such an id), `arrived` (with a conversation and its message),
-   * `resync`, `online`; and the events for the other tabs: `renamed`, `retitled`, `blocked`.
+   * conversation). At once: `members` and `gone` (with such an id), `arrived` and `edited` (with a conversation and its
+   * message; a recalled message is `edited` too), `resync`, `online`; and the events for the other tabs: `renamed`, `retitled`,
+   * `blocked`.
    */
   on(name, view) {
     if (!this.#views.has(name)) this.#views.set(name, new Set());
@@ -82,7 +89,7 @@ export class Store {
 
   /** The next person starts with an empty state, even if answers of the last session still arrive. */
   clear() {
-    for (const map of [this.conversations, this.people, this.blocked, this.#threads, this.#members, this.#asked, this.#sent]) map.clear();
+    for (const map of [this.conversations, this.people, this.blocked, this.#threads, this.#members, this.#owners, this.#asked, this.#sent]) map.clear();
     this.#session = {};
     this.ready = false;
   }
@@ -140,6 +147,9 @@ export class Store {
 
   put(conversation) {
     if (conversation.peer) this.meet([conversation.peer]);
+    // The answer may be older than a change that an event has brought.
+    const last = this.conversations.get(conversation.id)?.last_message;
+    if (last && last.seq === conversation.last_message?.seq) conversation.last_message = newerState(conversation.last_message, last);
     this.conversations.set(conversation.id, conversation);
     this.#changed("conversations");
     return conversation;
@@ -165,7 +175,14 @@ export class Store {
     if (!this.conversations.has(id)) return;
     const users = members.map(({ user }) => user);
     this.#members.set(id, users);
+    this.#owners.set(id, members.find(({ role }) => role === "owner")?.user.id);
     this.meet(users);
+  }
+
+  /** Whether the person may recall a message of this sender at any time, as far as the members are loaded. */
+  moderates(id, sender) {
+    const { kind, me } = this.conversations.get(id);
+    return kind !== "direct" && (me.role === "owner" || (me.role === "admin" && this.#owners.get(id) !== sender));
   }
 
   /** The ids of the people with these usernames. People from other conversations count too: they may be members as well. */
@@ -197,21 +214,34 @@ export class Store {
     this.#tell("blocked", id, blocked);
   }
 
-  /** Repeats until the blocks are loaded, or another person has signed in. */
-  async loadBlocks() {
-    const session = this.#session;
-    const found = new Set();
-    try {
+  /** Loads what no event brings: the blocks, and what the server allows. */
+  load() {
+    this.#insist(async () => {
+      const found = new Set();
       for (let cursor; cursor !== null; ) {
         const page = await this.#answer(this.#tideline.listBlocks({ cursor, limit: 100 }));
         for (const { id } of page.users) found.add(id);
         cursor = page.next_cursor;
       }
+      this.blocked = found;
+      this.#changed("conversations");
+    });
+    this.#insist(async () => {
+      const { features, limits } = await this.#answer(this.#tideline.getCapabilities());
+      const seconds = (name) => (features.includes(name) ? limits[`${name}_seconds`] : 0);
+      this.windows = { edit: seconds("edit"), recall: seconds("recall") };
+      for (const id of this.#threads.keys()) this.#changed("thread", id);
+    });
+  }
+
+  /** Repeats until it succeeds, or another person has signed in. */
+  async #insist(work) {
+    const session = this.#session;
+    try {
+      await work();
     } catch {
-      return void setTimeout(() => this.#session === session && this.loadBlocks(), BLOCKS_AGAIN_MS);
+      setTimeout(() => this.#session === session && this.#insist(work), AGAIN_MS);
     }
-    this.blocked = found;
-    this.#changed("conversations");
   }
 
   /** Moves only forward, in whichever order the events arrive. */
@@ -268,7 +298,34 @@ export class Store {
     if (message.sender_id === this.me?.id) conversation.me.read_seq = Math.max(conversation.me.read_seq, message.seq);
     this.#changed("conversations");
     this.#threads.get(id)?.take(message).catch(() => {});
-    this.#tell("arrived", conversation, message);
+    if (message.kind !== "recalled") this.#tell("arrived", conversation, message);
+  }
+
+  #changedEntry({ kind, conversation_id: id, message, unread }) {
+    const conversation = this.conversations.get(id);
+    // Only entries of small conversations have their counts.
+    if (conversation?.fanout === "write" && kind !== "change") conversation.me.unread = unread;
+    this.change(message);
+  }
+
+  /** A message has another state: of its states, the newest one is kept. */
+  change(message) {
+    const id = message.conversation_id;
+    const conversation = this.conversations.get(id);
+    if (!conversation) return;
+    const last = conversation.last_message;
+    if (last?.seq === message.seq) conversation.last_message = newerState(last, message);
+    this.#changed("conversations");
+    this.#threads.get(id)?.change(message).catch(() => {});
+    this.#tell("edited", conversation, message);
+  }
+
+  /** Too many changes were missed: the messages are read again. */
+  async #invalidate(id) {
+    if (!this.conversations.has(id)) return;
+    await this.#threads.get(id)?.reset();
+    await this.#ask(id);
+    this.#tell("resync");
   }
 
   #read({ conversation_id: id, read_seq, unread }) {
@@ -283,7 +340,7 @@ export class Store {
 
   #lost(id) {
     const was = this.conversations.get(id);
-    for (const map of [this.conversations, this.#threads, this.#members]) map.delete(id);
+    for (const map of [this.conversations, this.#threads, this.#members, this.#owners]) map.delete(id);
     this.#changed("conversations");
     this.#tell("gone", id, was);
   }

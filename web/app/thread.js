@@ -1,6 +1,8 @@
 // The loaded messages of one conversation: a range without gaps, of a bounded length. It ends with the newest message while the
 // reader is there; further up, newer ones are left out, and loaded again on the way down.
 
+import { newerState } from "../tideline.js";
+
 /** How many messages one step loads, and the maximum that is kept: while the reader scrolls, and at the end. */
 const PAGE = 50;
 const MOST = 300;
@@ -105,6 +107,16 @@ export class Thread {
       if (!next) return this.#catchUp();
       this.#append([message]);
       this.#changed([message]);
+    });
+  }
+
+  /** A message has another state. A step that loads it comes before this one, so no page brings an older state later. */
+  change(message) {
+    return this.#serially(() => {
+      const at = this.messages.findIndex(({ seq }) => seq === message.seq);
+      if (at < 0 || newerState(this.messages[at], message) !== message) return;
+      this.messages[at] = message;
+      this.#changed([]);
     });
   }
 

@@ -5,6 +5,9 @@ import { seqOf, uuid, uuidv7 } from "./ids.js";
 /** The page size of a loop over all pages. It keeps each answer small. */
 export const PAGE = 100;
 
+/** The path of a message. */
+const messagePath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
+
 export class Api {
   #core;
   #session;
@@ -179,6 +182,67 @@ export class Api {
       else since_seq = last;
       more = page.has_more && last !== undefined;
     }
+  }
+
+  /**
+   * Replaces the content of a text or custom message that the caller has sent. `version` is the version that the caller has seen,
+   * 1 for an unchanged message. When it is not the present one, the error is `version_conflict`, and its `current` is the message
+   * as it is now. Returns the edited message.
+   */
+  async edit(conversationId, seq, { version, content }, { signal } = {}) {
+    const path = `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
+    // A copy: a repeat is recognised by its equal content.
+    const body = JSON.parse(JSON.stringify({ version, content }));
+    return this.#session.call("PATCH", path, { body, signal });
+  }
+
+  /** Erases the content of a message for everyone, and returns the stub that stays in its place. */
+  async recall(conversationId, seq, { signal } = {}) {
+    return this.#session.call("DELETE", messagePath(conversationId, seq), { removes: false, signal });
+  }
+
+  /** Reacts to a message, and returns its reactions. The server compares emojis byte for byte. */
+  async addReaction(conversationId, seq, emoji, { signal } = {}) {
+    return this.#session.call("PUT", `${messagePath(conversationId, seq)}/reactions/${encodeURIComponent(emoji)}`, { signal });
+  }
+
+  async removeReaction(conversationId, seq, emoji, { signal } = {}) {
+    const path = `${messagePath(conversationId, seq)}/reactions/${encodeURIComponent(emoji)}`;
+    return this.#session.call("DELETE", path, { removes: false, signal });
+  }
+
+  /** A page of the users that reacted to a message, with one emoji or with any. */
+  async listReactions(conversationId, seq, { emoji, limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", `${messagePath(conversationId, seq)}/reactions`, { query: { emoji, limit, cursor }, signal });
+  }
+
+  /** A page of the replies to a message and to its replies, ascending. */
+  async listReplies(conversationId, seq, { since_seq, limit } = {}, { signal } = {}) {
+    return this.#session.call("GET", `${messagePath(conversationId, seq)}/replies`, { query: { since_seq, limit }, signal });
+  }
+
+  /** A page of the readers of a message, for its sender. */
+  async listReceipts(conversationId, seq, { limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", `${messagePath(conversationId, seq)}/receipts`, { query: { limit, cursor }, signal });
+  }
+
+  /** A page of the messages that name the user, newest first. */
+  async listMentions({ before, limit } = {}, { signal } = {}) {
+    return this.#session.call("GET", "/v1/mentions", { query: { before, limit }, signal });
+  }
+
+  /** The versions of a message, oldest first; the last one is the present one. */
+  async versions(conversationId, seq, { signal } = {}) {
+    return (await this.#session.call("GET", `${messagePath(conversationId, seq)}/versions`, { signal })).versions;
+  }
+
+  /**
+   * A page of the messages that have changed after the change with this number, each once and as it is now. `change_seq` of the
+   * page is the number to continue with. The number belongs to an epoch: by default to that of `position`.
+   */
+  async changedSince(conversationId, number, { limit, epoch = this.#core.sync.position?.epoch } = {}, { signal } = {}) {
+    const query = { changed_since: number, epoch, limit };
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal });
   }
 
   /** Moves only forward. The other devices get a `read` entry. */

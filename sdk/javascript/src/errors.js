@@ -7,7 +7,7 @@ export const SIGNED_OUT = ["unauthenticated", "device_revoked", "refresh_invalid
 
 /** Every failure: a refusal of the server (switch on `code`), or `network`, `timeout`, `closed`, … with status 0. */
 export class TidelineError extends Error {
-  constructor({ code, status = 0, detail, request_id = null, errors = [], retryAfterMs = null, cause }) {
+  constructor({ code, status = 0, detail, request_id = null, errors = [], retryAfterMs = null, current = null, cause }) {
     super(detail ?? code, cause === undefined ? undefined : { cause });
     this.name = "TidelineError";
     this.code = code;
@@ -16,6 +16,7 @@ export class TidelineError extends Error {
     this.request_id = request_id;
     this.errors = errors;
     this.retryAfterMs = retryAfterMs;
+    this.current = current;
   }
 
   /** Whether the same request may succeed later. */
@@ -43,6 +44,6 @@ export function refusal(response, problem) {
   if (typeof problem?.code !== "string") {
     return new TidelineError({ code: "network", detail: `the answer is ${response.status}, and not Tideline's`, request_id, retryAfterMs });
   }
-  const { code, detail, errors } = problem;
-  return new TidelineError({ code, status: response.status, detail, request_id, errors, retryAfterMs });
+  const { code, detail, errors, message: current } = problem;
+  return new TidelineError({ code, status: response.status, detail, request_id, errors, retryAfterMs, current });
 }

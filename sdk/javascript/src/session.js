@@ -115,10 +115,11 @@ export class Session {
 
   /**
    * A call of the application. A transient failure is repeated a few times: `always`, because the request is safe to
-   * repeat; only after a `refusal`, because then nothing was done; or `never`, because the caller has its own loop.
+   * repeat; only after a `refusal`, because then nothing was done; or `never`, because the caller has its own loop. A request
+   * that `removes` something has succeeded when its repeat is not found.
    */
   async call(method, path, options = {}) {
-    const { repeat = "always", auth = true } = options;
+    const { repeat = "always", auth = true, removes = method === "DELETE" } = options;
     // Read once, before the first attempt: a repeat still belongs to that person.
     const user = auth ? (options.user ?? (await this.sessionNow()).user.id) : null;
     for (let failures = 0; ; failures++) {
@@ -126,7 +127,7 @@ export class Session {
         return await (auth ? this.authorized(method, path, { ...options, user }) : this.#once(method, path, options));
       } catch (error) {
         // The first DELETE was done, and only its answer was lost.
-        if (method === "DELETE" && error.status === 404 && failures > 0) return null;
+        if (removes && error.status === 404 && failures > 0) return null;
         const again = repeat === "always" ? error.transient : repeat === "refusal" && NOTHING_DONE.includes(error.code);
         if (!again || failures >= REPEATS || error.retryAfterMs > PATIENCE_MS) throw error;
         await this.#core.pause(backoff(this.#core.backoff, failures, error), options.signal);

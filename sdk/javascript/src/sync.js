@@ -4,6 +4,10 @@
 // wait watches the conversation from the last seq that the application has taken, and its history is read. To the
 // application they are the same `message` events. One wait watches at most 100 conversations, those with the latest activity.
 // News of the others shows at the end of the next wait, because the unread total no longer equals the sum of the counts.
+//
+// A message that changes takes the next number of its conversation (`change_seq`). In a small conversation the inbox has an entry
+// for each change. A large one is watched with the number up to which the application has taken its changes, and the changed
+// messages are read. The numbers are kept for all conversations: they never expire, so after a trimmed inbox they find every change.
 
 import { PAGE } from "./api.js";
 import { asked, RESYNC, TidelineError } from "./errors.js";
@@ -19,27 +23,45 @@ const ANSWER_MS = 10_000;
 const RECENT_MS = 1_000;
 /** The most conversations that the server lets one wait watch. */
 const WATCH = 100;
+/** With more changes than this, reading the conversation again costs less. */
+const MOST_CHANGES = 1_000;
 
-/** A message from the history, in the form of an inbox entry, but without a seq in the inbox. */
-const unlisted = (message, readSeq) => ({
-  seq: null,
-  kind: "message",
-  conversation_id: message.conversation_id,
-  at: message.created_at,
-  unread: Math.max(0, message.seq - readSeq),
-  message,
-});
+/**
+ * The state to keep of two states of one message, in whichever order they have arrived: the one with the higher `change_seq`.
+ * An unchanged message has none.
+ */
+export const newerState = (one, other) => ((other?.change_seq ?? 0) > (one?.change_seq ?? 0) ? other : (one ?? other));
+
+/** A message that is not from the inbox, in the form of an entry, but without a seq there. */
+const unlisted = (kind, message, at, unread) => ({ seq: null, kind, conversation_id: message.conversation_id, at, unread, message });
+const fromHistory = (message, readSeq) => unlisted("message", message, message.created_at, Math.max(0, message.seq - readSeq));
+const asChange = (message, unread) => unlisted("change", message, message.recalled?.at ?? message.edited_at ?? message.created_at, unread);
+
+/** `changes` has the numbers above 0. */
+const noSeqs = (epoch, conversations = []) => {
+  const changed = conversations.filter(({ change_seq }) => change_seq > 0);
+  return { epoch, of: {}, large: {}, changes: Object.fromEntries(changed.map(({ id, change_seq }) => [id, change_seq])) };
+};
 
 export class Sync {
   #core;
   run = null;
   position = null;
   connection = "stopped";
-  /** The last seqs that were taken: of large conversations, or with `backfill` of all. `large` is by activity, newest last. */
-  seqs = { epoch: null, of: {}, large: {} };
+  /**
+   * The last seqs that were taken: of large conversations, or with `backfill` of all. `large` is by activity, newest last.
+   * `changes` has the numbers up to which changes were taken.
+   */
+  seqs = noSeqs(null);
   resume = null;
   #counts = new Map();
   #countedTo = 0;
+  /** The latest numbers of the conversations with changes that were not taken. */
+  #changed = new Map();
+  /** The numbers of changes that entries of small conversations have brought, since the last fetch reached the head of the inbox. */
+  #brought = new Map();
+  /** Whether the server has numbers. */
+  #hasNumbers = true;
   #turn = Promise.resolve();
   #wait = null;
   #hurry = false;
@@ -81,7 +103,7 @@ export class Sync {
     run.started = (async () => {
       this.setConnection("connecting");
       this.#core.spawn(this.#core.outbox.load());
-      const stored = this.#core.options.resume && (await this.#recall());
+      const stored = this.#core.options.resume && (await this.#readPosition());
       if (stored) await this.insist(run.signal, () => this.#countAgain(run.signal));
       else await this.insist(run.signal, async () => {}, "start");
       this.setConnection("online");
@@ -104,8 +126,9 @@ export class Sync {
     this.run?.over();
     this.run = null;
     this.position = null;
-    this.#counts.clear();
-    this.seqs = { epoch: null, of: {}, large: {} };
+    for (const map of [this.#counts, this.#changed, this.#brought]) map.clear();
+    this.seqs = noSeqs(null);
+    this.#hasNumbers = true;
     this.setConnection("stopped");
   }
 
@@ -151,8 +174,9 @@ export class Sync {
     }
     const conversations = [...found.values()];
     const { epoch, inbox_seq } = first;
-    // In another epoch, the seqs of a conversation belong to other messages.
-    if (this.seqs.epoch !== epoch) this.seqs = { epoch, of: {}, large: {} };
+    // In another epoch, the seqs and numbers of a conversation belong to other messages, and the application drops what it has.
+    if (this.seqs.epoch !== epoch) this.seqs = noSeqs(epoch, conversations);
+    this.#hasNumbers = conversations.every(({ change_seq }) => change_seq !== undefined);
     await this.#core.deliver("resync", { reason, epoch, inbox_seq, conversations }, signal);
     this.#learnAll(found);
     if (this.#core.options.backfill) await this.#fill(conversations, signal);
@@ -160,6 +184,7 @@ export class Sync {
     this.#countedTo = inbox_seq;
     const counts = conversations.map(({ id, me }) => [id, me.unread]).filter(([, unread]) => unread > 0);
     this.#recount(new Map(counts));
+    await this.#catchUpChanges(signal);
     await this.remember();
     this.setConnection("online");
     this.#core.tabs.post({ type: "entries", since: inbox_seq, epoch, entries: [] });
@@ -167,12 +192,15 @@ export class Sync {
 
   /** Finds the large conversations. Those that were taken before are read from there, others from now on. */
   #learnAll(conversations) {
-    const { of } = this.seqs;
-    // A seq beyond the head belongs to other data, even in the same epoch.
+    const { of, changes } = this.seqs;
+    // A seq or number beyond the head belongs to other data, even in the same epoch.
     for (const id of Object.keys(of)) if (!(of[id] <= conversations.get(id)?.last_seq)) delete of[id];
+    for (const id of Object.keys(changes)) if (!(changes[id] <= conversations.get(id)?.change_seq)) delete changes[id];
     this.seqs.large = {};
+    this.#changed.clear();
     for (const one of [...conversations.values()].sort((a, b) => (a.updated_at < b.updated_at ? -1 : 1))) {
       this.#learn(one, this.#core.options.backfill ? 0 : (of[one.id] ?? one.last_seq));
+      this.#hearChange(one.id, one.change_seq);
     }
   }
 
@@ -191,7 +219,7 @@ export class Sync {
       if ((of[id] ?? 0) >= last_seq) continue;
       for await (const { messages } of this.#pages(id, signal)) {
         for (const message of messages) {
-          await this.#core.deliver("message", unlisted(message, me.read_seq), signal);
+          await this.#core.deliver("message", fromHistory(message, me.read_seq), signal);
           of[id] = message.seq;
         }
       }
@@ -209,13 +237,27 @@ export class Sync {
     }
   }
 
-  /** Records a newer head of a large conversation. */
-  hear(id, seq) {
+  /** Records newer heads of a large conversation: the last seq, and the number of the last change. */
+  hear(id, seq, change) {
     const one = this.seqs.large[id];
-    if (one) one.last_seq = Math.max(one.last_seq, seq);
+    if (!one) return;
+    one.last_seq = Math.max(one.last_seq, seq);
+    this.#hearChange(id, change);
   }
 
-  /** Reads the large conversations whose head is beyond the last seq that was taken. As with entries, a page is shared first. */
+  #hearChange(id, change) {
+    if (change > this.numberOf(id)) this.#changed.set(id, Math.max(change, this.#changed.get(id) ?? 0));
+  }
+
+  /** The number up to which the application has taken the changes of a conversation. */
+  numberOf(id) {
+    return this.seqs.changes[id] ?? 0;
+  }
+
+  /**
+   * Reads the large conversations whose head is beyond the last seq that was taken, and then all changes. As with entries, a page
+   * is shared first.
+   */
   async catchUp(signal) {
     const { of, large } = this.seqs;
     for (const id of Object.keys(large).filter((id) => of[id] < large[id].last_seq)) {
@@ -230,6 +272,46 @@ export class Sync {
         if (error.code !== "not_found") throw error;
       }
     }
+    if (this.#changed.size === 0) return;
+    await this.#catchUpChanges(signal);
+    await this.remember();
+  }
+
+  async #catchUpChanges(signal) {
+    for (const [id, head] of this.#changed) {
+      try {
+        if (head - this.numberOf(id) > MOST_CHANGES && !this.#core.options.backfill) {
+          await this.#core.deliver("invalidate", { conversation_id: id, change_seq: head }, signal);
+          this.seqs.changes[id] = head;
+        } else await this.#readChanges(id, signal);
+      } catch (error) {
+        if (error.code !== "not_found") throw error;
+      }
+      this.#changed.delete(id);
+    }
+  }
+
+  async #readChanges(id, signal) {
+    for (let more = true; more; ) {
+      const since = this.numberOf(id);
+      const query = { changed_since: since, epoch: this.seqs.epoch, limit: CATCH_UP };
+      const { messages, change_seq, has_more } = await this.#ask("GET", `/v1/conversations/${uuid(id)}/messages`, { query, signal });
+      const changes = { id, since, messages, change_seq };
+      if (this.#core.tabs.leader) this.#core.tabs.post({ type: "changes", ...this.position, changes, heads: [[id, 0, change_seq]] });
+      await this.takeChanges(changes, signal);
+      more = has_more;
+    }
+  }
+
+  /** Delivers changed messages to the application, and moves the number of their conversation. */
+  async takeChanges({ id, messages, change_seq }, signal) {
+    const { of, changes } = this.seqs;
+    const { since, epoch } = this.position;
+    // The history brings later messages, as they are then.
+    const entries = messages.filter(({ seq }) => !(seq > of[id])).map((message) => asChange(message, this.#counts.get(id) ?? 0));
+    if (entries.length > 0) await this.#core.deliver("entries", { entries, since, next: since, epoch }, signal);
+    for (const entry of entries) await this.#core.deliver("change", entry, signal);
+    changes[id] = Math.max(this.numberOf(id), change_seq);
   }
 
   /** Delivers messages of a large conversation to the application as if they were entries. */
@@ -243,7 +325,7 @@ export class Sync {
     large[id] = one;
     try {
       const { since, epoch } = this.position;
-      const entries = messages.map((message) => unlisted(message, one.read_seq));
+      const entries = messages.map((message) => fromHistory(message, one.read_seq));
       await this.#core.deliver("entries", { entries, since, next: since, epoch }, signal);
       for (const entry of entries) {
         const { seq, sender_id } = entry.message;
@@ -271,6 +353,10 @@ export class Sync {
       await this.take(page.entries, signal);
       more = page.has_more;
     }
+    // An entry has the present state of its message, so an earlier change of another message may come after it. At the head, all
+    // changes up to these numbers have come, unless the conversation has become large meanwhile.
+    for (const [id, change] of this.#brought) if (!this.seqs.large[id]) this.seqs.changes[id] = Math.max(this.numberOf(id), change);
+    this.#brought.clear();
   }
 
   /** Delivers entries to the application, and moves the position after each entry that was taken. */
@@ -306,15 +392,19 @@ export class Sync {
 
   /** Updates the watched conversations after an entry that was taken. */
   #follows({ kind, conversation_id: id, conversation, message, read_seq }) {
-    const { of, large } = this.seqs;
+    const { of, large, changes } = this.seqs;
     if (kind === "message" && this.#core.options.backfill) of[id] = message.seq;
-    if (kind === "mention") this.hear(id, message.seq);
+    if (message && large[id]) this.hear(id, message.seq, message.change_seq);
+    else if (message?.change_seq) this.#brought.set(id, Math.max(message.change_seq, this.#brought.get(id) ?? 0));
     if (kind === "read" && large[id]) large[id].read_seq = Math.max(large[id].read_seq, read_seq);
     if (kind !== "conversation") return;
-    // Up to the switch, messages were in the inbox.
-    if (conversation) return this.#learn(conversation, Math.max(conversation.switch_seq, conversation.me.joined_seq));
-    delete of[id];
-    delete large[id];
+    // Up to the switch, messages and changes were in the inbox.
+    if (conversation) {
+      this.#learn(conversation, Math.max(conversation.switch_seq, conversation.me.joined_seq));
+      return this.hear(id, 0, conversation.change_seq);
+    }
+    for (const seqs of [of, large, changes]) delete seqs[id];
+    this.#brought.delete(id);
   }
 
   /** For large conversations the client computes the unread count; for others the entry has it. */
@@ -336,11 +426,11 @@ export class Sync {
     await this.#core.store.write(`${this.run.user}:position`, { ...this.position, seqs: this.seqs });
   }
 
-  async #recall() {
+  async #readPosition() {
     const fits = (value) => value === null || (Number.isSafeInteger(value.since) && typeof value.epoch === "string");
     const found = await this.#core.store.read(`${this.run.user}:position`, fits);
-    // Older versions without large conversations did not store them.
-    if (!found?.seqs?.large || !found.seqs.of) return false;
+    // Older versions without large conversations or changes did not store them.
+    if (!found?.seqs?.large || !found.seqs.of || !found.seqs.changes) return false;
     const { seqs, ...position } = found;
     this.position = position;
     this.seqs = seqs;
@@ -363,13 +453,16 @@ export class Sync {
     this.#wait = wait;
     const { since, epoch } = this.position;
     const { of, large } = this.seqs;
-    const watch = Object.keys(large).slice(-WATCH).map((id) => `${id}:${of[id]}`);
+    const change = (id) => (this.#hasNumbers ? `:${this.numberOf(id)}` : "");
+    const watch = Object.keys(large).slice(-WATCH).map((id) => `${id}:${of[id]}${change(id)}`);
     const options = { query: { since_seq: since, epoch, timeout, watch }, signal: wait.signal, timeoutMs: timeout * 1_000 + ANSWER_MS };
     let notice;
     try {
       notice = await this.#ask("GET", "/v1/notices", options);
     } catch (error) {
       if (error.code === "hurry") return;
+      // A node of an older version refuses numbers.
+      if (error.code === "validation" && watch.length > 0 && this.#hasNumbers) return void (this.#hasNumbers = false);
       if (error.code !== "not_found") throw error;
       // The person is no longer a member of a watched conversation. The inbox has an entry about it.
       await this.serially(() => this.fetchAll(signal));
@@ -390,7 +483,10 @@ export class Sync {
 
   async #takeNotice({ news, watched, total_unread }, signal) {
     if (news) await this.fetchAll(signal);
-    for (const { conversation_id, last_seq } of watched) this.hear(conversation_id, last_seq);
+    for (const { conversation_id, last_seq, change_seq } of watched) {
+      this.hear(conversation_id, last_seq, change_seq);
+      this.#hasNumbers ||= change_seq !== undefined;
+    }
     await this.catchUp(signal);
     // For conversations beyond the limit of a wait, the total is the only signal.
     if (Object.keys(this.seqs.large).length <= WATCH || total_unread === this.unread.total) return;

@@ -1,6 +1,6 @@
 // The tab that holds the lock `leader` waits and fetches for all tabs of this browser; the others get the entries on the
 // channel. Each tab has its own position, and inbox seqs have no gaps. So a tab that missed a broadcast detects it and fetches
-// the entries itself; the same holds for the history of large conversations. No broadcast has to arrive.
+// the entries itself; the same holds for the history and the changes of large conversations. No broadcast has to arrive.
 
 import { RESYNC, TidelineError } from "./errors.js";
 import { backoff, linked } from "./signals.js";
@@ -39,8 +39,8 @@ export class Tabs {
   }
 
   announce() {
-    const { of, large } = this.#core.sync.seqs;
-    const heads = Object.keys(large).map((id) => [id, of[id]]);
+    const { of, large, changes } = this.#core.sync.seqs;
+    const heads = Object.keys(large).map((id) => [id, of[id], changes[id]]);
     if (this.#core.sync.position) this.post({ type: "head", ...this.#core.sync.position, heads, state: this.#core.sync.connection });
   }
 
@@ -111,14 +111,14 @@ export class Tabs {
       if (data.type === "resume") sync.resume?.();
       return;
     }
-    if (!["head", "entries", "history"].includes(data.type)) return;
+    if (!["head", "entries", "history", "changes"].includes(data.type)) return;
     this.#heardAt = Date.now();
     if (data.state) sync.setConnection(data.state);
     this.#core.spawn(this.#follow(data, sync.run.signal));
   }
 
   /** Takes the entries of the leader if they follow the position of this tab, and fetches the rest. */
-  async #follow({ since, epoch, entries, page, heads }, signal) {
+  async #follow({ since, epoch, entries, page, changes, heads }, signal) {
     if (this.#mending) return;
     const { sync } = this.#core;
     try {
@@ -127,7 +127,8 @@ export class Tabs {
         if (since > sync.position.since) await sync.fetchAll(signal);
         if (entries) await sync.take(entries, signal);
         if (page && page.since_seq <= sync.seqs.of[page.id]) await sync.takeHistory(page, signal);
-        for (const [id, seq] of heads ?? []) sync.hear(id, seq);
+        if (changes && changes.since <= sync.numberOf(changes.id)) await sync.takeChanges(changes, signal);
+        for (const [id, seq, change] of heads ?? []) sync.hear(id, seq, change);
         if (heads) await sync.catchUp(signal);
       });
       this.#mends = 0;

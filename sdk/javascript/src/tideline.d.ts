@@ -38,6 +38,8 @@ export interface Conversation {
   switch_seq: number | null;
   member_count: number;
   last_seq: number;
+  /** The number of the latest change of its messages. Absent: a server without `changes` in its capabilities. */
+  change_seq?: number;
   last_message: Message | null;
   created_at: string;
   updated_at: string;
@@ -89,7 +91,7 @@ export type Content =
   | { kind: "file"; content: FileContent }
   | { kind: "custom"; content: Record<string, unknown> };
 
-/** The content of a message that is gone: only its place is left. */
+/** The content of a recalled message: it is erased, and only the place of the message is left. */
 export type Stub = { kind: "recalled"; content: Record<string, never> };
 
 export type Message = (Content | Stub) & {
@@ -105,9 +107,60 @@ export type Message = (Content | Stub) & {
   version?: number;
   edited_at?: string;
   /** The reactions, in the order of first use; `me`: the user is one of them. */
-  reactions?: { emoji: string; count: number; me: boolean }[];
+  reactions?: ReactionCount[];
+  /** The message to which it replies; `sender_id` is null if the user may not see that message. */
+  reply_to?: { seq: number; sender_id: string | null };
+  /** The first message of the chain of replies. */
+  root_seq?: number;
+  /** It names everyone in the conversation. */
+  mention_all?: boolean;
   recalled?: { by: string; at: string };
 };
+
+/** A version of a message. Its content has the kind of the message. */
+export interface MessageVersion {
+  /** The first version, as sent, is 1. */
+  version: number;
+  content: Record<string, unknown>;
+  at: string;
+}
+
+/** The number of users with one reaction to a message. */
+export interface ReactionCount {
+  emoji: string;
+  count: number;
+  /** The user is one of them. */
+  me: boolean;
+}
+
+export interface MessageReactions {
+  seq: number;
+  change_seq: number;
+  reactions: ReactionCount[];
+}
+
+/** A member that can see a message: whether the member has read it, and whether a device of the member has it. */
+export interface Receipt {
+  user_id: string;
+  read: boolean;
+  delivered: boolean;
+}
+
+/** A message that names the user. */
+export interface Mention {
+  conversation_id: string;
+  seq: number;
+  at: string;
+  message: Message;
+}
+
+export interface MessagePage {
+  messages: Message[];
+  last_seq: number;
+  /** The number up to which the page includes changes. Absent: a server without `changes`. */
+  change_seq?: number;
+  has_more: boolean;
+}
 
 interface EntryBase {
   seq: number;
@@ -128,13 +181,13 @@ export interface MentionEntry extends EntryBase {
   message: Message;
 }
 
-/** A message has a new version. */
+/** A message of a small conversation has a new version. If it was recalled since, it is a stub. */
 export interface EditEntry extends EntryBase {
   kind: "edit";
   message: Message;
 }
 
-/** A message was recalled: its content is erased. */
+/** A message was recalled: any in a small conversation, one of the user in a large one. */
 export interface RecallEntry extends EntryBase {
   kind: "recall";
   message: Message;
@@ -143,6 +196,16 @@ export interface RecallEntry extends EntryBase {
 /** The reactions to a message have changed. */
 export interface ReactionEntry extends EntryBase {
   kind: "reaction";
+  message: Message;
+}
+
+/**
+ * A changed message for which the inbox has no entry: of a large conversation, or of a small one after a trimmed inbox. `at` is
+ * the time of its recall or its last edit.
+ */
+export interface ChangeEntry extends Omit<EntryBase, "seq"> {
+  seq: null;
+  kind: "change";
   message: Message;
 }
 
@@ -169,7 +232,17 @@ export interface MembersEntry extends EntryBase {
 export type HistoryMessage = Omit<MessageEntry, "seq"> & { seq: null };
 
 /** An entry of `entries` events. An open set: skip kinds that are not listed here. */
-export type Entry = MessageEntry | HistoryMessage | MentionEntry | ReadEntry | ConversationEntry | MembersEntry;
+export type Entry =
+  | MessageEntry
+  | HistoryMessage
+  | MentionEntry
+  | EditEntry
+  | RecallEntry
+  | ReactionEntry
+  | ChangeEntry
+  | ReadEntry
+  | ConversationEntry
+  | MembersEntry;
 
 export interface Unread {
   total: number;
@@ -208,13 +281,27 @@ export interface Events {
   /** A page of entries, before the events of its entries, so that a handler can store it in one transaction. The SDK waits for it. */
   entries: { entries: Entry[]; since: number; next: number; epoch: string };
   /**
-   * Each message once, in the order of its conversation. The SDK waits for the handler, as for those of `mention`, `read`,
-   * `conversation` and `members`. With more than 100 large conversations, only the 100 with the latest activity are watched:
-   * messages of the others arrive up to `waitSeconds` later, and messages that the user sends there from another device arrive
-   * only with the next message of another person.
+   * Each message once, in the order of its conversation. The SDK waits for the handler, as for all others up to `members`. With
+   * more than 100 large conversations, only the 100 with the latest activity are watched: messages of the others arrive up to
+   * `waitSeconds` later. Messages that the user sends there from another device, and changes, arrive only with the next message
+   * of another person.
    */
   message: MessageEntry | HistoryMessage;
   mention: MentionEntry;
+  /**
+   * `edit`, `recall` and `change` have a message as it is now: of this state and the stored one, keep `newerState`. Several
+   * events may have the same state. The application may not have the message.
+   */
+  edit: EditEntry;
+  recall: RecallEntry;
+  /** The reactions to a message have changed. */
+  reaction: ReactionEntry;
+  change: ChangeEntry;
+  /**
+   * The device has missed more than 1,000 changes of this conversation: the application drops its copy of the messages, and
+   * reads them again. With `backfill` every change is delivered instead.
+   */
+  invalidate: { conversation_id: string; change_seq: number };
   read: ReadEntry;
   conversation: ConversationEntry;
   members: MembersEntry;
@@ -296,6 +383,7 @@ export class TidelineError extends Error {
     request_id?: string | null | undefined;
     errors?: Violation[] | undefined;
     retryAfterMs?: number | null | undefined;
+    current?: Message | null | undefined;
     cause?: unknown;
   });
   /**
@@ -308,6 +396,8 @@ export class TidelineError extends Error {
   readonly request_id: string | null;
   readonly errors: Violation[];
   readonly retryAfterMs: number | null;
+  /** With `version_conflict`: the message as it is now. Show it, and let the user decide. */
+  readonly current: Message | null;
   /** Whether the same request may succeed later. */
   readonly transient: boolean;
 }
@@ -372,13 +462,51 @@ export class Tideline {
     conversationId: string,
     page?: { since_seq?: number | undefined; before_seq?: number | undefined; limit?: number | undefined },
     options?: CallOptions,
-  ): Promise<{ messages: Message[]; last_seq: number; has_more: boolean }>;
+  ): Promise<MessagePage>;
   getMessage(conversationId: string, seq: number, options?: CallOptions): Promise<Message>;
   history(
     conversationId: string,
     from?: { since_seq?: number | undefined; before_seq?: number | undefined; limit?: number | undefined },
     options?: CallOptions,
   ): AsyncGenerator<Message, void, undefined>;
+  edit(
+    conversationId: string,
+    seq: number,
+    change: { version: number; content: { text: string; mentions?: string[] | undefined } | Record<string, unknown> },
+    options?: CallOptions,
+  ): Promise<Message>;
+  recall(conversationId: string, seq: number, options?: CallOptions): Promise<Message>;
+  versions(conversationId: string, seq: number, options?: CallOptions): Promise<MessageVersion[]>;
+  addReaction(conversationId: string, seq: number, emoji: string, options?: CallOptions): Promise<MessageReactions>;
+  removeReaction(conversationId: string, seq: number, emoji: string, options?: CallOptions): Promise<MessageReactions>;
+  listReactions(
+    conversationId: string,
+    seq: number,
+    page?: PageOptions & { emoji?: string | undefined },
+    options?: CallOptions,
+  ): Promise<{ users: { user_id: string; emoji: string; at: string }[]; next_cursor: string | null }>;
+  listReplies(
+    conversationId: string,
+    seq: number,
+    page?: { since_seq?: number | undefined; limit?: number | undefined },
+    options?: CallOptions,
+  ): Promise<MessagePage>;
+  listReceipts(
+    conversationId: string,
+    seq: number,
+    page?: PageOptions,
+    options?: CallOptions,
+  ): Promise<{ readers: number; delivered: number; eligible: number; members: Receipt[]; next_cursor: string | null }>;
+  listMentions(
+    page?: { before?: string | undefined; limit?: number | undefined },
+    options?: CallOptions,
+  ): Promise<{ mentions: Mention[]; next_cursor: string | null }>;
+  changedSince(
+    conversationId: string,
+    number: number,
+    page?: { limit?: number | undefined; epoch?: string | undefined },
+    options?: CallOptions,
+  ): Promise<MessagePage>;
   markRead(
     conversationId: string,
     seq: number,
@@ -404,3 +532,6 @@ export class Tideline {
 export function memoryStorage(): TidelineStorage;
 export function browserStorage(local?: Storage): TidelineStorage;
 export function uuidv7(): string;
+/** The state to keep of two states of one message, in whichever order they have arrived: the one with the higher `change_seq`. */
+export function newerState(one: Message, other: Message | null | undefined): Message;
+export function newerState(one: Message | null | undefined, other: Message): Message;

@@ -24,6 +24,7 @@ import { Core } from "./core.js";
 export { TidelineError } from "./errors.js";
 export { uuidv7 } from "./ids.js";
 export { browserStorage, memoryStorage } from "./storage.js";
+export { newerState } from "./sync.js";
 
 export class Tideline extends Api {
   #core;

@@ -255,6 +255,6 @@ describe("large conversations", () => {
     for (const channel of [channels[0], channels[102]]) await ann.send(channel.id, "news");
     await eventually("both came", () => told.message.length === 2);
     await agree(phone);
-    assert.ok(waits.at(-1).some((one) => one === `${channels[0].id}:1`), "now it is watched");
+    assert.ok(waits.at(-1).some((one) => one === `${channels[0].id}:1:0`), "now it is watched");
   });
 });

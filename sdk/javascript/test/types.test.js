@@ -37,7 +37,8 @@ it("has a method for every operation of the API", async () => {
   // Operations with another name, used inside the loops, or not for clients.
   const otherwise = {
     register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",
-    fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send", get_live: null, get_ready: null,
+    fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send",
+    edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
   };
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
   const operations = Object.values(document.paths).flatMap((path) => Object.values(path)).map(({ operationId }) => operationId).filter(Boolean);

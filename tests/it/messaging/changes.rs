@@ -1,4 +1,6 @@
 //! Messages that change: numbers, recall, edit, `changed_since`, watching changes.
+//!
+//! This file is long because its tests share the helpers that change messages and read what changed.
 
 use crate::support::{App, Person, execute, id, number, text};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
-import { badge, browse, enter, look, password, say, texts, until } from "./support/browser.js";
+import { badge, browse, desktop, enter, look, password, say, texts, until } from "./support/browser.js";
 import { api, sendMany } from "./support/people.js";
 
 const signIn = async (page, username) => {
@@ -17,35 +17,6 @@ const signOut = async (page) => {
   await page.click("#confirm-yes");
   await page.waitForSelector("#welcome:not([hidden])");
 };
-
-/** A fake desktop that records notifications, and a fake loudspeaker that counts sounds. */
-async function desktop(context) {
-  await context.addInitScript(() => {
-    window.shown = [];
-    window.asked = 0;
-    window.rung = 0;
-    window.Notification = class {
-      static permission = "default";
-      static async requestPermission() {
-        window.asked++;
-        return (this.permission = "granted");
-      }
-      constructor(title, options) {
-        Object.assign(this, { title, ...options });
-        window.shown = [...window.shown.filter(({ tag }) => tag !== this.tag), this];
-      }
-      close() {
-        window.shown = window.shown.filter((one) => one !== this);
-      }
-    };
-    window.OscillatorNode = class extends OscillatorNode {
-      start(...when) {
-        window.rung++;
-        super.start(...when);
-      }
-    };
-  });
-}
 
 test("conveniences", { timeout: 480_000 }, async (t) => {
   const server = await serve(t);

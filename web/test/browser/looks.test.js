@@ -24,6 +24,8 @@ const LOOKS = [
   { name: "narrow-forced", viewport: { width: 360, height: 740 }, colorScheme: "light", forcedColors: "active", hasTouch: true },
 ];
 
+const LAST = "Half past nine at the pier, then?";
+
 /** People and conversations with every kind of content. */
 async function people(t, server) {
   const all = {};
@@ -46,17 +48,22 @@ async function people(t, server) {
   const sail = await mira.createGroup({ title: "Sunday sail", member_ids: ids(jonas, aiko, tom) });
   await jonas.send(sail.id, "Morning! Wind is up, four from the south-west.");
   await tom.send(sail.id, { kind: "custom", content: { poll: ["Saturday", "Sunday"] } });
-  await mira.send(sail.id, "Perfect. High water is at 14:10: https://tides.example/harbour");
+  const tide = await mira.send(sail.id, "Perfect. High water is at 14:00: https://tides.example/harbour");
+  await mira.edit(sail.id, tide.seq, { version: 1, content: { text: "Perfect. High water is at 14:10: https://tides.example/harbour" } });
+  await mira.recall(sail.id, (await mira.send(sail.id, "Low water, I mean")).seq);
+  await aiko.recall(sail.id, (await aiko.send(sail.id, "The wrong picture")).seq);
   await aiko.send(sail.id, { kind: "image", content: { url: "https://pictures.example/harbour.svg", mime: "image/svg+xml", size: 800, width: 900, height: 600 } });
   await aiko.send(sail.id, "The harbour, an hour ago");
   await tom.send(sail.id, { kind: "file", content: { url: "https://files.example/packing-list.pdf", name: "packing-list.pdf", mime: "application/pdf", size: 48_231 } });
   await mira.send(sail.id, { kind: "emoji", content: { emoji: "😍" } });
-  await mira.send(sail.id, "Half past nine at the pier, then?");
+  const last = await mira.send(sail.id, LAST);
   const news = await omar.createChannel({ title: "Harbour news", public: true, member_ids: ids(mira, lea, tom) });
   await omar.send(news.id, "The east pier is closed for repairs until Friday. Boats of the sailing school move to the west basin.");
   await omar.send(news.id, "@mira and @tom: your berths are 14 and 15 meanwhile.", { mentions: ids(mira, tom) });
   await mira.markRead(news.id, 2);
-  return { ...all, sail, withTom };
+  /** An edit on another device of Mira's. */
+  const edit = async (text) => mira.edit(sail.id, last.seq, { version: (await mira.getMessage(sail.id, last.seq)).version ?? 1, content: { text } });
+  return { ...all, sail, withTom, edit };
 }
 
 test("looks", { timeout: 600_000 }, async (t) => {
@@ -117,8 +124,32 @@ test("looks", { timeout: 600_000 }, async (t) => {
 
       await enter(page, "Sunday sail");
       await page.waitForSelector(".unloaded");
-      await until(() => page.locator("#rows .row.last .text").last().textContent(), "Half past nine at the pier, then?");
+      await until(() => page.locator("#rows .row.last .text").last().textContent(), LAST);
       await show("chat");
+      await page.click(".edited >> nth=0");
+      await until(() => page.locator("#versions .text").count(), 2);
+      await show("versions");
+      await closed();
+      const act = async (name) => {
+        await page.locator(".row", { hasText: LAST }).hover();
+        await page.locator(".row", { hasText: LAST }).locator(".row-menu").click();
+        if (name) await page.click(`[role=menuitem]:has-text("${name}")`);
+      };
+      await act();
+      await show("menu");
+      await page.keyboard.press("Escape");
+      await act("Recall");
+      await show("recall");
+      await closed();
+      await act("Edit");
+      await show("editing");
+      await page.fill("#text", "Half past ten at the pier, then? The ferry is late.");
+      await world.edit("Ten at the pier, then?");
+      await page.waitForSelector("#conflict:not([hidden])");
+      await show("conflict");
+      await page.click("#conflict-theirs");
+      await world.edit(LAST);
+      await until(() => page.locator("#rows .row.last .text").last().textContent(), LAST);
       await page.click(".unloaded button");
       await page.waitForFunction(() => document.querySelector("#rows img")?.complete);
       await show("picture");

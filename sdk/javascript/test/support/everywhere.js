@@ -1,7 +1,7 @@
 // A program that uses the SDK without a server, written once for bundlers, engines and module systems.
 
 /** The output of a program that succeeds. */
-export const EXPECTED = "Tideline,TidelineError,browserStorage,memoryStorage,uuidv7 xenia stored true";
+export const EXPECTED = "Tideline,TidelineError,browserStorage,memoryStorage,newerState,uuidv7 xenia stored true";
 
 /** `sdk` is the module's namespace; `done` gets the line. */
 export const PROGRAM = `

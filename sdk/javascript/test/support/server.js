@@ -56,7 +56,7 @@ class Server {
       TIDELINE_BIND: `127.0.0.1:${this.port}`,
       TIDELINE_METRICS_BIND: "127.0.0.1:0",
       TIDELINE_RATE_LIMIT: "off",
-      TIDELINE_DRAIN_SECONDS: "1",
+      TIDELINE_DRAIN_SECONDS: "2",
       ...this.env,
     };
     for (const name of ["DATABASE_URL", "REDIS_URL"]) delete env[name];

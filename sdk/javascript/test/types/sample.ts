@@ -1,7 +1,7 @@
 // Never run: uses everything once, so that the compiler checks the types.
 
-import { Tideline, TidelineError, browserStorage, memoryStorage, uuidv7 } from "../../src/tideline.js";
-import type { Content, Conversation, Entry, Message, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
+import { Tideline, TidelineError, browserStorage, memoryStorage, newerState, uuidv7 } from "../../src/tideline.js";
+import type { Content, Conversation, Entry, Message, MessageVersion, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
 
 const storage: TidelineStorage = { ...memoryStorage(), get: async (key) => key };
 
@@ -43,6 +43,11 @@ export async function everything(signal: AbortSignal): Promise<string> {
   tideline.on("resync", ({ reason, conversations }) => reason === "start" && conversations.map(({ me }) => me.read_seq));
   tideline.on("entries", ({ entries, since, next, epoch }) => [...entries.map(describe), since, next, epoch]);
   tideline.on("mention", ({ message, unread }) => `${show(message)} ${unread}`);
+  const kept = new Map<number, Message>();
+  for (const kind of ["edit", "recall", "reaction", "change"] as const) {
+    tideline.on(kind, ({ message }) => kept.set(message.seq, newerState(kept.get(message.seq), message)));
+  }
+  tideline.on("invalidate", ({ conversation_id, change_seq }) => conversation_id === ben.id && change_seq > 1_000 && kept.clear());
   tideline.on("read", ({ read_seq }) => read_seq);
   tideline.on("conversation", ({ conversation }) => conversation?.peer?.username ?? conversation?.title);
   tideline.on("members", ({ added, removed, changed, actor_id }) => [actor_id, ...added, ...removed, changed[0]?.role]);
@@ -85,6 +90,20 @@ export async function everything(signal: AbortSignal): Promise<string> {
   await tideline.getMessage(direct.id, sent.seq);
   const { messages, has_more, last_seq } = await tideline.listMessages(direct.id, { before_seq: sent.seq, limit: 50 });
   for await (const message of tideline.history(direct.id, { since_seq: 0 }, { signal })) messages.push(message);
+  const edited: Message = await tideline.edit(direct.id, sent.seq, { version: sent.version ?? 1, content: { text: "hi Ben!" } }, { signal });
+  const versions: MessageVersion[] = await tideline.versions(direct.id, edited.seq);
+  const { reactions } = await tideline.addReaction(direct.id, sent.seq, "👍", { signal });
+  await tideline.removeReaction(direct.id, sent.seq, reactions[0]?.emoji ?? "👍");
+  const { users: reacted } = await tideline.listReactions(direct.id, sent.seq, { emoji: "👍", limit: 10 });
+  const replies = await tideline.listReplies(direct.id, sent.seq, { since_seq: 0 });
+  const { readers, members: receipts } = await tideline.listReceipts(direct.id, sent.seq);
+  const { mentions } = await tideline.listMentions({ limit: 10 });
+  for (const { message } of mentions) messages.push(message);
+  if (readers > reacted.length && receipts[0]?.delivered) messages.push(...replies.messages);
+  const stub: Message = await tideline.recall(direct.id, sent.seq);
+  if (stub.kind === "recalled") kept.set(stub.seq, newerState(stub, null));
+  const changes = await tideline.changedSince(direct.id, direct.change_seq ?? 0, { limit: versions.length }, { signal });
+  for (const { change_seq, recalled, edited_at } of changes.messages) messages.push({ ...stub, created_at: `${change_seq} ${recalled?.by} ${edited_at}` });
   const { total_unread } = await tideline.markRead(direct.id, last_seq);
   const { as_of_seq } = await tideline.getUnread();
   const { waited_ms } = await tideline.diagnoseLongpoll(0);
@@ -105,6 +124,8 @@ function show(message: Message): string {
       return message.content.name;
     case "video":
       return `${message.content.duration_ms}`;
+    case "recalled":
+      return `recalled at ${message.recalled?.at}`;
     default:
       return message.kind;
   }
@@ -116,8 +137,8 @@ function describe(entry: Entry): string {
 
 export function explain(error: unknown): string {
   if (!(error instanceof TidelineError)) throw error;
-  const { code, status, detail, request_id, errors, retryAfterMs, transient } = error;
-  return `${code} ${status} ${detail} ${request_id} ${errors[0]?.pointer} ${retryAfterMs} ${transient}`;
+  const { code, status, detail, request_id, errors, retryAfterMs, current, transient } = error;
+  return `${code} ${status} ${detail} ${request_id} ${errors[0]?.pointer} ${retryAfterMs} ${current?.version} ${transient}`;
 }
 
 // @ts-expect-error a text is no content

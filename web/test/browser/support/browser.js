@@ -136,3 +136,32 @@ export const look = (page, focused) =>
     document.hasFocus = () => focused;
     if (focused) window.dispatchEvent(new Event("focus"));
   }, focused);
+
+/** A fake desktop that records notifications, and a fake loudspeaker that counts sounds. */
+export async function desktop(context) {
+  await context.addInitScript(() => {
+    window.shown = [];
+    window.asked = 0;
+    window.rung = 0;
+    window.Notification = class {
+      static permission = "default";
+      static async requestPermission() {
+        window.asked++;
+        return (this.permission = "granted");
+      }
+      constructor(title, options) {
+        Object.assign(this, { title, ...options });
+        window.shown = [...window.shown.filter(({ tag }) => tag !== this.tag), this];
+      }
+      close() {
+        window.shown = window.shown.filter((one) => one !== this);
+      }
+    };
+    window.OscillatorNode = class extends OscillatorNode {
+      start(...when) {
+        window.rung++;
+        super.start(...when);
+      }
+    };
+  });
+}
