@@ -260,7 +260,6 @@ pub fn log_filter(lookup: Lookup<'_>) -> Result<String, ConfigError> {
 }
 
 fn seconds_after_send(lookup: Lookup<'_>, name: &'static str) -> Result<i64, ConfigError> {
-    // At most a hundred years.
     number(lookup, name, 172_800, -1, 3_153_600_000)
 }
 

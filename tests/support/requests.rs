@@ -40,7 +40,7 @@ pub fn document() -> Value {
     serde_json::to_value(openapi::document()).unwrap()
 }
 
-/// All operations, in the order of their paths.
+/// All operations, in the order of their paths; a recall is the last one.
 pub fn operations() -> Vec<Operation> {
     let document = document();
     let mut all = Vec::new();
@@ -54,6 +54,8 @@ pub fn operations() -> Vec<Operation> {
             });
         }
     }
+    // After the others, which need its message.
+    all.sort_by_key(|operation| operation.id == "recall_message");
     all
 }
 

@@ -52,11 +52,13 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "an inbox has a conversation's messages, marks and changes in their order, and times never go back",
         "SELECT receiver_id::text || ':' || seq AS what FROM (
-             SELECT receiver_id, seq, at, kind, ref_seq,
+             SELECT receiver_id, seq, at, kind, conversation_id, ref_seq,
                  lag(at) OVER (PARTITION BY receiver_id ORDER BY seq) AS at_before,
                  lag(ref_seq) OVER (PARTITION BY receiver_id, conversation_id, kind ORDER BY seq) AS ref_before
              FROM inbox) AS e
-         WHERE at < at_before OR (kind IN ('message', 'mention', 'read', 'members') AND ref_seq <= ref_before)",
+         WHERE at < at_before OR (kind IN ('message', 'read', 'members') AND ref_seq <= ref_before)
+             OR (kind = 'mention' AND ref_seq <= ref_before AND NOT EXISTS (
+                 SELECT FROM message_states s WHERE s.conversation_id = e.conversation_id AND s.seq = e.ref_seq))",
     ),
     (
         "a member's last entry for a small conversation carries its count",

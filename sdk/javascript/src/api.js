@@ -1,6 +1,6 @@
 // The API, a method per operation. Every method takes `{ signal }` last and returns the body of the answer.
 
-import { seqOf, uuid, uuidv7 } from "./ids.js";
+import { emojiOf, seqOf, uuid, uuidv7 } from "./ids.js";
 
 /** The page size of a loop over all pages. It keeps each answer small. */
 export const PAGE = 100;
@@ -203,11 +203,11 @@ export class Api {
 
   /** Reacts to a message, and returns its reactions. The server compares emojis byte for byte. */
   async addReaction(conversationId, seq, emoji, { signal } = {}) {
-    return this.#session.call("PUT", `${messagePath(conversationId, seq)}/reactions/${encodeURIComponent(emoji)}`, { signal });
+    return this.#session.call("PUT", `${messagePath(conversationId, seq)}/reactions/${emojiOf(emoji)}`, { signal });
   }
 
   async removeReaction(conversationId, seq, emoji, { signal } = {}) {
-    const path = `${messagePath(conversationId, seq)}/reactions/${encodeURIComponent(emoji)}`;
+    const path = `${messagePath(conversationId, seq)}/reactions/${emojiOf(emoji)}`;
     return this.#session.call("DELETE", path, { removes: false, signal });
   }
 

@@ -49,3 +49,6 @@ export const uuid = (value) => checked(isUuid(value), value, "a UUID");
 
 /** The seq, for a URL; `validation` when it is not a seq. */
 export const seqOf = (value) => checked(DIGITS.test(String(value)), value, "a seq");
+
+/** The emoji as a segment of a URL; `validation` when it would make it a different request. */
+export const emojiOf = (value) => encodeURIComponent(checked(typeof value === "string" && !["", ".", ".."].includes(value), value, "an emoji"));

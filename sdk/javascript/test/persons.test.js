@@ -189,12 +189,14 @@ it("an id that is none goes into no address", async (t) => {
     getUser: [id], removeDevice: [id], blockUser: [id], unblockUser: [id], getConversation: [id], updateConversation: [id, { title: "t" }], listMembers: [id],
     addMembers: [id, [chat]], removeMember: [id, chat], join: [id], leave: [id], updateMember: [id, chat, {}], setRole: [id, chat, "admin"],
     listBans: [id], banUser: [id, chat], unbanUser: [id, chat], mute: [id, chat, null], listMessages: [id], getMessage: [id, 1], markRead: [id, 1], send: [id, "hi"],
-    edit: [id, 1, {}], recall: [id, 1], versions: [id, 1], changedSince: [id, 0],
+    edit: [id, 1, {}], recall: [id, 1], versions: [id, 1], changedSince: [id, 0], addReaction: [id, 1, "x"], removeReaction: [id, 1, "x"],
+    listReactions: [id, 1], listReplies: [id, 1], listReceipts: [id, 1],
   });
   for (const id of bad) {
     for (const [name, args] of Object.entries(calls(id))) await assert.rejects(tideline[name](...args), { code: "validation" }, `${name} ${id}`);
     for (const name of ["removeMember", "updateMember", "setRole", "mute", "banUser", "unbanUser"]) await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
-    for (const name of ["getMessage", "edit", "recall", "versions"]) if (id !== "1") await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
+    for (const name of ["getMessage", "edit", "recall", "versions", "addReaction", "removeReaction", "listReactions", "listReplies", "listReceipts"]) if (id !== "1") await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
+    for (const emoji of ["", ".", "..", undefined]) await assert.rejects(tideline.addReaction(chat, 1, emoji), { code: "validation" });
     await assert.rejects(tideline.history(id).next(), { code: "validation" });
     if (id !== undefined) await assert.rejects(tideline.send(chat, "hi", { client_msg_id: id }), { code: "validation" });
   }

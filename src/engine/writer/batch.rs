@@ -2,7 +2,7 @@
 
 use crate::engine::reading::message_views::reaction_keys;
 use crate::engine::writer::command::Command;
-use crate::engine::writer::state::{Plan, State};
+use crate::engine::writer::state::{Loaded, Plan, State};
 use crate::model::ids::{ChangeSeq, ConversationId, UserId};
 use crate::model::moved::Moved;
 use crate::model::time::Timestamp;
@@ -117,7 +117,7 @@ fn attempt(
         let relevant = relevant_members(commands, authors.chain(concerned), &large);
         let members = archive::load_members(conn, &small, &relevant)?;
         let recalled = recalled(conn, commands, &locked)?;
-        let reactions = own_reactions(conn, commands, &messages)?;
+        let own_reactions = own_reactions(conn, commands, &messages)?;
         let stored = match replays {
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
@@ -127,9 +127,16 @@ fn attempt(
             true => HashSet::new(),
             false => blocks::among(conn, by_mention)?,
         };
-        let mut state = State::new(
-            locked, members, stored, messages, recalled, reactions, named, blocks,
-        );
+        let mut state = State::new(Loaded {
+            locked,
+            members,
+            stored,
+            messages,
+            recalled,
+            own_reactions,
+            named,
+            blocks,
+        });
         let mut plan = Plan {
             at: state.now,
             ..Plan::default()

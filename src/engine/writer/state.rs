@@ -123,6 +123,18 @@ impl ConversationState {
     }
 }
 
+/// What a batch has read under its locks.
+pub(super) struct Loaded {
+    pub(super) locked: Vec<LockedConversation>,
+    pub(super) members: Vec<MemberRow>,
+    pub(super) stored: Vec<StoredSend>,
+    pub(super) messages: Vec<Message>,
+    pub(super) recalled: Vec<MessageKey>,
+    pub(super) own_reactions: Vec<(ReactionKey, Timestamp)>,
+    pub(super) named: HashMap<MessageKey, BTreeSet<UserId>>,
+    pub(super) blocks: HashSet<Block>,
+}
+
 /// The locked state of a batch, as of its beginning.
 pub struct State {
     pub(super) now: Option<Timestamp>,
@@ -139,16 +151,17 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(
-        locked: Vec<LockedConversation>,
-        members: Vec<MemberRow>,
-        stored: Vec<StoredSend>,
-        messages: Vec<Message>,
-        recalled: Vec<MessageKey>,
-        own_reactions: Vec<(ReactionKey, Timestamp)>,
-        named: HashMap<MessageKey, BTreeSet<UserId>>,
-        blocks: HashSet<Block>,
-    ) -> Self {
+    pub(super) fn new(loaded: Loaded) -> Self {
+        let Loaded {
+            locked,
+            members,
+            stored,
+            messages,
+            recalled,
+            own_reactions,
+            named,
+            blocks,
+        } = loaded;
         let now = members.first().map(|member| member.now);
         let mut conversations: HashMap<_, _> = locked
             .into_iter()

@@ -69,10 +69,7 @@ async fn get(who: &Person, path: &str) -> Value {
 
 /// A valid request of every operation, in a group of ann and ben.
 async fn operate(app: &App, [ann, ben, cat, ..]: &[Person; 5], chat: &str) {
-    let mut operations = operations();
-    // After the others, which need its message.
-    operations.sort_by_key(|operation| operation.id == "recall_message");
-    for operation in operations {
+    for operation in operations() {
         if operation.id == "update_member" {
             // Another operation has removed the member.
             ann.add(chat, &[ben]).await.ok(200);
@@ -155,10 +152,19 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
     ask(cat, "PUT", &format!("{chat}/read"), json!({"seq": seq})).await;
     let mut answer = text("x");
     answer["reply_to"] = seq.clone();
-    answer["mention_all"] = json!(true);
     answer["content"]["mentions"] = json!([ann.id]);
+    let mut everyone = text("x");
+    everyone["mention_all"] = json!(true);
+    let everyone = ask(ann, "POST", &format!("{chat}/messages"), everyone).await["seq"].clone();
     let last = ask(cat, "POST", &format!("{chat}/messages"), answer).await["seq"].clone();
     get(ann, &format!("{at}/replies")).await;
+    ask(
+        ann,
+        "DELETE",
+        &format!("{chat}/messages/{everyone}"),
+        Value::Null,
+    )
+    .await;
     get(
         ann,
         &format!("{chat}/messages?since_seq=1&limit=20&with_replied=true"),

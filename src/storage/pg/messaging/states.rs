@@ -69,14 +69,14 @@ pub fn write(conn: &mut PgConnection, changes: &StateChanges) -> StorageResult<(
     let states = changes
         .states
         .values()
-        .filter_map(|message| Some((message, message.state.as_ref()?)));
+        .filter_map(|message| Some((message, message.state.as_deref()?)));
     let states: Vec<_> = states.collect();
     let rows = || states.iter().copied();
     let reactions = states
         .iter()
         .map(|(_, state)| stored_reactions(&state.reactions))
         .collect::<StorageResult<Vec<_>>>()?;
-    let content = |(message, state): (&Message, &Box<MessageState>)| {
+    let content = |(message, state): (&Message, &MessageState)| {
         state.version.map(|_| message.body.content.get().to_owned())
     };
     let versions = || changes.versions.iter();
