@@ -16,14 +16,15 @@ CREATE TABLE replies (
     PRIMARY KEY (conversation_id, root_seq, seq)
 );
 
--- The messages that name a user. `gone`: the user is no longer named in it.
+-- The messages that name a user. `gone`: the user is no longer named in it. Only the index begins with the user, so that a list of the
+-- newest cannot read the primary key instead.
 CREATE TABLE mentions (
     user_id         uuid        NOT NULL,
     conversation_id uuid        NOT NULL,
     seq             bigint      NOT NULL,
     at              timestamptz NOT NULL,
     gone            boolean     NOT NULL DEFAULT false,
-    PRIMARY KEY (user_id, conversation_id, seq)
+    PRIMARY KEY (conversation_id, user_id, seq)
 );
 CREATE INDEX mentions_newest ON mentions (user_id, at, conversation_id, seq);
 

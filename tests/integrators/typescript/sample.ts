@@ -66,6 +66,8 @@ function describe(message: Schemas["Message"]): string {
       return `${message.content.name} ${message.content.size}`;
     case "custom":
       return JSON.stringify(message.content);
+    case "recalled":
+      return `recalled by ${message.recalled?.by}`;
     default: {
       const unknown: never = message;
       return `a kind of tomorrow: ${JSON.stringify(unknown)}`;
@@ -80,6 +82,12 @@ function tell(entry: Schemas["Entry"]): string {
       return `${entry.message.seq}: ${describe(entry.message)}`;
     case "mention":
       return `named in ${entry.message.seq}`;
+    case "edit":
+      return `version ${entry.message.version} of ${entry.message.seq}`;
+    case "recall":
+      return `${entry.message.seq}: ${describe(entry.message)}`;
+    case "reaction":
+      return `${entry.message.reactions?.length ?? 0} reactions to ${entry.message.seq}`;
     case "read":
       return `read up to ${entry.read_seq}`;
     case "conversation":
