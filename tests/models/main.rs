@@ -1,4 +1,4 @@
-//! Models of the two protocols that have too many orders for tests: checked in every order within small bounds.
+//! Models of the three protocols that have too many orders for tests: checked in every order within small bounds.
 //!
 //! A model is a sound design and some broken ones, each without one rule. The checker (stateright) explores every reachable
 //! state, breadth first. In the sound design every property must hold. Each broken design must be refuted, which shows that the
@@ -8,8 +8,8 @@
 //! tests, and none is shorter. When a sound design fails, the test prints the steps and the final state; for the shortest list,
 //! set `broken` to this property and call `refuted`.
 //!
-//! `wait` is about notices, `unread` about the hash of unread counts. `hash` is the Redis side in Rust;
-//! `tests/it/properties/scripts.rs` proves that it is equal. The exploration keeps a processor busy for seconds, so it is not
+//! `wait` is about notices, `unread` about the hash of unread counts, `changes` about change numbers. `hash` is the Redis side in
+//! Rust; `tests/it/properties/scripts.rs` proves that it is equal. The exploration keeps a processor busy for seconds, so it is not
 //! in `tests/it`.
 
 #![allow(
@@ -19,6 +19,7 @@
     clippy::allow_attributes
 )]
 
+mod changes;
 mod hash;
 mod unread;
 mod wait;
