@@ -174,9 +174,14 @@ pub async fn versions(
                 true => members::get(conn, conversation, caller.user)?,
                 false => None,
             };
-            Ok((member, states::versions(conn, (conversation, seq))?))
+            let versions = states::versions(conn, (conversation, seq))?;
+            // After the versions: a member who has left sees none that is later.
+            let view = conversations::view(conn, conversation, caller.user)?;
+            let is_visible = view.is_some_and(|view| view.joined_seq < seq);
+            Ok(is_visible.then_some((member, versions)))
         })
-        .await?;
+        .await?
+        .ok_or(Error::NotFound)?;
     if needs_lead && member.is_none_or(|member| member.role < Role::Admin) {
         let why = "only the sender, the owner and the admins read the old versions of a message";
         return Err(Error::Forbidden(why));

@@ -104,6 +104,9 @@ pub async fn page(
             // The page ends at the head that was read with the caller's membership: later messages may have been sent after
             // the caller was removed.
             messages.retain(|message| message.seq <= view.last_seq);
+            if !is_still_member(conn, caller, conversation, &view, &messages)? {
+                return Ok(None);
+            }
             let joined = view.joined_seq;
             let shown = messages.iter_mut().map(|one| (one, joined));
             message_views::personalise(conn, caller.user, shown)?;
@@ -164,6 +167,26 @@ pub async fn some(
         .ok_or(Error::NotFound)
 }
 
+/// Whether a member may see messages that were read after the membership. A message may have changed in between, and the member may
+/// have left before: then the membership is read again, after the messages.
+pub fn is_still_member(
+    conn: &mut Connection,
+    caller: Caller,
+    conversation: ConversationId,
+    view: &View,
+    messages: &[Message],
+) -> StorageResult<bool> {
+    let is_later = |one: &Message| {
+        let change = one.state.as_ref().and_then(|state| state.change_seq);
+        change.is_some_and(|change| change > view.change_seq)
+    };
+    if !messages.iter().any(is_later) {
+        return Ok(true);
+    }
+    let now = conversations::view(conn, conversation, caller.user)?;
+    Ok(now.is_some_and(|now| now.joined_seq == view.joined_seq))
+}
+
 /// Those of these messages that a member may see.
 fn shown(
     conn: &mut Connection,
@@ -180,6 +203,9 @@ fn shown(
     }
     let mut messages = archive::some(conn, &keys)?;
     messages.sort_unstable_by_key(|one| one.seq);
+    if !is_still_member(conn, caller, conversation, view, &messages)? {
+        return Ok(Vec::new());
+    }
     let pairs = messages.iter_mut().map(|one| (one, view.joined_seq));
     message_views::personalise(conn, caller.user, pairs)?;
     Ok(messages)
@@ -221,6 +247,9 @@ pub async fn replies(
             let mut messages = archive::replies(conn, conversation, root, since, limit)?;
             let read = messages.len();
             messages.retain(|message| message.seq <= view.last_seq);
+            if !is_still_member(conn, caller, conversation, &view, &messages)? {
+                return Ok(None);
+            }
             let pairs = messages.iter_mut().map(|one| (one, view.joined_seq));
             message_views::personalise(conn, caller.user, pairs)?;
             // A page that was cut may be followed by more.
@@ -267,6 +296,9 @@ pub async fn visible(
             match conversations::view(conn, conversation, caller.user)? {
                 Some(view) if view.joined_seq < seq && seq <= view.last_seq => {
                     let mut message = archive::get(conn, conversation, seq)?;
+                    if !is_still_member(conn, caller, conversation, &view, message.as_slice())? {
+                        return Ok(None);
+                    }
                     let shown = message.iter_mut().map(|one| (one, view.joined_seq));
                     message_views::personalise(conn, caller.user, shown)?;
                     Ok(message)
