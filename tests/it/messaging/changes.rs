@@ -575,3 +575,37 @@ async fn edit_against_recall_from_two_nodes() {
     assert_eq!(ben.total().await, 0);
     app.finish().await;
 }
+
+/// A page of changes ends at the head that was read with the membership: its reader may have left before a later change.
+#[tokio::test(flavor = "multi_thread")]
+async fn page_of_changes_ends_at_the_head_before_it() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    ann.send(&chat, "one").await;
+    ann.send(&chat, "two").await;
+    edit(&ann, &chat, 1, 1, "uno").await;
+    // The statement of the head returns, and that of the page waits for the table.
+    let mut database = app.database();
+    execute(
+        &mut database,
+        "BEGIN; LOCK TABLE message_states IN ACCESS EXCLUSIVE MODE",
+    );
+    let path = format!("/conversations/{chat}/messages?changed_since=0");
+    let page = async { ben.get(&path).await.ok(200) };
+    let change = async {
+        crate::support::waiting_for_locks(&mut database, 1).await;
+        execute(
+            &mut database,
+            "INSERT INTO message_states (conversation_id, seq, change_seq, version, content, length, edited_at)
+             SELECT conversation_id, 2, 2, 2, content, length, edited_at FROM message_states;
+             UPDATE conversations SET change_seq = 2;
+             COMMIT",
+        );
+    };
+    let (page, ()) = tokio::join!(page, change);
+    assert_eq!((seqs(&page), &page["change_seq"]), (vec![1], &json!(1)));
+    // The next page has it.
+    let page = changes(&ben, &chat, 1).await;
+    assert_eq!((seqs(&page), &page["change_seq"]), (vec![2], &json!(2)));
+    app.finish().await;
+}
