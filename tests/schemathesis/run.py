@@ -52,7 +52,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             bind = "127.0.0.1:%d" % free.getsockname()[1]
         self.env = {"PATH": os.environ["PATH"], "TIDELINE_BIND": bind, "TIDELINE_RATE_LIMIT": "off"}
-        self.env |= {"TIDELINE_METRICS_BIND": "", "TIDELINE_DRAIN_SECONDS": "1"}
+        self.env |= {"TIDELINE_METRICS_BIND": "", "TIDELINE_DRAIN_SECONDS": "2"}
         self.program, self.url = program, f"http://{bind}"
         self.log = directory / "log"
         command = [program, "dev", "--dir", directory / "dev"]

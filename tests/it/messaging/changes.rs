@@ -609,3 +609,35 @@ async fn page_of_changes_ends_at_the_head_before_it() {
     assert_eq!((seqs(&page), &page["change_seq"]), (vec![2], &json!(2)));
     app.finish().await;
 }
+
+/// A member who leaves between the two statements of a page reads no version from after leaving.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn page_shows_no_change_from_after_leaving() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    for query in ["", "/1", "?seqs=1"] {
+        let chat = ann.group(&[&ben]).await;
+        ann.send(&chat, "first").await;
+        let path = format!("/conversations/{chat}/messages{query}");
+        let mut database = app.database();
+        execute(
+            &mut database,
+            "BEGIN; LOCK TABLE messages IN ACCESS EXCLUSIVE MODE",
+        );
+        let reader = ben.clone();
+        let reading = tokio::spawn(async move { reader.get(&path).await });
+        // The membership is read, and the messages are not.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        ann.remove(&chat, &ben).await.ok(204);
+        let edit = format!(
+            "UPDATE conversations SET change_seq = change_seq + 1 WHERE id = '{chat}';
+             INSERT INTO message_states (conversation_id, seq, change_seq, version, content, length, edited_at)
+             SELECT id, 1, change_seq, 2, '{{\"text\": \"second\"}}', 18, clock_timestamp() FROM conversations WHERE id = '{chat}'
+             ON CONFLICT (conversation_id, seq) DO UPDATE SET change_seq = excluded.change_seq; COMMIT"
+        );
+        execute(&mut database, &edit);
+        let answer = reading.await.unwrap();
+        let body = answer.body.to_string();
+        assert!(!body.contains("second"), "{body}");
+    }
+    app.finish().await;
+}
