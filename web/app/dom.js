@@ -92,6 +92,9 @@ export function open(dialog) {
   if (!dialog.open) dialog.showModal();
 }
 
+/** Answers the last question of `confirm`. */
+let answer = null;
+
 /** Asks for confirmation of an action that cannot be undone. */
 export function confirm({ title, text, yes }) {
   const dialog = $("#confirm-dialog");
@@ -99,9 +102,12 @@ export function confirm({ title, text, yes }) {
   $("#confirm-text").textContent = text;
   $("#confirm-yes").textContent = yes;
   dialog.returnValue = "no";
+  // The close event of the question before may come late, when this one is open: it must answer neither of them with yes.
+  answer?.(false);
   open(dialog);
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    answer = resolve;
+    dialog.onclose = () => dialog.open || resolve(dialog.returnValue === "yes");
   });
 }
 

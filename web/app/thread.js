@@ -140,7 +140,7 @@ export class Thread {
   }
 
   #forget() {
-    this.loaded = false;
+    this.loaded = this.more = false;
     this.messages = [];
     this.#head = this.#end = 0;
   }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { badge, browse, desktop, enter, look, say, texts, until } from "./support/browser.js";
-import { api } from "./support/people.js";
+import { api, sendMany } from "./support/people.js";
 
 const STUB = "Message recalled";
 /** What each row shows: its text, or that it was recalled. */
@@ -263,6 +263,24 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await context.setOffline(false);
     await until(async () => (await shown(ann)).slice(-2), [STUB, "was edited"]);
     await until(() => preview(ann, "Ben"), "was edited");
+  });
+
+  await t.test("a conversation with too many missed changes is read again", async () => {
+    const crew = await ben.createGroup({ title: "Crew", member_ids: [me.id] });
+    await sendMany(ben, server, crew.id, 1_001);
+    await until(() => preview(ann, "Crew"), "Ben: message 1001");
+    await enter(ann, "Crew");
+    await ann.click("#jump");
+    await until(async () => (await shown(ann)).at(-1), "message 1001");
+    await context.setOffline(true);
+    await until(() => ann.getAttribute("#status", "data-state"), "offline");
+    for (let seq = 1; seq <= 1_001; seq += 13) await Promise.all(Array.from({ length: 13 }, (_, n) => ben.recall(crew.id, seq + n)));
+    await server.expireInbox();
+    await context.setOffline(false);
+    await until(async () => new Set(await shown(ann)), new Set([STUB]));
+    await until(() => preview(ann, "Crew"), `Ben: ${STUB}`);
+    await until(() => badge(ann, "Crew"), 0);
+    await enter(ann, "Ben");
   });
 
   await t.test("a notification follows its message", async () => {
