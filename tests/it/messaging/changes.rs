@@ -621,11 +621,11 @@ async fn page_shows_no_change_from_after_leaving() {
         let mut database = app.database();
         execute(
             &mut database,
-            "BEGIN; LOCK TABLE messages IN ACCESS EXCLUSIVE MODE",
+            "BEGIN; LOCK TABLE message_states IN ACCESS EXCLUSIVE MODE",
         );
         let reader = ben.clone();
         let reading = tokio::spawn(async move { reader.get(&path).await });
-        // The membership is read, and the messages are not.
+        // The membership is read, and the states of messages are not.
         tokio::time::sleep(Duration::from_millis(200)).await;
         ann.remove(&chat, &ben).await.ok(204);
         let edit = format!(
