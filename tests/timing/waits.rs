@@ -247,7 +247,7 @@ async fn watched_conversation_wakes_waits_on_every_node() {
             assert_eq!(notice["news"], false);
             assert_eq!(
                 notice["watched"],
-                json!([{"conversation_id": chat, "last_seq": seq + 1}])
+                json!([{"conversation_id": chat, "last_seq": seq + 1, "change_seq": 0}])
             );
             assert_eq!(notice["total_unread"], seq + 1);
         }
