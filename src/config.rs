@@ -110,7 +110,7 @@ pub enum LogFormat {
 pub struct RateLimit {
     /// Requests per second, on average.
     pub per_second: u32,
-    /// Requests at once.
+    /// Requests in one burst.
     pub burst: u32,
 }
 

@@ -51,17 +51,23 @@ const TABLES: &[(&str, &[&str])] = &[
         &[
             "bans",
             "client_conversations",
+            "conversation_settings",
             "direct_pairs",
             "erasures",
+            "expiring",
             "former_members",
+            "hidden_messages",
             "mentions",
             "mentions_all",
             "message_mentions",
             "message_states",
             "message_versions",
             "mutes",
+            "pins",
             "reactions",
             "replies",
+            "scheduled",
+            "scheduled_failures",
         ],
     ),
     ("sync", &["inbox"]),
@@ -72,11 +78,12 @@ const TABLES: &[(&str, &[&str])] = &[
 /// a page or a count is one snapshot of several tables.
 const SHARED_TABLES: &[(&str, &[&str])] = &[
     ("conversations", &["messaging", "sync"]),
+    ("drafts", &["messaging", "sync"]),
     ("member_changes", &["messaging", "sync"]),
     ("members", &["messaging", "sync"]),
     ("messages", &["messaging", "sync"]),
     ("messages_now", &["messaging", "sync"]),
-    ("timelines", &["operations", "sync"]),
+    ("timelines", &["messaging", "operations", "sync"]),
     ("users", &["identity", "messaging", "operations", "people"]),
 ];
 

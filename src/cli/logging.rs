@@ -15,7 +15,7 @@ pub(super) const TARGET: &str = "tideline";
 /// Starts the log. The caller flushes the buffer that is returned before the process ends.
 pub(super) fn start(format: LogFormat, filter: &str) -> io::Result<BufferedStderr> {
     let buffer = BufferedStderr::start()?;
-    // At a terminal each line is shown at once, and in colour.
+    // At a terminal each line is shown immediately, and in colour.
     let target = match io::stderr().is_terminal() {
         true => Target::Stderr,
         false => Target::Pipe(Box::new(buffer.clone())),

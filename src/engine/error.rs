@@ -2,6 +2,7 @@
 
 use crate::model::rate_limit::QuotaStatus;
 use crate::model::resync::Resync;
+use crate::model::wire::draft::Draft;
 use crate::model::wire::message::Message;
 use crate::model::wire::violation::Violation;
 use crate::storage::error::StorageError;
@@ -37,10 +38,12 @@ pub enum Error {
     DeviceRevoked,
     /// The refresh token is unknown, used or expired.
     RefreshInvalid,
-    /// The message is recalled.
+    /// The message is recalled or has expired.
     MessageGone,
     /// The version that the caller has seen is not the present one; with the message as it is now.
     VersionConflict(Box<Message>),
+    /// The same for a draft.
+    DraftConflict(Box<Draft>),
     /// The time in which a message may be changed so has passed.
     WindowClosed(&'static str),
     /// The client_msg_id belongs to another message of this sender in this conversation.
@@ -55,6 +58,8 @@ pub enum Error {
     InboxTrimmed(Resync),
     /// Too many requests of one user, address or name.
     RateLimited(QuotaStatus),
+    /// The conversation is in slow mode: the sender may send the next message after this time.
+    SlowMode(Duration),
     /// Overloaded: nothing was done. Try again after this time.
     Overloaded(Duration),
     /// PostgreSQL did not answer in time. A send may or may not be stored.

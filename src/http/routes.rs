@@ -6,7 +6,8 @@ use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::messaging::{
-    bans, changes, conversations, members, mentions, messages, reactions, receipts,
+    bans, changes, conversations, drafts, hidden, members, mentions, messages, pins, reactions,
+    read_marks, receipts, scheduled, sends, settings,
 };
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
@@ -127,11 +128,18 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;
         bans: list_bans, ban_user, unban_user;
-        messages: send_message, send_messages, list_messages, get_message, list_replies, mark_read;
+        sends: send_message, send_messages;
+        messages: list_messages, get_message, list_replies;
+        read_marks: mark_read, mark_unread;
         changes: edit_message, recall_message, list_versions;
         mentions: list_mentions;
         reactions: add_reaction, remove_reaction, list_reactions;
         receipts: list_receipts;
+        settings: update_settings;
+        drafts: update_draft, delete_draft, list_drafts;
+        hidden: hide_messages, clear_history;
+        scheduled: update_scheduled, delete_scheduled, list_scheduled;
+        pins: pin_message, unpin_message, list_pins;
         inbox: fetch_inbox;
         notices: wait_notices;
         unread: get_unread;

@@ -1,4 +1,4 @@
-//! Who calls, and with what a person logs in.
+//! The caller of a request, and the credentials of a login.
 
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::wire::user::Platform;

@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 /// The most levels of a custom content. A page of messages then has fewer than 128 levels, the limit of common JSON parsers.
 const MAX_CUSTOM_DEPTH: usize = 100;
 
+/// The names of the kinds.
+const KINDS: [&str; 6] = ["text", "emoji", "image", "video", "file", "custom"];
+
 /// Kind and content, checked and serialized for storage.
 #[derive(Clone, Debug)]
 pub struct Content {
@@ -69,6 +72,24 @@ impl Content {
         })
     }
 
+    /// The content of a stored message for another message, without its mentions; none of a stub, and of an unknown kind.
+    pub fn copy(stored: &StoredBody) -> Option<Self> {
+        let kind = KINDS.iter().find(|kind| **kind == stored.kind)?;
+        let json = stored.content.get();
+        let json = match Strict::parse(json.as_bytes()) {
+            Ok(Strict(Value::Object(mut text))) if *kind == "text" => {
+                text.remove("mentions");
+                Value::Object(text).to_string()
+            }
+            Ok(_) | Err(_) => json.to_owned(),
+        };
+        Some(Self {
+            kind,
+            json,
+            mentions: Vec::new(),
+        })
+    }
+
     /// The name of the kind.
     pub fn kind(&self) -> &'static str {
         self.kind
@@ -97,6 +118,42 @@ impl Content {
                 (Ok(Strict(new)), Ok(Strict(old))) => same(&new, &old),
                 (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
             }
+    }
+}
+
+/// The new content of a message, of which only the writer knows the kind.
+pub struct NewContent {
+    text: Result<Content, Vec<Violation>>,
+    custom: Result<Content, Vec<Violation>>,
+}
+
+impl NewContent {
+    /// Checks the content for every kind of message that can be edited.
+    pub fn parse(content: Strict) -> Self {
+        Self {
+            text: Content::parse("text", Strict(content.0.clone())),
+            custom: Content::parse("custom", content),
+        }
+    }
+
+    /// The content of a message of this kind.
+    pub fn of(&self, kind: &str) -> Result<&Content, Vec<Violation>> {
+        let parsed = match kind {
+            "text" => &self.text,
+            "custom" => &self.custom,
+            _ => {
+                let detail = format!(
+                    "must be that of a text or custom message: a message of kind {kind} cannot be edited"
+                );
+                return Err(vec![Violation::new("/content", detail)]);
+            }
+        };
+        parsed.as_ref().map_err(Clone::clone)
+    }
+
+    /// The users that it mentions if it is a text.
+    pub fn mentions(&self) -> &[UserId] {
+        self.text.as_ref().map_or(&[], Content::mentions)
     }
 }
 

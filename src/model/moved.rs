@@ -1,4 +1,4 @@
-//! The heads of a conversation's timeline, for those who watch it.
+//! The heads of a conversation's timeline, for the waits that watch it.
 
 use crate::model::ids::{ChangeSeq, ConvSeq};
 

@@ -1,6 +1,6 @@
 //! Pages of timelines and listings.
 
-use crate::model::ids::{ConversationId, InboxSeq, UserId};
+use crate::model::ids::{ClientMsgId, ConversationId, InboxSeq, UserId};
 use crate::model::wire::conversation::Order;
 use crate::model::wire::violation::Violation;
 use base64::Engine;
@@ -65,6 +65,22 @@ pub struct Page<T> {
 pub struct UserCursor {
     /// The last user of the previous page.
     pub after: UserId,
+}
+
+/// Where the next page of drafts begins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DraftCursor {
+    /// The last conversation of the previous page.
+    pub after: ConversationId,
+}
+
+/// Where the next page of scheduled messages begins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduledCursor {
+    /// The last message of the previous page.
+    pub after: ClientMsgId,
 }
 
 /// Where the next page of conversations begins; sent as an opaque cursor.

@@ -1,6 +1,8 @@
 //! Rate limits.
 
 use crate::model::ids::UserId;
+use crate::model::time::Timestamp;
+use chrono::TimeDelta;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -43,25 +45,37 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// A quota: `burst` cells at once, and one more per `interval`.
+/// A quota: a burst of `burst` cells, and one more per `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The name in the `RateLimit` headers.
     pub name: &'static str,
     /// The time per cell.
     pub interval: Duration,
-    /// The most cells at once.
+    /// The most cells in one burst.
     pub burst: u32,
 }
 
 impl Policy {
-    /// `rate` cells per second on average, `burst` at once.
+    /// `rate` cells per second on average, `burst` in one burst.
     pub fn per_second(name: &'static str, rate: u32, burst: u32) -> Self {
         Self {
             name,
             interval: Duration::from_secs(1) / rate.max(1),
             burst,
         }
+    }
+
+    /// The refusal of an action that was last done less than the interval ago; none if it is not too soon.
+    pub fn too_soon(self, last: Timestamp, now: Timestamp) -> Option<QuotaStatus> {
+        let interval = TimeDelta::from_std(self.interval).unwrap_or_default();
+        let left = (last.0 + interval - now.0).to_std().unwrap_or_default();
+        (!left.is_zero()).then_some(QuotaStatus {
+            policy: self,
+            remaining: 0,
+            reset_after: left,
+            retry_after: Some(left),
+        })
     }
 
     /// The time after which the whole burst is available again.

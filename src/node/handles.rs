@@ -49,7 +49,7 @@ pub struct Handles {
 /// Open files besides the connections of clients and to PostgreSQL: Redis, listeners, timers, the log.
 const RESERVED_FILES: u64 = 64;
 
-/// Why a process could not open what it needs.
+/// Errors at the start of a process.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// PostgreSQL does not answer. `Pg` has logged the reason.
@@ -149,6 +149,10 @@ impl Handles {
                 } => {
                     waiters.wake_conversation(conversation, heads);
                 }
+                Signal::Reads {
+                    conversation,
+                    reader,
+                } => waiters.reads.announced(conversation, reader),
                 Signal::Subscribed(user) => waiters.head_cache.invalidate(user),
                 Signal::Gap => lost.notify_one(),
             }

@@ -70,7 +70,7 @@ pub(super) fn listen(
 ) -> Result<(TcpListener, SocketAddr), ServeError> {
     let listener =
         TcpListener::bind(address).map_err(|error| ServeError::Bind(variable, address, error))?;
-    // Repeated to set a backlog for all clients of a lost node at once. If the backlog is full, the kernel drops the SYN and
+    // Repeated to set a backlog for all clients of a lost node together. If the backlog is full, the kernel drops the SYN and
     // the client retries after 1, 3 and 7 s.
     socket2::SockRef::from(&listener).listen(LISTEN_BACKLOG)?;
     let address = listener.local_addr()?;

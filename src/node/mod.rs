@@ -90,6 +90,9 @@ impl Node {
             task!(auditor, delivery),
             task!(erasures, delivery),
             task!(delivered, delivery),
+            task!(expiry, delivery),
+            task!(read_moves, delivery),
+            task!(scheduled, delivery),
         ];
         Ok(Self {
             tasks,

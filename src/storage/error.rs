@@ -57,7 +57,14 @@ pub type StorageResult<T> = Result<T, StorageError>;
 // FIXME(diesel#5232): match on the SQLSTATE as soon as a release of Diesel has it (2.3.14 has not).
 fn by_message(message: &str) -> Option<StorageError> {
     const CONTENDED: [&str; 2] = ["deadlock detected", "lock timeout"];
-    const LOST: &str = "terminating connection";
+    // By the server before it ends, and by libpq afterwards.
+    const LOST: [&str; 5] = [
+        "terminating connection",
+        "server closed the connection",
+        "could not receive data from server",
+        "could not send data to server",
+        "no connection to the server",
+    ];
     const UNAVAILABLE: [&str; 9] = [
         "the database system is",
         "No space left on device",
@@ -76,7 +83,7 @@ fn by_message(message: &str) -> Option<StorageError> {
         Some(StorageError::NoPartition)
     } else if CONTENDED.iter().any(has) {
         Some(StorageError::Contended(message.to_owned()))
-    } else if message.contains(LOST) {
+    } else if LOST.iter().any(has) {
         Some(StorageError::Lost(message.to_owned()))
     } else if UNAVAILABLE.iter().any(has) {
         Some(StorageError::Unavailable(message.to_owned()))
@@ -128,6 +135,12 @@ impl From<DieselError> for StorageError {
 #[cfg(test)]
 mod tests {
     use super::{StorageError, by_message};
+
+    #[test]
+    fn ended_server_is_a_lost_connection() {
+        let message = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally";
+        assert!(matches!(by_message(message), Some(StorageError::Lost(_))));
+    }
 
     #[test]
     fn out_of_disk_or_memory_is_unavailable() {

@@ -3,7 +3,10 @@
 pub mod auditor;
 pub mod delivered;
 pub mod erasures;
+pub mod expiry;
 pub mod notices;
 pub mod partitions;
+pub mod read_moves;
 pub mod revocations;
+pub mod scheduled;
 pub mod sweep;

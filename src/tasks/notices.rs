@@ -6,8 +6,8 @@ use crate::engine::delivery::Delivery;
 use crate::engine::waiting::reconcile;
 use std::time::Duration;
 
-/// How often subscriptions without waits are ended. A client that begins its next wait at once finds its subscription
-/// active.
+/// How often subscriptions without waits are ended. A client that begins its next wait immediately finds its
+/// subscription active.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// How often the slots of a Redis cluster are read.

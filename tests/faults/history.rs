@@ -210,11 +210,11 @@ pub struct Outcome {
 impl Outcome {
     /// The head of the inbox.
     pub fn head(&self) -> i64 {
-        let told = self
+        let last_seq = self
             .notices
             .first()
-            .and_then(|told| told["last_seq"].as_i64());
-        told.unwrap_or(-1)
+            .and_then(|notice| notice["last_seq"].as_i64());
+        last_seq.unwrap_or(-1)
     }
 }
 

@@ -76,7 +76,7 @@ fn history_file(fault: &str, seed: u64) -> PathBuf {
         .join(format!("{fault}.jsonl"))
 }
 
-/// Part of `cargo test`: the checker against seeded defects, and two faults at once.
+/// Part of `cargo test`: the checker against seeded defects, and two simultaneous faults.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn seeded_defects_are_detected() {
     let history = run("calm", 1, Duration::ZERO, 2 * SHORT).await;

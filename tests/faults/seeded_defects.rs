@@ -117,13 +117,13 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
         last.body["last_seq"] = json!(1);
     }),
     ("a count is skewed", "count", |h| {
-        let told = find(h, |op| {
+        let answer = find(h, |op| {
             op.ask == Ask::Unread && op.body["conversations"][0].is_object()
         });
-        let count = told.body["conversations"][0]["unread"].as_i64().unwrap() + 1;
-        told.body["conversations"][0]["unread"] = json!(count);
-        let total = told.body["total"].as_i64().unwrap() + 1;
-        told.body["total"] = json!(total);
+        let count = answer.body["conversations"][0]["unread"].as_i64().unwrap() + 1;
+        answer.body["conversations"][0]["unread"] = json!(count);
+        let total = answer.body["total"].as_i64().unwrap() + 1;
+        answer.body["total"] = json!(total);
     }),
     ("a total is not the sum", "sum", |h| {
         find(h, |op| op.ask == Ask::Unread).body["total"] = json!(12_345);
@@ -138,12 +138,12 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
         h.outcomes[3].unread[1]["total"] = json!(12_345);
     }),
     ("a read mark goes back", "mark-back", |h| {
-        let told = h
+        let marked = h
             .ops
             .iter_mut()
             .rfind(|op| matches!(op.ask, Ask::Mark { .. }))
             .unwrap();
-        told.body["read_seq"] = json!(0);
+        marked.body["read_seq"] = json!(0);
     }),
     ("an outsider is shown words", "leak", |h| {
         let canary = h.cast.chats[0].canary.clone();

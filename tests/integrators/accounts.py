@@ -16,7 +16,7 @@ import time
 import harness
 from harness import Node, call, listing, ok, surroundings
 
-AT_ONCE = 5
+CONCURRENT = 5
 
 PYTHON = """
 import sys
@@ -25,18 +25,18 @@ from client import Client, Problem
 
 client = Client(sys.argv[1], "ann", "correct horse")
 
-def at_once(count):
+def concurrent_calls(count):
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(lambda _: client.call("GET", "/v1/me"), range(count)))
 
-at_once(5)
+concurrent_calls(5)
 for code in ("token_expired", "device_revoked", "unauthenticated"):
     client.call("POST", "/refuse", {"code": code, "for_good": False})
-    at_once(5)
+    concurrent_calls(5)
 for code in ("device_revoked", "unauthenticated"):
     client.call("POST", "/refuse", {"code": code, "for_good": True})
     try:
-        at_once(1)
+        concurrent_calls(1)
     except Problem as problem:
         print(problem.code)
 """
@@ -45,16 +45,16 @@ JAVASCRIPT = """
 import { Client } from "./client.mjs";
 
 const client = new Client(process.argv[2], "ann", "correct horse");
-const atOnce = (count) => Promise.all(Array.from({ length: count }, () => client.call("GET", "/v1/me")));
+const concurrentCalls = (count) => Promise.all(Array.from({ length: count }, () => client.call("GET", "/v1/me")));
 
-await atOnce(5);
+await concurrentCalls(5);
 for (const code of ["token_expired", "device_revoked", "unauthenticated"]) {
   await client.call("POST", "/refuse", { code, for_good: false });
-  await atOnce(5);
+  await concurrentCalls(5);
 }
 for (const code of ["device_revoked", "unauthenticated"]) {
   await client.call("POST", "/refuse", { code, for_good: true });
-  await atOnce(1).catch((problem) => console.log(problem.code));
+  await concurrentCalls(1).catch((problem) => console.log(problem.code));
 }
 """
 
@@ -68,8 +68,8 @@ class Fake(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.signed_in, self.refusal = [], None
-        self.all_sent = threading.Barrier(AT_ONCE)
+        self.logins, self.refusal = [], None
+        self.all_sent = threading.Barrier(CONCURRENT)
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -79,11 +79,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/refuse":
-            self.server.refusal = {**body, "below": len(self.server.signed_in)}
+            self.server.refusal = {**body, "below": len(self.server.logins)}
             return self.answer(200, None)
         time.sleep(0.3)  # calls that need a session meanwhile
-        self.server.signed_in.append(self.path.removeprefix("/v1/auth/"))
-        token = str(len(self.server.signed_in) - 1)
+        self.server.logins.append(self.path.removeprefix("/v1/auth/"))
+        token = str(len(self.server.logins) - 1)
         self.answer(200, {"access_token": token, "refresh_token": token, "device_id": token})
 
     def do_GET(self):
@@ -110,9 +110,9 @@ def shares_sessions(directory, language, command):
         done = subprocess.run([*command, fake.url], cwd=directory, capture_output=True, text=True, timeout=120)
         fake.shutdown()
     assert done.returncode == 0, done.stderr
-    assert fake.signed_in == EXPECTED, f"{language} signed in by {fake.signed_in}"
+    assert fake.logins == EXPECTED, f"{language} logged in by {fake.logins}"
     assert done.stdout.split() == ["device_revoked", "unauthenticated"], done.stdout
-    print(f"accounts: {language} signs in once for all calls, and again when its device was logged out")
+    print(f"accounts: {language} logs in once for all calls, and again when its device was logged out")
 
 
 def shell(directory, name, node, before=""):

@@ -264,15 +264,15 @@ def drain(proxies, nodes):
     for name, proxy in proxies.items():
         answers = sends[name].result(30)
         assert len(answers) > 10 and set(answers) == {201}, f"{name}: {answers}"
-        told = [wait.result(1) for wait in waits[name] if wait.done()]
-        assert told, f"{name}: no wait was parked on the node that was stopped"
-        for answer in told:
+        finished = [wait.result(1) for wait in waits[name] if wait.done()]
+        assert finished, f"{name}: no wait was parked on the node that was stopped"
+        for answer in finished:
             notice = ok(answer)
             assert notice["reconnect"] and notice["retry_after_ms"] > 0 and not notice["news"], notice
         # They wait again, on the other node.
         again = [in_parallel(lambda one=one: one.wait(heads[one], 2)) for one in people[name][2:4]]
         assert all(ok(wait.result(10))["reconnect"] is False for wait in again)
-        print(f"proxies: {name}: {len(told)} of 5 waits were asked to reconnect; {len(answers)} sends meanwhile, no fault")
+        print(f"proxies: {name}: {len(finished)} of 5 waits were asked to reconnect; {len(answers)} sends meanwhile, no fault")
     # The others are parked on the node that stays.
     for name in proxies:
         for one, wait in zip(people[name][2:], waits[name]):
@@ -290,7 +290,7 @@ def start(name, directory, nodes):
 
 def run(directory):
     cookies(directory)
-    # Slow enough that a busy machine can reach the limit, and enough at once for everything else here.
+    # Slow enough that a busy machine can reach the limit, with a burst that is enough for everything else here.
     settings = {"TIDELINE_TRUSTED_PROXIES": "127.0.0.1", "TIDELINE_RATE_LIMIT": "5:60"}
     with Node(directory, **settings) as first, Node(directory, "second", joins=first, **settings) as second:
         nodes = [first, second]

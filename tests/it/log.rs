@@ -123,8 +123,8 @@ async fn the_log_has_a_line_for_each_request_and_no_secret() {
         }
         for secret in hidden {
             assert!(secret.len() > 4, "{secret:?} proves nothing");
-            let told: Vec<_> = log.iter().filter(|line| line.contains(&secret)).collect();
-            assert!(told.is_empty(), "{secret} is in {told:#?}");
+            let leaks: Vec<_> = log.iter().filter(|line| line.contains(&secret)).collect();
+            assert!(leaks.is_empty(), "{secret} is in {leaks:#?}");
         }
         app.finish().await;
     }

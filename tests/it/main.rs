@@ -44,14 +44,25 @@ mod identity {
 mod messaging {
     mod bans;
     mod changes;
+    mod cleared;
     mod conversations;
+    mod drafts;
+    mod expiry;
+    mod forwards;
     mod groups;
+    mod hidden;
     mod members;
     mod messages;
+    mod pins;
+    mod privacy;
+    mod proofs;
     mod reactions;
     mod read_fanout;
     mod receipts;
     mod replies;
+    mod rules;
+    mod scheduled;
+    mod settings;
 }
 
 mod operations {

@@ -71,8 +71,8 @@ async fn applied(
 ) -> HashMap<UserId, Total> {
     let apply = async || cache::apply(redis, epoch, entries).await;
     let within = Duration::from_secs(10);
-    let told = |applied: &Applied| applied.lost == 0;
-    eventually("Redis answers", within, apply, told)
+    let complete = |applied: &Applied| applied.lost == 0;
+    eventually("Redis answers", within, apply, complete)
         .await
         .totals
 }

@@ -1,6 +1,6 @@
 //! Change numbers: writers, pages of changes, and a cache of history, with their statements in every order.
 //!
-//! Two nodes change messages of one conversation. A transaction waits for the conversation's lock, looks at the messages, and
+//! Two nodes change messages of one conversation. A transaction waits for the conversation's lock, reads the messages, and
 //! commits their new states under the next numbers, or it is rolled back. A batch may change a message twice. A device reads the
 //! history and the changes page by page, with one request of each in progress. A request is two statements, each with its own
 //! snapshot: the head with the membership, and the page. Its answer may arrive late. The device may leave the conversation.
@@ -13,7 +13,7 @@
 //! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
 //!
 //! In a counterexample `Begin([0, 1])` is a new transaction that changes message 0 and then message 1. Its other steps name it by
-//! its index among the open ones, oldest first. `Ask` is the first statement of a request, `Read` the second one.
+//! its index among the open ones, oldest first. `Request` is the first statement of a request, `SecondRead` the second one.
 
 use crate::{Design, asked, refuted, states_of};
 use stateright::{Model, Property};
@@ -34,7 +34,7 @@ struct Rules {
     /// … which is read under its lock.
     lock_first: bool,
     /// The messages are read by a statement that begins after the lock was taken.
-    look_after: bool,
+    read_after_lock: bool,
     /// A request reads the head before the page.
     head_first: bool,
     /// A page of changes ends at that head.
@@ -52,7 +52,7 @@ struct Rules {
 const SOUND: Rules = Rules {
     by_row: true,
     lock_first: true,
-    look_after: true,
+    read_after_lock: true,
     head_first: true,
     cut: true,
     last_while_more: true,
@@ -119,7 +119,7 @@ struct MessageState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
     Lock,
-    Look,
+    ReadMessages,
     Commit,
 }
 
@@ -195,19 +195,19 @@ enum Step {
     /// `conversations::lock` returns.
     Lock(usize),
     /// `changed_messages`.
-    Look(usize),
+    ReadMessages(usize),
     /// `write`, and the commit.
     Commit(usize),
     /// A deadline, or the death of the node.
     RollBack(usize),
     /// The device leaves the conversation.
-    Leave,
+    LeaveConversation,
     /// The first statement of a request,
-    Ask(Of),
+    Request(Of),
     /// the second one,
-    Read(Of),
+    SecondRead(Of),
     /// and the arrival of the answer.
-    Arrive(Of),
+    Response(Of),
 }
 
 impl State {
@@ -262,7 +262,7 @@ impl Numbers {
                     number = state.head;
                 }
                 // A statement that waits for a lock reads other rows from the snapshot with which it began.
-                let seen = match rules.look_after {
+                let seen = match rules.read_after_lock {
                     true => vec![],
                     false => state.messages.clone(),
                 };
@@ -279,12 +279,12 @@ impl Numbers {
                 if rules.by_row && rules.lock_first {
                     transaction.number = head;
                 }
-                transaction.at = match rules.look_after {
-                    true => At::Look,
+                transaction.at = match rules.read_after_lock {
+                    true => At::ReadMessages,
                     false => At::Commit,
                 };
             }
-            Step::Look(index) => {
+            Step::ReadMessages(index) => {
                 state.open[index].seen = state.messages.clone();
                 state.open[index].at = At::Commit;
             }
@@ -346,7 +346,7 @@ impl Numbers {
         })
     }
 
-    fn arrive(&self, state: &mut State, of: Of) {
+    fn receive(&self, state: &mut State, of: Of) {
         let rules = self.rules;
         let request = state.request(of).take().unwrap();
         let answer = self.answer(of, &request).unwrap();
@@ -370,8 +370,8 @@ impl Numbers {
 
     fn next_of_device(&self, state: &mut State, step: &Step) {
         match *step {
-            Step::Leave => state.former = Some(state.head),
-            Step::Ask(of) => {
+            Step::LeaveConversation => state.former = Some(state.head),
+            Step::Request(of) => {
                 let since = match of {
                     Of::History => u8::try_from(state.read).unwrap(),
                     Of::Changes => state.noted.unwrap(),
@@ -386,11 +386,11 @@ impl Numbers {
                     false => self.read_page(state, of),
                 }
             }
-            Step::Read(of) => match self.rules.head_first {
+            Step::SecondRead(of) => match self.rules.head_first {
                 true => self.read_page(state, of),
                 false => self.read_head(state, of),
             },
-            Step::Arrive(of) => self.arrive(state, of),
+            Step::Response(of) => self.receive(state, of),
             _ => {}
         }
     }
@@ -404,20 +404,20 @@ impl Numbers {
             .is_some_and(|one| self.answer(Of::History, one).is_some())
         {
             state.history = history;
-            self.arrive(&mut state, Of::History);
+            self.receive(&mut state, Of::History);
         }
         state.changes = None;
-        let ask = |state: &mut State, of| {
-            for step in [Step::Ask(of), Step::Read(of), Step::Arrive(of)] {
+        let request = |state: &mut State, of| {
+            for step in [Step::Request(of), Step::SecondRead(of), Step::Response(of)] {
                 self.next_of_device(state, &step);
             }
         };
         while state.read < self.messages {
-            ask(&mut state, Of::History);
+            request(&mut state, Of::History);
         }
         // One page for each message, and an empty one.
         for _ in 0..=self.messages {
-            ask(&mut state, Of::Changes);
+            request(&mut state, Of::Changes);
         }
         state
     }
@@ -469,25 +469,25 @@ impl Model for Numbers {
             match transaction.at {
                 At::Lock if state.is_locked() => {}
                 At::Lock => steps.push(Step::Lock(index)),
-                At::Look => steps.push(Step::Look(index)),
+                At::ReadMessages => steps.push(Step::ReadMessages(index)),
                 At::Commit => steps.push(Step::Commit(index)),
             }
             steps.push(Step::RollBack(index));
         }
         if self.leaves && state.former.is_none() && !state.is_locked() {
-            steps.push(Step::Leave);
+            steps.push(Step::LeaveConversation);
         }
         for (of, request) in [(Of::History, &state.history), (Of::Changes, &state.changes)] {
-            let may_ask = match of {
+            let may_request = match of {
                 Of::History => state.read < self.messages,
                 Of::Changes => state.noted.is_some(),
             };
             match request {
                 Some(request) if self.answer(of, request).is_some() => {
-                    steps.push(Step::Arrive(of));
+                    steps.push(Step::Response(of));
                 }
-                Some(_) => steps.push(Step::Read(of)),
-                None if may_ask && state.former.is_none() => steps.push(Step::Ask(of)),
+                Some(_) => steps.push(Step::SecondRead(of)),
+                None if may_request && state.former.is_none() => steps.push(Step::Request(of)),
                 None => {}
             }
         }
@@ -592,7 +592,7 @@ fn number_from_a_sequence_is_skipped() {
     };
     assert_eq!(
         without(SKIPPED, PAGING, rules),
-        "Begin([0]), Begin([0]), Lock(1), Look(1), Commit(1), Lock(0), Look(0), Ask(Changes), Read(Changes), Commit(0), Arrive(Changes)"
+        "Begin([0]), Begin([0]), Lock(1), ReadMessages(1), Commit(1), Lock(0), ReadMessages(0), Request(Changes), SecondRead(Changes), Commit(0), Response(Changes)"
     );
 }
 
@@ -604,14 +604,14 @@ fn number_taken_before_the_lock_is_given_twice() {
     };
     assert_eq!(
         without(SKIPPED, PAGING, rules),
-        "Begin([0]), Begin([0]), Lock(0), Look(0), Commit(0), Lock(0), Look(0), Ask(Changes), Read(Changes), Commit(0), Arrive(Changes)"
+        "Begin([0]), Begin([0]), Lock(0), ReadMessages(0), Commit(0), Lock(0), ReadMessages(0), Request(Changes), SecondRead(Changes), Commit(0), Response(Changes)"
     );
 }
 
 #[test]
-fn look_in_the_statement_that_locks_undoes_a_change() {
+fn read_in_the_locking_statement_undoes_a_change() {
     let rules = Rules {
-        look_after: false,
+        read_after_lock: false,
         ..SOUND
     };
     assert_eq!(
@@ -628,11 +628,11 @@ fn head_read_after_the_page_skips_a_change() {
     };
     assert_eq!(
         without(SKIPPED, PAGING, rules),
-        "Begin([0]), Lock(0), Look(0), Ask(Changes), Commit(0), Read(Changes), Arrive(Changes)"
+        "Begin([0]), Lock(0), ReadMessages(0), Request(Changes), Commit(0), SecondRead(Changes), Response(Changes)"
     );
     assert_eq!(
         without(CONVERGES, CACHING, rules),
-        "Begin([0]), Lock(0), Look(0), Ask(History), Commit(0), Read(History)"
+        "Begin([0]), Lock(0), ReadMessages(0), Request(History), Commit(0), SecondRead(History)"
     );
 }
 
@@ -644,7 +644,7 @@ fn uncut_page_shows_a_former_member_later_changes() {
     };
     assert_eq!(
         without(FORMER, PAGING, rules),
-        "Begin([0]), Ask(Changes), Leave, Lock(0), Look(0), Commit(0), Read(Changes)"
+        "Begin([0]), Request(Changes), LeaveConversation, Lock(0), ReadMessages(0), Commit(0), SecondRead(Changes)"
     );
 }
 
@@ -656,7 +656,7 @@ fn head_noted_while_there_is_more_skips_a_change() {
     };
     assert_eq!(
         without(SKIPPED, PAGING, rules),
-        "Begin([0, 1]), Lock(0), Look(0), Commit(0), Ask(Changes), Read(Changes), Arrive(Changes)"
+        "Begin([0, 1]), Lock(0), ReadMessages(0), Commit(0), Request(Changes), SecondRead(Changes), Response(Changes)"
     );
 }
 
@@ -668,7 +668,7 @@ fn number_of_a_later_page_leaves_an_earlier_one_stale() {
     };
     assert_eq!(
         without(SKIPPED, CACHING, rules),
-        "Begin([0]), Lock(0), Look(0), Ask(History), Read(History), Commit(0), Arrive(History), Ask(History), Read(History), Arrive(History)"
+        "Begin([0]), Lock(0), ReadMessages(0), Request(History), SecondRead(History), Commit(0), Response(History), Request(History), SecondRead(History), Response(History)"
     );
 }
 
@@ -680,7 +680,7 @@ fn older_state_that_arrives_late_stays() {
     };
     assert_eq!(
         without(SKIPPED, CACHING, rules),
-        "Begin([1]), Lock(0), Look(0), Ask(History), Read(History), Arrive(History), Ask(History), Read(History), Commit(0), Ask(Changes), Read(Changes), Arrive(Changes), Arrive(History)"
+        "Begin([1]), Lock(0), ReadMessages(0), Request(History), SecondRead(History), Response(History), Request(History), SecondRead(History), Commit(0), Request(Changes), SecondRead(Changes), Response(Changes), Response(History)"
     );
 }
 
@@ -692,6 +692,6 @@ fn ignored_change_of_a_message_that_arrives_late_is_lost() {
     };
     assert_eq!(
         without(SKIPPED, CACHING, rules),
-        "Begin([1]), Lock(0), Look(0), Ask(History), Read(History), Arrive(History), Ask(History), Read(History), Commit(0), Ask(Changes), Read(Changes), Arrive(Changes), Arrive(History)"
+        "Begin([1]), Lock(0), ReadMessages(0), Request(History), SecondRead(History), Response(History), Request(History), SecondRead(History), Commit(0), Request(Changes), SecondRead(Changes), Response(Changes), Response(History)"
     );
 }

@@ -20,11 +20,11 @@ pub struct Rules {
     /// The total changes by the difference to the stored count, not by one per message.
     pub total_by_difference: bool,
     /// A zero count keeps its seq until the mark has passed it.
-    pub zero_waits: bool,
+    pub zero_is_kept: bool,
     /// The mark waits at a gap.
-    pub mark_waits: bool,
+    pub mark_stops_at_gap: bool,
     /// A merge changes nothing when the mark has reached its head.
-    pub merge_looks_first: bool,
+    pub merge_checks_mark: bool,
     /// A merge keeps counts that are newer.
     pub merge_keeps_newer: bool,
     /// The most entries kept beyond a gap; with one more the hash is dropped.
@@ -35,9 +35,9 @@ pub struct Rules {
 pub const SOUND: Rules = Rules {
     newest_wins: true,
     total_by_difference: true,
-    zero_waits: true,
-    mark_waits: true,
-    merge_looks_first: true,
+    zero_is_kept: true,
+    mark_stops_at_gap: true,
+    merge_checks_mark: true,
     merge_keeps_newer: true,
     most_ahead: 256,
 };
@@ -74,7 +74,7 @@ pub fn apply(key: &mut Option<Counts>, entries: &[Entry], rules: Rules) -> Optio
             };
             changed.insert(conversation, (count, seq));
         }
-        if seq == hash.mark + 1 || !rules.mark_waits {
+        if seq == hash.mark + 1 || !rules.mark_stops_at_gap {
             hash.mark = seq.max(hash.mark);
         } else {
             hash.ahead.insert(seq, conversation);
@@ -90,7 +90,7 @@ pub fn apply(key: &mut Option<Counts>, entries: &[Entry], rules: Rules) -> Optio
         return None;
     }
     for (&conversation, &(count, seq)) in &changed {
-        if count > 0 || (seq > hash.mark && rules.zero_waits) {
+        if count > 0 || (seq > hash.mark && rules.zero_is_kept) {
             hash.counts.insert(conversation, (count, seq));
         } else {
             hash.counts.remove(&conversation);
@@ -115,7 +115,7 @@ pub fn merge(
     rules: Rules,
 ) {
     let reached = key.as_ref().is_some_and(|hash| hash.mark >= head);
-    if reached && rules.merge_looks_first {
+    if reached && rules.merge_checks_mark {
         return;
     }
     let hash = key.get_or_insert_default();

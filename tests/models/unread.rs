@@ -62,7 +62,7 @@ const WIDE: Unread = Unread {
 
 /// The state, and what the last step did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Seen {
+struct Observed {
     state: State,
     /// The last step moved the mark back, or replaced a count by an older one.
     moved_back: bool,
@@ -89,66 +89,69 @@ impl Design for Unread {
 }
 
 impl Model for Unread {
-    type State = Seen;
+    type State = Observed;
     type Action = Step;
 
-    fn init_states(&self) -> Vec<Seen> {
-        vec![Seen::default()]
+    fn init_states(&self) -> Vec<Observed> {
+        vec![Observed::default()]
     }
 
-    fn actions(&self, last: &Seen, steps: &mut Vec<Step>) {
+    fn actions(&self, last: &Observed, steps: &mut Vec<Step>) {
         steps.extend(last.state.steps(self.conversations, self.entries));
     }
 
-    fn next_state(&self, last: &Seen, step: Step) -> Option<Seen> {
+    fn next_state(&self, last: &Observed, step: Step) -> Option<Observed> {
         let state = last.state.next(&step, self.rules)?;
         let moved_back = match (&last.state.redis, &state.redis) {
             (Some(before), Some(after)) => (0..self.conversations)
                 .any(|one| after.mark < before.mark || as_of(after, one) < as_of(before, one)),
             _ => false,
         };
-        Some(Seen { state, moved_back })
+        Some(Observed { state, moved_back })
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         let all = vec![
-            Property::always(SUM, |_, Seen { state, .. }: &Seen| {
+            Property::always(SUM, |_, Observed { state, .. }: &Observed| {
                 let sum = |one: &Counts| one.counts.values().map(|(count, _)| count).sum::<i64>();
                 state.redis.as_ref().is_none_or(|one| one.total == sum(one))
             }),
-            Property::always(EXACT, |_, Seen { state, .. }: &Seen| {
+            Property::always(EXACT, |_, Observed { state, .. }: &Observed| {
                 let mut at_head = state.redis.iter().filter(|one| one.mark == state.head());
                 at_head.all(|one| is_exact(state, one))
             }),
-            Property::always(KNOWN, |_, Seen { state, .. }: &Seen| {
+            Property::always(KNOWN, |_, Observed { state, .. }: &Observed| {
                 let mut known = state.redis.iter().filter(|one| one.ahead.is_empty());
                 known.all(|one| is_exact(state, one))
             }),
-            Property::always(TRUE, |model: &Self, Seen { state, .. }: &Seen| {
+            Property::always(TRUE, |model: &Self, Observed { state, .. }: &Observed| {
                 let stored = |one: &Counts, of| one.counts.get(&of).map_or(0, |(count, _)| *count);
                 state.redis.iter().all(|one| {
                     (0..model.conversations)
                         .all(|of| stored(one, of) == state.count(of, as_of(one, of)))
                 })
             }),
-            Property::always(BEHIND, |_, Seen { state, .. }: &Seen| {
+            Property::always(BEHIND, |_, Observed { state, .. }: &Observed| {
                 state.redis.iter().all(|one| one.mark <= state.head())
             }),
-            Property::always(FORWARD, |_, seen: &Seen| !seen.moved_back),
-            Property::always(REPAIRED, |model: &Self, Seen { state, .. }: &Seen| {
-                let (mut redis, head) = (state.redis.clone(), state.head());
-                hash::merge(&mut redis, head, &state.truth(head), model.rules);
-                redis.is_some_and(|one| one.mark == head && is_exact(state, &one))
-            }),
-            Property::sometimes(ZERO, |_, Seen { state, .. }: &Seen| {
+            Property::always(FORWARD, |_, observed: &Observed| !observed.moved_back),
+            Property::always(
+                REPAIRED,
+                |model: &Self, Observed { state, .. }: &Observed| {
+                    let (mut redis, head) = (state.redis.clone(), state.head());
+                    hash::merge(&mut redis, head, &state.truth(head), model.rules);
+                    redis.is_some_and(|one| one.mark == head && is_exact(state, &one))
+                },
+            ),
+            Property::sometimes(ZERO, |_, Observed { state, .. }: &Observed| {
                 let mut counts = state.redis.iter().flat_map(|one| one.counts.values());
                 counts.any(|(count, _)| *count == 0)
             }),
-            Property::sometimes(FULL, |model, Seen { state, .. }: &Seen| {
+            Property::sometimes(FULL, |model, Observed { state, .. }: &Observed| {
                 let mut ahead = state.redis.iter().map(|one| one.ahead.len());
                 ahead.any(|ahead| ahead == model.rules.most_ahead)
             }),
-            Property::sometimes(HOLE, |_, Seen { state, .. }: &Seen| {
+            Property::sometimes(HOLE, |_, Observed { state, .. }: &Observed| {
                 let mut redis = state.redis.iter();
                 redis.any(|one| one.ahead.contains_key(&(one.mark + 2)))
             }),
@@ -205,7 +208,7 @@ fn model_fails_if_the_total_counts_messages() {
 #[test]
 fn model_fails_if_zero_counts_are_dropped_early() {
     let rules = Rules {
-        zero_waits: false,
+        zero_is_kept: false,
         ..WIDE.rules
     };
     assert_eq!(
@@ -217,7 +220,7 @@ fn model_fails_if_zero_counts_are_dropped_early() {
 #[test]
 fn model_fails_if_stale_merges_are_applied() {
     let rules = Rules {
-        merge_looks_first: false,
+        merge_checks_mark: false,
         ..WIDE.rules
     };
     assert_eq!(
@@ -241,7 +244,7 @@ fn model_fails_if_a_merge_replaces_newer_counts() {
 #[test]
 fn model_fails_if_the_mark_skips_a_gap() {
     let rules = Rules {
-        mark_waits: false,
+        mark_stops_at_gap: false,
         ..WIDE.rules
     };
     assert_eq!(

@@ -7,27 +7,27 @@
 //! steps one at a time, with any other steps in between; it may time out, or its client may disconnect. Only commits and waits
 //! are bounded; faults, sweeps and reconnects may happen at any time.
 //!
-//! The model has no time, only order: "within five seconds" is "not beyond a whole round of the sweep", and "at once" is "when
-//! everything in progress has arrived". The product is `domain/sync/notices.rs`,
+//! The model has no time, only order: "within five seconds" is "not beyond a whole round of the sweep", and "immediately" is
+//! "when everything in progress has arrived". The product is `domain/sync/notices.rs`,
 //! `engine/waiting/{registry,head_cache,reconcile}.rs`, `engine/writer/publish.rs`, `storage/redis/sync/notices.rs` and
 //! `tasks/{sweep,notices}.rs`; comments name the functions that the steps stand for.
 //!
 //! This file is long because a protocol is one piece: its state, its steps and its properties explain each other.
 //!
-//! In a counterexample `Wait(1)` is a new wait of device 1. The other steps of a wait, such as `Look(0)`, name it by its index
-//! among the unanswered waits, oldest first. `Begin(0)` and `Finish(0)` are a round of the sweep, `Begin(1)` and `Finish(1)`
-//! the check after a reconnect.
+//! In a counterexample `Wait(1)` is a new wait of device 1. The other steps of a wait, such as `QueryHead(0)`, name it by its
+//! index among the unanswered waits, oldest first. `BeginRound(0)` and `FinishRound(0)` are a round of the sweep,
+//! `BeginRound(1)` and `FinishRound(1)` the check after a reconnect.
 
 use crate::{Design, asked, refuted, states_of};
 use stateright::{Model, Property};
 
 const PROMPT: &str = "a wait is woken by notices alone while none is lost";
-const FOUND: &str = "left alone, the sweep finds every wait that missed its notice";
+const FOUND: &str = "undisturbed, the sweep finds every wait that missed its notice";
 const ROUND: &str = "no wait outlives a round of the sweep that began behind the head";
 const HEAD: &str = "no answer is beyond the head";
 const NEWS: &str = "no answer calls news what was seen";
 const ONE: &str = "a device has one registered wait that sleeps";
-const KEPT: &str = "nobody sleeps whom nobody can wake";
+const KEPT: &str = "no wait sleeps that nothing can wake";
 const SWEPT: &str = "sometimes the sweep wakes a wait that missed its notice";
 const OLDER: &str = "sometimes a wait is superseded";
 const LATE: &str = "sometimes a notice comes to a wait that has seen it";
@@ -40,43 +40,43 @@ struct Rules {
     /// A wait queries the head after Redis has acknowledged its subscription.
     acknowledged: bool,
     /// A notice wakes only waits that have not seen its entry.
-    compare: bool,
+    compare_seq: bool,
     /// There is a sweep.
     sweep: bool,
     /// The sweep uses the lowest position of a user's waits.
-    least: bool,
+    lowest_position: bool,
     /// A newer wait of a device that is not refused ends the older ones.
     supersede: bool,
     /// After a lost connection every wait is checked …
-    look_again: bool,
+    query_after_reconnect: bool,
     /// … when the subscriptions are active again.
     subscribed_first: bool,
     /// The same holds for a subscription that ended just when a wait began.
-    look_after_ending: bool,
+    query_after_unsubscribing: bool,
     /// A subscription that was requested without a connection is retried after the reconnect.
-    ask_again: bool,
+    retry_subscription: bool,
     /// An entry is announced after its commit.
     commit_first: bool,
     /// The cached head of the last sweep is cleared by news, also while the sweep runs …
-    heard_forgets: bool,
+    news_invalidates: bool,
     /// … and when the subscription begins, since earlier news was not received.
-    begun_forgets: bool,
+    subscription_invalidates: bool,
 }
 
 const SOUND: Rules = Rules {
     register_first: true,
     acknowledged: true,
-    compare: true,
+    compare_seq: true,
     sweep: true,
-    least: true,
+    lowest_position: true,
     supersede: true,
-    look_again: true,
+    query_after_reconnect: true,
     subscribed_first: true,
-    look_after_ending: true,
-    ask_again: true,
+    query_after_unsubscribing: true,
+    retry_subscription: true,
     commit_first: true,
-    heard_forgets: true,
-    begun_forgets: true,
+    news_invalidates: true,
+    subscription_invalidates: true,
 };
 
 /// The bounds of the exploration, and the design.
@@ -127,7 +127,7 @@ enum At {
     /// It subscribes in Redis.
     Subscribe,
     /// It queries the head in PostgreSQL.
-    Look,
+    QueryHead,
     /// It sleeps.
     Sleep,
 }
@@ -173,7 +173,7 @@ struct Round {
 
 /// The rounds: the sweep, and the check after a reconnect.
 const SWEEP: usize = 0;
-const LOOK: usize = 1;
+const RECHECK: usize = 1;
 
 /// The progress of ending a subscription that no wait needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -207,7 +207,7 @@ struct State {
     lost: bool,
     rounds: [Option<Round>; 2],
     /// The head of the last sweep, unless a notice arrived since.
-    swept: Option<u8>,
+    cached_head: Option<u8>,
     /// The unanswered waits, oldest first.
     waits: Vec<Wait>,
     /// The number of waits that may still begin.
@@ -226,23 +226,23 @@ enum Step {
     /// A node commits an entry.
     Commit(Node),
     /// A node announces an entry before its commit: only where `commit_first` is broken.
-    Open(Node),
+    AnnounceEarly(Node),
     /// The transaction of that entry is rolled back.
     RollBack,
     /// The publisher of a node announces this many entries in one call.
     Announce(Node, usize),
     /// The publisher of a node cannot reach Redis, or the other node dies, which looks the same from here.
-    Drop(Node),
+    DropQueue(Node),
     /// This node receives the next notice.
-    Hear,
+    Receive,
     /// The connection to Redis is lost, with the notices on it.
-    Cut,
+    LoseConnection,
     /// The connection is back, with the subscriptions.
     Reconnect,
     /// A round records the waits,
-    Begin(usize),
+    BeginRound(usize),
     /// queries PostgreSQL, and wakes.
-    Finish(usize),
+    FinishRound(usize),
     /// The idle subscription is found,
     FindIdle,
     /// ended in Redis,
@@ -255,27 +255,27 @@ enum Step {
     /// … subscribes, …
     Subscribe(usize),
     /// … queries the head, and sleeps or is answered, …
-    Look(usize),
+    QueryHead(usize),
     /// … or uses the cached head of the last sweep, if that is its position.
-    Take(usize),
+    UseCachedHead(usize),
     /// It is woken and answered …
     Wake(usize),
     /// … or it times out …
     TimeOut(usize),
     /// … or its client disconnects.
-    Leave(usize),
+    Disconnect(usize),
     /// A subscription that no wait waits for reaches Redis.
-    Land,
+    SubscriptionArrives,
 }
 
 impl State {
     /// `WaitRegistry::wake_inbox`.
     fn news(&mut self, seq: u8, total: bool, rules: Rules) {
-        if rules.heard_forgets {
-            self.heard();
+        if rules.news_invalidates {
+            self.invalidate_cached_head();
         }
         for wait in &mut self.waits {
-            if wait.registered && (wait.since < seq || !rules.compare) {
+            if wait.registered && (wait.since < seq || !rules.compare_seq) {
                 wait.registered = false;
                 wait.wake = wait.wake.or(Some(Wake::News(seq, total)));
             }
@@ -283,8 +283,8 @@ impl State {
     }
 
     /// `InboxHeadCache::invalidate`.
-    fn heard(&mut self) {
-        self.swept = None;
+    fn invalidate_cached_head(&mut self) {
+        self.cached_head = None;
         if let Some(round) = &mut self.rounds[SWEEP] {
             round.found = None;
         }
@@ -294,8 +294,8 @@ impl State {
     fn subscribe(&mut self, rules: Rules) {
         if self.connected && !self.subscribed {
             self.subscribed = true;
-            if rules.begun_forgets {
-                self.heard();
+            if rules.subscription_invalidates {
+                self.invalidate_cached_head();
             }
         }
     }
@@ -321,7 +321,7 @@ impl State {
     fn position(&self, rules: Rules) -> Option<u8> {
         let registered = self.waits.iter().filter(|wait| wait.registered);
         let positions = registered.map(|wait| wait.since);
-        match rules.least {
+        match rules.lowest_position {
             true => positions.min(),
             false => positions.max(),
         }
@@ -359,7 +359,7 @@ impl State {
             && !self.open
             && !self.subscribing
             && self.ending.is_none()
-            && self.rounds[LOOK].is_none()
+            && self.rounds[RECHECK].is_none()
             && self.published.is_empty()
             && self.queues.iter().all(Vec::is_empty)
             && self
@@ -378,7 +378,7 @@ impl Waits {
                 state.waits.push(Wait {
                     device,
                     since: state.seen[usize::from(device)],
-                    at: At::Look,
+                    at: At::QueryHead,
                     registered: false,
                     subscribed_first: false,
                     wake: None,
@@ -390,7 +390,7 @@ impl Waits {
             Step::Register(index) => state.register(index),
             Step::Subscribe(index) => {
                 if rules.acknowledged {
-                    let later = !state.connected && rules.ask_again;
+                    let later = !state.connected && rules.retry_subscription;
                     state.subscribe(rules);
                     state.remembered |= state.connected || later;
                     state.lost |= later;
@@ -398,11 +398,11 @@ impl Waits {
                 state.subscribing |= state.connected && !rules.acknowledged;
                 state.waits[index].subscribed_first = state.subscribed;
                 state.waits[index].at = match rules.register_first {
-                    true => At::Look,
+                    true => At::QueryHead,
                     false => At::Sleep,
                 };
             }
-            Step::Look(index) => {
+            Step::QueryHead(index) => {
                 state.supersede(index, rules);
                 if state.waits[index].since < state.head {
                     state.answer(index, state.head, true);
@@ -413,7 +413,7 @@ impl Waits {
                     };
                 }
             }
-            Step::Take(index) => {
+            Step::UseCachedHead(index) => {
                 state.supersede(index, rules);
                 state.waits[index].at = At::Sleep;
             }
@@ -422,15 +422,15 @@ impl Waits {
                 _ => state.answer_with_head(index),
             },
             Step::TimeOut(index) => state.answer_with_head(index),
-            Step::Leave(index) => drop(state.waits.remove(index)),
+            Step::Disconnect(index) => drop(state.waits.remove(index)),
             _ => {}
         }
     }
 
     fn next_of_round(&self, state: &mut State, step: &Step) {
         match *step {
-            Step::Begin(which) => {
-                if which == LOOK {
+            Step::BeginRound(which) => {
+                if which == RECHECK {
                     state.lost = false;
                 }
                 state.rounds[which] = state.position(self.rules).map(|position| Round {
@@ -439,10 +439,10 @@ impl Waits {
                     found: Some(state.head),
                 });
             }
-            Step::Finish(which) => {
+            Step::FinishRound(which) => {
                 let round = state.rounds[which].take().unwrap();
                 if which == SWEEP {
-                    state.swept = round.found;
+                    state.cached_head = round.found;
                 }
                 if state.head > round.position {
                     state.news(state.head, false, self.rules);
@@ -467,23 +467,23 @@ impl Waits {
                     state.news(newest, true, self.rules);
                 }
             }
-            Step::Drop(node) => {
+            Step::DropQueue(node) => {
                 let dropped = std::mem::take(&mut state.queues[node as usize]);
                 match node {
                     Node::Here => state.news(dropped[dropped.len() - 1], false, self.rules),
                     Node::There => state.missed = true,
                 }
             }
-            Step::Hear => {
+            Step::Receive => {
                 let seq = state.published.remove(0);
                 state.news(seq, true, self.rules);
             }
-            Step::Cut => {
+            Step::LoseConnection => {
                 state.connected = false;
                 state.subscribed = false;
                 state.subscribing = false;
                 state.published.clear();
-                state.lost = self.rules.look_again;
+                state.lost = self.rules.query_after_reconnect;
             }
             Step::Reconnect => {
                 state.connected = true;
@@ -491,7 +491,7 @@ impl Waits {
                     state.subscribe(self.rules);
                 }
             }
-            Step::Land => {
+            Step::SubscriptionArrives => {
                 state.subscribing = false;
                 state.subscribe(self.rules);
                 state.remembered = true;
@@ -507,7 +507,7 @@ impl Waits {
                 if state.position(self.rules).is_some() {
                     state.subscribe(self.rules);
                     state.remembered = true;
-                    state.lost |= self.rules.look_after_ending;
+                    state.lost |= self.rules.query_after_unsubscribing;
                 }
             }
             _ => {}
@@ -538,7 +538,7 @@ impl Model for Waits {
             ending: None,
             lost: false,
             rounds: [None, None],
-            swept: None,
+            cached_head: None,
             waits: vec![],
             left: self.waits,
             seen: vec![0; usize::from(self.devices)],
@@ -554,39 +554,39 @@ impl Model for Waits {
             } else if state.head < self.commits {
                 steps.push(match self.rules.commit_first {
                     true => Step::Commit(node),
-                    false => Step::Open(node),
+                    false => Step::AnnounceEarly(node),
                 });
             }
             let queued = state.queues[node as usize].len();
             steps.extend((1..=queued).map(|count| Step::Announce(node, count)));
             if queued > 0 {
-                steps.push(Step::Drop(node));
+                steps.push(Step::DropQueue(node));
             }
         }
         if state.open {
             steps.push(Step::RollBack);
         }
         if !state.published.is_empty() {
-            steps.push(Step::Hear);
+            steps.push(Step::Receive);
         }
         if state.subscribing {
-            steps.push(Step::Land);
+            steps.push(Step::SubscriptionArrives);
         }
         if self.cuts {
             steps.push(match state.connected {
-                true => Step::Cut,
+                true => Step::LoseConnection,
                 false => Step::Reconnect,
             });
         }
-        for which in [SWEEP, LOOK] {
+        for which in [SWEEP, RECHECK] {
             let due = match which {
                 SWEEP => self.rules.sweep && state.position(self.rules).is_some(),
                 _ => state.lost && (state.connected || !self.rules.subscribed_first),
             };
             match &state.rounds[which] {
-                None if due => steps.push(Step::Begin(which)),
+                None if due => steps.push(Step::BeginRound(which)),
                 None => {}
-                Some(_) => steps.push(Step::Finish(which)),
+                Some(_) => steps.push(Step::FinishRound(which)),
             }
         }
         match state.ending {
@@ -605,15 +605,18 @@ impl Model for Waits {
         for (index, wait) in state.waits.iter().enumerate() {
             // Leaving while asleep is like a time-out.
             if wait.at != At::Sleep {
-                steps.push(Step::Leave(index));
+                steps.push(Step::Disconnect(index));
             }
-            if wait.at == At::Look && wait.subscribed_first && state.swept == Some(wait.since) {
-                steps.push(Step::Take(index));
+            if wait.at == At::QueryHead
+                && wait.subscribed_first
+                && state.cached_head == Some(wait.since)
+            {
+                steps.push(Step::UseCachedHead(index));
             }
             steps.push(match wait.at {
                 At::Register => Step::Register(index),
                 At::Subscribe => Step::Subscribe(index),
-                At::Look => Step::Look(index),
+                At::QueryHead => Step::QueryHead(index),
                 At::Sleep if wait.wake.is_some() => Step::Wake(index),
                 At::Sleep => Step::TimeOut(index),
             });
@@ -632,20 +635,20 @@ impl Model for Waits {
                     state.queues[node as usize].push(head);
                 }
             }
-            Step::Open(node) => {
+            Step::AnnounceEarly(node) => {
                 state.open = true;
                 state.queues[node as usize].push(last.head + 1);
             }
             Step::RollBack => state.open = false,
-            Step::Begin(_) | Step::Finish(_) => self.next_of_round(&mut state, &step),
+            Step::BeginRound(_) | Step::FinishRound(_) => self.next_of_round(&mut state, &step),
             Step::Wait(_)
             | Step::Register(_)
             | Step::Subscribe(_)
-            | Step::Look(_)
-            | Step::Take(_)
+            | Step::QueryHead(_)
+            | Step::UseCachedHead(_)
             | Step::Wake(_)
             | Step::TimeOut(_)
-            | Step::Leave(_) => self.next_of_wait(&mut state, &step),
+            | Step::Disconnect(_) => self.next_of_wait(&mut state, &step),
             _ => self.next_of_redis(&mut state, &step),
         }
         Some(state)
@@ -663,7 +666,7 @@ impl Model for Waits {
                     return true;
                 }
                 if model.rules.sweep && state.position(model.rules).is_some() {
-                    for step in [Step::Begin(SWEEP), Step::Finish(SWEEP)] {
+                    for step in [Step::BeginRound(SWEEP), Step::FinishRound(SWEEP)] {
                         model.next_of_round(&mut state, &step);
                     }
                 }
@@ -733,7 +736,7 @@ fn query_before_registration_misses_news() {
     };
     assert_eq!(
         without(PROMPT, STEADY, rules),
-        "Wait(0), Look(0), Commit(Here), Announce(Here, 1), Register(0), Subscribe(0)"
+        "Wait(0), QueryHead(0), Commit(Here), Announce(Here, 1), Register(0), Subscribe(0)"
     );
 }
 
@@ -745,19 +748,19 @@ fn query_before_subscription_ack_misses_news() {
     };
     assert_eq!(
         without(PROMPT, STEADY, rules),
-        "Wait(0), Subscribe(0), Look(0), Commit(There), Announce(There, 1), Land"
+        "Wait(0), Subscribe(0), QueryHead(0), Commit(There), Announce(There, 1), SubscriptionArrives"
     );
 }
 
 #[test]
 fn waking_every_wait_repeats_seen_news() {
     let rules = Rules {
-        compare: false,
+        compare_seq: false,
         ..SOUND
     };
     assert_eq!(
         without(NEWS, STEADY, rules),
-        "Commit(Here), Wait(0), Subscribe(0), Look(0), Wait(0), Announce(Here, 1), Subscribe(0), Look(0), Wake(0)"
+        "Commit(Here), Wait(0), Subscribe(0), QueryHead(0), Wait(0), Announce(Here, 1), Subscribe(0), QueryHead(0), Wake(0)"
     );
 }
 
@@ -769,19 +772,19 @@ fn without_a_sweep_a_lost_notice_is_missed() {
     };
     assert_eq!(
         without(FOUND, STEADY, rules),
-        "Wait(0), Subscribe(0), Look(0), Commit(There), Drop(There)"
+        "Wait(0), Subscribe(0), QueryHead(0), Commit(There), DropQueue(There)"
     );
 }
 
 #[test]
 fn sweep_by_the_highest_position_misses_other_waits() {
     let rules = Rules {
-        least: false,
+        lowest_position: false,
         ..SOUND
     };
     assert_eq!(
         without(ROUND, Waits { waits: 3, ..STEADY }, rules),
-        "Commit(Here), Wait(0), Wait(0), Subscribe(0), Look(0), Wait(0), Begin(0), Finish(0)"
+        "Commit(Here), Wait(0), Wait(0), Subscribe(0), QueryHead(0), Wait(0), BeginRound(0), FinishRound(0)"
     );
 }
 
@@ -793,19 +796,19 @@ fn without_superseding_a_device_has_two_waits() {
     };
     assert_eq!(
         without(ONE, STEADY, rules),
-        "Wait(0), Wait(0), Subscribe(0), Look(0), Subscribe(1), Look(1)"
+        "Wait(0), Wait(0), Subscribe(0), QueryHead(0), Subscribe(1), QueryHead(1)"
     );
 }
 
 #[test]
 fn without_a_query_after_reconnecting_lost_news_is_missed() {
     let rules = Rules {
-        look_again: false,
+        query_after_reconnect: false,
         ..SOUND
     };
     assert_eq!(
         without(PROMPT, SHAKY, rules),
-        "Wait(0), Subscribe(0), Cut, Look(0), Commit(There), Announce(There, 1), Reconnect"
+        "Wait(0), Subscribe(0), LoseConnection, QueryHead(0), Commit(There), Announce(There, 1), Reconnect"
     );
 }
 
@@ -817,55 +820,55 @@ fn query_before_resubscription_misses_news() {
     };
     assert_eq!(
         without(PROMPT, SHAKY, rules),
-        "Cut, Wait(0), Subscribe(0), Begin(1), Finish(1), Look(0), Commit(There), Announce(There, 1), Reconnect"
+        "LoseConnection, Wait(0), Subscribe(0), BeginRound(1), FinishRound(1), QueryHead(0), Commit(There), Announce(There, 1), Reconnect"
     );
 }
 
 #[test]
 fn resubscribing_without_a_query_misses_news() {
     let rules = Rules {
-        look_after_ending: false,
+        query_after_unsubscribing: false,
         ..SOUND
     };
     assert_eq!(
         without(PROMPT, STEADY, rules),
-        "Wait(0), Subscribe(0), Leave(0), FindIdle, Wait(0), Subscribe(0), EndIdle, Look(0), Commit(There), Announce(There, 1), CheckIdle"
+        "Wait(0), Subscribe(0), Disconnect(0), FindIdle, Wait(0), Subscribe(0), EndIdle, QueryHead(0), Commit(There), Announce(There, 1), CheckIdle"
     );
 }
 
 #[test]
 fn unretried_subscription_leaves_a_wait_without_notices() {
     let rules = Rules {
-        ask_again: false,
+        retry_subscription: false,
         ..SOUND
     };
     assert_eq!(
         without(PROMPT, SHAKY, rules),
-        "Cut, Wait(0), Subscribe(0), Reconnect, Begin(1), Finish(1), Look(0), Commit(There), Announce(There, 1)"
+        "LoseConnection, Wait(0), Subscribe(0), Reconnect, BeginRound(1), FinishRound(1), QueryHead(0), Commit(There), Announce(There, 1)"
     );
 }
 
 #[test]
 fn head_cache_kept_after_a_notice_is_stale() {
     let rules = Rules {
-        heard_forgets: false,
+        news_invalidates: false,
         ..SOUND
     };
     assert_eq!(
         without(PROMPT, STEADY, rules),
-        "Wait(0), Subscribe(0), Begin(0), Commit(Here), Drop(Here), Finish(0), Wait(0), Leave(0), Subscribe(0), Take(0)"
+        "Wait(0), Subscribe(0), BeginRound(0), Commit(Here), DropQueue(Here), FinishRound(0), Wait(0), Disconnect(0), Subscribe(0), UseCachedHead(0)"
     );
 }
 
 #[test]
 fn head_cache_kept_before_a_subscription_is_stale() {
     let rules = Rules {
-        begun_forgets: false,
+        subscription_invalidates: false,
         ..SOUND
     };
     assert_eq!(
         without(PROMPT, STEADY, rules),
-        "Wait(0), Begin(0), Finish(0), Commit(There), Announce(There, 1), Subscribe(0), Take(0)"
+        "Wait(0), BeginRound(0), FinishRound(0), Commit(There), Announce(There, 1), Subscribe(0), UseCachedHead(0)"
     );
 }
 
@@ -877,6 +880,6 @@ fn announcement_before_commit_may_report_a_missing_entry() {
     };
     assert_eq!(
         without(HEAD, STEADY, rules),
-        "Open(Here), Wait(0), Announce(Here, 1), Subscribe(0), Look(0), Wake(0)"
+        "AnnounceEarly(Here), Wait(0), Announce(Here, 1), Subscribe(0), QueryHead(0), Wake(0)"
     );
 }

@@ -24,11 +24,11 @@ const OURS: &[&str] = &[
 fn is_in_our_words(problem: &Value) {
     let faults = problem["errors"].as_array().unwrap();
     for fault in faults {
-        let told = fault["detail"].as_str().unwrap();
-        let is_ours = OURS.iter().any(|begin| told.starts_with(begin));
-        assert!(is_ours && !told.contains("expected"), "{problem:#}");
+        let detail = fault["detail"].as_str().unwrap();
+        let is_ours = OURS.iter().any(|begin| detail.starts_with(begin));
+        assert!(is_ours && !detail.contains("expected"), "{problem:#}");
     }
-    let (place, told) = (
+    let (place, message) = (
         faults[0]["pointer"].as_str().unwrap(),
         faults[0]["detail"].as_str().unwrap(),
     );
@@ -36,7 +36,7 @@ fn is_in_our_words(problem: &Value) {
         "" => "the body",
         place => place,
     };
-    let sentence = format!("{place} {told}");
+    let sentence = format!("{place} {message}");
     let detail = problem["detail"].as_str().unwrap();
     let is_first = match detail.strip_suffix('…') {
         Some(begin) => sentence.starts_with(begin),

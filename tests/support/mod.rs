@@ -82,7 +82,7 @@ impl App {
             _ => None,
         })
         .unwrap();
-        // Many nodes start at once; ten connections each would overload two cores.
+        // Many nodes start simultaneously; ten connections each would overload two cores.
         config.workers = 1;
         config.db_pool = 6;
         set(&mut config);
@@ -296,4 +296,17 @@ pub fn id() -> String {
 /// A text message with a new id.
 pub fn text(text: &str) -> Value {
     json!({"client_msg_id": id(), "kind": "text", "content": {"text": text}})
+}
+
+/// A time tomorrow.
+pub fn tomorrow() -> String {
+    let time = chrono::DateTime::from_timestamp(tideline::clock::unix_seconds() + 86_400, 0);
+    time.unwrap()
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// `me` of a conversation of a member who has joined at this seq and done nothing since.
+pub fn new_member(role: &str, joined: i64) -> Value {
+    let settings = json!({"notify": null, "pinned": false, "archived": false, "hidden_through": null, "nickname": null});
+    json!({"role": role, "read_seq": joined, "unread": 0, "unread_mentions": 0, "joined_seq": joined, "cleared_seq": 0, "marked_unread": false, "muted_until": null, "settings": settings})
 }

@@ -1,4 +1,4 @@
-//! A signed-in person on one device.
+//! A logged-in person on one device.
 
 use crate::support::{Answer, App, eventually, text};
 use reqwest::Client;
@@ -27,7 +27,7 @@ impl Person {
             let request = http.post(format!("{url}/v1/auth/register")).json(&body);
             Answer::of(request.send().await.unwrap()).await
         };
-        // Many tests hash passwords at once, so the server may ask to retry.
+        // Many tests hash passwords simultaneously, so the server may ask to retry.
         let time = Duration::from_secs(30);
         let answer = eventually("a place", time, ask, |answer| answer.status != 503).await;
         Self::signed_in(http, url, &answer.ok(201))

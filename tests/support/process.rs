@@ -144,8 +144,8 @@ impl Process {
             std::fs::read_to_string(thread.unwrap().path().join("stat"))
         };
         // A thread that has ended meanwhile is ignored.
-        let mut told = threads.map(stat).filter_map(Result::ok);
-        told.all(|stat| stat.contains(") T "))
+        let mut stats = threads.map(stat).filter_map(Result::ok);
+        stats.all(|stat| stat.contains(") T "))
     }
 
     /// Waits for the exit, at most this long.

@@ -1,6 +1,6 @@
 //! A valid request of every operation of the document, for tests that go through all of them.
 
-use crate::support::{Answer, App, PASSWORD, Person, id, text};
+use crate::support::{Answer, App, PASSWORD, Person, id, text, tomorrow};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tideline::http::openapi;
@@ -54,8 +54,9 @@ pub fn operations() -> Vec<Operation> {
             });
         }
     }
-    // After the others, which need its message.
-    all.sort_by_key(|operation| operation.id == "recall_message");
+    // After the others, which need the messages.
+    let last = ["recall_message", "clear_history"];
+    all.sort_by_key(|operation| last.iter().position(|id| *id == operation.id));
     all
 }
 
@@ -103,6 +104,14 @@ impl Operation {
                 }
             }
         }
+        if self.id == "hide_messages" {
+            // The newest message, which other requests do not need.
+            caller.post_message(chat, text("to hide")).await;
+            let shown = caller.conversation(chat).await;
+            if shown.status == 200 {
+                seq = shown.body["last_seq"].to_string();
+            }
+        }
         let device = json!({"name": "a phone", "platform": "ios"});
         let body = match self.id.as_str() {
             "register_user" => {
@@ -145,6 +154,23 @@ impl Operation {
             "send_messages" => json!({"messages": [text("words")]}),
             "edit_message" => json!({"version": 1, "content": {"text": "changed"}}),
             "mark_read" => json!({"seq": 1}),
+            "update_settings" => {
+                json!({"notify": {"level": "mentions", "until": "2100-01-01T00:00:00.000Z"},
+                "pinned": true, "archived": true, "hidden_through": 1, "nickname": "work"})
+            }
+            "hide_messages" => json!({"seqs": [seq.parse::<i64>().unwrap()]}),
+            "update_scheduled" => {
+                own_id = id();
+                json!({"conversation_id": chat, "send_at": tomorrow(), "kind": "text",
+                    "content": {"text": "later"}, "reply_to": 1, "mention_all": false, "expires_in": 600})
+            }
+            // Other requests need the messages.
+            "clear_history" => json!({"seq": 0}),
+            "update_draft" => json!({"version": 0, "content": {"text": "hi"}, "after_seq": 1}),
+            "delete_draft" => {
+                query = "?version=0".to_owned();
+                Value::Null
+            }
             "fetch_inbox" => {
                 query = "?since_seq=0".to_owned();
                 Value::Null
@@ -159,16 +185,17 @@ impl Operation {
             }
             "add_reaction" | "get_capabilities" | "get_conversation" | "get_live" | "get_me"
             | "get_message" | "get_ready" | "get_unread" | "list_bans" | "list_blocks"
-            | "list_conversations" | "list_devices" | "list_members" | "list_messages"
-            | "list_mentions" | "list_reactions" | "list_receipts" | "list_replies"
-            | "list_versions" | "recall_message" | "remove_member" | "remove_reaction" => {
-                Value::Null
-            }
+            | "list_conversations" | "list_devices" | "list_drafts" | "list_members"
+            | "list_messages" | "list_mentions" | "list_pins" | "list_reactions"
+            | "list_receipts" | "list_replies" | "list_scheduled" | "list_versions"
+            | "mark_unread" | "pin_message" | "recall_message" | "delete_scheduled"
+            | "remove_member" | "remove_reaction" | "unpin_message" => Value::Null,
             new => panic!("{new} is new: give it a good request here"),
         };
         let path = self.path.replace("{id}", &own_id);
         let path = path
             .replace("{user_id}", user)
+            .replace("{client_msg_id}", &own_id)
             .replace("{seq}", &seq)
             .replace("{emoji}", "%F0%9F%91%8D");
         Request {

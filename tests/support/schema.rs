@@ -104,7 +104,7 @@ fn declared(document: &Value, schema: &Value, value: &Value) -> Option<BTreeSet<
     let mut known = BTreeSet::new();
     if let Some(properties) = schema.get("properties") {
         known.extend(properties.as_object().unwrap().keys().cloned());
-    } else if schema["type"] == "object" {
+    } else if schema["type"] == "object" || schema["type"] == json!(["object", "null"]) {
         return None;
     }
     let fits = |part: &&Value| {

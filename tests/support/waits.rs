@@ -8,7 +8,7 @@ use tideline::model::ids::UserId;
 use tokio::task::JoinHandle;
 
 /// Shorter than the period of the sweep: only a notice wakes a wait this quickly.
-pub const AT_ONCE: Duration = Duration::from_millis(1_500);
+pub const IMMEDIATE: Duration = Duration::from_millis(1_500);
 
 /// A deployment of two nodes, the URL of the second one, Ann, Ben, and their conversation.
 pub async fn two_nodes() -> (App, String, Person, Person, String) {
@@ -40,7 +40,7 @@ pub async fn time_out_and_sweep(app: &App, person: &Person, since: i64) {
         app.nodes[0].handles.delivery.waiters.head_cache.head(user)
     };
     // A notice that arrives late clears the head that the first sweep has found.
-    eventually("it is swept", AT_ONCE, swept, |head| {
+    eventually("it is swept", IMMEDIATE, swept, |head| {
         head.is_some_and(|head| head.0 == since)
     })
     .await;

@@ -52,13 +52,15 @@ const BROKEN: &[(&str, &str)] = &[
     (
         "an inbox has a conversation's messages, marks and changes in their order, and times never go back",
         "SELECT receiver_id::text || ':' || seq AS what FROM (
-             SELECT receiver_id, seq, at, kind, conversation_id, ref_seq,
+             SELECT receiver_id, seq, at, kind, line, conversation_id, ref_seq,
                  lag(at) OVER (PARTITION BY receiver_id ORDER BY seq) AS at_before,
-                 lag(ref_seq) OVER (PARTITION BY receiver_id, conversation_id, kind ORDER BY seq) AS ref_before
-             FROM inbox) AS e
-         WHERE at < at_before OR (kind IN ('message', 'read', 'members') AND ref_seq <= ref_before)
-             OR (kind = 'mention' AND ref_seq <= ref_before AND NOT EXISTS (
-                 SELECT FROM message_states s WHERE s.conversation_id = e.conversation_id AND s.seq = e.ref_seq))",
+                 lag(ref_seq) OVER (PARTITION BY receiver_id, conversation_id, line ORDER BY seq) AS ref_before,
+                 lag(kind) OVER (PARTITION BY receiver_id, conversation_id, line ORDER BY seq) AS kind_before
+             FROM (SELECT *, CASE kind WHEN 'unread' THEN 'read' ELSE kind END AS line FROM inbox) AS i) AS e
+         WHERE at < at_before OR line IN ('message', 'read', 'members', 'cleared')
+             AND (ref_seq < ref_before OR ref_seq = ref_before AND kind = kind_before AND kind <> 'unread')
+             OR kind = 'mention' AND ref_seq <= ref_before AND NOT EXISTS (
+                 SELECT FROM message_states s WHERE s.conversation_id = e.conversation_id AND s.seq = e.ref_seq)",
     ),
     (
         "a member's last entry for a small conversation carries its count",
@@ -78,12 +80,25 @@ const BROKEN: &[(&str, &str)] = &[
          LEFT JOIN messages m ON m.conversation_id = s.conversation_id AND m.seq = s.seq WHERE m.seq IS NULL",
     ),
     (
-        "a recalled message has no content and no version, and every other message has a content",
+        "a message that is gone has no content and no version, and every other message has a content",
         "SELECT m.conversation_id::text || ':' || m.seq AS what FROM messages m
          LEFT JOIN message_states s ON s.conversation_id = m.conversation_id AND s.seq = m.seq
-         WHERE (m.content IS NULL) <> (s.recalled_at IS NOT NULL)
-             OR s.recalled_at IS NOT NULL AND (s.content IS NOT NULL OR EXISTS (
+         WHERE (m.content IS NULL) < (s.recalled_at IS NOT NULL)
+             OR m.content IS NULL AND s.recalled_at IS NULL AND COALESCE((m.extra ->> 'expires_at')::timestamptz > clock_timestamp(), true)
+             OR m.content IS NULL AND (s.content IS NOT NULL OR EXISTS (
                  SELECT FROM message_versions v WHERE v.conversation_id = m.conversation_id AND v.seq = m.seq))",
+    ),
+    (
+        "the sweeper knows each message that expires, and all messages up to the floor are gone and count as read",
+        "SELECT m.conversation_id::text || ':' || m.seq AS what FROM messages m
+         FULL JOIN expiring e ON e.conversation_id = m.conversation_id AND e.seq = m.seq
+         WHERE m.seq IS NULL OR e.seq IS NULL AND m.content IS NOT NULL AND m.extra ->> 'expires_at' IS NOT NULL
+         UNION ALL
+         SELECT m.conversation_id::text || ':' || m.seq FROM messages m
+         JOIN conversations c ON c.id = m.conversation_id AND m.seq <= c.floor_seq WHERE m.content IS NOT NULL
+         UNION ALL
+         SELECT m.conversation_id::text || ':' || m.user_id FROM members m
+         JOIN conversations c ON c.id = m.conversation_id AND c.switch_seq IS NULL AND m.read_seq < c.floor_seq",
     ),
     (
         "the counts of reactions are those of the reactions, but for what a recall leaves to be deleted",
@@ -95,6 +110,15 @@ const BROKEN: &[(&str, &str)] = &[
              WHERE (conversation_id, seq) NOT IN (SELECT conversation_id, seq FROM erasures) GROUP BY 1, 2) AS r
              ON r.id = s.id AND r.emoji = s.emoji
          WHERE s.count IS DISTINCT FROM r.count",
+    ),
+    (
+        "pinned messages are listed once, and are at most 100 in a conversation",
+        "SELECT COALESCE(s.id, p.id) AS what FROM (
+             SELECT conversation_id::text || ':' || seq AS id FROM message_states WHERE pinned_at IS NOT NULL) AS s
+         FULL JOIN (SELECT conversation_id::text || ':' || seq AS id FROM pins) AS p ON p.id = s.id
+         WHERE s.id IS NULL OR p.id IS NULL
+         UNION ALL
+         SELECT conversation_id::text FROM pins GROUP BY conversation_id HAVING count(*) > 100",
     ),
     (
         "replies are listed once, below the first message of their chain",
@@ -123,7 +147,7 @@ const BROKEN: &[(&str, &str)] = &[
         "member counts are true, and nobody has read beyond the head",
         "SELECT c.id::text AS what FROM conversations c LEFT JOIN members m ON m.conversation_id = c.id
          GROUP BY c.id HAVING count(m.user_id) <> c.member_count OR max(m.read_seq) > c.last_seq
-             OR min(m.read_seq - m.joined_seq) < 0",
+             OR min(m.read_seq - GREATEST(m.joined_seq, m.cleared_seq)) < 0",
     ),
     (
         "a group that has members has one owner, who is not muted, and a direct conversation two equals",
@@ -146,7 +170,7 @@ const BROKEN: &[(&str, &str)] = &[
         "SELECT receiver_id::text || ':' || e.conversation_id AS what FROM (
              SELECT receiver_id, conversation_id, (array_agg(kind ORDER BY seq))[1] AS first,
                  (array_agg(kind ORDER BY seq DESC))[1] AS last, (array_agg(unread ORDER BY seq DESC))[1] AS unread
-             FROM inbox GROUP BY 1, 2) AS e
+             FROM inbox WHERE conversation_id <> '00000000-0000-0000-0000-000000000000' GROUP BY 1, 2) AS e
          LEFT JOIN members m ON m.user_id = receiver_id AND m.conversation_id = e.conversation_id
          WHERE (first <> 'conversation' AND receiver_id NOT IN (SELECT receiver_id FROM inbox GROUP BY 1 HAVING min(seq) > 1))
              OR (last = 'left') <> (m.user_id IS NULL) OR (last = 'left' AND unread <> 0)",
@@ -162,6 +186,48 @@ const BROKEN: &[(&str, &str)] = &[
         "SELECT b.user_id::text AS what FROM bans b JOIN members m USING (conversation_id, user_id)
          UNION ALL
          SELECT k.user_id::text FROM mutes k JOIN members m USING (conversation_id, user_id)",
+    ),
+    (
+        "only a member has settings of a conversation, and at most 50 conversations are pinned",
+        "SELECT s.user_id::text || ':' || s.conversation_id AS what FROM conversation_settings s
+         LEFT JOIN members m USING (conversation_id, user_id) WHERE m.user_id IS NULL
+         UNION ALL
+         SELECT user_id::text FROM conversation_settings WHERE pinned_at IS NOT NULL GROUP BY user_id HAVING count(*) > 50",
+    ),
+    (
+        "every failure of a scheduled message has its entry",
+        "SELECT COALESCE(i.receiver_id, f.user_id)::text AS what FROM (SELECT * FROM inbox WHERE kind = 'scheduled_failed') AS i
+         FULL JOIN scheduled_failures f ON f.user_id = i.receiver_id AND f.number = i.ref_seq
+         WHERE f.number IS NULL OR i.seq IS NULL AND f.user_id NOT IN (SELECT receiver_id FROM inbox GROUP BY 1 HAVING min(seq) > 1)",
+    ),
+    (
+        "only a member has a draft, and the newest message of each member is known",
+        "SELECT d.user_id::text || ':' || d.conversation_id AS what FROM drafts d
+         LEFT JOIN members m USING (conversation_id, user_id) WHERE m.user_id IS NULL
+         UNION ALL
+         SELECT m.user_id::text || ':' || m.conversation_id FROM members m
+         LEFT JOIN messages x ON x.conversation_id = m.conversation_id AND x.sender_id = m.user_id AND x.seq > m.joined_seq
+         GROUP BY m.user_id, m.conversation_id, m.sent_seq HAVING COALESCE(max(x.seq), 0) <> m.sent_seq",
+    ),
+    (
+        "only a member or a former one hides messages, those that there are, above the cleared ones, and their number is known",
+        "SELECT h.user_id::text || ':' || h.conversation_id || ':' || h.seq AS what FROM hidden_messages h
+         LEFT JOIN members m USING (conversation_id, user_id) JOIN conversations c ON c.id = h.conversation_id
+         WHERE h.seq > c.last_seq OR h.seq > m.joined_seq AND h.seq <= m.cleared_seq
+             OR (m.user_id IS NULL OR h.seq <= m.joined_seq) AND NOT EXISTS (
+                 SELECT FROM former_members f
+                 WHERE f.conversation_id = h.conversation_id AND f.user_id = h.user_id AND f.joined_seq < h.seq)
+         UNION ALL
+         SELECT user_id::text || ':' || conversation_id FROM conversation_settings s
+         FULL JOIN (
+             SELECT user_id, conversation_id, count(*) AS n FROM hidden_messages h JOIN members m USING (user_id, conversation_id)
+             WHERE h.seq > m.joined_seq GROUP BY 1, 2
+         ) AS h USING (user_id, conversation_id)
+         WHERE COALESCE(h.n, 0) IS DISTINCT FROM s.hides
+         UNION ALL
+         SELECT t.user_id::text FROM timelines t WHERE NOT t.hides AND (
+             EXISTS (SELECT FROM hidden_messages h WHERE h.user_id = t.user_id)
+             OR EXISTS (SELECT FROM members m WHERE m.user_id = t.user_id AND m.cleared_seq > 0))",
     ),
     (
         "nobody is mentioned by somebody whom they had blocked",
@@ -209,7 +275,8 @@ pub async fn check(app: &App) {
                     FILTER (WHERE m.n > 0), '{}')::text AS counts
          FROM users u
          LEFT JOIN (SELECT user_id, conversation_id,
-                        (SELECT count(*) FROM messages x WHERE x.conversation_id = m.conversation_id AND x.seq > m.read_seq) AS n
+                        (SELECT count(*) FROM messages x JOIN conversations c ON c.id = x.conversation_id
+                         WHERE x.conversation_id = m.conversation_id AND x.seq > GREATEST(m.read_seq, c.floor_seq)) AS n
                     FROM members m) AS m ON m.user_id = u.id
          GROUP BY u.id ORDER BY u.id LIMIT 1000",
     )

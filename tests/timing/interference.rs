@@ -104,12 +104,12 @@ async fn node_stalled_with_a_lock_does_not_block_others() {
         assert!([200, 201].contains(&again.status), "{}", again.body);
         through_stalled.send(&chat, "four").await;
         let history = ann.history(&chat, 0).await;
-        let told: Vec<_> = history
+        let texts: Vec<_> = history
             .iter()
             .map(|one| (&one["seq"], &one["content"]["text"]))
             .collect();
         assert_eq!(
-            json!(told),
+            json!(texts),
             json!([[1, "one"], [2, "three"], [3, "two"], [4, "four"]])
         );
     }

@@ -31,7 +31,7 @@ struct User {
 
 impl Programs {
     pub(super) fn find() -> Result<Self> {
-        let told = said(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
+        let configured = said(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
         let versions = fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()
@@ -44,7 +44,7 @@ impl Programs {
             .collect();
         versions.sort();
         // Debian's pg_config comes with the headers of the client, so the directory that it names may contain no server.
-        let postgres = told
+        let postgres = configured
             .into_iter()
             .chain(versions.into_iter().rev().map(|(_, path)| path.join("bin")))
             .find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())

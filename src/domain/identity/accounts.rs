@@ -85,8 +85,10 @@ pub async fn account(auth: &Auth, caller: Caller) -> Result<Account, Error> {
 pub struct AccountChange {
     /// The display name.
     pub display_name: Option<String>,
-    /// Whether others see what the person has read, and the person what they have read.
+    /// Whether others see the person's read positions, and the person theirs.
     pub read_receipts: Option<bool>,
+    /// Whether forwards of the person's messages name the person.
+    pub forward_name: Option<bool>,
 }
 
 /// Changes the caller's account.
@@ -94,7 +96,8 @@ pub async fn update(auth: &Auth, caller: Caller, change: AccountChange) -> Resul
     auth.pg
         .transaction("update_account", move |conn| {
             let name = change.display_name.as_deref();
-            let changed = rows::update_account(conn, caller.user, name, change.read_receipts)?;
+            let (reads, forward_name) = (change.read_receipts, change.forward_name);
+            let changed = rows::update_account(conn, caller.user, name, reads, forward_name)?;
             Ok(changed.ok_or(Error::NotFound))
         })
         .await?

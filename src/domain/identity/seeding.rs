@@ -1,4 +1,4 @@
-//! Creates many accounts at once, for load tests.
+//! Creates many accounts in one call, for load tests.
 
 use crate::clock;
 use crate::domain::identity::revocations::LONGEST_ACCESS;

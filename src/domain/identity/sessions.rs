@@ -22,7 +22,7 @@ use std::time::Duration;
 /// renewed, the password must not be refused.
 const MAX_CHECKS: usize = 2;
 
-/// A signed-in device and its tokens.
+/// A logged-in device and its tokens.
 #[derive(Debug)]
 pub struct Session {
     /// The user.
@@ -39,7 +39,7 @@ pub struct Session {
     pub refresh_life: Duration,
 }
 
-/// Creates an account and signs it in, if registration is open.
+/// Creates an account and logs it in, if registration is open.
 pub async fn register(
     auth: &Auth,
     username: Username,
@@ -57,7 +57,7 @@ pub async fn register(
     session(auth, user, &refresh, auth.config.refresh_token)
 }
 
-/// Signs in with a password, on a new device or a known one of the user.
+/// Logs in with a password, on a new device or a known one of the user.
 pub async fn login(
     auth: &Auth,
     username: Option<Username>,
@@ -71,8 +71,7 @@ pub async fn login(
         let (Some(user), Some(matched)) = (user, matched) else {
             break;
         };
-        if let Some(refresh) = sign_in(auth, user.id, matched, known_device, device.clone()).await?
-        {
+        if let Some(refresh) = log_in(auth, user.id, matched, known_device, device.clone()).await? {
             return session(auth, user, &refresh, auth.config.refresh_token);
         }
     }
@@ -109,8 +108,8 @@ fn still_matches(
     Ok(rows::lock_user(conn, user)?.as_ref() == Some(&matched.hash))
 }
 
-/// Signs in on a device. `None` if the password was changed after the check.
-async fn sign_in(
+/// Logs in on a device. `None` if the password was changed after the check.
+async fn log_in(
     auth: &Auth,
     user: UserId,
     matched: MatchedHash,
@@ -120,9 +119,9 @@ async fn sign_in(
     let seconds = auth.config.refresh_token.as_secs_f64();
     let tokens = auth.tokens.clone();
     let new_device = DeviceId(clock::new_id());
-    let signed_in = auth
+    let logged_in = auth
         .pg
-        .transaction("sign_in", move |conn| {
+        .transaction("log_in", move |conn| {
             if !still_matches(conn, user, &matched)? {
                 return Ok(Ok(None));
             }
@@ -143,7 +142,7 @@ async fn sign_in(
             Ok(Ok::<_, Error>(Some((refresh, removed))))
         })
         .await??;
-    Ok(signed_in.map(|(refresh, removed)| {
+    Ok(logged_in.map(|(refresh, removed)| {
         for device in removed {
             forget_device(auth, user, device);
         }

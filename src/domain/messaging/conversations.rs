@@ -1,7 +1,9 @@
-//! Create, find, rename and list conversations.
+//! Create, find, change and list conversations.
 
 use crate::clock;
-use crate::domain::messaging::group_change::{Change, MEMBER_LIMIT_REACHED, Operation, change};
+use crate::domain::messaging::group_change::{
+    Change, Group, MEMBER_LIMIT_REACHED, Operation, change,
+};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -14,14 +16,18 @@ use crate::model::ids::{ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, 
 use crate::model::page::ConversationCursor;
 use crate::model::page::{PageSize, from_cursor, to_cursor};
 use crate::model::unread::CommittedEntry;
-use crate::model::wire::conversation::{Conversation, ConversationKind, ConversationPage, Order};
+use crate::model::wire::conversation::{
+    Conversation, ConversationKind, ConversationPage, Order, Permission,
+};
 use crate::model::wire::member::Role;
+use crate::model::wire::message_ref::MessageRef;
 use crate::model::wire::violation::Violation;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::accounts;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::conversations as rows;
+use crate::storage::pg::messaging::groups::GroupRules;
 use crate::storage::pg::messaging::members::Joining;
 use crate::storage::pg::messaging::uniqueness_keys::ReservedGroup;
 use crate::storage::pg::messaging::{members as member_rows, uniqueness_keys};
@@ -76,6 +82,7 @@ pub async fn create_direct(
                 member_count: people.len(),
                 large: false,
                 public: false,
+                parent: None,
             };
             let committed = insert(conn, &row, &people)?;
             Ok(Ok(Settled {
@@ -99,6 +106,8 @@ pub struct NewGroup {
     pub client_id: Option<ClientConversationId>,
     /// `Some` for a channel: whether it is public, so that every user with its id may join.
     pub channel: Option<bool>,
+    /// The message to which it is created. Others see it if they may see the message.
+    pub parent: Option<MessageRef>,
 }
 
 /// Creates a group or channel that the caller owns, or finds the one that the same request with this `client_id` has
@@ -113,8 +122,10 @@ pub async fn create_group(
     let others: Vec<_> = others.into_iter().filter(|u| *u != caller.user).collect();
     let id = ConversationId(clock::new_id());
     let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
-    let request = serde_json::to_vec(&(&new.title, new.channel, &others))
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    let mut request = serde_json::to_vec(&(&new.title, new.channel, &others))?;
+    if let Some(parent) = &new.parent {
+        request.extend(serde_json::to_vec(parent)?);
+    }
     let request_hash = Sha256::digest(request).to_vec();
     let settled = delivery
         .pg
@@ -140,6 +151,15 @@ pub async fn create_group(
                     });
                 }
             }
+            if let Some(parent) = new.parent {
+                let view = rows::view(conn, parent.conversation_id, caller.user)?;
+                let is_visible = |view: rows::View| {
+                    view.visible_after < parent.seq && parent.seq <= view.last_seq
+                };
+                if !view.is_some_and(is_visible) {
+                    return Ok(Err(Error::NotFound));
+                }
+            }
             if added.len() + 1 > limit {
                 return Ok(Err(MEMBER_LIMIT_REACHED));
             }
@@ -163,6 +183,7 @@ pub async fn create_group(
                 member_count: people.len(),
                 large: new.channel.is_some() || people.len() > fanout_limit,
                 public: new.channel.unwrap_or(false),
+                parent: new.parent,
             };
             let committed = insert(conn, &row, &people)?;
             Ok(Ok(Settled {
@@ -234,22 +255,67 @@ async fn created(delivery: &Delivery, caller: Caller, settled: Settled) -> Resul
     })
 }
 
-/// Renames a group.
-pub async fn rename(
+/// A change of a conversation; nothing stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConversationUpdate {
+    /// The title.
+    pub title: Option<String>,
+    /// Who posts.
+    pub posting: Option<Permission>,
+    /// Who pins messages.
+    pub pinning: Option<Permission>,
+    /// The least time between two messages of a member, in seconds.
+    pub slow_seconds: Option<i32>,
+    /// After how many seconds new messages expire; `Some(None)`: they do not.
+    pub ttl_seconds: Option<Option<i64>>,
+}
+
+/// Changes the title and the rules of a group or channel. A direct conversation has only `ttl_seconds`, which both users may change.
+pub async fn update(
     delivery: &Delivery,
     caller: Caller,
     id: ConversationId,
-    title: String,
+    update: ConversationUpdate,
 ) -> Result<Conversation, Error> {
-    let operation = Operation::about("rename", Vec::new());
+    let of_direct = ConversationUpdate {
+        ttl_seconds: update.ttl_seconds,
+        ..ConversationUpdate::default()
+    };
+    let operation = Operation {
+        allows_direct: update == of_direct,
+        ..Operation::about("update_conversation", Vec::new())
+    };
     change(delivery, operation, caller, id, move |_, group| {
-        Ok(group.needs(Role::Admin).map(|()| Change {
-            title: Some(title.clone()).filter(|title| group.it.title.as_ref() != Some(title)),
-            ..Change::default()
-        }))
+        Ok(decide(group, &update))
     })
     .await?;
     get(delivery, caller, id).await
+}
+
+fn decide(group: &Group, update: &ConversationUpdate) -> Result<Change, Error> {
+    match group.it.kind {
+        ConversationKind::Direct if group.blocked => return Err(Error::Blocked),
+        ConversationKind::Direct => group.needs(Role::Member)?,
+        ConversationKind::Group | ConversationKind::Channel => group.needs(Role::Admin)?,
+    }
+    let is_channel = group.it.kind == ConversationKind::Channel;
+    if is_channel && update.posting == Some(Permission::All) {
+        return Err(Error::invalid("/posting", "must be admins in a channel"));
+    }
+    let before = group.it.rules;
+    let leads = |new: Option<Permission>| new.map(|one| one == Permission::Admins);
+    let rules = GroupRules {
+        leads_post: leads(update.posting).unwrap_or(before.leads_post),
+        leads_pin: leads(update.pinning).unwrap_or(before.leads_pin),
+        slow_seconds: update.slow_seconds.unwrap_or(before.slow_seconds),
+        ttl_seconds: update.ttl_seconds.unwrap_or(before.ttl_seconds),
+    };
+    let title = update.title.clone();
+    Ok(Change {
+        title: title.filter(|title| group.it.title.as_ref() != Some(title)),
+        rules: Some(rules).filter(|rules| *rules != before),
+        ..Change::default()
+    })
 }
 
 /// One conversation of the caller.
@@ -325,9 +391,7 @@ fn personalise(
     caller: Caller,
     conversations: &mut [Conversation],
 ) -> StorageResult<()> {
-    let last = conversations.iter_mut();
-    let last = last.filter_map(|one| Some((one.last_message.as_mut()?, one.me.joined_seq)));
-    message_views::personalise(conn, caller.user, last)?;
+    message_views::last_messages(conn, caller.user, conversations)?;
     unread_mentions::count(conn, caller.user, conversations)
 }
 

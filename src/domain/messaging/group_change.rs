@@ -18,8 +18,9 @@ use crate::model::wire::member::{MemberChange, MembersChanged, Role};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
+use crate::storage::pg::messaging::groups::{GroupRow, GroupRules};
 use crate::storage::pg::messaging::members::{Joining, MemberState};
-use crate::storage::pg::messaging::{conversations, members as rows};
+use crate::storage::pg::messaging::{conversations, groups, members as rows, settings};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::inbox;
 
@@ -29,8 +30,12 @@ pub(in crate::domain) const MEMBER_LIMIT_REACHED: Error =
 
 /// A group under its lock.
 pub(in crate::domain) struct Group {
-    pub(in crate::domain) it: conversations::GroupRow,
+    pub(in crate::domain) it: GroupRow,
     pub(in crate::domain) head: ConvSeq,
+    /// All messages up to this one are gone, and count as read.
+    pub(in crate::domain) floor: ConvSeq,
+    /// It is direct, and one of the two people blocks the other.
+    pub(in crate::domain) blocked: bool,
     /// All members, or in a large group the members whom the change affects.
     pub(in crate::domain) members: Vec<MemberState>,
     /// `None` if the caller is not a member and joins a public group.
@@ -77,6 +82,7 @@ pub(in crate::domain) fn needs(member: Option<MemberState>, role: Role) -> Resul
 #[derive(Default)]
 pub(in crate::domain) struct Change {
     pub(in crate::domain) title: Option<String>,
+    pub(in crate::domain) rules: Option<GroupRules>,
     pub(in crate::domain) added: Vec<UserId>,
     /// Users who may not be added.
     pub(in crate::domain) refused: Vec<UserId>,
@@ -104,6 +110,8 @@ pub(in crate::domain) struct Operation {
     pub(in crate::domain) users: Vec<UserId>,
     /// It depends on blocks between the caller and other users.
     pub(in crate::domain) checks_blocks: bool,
+    /// A direct conversation can be changed so.
+    pub(in crate::domain) allows_direct: bool,
 }
 
 impl Operation {
@@ -113,6 +121,7 @@ impl Operation {
             name,
             users,
             checks_blocks: false,
+            allows_direct: false,
         }
     }
 }
@@ -139,7 +148,7 @@ where
             let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
                 return Ok(Err(Error::NotFound));
             };
-            let Some(it) = conversations::group(conn, id)? else {
+            let Some(it) = groups::get(conn, id)? else {
                 return Ok(Err(Error::NotFound));
             };
             let members = match it.read_fanout_from_seq {
@@ -151,13 +160,15 @@ where
             if own.is_none() && !(it.public && it.member_count > 0) {
                 return Ok(Err(Error::NotFound));
             }
-            if it.kind == ConversationKind::Direct {
+            if it.kind == ConversationKind::Direct && !operation.allows_direct {
                 let why = "must not be a direct conversation, which has no title and whose two members stay";
                 return Ok(Err(Error::invalid("id", why)));
             }
             let mut group = Group {
                 it,
                 head: locked.last_seq,
+                floor: locked.floor_seq,
+                blocked: locked.blocked,
                 members,
                 caller: own,
             };
@@ -183,7 +194,7 @@ fn write(
     group: Group,
     change: &Change,
 ) -> StorageResult<Vec<CommittedEntry>> {
-    let (mut it, head) = (group.it, group.head);
+    let (mut it, head, floor) = (group.it, group.head, group.floor);
     let members_changed = MembersChanged {
         actor_id,
         added: change.added.clone(),
@@ -193,12 +204,14 @@ fn write(
     let changes_members = !(members_changed.added.is_empty()
         && members_changed.removed.is_empty()
         && members_changed.changed.is_empty());
-    if change.title.is_none() && !changes_members {
+    let changes_itself = change.title.is_some() || change.rules.is_some();
+    if !changes_itself && !changes_members {
         return Ok(Vec::new());
     }
     if let Some(title) = &change.title {
         it.title = Some(title.clone());
     }
+    it.rules = change.rules.unwrap_or(it.rules);
     let was_large = it.read_fanout_from_seq.is_some();
     if change.enables_read_fanout {
         it.read_fanout_from_seq = Some(head);
@@ -215,7 +228,7 @@ fn write(
         rows::change(conn, id, it.last_change, &members_changed, joining)?;
     }
     it.member_count = it.member_count + change.added.len() - change.removed.len();
-    conversations::update_group(conn, id, &it)?;
+    groups::update(conn, id, &it)?;
 
     let entry = |receiver, event, ref_seq, unread| inbox::NewEntry {
         receiver,
@@ -238,8 +251,8 @@ fn write(
             entries.push(entry(user, &LEFT, head, 0));
             continue;
         }
-        let unread = head.0 - member.read_seq.0;
-        if change.title.is_some() || change.enables_read_fanout {
+        let unread = head.0 - member.read_seq.max(floor).0;
+        if changes_itself || change.enables_read_fanout {
             entries.push(entry(user, &CONVERSATION, head, unread));
         }
         if changes_members {
@@ -249,5 +262,10 @@ fn write(
     for user in &change.added {
         entries.push(entry(*user, &CONVERSATION, head, 0));
     }
-    inbox::deliver(conn, &Changes::default(), &entries, it.at)
+    let committed = inbox::deliver(conn, &Changes::default(), &entries, it.at)?;
+    // Under the lock of the former member's timeline, so that no change of that member's own comes later.
+    for user in &change.removed {
+        settings::forget(conn, *user, id)?;
+    }
+    Ok(committed)
 }

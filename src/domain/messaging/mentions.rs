@@ -4,11 +4,12 @@ use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::reading::message_views;
+use crate::engine::reading::{hidden_messages, message_views};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId};
 use crate::model::page::{Page, PageSize, to_cursor};
 use crate::model::time::Timestamp;
+use crate::model::wire::content::{EXPIRED, HIDDEN};
 use crate::model::wire::message::Mention;
 use crate::storage::pg::messaging::mentions::{self, MentionRow};
 use crate::storage::pg::messaging::{archive, members};
@@ -49,20 +50,28 @@ pub async fn page(
         .read("mentions", move |conn| {
             let rows = mentions::newest(conn, user, before, limit)?;
             let ids: BTreeSet<_> = rows.iter().map(|row| row.key.0).collect();
-            let joined = members::joined(conn, user, &ids.into_iter().collect::<Vec<_>>())?;
+            let places: Vec<_> = ids.into_iter().map(|id| (user, id)).collect();
+            let visible = members::visible(conn, &places)?;
             let is_visible = |(id, seq): &(ConversationId, ConvSeq)| {
-                joined.get(id).is_some_and(|joined| joined < seq)
+                visible
+                    .get(&(user, *id))
+                    .is_some_and(|visible| visible.after < *seq)
             };
             let keys: Vec<_> = rows.iter().map(|row| row.key).filter(is_visible).collect();
             let mut messages = match keys.is_empty() {
                 true => Vec::new(),
                 false => archive::some(conn, &keys)?,
             };
-            let pairs = messages.iter_mut().map(|one| {
-                let joined = joined.get(&one.conversation_id).copied();
-                (one, joined.unwrap_or_default())
+            let views = messages.iter_mut().filter_map(|message| {
+                Some(message_views::ShownMessage {
+                    reader: user,
+                    after: visible.get(&(user, message.conversation_id))?.after,
+                    message,
+                })
             });
-            message_views::personalise(conn, user, pairs)?;
+            message_views::personalise(conn, views)?;
+            hidden_messages::replace(conn, user, true, messages.iter_mut())?;
+            messages.retain(|one| ![HIDDEN, EXPIRED].contains(&one.body.kind.as_str()));
             Ok((rows, messages))
         })
         .await?;

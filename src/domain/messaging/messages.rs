@@ -1,15 +1,14 @@
-//! Send, mark as read, and read the messages of a conversation.
+//! Mark as read, and read the messages of a conversation.
 
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::reading::{message_views, unread_totals};
+use crate::engine::reading::{hidden_messages, message_views, unread_totals};
 use crate::engine::writer::commands::mark_read::MarkRead;
-use crate::engine::writer::commands::send::{Send, Sent};
+use crate::engine::writer::commands::mark_unread::MarkUnread;
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId};
-use crate::model::message::NewMessage;
 use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::resync::Resync;
 use crate::model::wire::message::Message;
@@ -19,35 +18,6 @@ use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::conversations::View;
 use crate::storage::pg::messaging::{archive, conversations};
 use std::collections::BTreeSet;
-
-/// Stores messages of the caller, in this order, and returns the result of each. After an error the messages may or may not
-/// be stored, and a replay with the same `client_msg_id`s is safe.
-pub async fn send(
-    delivery: &Delivery,
-    caller: Caller,
-    conversation: ConversationId,
-    messages: Vec<NewMessage>,
-) -> Result<Vec<Result<Sent, Error>>, Error> {
-    let send = Send {
-        messages,
-        mention_all_limit: delivery.config.mention_all_limit,
-    };
-    let answer = delivery.writers.submit(conversation, caller.user, send)?;
-    let results = answer.wait().await?;
-    let has_changed = |sent: &Sent| sent.message.state.is_some();
-    if results.iter().flatten().any(has_changed) {
-        return Ok(delivery
-            .pg
-            .read("replays", move |conn| {
-                let mut results = results.clone();
-                let messages = results.iter_mut().flatten().map(|sent| &mut sent.message);
-                message_views::restrict(conn, caller.user, messages)?;
-                Ok(results)
-            })
-            .await?);
-    }
-    Ok(results)
-}
 
 /// Moves the caller's read position forward.
 pub async fn mark_read(
@@ -60,12 +30,27 @@ pub async fn mark_read(
         .writers
         .submit(conversation, caller.user, MarkRead(seq))?;
     let marked = answer.wait().await??;
+    if marked.moved && delivery.config.receipts {
+        delivery.waiters.reads.note(conversation, caller.user);
+    }
     Ok(ReadMark {
         conversation_id: conversation,
         read_seq: marked.read_seq,
         unread: marked.unread,
         total_unread: unread_totals::total(delivery, caller.user).await?.total,
     })
+}
+
+/// Marks a conversation as unread, until the caller marks it as read or sends a message.
+pub async fn mark_unread(
+    delivery: &Delivery,
+    caller: Caller,
+    conversation: ConversationId,
+) -> Result<(), Error> {
+    let answer = delivery
+        .writers
+        .submit(conversation, caller.user, MarkUnread)?;
+    answer.wait().await?
 }
 
 /// A page of a conversation's timeline.
@@ -100,16 +85,13 @@ pub async fn page(
             let Some(view) = conversations::view(conn, conversation, caller.user)? else {
                 return Ok(None);
             };
-            let mut messages = archive::page(conn, conversation, view.joined_seq, range, limit)?;
+            let mut messages = archive::page(conn, conversation, view.visible_after, range, limit)?;
             // The page ends at the head that was read with the caller's membership: later messages may have been sent after
             // the caller was removed.
             messages.retain(|message| message.seq <= view.last_seq);
-            if !is_still_member(conn, caller, conversation, &view, &messages)? {
+            if !present(conn, caller, conversation, &view, &mut messages)? {
                 return Ok(None);
             }
-            let joined = view.joined_seq;
-            let shown = messages.iter_mut().map(|one| (one, joined));
-            message_views::personalise(conn, caller.user, shown)?;
             let replied = match with_replied {
                 true => Some(replied(conn, caller, conversation, &view, &messages)?),
                 false => None,
@@ -122,14 +104,14 @@ pub async fn page(
         Range::Since(since) if since > view.last_seq => {
             return Err(Error::CursorAhead(Resync {
                 epoch: delivery.epoch,
-                first_seq: view.joined_seq.next().0,
+                first_seq: view.visible_after.next().0,
                 last_seq: view.last_seq.0,
             }));
         }
         Range::Since(_) => messages.last().is_some_and(|last| last.seq < view.last_seq),
         Range::Before(_) | Range::Newest => messages
             .first()
-            .is_some_and(|first| first.seq > view.joined_seq.next()),
+            .is_some_and(|first| first.seq > view.visible_after.next()),
     };
     Ok(TimelinePage {
         has_more,
@@ -167,35 +149,48 @@ pub async fn some(
         .ok_or(Error::NotFound)
 }
 
-/// Whether a member may see messages that were read after the membership. A message may have changed in between, and the member may
-/// have left before: then the membership is read again, after the messages.
-pub fn is_still_member(
+/// Shows messages as the member sees them. False: the caller may not see them.
+///
+/// The messages were read after the membership. If one has changed in between, the member may have left before that change: then the
+/// membership is read again.
+pub fn present(
     conn: &mut Connection,
     caller: Caller,
     conversation: ConversationId,
     view: &View,
-    messages: &[Message],
+    messages: &mut [Message],
 ) -> StorageResult<bool> {
     let is_later = |one: &Message| {
         let change = one.state.as_ref().and_then(|state| state.change_seq);
         change.is_some_and(|change| change > view.change_seq)
     };
-    if !messages.iter().any(is_later) {
-        return Ok(true);
+    if messages.iter().any(is_later) {
+        let now = conversations::view(conn, conversation, caller.user)?;
+        if now.is_none_or(|now| now.visible_after != view.visible_after) {
+            return Ok(false);
+        }
     }
-    let now = conversations::view(conn, conversation, caller.user)?;
-    Ok(now.is_some_and(|now| now.joined_seq == view.joined_seq))
+    hidden_messages::replace(conn, caller.user, view.hides, messages.iter_mut())?;
+    let views = messages
+        .iter_mut()
+        .map(|message| message_views::ShownMessage {
+            reader: caller.user,
+            message,
+            after: view.visible_after,
+        });
+    message_views::personalise(conn, views)?;
+    Ok(true)
 }
 
 /// Those of these messages that a member may see.
-fn shown(
+pub fn shown(
     conn: &mut Connection,
     caller: Caller,
     conversation: ConversationId,
     view: &View,
     seqs: impl Iterator<Item = ConvSeq>,
 ) -> StorageResult<Vec<Message>> {
-    let is_visible = |seq: &ConvSeq| view.joined_seq < *seq && *seq <= view.last_seq;
+    let is_visible = |seq: &ConvSeq| view.visible_after < *seq && *seq <= view.last_seq;
     let seqs: BTreeSet<_> = seqs.filter(is_visible).collect();
     let keys: Vec<_> = seqs.into_iter().map(|seq| (conversation, seq)).collect();
     if keys.is_empty() {
@@ -203,12 +198,10 @@ fn shown(
     }
     let mut messages = archive::some(conn, &keys)?;
     messages.sort_unstable_by_key(|one| one.seq);
-    if !is_still_member(conn, caller, conversation, view, &messages)? {
-        return Ok(Vec::new());
+    match present(conn, caller, conversation, view, &mut messages)? {
+        true => Ok(messages),
+        false => Ok(Vec::new()),
     }
-    let pairs = messages.iter_mut().map(|one| (one, view.joined_seq));
-    message_views::personalise(conn, caller.user, pairs)?;
-    Ok(messages)
 }
 
 /// The messages to which messages of a page reply, without those of the page.
@@ -240,18 +233,16 @@ pub async fn replies(
         .pg
         .read("replies", move |conn| {
             let view = conversations::view(conn, conversation, caller.user)?;
-            let is_visible = |view: &View| view.joined_seq < root && root <= view.last_seq;
+            let is_visible = |view: &View| view.visible_after < root && root <= view.last_seq;
             let Some(view) = view.filter(is_visible) else {
                 return Ok(None);
             };
             let mut messages = archive::replies(conn, conversation, root, since, limit)?;
             let read = messages.len();
             messages.retain(|message| message.seq <= view.last_seq);
-            if !is_still_member(conn, caller, conversation, &view, &messages)? {
+            if !present(conn, caller, conversation, &view, &mut messages)? {
                 return Ok(None);
             }
-            let pairs = messages.iter_mut().map(|one| (one, view.joined_seq));
-            message_views::personalise(conn, caller.user, pairs)?;
             // A page that was cut may be followed by more.
             let is_full = i64::try_from(read).is_ok_and(|len| len == limit.get());
             let bytes: usize = messages
@@ -283,7 +274,7 @@ pub async fn get(
     visible(delivery, caller, conversation, seq).await
 }
 
-/// One message, if the caller may see it.
+/// One message, if the caller may see it; a stub, if the caller has hidden it.
 pub async fn visible(
     delivery: &Delivery,
     caller: Caller,
@@ -293,18 +284,16 @@ pub async fn visible(
     delivery
         .pg
         .read("message", move |conn| {
-            match conversations::view(conn, conversation, caller.user)? {
-                Some(view) if view.joined_seq < seq && seq <= view.last_seq => {
-                    let mut message = archive::get(conn, conversation, seq)?;
-                    if !is_still_member(conn, caller, conversation, &view, message.as_slice())? {
-                        return Ok(None);
-                    }
-                    let shown = message.iter_mut().map(|one| (one, view.joined_seq));
-                    message_views::personalise(conn, caller.user, shown)?;
-                    Ok(message)
-                }
-                Some(_) | None => Ok(None),
-            }
+            let view = conversations::view(conn, conversation, caller.user)?;
+            let is_visible = |view: &View| view.visible_after < seq && seq <= view.last_seq;
+            let Some(view) = view.filter(is_visible) else {
+                return Ok(None);
+            };
+            let Some(mut message) = archive::get(conn, conversation, seq)? else {
+                return Ok(None);
+            };
+            let one = std::slice::from_mut(&mut message);
+            Ok(present(conn, caller, conversation, &view, one)?.then_some(message))
         })
         .await?
         .ok_or(Error::NotFound)

@@ -16,7 +16,7 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::{accounts, devices};
 use crate::storage::pg::messaging::members::MemberPosition;
-use crate::storage::pg::messaging::{conversations, members};
+use crate::storage::pg::messaging::{groups, members};
 
 /// The receipts of a message.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Receipts {
     pub readers: usize,
     /// The members to whom it was delivered.
     pub delivered: usize,
-    /// The members with a receipt: those that may see the message, without its sender and without those that hide what they read.
+    /// The members with a receipt: those that may see the message, except its sender and those that hide their reads.
     pub eligible: usize,
     /// A page of them.
     pub page: Page<Receipt>,
@@ -73,7 +73,7 @@ fn all(
     message: &Message,
 ) -> StorageResult<Result<Vec<Receipt>, Error>> {
     let id = message.conversation_id;
-    let Some(conversation) = conversations::group(conn, id)? else {
+    let Some(conversation) = groups::get(conn, id)? else {
         return Ok(Err(Error::NotFound));
     };
     // It may have 100,000 members.

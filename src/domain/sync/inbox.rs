@@ -35,6 +35,7 @@ pub async fn fetch(
     let StoredPage {
         head,
         entries: stored,
+        ..
     } = page;
     check_position(delivery, caller, since, head, epoch).await?;
     delivery.delivered.note(caller, since);

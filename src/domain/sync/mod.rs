@@ -4,4 +4,5 @@ pub mod delivered;
 pub mod inbox;
 pub mod notices;
 pub mod position;
+pub mod read_moves;
 pub mod unread;

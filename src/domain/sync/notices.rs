@@ -56,8 +56,10 @@ pub struct Notice {
     pub reconnect_after: Option<Duration>,
     /// A newer wait of this device runs on this node.
     pub superseded: bool,
-    /// The heads of watched conversations with messages or changes that the device has not seen.
+    /// The heads of watched conversations with messages or changes that the device has not seen, and of `reads_moved`.
     pub watched: Vec<(ConversationId, TimelineHeads)>,
+    /// The watched conversation in which another member's read position has moved.
+    pub reads_moved: Option<ConversationId>,
 }
 
 /// The position from which a wait waits.
@@ -267,6 +269,10 @@ impl Sleeper {
             Ok(Some(Wake::Conversation)) | Err(()) => {
                 unchanged(delivery, caller, position, self.total_is_all).await
             }
+            Ok(Some(Wake::Reads(id))) => {
+                let cached = unread_totals::cached(delivery, caller.user).await;
+                answer_with(delivery, caller, position, cached, Some(id)).await
+            }
             Ok(Some(Wake::Superseded)) => Ok(Notice {
                 superseded: true,
                 ..answer(delivery, caller, position).await?
@@ -279,15 +285,16 @@ impl Sleeper {
 /// The current state of the inbox and of the watched conversations that the caller is still in.
 async fn answer(delivery: &Delivery, caller: Caller, position: &Position) -> Result<Notice, Error> {
     let cached = unread_totals::cached(delivery, caller.user).await;
-    answer_with(delivery, caller, position, cached).await
+    answer_with(delivery, caller, position, cached, None).await
 }
 
-/// The same; the total of small conversations was read before.
+/// The same; the total of small conversations was read before, and a read position of `reads_moved` has moved.
 async fn answer_with(
     delivery: &Delivery,
     caller: Caller,
     position: &Position,
     cached: Option<Total>,
+    reads_moved: Option<ConversationId>,
 ) -> Result<Notice, Error> {
     let (total, heads) =
         unread_totals::total_and_heads(delivery, caller.user, cached, position.watch_ids()).await?;
@@ -295,7 +302,10 @@ async fn answer_with(
         news: total.as_of > position.since,
         last_seq: total.as_of,
         total_unread: total.total,
-        watched: position.moved(heads, |_, seen, head| seen < head),
+        watched: position.moved(heads, |id, seen, head| {
+            seen < head || reads_moved == Some(id)
+        }),
+        reads_moved,
         ..Notice::default()
     })
 }
@@ -315,7 +325,7 @@ async fn unchanged(
             total_unread: total.total,
             ..Notice::default()
         }),
-        cached => answer_with(delivery, caller, position, cached).await,
+        cached => answer_with(delivery, caller, position, cached, None).await,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::reading::unread_counts::BATCH;
+use crate::engine::reading::unread_mentions;
 use crate::engine::reading::unread_totals;
 use crate::engine::waiting::head_query;
 use crate::model::ids::UserId;
@@ -76,7 +77,7 @@ pub async fn with_mentions(
         .pg
         .read("unread_mentions", move |conn| {
             let ranges = mentions::ranges(conn, user, &ids)?;
-            mentions::unread(conn, user, &ranges)
+            unread_mentions::counts(conn, user, &ranges)
         })
         .await?;
     for one in &mut counts.conversations {

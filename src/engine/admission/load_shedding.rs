@@ -28,7 +28,7 @@ impl Admission {
     /// has reached its limit of waits.
     pub fn admit(&self, priority: Priority) -> Result<(), Error> {
         let max = match priority {
-            // High enough for all waits that begin at once after a restart: thousands per second get a connection.
+            // High enough for all waits that begin together after a restart: thousands per second get a connection.
             Priority::Wait => WAITING / 2,
             Priority::History => WAITING / 4 * 3,
             Priority::Fetch => WAITING / 8 * 7,

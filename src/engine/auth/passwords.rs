@@ -1,4 +1,4 @@
-//! Argon2id password hashes on a few threads: a hash takes tens of milliseconds of a core and 19 MiB, so many logins at once
+//! Argon2id password hashes on a few threads: a hash takes tens of milliseconds of a core and 19 MiB, so simultaneous logins
 //! must not overload the server.
 
 use crate::engine::error::Error;

@@ -129,7 +129,7 @@ impl Tokens {
     }
 
     /// The successor of a refresh token. It is derived from the token and the secret, so a client that lost the response, or
-    /// sent two requests at once, gets the same one again.
+    /// sent two concurrent requests, gets the same one again.
     pub fn next_refresh(&self, token: &RefreshToken) -> RefreshToken {
         let derived = self
             .refresh_key

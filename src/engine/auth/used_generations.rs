@@ -36,7 +36,7 @@ impl UsedGenerations {
         if seen.by_generation.len() >= seen.evict_at {
             seen.by_generation
                 .retain(|_, at| now.duration_since(*at) < 2 * REPEAT);
-            // Doubling keeps the cost of an insertion constant: after a restart, all devices have their first use at once.
+            // Doubling keeps the cost of an insertion constant: after a restart, all devices have their first use together.
             seen.evict_at = 2 * seen.by_generation.len() + EVICTION_SLACK;
         }
         seen.by_generation.insert(key, now);

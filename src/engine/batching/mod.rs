@@ -1,4 +1,4 @@
-//! Batched queries, and replies to many callers at once.
+//! Batched queries, and bulk replies.
 
 pub mod query_batcher;
 pub mod reply;

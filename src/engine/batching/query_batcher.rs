@@ -1,7 +1,7 @@
 //! Combines queries: those of one kind that arrive while one runs share the next.
 //!
 //! A statement for each request would be the main load of a node with many clients: its transaction, and the way to a thread
-//! and back, cost more than reading the row. There is no timer: a query that arrives while none runs starts at once.
+//! and back, cost more than reading the row. There is no timer: a query that arrives while none runs starts immediately.
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::error::Error;

@@ -1,4 +1,4 @@
-//! Replies to many tasks of other threads at once.
+//! Bulk replies: many tasks of other threads are woken together.
 //!
 //! Waking a task on another thread costs a syscall, and Tokio polls cross-thread wakeups less often than local ones. Waking
 //! 1,000 waits one by one would therefore delay the last until many of the first have begun again. Each HTTP thread runs one

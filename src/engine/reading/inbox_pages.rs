@@ -1,16 +1,19 @@
 //! Pages of inboxes with the objects that their entries refer to. Pages requested while a query runs share the next one.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
-use crate::engine::reading::{message_views, unread_mentions};
+use crate::engine::reading::{hidden_messages, message_views, unread_mentions};
 use crate::model::events::find;
 use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::wire::conversation::Conversation;
+use crate::model::wire::draft::Draft;
 use crate::model::wire::entry::EventOrUnknown;
 use crate::model::wire::member::MembersChanged;
 use crate::model::wire::message::Message;
+use crate::model::wire::scheduled::ScheduledFailed;
+use crate::model::wire::settings::ConversationSettings;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::messaging::{conversations, members};
+use crate::storage::pg::messaging::{conversations, drafts, members, scheduled, settings};
 use crate::storage::pg::sync::inbox::{self, PageOf, StoredEntry, StoredPage};
 use crate::storage::pg::{Connection, Pg, WAITING};
 use std::collections::{BTreeSet, HashMap};
@@ -31,16 +34,24 @@ pub fn start(pg: &Pg, concurrency: u32, receipts: bool) -> Pages {
         queue: WAITING,
     };
     QueryBatcher::start(pg, config, move |conn, requests| {
-        let pages = inbox::pages(conn, requests)?;
+        let mut pages = inbox::pages(conn, requests)?;
+        let readers = pages.iter_mut().zip(requests);
+        let shown = readers.flat_map(|(page, of)| messages(page).map(|one| (of.receiver, one)));
+        message_views::restrict(conn, shown)?;
         let joined = |(mut page, of): (StoredPage, &PageOf)| {
-            let messages = page.entries.iter_mut();
-            let messages = messages.filter_map(|entry| entry.message.as_mut());
-            message_views::restrict(conn, of.receiver, messages)?;
+            let hides = page.hides;
+            hidden_messages::replace(conn, of.receiver, hides, messages(&mut page))?;
             let joined = join(conn, of.receiver, &page.entries, receipts)?;
             Ok(Fetched { page, joined })
         };
         pages.into_iter().zip(requests).map(joined).collect()
     })
+}
+
+/// The messages of a page.
+fn messages(page: &mut StoredPage) -> impl Iterator<Item = &mut Message> {
+    let entries = page.entries.iter_mut();
+    entries.filter_map(|entry| entry.message.as_mut())
 }
 
 /// A page with the objects that its entries refer to.
@@ -51,11 +62,14 @@ pub struct Fetched {
     pub joined: Joined,
 }
 
-/// The current state of the conversations and member changes that entries refer to.
+/// The current state of the conversations, member changes, settings, drafts and failed sends that entries refer to.
 pub struct Joined {
     /// Each conversation, and apart from it its last message.
     conversations: HashMap<ConversationId, (Conversation, Option<Message>)>,
     changes: HashMap<(ConversationId, ConvSeq), MembersChanged>,
+    settings: HashMap<ConversationId, ConversationSettings>,
+    drafts: HashMap<ConversationId, Draft>,
+    failures: HashMap<ConvSeq, ScheduledFailed>,
 }
 
 /// Reads the objects that the entries of a page refer to. Most pages refer to messages only, and need no query here.
@@ -69,18 +83,22 @@ fn join(
         let entries = stored.iter().filter(move |one| one.refers_to(reference));
         entries.map(|one| (one.conversation, one.ref_seq))
     };
-    let ids: BTreeSet<_> = of(Reference::Conversation).map(|(id, _)| id).collect();
-    let ids: Vec<_> = ids.into_iter().collect();
+    let ids_of = |reference: Reference| {
+        let ids: BTreeSet<_> = of(reference).map(|(id, _)| id).collect();
+        ids.into_iter().collect::<Vec<_>>()
+    };
+    let ids = ids_of(Reference::Conversation);
     let changes: Vec<_> = of(Reference::MembersChange).collect();
     let mut joined = Joined {
         conversations: HashMap::new(),
         changes: HashMap::new(),
+        settings: HashMap::new(),
+        drafts: HashMap::new(),
+        failures: HashMap::new(),
     };
     if !ids.is_empty() {
         let mut conversations = conversations::by_ids(conn, user, &ids, receipts)?;
-        let last = conversations.iter_mut();
-        let last = last.filter_map(|one| Some((one.last_message.as_mut()?, one.me.joined_seq)));
-        message_views::personalise(conn, user, last)?;
+        message_views::last_messages(conn, user, &mut conversations)?;
         unread_mentions::count(conn, user, &mut conversations)?;
         let apart = |mut one: Conversation| {
             let last_message = one.last_message.take();
@@ -90,6 +108,26 @@ fn join(
     }
     if !changes.is_empty() {
         joined.changes = members::changes(conn, &changes)?.into_iter().collect();
+    }
+    let failed = of(Reference::ScheduledFailure).map(|(_, number)| number);
+    let failed: Vec<_> = failed.collect();
+    if !failed.is_empty() {
+        joined.failures = scheduled::failures(conn, user, &failed)?;
+    }
+    let ids = ids_of(Reference::Settings);
+    if !ids.is_empty() {
+        joined.settings = settings::some(conn, user, &ids)?;
+    }
+    let ids = ids_of(Reference::Draft);
+    if !ids.is_empty() {
+        let sent = members::sent(conn, user, &ids)?;
+        let drafts = drafts::some(conn, user, &ids)?.into_iter();
+        let present = drafts.map(|draft| {
+            let sent_seq = sent.get(&draft.conversation_id).copied();
+            draft.unless_sent(sent_seq.unwrap_or_default())
+        });
+        let there = present.filter(|draft| draft.content.is_some());
+        joined.drafts = there.map(|draft| (draft.conversation_id, draft)).collect();
     }
     Ok(joined)
 }
@@ -119,6 +157,14 @@ impl Joined {
                 Referenced::MembersChange(self.changes.get(&(id, entry.ref_seq))?.clone())
             }
             Reference::Position => Referenced::Position(entry.ref_seq),
+            // A former member has none.
+            Reference::Settings => {
+                Referenced::Settings(self.settings.get(&id).cloned().unwrap_or_default())
+            }
+            Reference::Draft => Referenced::Draft(self.drafts.get(&id).cloned()),
+            Reference::ScheduledFailure => {
+                Referenced::ScheduledFailure(self.failures.get(&entry.ref_seq)?.clone())
+            }
         };
         (event.wire)(referenced).map(EventOrUnknown::Event)
     }

@@ -5,7 +5,8 @@
 //! such messages need no query here.
 
 use crate::model::ids::{ConvSeq, UserId};
-use crate::model::wire::content::StoredBody;
+use crate::model::wire::content::{EXPIRED, StoredBody};
+use crate::model::wire::conversation::Conversation;
 use crate::model::wire::message::{Message, MessageState};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
@@ -13,47 +14,65 @@ use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::{members, reactions, states};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Shows messages to a reader that may have left their conversations.
+/// A message on its way to a reader.
+pub struct ShownMessage<'a> {
+    /// Who reads it.
+    pub reader: UserId,
+    /// The message, as stored.
+    pub message: &'a mut Message,
+    /// The reader may see the messages of its conversation above this seq.
+    pub after: ConvSeq,
+}
+
+/// Shows messages to readers that may have left their conversations.
 pub fn restrict<'a>(
     conn: &mut Connection,
-    reader: UserId,
-    messages: impl Iterator<Item = &'a mut Message>,
+    messages: impl Iterator<Item = (UserId, &'a mut Message)>,
 ) -> StorageResult<()> {
-    let is_personal = |message: &&mut Message| message.state.is_some();
-    let changed: Vec<_> = messages.filter(is_personal).collect();
+    let changed: Vec<_> = messages.filter(|(_, one)| one.state.is_some()).collect();
     if changed.is_empty() {
         return Ok(());
     }
-    let ids: BTreeSet<_> = changed.iter().map(|one| one.conversation_id).collect();
-    let joined = members::joined(conn, reader, &ids.into_iter().collect::<Vec<_>>())?;
-    let (own, foreign): (Vec<_>, Vec<_>) = changed.into_iter().partition(|one| {
-        let joined = joined.get(&one.conversation_id);
-        joined.is_some_and(|joined| *joined < one.seq)
-    });
-    let own = own.into_iter().map(|one| {
-        let joined = joined.get(&one.conversation_id).copied();
-        (one, joined.unwrap_or_default())
-    });
-    personalise(conn, reader, own)?;
+    let place = |(reader, one): &(UserId, &mut Message)| (*reader, one.conversation_id);
+    let places: BTreeSet<_> = changed.iter().map(place).collect();
+    let visible = members::visible(conn, &places.into_iter().collect::<Vec<_>>())?;
+    let (mut own, mut foreign) = (Vec::new(), Vec::new());
+    for (reader, message) in changed {
+        let visible = visible.get(&(reader, message.conversation_id));
+        match visible.filter(|visible| visible.joined_seq < message.seq) {
+            Some(visible) => own.push(ShownMessage {
+                reader,
+                message,
+                after: visible.after,
+            }),
+            None => foreign.push((reader, message)),
+        }
+    }
+    personalise(conn, own.into_iter())?;
     if foreign.is_empty() {
         return Ok(());
     }
-    let keys: BTreeSet<_> = foreign
-        .iter()
-        .map(|one| (one.conversation_id, one.seq))
-        .collect();
-    let seen = states::before_leaving(conn, reader, &keys.into_iter().collect::<Vec<_>>())?;
+    let key = |(reader, one): &(UserId, &mut Message)| (*reader, one.conversation_id, one.seq);
+    let keys: BTreeSet<_> = foreign.iter().map(key).collect();
+    let seen = states::before_leaving(conn, &keys.into_iter().collect::<Vec<_>>())?;
     let seen: HashMap<_, _> = seen.into_iter().map(|one| (one.key, one)).collect();
-    for message in foreign {
+    for (reader, message) in foreign {
+        let before = message.state.as_deref();
         let mut state = MessageState {
-            change_seq: message.state.as_ref().and_then(|state| state.change_seq),
+            change_seq: before.and_then(|state| state.change_seq),
+            forward: before.and_then(|state| state.forward),
+            expires_at: before.and_then(|state| state.expires_at),
             ..MessageState::default()
         };
-        match seen.get(&(message.conversation_id, message.seq)) {
+        match seen.get(&(reader, message.conversation_id, message.seq)) {
+            // Its content may not be erased yet.
+            _ if message.body.kind == EXPIRED => {}
             Some(version) => {
                 message.body.content = version.content.clone();
                 state.version = Some(version.version).filter(|version| *version > 1);
                 state.edited_at = version.edited_at;
+                // It counts the changes of after leaving.
+                state.change_seq = None;
             }
             // It was recalled a moment ago.
             None => message.body = StoredBody::recalled(),
@@ -63,24 +82,39 @@ pub fn restrict<'a>(
     Ok(())
 }
 
-/// Marks the reactions of the reader, and hides the senders of messages that the reader may not see. Each message comes with the seq
-/// at which the reader joined its conversation.
-pub fn personalise<'a>(
+/// Shows the last messages of conversations to a member of each.
+pub fn last_messages(
     conn: &mut Connection,
     reader: UserId,
-    messages: impl Iterator<Item = (&'a mut Message, ConvSeq)>,
+    conversations: &mut [Conversation],
+) -> StorageResult<()> {
+    let last = conversations.iter_mut().filter_map(|one| {
+        Some(ShownMessage {
+            reader,
+            message: one.last_message.as_mut()?,
+            after: one.me.joined_seq.max(one.me.cleared_seq),
+        })
+    });
+    personalise(conn, last)
+}
+
+/// Marks the reactions of the reader, and hides the senders of messages that the reader may not see.
+pub fn personalise<'a>(
+    conn: &mut Connection,
+    messages: impl Iterator<Item = ShownMessage<'a>>,
 ) -> StorageResult<()> {
     let mut reacted = Vec::new();
-    for (message, joined) in messages {
-        if let Some(state) = &mut message.state
-            && let Some(to) = &mut state.reply_to
-            && to.seq <= joined
-        {
-            to.sender_id = None;
-            state.root_seq = None;
+    for view in messages {
+        let ShownMessage { message, after, .. } = view;
+        if let Some(state) = &mut message.state {
+            if let Some(to) = state.reply_to.as_mut().filter(|to| to.seq <= after) {
+                to.sender_id = None;
+            }
+            // The reader may see the message to which it replies, and not the first one of the chain.
+            state.root_seq = state.root_seq.filter(|root| *root > after);
         }
         if message.has_reactions() {
-            reacted.push(message);
+            reacted.push((view.reader, message));
         }
     }
     if reacted.is_empty() {
@@ -88,19 +122,19 @@ pub fn personalise<'a>(
     }
     let mut keys: Vec<_> = reacted
         .iter()
-        .flat_map(|message| reaction_keys(message, reader))
+        .flat_map(|(reader, message)| reaction_keys(message, *reader))
         .collect();
     keys.sort_unstable();
     keys.dedup();
     let own = reactions::stored(conn, &keys)?;
-    let own: HashSet<_> = own.into_iter().map(|(key, _)| key).collect();
-    for message in &mut reacted {
+    let own: HashSet<_> = own.into_iter().collect();
+    for (reader, message) in &mut reacted {
         let key = (message.conversation_id, message.seq);
         for reaction in message.state.iter_mut().flat_map(|one| &mut one.reactions) {
             let key = ReactionKey {
                 message: key,
                 emoji: reaction.emoji.clone(),
-                user: reader,
+                user: *reader,
             };
             reaction.me = own.contains(&key);
         }

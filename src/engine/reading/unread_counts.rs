@@ -1,4 +1,4 @@
-//! Unread counts from PostgreSQL, batched: when Redis has lost its counts, many users need theirs at once.
+//! Unread counts from PostgreSQL, batched: when Redis has lost its counts, many users need theirs together.
 
 use crate::engine::batching::query_batcher::{BatchConfig, QueryBatcher};
 use crate::model::ids::UserId;

@@ -1,4 +1,4 @@
-//! The heads that the last sweep found, of users in no large conversation for whom no signal has arrived since.
+//! The heads that the last sweep found. A user is left out after a signal, and while in a large conversation.
 //!
 //! Most waits time out and begin again. Each would query PostgreSQL for a head that the sweep has just read, though no
 //! signal has arrived meanwhile. So a wait that begins uses the cached head, if it is the position that it waits from. The

@@ -9,7 +9,7 @@ use crate::storage::pg::sync::{inbox, watched};
 use crate::storage::pg::{Connection, Pg};
 use std::collections::HashMap;
 
-/// One query at a time, so that many waits that begin at once share few queries.
+/// One query at a time, so that waits that begin together share few queries.
 const CONFIG: BatchConfig = BatchConfig {
     name: "heads",
     batch: 2_000,

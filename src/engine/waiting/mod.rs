@@ -5,6 +5,7 @@ pub mod delivered;
 pub mod diagnostic_slots;
 pub mod head_cache;
 pub mod head_query;
+pub mod read_moves;
 pub mod reconcile;
 pub mod registry;
 pub mod total_cache;

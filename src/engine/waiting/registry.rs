@@ -4,6 +4,7 @@
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::waiting::announced_changes::{AnnouncedChanges, Announcement};
 use crate::engine::waiting::head_cache::InboxHeadCache;
+use crate::engine::waiting::read_moves::ReadMoves;
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use crate::model::moved::{Moved, WatchPosition};
@@ -27,6 +28,8 @@ pub enum Wake {
     },
     /// A watched conversation has a new message.
     Conversation,
+    /// Another member's read position of this watched conversation has moved.
+    Reads(ConversationId),
     /// A newer wait of the same device runs on this node.
     Superseded,
     /// The device was logged out.
@@ -70,6 +73,8 @@ pub struct WaitRegistry {
     asleep: AtomicUsize,
     /// The changes that were announced to watchers.
     pub changes: AnnouncedChanges,
+    /// The read positions that moved.
+    pub reads: ReadMoves,
     /// The heads that need no query.
     pub head_cache: InboxHeadCache,
 }
@@ -267,19 +272,50 @@ impl WaitRegistry {
         seq: ConvSeq,
         change: Option<ChangeSeq>,
     ) -> usize {
+        let is_behind = |watcher: &Watcher| watcher.is_behind(seq, change);
+        self.wake_where(conversation, is_behind, Wake::Conversation)
+    }
+
+    /// The users whose waits watch a conversation for changes, except one.
+    pub fn watchers_of_changes(
+        &self,
+        conversation: ConversationId,
+        except: Option<UserId>,
+    ) -> Vec<UserId> {
+        let all = self.watchers();
+        let waits = all.get(&conversation).into_iter().flat_map(HashMap::values);
+        waits
+            .filter(|watcher| watcher.seen.change_seq.is_some() && Some(watcher.user) != except)
+            .map(|watcher| watcher.user)
+            .collect()
+    }
+
+    /// Wakes the waits of these users that watch a conversation for changes: a read position has moved.
+    pub fn wake_reads(&self, conversation: ConversationId, users: &[UserId]) {
+        let wakes =
+            |watcher: &Watcher| watcher.seen.change_seq.is_some() && users.contains(&watcher.user);
+        self.wake_where(conversation, wakes, Wake::Reads(conversation));
+    }
+
+    fn wake_where(
+        &self,
+        conversation: ConversationId,
+        wakes: impl Fn(&Watcher) -> bool,
+        wake: Wake,
+    ) -> usize {
         let mut watchers = self.watchers();
         let Some(waits) = watchers.get_mut(&conversation) else {
             return 0;
         };
-        let late: Vec<_> = waits
-            .extract_if(|_, watcher| watcher.is_behind(seq, change))
+        let woken: Vec<_> = waits
+            .extract_if(|_, watcher| wakes(watcher))
             .map(|(id, watcher)| (watcher.user, id))
             .collect();
         drop(watchers);
         let take = |(user, id)| self.take_matching(user, |waiter| waiter.id == id);
-        let taken: Vec<_> = late.into_iter().flat_map(take).collect();
+        let taken: Vec<_> = woken.into_iter().flat_map(take).collect();
         let count = taken.len();
-        send_all(taken.into_iter().map(|wake| wake.ready(Wake::Conversation)));
+        send_all(taken.into_iter().map(|one| one.ready(wake)));
         count
     }
 

@@ -2,18 +2,20 @@
 
 use crate::engine::reading::message_views::reaction_keys;
 use crate::engine::writer::command::Command;
-use crate::engine::writer::state::{Loaded, Plan, State};
-use crate::model::ids::{ChangeSeq, ConversationId, UserId};
+use crate::engine::writer::state::{Loaded, Plan, State, slow};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, UserId};
 use crate::model::moved::Moved;
-use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
 use crate::model::wire::message::Message;
+use crate::model::wire::message_ref::MessageRef;
 use crate::storage::error::{StorageError, StorageResult};
-use crate::storage::pg::messaging::archive::{Key, MemberRow, MessageKey};
+use crate::storage::pg::messaging::archive::{Key, MemberRow, MessageKey, Presence};
 use crate::storage::pg::messaging::conversations::LockedConversation;
 use crate::storage::pg::messaging::mentions as rows;
 use crate::storage::pg::messaging::reactions::ReactionKey;
-use crate::storage::pg::messaging::{archive, conversations, reactions, states};
+use crate::storage::pg::messaging::{
+    archive, conversations, expiry, hidden, pins, reactions, states,
+};
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox;
@@ -118,6 +120,9 @@ fn attempt(
         let members = archive::load_members(conn, &small, &relevant)?;
         let recalled = recalled(conn, commands, &locked)?;
         let own_reactions = own_reactions(conn, commands, &messages)?;
+        let pins = pin_counts(conn, commands)?;
+        let forwarded = forwarded(conn, commands)?;
+        let sent = newest_sent(conn, commands, &locked, &members)?;
         let stored = match replays {
             Replays::Unknown => Vec::new(),
             Replays::Known => archive::replays(conn, &keys(commands))?,
@@ -136,6 +141,9 @@ fn attempt(
             own_reactions,
             named,
             blocks,
+            forwarded,
+            pins,
+            sent,
         });
         let mut plan = Plan {
             at: state.now,
@@ -258,6 +266,15 @@ fn possible_blocks(
                 .filter(|one| (one.conversation_id, one.seq) == key);
             blocks.extend(of.map(|one| (one.sender_id, at.user)));
         }
+        // An edit of a reply still names the author of the message to which it replies.
+        if command.names_users() {
+            let keys = command.messages();
+            let edited = messages
+                .iter()
+                .filter(|one| keys.contains(&(one.conversation_id, one.seq)));
+            let replied = edited.filter_map(|one| one.state.as_ref()?.reply_to?.sender_id);
+            blocks.extend(replied.map(|author| (author, at.user)));
+        }
         if command.mentions_all() {
             let all = members
                 .iter()
@@ -286,7 +303,7 @@ fn own_reactions(
     conn: &mut Connection,
     commands: &[Box<dyn Command>],
     messages: &[Message],
-) -> StorageResult<Vec<(ReactionKey, Timestamp)>> {
+) -> StorageResult<Vec<ReactionKey>> {
     let reacting = commands.iter().filter(|command| command.reacts());
     let pairs: BTreeSet<_> = reacting
         .flat_map(|command| {
@@ -306,6 +323,64 @@ fn own_reactions(
         .flatten()
         .collect();
     reactions::stored(conn, &keys)
+}
+
+/// The messages of other conversations that commands copy, as far as their callers still see them.
+fn forwarded(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+) -> StorageResult<HashMap<(UserId, MessageRef), Presence>> {
+    let all: BTreeSet<_> = commands
+        .iter()
+        .flat_map(|command| {
+            let user = command.at().user;
+            command.forwards().into_iter().map(move |of| (user, of))
+        })
+        .collect();
+    match all.is_empty() {
+        true => Ok(HashMap::new()),
+        false => archive::seen_by(conn, &all.into_iter().collect::<Vec<_>>()),
+    }
+}
+
+/// The newest messages of senders in conversations in slow mode.
+fn newest_sent(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+    locked: &[LockedConversation],
+    members: &[MemberRow],
+) -> StorageResult<Vec<Message>> {
+    let slow = locked.iter().filter(|one| slow(one).is_some());
+    let slow: HashSet<_> = slow.map(|one| one.id).collect();
+    if slow.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sending = commands.iter().filter(|command| !command.keys().is_empty());
+    let senders: HashSet<_> = sending
+        .map(|command| (command.at().conversation, command.at().user))
+        .collect();
+    let keys = members.iter().filter(|one| {
+        let is_slow = slow.contains(&one.conversation) && one.sent_seq > ConvSeq(0);
+        is_slow && !one.can_moderate && senders.contains(&(one.conversation, one.user))
+    });
+    let keys: Vec<_> = keys.map(|one| (one.conversation, one.sent_seq)).collect();
+    match keys.is_empty() {
+        true => Ok(Vec::new()),
+        false => archive::some(conn, &keys),
+    }
+}
+
+/// The numbers of pinned messages of conversations in which commands pin one.
+fn pin_counts(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+) -> StorageResult<Vec<(ConversationId, i64)>> {
+    let pinning = commands.iter().filter(|command| command.pins());
+    let ids: BTreeSet<_> = pinning.map(|command| command.at().conversation).collect();
+    match ids.is_empty() {
+        true => Ok(Vec::new()),
+        false => pins::counts(conn, &ids.into_iter().collect::<Vec<_>>()),
+    }
 }
 
 /// The members of large conversations that the batch needs: callers, mentioned users and authors of changed messages.
@@ -331,5 +406,11 @@ fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry
         states::write(conn, &plan.states)?;
     }
     rows::write(conn, &plan.mentions)?;
-    inbox::deliver(conn, &plan.changes, &plan.entries, at)
+    expiry::add(conn, &plan.expiring)?;
+    let committed = inbox::deliver(conn, &plan.changes, &plan.entries, at)?;
+    // Under the locks of the timelines, which the entries have taken.
+    for (user, last) in &plan.cleared {
+        hidden::clear(conn, *user, *last)?;
+    }
+    Ok(committed)
 }

@@ -7,6 +7,7 @@ use crate::engine::batching::reply::{Reply, ReplySender};
 use crate::engine::error::Error;
 use crate::engine::writer::state::{Plan, State};
 use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, UserId};
+use crate::model::wire::message_ref::MessageRef;
 use crate::storage::pg::messaging::archive::{Key, MessageKey};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -51,6 +52,11 @@ pub trait Rule: Send + 'static {
         Vec::new()
     }
 
+    /// The messages that it copies from other conversations: the batch reads whether the caller still sees them.
+    fn forwards(&self) -> Vec<MessageRef> {
+        Vec::new()
+    }
+
     /// Whether it names everyone: the batch reads the blocks of all members.
     fn mentions_all(&self) -> bool {
         false
@@ -63,6 +69,11 @@ pub trait Rule: Send + 'static {
 
     /// Whether it changes a reaction of the caller to these messages: the batch reads the caller's reactions.
     fn reacts(&self) -> bool {
+        false
+    }
+
+    /// Whether it pins a message: the batch reads the number of pins.
+    fn pins(&self) -> bool {
         false
     }
 
@@ -93,9 +104,11 @@ pub(super) trait Command: Send {
     fn mentions(&self) -> Vec<UserId>;
     fn messages(&self) -> Vec<MessageKey>;
     fn replies(&self) -> Vec<MessageKey>;
+    fn forwards(&self) -> Vec<MessageRef>;
     fn mentions_all(&self) -> bool;
     fn names_users(&self) -> bool;
     fn reacts(&self) -> bool;
+    fn pins(&self) -> bool;
     fn slides_from(&self) -> Option<MessageKey>;
     fn entries(&self, receivers: i64) -> i64;
     /// Settles it, and keeps the answer for [`Command::answer`]. Returns whether it may be a replay.
@@ -144,6 +157,10 @@ impl<R: Rule> Command for Queued<R> {
         seqs.map(|seq| (self.at.conversation, seq)).collect()
     }
 
+    fn forwards(&self) -> Vec<MessageRef> {
+        self.rule.forwards()
+    }
+
     fn mentions_all(&self) -> bool {
         self.rule.mentions_all()
     }
@@ -154,6 +171,10 @@ impl<R: Rule> Command for Queued<R> {
 
     fn reacts(&self) -> bool {
         self.rule.reacts()
+    }
+
+    fn pins(&self) -> bool {
+        self.rule.pins()
     }
 
     fn slides_from(&self) -> Option<MessageKey> {

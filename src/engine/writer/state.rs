@@ -5,9 +5,10 @@ use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, UserId};
 use crate::model::moved::{Moved, MovedChange};
 use crate::model::time::Timestamp;
 use crate::model::wire::message::Message;
+use crate::model::wire::message_ref::MessageRef;
 use crate::storage::pg::RowHandle;
 use crate::storage::pg::messaging::archive::{
-    Changes, ConversationHead, Key, MemberRow, MessageKey, StoredSend,
+    Changes, ConversationHead, Key, MemberRow, MessageKey, Presence, StoredSend,
 };
 use crate::storage::pg::messaging::conversations::LockedConversation;
 use crate::storage::pg::messaging::mentions::MentionChanges;
@@ -15,7 +16,9 @@ use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::states::StateChanges;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use chrono::TimeDelta;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 /// The writes of a batch.
 #[derive(Default)]
@@ -24,6 +27,10 @@ pub struct Plan {
     pub(super) states: StateChanges,
     pub(super) mentions: MentionChanges,
     pub(super) entries: Vec<NewEntry>,
+    /// Messages that expire, and when.
+    pub(super) expiring: Vec<(MessageKey, Timestamp)>,
+    /// Histories that members have cleared, each up to a message.
+    pub(super) cleared: Vec<(UserId, MessageKey)>,
     /// The new heads of watched conversations.
     pub(super) moved: HashMap<ConversationId, Moved>,
     /// The time of PostgreSQL after the locks were taken.
@@ -82,7 +89,11 @@ pub struct ConversationState {
     pub(super) change_seq: ChangeSeq,
     /// The last message that names everyone.
     pub(super) all_seq: ConvSeq,
+    /// Messages expire this number of seconds after their send.
+    pub(super) ttl_seconds: Option<i64>,
     pub(super) member_count: usize,
+    /// All messages up to this one are gone, and count as read.
+    pub(super) floor_seq: ConvSeq,
     /// Its order in lists: the time of its newest message, or of a change of its title or members.
     pub(super) updated_at: Timestamp,
     /// The time of a message that is stored now.
@@ -91,7 +102,15 @@ pub struct ConversationState {
     pub(super) recalled: BTreeSet<ConvSeq>,
     /// It is direct, and one of the two people blocks the other.
     pub(super) blocked: bool,
-    pub(super) is_channel: bool,
+    pub(super) leads_post: bool,
+    /// The least time between two messages of a member other than the owner and the admins, if there is one.
+    pub(super) slow: Option<Duration>,
+    /// The times of the newest messages of senders, if there is one.
+    pub(super) sent: HashMap<UserId, Timestamp>,
+    /// Only the owner and the admins pin messages.
+    pub(super) leads_pin: bool,
+    /// The number of pinned messages, if a command pins one.
+    pub(super) pins: usize,
     /// It has read fan-out: no message has inbox entries, and `members` has only those that the batch needs.
     pub(super) large: bool,
     pub(super) members: Vec<MemberRow>,
@@ -102,6 +121,15 @@ impl ConversationState {
     pub(super) fn member(&mut self, user: UserId) -> Result<&mut MemberRow, Error> {
         let found = self.members.iter_mut().find(|member| member.user == user);
         found.ok_or(Error::NotFound)
+    }
+
+    /// In slow mode: how long a member still has to wait for the next message.
+    pub(super) fn too_soon(&self, sender: UserId) -> Option<Duration> {
+        let slow = TimeDelta::from_std(self.slow?).ok()?;
+        let left = (self.sent.get(&sender)?.0 + slow - self.at.0)
+            .to_std()
+            .ok()?;
+        Some(left).filter(|left| !left.is_zero())
     }
 
     /// Its head after the changes so far.
@@ -130,9 +158,12 @@ pub(super) struct Loaded {
     pub(super) stored: Vec<StoredSend>,
     pub(super) messages: Vec<Message>,
     pub(super) recalled: Vec<MessageKey>,
-    pub(super) own_reactions: Vec<(ReactionKey, Timestamp)>,
+    pub(super) own_reactions: Vec<ReactionKey>,
     pub(super) named: HashMap<MessageKey, BTreeSet<UserId>>,
     pub(super) blocks: HashSet<Block>,
+    pub(super) forwarded: HashMap<(UserId, MessageRef), Presence>,
+    pub(super) pins: Vec<(ConversationId, i64)>,
+    pub(super) sent: Vec<Message>,
 }
 
 /// The locked state of a batch, as of its beginning.
@@ -142,12 +173,14 @@ pub struct State {
     pub(super) stored: HashMap<Key, StoredSend>,
     /// The messages that the batch changes.
     pub(super) messages: HashMap<MessageKey, Message>,
-    /// The reactions of callers to the messages to which they react, by emoji, with their times.
-    pub(super) reactions: HashMap<(MessageKey, UserId), BTreeMap<String, Timestamp>>,
+    /// The reactions of callers to the messages to which they react.
+    pub(super) reactions: HashMap<(MessageKey, UserId), BTreeSet<String>>,
     /// The users that the changed messages have ever named.
     pub(super) named: HashMap<MessageKey, BTreeSet<UserId>>,
     /// Blocks of mentioned users against the senders.
     pub(super) blocks: HashSet<Block>,
+    /// The messages of other conversations that callers copy, as far as they still see them.
+    pub(super) forwarded: HashMap<(UserId, MessageRef), Presence>,
 }
 
 impl State {
@@ -161,6 +194,9 @@ impl State {
             own_reactions,
             named,
             blocks,
+            forwarded,
+            pins,
+            sent,
         } = loaded;
         let now = members.first().map(|member| member.now);
         let mut conversations: HashMap<_, _> = locked
@@ -171,21 +207,28 @@ impl State {
                     last_seq: one.last_seq,
                     change_seq: one.change_seq,
                     all_seq: one.all_seq,
+                    ttl_seconds: one.ttl_seconds,
+                    floor_seq: one.floor_seq,
                     member_count: usize::try_from(one.member_count).unwrap_or(0),
                     updated_at: one.updated_at,
                     recalled: BTreeSet::new(),
                     // If the clock was set back, a message still gets no earlier time than the one before it.
                     at: now.map_or(one.updated_at, |now| now.max(one.updated_at)),
                     blocked: one.blocked,
-                    is_channel: one.is_channel,
+                    leads_post: one.leads_post,
+                    slow: slow(&one),
+                    sent: HashMap::new(),
+                    leads_pin: one.leads_pin,
+                    pins: 0,
                     large: one.read_fanout_from_seq.is_some(),
                     members: Vec::new(),
                 };
                 (one.id, conversation)
             })
             .collect();
-        for member in members {
+        for mut member in members {
             if let Some(conversation) = conversations.get_mut(&member.conversation) {
+                member.read_seq = member.read_seq.max(conversation.floor_seq);
                 conversation.members.push(member);
             }
         }
@@ -194,10 +237,22 @@ impl State {
                 conversation.recalled.insert(seq);
             }
         }
-        let mut reactions: HashMap<_, BTreeMap<_, _>> = HashMap::new();
-        for (key, at) in own_reactions {
+        for message in sent {
+            if let Some(conversation) = conversations.get_mut(&message.conversation_id) {
+                conversation
+                    .sent
+                    .insert(message.sender_id, message.created_at);
+            }
+        }
+        for (id, count) in pins {
+            if let Some(conversation) = conversations.get_mut(&id) {
+                conversation.pins = usize::try_from(count).unwrap_or(0);
+            }
+        }
+        let mut reactions: HashMap<_, BTreeSet<_>> = HashMap::new();
+        for key in own_reactions {
             let of = reactions.entry((key.message, key.user)).or_default();
-            of.insert(key.emoji, at);
+            of.insert(key.emoji);
         }
         let stored = stored
             .into_iter()
@@ -215,8 +270,15 @@ impl State {
             reactions,
             named,
             blocks,
+            forwarded,
         }
     }
+}
+
+/// The least time between two messages of a member, in slow mode.
+pub(super) fn slow(conversation: &LockedConversation) -> Option<Duration> {
+    let seconds = u64::try_from(conversation.slow_seconds).unwrap_or(0);
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 /// The key under which a message was sent.

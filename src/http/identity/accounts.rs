@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// The most ids of one lookup.
 const MAX_IDS: usize = 100;
 
-/// The device that signs in.
+/// The device that logs in.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDevice {
@@ -118,6 +118,9 @@ pub struct UpdateMeRequest {
     /// Whether others see what the caller has read. Without it the caller does not see what others have read either.
     #[garde(skip)]
     read_receipts: Option<bool>,
+    /// Whether messages of the caller that others forward name the caller.
+    #[garde(skip)]
+    forward_name: Option<bool>,
 }
 
 /// A signed-in device.
@@ -295,12 +298,14 @@ pub async fn update_me(
     caller: Caller,
     Body(body): Body<UpdateMeRequest>,
 ) -> Result<web::Json<Account>, Problem> {
-    if body.display_name.is_none() && body.read_receipts.is_none() {
-        return Err(Violation::new("", "must name display_name, read_receipts or both").into());
+    let switches = [body.read_receipts, body.forward_name];
+    if body.display_name.is_none() && switches == [None, None] {
+        return Err(Violation::new("", "must name at least one field").into());
     }
     let change = AccountChange {
         display_name: body.display_name.map(String::from),
         read_receipts: body.read_receipts,
+        forward_name: body.forward_name,
     };
     Ok(web::Json(accounts::update(&auth, caller, change).await?))
 }

@@ -9,7 +9,7 @@ use crate::http::kit::client_ip::client;
 use crate::http::kit::problem::{Code, Problem};
 use crate::http::transport::body_budget::{Budget, Reservation, UNMETERED_BYTES};
 use crate::model::account::Caller;
-use crate::model::ids::{ConvSeq, ConversationId};
+use crate::model::ids::{ConvSeq, ConversationId, MAX_SEQ};
 use crate::model::input;
 use crate::model::page::{PageSize, UserCursor, from_cursor};
 use crate::model::rate_limit::Subject;
@@ -329,7 +329,9 @@ impl FromRequest for MessageIds {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let of = |name| request.match_info().get(name);
         let id = of("id").and_then(|id| Uuid::try_parse(id).ok());
+        // No message has a seq beyond the range of JSON numbers, and a statement may look at those that follow.
         let seq = of("seq").and_then(|seq| seq.parse().ok());
+        let seq = seq.filter(|seq| *seq <= MAX_SEQ);
         let ids = id.zip(seq);
         ready(
             ids.map(|(id, seq)| Self(ConversationId(id), ConvSeq(seq)))

@@ -5,6 +5,7 @@ use crate::engine::error::Error;
 use crate::model::ids::Epoch;
 use crate::model::rate_limit::QuotaStatus;
 use crate::model::resync::Resync;
+use crate::model::wire::draft::Draft;
 use crate::model::wire::message::Message;
 use crate::model::wire::violation::Violation;
 use actix_web::http::{StatusCode, header};
@@ -84,9 +85,9 @@ codes! {
     LimitReached "limit_reached" CONFLICT "Limit reached"
         "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     MessageGone "message_gone" CONFLICT "Message gone"
-        "The message was recalled: it cannot be changed any more. Show what is left of it.";
+        "The message was recalled or has expired: it cannot be changed any more. Show what is left of it.";
     VersionConflict "version_conflict" CONFLICT "Version conflict"
-        "Another change came first. The problem has the `message` as it is now: show it, and let the user decide.";
+        "Another change came first. The problem has the `message` or the `draft` as it is now: show it, and let the user decide.";
     WindowClosed "window_closed" FORBIDDEN "Too late"
         "The time in which a message may be changed so has passed (`limits.edit_seconds`, `limits.recall_seconds` of `GET /v1/capabilities`). Do not repeat the request.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
@@ -101,6 +102,8 @@ codes! {
         "Entries after `since_seq` were deleted at the end of the retention period. Resync: list conversations by id and continue from their `inbox_seq`.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
         "Repeat after `Retry-After`; `RateLimit-Policy` is the quota. Nothing was done.";
+    SlowMode "slow_mode" TOO_MANY_REQUESTS "Slow mode"
+        "The conversation is in slow mode (`slow_mode_seconds`): send the next message after `Retry-After`. Nothing was done.";
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Server overloaded"
         "Nothing was done. Repeat after `Retry-After`; repeat a send with the same client_msg_id.";
     StorageUnavailable "storage_unavailable" SERVICE_UNAVAILABLE "Database unavailable"
@@ -122,6 +125,7 @@ pub struct Problem {
     retry_after: Option<Duration>,
     resync: Option<Resync>,
     message: Option<Box<Message>>,
+    draft: Option<Box<Draft>>,
     allow: Option<String>,
     /// Whether to send `Accept-Encoding: identity`.
     has_accept_encoding: bool,
@@ -170,10 +174,14 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/v1/conversations")]
     resync: Option<&'static str>,
-    /// With `version_conflict`: the message as it is now.
+    /// With `version_conflict` of a message: the message as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     message: Option<Box<Message>>,
+    /// With `version_conflict` of a draft: the draft as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    draft: Option<Box<Draft>>,
 }
 
 impl Problem {
@@ -186,6 +194,7 @@ impl Problem {
             retry_after: None,
             resync: None,
             message: None,
+            draft: None,
             allow: None,
             has_accept_encoding: false,
             quota: None,
@@ -274,6 +283,7 @@ impl Problem {
             last_seq: self.resync.map(|resync| resync.last_seq),
             resync: self.resync.map(|_| "/v1/conversations"),
             message: self.message,
+            draft: self.draft,
         }
     }
 
@@ -330,6 +340,10 @@ impl From<Error> for Problem {
                 message: Some(message),
                 ..Self::new(Code::VersionConflict)
             },
+            Error::DraftConflict(draft) => Self {
+                draft: Some(draft),
+                ..Self::new(Code::VersionConflict)
+            },
             Error::WindowClosed(what) => Self::detailed(
                 Code::WindowClosed,
                 format!("the message can no longer be {what}"),
@@ -344,6 +358,7 @@ impl From<Error> for Problem {
                 quota: Some(Box::new(quota)),
                 ..Self::new(Code::RateLimited)
             },
+            Error::SlowMode(after) => Self::retry_later(Code::SlowMode, after),
             Error::Overloaded(after) => Self::retry_later(Code::Overloaded, after),
             Error::StorageUnavailable => Self::retry_later(Code::StorageUnavailable, RETRY_AFTER),
             Error::Internal(why) => {

@@ -3,16 +3,19 @@
 use crate::domain::messaging::changes;
 use crate::engine::admission::Admission;
 use crate::engine::delivery::Delivery;
-use crate::http::kit::extractors::{Body, Handle, MessageIds, replayed};
+use crate::http::kit::extractors::{Body, Handle, MessageIds, charge_more, people_cost, replayed};
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::MAX_SEQ;
+use crate::model::rate_limit::Subject;
 use crate::model::strict::Strict;
 use crate::model::validators::within;
+use crate::model::wire::content::MAX_MENTIONS;
 use crate::model::wire::message::{Message, MessageVersion};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// A new version of a message.
@@ -51,6 +54,7 @@ pub struct MessageVersions {
     extensions(("x-problems" = json!(["validation", "forbidden", "muted", "blocked", "not_found", "message_gone", "version_conflict",
         "window_closed", "limit_reached"]))))]
 pub async fn edit_message(
+    request: HttpRequest,
     delivery: Handle<Delivery>,
     caller: Caller,
     MessageIds(conversation, seq): MessageIds,
@@ -59,6 +63,10 @@ pub async fn edit_message(
     // No message has a version beyond the range of i32.
     let version = i32::try_from(body.version).unwrap_or(i32::MAX);
     let content = body.content;
+    // The kind of the message is not known yet.
+    let named = content.0.get("mentions").and_then(Value::as_array);
+    let cost = people_cost(named.map_or(0, Vec::len).min(MAX_MENTIONS)) - 1;
+    charge_more(&request, &Subject::User(caller.user), cost).await?;
     let edited = changes::edit(&delivery, caller, conversation, seq, version, content).await?;
     let mut response = match edited.replayed {
         true => replayed(),

@@ -1,6 +1,6 @@
-//! Conversations: create, read, list, rename.
+//! Conversations: create, read, list, change.
 
-use crate::domain::messaging::conversations::{self, Created, NewGroup};
+use crate::domain::messaging::conversations::{self, ConversationUpdate, Created, NewGroup};
 use crate::engine::admission::Admission;
 use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
@@ -9,10 +9,15 @@ use crate::http::kit::extractors::{
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
+use crate::model::message::EXPIRES_IN;
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
-use crate::model::validators::items;
-use crate::model::wire::conversation::{Conversation, ConversationKind, ConversationPage, Order};
+use crate::model::validators::{items, within};
+use crate::model::wire::conversation::{
+    Conversation, ConversationKind, ConversationPage, MAX_SLOW_SECONDS, Order, Permission,
+};
+use crate::model::wire::message_ref::MessageRef;
+use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
 use serde::de::Error as _;
@@ -48,6 +53,9 @@ pub enum CreateConversationRequest {
         /// `client_conversation_id_reused`.
         #[garde(skip)]
         client_conversation_id: Option<ClientConversationId>,
+        /// The message to which the group is created. The caller must see it. A member who may not see it reads null.
+        #[garde(skip)]
+        parent: Option<MessageRef>,
     },
     /// A group in which only the owner and admins post. It always has read fan-out.
     Channel {
@@ -66,6 +74,9 @@ pub enum CreateConversationRequest {
         #[garde(skip)]
         #[schema(required = false)]
         public: bool,
+        /// As for a group.
+        #[garde(skip)]
+        parent: Option<MessageRef>,
     },
 }
 
@@ -81,10 +92,11 @@ struct AnyConversation {
     client_conversation_id: Option<ClientConversationId>,
     #[serde(default, deserialize_with = "given")]
     public: Option<bool>,
+    parent: Option<MessageRef>,
 }
 
 /// For a field that may be missing, but not null.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(in crate::http) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -92,8 +104,14 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 impl<'de> Deserialize<'de> for CreateConversationRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const GROUP: &[&str] = &["title", "member_ids", "client_conversation_id"];
-        const CHANNEL: &[&str] = &["title", "member_ids", "client_conversation_id", "public"];
+        const GROUP: &[&str] = &["title", "member_ids", "client_conversation_id", "parent"];
+        const CHANNEL: &[&str] = &[
+            "title",
+            "member_ids",
+            "client_conversation_id",
+            "public",
+            "parent",
+        ];
         let any = AnyConversation::deserialize(deserializer)?;
         let allowed = match any.kind {
             ConversationKind::Direct => &["user_id"],
@@ -109,6 +127,7 @@ impl<'de> Deserialize<'de> for CreateConversationRequest {
                 any.client_conversation_id.is_some(),
             ),
             ("public", any.public.is_some()),
+            ("parent", any.parent.is_some()),
         ];
         let belongs_to_other_kind =
             |(name, given): &&(&str, bool)| *given && !allowed.contains(name);
@@ -129,12 +148,14 @@ impl<'de> Deserialize<'de> for CreateConversationRequest {
                 member_ids,
                 client_conversation_id,
                 public: any.public.unwrap_or(false),
+                parent: any.parent,
             }
         } else {
             Self::Group {
                 title,
                 member_ids,
                 client_conversation_id,
+                parent: any.parent,
             }
         })
     }
@@ -150,15 +171,36 @@ pub struct CreatedConversation {
     refused: Vec<UserId>,
 }
 
-/// A change of a group.
+/// A change of a conversation, with at least one field.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"title": "Saturday"}))]
+#[schema(min_properties = 1, example = json!({"title": "Saturday", "posting": "all", "slow_mode_seconds": 30}))]
 pub struct UpdateConversationRequest {
     /// The new title, with the same rules as of a new group.
-    #[garde(custom(is_name(128)))]
-    #[schema(value_type = String, example = "Saturday", min_length = 1, max_length = 128)]
-    title: Name,
+    #[garde(inner(custom(is_name(128))))]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, example = "Saturday", min_length = 1, max_length = 128, required = false)]
+    title: Option<Name>,
+    /// Who posts. In a channel only the owner and the admins do.
+    #[garde(skip)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Permission, required = false)]
+    posting: Option<Permission>,
+    /// Who pins messages.
+    #[garde(skip)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Permission, required = false)]
+    pinning: Option<Permission>,
+    /// A member other than the owner and the admins sends one message in this time, in seconds. 0: any number.
+    #[garde(inner(custom(within(0..=MAX_SLOW_SECONDS))))]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = i64, minimum = 0, maximum = 21600, required = false)]
+    slow_mode_seconds: Option<i64>,
+    /// Messages that are sent from now on expire this number of seconds after their send; null: they do not.
+    #[garde(inner(inner(custom(within(EXPIRES_IN)))))]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>, minimum = 10, maximum = 31536000)]
+    message_ttl_seconds: Option<Option<i64>>,
 }
 
 /// The requested page of the caller's conversations.
@@ -213,22 +255,26 @@ pub async fn create_conversation(
             title,
             member_ids,
             client_conversation_id,
+            parent,
         } => NewGroup {
             title: title.into(),
             members: member_ids,
             client_id: client_conversation_id,
             channel: None,
+            parent,
         },
         CreateConversationRequest::Channel {
             title,
             member_ids,
             client_conversation_id,
             public,
+            parent,
         } => NewGroup {
             title: title.into(),
             members: member_ids,
             client_id: client_conversation_id,
             channel: Some(public),
+            parent,
         },
     };
     let cost = people_cost(new.members.len()) - 1;
@@ -297,21 +343,33 @@ pub async fn get_conversation(
     Ok(web::Json(conversation))
 }
 
-/// Rename a group or channel
+/// Change a conversation
 ///
-/// For the owner and admins. Every member gets a `conversation` entry; with read fan-out only the caller does. An unchanged title
-/// creates no entries.
+/// The title and the rules of a group or channel, for the owner and admins. A direct conversation has only `message_ttl_seconds`, which
+/// both people may change. Every member gets a `conversation` entry; with read fan-out only the caller does. A change that changes
+/// nothing creates no entries.
 #[utoipa::path(patch, path = "/v1/conversations/{id}", tag = "Conversations",
-    params(("id" = Uuid, Path, description = "The group")), request_body = UpdateConversationRequest,
-    responses((status = 200, description = "The group as the caller sees it", body = Conversation)),
-    extensions(("x-problems" = json!(["not_found", "forbidden"]))))]
+    params(("id" = Uuid, Path, description = "The conversation")), request_body = UpdateConversationRequest,
+    responses((status = 200, description = "The conversation as the caller sees it", body = Conversation)),
+    extensions(("x-problems" = json!(["not_found", "forbidden", "blocked"]))))]
 pub async fn update_conversation(
     delivery: Handle<Delivery>,
     caller: Caller,
     Ids([id]): Ids<1>,
     Body(body): Body<UpdateConversationRequest>,
 ) -> Result<web::Json<Conversation>, Problem> {
-    let conversation =
-        conversations::rename(&delivery, caller, ConversationId(id), body.title.into()).await?;
+    let update = ConversationUpdate {
+        title: body.title.map(String::from),
+        posting: body.posting,
+        pinning: body.pinning,
+        slow_seconds: body
+            .slow_mode_seconds
+            .and_then(|one| i32::try_from(one).ok()),
+        ttl_seconds: body.message_ttl_seconds,
+    };
+    if update == ConversationUpdate::default() {
+        return Err(Violation::new("", "must name at least one field").into());
+    }
+    let conversation = conversations::update(&delivery, caller, ConversationId(id), update).await?;
     Ok(web::Json(conversation))
 }

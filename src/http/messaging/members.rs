@@ -69,7 +69,7 @@ pub struct UpdateMemberRequest {
 }
 
 /// For a field that may be present with null. By default serde treats null as a missing field.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(in crate::http) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)

@@ -1,6 +1,6 @@
 //! The messages that name the caller.
 
-use crate::domain::messaging::mentions;
+use crate::domain::messaging::mentions::{self, MentionCursor};
 use crate::engine::admission::Admission;
 use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{Handle, Query, limit};
@@ -8,6 +8,7 @@ use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::page::from_cursor;
 use crate::model::wire::message::Mention;
+use crate::model::wire::violation::Violation;
 use actix_web::web;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -36,7 +37,8 @@ pub struct MentionPage {
 
 /// List the messages that name the caller
 ///
-/// Messages that mention the caller by name or reply to a message of the caller, in all conversations, newest first. A page may have
+/// Messages that mention the caller by name, reply to a message of the caller or, in a small conversation, name everyone; of all
+/// conversations, newest first. A page may have
 /// fewer messages than `limit`: those that the caller may not see any more are left out.
 #[utoipa::path(get, path = "/v1/mentions", tag = "Messages", params(ListMentionsQuery),
     responses((status = 200, description = "A page", body = MentionPage)))]
@@ -46,7 +48,9 @@ pub async fn list_mentions(
     caller: Caller,
     Query(query): Query<ListMentionsQuery>,
 ) -> Result<web::Json<MentionPage>, Problem> {
-    let before = query.before.as_deref().map(from_cursor).transpose()?;
+    let invalid = |_| Violation::new("before", "is not a cursor of this listing");
+    let before = query.before.as_deref().map(from_cursor::<MentionCursor>);
+    let before = before.transpose().map_err(invalid)?;
     let page = mentions::page(&delivery, &admission, caller, before, limit(query.limit)?).await?;
     Ok(web::Json(MentionPage {
         mentions: page.items,

@@ -42,8 +42,9 @@ pub struct ReactionPage {
 
 /// Checks an emoji of a path or a query.
 fn emoji(pointer: &str, emoji: String) -> Result<String, Violation> {
-    let has_control = emoji.chars().any(char::is_control);
-    if (1..=EMOJI_BYTES).contains(&emoji.len()) && !has_control {
+    // Bytes that are no UTF-8 have become replacement characters.
+    let is_refused = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    if (1..=EMOJI_BYTES).contains(&emoji.len()) && !emoji.chars().any(is_refused) {
         return Ok(emoji);
     }
     let detail = format!("must be 1 to {EMOJI_BYTES} bytes of UTF-8, without control characters");

@@ -12,8 +12,9 @@ use crate::model::ids::Epoch;
 use crate::model::message::MAX_BATCH;
 use crate::model::page::PageSize;
 use crate::model::wire::content::TEXT_BYTES;
-use crate::model::wire::message::MAX_VERSIONS;
+use crate::model::wire::message::{MAX_HIDDEN, MAX_PINS, MAX_VERSIONS};
 use crate::model::wire::reaction::{MAX_EMOJIS, MAX_PER_USER};
+use crate::model::wire::scheduled::MAX_SCHEDULED;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,6 +66,12 @@ pub struct Limits {
     emoji: usize,
     /// The most reactions of a user to a message.
     emoji_per_user: usize,
+    /// The most messages of a conversation that a member can hide.
+    hidden: i32,
+    /// The most scheduled messages of a user.
+    scheduled: i64,
+    /// The most pinned messages of a conversation.
+    pins: usize,
 }
 
 /// The process is alive.
@@ -112,6 +119,12 @@ pub async fn get_capabilities(
             "recall",
             "reactions",
             "replies",
+            "settings",
+            "drafts",
+            "ttl",
+            "scheduled",
+            "pins",
+            "slow_mode",
         ]
         .into_iter()
         .chain(receipts)
@@ -132,6 +145,9 @@ pub async fn get_capabilities(
             mention_all: delivery.config.mention_all_limit,
             emoji: MAX_EMOJIS,
             emoji_per_user: MAX_PER_USER,
+            hidden: MAX_HIDDEN,
+            scheduled: MAX_SCHEDULED,
+            pins: MAX_PINS,
         },
     }))
 }

@@ -89,7 +89,8 @@ pub struct NoticeBody {
     total_unread: i64,
     /// The current epoch of the data.
     epoch: Epoch,
-    /// The watched conversations with messages after the given seq, or with changes after the given number: fetch those.
+    /// The watched conversations with messages after the given seq, or with changes after the given number: fetch those. Also one
+    /// with `reads_moved`.
     watched: Vec<Watched>,
     /// This node shuts down: wait again after `retry_after_ms`, on a new connection.
     reconnect: bool,
@@ -109,12 +110,15 @@ pub struct Watched {
     last_seq: ConvSeq,
     /// The number of the latest change of its messages.
     change_seq: ChangeSeq,
+    /// Another member has read more: read the receipts or `peer_read_seq` again, if they are shown. Moves can be missed: read them also
+    /// when the conversation is opened.
+    reads_moved: bool,
 }
 
 /// Wait for news
 ///
 /// Responds as soon as the inbox has entries after `since_seq`, or a watched conversation has messages after its seq or
-/// changes after its number; at the latest after the timeout, or when the access token expires, then with `news: false`. Each device has one wait: a newer wait
+/// changes after its number, or in a small watched conversation with a change number another member has read more; at the latest after the timeout, or when the access token expires, then with `news: false`. Each device has one wait: a newer wait
 /// ends the older one. If the caller is not a member of a watched conversation, the response is `not_found`: fetch the inbox,
 /// which has an entry for each conversation that the caller has left. A seq beyond the conversation's latest is `cursor_ahead`.
 #[utoipa::path(get, path = "/v1/notices", tag = "Sync", params(WaitNoticesQuery,
@@ -172,6 +176,7 @@ fn response(epoch: Epoch, notice: notices::Notice) -> HttpResponse {
                 conversation_id,
                 last_seq: heads.last_seq,
                 change_seq: heads.change_seq,
+                reads_moved: notice.reads_moved == Some(conversation_id),
             })
             .collect(),
         reconnect: notice.reconnect_after.is_some(),

@@ -57,3 +57,14 @@ pub static REACTION: EventSpec = EventSpec {
         _ => None,
     },
 };
+
+/// A message was pinned, or is no longer pinned.
+pub static PIN: EventSpec = EventSpec {
+    name: "pin",
+    kind: "pin",
+    reference: Reference::Message,
+    wire: |referenced| match referenced {
+        Referenced::Message(message) => Some(Event::Pin { message }),
+        _ => None,
+    },
+};

@@ -2,7 +2,9 @@
 
 pub mod membership;
 pub mod message;
+pub mod own;
 pub mod receipt;
+pub mod scheduled;
 pub mod spec;
 
 use crate::model::events::spec::{EventSpec, Reference};
@@ -15,9 +17,16 @@ pub static EVENTS: &[&EventSpec] = &[
     &message::RECALL,
     &message::REACTION,
     &receipt::READ,
+    &receipt::MARKED_UNREAD,
     &membership::CONVERSATION,
     &membership::LEFT,
     &membership::MEMBERS,
+    &own::SETTINGS,
+    &own::DRAFT,
+    &own::CLEARED,
+    &own::HIDDEN,
+    &scheduled::SCHEDULED_FAILED,
+    &message::PIN,
 ];
 
 /// The event of this name; nothing for one that a newer node has written.

@@ -9,7 +9,24 @@ pub static READ: EventSpec = EventSpec {
     kind: "read",
     reference: Reference::Position,
     wire: |referenced| match referenced {
-        Referenced::Position(read_seq) => Some(Event::Read { read_seq }),
+        Referenced::Position(read_seq) => Some(Event::Read {
+            read_seq,
+            marked_unread: false,
+        }),
+        _ => None,
+    },
+};
+
+/// The receiver has marked the conversation as unread; or has it marked, and the read position has moved over recalled messages.
+pub static MARKED_UNREAD: EventSpec = EventSpec {
+    name: "unread",
+    kind: "read",
+    reference: Reference::Position,
+    wire: |referenced| match referenced {
+        Referenced::Position(read_seq) => Some(Event::Read {
+            read_seq,
+            marked_unread: true,
+        }),
         _ => None,
     },
 };

@@ -2,9 +2,12 @@
 
 use crate::model::ids::ConvSeq;
 use crate::model::wire::conversation::Conversation;
+use crate::model::wire::draft::Draft;
 use crate::model::wire::entry::Event;
 use crate::model::wire::member::MembersChanged;
 use crate::model::wire::message::Message;
+use crate::model::wire::scheduled::ScheduledFailed;
+use crate::model::wire::settings::ConversationSettings;
 
 /// What the `ref_seq` of an entry means, and so what a page has to read for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,12 @@ pub enum Reference {
     MembersChange,
     /// A position in the conversation. A page includes nothing.
     Position,
+    /// The head of the conversation as of the entry. A page includes the reader's settings as they are now.
+    Settings,
+    /// The head of the conversation as of the entry. A page includes the reader's draft as it is now.
+    Draft,
+    /// The number of a scheduled message of the reader that was not sent. A page includes the reason.
+    ScheduledFailure,
 }
 
 /// What a page has read for an entry.
@@ -30,6 +39,12 @@ pub enum Referenced {
     MembersChange(MembersChanged),
     /// The position.
     Position(ConvSeq),
+    /// The settings.
+    Settings(ConversationSettings),
+    /// The draft, if there is one.
+    Draft(Option<Draft>),
+    /// The reason.
+    ScheduledFailure(ScheduledFailed),
 }
 
 /// An inbox event: a row of the table `events::EVENTS`.

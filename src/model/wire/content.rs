@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub const TEXT_BYTES: usize = 16 * 1024;
 
 /// The most users that a text mentions.
-const MAX_MENTIONS: usize = 100;
+pub const MAX_MENTIONS: usize = 100;
 
 /// Plain text.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -156,12 +156,22 @@ pub enum StoredContent {
     Custom(Map<String, Value>),
     /// A recalled message: its content is erased.
     Recalled(NoContent),
+    /// A message whose time has passed: its content is gone.
+    Expired(NoContent),
+    /// A message that the caller has hidden: only the caller does not see it.
+    Hidden(NoContent),
 }
 
 /// The kind of a recalled message.
 pub const RECALLED: &str = "recalled";
 
-/// The content of a message that is gone: an empty object.
+/// The kind of a message whose time has passed.
+pub const EXPIRED: &str = "expired";
+
+/// The kind of a message for a user who has hidden it.
+pub const HIDDEN: &str = "hidden";
+
+/// The content of a message that is gone or hidden: an empty object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NoContent {}
 
@@ -201,8 +211,17 @@ pub struct StoredBody {
 impl StoredBody {
     /// That of a recalled message.
     pub fn recalled() -> Self {
+        Self::stub(RECALLED)
+    }
+
+    /// That of a message for a user who has hidden it.
+    pub fn hidden() -> Self {
+        Self::stub(HIDDEN)
+    }
+
+    fn stub(kind: &str) -> Self {
         Self {
-            kind: RECALLED.to_owned(),
+            kind: kind.to_owned(),
             content: RawValue::from_string("{}".to_owned()).unwrap_or_default(),
         }
     }

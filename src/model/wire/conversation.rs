@@ -4,6 +4,8 @@ use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::time::Timestamp;
 use crate::model::wire::member::Role;
 use crate::model::wire::message::Message;
+use crate::model::wire::message_ref::MessageRef;
+use crate::model::wire::settings::ConversationSettings;
 use crate::model::wire::user::User;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,6 +51,26 @@ pub enum Fanout {
     Read,
 }
 
+/// Who may do something in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Every member.
+    All,
+    /// The owner and the admins.
+    Admins,
+}
+
+impl Permission {
+    /// That of the leads alone, or of all.
+    pub fn of_leads(leads: bool) -> Self {
+        if leads { Self::Admins } else { Self::All }
+    }
+}
+
+/// The longest `slow_mode_seconds`.
+pub const MAX_SLOW_SECONDS: i64 = 21_600;
+
 /// The caller's membership of a conversation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Me {
@@ -66,11 +88,17 @@ pub struct Me {
     #[serde(skip)]
     #[schema(ignore)]
     pub may_have_mentions: bool,
+    /// The caller has marked the conversation as unread. A read mark and a message of the caller's end that.
+    pub marked_unread: bool,
     /// The latest seq when the caller joined; only messages above it are visible.
     pub joined_seq: ConvSeq,
+    /// The caller has cleared the history up to this seq; only messages above it are visible. 0: never.
+    pub cleared_seq: ConvSeq,
     /// The caller may not post until this time. Null or a past time: not muted.
     #[schema(required = true)]
     pub muted_until: Option<Timestamp>,
+    /// The caller's own settings.
+    pub settings: ConversationSettings,
 }
 
 /// A conversation as the caller sees it.
@@ -93,16 +121,21 @@ pub struct Conversation {
     /// The number of members.
     #[schema(minimum = 0)]
     pub member_count: i32,
+    /// The first seq that the caller may see. `last_seq + 1`: there is no message to see.
+    pub first_seq: ConvSeq,
     /// The latest seq of its timeline, which is the number of messages ever stored in it.
     pub last_seq: ConvSeq,
     /// The number of the latest change of its messages.
     pub change_seq: ChangeSeq,
+    /// Its messages expire this number of seconds after their send. Null: they do not.
+    #[schema(required = true, minimum = 10, maximum = 31536000)]
+    pub message_ttl_seconds: Option<i64>,
     /// The newest message that the caller may see.
     #[schema(required = true)]
     pub last_message: Option<Message>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it last changed: by a message, or in its title or members.
+    /// When it last changed: by a message, or in its title, rules or members.
     pub updated_at: Timestamp,
     /// The caller's membership.
     pub me: Me,
@@ -113,6 +146,16 @@ pub struct Conversation {
     /// and channels.
     #[schema(required = true)]
     pub peer_read_seq: Option<ConvSeq>,
+    /// Who posts.
+    pub posting: Permission,
+    /// Who pins messages. In a direct conversation both people do.
+    pub pinning: Permission,
+    /// A member other than the owner and the admins sends one message in this time, in seconds. 0: any number.
+    #[schema(minimum = 0, maximum = 21600)]
+    pub slow_mode_seconds: i32,
+    /// The message to which the group or channel was created. Null if there is none, or if the caller may not see it.
+    #[schema(required = true)]
+    pub parent: Option<MessageRef>,
 }
 
 /// A page of the caller's conversations.

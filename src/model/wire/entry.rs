@@ -3,8 +3,11 @@
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::time::Timestamp;
 use crate::model::wire::conversation::Conversation;
+use crate::model::wire::draft::Draft;
 use crate::model::wire::member::MembersChanged;
 use crate::model::wire::message::Message;
+use crate::model::wire::scheduled::ScheduledFailed;
+use crate::model::wire::settings::ConversationSettings;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -35,7 +38,8 @@ pub enum Event {
         /// The message as it is now.
         message: Message,
     },
-    /// A message names the reader in its `mentions`. In a small conversation the message has an entry of its own as well.
+    /// A message names the reader: in its `mentions`, by `mention_all` in a small conversation, or because it replies to a message of
+    /// the reader. In a small conversation the message has an entry of its own as well.
     Mention {
         /// The message as it is now.
         message: Message,
@@ -50,16 +54,23 @@ pub enum Event {
         /// What is left of the message.
         message: Message,
     },
-    /// The reactions to a message have changed. In a small group with few members every member gets this entry. Otherwise the author
-    /// and the user who reacts get at most one a minute for each message.
+    /// The reactions to a message have changed. In a small group with few members every member gets this entry. Otherwise the user
+    /// who reacts gets it, and the author at most one a minute for each message.
     Reaction {
         /// The message as it is now.
         message: Message,
     },
-    /// The reader has read up to a message, on this device or another.
+    /// A message was pinned, or is no longer pinned.
+    Pin {
+        /// The message as it is now.
+        message: Message,
+    },
+    /// The reader has read up to a message, or has marked the conversation as unread, on this device or another.
     Read {
         /// Read up to here.
         read_seq: ConvSeq,
+        /// The conversation is marked as unread.
+        marked_unread: bool,
     },
     /// The conversation is new or has changed, or has become large; null: the user is no longer a member.
     Conversation {
@@ -71,6 +82,30 @@ pub enum Event {
     /// Others joined or left the conversation, or roles or mutes changed. A user who joins or leaves gets
     /// a `conversation` entry instead. In a large conversation only the affected members and the actor get this entry.
     Members(MembersChanged),
+    /// The reader has changed the settings of the conversation, on this device or another.
+    Settings {
+        /// The settings as they are now.
+        settings: ConversationSettings,
+    },
+    /// The reader has stored or deleted a draft in the conversation, on this device or another.
+    Draft {
+        /// The draft as it is now. Null: there is none.
+        #[schema(required = true)]
+        draft: Option<Draft>,
+    },
+    /// The reader has cleared the history, on this device or another. The messages count as read.
+    Cleared {
+        /// Messages up to this seq are no longer visible.
+        cleared_seq: ConvSeq,
+    },
+    /// The reader has hidden a message, on this device or another.
+    Hidden {
+        /// The seq of the message in the conversation.
+        hidden_seq: ConvSeq,
+    },
+    /// A scheduled message of the reader could not be sent. If the reader is no longer a member of its conversation, the
+    /// `conversation_id` of the entry is the nil UUID.
+    ScheduledFailed(ScheduledFailed),
 }
 
 /// An event, or the kind of an event that a newer server has written while both run side by side. Clients skip unknown kinds.

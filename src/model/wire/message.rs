@@ -3,7 +3,7 @@
 use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::message::Extra;
 use crate::model::time::Timestamp;
-use crate::model::wire::content::{RECALLED, StoredBody, StoredContent};
+use crate::model::wire::content::{EXPIRED, HIDDEN, RECALLED, StoredBody, StoredContent};
 use crate::model::wire::reaction::ReactionCount;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -54,6 +54,14 @@ pub struct MessageState {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub mention_all: bool,
+    /// When the message expires: from then on its kind is `expired`, without an entry or a change number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expires_at: Option<Timestamp>,
+    /// Where a forwarded message comes from. Its content is a copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub forward: Option<Forward>,
     /// The version of the content of an edited message. The first version, as sent, is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -70,6 +78,10 @@ pub struct MessageState {
     #[serde(skip)]
     #[schema(ignore)]
     pub author_told_at: Option<Timestamp>,
+    /// Who pinned the message, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pinned: Option<Pinned>,
     /// Who recalled the message, and when. Its content is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -86,6 +98,27 @@ pub struct ReplyTo {
     pub sender_id: Option<UserId>,
 }
 
+/// The origin of a forwarded message. Its conversation is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Forward {
+    /// The first author. Absent: at the time of the forward the author did not want to be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub sender_id: Option<UserId>,
+    /// When the first message was stored, by the database's clock.
+    pub created_at: Timestamp,
+}
+
+impl Forward {
+    /// The origin of a message that was stored with this.
+    pub fn of(extra: &Extra) -> Option<Self> {
+        extra.forward_created_at.map(|created_at| Self {
+            sender_id: extra.forward_sender,
+            created_at,
+        })
+    }
+}
+
 /// A message that names the reader.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Mention {
@@ -97,6 +130,15 @@ pub struct Mention {
     pub at: Timestamp,
     /// The message as it is now.
     pub message: Message,
+}
+
+/// The pin of a message.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Pinned {
+    /// Who pinned it.
+    pub by: UserId,
+    /// When, by the database's clock.
+    pub at: Timestamp,
 }
 
 /// The recall of a message.
@@ -140,6 +182,8 @@ impl MessageState {
                 }),
                 root_seq: extra.root_seq,
                 mention_all: extra.mention_all,
+                expires_at: extra.expires_at,
+                forward: Forward::of(&extra),
                 ..Self::default()
             })
         })
@@ -190,11 +234,28 @@ impl Message {
         state
     }
 
-    /// Whether its content is gone: only its place is left.
+    /// Whether its content is gone or hidden: only its place is left.
     pub fn is_stub(&self) -> bool {
-        self.body.kind == RECALLED
+        [RECALLED, EXPIRED, HIDDEN].contains(&self.body.kind.as_str())
+    }
+
+    /// Takes everything from it but its place, for a user who has hidden it.
+    pub fn hide(&mut self) {
+        self.body = StoredBody::hidden();
+        if let Some(state) = &mut self.state {
+            **state = MessageState {
+                change_seq: state.change_seq,
+                ..MessageState::default()
+            };
+        }
     }
 }
+
+/// The most pinned messages of a conversation.
+pub const MAX_PINS: usize = 100;
+
+/// The most hidden messages of a conversation.
+pub const MAX_HIDDEN: i32 = 10_000;
 
 /// The most versions of a message.
 pub const MAX_VERSIONS: i32 = 100;

@@ -2,11 +2,15 @@
 
 pub mod content;
 pub mod conversation;
+pub mod draft;
 pub mod entry;
 pub mod member;
 pub mod message;
+pub mod message_ref;
 pub mod reaction;
 pub mod receipt;
+pub mod scheduled;
+pub mod settings;
 pub mod unread;
 pub mod user;
 pub mod violation;

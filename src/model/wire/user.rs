@@ -35,6 +35,8 @@ pub struct Account {
     pub created_at: Timestamp,
     /// Others see what the caller has read, and the caller sees what they have read. Off: neither.
     pub read_receipts: bool,
+    /// Messages of the caller that others forward name the caller. Forwards keep what was set at their time.
+    pub forward_name: bool,
 }
 
 /// The kind of program that a device is.

@@ -93,7 +93,7 @@ pub struct Failure {
 
 impl Pg {
     /// Opens a pool of at most `size` connections, of which `writers` are reserved for sessions. `ready` connections are
-    /// made at once, the others on demand. Does not wait for PostgreSQL. Blocking work runs on the Tokio runtime of the
+    /// made immediately, the others on demand. Does not wait for PostgreSQL. Blocking work runs on the Tokio runtime of the
     /// caller, and is given up after the `deadline`, if there is one.
     pub fn connect(
         url: &str,

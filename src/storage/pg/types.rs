@@ -10,7 +10,7 @@ use diesel::deserialize::{self, FromSql, Queryable};
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{
-    Array, BigInt, Binary, Integer, SqlType, Text, Timestamptz, Uuid as SqlUuid,
+    Array, BigInt, Binary, Bool, Integer, SqlType, Text, Timestamptz, Uuid as SqlUuid,
 };
 use std::io::Write as _;
 
@@ -20,6 +20,8 @@ pub type Uuids = Array<SqlUuid>;
 pub type BigInts = Array<BigInt>;
 /// See [`Uuids`].
 pub type Integers = Array<Integer>;
+/// See [`Uuids`].
+pub type Bools = Array<Bool>;
 /// See [`Uuids`].
 pub type Texts = Array<Text>;
 /// See [`Uuids`].

@@ -139,8 +139,8 @@ fn woken(world: &World<'_>, user: usize, found: &mut Found) {
             watched(world, op, *chat, *seen, found);
         }
         let news = op.body["news"] == true;
-        let told = news == (int(&op.body["last_seq"]) > since);
-        found.unless(told || !op.is_ok(), "late-wake", || {
+        let is_right = news == (int(&op.body["last_seq"]) > since);
+        found.unless(is_right || !op.is_ok(), "late-wake", || {
             format!("user {user}: {:?} was answered by {}", op.ask, op.body)
         });
         // The next entry may be of a kind whose commit was not acknowledged to any client; a later entry will do.
@@ -164,9 +164,9 @@ fn woken(world: &World<'_>, user: usize, found: &mut Found) {
 
 /// The same for a conversation with read fan-out that the wait watches.
 fn watched(world: &World<'_>, op: &Op, chat: usize, seen: i64, found: &mut Found) {
-    let told = super::list(&op.body["watched"]).iter();
+    let listed = super::list(&op.body["watched"]).iter();
     let id = world.cast.chats[chat].id.as_str();
-    for one in told.filter(|one| one["conversation_id"] == id) {
+    for one in listed.filter(|one| one["conversation_id"] == id) {
         found.unless(int(&one["last_seq"]) > seen, "late-wake", || {
             format!("user {} had seen {seen} of {chat}, and got {one}", op.user)
         });

@@ -19,8 +19,8 @@ pub(super) fn check(world: &World<'_>, found: &mut Found) {
 }
 
 /// The total in an answer is the total as of the head in that answer.
-fn total(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
-    let (head, total) = (int(&told["last_seq"]), int(&told["total_unread"]));
+fn total(world: &World<'_>, user: usize, answer: &Value, found: &mut Found) {
+    let (head, total) = (int(&answer["last_seq"]), int(&answer["total_unread"]));
     let expected = usize::try_from(head - world.bases[user])
         .ok()
         .and_then(|at| world.totals[user].get(at));
@@ -35,8 +35,8 @@ fn total(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
     });
 }
 
-fn counts(told: &Value) -> BTreeMap<&str, i64> {
-    let all = list(&told["conversations"]).iter();
+fn counts(answer: &Value) -> BTreeMap<&str, i64> {
+    let all = list(&answer["conversations"]).iter();
     all.map(|one| {
         (
             one["conversation_id"].as_str().unwrap_or_default(),
@@ -46,11 +46,14 @@ fn counts(told: &Value) -> BTreeMap<&str, i64> {
     .collect()
 }
 
-fn unread(world: &World<'_>, user: usize, told: &Value, found: &mut Found) {
-    let counts = counts(told);
-    let (sum, head) = (counts.values().sum::<i64>(), int(&told["as_of_seq"]));
-    found.unless(int(&told["total"]) == sum, "sum", || {
-        format!("user {user}: the total is {}, the sum {sum}", told["total"])
+fn unread(world: &World<'_>, user: usize, answer: &Value, found: &mut Found) {
+    let counts = counts(answer);
+    let (sum, head) = (counts.values().sum::<i64>(), int(&answer["as_of_seq"]));
+    found.unless(int(&answer["total"]) == sum, "sum", || {
+        format!(
+            "user {user}: the total is {}, the sum {sum}",
+            answer["total"]
+        )
     });
     let entries = world.history.outcomes[user].inbox.iter();
     let mut expected = world.counts[user].clone();
@@ -84,16 +87,16 @@ fn recount(world: &World<'_>, user: usize, outcome: &Outcome, found: &mut Found)
         }
     }
     let sum: i64 = expected.values().sum();
-    for told in &outcome.unread {
-        let right = counts(told) == expected && int(&told["total"]) == sum;
+    for answer in &outcome.unread {
+        let right = counts(answer) == expected && int(&answer["total"]) == sum;
         found.unless(right, "recount", || {
-            format!("user {user}: {told} says something else than the recount, {expected:?}")
+            format!("user {user}: {answer} says something else than the recount, {expected:?}")
         });
-        unread(world, user, told, found);
+        unread(world, user, answer, found);
     }
-    for told in &outcome.notices {
-        found.unless(int(&told["total_unread"]) == sum, "recount", || {
-            format!("user {user}: {told} says something else than the recount, {sum}")
+    for answer in &outcome.notices {
+        found.unless(int(&answer["total_unread"]) == sum, "recount", || {
+            format!("user {user}: {answer} says something else than the recount, {sum}")
         });
     }
     let both = outcome.unread.len() == 2 && outcome.notices.len() == 2;

@@ -93,15 +93,15 @@ fn marks(world: &World<'_>, found: &mut Found) {
             .map_or(i64::MIN, |floor| floor.before(at))
     };
     for op in world.history.ops.iter().filter(|op| op.is_ok()) {
-        let told = match op.ask {
+        let mark = match op.ask {
             Ask::Mark { .. } => int(&op.body["read_seq"]),
             Ask::Peek { .. } => int(&op.body["me"]["read_seq"]),
             _ => continue,
         };
         let chat = op.ask.chat().unwrap_or_default();
         let least = least(op.user, chat, op.invoked);
-        found.unless(told >= least, "mark-back", || {
-            format!("user {} got mark {told} of {chat}, after {least}", op.user)
+        found.unless(mark >= least, "mark-back", || {
+            format!("user {} got mark {mark} of {chat}, after {least}", op.user)
         });
     }
     for (user, outcome) in world.history.outcomes.iter().enumerate() {
@@ -109,12 +109,12 @@ fn marks(world: &World<'_>, found: &mut Found) {
             let Some(chat) = world.chat(&listed["id"]) else {
                 continue;
             };
-            let (told, least) = (
+            let (mark, least) = (
                 int(&listed["me"]["read_seq"]),
                 least(user, chat, Micros::MAX),
             );
-            found.unless(told >= least, "mark-back", || {
-                format!("user {user} ends with mark {told} of {chat}, after {least}")
+            found.unless(mark >= least, "mark-back", || {
+                format!("user {user} ends with mark {mark} of {chat}, after {least}")
             });
         }
     }

@@ -22,7 +22,7 @@ pub struct Violation {
 }
 
 /// At most this many violations of one name are reported.
-const TOLD: usize = 5;
+const MAX_REPORTED: usize = 5;
 
 /// All violations of a run.
 pub fn check(history: &History) -> Vec<Violation> {
@@ -50,7 +50,7 @@ impl Found {
     fn add(&mut self, name: &'static str, what: impl FnOnce() -> String) {
         let count = self.counts.entry(name).or_default();
         *count += 1;
-        if *count <= TOLD {
+        if *count <= MAX_REPORTED {
             self.all.push(Violation { name, what: what() });
         }
     }

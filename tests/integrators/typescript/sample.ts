@@ -68,6 +68,10 @@ function describe(message: Schemas["Message"]): string {
       return JSON.stringify(message.content);
     case "recalled":
       return `recalled by ${message.recalled?.by}`;
+    case "expired":
+      return `expired at ${message.expires_at}`;
+    case "hidden":
+      return "hidden";
     default: {
       const unknown: never = message;
       return `a kind of tomorrow: ${JSON.stringify(unknown)}`;
@@ -94,6 +98,18 @@ function tell(entry: Schemas["Entry"]): string {
       return entry.conversation === null ? "out" : `in ${entry.conversation.title ?? entry.conversation.peer?.username}`;
     case "members":
       return `+${entry.added.length} −${entry.removed.length}, by ${entry.actor_id}`;
+    case "pin":
+      return entry.message.pinned ? `pinned ${entry.message.seq}` : `no longer pinned ${entry.message.seq}`;
+    case "settings":
+      return entry.settings.archived ? "archived" : `notifies of ${entry.settings.notify?.level ?? "all"}`;
+    case "draft":
+      return entry.draft === null ? "no draft" : `version ${entry.draft.version} of the draft`;
+    case "cleared":
+      return `cleared up to ${entry.cleared_seq}`;
+    case "hidden":
+      return `hid ${entry.hidden_seq}`;
+    case "scheduled_failed":
+      return `could not send ${entry.client_msg_id}: ${entry.problem.code}`;
     default: {
       const unknown: never = entry;
       return `a kind of tomorrow: ${JSON.stringify(unknown)}`;
@@ -129,8 +145,8 @@ const sent = await call("post", "/v1/conversations/{id}/messages", {
 });
 const notice: Schemas["Notice"] = await waiting;
 const page = await call("get", "/v1/inbox", { token: ben.access_token, query: { since_seq: since, epoch } });
-const told = page.entries.map(tell);
-if (!notice.news || told.join() !== `${sent.seq}: typed`) {
-  throw new Error(`expected the message, got ${JSON.stringify({ notice, told })}`);
+const lines = page.entries.map(tell);
+if (!notice.news || lines.join() !== `${sent.seq}: typed`) {
+  throw new Error(`expected the message, got ${JSON.stringify({ notice, lines })}`);
 }
 console.log("typescript: a typed program signs up, waits, sends and fetches");

@@ -5,7 +5,7 @@ use crate::support::{
     Answer, App, Person, Process, Proxy, eventually, free_address, http, text, throw_away,
 };
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -255,6 +255,64 @@ async fn killed_node_loses_no_acknowledged_message() {
     assert_eq!(ben.total().await, acknowledged.len() as i64);
 }
 
+/// A node without Redis that is killed has committed the recalls, and has announced none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn recall_reaches_waits_though_its_node_is_killed_before_the_announcement() {
+    let services = throw_away("recall");
+    instance::migrate(&services.database_url()).unwrap();
+    let redis = Proxy::before(&services.redis_url());
+    let doomed = Process::serve(&services.database_url(), redis.url(), &[]);
+    let other = Process::serve(&services.database_url(), &services.redis_url(), &[]);
+    let client = http();
+    let (ann, ben, cat) = tokio::join!(
+        Person::register(&client, &doomed.url, "ann"),
+        Person::register(&client, &other.url, "ben"),
+        Person::register(&client, &other.url, "cat")
+    );
+    let direct = ann.direct(&ben).await;
+    let channel = json!({"kind": "channel", "title": "news"});
+    let channel = ann.post("/conversations", channel).await.ok(201)["id"].clone();
+    let channel = channel.as_str().unwrap();
+    ann.add(channel, &[&cat]).await.ok(200);
+    for chat in [direct.as_str(), channel] {
+        ann.send(chat, "a canary").await;
+    }
+    let head = ben.head().await;
+    assert_eq!(ben.total().await, 1);
+    redis.cut();
+    let waits = async {
+        let watch = format!(
+            "/notices?since_seq={}&timeout=20&watch={channel}:1:0",
+            cat.head().await
+        );
+        let (news, change) = tokio::join!(ben.wait(head, 20), cat.get(&watch));
+        (news, change.ok(200), Instant::now())
+    };
+    let recalls = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for chat in [direct.as_str(), channel] {
+            let path = format!("/conversations/{chat}/messages/1");
+            assert_eq!(ann.call("DELETE", &path).await.ok(200)["kind"], "recalled");
+        }
+        let recalled = Instant::now();
+        doomed.signal("KILL");
+        recalled
+    };
+    let ((news, change, woken), recalled) = tokio::join!(waits, recalls);
+    let late = woken.saturating_duration_since(recalled);
+    assert!(late < Duration::from_secs(5), "{late:?}");
+    assert_eq!(
+        (&news["news"], &news["total_unread"]),
+        (&json!(true), &json!(0))
+    );
+    assert_eq!(change["watched"][0]["change_seq"], 1);
+    let entries = ben.entries(head).await;
+    assert_eq!(entries.last().unwrap()["message"]["kind"], "recalled");
+    for (person, chat) in [(&ben, direct.as_str()), (&cat, channel)] {
+        assert_eq!(person.history(chat, 0).await[0]["kind"], "recalled");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn drain_spreads_1000_parked_waits_over_time() {
     let app = App::start().await;
@@ -281,9 +339,9 @@ async fn drain_spreads_1000_parked_waits_over_time() {
     });
     let waits: Vec<_> = waits.collect();
     let parked = async || {
-        let told = app.http.get(format!("http://{metrics}/metrics")).send();
-        let told = told.await.unwrap().text().await.unwrap();
-        let mut lines = told.lines();
+        let page = app.http.get(format!("http://{metrics}/metrics")).send();
+        let page = page.await.unwrap().text().await.unwrap();
+        let mut lines = page.lines();
         let count = lines.find_map(|line| line.strip_prefix("tideline_notices_parked "));
         count.unwrap().parse::<usize>().unwrap()
     };
@@ -323,9 +381,9 @@ async fn drain_spreads_1000_parked_waits_over_time() {
     let mut answered = Vec::new();
     for wait in waits {
         let (notice, at) = wait.await.unwrap();
-        let told = notice["reconnect"] == true && notice["news"] == false;
+        let reconnects = notice["reconnect"] == true && notice["news"] == false;
         // The last person's first wait was superseded by the late one, unless it had been drained before.
-        assert!(told || notice["superseded"] == true, "{notice}");
+        assert!(reconnects || notice["superseded"] == true, "{notice}");
         answered.push(at);
     }
     let exit = tokio::task::spawn_blocking(move || node.process.wait())

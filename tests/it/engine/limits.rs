@@ -1,6 +1,6 @@
 //! Rate limits: of users, addresses and login names, on one node and on two, with Redis and without.
 
-use crate::support::{Answer, App, PASSWORD, Person, eventually, id, text};
+use crate::support::{Answer, App, PASSWORD, Person, eventually, id, text, tomorrow};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -104,7 +104,7 @@ async fn each_node_enforces_the_limit_without_redis() {
 }
 
 /// Sends requests concurrently: how many were allowed, and the seconds that they took.
-async fn allowed_at_once(count: usize, request: impl AsyncFn(usize) -> Answer) -> (usize, u64) {
+async fn allowed_in_a_burst(count: usize, request: impl AsyncFn(usize) -> Answer) -> (usize, u64) {
     let started = Instant::now();
     let answers = join_all((0..count).map(|n| request(n))).await;
     let allowed = answers.iter().filter(|answer| answer.status != 429).count();
@@ -117,14 +117,14 @@ async fn concurrent_requests_respect_the_limit_while_redis_hangs() {
     let app = App::configured(slow(30)).await;
     let [ann] = app.people(["ann"]).await;
     app.redis.freeze();
-    let (good, seconds) = allowed_at_once(80, async |_| ann.get("/me").await).await;
+    let (good, seconds) = allowed_in_a_burst(80, async |_| ann.get("/me").await).await;
     assert!(
         (30..=30 + seconds as usize).contains(&good),
         "user: {good} in {seconds} s"
     );
     // The sign-up cost five.
     let capabilities = async |_| app.call("GET", "/v1/capabilities", None).await;
-    let (good, seconds) = allowed_at_once(80, capabilities).await;
+    let (good, seconds) = allowed_in_a_burst(80, capabilities).await;
     assert!(
         (25..=30 + seconds as usize).contains(&good),
         "address: {good} in {seconds} s"
@@ -139,10 +139,10 @@ async fn concurrent_requests_respect_the_limit_while_redis_hangs() {
         let body = json!({"username": "ann", "password": format!("guess {n}")});
         app.call("POST", "/v1/auth/login", Some(body)).await
     };
-    let (tried, seconds) = allowed_at_once(50, guess).await;
+    let (tried, seconds) = allowed_in_a_burst(50, guess).await;
     assert!(
         (10..=10 + seconds as usize / 6).contains(&tried),
-        "log-ins: {tried} in {seconds} s"
+        "logins: {tried} in {seconds} s"
     );
     app.redis.heal();
     app.finish().await;
@@ -186,6 +186,20 @@ async fn request_cost_depends_on_members_and_mentions() {
         format!("/conversations/{chat}/messages"),
         format!("/conversations/{chat}/messages/batch"),
     );
+    let sent = ann.send(&chat, "x").await;
+    let edited = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+    let edit = json!({"version": 1, "content": mention(25)["content"]});
+    let scheduled = format!("/me/scheduled/{}", id());
+    let later = json!({"conversation_id": chat, "send_at": tomorrow(), "kind": "text", "content": mention(25)["content"]});
+    for (method, path, body) in [("PATCH", edited, edit), ("PUT", scheduled, later)] {
+        let before = left(&ann.get("/me").await);
+        let body = serde_json::to_vec(&body).unwrap();
+        let answer = ann.send_bytes(method, &path, body).await;
+        let used = before.saturating_sub(left(&answer));
+        // One per second is refilled.
+        assert!((2..=3).contains(&used), "{path}: {used}");
+        answer.ok(200);
+    }
     for (path, body, cost) in [
         (&conversations, make("group", 0), 1),
         (&conversations, make("group", 10), 1),

@@ -151,7 +151,7 @@ async fn slow_reader_receives_the_whole_response() {
     app.finish().await;
 }
 
-/// After the loss of a node its devices reconnect all at once, faster than a busy node accepts them.
+/// After the loss of a node its devices reconnect together, faster than a busy node accepts them.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_node_queues_1000_connections_in_the_listen_backlog() {
     const CLIENTS: usize = 1_000;

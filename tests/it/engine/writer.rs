@@ -67,7 +67,7 @@ async fn concurrent_readers_never_see_gaps_or_reordering() {
         chats.push(hub.direct(peer).await);
     }
     let done = Arc::new(AtomicBool::new(false));
-    // Every user sends to the hub in several conversations at once, and the hub answers, so every timeline has many writers.
+    // Every user sends to the hub in several conversations in parallel, and the hub answers, so every timeline has many writers.
     let sending = async {
         let senders = people[1..].iter().zip(&chats).flat_map(|(peer, chat)| {
             [peer, hub].map(|sender| async move {

@@ -48,6 +48,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "messaging::changes::edit_replaces_the_content_once",
     ),
     ("window_closed", "messaging::changes::who_may_recall_what"),
+    (
+        "slow_mode",
+        "messaging::rules::slow_mode_spaces_the_messages_of_a_member",
+    ),
 ];
 
 /// The codes seen so far.
@@ -442,10 +446,10 @@ async fn unknown_query_parameters_are_rejected() {
             let method = method.to_uppercase();
             let body = (method != "GET").then(|| json!({}));
             let answer = ann.try_call(&method, &url, body.as_ref()).await.unwrap();
-            let told = answer.problem(400, "validation");
+            let problem = answer.problem(400, "validation");
             assert_eq!(
-                told["errors"][0]["pointer"], "unknown",
-                "{method} {path}: {told}"
+                problem["errors"][0]["pointer"], "unknown",
+                "{method} {path}: {problem}"
             );
         }
     }

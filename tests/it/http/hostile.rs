@@ -180,8 +180,12 @@ async fn duplicate_keys_in_bodies_are_rejected() {
                     let bytes = replaced(&body, &place, &twice);
                     let answer = good.send_bytes_as(&people[0], bytes).await;
                     is_documented(&operation, &more, &answer);
-                    let told = answer.problem(400, "validation").to_string();
-                    assert!(told.contains("duplicate key"), "{}: {told}", operation.id);
+                    let problem = answer.problem(400, "validation").to_string();
+                    assert!(
+                        problem.contains("duplicate key"),
+                        "{}: {problem}",
+                        operation.id
+                    );
                 }
             }
         }

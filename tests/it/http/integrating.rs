@@ -27,7 +27,7 @@ fn integrating_covers_every_code_and_kind() {
 /// The rows of its outbox table: code, status and action.
 fn outbox() -> Vec<[&'static str; 3]> {
     let (_, table) = DOCUMENT
-        .split_once("| answer to a send | status | the outbox |\n|---|---|---|\n")
+        .split_once("| response to a send | status | the outbox |\n|---|---|---|\n")
         .unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let rows = table.lines().map(|row| {
@@ -56,7 +56,7 @@ fn integrating_gives_an_outbox_action_for_every_code() {
         assert_eq!(*status, code.status().as_u16().to_string(), "{name}");
         let resyncs = [Code::CursorAhead, Code::EpochChanged, Code::InboxTrimmed];
         let expected = match code.status().as_u16() {
-            401 => "sign in",
+            401 => "log in",
             408 | 429 | 500..=599 => "repeat",
             _ if resyncs.contains(code) => "start over",
             _ => "give up",

@@ -21,9 +21,9 @@ const PUBLIC: &[&str] = &[
 
 /// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
-    "add", "ban", "block", "create", "delete", "fetch", "edit", "find", "get", "leave", "list",
-    "login", "logout", "mark", "recall", "refresh", "register", "remove", "rename", "send",
-    "unban", "unblock", "update", "wait", "change", "diagnose",
+    "add", "ban", "block", "clear", "create", "delete", "fetch", "edit", "find", "get", "hide",
+    "leave", "list", "login", "logout", "mark", "recall", "refresh", "register", "remove",
+    "rename", "send", "unban", "unblock", "update", "wait", "change", "diagnose", "pin", "unpin",
 ];
 
 fn document() -> Value {
@@ -212,8 +212,8 @@ fn kinds_are_expanded_for_client_generators() {
     assert!(!document.to_string().contains("allOf"));
     for (name, count) in [
         ("CreateConversationRequest", 3),
-        ("Entry", 8),
-        ("Message", 7),
+        ("Entry", 14),
+        ("Message", 9),
         ("SendMessage", 6),
     ] {
         let discriminator = &schemas[name]["discriminator"];
@@ -454,12 +454,22 @@ async fn real_responses_match_their_schemas() {
     fits("get_message", 200, ben.get(&at).await);
     fits("list_messages", 200, ben.get(&sends).await);
     fits("remove_reaction", 200, ben.call("DELETE", &thumb).await);
+    let pins = format!("{chat}/pins");
+    let pin = format!("{pins}/1");
+    fits("pin_message", 204, ann.put(&pin, Value::Null).await);
+    fits("list_pins", 200, ben.get(&pins).await);
+    fits("get_message", 200, ben.get(&at).await);
+    let source = json!({"conversation_id": chat.trim_start_matches("/conversations/"), "seq": 1});
+    let forward = json!({"client_msg_id": id(), "forward": source});
+    fits("send_message", 201, ben.post(&sends, forward).await);
+    fits("unpin_message", 204, ben.call("DELETE", &pin).await);
     let receipts = format!("{at}/receipts");
     fits("list_receipts", 200, ann.get(&receipts).await);
     fits("list_receipts", 403, ben.get(&receipts).await);
     fits("recall_message", 200, ann.call("DELETE", &at).await);
     fits("list_receipts", 409, ann.get(&receipts).await);
     fits("list_versions", 409, ben.get(&versions).await);
+    fits("pin_message", 409, ben.put(&pin, Value::Null).await);
     fits("list_messages", 200, ben.get(&sends).await);
     let changed = format!("{sends}?changed_since=0");
     fits("list_messages", 200, ben.get(&changed).await);
@@ -468,6 +478,18 @@ async fn real_responses_match_their_schemas() {
     let made = ann.post("/conversations", group).await;
     let group = fits("create_conversation", 201, made);
     let group = format!("/conversations/{}", group["id"].as_str().unwrap());
+    let rules = json!({"posting": "all", "pinning": "all", "slow_mode_seconds": 30});
+    fits("update_conversation", 200, ann.patch(&group, rules).await);
+    fits(
+        "send_message",
+        201,
+        ben.post(&format!("{group}/messages"), text("x")).await,
+    );
+    fits(
+        "send_message",
+        429,
+        ben.post(&format!("{group}/messages"), text("x")).await,
+    );
     let title = json!({"title": "Saturday"});
     let renamed = ben.patch(&group, title.clone()).await;
     fits("update_conversation", 403, renamed);
@@ -506,6 +528,54 @@ async fn real_responses_match_their_schemas() {
         "mark_read",
         200,
         ben.put(&format!("{chat}/read"), json!({"seq": 1})).await,
+    );
+    fits(
+        "mark_unread",
+        204,
+        ben.put(&format!("{chat}/marked_unread"), Value::Null).await,
+    );
+    let draft = format!("{chat}/draft");
+    let text = json!({"version": 0, "content": {"text": "hi"}, "after_seq": 1});
+    fits("update_draft", 200, ann.put(&draft, text.clone()).await);
+    fits("update_draft", 200, ann.put(&draft, text).await);
+    let older = json!({"version": 0, "content": {"text": "ho"}, "after_seq": 1});
+    fits("update_draft", 409, ann.put(&draft, older.clone()).await);
+    fits("update_draft", 200, ben.put(&draft, older).await);
+    fits("list_drafts", 200, ben.get("/drafts").await);
+    let version = format!("{draft}?version=5");
+    fits("delete_draft", 409, ann.call("DELETE", &version).await);
+    let version = format!("{draft}?version=1");
+    fits("delete_draft", 204, ann.call("DELETE", &version).await);
+    let settings = format!("{chat}/settings");
+    for change in [
+        json!({"notify": {"level": "none"}, "nickname": "Ann", "hidden_through": 1}),
+        json!({"notify": null, "nickname": null, "hidden_through": null, "pinned": true, "archived": true}),
+    ] {
+        fits("update_settings", 200, ben.patch(&settings, change).await);
+    }
+    fits("get_conversation", 200, ben.get(&chat).await);
+    let hidden = format!("{chat}/hidden");
+    let seqs = json!({"seqs": [2, 7]});
+    fits("hide_messages", 204, ann.put(&hidden, seqs).await);
+    fits("list_messages", 200, ann.get(&sends).await);
+    fits("list_conversations", 200, ann.get("/conversations").await);
+    let later = format!("/me/scheduled/{}", crate::support::id());
+    let at = crate::support::tomorrow();
+    let message = json!({"conversation_id": chat.rsplit('/').next(), "send_at": at, "kind": "text",
+        "content": {"text": "later"}, "reply_to": 1, "mention_all": true, "expires_in": 60});
+    fits("update_scheduled", 200, ann.put(&later, message).await);
+    fits("list_scheduled", 200, ann.get("/me/scheduled").await);
+    fits("delete_scheduled", 204, ann.call("DELETE", &later).await);
+    let cleared = format!("{chat}/cleared");
+    fits(
+        "clear_history",
+        204,
+        ben.put(&cleared, json!({"seq": 2})).await,
+    );
+    fits(
+        "clear_history",
+        400,
+        ben.put(&cleared, json!({"seq": 99})).await,
     );
     fits("fetch_inbox", 200, ann.get("/inbox?since_seq=0").await);
     fits("fetch_inbox", 200, ben.get("/inbox?since_seq=0").await);

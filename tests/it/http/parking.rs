@@ -282,7 +282,7 @@ async fn parked_and_unparked_waits_get_the_same_response() {
             }
             answers.push(wire.answer().await);
         }
-        let told = answers.iter().map(|answer| {
+        let compared = answers.iter().map(|answer| {
             let mut headers = BTreeMap::new();
             for (name, value) in &answer.headers {
                 // Headers that differ between any two responses.
@@ -297,16 +297,20 @@ async fn parked_and_unparked_waits_get_the_same_response() {
             }
             (answer.status, headers)
         });
-        let told: Vec<_> = told.collect();
-        assert_eq!(told[0], told[1]);
-        assert_eq!(told[0].0, if problem { 401 } else { 200 });
+        let compared: Vec<_> = compared.collect();
+        assert_eq!(compared[0], compared[1]);
+        assert_eq!(compared[0].0, if problem { 401 } else { 200 });
         for name in [
             "access-control-allow-origin",
             "ratelimit",
             "ratelimit-policy",
             "date",
         ] {
-            assert!(told[0].1.contains_key(name), "{name}: {:?}", told[0]);
+            assert!(
+                compared[0].1.contains_key(name),
+                "{name}: {:?}",
+                compared[0]
+            );
         }
     }
     app.finish().await;
@@ -326,10 +330,10 @@ async fn wait_is_logged_once() {
         let lines = node.process.log().into_iter();
         lines.filter(|line| line.contains("the-wait")).collect()
     };
-    let told = eventually("it is logged", Duration::from_secs(5), log, |lines| {
+    let logged = eventually("it is logged", Duration::from_secs(5), log, |lines| {
         !lines.is_empty()
     });
-    let lines = told.await;
+    let lines = logged.await;
     let [line] = &lines[..] else {
         panic!("{lines:?}")
     };
@@ -353,9 +357,9 @@ async fn parked_wait_uses_less_than_12_kib() {
     drop(free);
     let variables = [("RUST_LOG", "warn"), ("TIDELINE_METRICS_BIND", &metrics)];
     let node = app.add_process(&variables);
-    let told = async || {
-        let told = reqwest::get(format!("http://{metrics}/metrics")).await;
-        told.unwrap().text().await.unwrap()
+    let scrape = async || {
+        let response = reqwest::get(format!("http://{metrics}/metrics")).await;
+        response.unwrap().text().await.unwrap()
     };
     let address: SocketAddr = node.process.url[7..].parse().unwrap();
     let mut wires = Vec::new();
@@ -373,8 +377,8 @@ async fn parked_wait_uses_less_than_12_kib() {
                 .await;
         }
         let all = format!("tideline_notices_parked {count}\n");
-        eventually("all park", Duration::from_secs(20), told, |told| {
-            told.contains(&all)
+        eventually("all park", Duration::from_secs(20), scrape, |page| {
+            page.contains(&all)
         })
         .await;
         // jemalloc returns memory that has been free for half a second.

@@ -50,10 +50,10 @@ async fn violation_states_the_allowed_value() {
     ] {
         let problem = ann.post(path, body).await.problem(400, "validation");
         let errors = problem["errors"].as_array().unwrap().iter();
-        let told: Vec<_> = errors
+        let found: Vec<_> = errors
             .map(|one| [&one["pointer"], &one["detail"]])
             .collect();
-        assert_eq!(json!(told), expected);
+        assert_eq!(json!(found), expected);
     }
     app.finish().await;
 }

@@ -76,7 +76,8 @@ async fn registration_creates_account_and_session() {
     let fetched = ann.get(location.strip_prefix("/v1").unwrap()).await;
     assert_eq!(&fetched.ok(200), user);
     let account = ann.get("/me").await.ok(200);
-    assert_eq!(&with(&account, "read_receipts", None), user);
+    let public = with(&with(&account, "read_receipts", None), "forward_name", None);
+    assert_eq!(&public, user);
 
     let taken = json!({"username": "ANN_.-9", "password": "another one"});
     let taken = register(&app, taken).await.problem(409, "conflict");
@@ -247,7 +248,8 @@ async fn display_name_can_be_updated() {
     // Others see the user, without the settings of the account.
     let seen = ben.get(&format!("/users/{}", ann.id)).await.ok(200);
     is_user(&seen);
-    assert_eq!(with(&named, "read_receipts", None), seen);
+    let public = with(&with(&named, "read_receipts", None), "forward_name", None);
+    assert_eq!(public, seen);
     for body in [
         json!({"display_name": ""}),
         json!({"display_name": "x".repeat(65)}),
@@ -264,21 +266,28 @@ async fn display_name_can_be_updated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn read_receipts_can_be_switched() {
+async fn account_settings_can_be_switched() {
+    for name in ["read_receipts", "forward_name"] {
+        switches(name).await;
+    }
+}
+
+/// A setting of an account can be switched alone and beside the name.
+async fn switches(setting: &str) {
     let (app, [ann]) = App::with(["ann"]).await;
     let before = ann.get("/me").await.ok(200);
-    assert_eq!(before["read_receipts"], true);
-    let switched = ann.patch("/me", json!({"read_receipts": false})).await;
-    let expected = with(&before, "read_receipts", Some(json!(false)));
+    assert_eq!(before[setting], true);
+    let switched = ann.patch("/me", json!({setting: false})).await;
+    let expected = with(&before, setting, Some(json!(false)));
     assert_eq!(switched.ok(200), expected);
     assert_eq!(ann.get("/me").await.ok(200), expected);
     // A change of another field leaves it.
-    let both = json!({"display_name": "Ann", "read_receipts": true});
+    let both = json!({"display_name": "Ann", setting: true});
     ann.patch("/me", both).await.ok(200);
     let named = ann.patch("/me", json!({"display_name": "Anna"})).await;
-    assert_eq!(named.ok(200)["read_receipts"], true);
+    assert_eq!(named.ok(200)[setting], true);
     for value in [json!("on"), json!(1), json!(null)] {
-        let bad = ann.patch("/me", json!({"read_receipts": value})).await;
+        let bad = ann.patch("/me", json!({setting: value})).await;
         bad.problem(400, "validation");
     }
     app.finish().await;

@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tideline::clock::unix_seconds;
 
 /// The result of a valid request to each operation: a status, or the code of a problem. `token` stands for the four invalid
-/// tokens of `SIGNED_OUT`, each with its own code. `outsider` was never in the group and `ex_member` has left it; `blocked` is
+/// tokens of `LOGGED_OUT`, each with its own code. `outsider` was never in the group and `ex_member` has left it; `blocked` is
 /// in a direct conversation with a user who blocks them. `send_messages` always answers 200: the result of its only message
 /// counts.
 const TABLE: &str = "
-    operation            signed_out outsider  ex_member member    muted     blocked    admin owner
+    operation            logged_out outsider  ex_member member    muted     blocked    admin owner
     get_live             200        200       200       200       200       200        200   200
     get_ready            200        200       200       200       200       200        200   200
     get_capabilities     200        200       200       200       200       200        200   200
@@ -60,13 +60,26 @@ const TABLE: &str = "
     list_versions        token      not_found not_found 200       200       200        200   200
     list_receipts        token      not_found not_found forbidden forbidden forbidden  200   200
     mark_read            token      not_found not_found 200       200       200        200   200
+    mark_unread          token      not_found not_found 204       204       204        204   204
+    hide_messages        token      not_found not_found 204       204       204        204   204
+    clear_history        token      not_found not_found 204       204       204        204   204
+    pin_message          token      not_found not_found forbidden forbidden blocked    204   204
+    unpin_message        token      not_found not_found forbidden forbidden 204        204   204
+    list_pins            token      not_found not_found 200       200       200        200   200
+    update_draft         token      not_found not_found 200       200       200        200   200
+    delete_draft         token      not_found not_found 204       204       204        204   204
+    list_drafts          token      200       200       200       200       200        200   200
+    update_scheduled     token      not_found not_found 200       200       200        200   200
+    delete_scheduled     token      204       204       204       204       204        204   204
+    list_scheduled       token      200       200       200       200       200        200   200
+    update_settings      token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200
     diagnose_longpoll    token      200       200       200       200       200        200   200
     get_unread           token      200       200       200       200       200        200   200
 ";
 
-const SIGNED_OUT: [(&str, &str); 4] = [
+const LOGGED_OUT: [(&str, &str); 4] = [
     ("anonymous", "unauthenticated"),
     ("garbage", "unauthenticated"),
     ("expired", "token_expired"),
@@ -111,7 +124,7 @@ struct Cast {
     peer: Person,
     /// Blocks `blocked` too, and has no conversation with them.
     hater: Person,
-    /// Invalid tokens of the owner, by role, for the requests of signed-out callers.
+    /// Invalid tokens of the owner, by role, for the requests of logged-out callers.
     tokens: BTreeMap<&'static str, Option<String>>,
 }
 
@@ -132,6 +145,7 @@ impl Cast {
         let (blocked, owner) = (&roles["blocked"], &roles["owner"]);
         let direct = peer.direct(blocked).await;
         peer.send(&direct, "hi").await;
+        peer.send(&direct, "to hide").await;
         for one in [&peer, &hater] {
             let path = format!("/me/blocks/{}", blocked.id);
             one.put(&path, Value::Null).await.ok(204);
@@ -280,7 +294,7 @@ async fn every_operation_matches_the_role_table() {
                 assert_eq!(after, before, "{} by {role} did something", operation.id);
             }
         }
-        for (role, code) in SIGNED_OUT {
+        for (role, code) in LOGGED_OUT {
             let [stranger] = newcomers(&app).await;
             let scene = Scene {
                 caller: &cast.roles["owner"],
@@ -292,7 +306,7 @@ async fn every_operation_matches_the_role_table() {
             let answer = request
                 .send(scene.caller, cast.tokens[role].as_deref())
                 .await;
-            let expected = row["signed_out"].replace("token", code);
+            let expected = row["logged_out"].replace("token", code);
             judge(role, &expected, &answer);
         }
     }

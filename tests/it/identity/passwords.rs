@@ -17,7 +17,7 @@ const DECOMPOSED: &str = "Ma\u{308}rz 2026 e\u{301}te\u{301}";
 
 async fn login(app: &App, name: &str, password: &str, device: Value) -> Answer {
     let body = json!({"username": name, "password": password, "device": device});
-    // Many tests hash passwords at once, so the server may ask to retry.
+    // Many tests hash passwords simultaneously, so the server may ask to retry.
     let ask = async || app.call("POST", "/v1/auth/login", Some(body.clone())).await;
     let time = Duration::from_secs(30);
     eventually("a place", time, ask, |answer| answer.status != 503).await
@@ -121,7 +121,7 @@ async fn password_change_revokes_other_refresh_tokens_of_the_device() {
         .problem(401, "refresh_invalid");
     ann.get("/me").await.ok(200);
 
-    // A change with the newest token keeps the device signed in; a replay of the previous token does not.
+    // A change with the newest token keeps the device logged in; a replay of the previous token does not.
     let next = refresh(&app, &ben.refresh_token).await.ok(200);
     let next = Person::of_session(&app, &next);
     change(&next, PASSWORD, NEW).await.ok(204);

@@ -492,8 +492,8 @@ async fn token_expiry_uses_the_database_clock() {
     let within = Duration::from_secs(5);
     eventually("it is set", within, status, |status| *status == 200).await;
     clock.set(unix_seconds() - 3_600);
-    let told = async || clock.now();
+    let current = async || clock.now();
     let right = |now: &i64| (now - unix_seconds()).abs() <= 2;
-    eventually("it is set", within, told, right).await;
+    eventually("it is set", within, current, right).await;
     app.finish().await;
 }

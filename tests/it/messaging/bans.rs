@@ -39,13 +39,16 @@ async fn banned_users_are_listed_and_cannot_join() {
         ann.ban(&chat, &cat).await.ok(204);
     }
     // Ben sees a removal, and no other user is notified.
-    let told = ann.entries(ann_before).await;
+    let entries = ann.entries(ann_before).await;
     assert_eq!(
-        (told.len(), &told[0]["removed"]),
+        (entries.len(), &entries[0]["removed"]),
         (1, &json!([ben.id.as_str()]))
     );
-    let told = ben.entries(ben_before).await;
-    assert_eq!((told.len(), &told[0]["conversation"]), (1, &Value::Null));
+    let entries = ben.entries(ben_before).await;
+    assert_eq!(
+        (entries.len(), &entries[0]["conversation"]),
+        (1, &Value::Null)
+    );
     assert_eq!(cat.head().await, 0);
     for one in [&ben, &cat] {
         let there = one.add(&chat, &[one]).await.problem(404, "not_found");

@@ -1,6 +1,6 @@
 //! Conversations: one direct conversation per pair, groups created once, lists in both orders, hidden from others.
 
-use crate::support::{App, execute, id};
+use crate::support::{App, execute, id, new_member};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -17,10 +17,7 @@ async fn two_users_share_one_direct_conversation() {
         format!("/v1/conversations/{}", made["id"].as_str().unwrap())
     );
     assert_eq!(made["peer"]["id"], ben.id.as_str());
-    assert_eq!(
-        made["me"],
-        json!({"role": "member", "read_seq": 0, "unread": 0, "unread_mentions": 0, "joined_seq": 0, "muted_until": null})
-    );
+    assert_eq!(made["me"], new_member("member", 0));
     assert_eq!(
         (&made["fanout"], &made["member_count"]),
         (&json!("write"), &json!(2))
@@ -269,10 +266,7 @@ async fn group_is_created_once_per_client_conversation_id() {
     let made = made.ok(201);
     let chat = made["id"].as_str().unwrap();
     assert_eq!(location, format!("/v1/conversations/{chat}"));
-    assert_eq!(
-        made["me"],
-        json!({"role": "owner", "read_seq": 0, "unread": 0, "unread_mentions": 0, "joined_seq": 0, "muted_until": null})
-    );
+    assert_eq!(made["me"], new_member("owner", 0));
     let expected = json!({"kind": "group", "title": "Friday", "fanout": "write", "member_count": 3,
         "last_seq": 0, "last_message": null, "peer": null});
     for (name, value) in expected.as_object().unwrap() {

@@ -107,7 +107,7 @@ async fn read_in_progress_excludes_messages_after_removal() {
         let path = format!("/conversations/{chat}/messages{read}");
         ben.get(&path).await;
         let looked = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()
-            AND state = 'idle' AND query LIKE 'SELECT m.joined_seq, m.read_seq%'";
+            AND state = 'idle' AND query LIKE 'SELECT GREATEST(m.joined_seq, m.cleared_seq)%'";
         let reading = loop {
             app.postgres.hold_answers();
             let (ben, path) = (ben.clone(), path.clone());

@@ -1,6 +1,6 @@
 //! Members of groups: their number, permissions and view.
 
-use crate::support::{App, Person, execute, id, text};
+use crate::support::{App, Person, execute, id, new_member, text};
 use serde_json::{Value, json};
 
 fn kinds(entries: &[Value]) -> Vec<&str> {
@@ -168,10 +168,7 @@ async fn members_see_only_messages_sent_during_membership() {
 
     // Joining: the view begins at the head.
     let seen = cat.conversation(&chat).await.ok(200);
-    assert_eq!(
-        seen["me"],
-        json!({"role": "member", "read_seq": 2, "unread": 0, "unread_mentions": 0, "joined_seq": 2, "muted_until": null})
-    );
+    assert_eq!(seen["me"], new_member("member", 2));
     assert_eq!(
         (&seen["last_message"], &seen["last_seq"]),
         (&Value::Null, &json!(2))
@@ -183,9 +180,9 @@ async fn members_see_only_messages_sent_during_membership() {
     let entries = cat.entries(before).await;
     assert_eq!(kinds(&entries), ["conversation"]);
     assert_eq!(entries[0]["conversation"], seen);
-    let told = ben.entries(3).await;
-    let change = &told[0];
-    assert_eq!(kinds(&told), ["members"]);
+    let of_ben = ben.entries(3).await;
+    let change = &of_ben[0];
+    assert_eq!(kinds(&of_ben), ["members"]);
     assert_eq!(
         [
             &change["actor_id"],
@@ -318,10 +315,10 @@ async fn leaving_owner_is_succeeded_by_admin_or_longest_member() {
         ["member", "member", "owner"]
     );
     dan.send(&chat, "mine").await;
-    let told = &ben.entries(before).await[0];
-    assert_eq!(told["removed"], json!([ann.id]));
+    let entry = &ben.entries(before).await[0];
+    assert_eq!(entry["removed"], json!([ann.id]));
     let heir = json!([{"user_id": dan.id, "role": "owner", "muted_until": null}]);
-    assert_eq!(told["changed"], heir);
+    assert_eq!(entry["changed"], heir);
     dan.remove(&chat, &dan).await.ok(204);
     assert_eq!(cat.roles(&chat).await[&ben.id], "owner");
     ben.remove(&chat, &ben).await.ok(204);
@@ -390,10 +387,10 @@ async fn mute_survives_leaving_until_it_expires() {
         refused.problem(403, "muted");
         let seen = ben.conversation(&chat).await.ok(200);
         assert_eq!(seen["me"]["muted_until"], end);
-        let told = &cat.entries(before).await[0];
+        let entry = &cat.entries(before).await[0];
         let muted = json!([{"user_id": ben.id, "role": "member", "muted_until": end}]);
         assert_eq!(
-            (&told["added"], &told["changed"]),
+            (&entry["added"], &entry["changed"]),
             (&json!([ben.id]), &muted)
         );
     }

@@ -50,9 +50,9 @@ async fn group_above_the_limit_switches_to_read_fanout_once() {
     // Every member gets an entry for the switch; the message after it makes no entries.
     let entries = ben.entries(before).await;
     assert_eq!(kinds(&entries), ["conversation", "members"]);
-    let told = &entries[0]["conversation"];
+    let switched = &entries[0]["conversation"];
     assert_eq!(
-        (&told["fanout"], &told["switch_seq"]),
+        (&switched["fanout"], &switched["switch_seq"]),
         (&json!("read"), &json!(2))
     );
     assert_eq!(entries[0]["unread"], 2);
@@ -170,7 +170,7 @@ async fn sweep_finds_watched_messages_without_redis() {
     let wait = watch(&ben, ben.head().await, &chat, 0);
     app.asleep(0, 1).await;
     let sent = Instant::now();
-    ann.send(&chat, "unheard").await;
+    ann.send(&chat, "missed").await;
     assert_eq!(wait.await.unwrap()["watched"][0]["last_seq"], 1);
     assert!(
         sent.elapsed() < Duration::from_secs(5),
@@ -394,8 +394,8 @@ fn rows_written_since(app: &App, transaction: i64) -> i64 {
 
 /// Whether a message arrives within this time.
 async fn receives(mut messages: impl Stream<Item = String> + Unpin, within: Duration) -> bool {
-    let heard = tokio::time::timeout(within, messages.next()).await;
-    heard.is_ok_and(|message| message.is_some())
+    let next = tokio::time::timeout(within, messages.next()).await;
+    next.is_ok_and(|message| message.is_some())
 }
 
 /// In a group of 600 and in one of 10,000, a send writes its message, the head and the position of the sender, and is announced

@@ -344,3 +344,46 @@ async fn delivered_is_late_by_one_flush_after_a_failure() {
     assert_eq!(positions.take(), []);
     app.finish().await;
 }
+
+/// Waits for changes of a small conversation end when another member reads, on any node. Nobody learns it of a member that hides reads,
+/// nor does such a member of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_wake_the_members_that_watch() {
+    let mut app = App::start().await;
+    app.add_node().await;
+    let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
+    let chat = ann.group(&[&ben, &cat, &dan]).await;
+    ann.send(&chat, "one").await;
+    show_reads(&cat, false).await;
+    let wait = async |who: &Person, parts: &str, timeout: u32| {
+        let since = who.head().await;
+        let path = format!("/notices?since_seq={since}&timeout={timeout}&watch={chat}:{parts}");
+        let notice = who.get(&path).await.ok(200);
+        notice["watched"].clone()
+    };
+    let ben_elsewhere = ben.at(&format!("http://{}", app.nodes[1].address));
+    let (woken, own, hiding, without_changes, _) = tokio::join!(
+        wait(&ann, "1:0", 20),
+        wait(&ben, "1:0", 20),
+        wait(&cat, "1:0", 4),
+        wait(&dan, "1", 4),
+        async {
+            app.asleep(0, 4).await;
+            ben_elsewhere.read(&chat, 1).await
+        },
+    );
+    let moved =
+        json!([{"conversation_id": chat, "last_seq": 1, "change_seq": 0, "reads_moved": true}]);
+    assert_eq!(woken, moved);
+    for none in [own, hiding, without_changes] {
+        assert_eq!(none, json!([]));
+    }
+    let (of_hiding, of_same, _) = tokio::join!(wait(&ann, "1:0", 3), wait(&dan, "1:0", 3), async {
+        app.asleep(0, 2).await;
+        cat.read(&chat, 1).await;
+        // The position is there already.
+        ben.read(&chat, 1).await;
+    });
+    assert_eq!([of_hiding, of_same], [json!([]), json!([])]);
+    app.finish().await;
+}

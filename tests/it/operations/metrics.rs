@@ -23,9 +23,9 @@ struct Metrics(String);
 /// Only the nonzero series, to be readable when a test fails.
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let told = |(series, value): &(&str, f64)| *value > 0.0 && !series.contains("_bucket");
+        let is_shown = |(series, value): &(&str, f64)| *value > 0.0 && !series.contains("_bucket");
         f.debug_map()
-            .entries(self.series().into_iter().filter(told))
+            .entries(self.series().into_iter().filter(is_shown))
             .finish()
     }
 }
@@ -131,9 +131,9 @@ async fn documented_metrics_match_exported_metrics() {
     let (app, [ann, ben]) = measured(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     ann.send(&chat, "x").await;
-    let told = Metrics::of(&app.nodes[0]).await.kinds();
-    assert_eq!(told, documented());
-    for (name, (kind, _)) in told {
+    let exported = Metrics::of(&app.nodes[0]).await.kinds();
+    assert_eq!(exported, documented());
+    for (name, (kind, _)) in exported {
         let ours = name.starts_with("tideline_") || name.starts_with("process_");
         let counts = name.ends_with("_total");
         assert!(ours && counts == (kind == "counter"), "{name} is a {kind}");
@@ -197,8 +197,8 @@ async fn send_and_wait_update_their_metrics() {
     let node = &app.nodes[0];
     let chat = ann.direct(&ben).await;
     let now = async || Metrics::of(node).await;
-    let told = |now: &Metrics| now.get("tideline_commit_to_wake_seconds_count") == 1.0;
-    let before = eventually("the conversation is announced", SOON, now, told).await;
+    let announced = |now: &Metrics| now.get("tideline_commit_to_wake_seconds_count") == 1.0;
+    let before = eventually("the conversation is announced", SOON, now, announced).await;
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         before.get(&format!("tideline_build_info{{version=\"{version}\"}}")),
@@ -360,12 +360,12 @@ async fn requests_cannot_create_metric_labels() {
         app.call(method, &path, None).await;
     }
     ann.get("/me").await.ok(200);
-    let told = now().await;
+    let metrics = now().await;
     assert!(
-        !told.0.contains(&canary) && !told.0.contains("BREW"),
-        "{told:?}"
+        !metrics.0.contains(&canary) && !metrics.0.contains("BREW"),
+        "{metrics:?}"
     );
-    let count = |labels: &str| told.get(&format!("tideline_http_requests_total{{{labels}}}"));
+    let count = |labels: &str| metrics.get(&format!("tideline_http_requests_total{{{labels}}}"));
     for (labels, times) in [
         ("method=\"GET\",route=\"unmatched\",status=\"404\"", 3.0),
         ("method=\"other\",route=\"unmatched\",status=\"404\"", 1.0),
@@ -377,7 +377,7 @@ async fn requests_cannot_create_metric_labels() {
             1.0,
         ),
     ] {
-        assert_eq!(count(labels), times, "{labels}: {told:?}");
+        assert_eq!(count(labels), times, "{labels}: {metrics:?}");
     }
     app.finish().await;
 }

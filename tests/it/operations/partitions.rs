@@ -83,7 +83,7 @@ async fn interrupted_detach_is_completed_later_without_blocking_startup() {
         .await
         .ok(201);
     execute(&mut backup, "ROLLBACK");
-    // The new node may do it first: its maintenance begins at once.
+    // The new node may do it first: its maintenance begins immediately.
     let finish = async || {
         let _contended = expire(&mut conn, 30);
         number(&mut conn, COUNT)

@@ -206,8 +206,8 @@ async fn logs_contain_no_secrets() {
     assert!(log.len() > 300, "{log:#?}");
     for secret in hidden {
         assert!(secret.len() > 4, "{secret:?} proves nothing");
-        let told: Vec<_> = log.iter().filter(|line| line.contains(&secret)).collect();
-        assert!(told.is_empty(), "{secret} is in {told:#?}");
+        let leaks: Vec<_> = log.iter().filter(|line| line.contains(&secret)).collect();
+        assert!(leaks.is_empty(), "{secret} is in {leaks:#?}");
     }
     drop(node);
     app.finish().await;

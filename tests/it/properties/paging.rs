@@ -195,7 +195,7 @@ async fn inbox(person: &Person, chat: &str, all: &[Value], from: usize, limits: 
         is_full(entries, limit, all.len() - since, |one| {
             one.pointer(shown(one)).unwrap_or(&Value::Null)
         });
-        let told: Vec<_> = entries
+        let received: Vec<_> = entries
             .iter()
             .map(|e| {
                 json!([
@@ -207,7 +207,7 @@ async fn inbox(person: &Person, chat: &str, all: &[Value], from: usize, limits: 
                 ])
             })
             .collect();
-        assert_eq!(told, all[since..since + told.len()]);
+        assert_eq!(received, all[since..since + received.len()]);
         assert!(entries.iter().all(|entry| entry["conversation_id"] == chat));
         since += entries.len();
         assert_eq!(page["next_since_seq"], since);

@@ -15,7 +15,7 @@ use tideline::storage::redis::client::Redis;
 use tokio::task::JoinHandle;
 
 /// Shorter than the period of the sweep: only a notice wakes a wait this quickly.
-const AT_ONCE: Duration = Duration::from_millis(1_500);
+const IMMEDIATE: Duration = Duration::from_millis(1_500);
 
 /// The time until the other servers detect a lost master and its replica takes over, on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(30);
@@ -156,7 +156,7 @@ async fn notices_and_counts_work_in_every_slot() {
     for round in 0..3 {
         for (other, chat) in others.iter().zip(&chats) {
             let took = wake(&app, &ann, other, chat).await;
-            assert!(took < AT_ONCE, "round {round}: {took:?}");
+            assert!(took < IMMEDIATE, "round {round}: {took:?}");
         }
         if round == 1 {
             for (n, keys) in keys(&app, cluster) {
@@ -180,7 +180,7 @@ async fn notices_and_counts_work_in_every_slot() {
                 .ok()
         };
         let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
-        eventually("Redis knows it", AT_ONCE, proved, exact).await;
+        eventually("Redis knows it", IMMEDIATE, proved, exact).await;
     }
     app.finish().await;
 }
@@ -211,12 +211,12 @@ async fn watched_conversations_wake_waits_in_every_slot() {
         all_stand(&app).await;
         let sent = Instant::now();
         ann.at(&second(&app)).send(chat, "across").await;
-        let told = &wait.await.unwrap()["watched"];
+        let watched = &wait.await.unwrap()["watched"];
         assert_eq!(
-            told,
-            &json!([{"conversation_id": chat, "last_seq": 1, "change_seq": 0}])
+            watched,
+            &json!([{"conversation_id": chat, "last_seq": 1, "change_seq": 0, "reads_moved": false}])
         );
-        assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
+        assert!(sent.elapsed() < IMMEDIATE, "{:?}", sent.elapsed());
     }
     app.finish().await;
 }
@@ -304,22 +304,25 @@ fn scripts() -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_nodes_share_a_rate_limit() {
+    // The burst admits 40 registrations, which cost 5 each: with fewer people a master may have nobody.
+    let burst = 200;
     let (app, _, others) = everywhere(shared(), |config| {
         config.rate_limit = Some(RateLimit {
             per_second: 1,
-            burst: 60,
+            burst,
         });
     })
     .await;
     for other in &others {
         let (began, mut good) = (Instant::now(), 0);
-        for n in 0..200 {
+        for n in 0..2 * burst {
             let there = if n % 2 == 0 { app.url() } else { second(&app) };
             good += u64::from(other.at(&there).get("/me").await.status == 200);
         }
         // Each node may grant a tenth of the limit without asking Redis.
-        let most = 60 + 2 * 6 + 2 * (began.elapsed().as_secs() + 1);
-        assert!((60..=most).contains(&good), "{good} of at most {most}");
+        let burst = u64::from(burst);
+        let most = burst + 2 * burst / 10 + 2 * (began.elapsed().as_secs() + 1);
+        assert!((burst..=most).contains(&good), "{good} of at most {most}");
     }
     app.finish().await;
 }
@@ -338,7 +341,7 @@ async fn operator_rebuilds_unread_counts_on_all_masters() {
                 .ok()
         };
         let exact = |found: &Option<Vec<Found>>| *found == Some(vec![Found::Exact]);
-        eventually("Redis knows it", AT_ONCE, proved, exact).await;
+        eventually("Redis knows it", IMMEDIATE, proved, exact).await;
         let key = key(&app, other);
         let _: i64 = cluster.ask(cluster.master_of(&key), &["HSET", &key, "total", "9"]);
     }
@@ -374,12 +377,12 @@ async fn subscriptions_follow_moved_slots() {
         assert_eq!(cluster.master_of(&key), to);
         // The server reports the move, and the node subscribes elsewhere without delay.
         let there = async || cluster.ask::<(String, i64)>(to, &["PUBSUB", "SHARDNUMSUB", &notice]);
-        eventually("it follows", AT_ONCE, there, |(_, count)| *count == 1).await;
+        eventually("it follows", IMMEDIATE, there, |(_, count)| *count == 1).await;
         all_stand(&app).await;
         let sent = Instant::now();
         ann.at(&second(&app)).send(&chat, "moved").await;
         assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
-        assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
+        assert!(sent.elapsed() < IMMEDIATE, "{:?}", sent.elapsed());
         let counted = cluster.ask::<i64>(to, &["EXISTS", &key]);
         assert_eq!(counted, 1);
     }
@@ -406,7 +409,7 @@ async fn subscriptions_survive_the_loss_of_a_master() {
             _ => cluster.signal(master, fault),
         }
         let sent = Instant::now();
-        ann.at(&second(&app)).send(&chat, "unheard").await;
+        ann.at(&second(&app)).send(&chat, "missed").await;
         assert_eq!(wait.await.unwrap()["last_seq"], head + 1);
         assert!(sent.elapsed() < SWEPT, "{fault}: {:?}", sent.elapsed());
         // Other users still get notices, except for a moment in which an announcement waits for the lost master.
@@ -416,13 +419,13 @@ async fn subscriptions_survive_the_loss_of_a_master() {
         assert_ne!(cluster.master_of(&key), master);
         all_stand(&app).await;
         let sent = Instant::now();
-        ann.at(&second(&app)).send(&chat, "heard").await;
+        ann.at(&second(&app)).send(&chat, "received").await;
         assert_eq!(wait.await.unwrap()["last_seq"], head + 2);
-        assert!(sent.elapsed() < AT_ONCE, "{fault}: {:?}", sent.elapsed());
+        assert!(sent.elapsed() < IMMEDIATE, "{fault}: {:?}", sent.elapsed());
         for other in &others {
             let chat = ann.direct(other).await;
             let took = wake(&app, &ann, other, &chat).await;
-            assert!(took < AT_ONCE, "{fault}: {took:?}");
+            assert!(took < IMMEDIATE, "{fault}: {took:?}");
         }
         match fault {
             "KILL" => cluster.restart(master),
@@ -430,14 +433,16 @@ async fn subscriptions_survive_the_loss_of_a_master() {
         }
         cluster.until("it is a replica now", Cluster::is_well);
         let took = wake(&app, &ann, ben, &chat).await;
-        assert!(took < AT_ONCE, "{fault}, afterwards: {took:?}");
+        assert!(took < IMMEDIATE, "{fault}, afterwards: {took:?}");
     }
     // All servers of one shard: Redis is incomplete, and all answers are correct.
     let master = cluster.master_of(&key);
     let shard = master % 3;
     cluster.kill(shard);
     cluster.kill(shard + 3);
-    assert!(!ready(&app).await);
+    // The result of a check is reused for half a second.
+    let well = async || ready(&app).await;
+    eventually("it is incomplete", FAILOVER, well, |now| !*now).await;
     assert_eq!(ben.total().await, ben.history(&chat, 0).await.len() as i64);
     for n in [shard, shard + 3] {
         cluster.restart(n);

@@ -1,12 +1,20 @@
-//! The view `messages_now` is the one reader of contents: what a recall has erased, or an edit replaced, cannot be read elsewhere.
+//! The view `messages_now` is the one reader of contents: what a recall has erased, an edit replaced, or time ended, cannot be read elsewhere.
 
 use crate::storage::plans::source::statements;
 use std::collections::BTreeSet;
 
 /// The statements that name the archive itself, by some of their words, and why.
-const DIRECT: [(&str, &str); 5] = [
+const DIRECT: [(&str, &str); 7] = [
     ("INSERT INTO messages", "stores messages"),
-    ("UPDATE messages SET content = NULL", "erases contents"),
+    ("length = NULL, extra = NULL", "erases contents"),
+    (
+        "length = NULL, extra = json_build_object",
+        "erases the contents of expired messages",
+    ),
+    (
+        "seq > $2 AND content IS NOT NULL",
+        "finds the first message that is not gone",
+    ),
     (
         "AS sent_content",
         "compares a repeated send with what was sent",

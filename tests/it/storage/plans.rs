@@ -15,8 +15,8 @@ use executed::{faults, indexes, plans};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tideline::domain::messaging::reactions;
-use tideline::domain::operations::retention;
+use tideline::domain::messaging::{reactions, scheduled};
+use tideline::domain::operations::{expiry, retention};
 use tideline::domain::sync::{delivered, unread};
 use tideline::engine::waiting::reconcile;
 use tideline::model::time::Timestamp;
@@ -31,6 +31,12 @@ const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
         EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', it);
     END LOOP;
 END $$";
+
+/// The messages that ann sent with a time have expired.
+const TIME_PASSES: &str = "
+    UPDATE messages m SET extra = '{\"expires_at\": \"2026-01-01T00:00:00Z\"}' FROM expiring e
+    WHERE m.conversation_id = e.conversation_id AND m.seq = e.seq AND e.expires_at < now() + interval '1 day';
+    UPDATE expiring SET expires_at = '2026-01-01T00:00:00Z' WHERE expires_at < now() + interval '1 day'";
 
 /// Statements that no node sends while it serves, by some of their words, and when they are sent.
 const NOT_SERVING: [(&str, &str); 10] = [
@@ -146,8 +152,33 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
     let cursor = users["next_cursor"].as_str().unwrap();
     get(ann, &format!("{at}/reactions?cursor={cursor}")).await;
     get(ann, &format!("{at}/reactions?emoji=x")).await;
+    for method in ["PUT", "DELETE", "PUT"] {
+        ask(ann, method, &format!("{chat}/pins/{seq}"), Value::Null).await;
+    }
+    get(ann, &format!("{chat}/pins")).await;
+    let source = json!({"conversation_id": chat.trim_start_matches("/conversations/"), "seq": seq});
+    let forward = json!({"client_msg_id": id(), "forward": source});
+    ask(cat, "POST", &format!("{chat}/messages"), forward).await;
+    ask(ann, "PATCH", chat, json!({"slow_mode_seconds": 1})).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let now = cat.post(&format!("{chat}/messages"), text("slow")).await;
+    assert!([201, 429].contains(&now.status), "{}", now.body);
+    ask(ann, "PATCH", chat, json!({"slow_mode_seconds": 0})).await;
     get(ann, &format!("{chat}/messages?changed_since=0&limit=20")).await;
     get(ann, chat).await;
+    let mut brief = text("x");
+    brief["expires_in"] = json!(600);
+    brief["content"]["mentions"] = json!([cat.id]);
+    let brief = ask(ann, "POST", &format!("{chat}/messages"), brief).await["seq"].clone();
+    let reaction = format!("{chat}/messages/{brief}/reactions/x");
+    ask(ann, "PUT", &reaction, Value::Null).await;
+    let mut recalled = text("x");
+    recalled["expires_in"] = json!(600);
+    let recalled = ask(ann, "POST", &format!("{chat}/messages"), recalled).await["seq"].clone();
+    let recalled = format!("{chat}/messages/{recalled}");
+    ask(ann, "DELETE", &recalled, Value::Null).await;
+    ask(ann, "PATCH", chat, json!({"message_ttl_seconds": 600})).await;
+    ask(ann, "PATCH", chat, json!({"message_ttl_seconds": null})).await;
     // Of a message that is edited while a former member has it in the inbox.
     ask(cat, "PUT", &format!("{chat}/read"), json!({"seq": seq})).await;
     let mut answer = text("x");
@@ -200,6 +231,27 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     ann.add(made, &[dan, eve]).await.ok(200);
     ann.remove(made, ann).await.ok(204);
 
+    let draft = format!("/conversations/{large}/draft");
+    let text = json!({"version": 0, "content": {"text": "x"}, "after_seq": 0});
+    ask(ann, "PUT", &draft, text).await;
+    ask(ann, "DELETE", &format!("{draft}?version=1"), Value::Null).await;
+    let cleared = format!("/conversations/{large}/cleared");
+    ask(ann, "PUT", &cleared, json!({"seq": 1})).await;
+
+    // A message that is sent, one that fails, and one that waits.
+    let mut soon = json!({"conversation_id": large, "send_at": "2026-01-01T00:00:00Z", "kind": "text", "content": {"text": "x"}});
+    ask(ann, "PUT", &format!("/me/scheduled/{}", id()), soon.clone()).await;
+    soon["reply_to"] = json!(1_000_000);
+    ask(ann, "PUT", &format!("/me/scheduled/{}", id()), soon.clone()).await;
+    soon["send_at"] = json!(crate::support::tomorrow());
+    for _ in 0..2 {
+        ask(ann, "PUT", &format!("/me/scheduled/{}", id()), soon.clone()).await;
+    }
+    let node = &app.nodes[0].handles;
+    scheduled::fire(&node.delivery).await;
+    let page = get(ann, "/me/scheduled?limit=1").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    get(ann, &format!("/me/scheduled?cursor={cursor}")).await;
     let head = ann.head().await;
     for since in [0, head / 2, head] {
         get(ann, &format!("/inbox?since_seq={since}&limit=50")).await;
@@ -270,6 +322,8 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         talk(&people, small).await;
         talk(&people, large).await;
         work(&app, &people, large).await;
+        execute(&mut conn, TIME_PASSES);
+        expiry::sweep(&app.nodes[0].handles.delivery).await;
     }
 
     let (all, end) = plans(start);

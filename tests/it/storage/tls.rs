@@ -92,7 +92,7 @@ async fn ready(url: &str) -> Value {
 }
 
 /// The metrics of a node, at the address in its log.
-async fn told(node: &Process) -> String {
+async fn metrics_of(node: &Process) -> String {
     let url = async || {
         let log = node.log().into_iter();
         let mut urls = log.filter_map(|line| Some(line.split_once("metrics on ")?.1.to_owned()));
@@ -141,7 +141,11 @@ async fn nodes_use_tls_with_a_private_ca() {
         let ben = ben.clone();
         async move { ben.wait(1, 20).await }
     });
-    let parked = async || told(&other).await.contains("\ntideline_notices_parked 1\n");
+    let parked = async || {
+        metrics_of(&other)
+            .await
+            .contains("\ntideline_notices_parked 1\n")
+    };
     eventually("the wait parks", SOON, parked, |parked| *parked).await;
     ann.send(&chat, "hi").await;
     let notice = wait.await.unwrap();
@@ -149,10 +153,10 @@ async fn nodes_use_tls_with_a_private_ca() {
         (&notice["news"], &notice["total_unread"]),
         (&json!(true), &json!(1))
     );
-    let told = told(&other).await;
+    let metrics = metrics_of(&other).await;
     assert!(
-        told.contains("\ntideline_notices_recovered_total 0\n"),
-        "{told}"
+        metrics.contains("\ntideline_notices_recovered_total 0\n"),
+        "{metrics}"
     );
 
     // Only this connection of the test is unencrypted.
@@ -213,8 +217,8 @@ async fn untrusted_server_certificates_are_rejected() {
     ] {
         let node = Process::serve(&good, url, &[("SSL_CERT_FILE", authority)]);
         assert_eq!(ready(&node.url).await, with_redis(false));
-        let told = async || node.log().join("\n");
-        let said = eventually("it says why", SOON, told, |log| log.contains(why)).await;
+        let log_text = async || node.log().join("\n");
+        let said = eventually("it says why", SOON, log_text, |log| log.contains(why)).await;
         assert!(!said.contains(password), "{said}");
     }
 }

@@ -146,6 +146,68 @@ async fn message_unannounced_by_a_killed_node_is_found() {
     app.finish().await;
 }
 
+/// A node is killed between the commit of a recall and its announcement: each member's device on the other node has it within the period
+/// of the sweep, in a small conversation from its inbox, in a large one from the number of changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn recall_unannounced_by_a_killed_node_is_found() {
+    for fanout_limit in [500, 2] {
+        let is_large = fanout_limit == 2;
+        let app = App::configured(|config| config.fanout_limit = fanout_limit).await;
+        let [ann, ben, cat] = app.people(["ann", "ben", "cat"]).await;
+        let tablet = ann.another_device(&app).await;
+        let chat = ann.group(&[&ben, &cat]).await;
+        ann.send(&chat, "canary").await;
+        let devices = [&tablet, &ben, &cat];
+        let mut waits = Vec::new();
+        for who in devices {
+            // From here on Redis has a total, which becomes stale.
+            who.total().await;
+            let head = who.head().await;
+            let path = format!("/notices?since_seq={head}&timeout=30&watch={chat}:1:0");
+            let device = who.clone();
+            waits.push(tokio::spawn(async move {
+                let notice = device.get(&path).await.ok(200);
+                (notice, head, Instant::now())
+            }));
+        }
+        app.asleep(0, 3).await;
+        let doomed = app.add_process(&[]);
+        let through_doomed = ann.at(&doomed.process.url);
+        doomed.redis.freeze();
+        let path = format!("/conversations/{chat}/messages/1");
+        let stub = through_doomed.call("DELETE", &path).await.ok(200);
+        doomed.process.signal("KILL");
+        let killed = Instant::now();
+        for (who, wait) in devices.into_iter().zip(waits) {
+            let (notice, head, at) = wait.await.unwrap();
+            let took = at - killed;
+            // Five seconds are guaranteed; the rest is slack for a busy machine.
+            assert!(took < Duration::from_millis(5_500), "{took:?}");
+            let moved = json!([{"conversation_id": chat, "last_seq": 1, "change_seq": 1, "reads_moved": false}]);
+            let entries = who.entries(head).await;
+            let recalls = entries.iter().filter(|one| one["kind"] == "recall");
+            let recalls: Vec<_> = recalls.map(|one| &one["message"]).collect();
+            // In a large one only the author's devices have an entry.
+            let has_entry = !is_large || who.name == "ann";
+            assert_eq!(recalls, if has_entry { vec![&stub] } else { vec![] });
+            assert!(
+                notice["news"] == true || notice["watched"] == moved,
+                "{notice}"
+            );
+            let changed = format!("/conversations/{chat}/messages?changed_since=0");
+            let changed = who.get(&changed).await.ok(200);
+            assert_eq!(changed["messages"], json!([stub]));
+            // In a large one the stub counts until it is read.
+            let unread = i64::from(is_large && who.name != "ann");
+            assert_eq!(notice["total_unread"], unread, "{} {notice}", who.name);
+            assert_eq!(who.total().await, unread);
+            let inbox = who.inbox(0).await.to_string();
+            assert!(!inbox.contains("canary"), "{inbox}");
+        }
+        app.finish().await;
+    }
+}
+
 /// Requests that reach a stopped node are served when it resumes. The time-out for request heads is meant for slow clients
 /// only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,4 +1,4 @@
-//! Waits: woken at once, with correct answers, and freed when they end.
+//! Waits: woken immediately, with correct answers, and freed when they end.
 
 use crate::support::{App, Person, eventually, id};
 use serde_json::{Value, json};

@@ -400,7 +400,7 @@ async fn operator_rebuilds_unread_counts_while_nodes_run() {
     app.finish().await;
 }
 
-/// After Redis lost its counts, many users need a recount at once.
+/// After Redis lost its counts, many users need a recount together.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_recounts_share_queries() {
     let (app, ann, ben, chat, _) = counted().await;

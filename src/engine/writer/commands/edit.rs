@@ -3,25 +3,26 @@
 use crate::engine::error::Error;
 use crate::engine::writer::command::{CommandTarget, Rule};
 use crate::engine::writer::state::{ConversationState, Plan, State, Urgency, key};
-use crate::model::content::Content;
+use crate::model::content::NewContent;
 use crate::model::events::message::{EDIT, MENTION};
 use crate::model::ids::{ConvSeq, UserId};
-use crate::model::rate_limit::{Policy, QuotaStatus};
-use crate::model::time::Timestamp;
+use crate::model::rate_limit::Policy;
 use crate::model::window::Window;
-use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{MAX_VERSIONS, Message};
 use crate::storage::pg::messaging::mentions::NamedUser;
 use crate::storage::pg::messaging::states::OldVersion;
 use crate::storage::pg::people::blocks::Block;
 use crate::storage::pg::sync::inbox::NewEntry;
-use chrono::TimeDelta;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-/// The shortest time between two versions of a message.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// A message gets a version at most every second, also without a general rate limit.
+const POLICY: Policy = Policy {
+    name: "edits",
+    interval: Duration::from_secs(1),
+    burst: 1,
+};
 
 /// Replaces the content of a message of the caller.
 pub struct Edit {
@@ -29,8 +30,8 @@ pub struct Edit {
     pub seq: ConvSeq,
     /// The version that the caller has seen.
     pub version: i32,
-    /// The new content, of the same kind.
-    pub content: Content,
+    /// The new content.
+    pub content: NewContent,
     /// How long a message may be edited.
     pub window: Window,
     /// Whether old versions are stored.
@@ -72,14 +73,18 @@ impl Rule for Edit {
         let own = *conversation.member(user)?;
         let message = state.messages.get_mut(&(id, seq));
         let message = message
-            .filter(|_| own.joined_seq < seq)
+            .filter(|_| own.visible_after < seq)
             .ok_or(Error::NotFound)?;
         if message.is_stub() {
             return Err(Error::MessageGone);
         }
-        let is_same = self.content.is_same(&message.body);
+        let content = self
+            .content
+            .of(&message.body.kind)
+            .map_err(Error::Invalid)?;
+        let is_same = content.is_same(&message.body);
         let version = message.version();
-        if version == self.version + 1 && is_same && message.sender_id == user {
+        if Some(version) == self.version.checked_add(1) && is_same && message.sender_id == user {
             return Ok(Edited {
                 message: message.clone(),
                 replayed: true,
@@ -90,6 +95,13 @@ impl Rule for Edit {
         }
         if message.sender_id != user {
             return Err(Error::Forbidden("only the sender edits a message"));
+        }
+        if message
+            .state
+            .as_ref()
+            .is_some_and(|state| state.forward.is_some())
+        {
+            return Err(Error::Forbidden("a forwarded message cannot be edited"));
         }
         if own.muted_until.is_some_and(|until| until > own.now) {
             return Err(Error::Muted);
@@ -107,8 +119,8 @@ impl Rule for Edit {
             });
         }
         let edited_at = message.state.as_ref().and_then(|state| state.edited_at);
-        if let Some(edited_at) = edited_at {
-            check_interval(edited_at, own.now)?;
+        if let Some(quota) = edited_at.and_then(|last| POLICY.too_soon(last, own.now)) {
+            return Err(Error::RateLimited(quota));
         }
         if version >= MAX_VERSIONS {
             return Err(Error::LimitReached("`limits.versions` of a message"));
@@ -122,12 +134,8 @@ impl Rule for Edit {
             plan.states.versions.insert(((id, seq), version), old);
         }
         conversation.change_seq = conversation.change_seq.next();
-        let content = RawValue::from_string(self.content.json().to_owned())
+        message.body.content = RawValue::from_string(content.json().to_owned())
             .map_err(|error| Error::Internal(error.to_string()))?;
-        message.body = StoredBody {
-            kind: self.content.kind().to_owned(),
-            content,
-        };
         let changed = message.change(conversation.change_seq);
         changed.version = Some(version + 1);
         changed.edited_at = Some(conversation.at);
@@ -135,9 +143,9 @@ impl Rule for Edit {
         plan.change(id, conversation, message.clone(), Urgency::Now);
         let (head, large) = (conversation.last_seq, conversation.large);
         // A message of before a member joined is not shown to that member.
-        let told = conversation.members.iter();
-        let told = told.filter(|member| !large && member.joined_seq < seq);
-        plan.entries.extend(told.map(|member| NewEntry {
+        let receivers = conversation.members.iter();
+        let receivers = receivers.filter(|member| !large && member.visible_after < seq);
+        plan.entries.extend(receivers.map(|member| NewEntry {
             receiver: member.user,
             event: &EDIT,
             conversation: id,
@@ -145,8 +153,9 @@ impl Rule for Edit {
             unread: head.0 - member.read_seq.0,
             large,
         }));
-        self.name(
+        name(
             at,
+            content.mentions(),
             &message,
             plan,
             conversation,
@@ -163,79 +172,61 @@ impl Rule for Edit {
     }
 }
 
-impl Edit {
-    /// Names users that the message has not named before, and no longer names others. Each user is notified at most once of a message.
-    fn name(
-        &self,
-        at: CommandTarget,
-        message: &Message,
-        plan: &mut Plan,
-        conversation: &mut ConversationState,
-        ever_named: &mut BTreeSet<UserId>,
-        blocks: &HashSet<Block>,
-    ) {
-        let (id, seq) = (at.conversation, self.seq);
-        let (head, large, now) = (conversation.last_seq, conversation.large, conversation.at);
-        let replied = message
+/// Names users that the message has not named before, and no longer names others. Each user is notified at most once of a message.
+fn name(
+    at: CommandTarget,
+    mentions: &[UserId],
+    message: &Message,
+    plan: &mut Plan,
+    conversation: &mut ConversationState,
+    ever_named: &mut BTreeSet<UserId>,
+    blocks: &HashSet<Block>,
+) {
+    let (id, seq) = (at.conversation, message.seq);
+    let (head, large, now) = (conversation.last_seq, conversation.large, conversation.at);
+    let replied = message
+        .state
+        .as_ref()
+        .and_then(|state| state.reply_to?.sender_id);
+    // In a small conversation a message to everyone names all who have an entry, whatever its text names.
+    let names_all = !large
+        && message
             .state
             .as_ref()
-            .and_then(|state| state.reply_to?.sender_id);
-        let is_named =
-            |user: &UserId| self.content.mentions().contains(user) || replied == Some(*user);
-        for user in ever_named.iter() {
-            let named = NamedUser {
-                at: now,
-                is_gone: !is_named(user),
-            };
-            plan.mentions.named.insert(((id, seq), *user), named);
-        }
-        for member in &mut conversation.members {
-            let user = member.user;
-            let is_new = is_named(&user) && !ever_named.contains(&user);
-            let may =
-                user != at.user && member.joined_seq < seq && !blocks.contains(&(user, at.user));
-            if !is_new || !may {
-                continue;
-            }
-            ever_named.insert(user);
-            member.mentioned_seq = member.mentioned_seq.max(seq);
-            plan.changes
-                .positions
-                .insert(member.place, member.positions());
-            let named = NamedUser {
-                at: now,
-                is_gone: false,
-            };
-            plan.mentions.named.insert(((id, seq), user), named);
-            plan.entries.push(NewEntry {
-                receiver: user,
-                event: &MENTION,
-                conversation: id,
-                ref_seq: seq,
-                unread: head.0 - member.read_seq.0,
-                large,
-            });
-        }
+            .is_some_and(|state| state.mention_all);
+    let is_named = |user: &UserId| mentions.contains(user) || replied == Some(*user);
+    for user in ever_named.iter() {
+        let named = NamedUser {
+            at: now,
+            is_gone: !names_all && !is_named(user),
+        };
+        plan.mentions.named.insert(((id, seq), *user), named);
     }
-}
-
-/// Refuses a version too soon after the one before it.
-fn check_interval(last: Timestamp, now: Timestamp) -> Result<(), Error> {
-    let interval = TimeDelta::from_std(INTERVAL).unwrap_or_default();
-    let left = (last.0 + interval - now.0)
-        .to_std()
-        .unwrap_or(Duration::ZERO);
-    if left.is_zero() {
-        return Ok(());
+    for member in &mut conversation.members {
+        let user = member.user;
+        let is_new = is_named(&user) && !ever_named.contains(&user);
+        let may =
+            user != at.user && member.visible_after < seq && !blocks.contains(&(user, at.user));
+        if !is_new || !may {
+            continue;
+        }
+        ever_named.insert(user);
+        member.mentioned_seq = member.mentioned_seq.max(seq);
+        plan.changes
+            .positions
+            .insert(member.place, member.positions());
+        let named = NamedUser {
+            at: now,
+            is_gone: false,
+        };
+        plan.mentions.named.insert(((id, seq), user), named);
+        plan.entries.push(NewEntry {
+            receiver: user,
+            event: &MENTION,
+            conversation: id,
+            ref_seq: seq,
+            unread: head.0 - member.read_seq.0,
+            large,
+        });
     }
-    Err(Error::RateLimited(QuotaStatus {
-        policy: Policy {
-            name: "edits",
-            interval: INTERVAL,
-            burst: 1,
-        },
-        remaining: 0,
-        reset_after: left,
-        retry_after: Some(left),
-    }))
 }

@@ -7,7 +7,8 @@ use crate::model::events::receipt::READ;
 use crate::model::ids::ConvSeq;
 use crate::storage::pg::sync::inbox::NewEntry;
 
-/// Moves the caller's read position to a seq and past recalled messages that follow, unless it is there or further already.
+/// Moves the caller's read position to a seq and past recalled messages that follow, unless it is there or further already. Ends a
+/// mark as unread.
 pub struct MarkRead(pub ConvSeq);
 
 /// The read position after the command.
@@ -17,6 +18,8 @@ pub struct Marked {
     pub read_seq: ConvSeq,
     /// The number of messages after it.
     pub unread: i64,
+    /// The position has moved, and others may see it: the conversation is small.
+    pub moved: bool,
 }
 
 impl Rule for MarkRead {
@@ -43,21 +46,24 @@ impl Rule for MarkRead {
             ));
         }
         let seq = slid;
-        if seq > own.read_seq {
-            own.read_seq = seq;
+        let moved = seq > own.read_seq && !large;
+        if seq > own.read_seq || own.marked_unread {
+            own.read_seq = own.read_seq.max(seq);
+            own.marked_unread = false;
             plan.changes.positions.insert(own.place, own.positions());
             plan.entries.push(NewEntry {
                 receiver: user,
                 event: &READ,
                 conversation: id,
-                ref_seq: seq,
-                unread: head.0 - seq.0,
+                ref_seq: own.read_seq,
+                unread: head.0 - own.read_seq.0,
                 large,
             });
         }
         Ok(Marked {
             read_seq: own.read_seq,
             unread: head.0 - own.read_seq.0,
+            moved,
         })
     }
 }

@@ -12,9 +12,9 @@ use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::states::ReactionChange;
 use crate::storage::pg::sync::inbox::NewEntry;
 use chrono::TimeDelta;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-/// Where not every member gets an entry, the author and the actor get at most one in this time.
+/// Where not every member gets an entry, the author gets at most one of a message in this time.
 const QUIET: TimeDelta = TimeDelta::minutes(1);
 
 /// Adds or removes a reaction, unless it is there, or gone, already.
@@ -51,7 +51,7 @@ impl Rule for React {
         let own = *conversation.member(user)?;
         let message = state.messages.get_mut(&(id, seq));
         let message = message
-            .filter(|_| own.joined_seq < seq)
+            .filter(|_| own.visible_after < seq)
             .ok_or(Error::NotFound)?;
         if message.is_stub() {
             return Err(Error::MessageGone);
@@ -65,7 +65,7 @@ impl Rule for React {
                 return Err(Error::Blocked);
             }
         }
-        let is_there = mine.contains_key(&self.emoji);
+        let is_there = mine.contains(&self.emoji);
         if is_there == self.adds {
             return Ok(answer(message, mine));
         }
@@ -79,22 +79,20 @@ impl Rule for React {
                 return Err(Error::LimitReached("`limits.emoji_per_user` of a message"));
             }
         }
-        let is_quiet =
-            |last: Option<Timestamp>| last.is_some_and(|last| last.0 + QUIET > own.now.0);
-        let tells_actor = !is_quiet(mine.values().max().copied());
+        let is_quiet = |last: Timestamp| last.0 + QUIET > own.now.0;
         let (author, large) = (message.sender_id, conversation.large);
         let tells_all = !large && conversation.members.len() <= self.fanout;
         conversation.change_seq = conversation.change_seq.next();
         let changed = message.change(conversation.change_seq);
         changed.count(&self.emoji, self.adds);
-        let tells_author = author != user && !is_quiet(changed.author_told_at);
+        let tells_author = author != user && !changed.author_told_at.is_some_and(is_quiet);
         if tells_author && !tells_all {
             changed.author_told_at = Some(conversation.at);
         }
         match self.adds {
-            true => drop(mine.insert(self.emoji.clone(), conversation.at)),
-            false => drop(mine.remove(&self.emoji)),
-        }
+            true => mine.insert(self.emoji.clone()),
+            false => mine.remove(&self.emoji),
+        };
         let key = ReactionKey {
             message: (id, seq),
             emoji: self.emoji.clone(),
@@ -106,13 +104,13 @@ impl Rule for React {
         };
         plan.states.react(key, reaction);
         let head = conversation.last_seq;
-        let told = conversation.members.iter().filter(|member| {
-            let is_told = tells_all
-                || tells_author && member.user == author
-                || tells_actor && member.user == user;
-            is_told && member.joined_seq < seq
+        let receivers = conversation.members.iter().filter(|member| {
+            // For the other devices of the caller: without an entry they would never learn of a change that is quiet.
+            let is_receiver =
+                tells_all || tells_author && member.user == author || member.user == user;
+            is_receiver && member.visible_after < seq
         });
-        plan.entries.extend(told.map(|member| NewEntry {
+        plan.entries.extend(receivers.map(|member| NewEntry {
             receiver: member.user,
             event: &REACTION,
             conversation: id,
@@ -127,9 +125,9 @@ impl Rule for React {
 }
 
 /// The reactions to a message, as a user with these reactions sees them.
-fn answer(message: &Message, mine: &BTreeMap<String, Timestamp>) -> MessageReactions {
+fn answer(message: &Message, mine: &BTreeSet<String>) -> MessageReactions {
     let mark = |one: &ReactionCount| ReactionCount {
-        me: mine.contains_key(&one.emoji),
+        me: mine.contains(&one.emoji),
         ..one.clone()
     };
     MessageReactions {

@@ -4,7 +4,7 @@ use crate::engine::error::Error;
 use crate::engine::writer::command::{CommandTarget, Rule};
 use crate::engine::writer::state::{Plan, State, Urgency, key};
 use crate::model::events::message::RECALL;
-use crate::model::events::receipt::READ;
+use crate::model::events::receipt::{MARKED_UNREAD, READ};
 use crate::model::ids::ConvSeq;
 use crate::model::window::Window;
 use crate::model::wire::content::StoredBody;
@@ -46,7 +46,7 @@ impl Rule for Recall {
         let own = *conversation.member(user)?;
         let message = state.messages.get_mut(&(id, seq));
         let message = message
-            .filter(|_| own.joined_seq < seq)
+            .filter(|_| own.visible_after < seq)
             .ok_or(Error::NotFound)?;
         let author = message.sender_id;
         let is_of_owner = conversation
@@ -77,6 +77,14 @@ impl Rule for Recall {
                 is_gone: true,
             };
             plan.mentions.named.insert(((id, seq), *user), gone);
+        }
+        if message
+            .state
+            .as_ref()
+            .is_some_and(|state| state.pinned.is_some())
+        {
+            conversation.pins = conversation.pins.saturating_sub(1);
+            plan.states.pins.insert((id, seq), None);
         }
         conversation.change_seq = conversation.change_seq.next();
         message.body = StoredBody::recalled();
@@ -111,10 +119,14 @@ impl Rule for Recall {
                 large,
             };
             if slides {
-                plan.entries.push(entry(&READ, end));
+                let event = match member.marked_unread {
+                    true => &MARKED_UNREAD,
+                    false => &READ,
+                };
+                plan.entries.push(entry(event, end));
             }
             // A message of before a member joined is not shown to that member.
-            if member.joined_seq < seq
+            if member.visible_after < seq
                 && (!large || member.user == author || named.contains(&member.user))
             {
                 plan.entries.push(entry(&RECALL, seq));

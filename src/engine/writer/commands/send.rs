@@ -4,16 +4,21 @@ use crate::clock;
 use crate::engine::error::Error;
 use crate::engine::writer::command::{CommandTarget, Rule};
 use crate::engine::writer::state::{Plan, State};
+use crate::model::content::Content;
 use crate::model::events::message::{MENTION, MESSAGE};
 use crate::model::ids::{ClientMsgId, ConvSeq, MessageId, UserId};
 use crate::model::message::{Extra, NewMessage};
 use crate::model::moved::Moved;
+use crate::model::time::Timestamp;
 use crate::model::wire::content::StoredBody;
-use crate::model::wire::message::{Message, MessageState};
-use crate::storage::pg::messaging::archive::{MemberRow, StoredSend};
+use crate::model::wire::message::{Forward, Message, MessageState};
+use crate::model::wire::message_ref::MessageRef;
+use crate::storage::pg::messaging::archive::{MemberRow, Presence, StoredSend};
 use crate::storage::pg::messaging::mentions::NamedUser;
 use crate::storage::pg::sync::inbox::NewEntry;
+use chrono::TimeDelta;
 use serde_json::value::RawValue;
+use std::collections::HashMap;
 
 /// Stores messages of the caller, in this order. The refusal of one does not stop the next.
 pub struct Send {
@@ -21,6 +26,17 @@ pub struct Send {
     pub messages: Vec<NewMessage>,
     /// A conversation with more members lets only its owner and admins name everyone.
     pub mention_all_limit: usize,
+    /// The messages that they forward, as they were read before.
+    pub sources: HashMap<MessageRef, Result<Source, Error>>,
+}
+
+/// A message to forward.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its content.
+    pub content: Content,
+    /// Its first author, and when the author stored it.
+    pub origin: Forward,
 }
 
 /// A stored message.
@@ -43,16 +59,18 @@ impl Rule for Send {
     }
 
     fn mentions(&self) -> Vec<UserId> {
-        let mentions = self
-            .messages
-            .iter()
-            .flat_map(|message| message.content.mentions());
+        let mentions = self.messages.iter().flat_map(|message| message.mentions());
         mentions.copied().collect()
     }
 
     fn replies(&self) -> Vec<ConvSeq> {
         let messages = self.messages.iter();
         messages.filter_map(|one| one.options.reply_to).collect()
+    }
+
+    fn forwards(&self) -> Vec<MessageRef> {
+        let messages = self.messages.iter();
+        messages.filter_map(|one| one.options.forward).collect()
     }
 
     fn mentions_all(&self) -> bool {
@@ -62,10 +80,7 @@ impl Rule for Send {
     fn entries(&self, receivers: i64) -> i64 {
         let all = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         // A mention adds one entry, which is the only one in a large conversation.
-        let mentions = self
-            .messages
-            .iter()
-            .map(|message| message.content.mentions().len());
+        let mentions = self.messages.iter().map(|message| message.mentions().len());
         let of_all = if self.mentions_all() { 2 } else { 1 };
         // The user to whom a message replies gets an entry too.
         receivers * of_all * all(self.messages.len())
@@ -98,9 +113,12 @@ impl Send {
         // Before membership, mute and block: the sender of a stored message gets it back, whatever has changed since.
         // Duplicates inside one batch are found here too. The first one is stored.
         if let Some(stored) = state.stored.get(&key) {
-            // After a recall there is nothing left to compare.
-            let is_same = |sent: &StoredBody| new.content.is_same(sent);
-            let is_repeated = stored.sent.is_none()
+            // After a recall or the end of its time there is nothing left to compare. Of a forward the options say what it copied.
+            let is_same = |sent: &StoredBody| {
+                let content = new.content.as_ref();
+                content.is_none_or(|content| content.is_same(sent))
+            };
+            let is_repeated = stored.message.is_stub()
                 || stored.sent.as_ref().is_some_and(is_same) && stored.options == new.options;
             return if is_repeated {
                 Ok(Sent {
@@ -114,7 +132,12 @@ impl Send {
         let conversation = state.conversations.get_mut(&id).ok_or(Error::NotFound)?;
         let seq = conversation.last_seq.next();
         let (blocked, large) = (conversation.blocked, conversation.large);
-        let is_channel = conversation.is_channel;
+        let leads_post = conversation.leads_post;
+        let too_soon = conversation.too_soon(sender);
+        let expires_in = new.options.expires_in.into_iter();
+        let expires_in = expires_in.chain(conversation.ttl_seconds).min();
+        let expires_at =
+            expires_in.map(|seconds| Timestamp(conversation.at.0 + TimeDelta::seconds(seconds)));
         let is_small = conversation.member_count <= self.mention_all_limit;
         let own = conversation.member(sender)?;
         if own.muted_until.is_some_and(|until| until > own.now) {
@@ -123,9 +146,11 @@ impl Send {
         if blocked {
             return Err(Error::Blocked);
         }
-        if is_channel && !own.can_moderate {
-            let why = "only the owner and admins post in a channel";
-            return Err(Error::Forbidden(why));
+        if leads_post && !own.can_moderate {
+            return Err(Error::Forbidden("only the owner and admins post here"));
+        }
+        if let Some(left) = too_soon.filter(|_| !own.can_moderate) {
+            return Err(Error::SlowMode(left));
         }
         if new.options.mention_all && !is_small && !own.can_moderate {
             let why = "only the owner and admins name everyone in a conversation with this number of members";
@@ -135,23 +160,47 @@ impl Send {
             None => None,
             Some(to) => {
                 let found = state.messages.get(&(id, to));
-                let found = found.filter(|one| own.joined_seq < to && !one.is_stub());
+                let found = found.filter(|one| own.visible_after < to && !one.is_stub());
                 let detail =
-                    "must be the seq of a message that the caller may see and that is not recalled";
+                    "must be the seq of a message that the caller may see and that is not gone";
                 Some(found.ok_or_else(|| Error::invalid("/reply_to", detail))?)
             }
         };
+        let source = match &new.options.forward {
+            None => None,
+            Some(of) => {
+                let read = self.sources.get(of).ok_or(Error::NotFound)?;
+                // It may be gone, or the sender may have left, since it was read.
+                match state.forwarded.get(&(sender, *of)) {
+                    None => return Err(Error::NotFound),
+                    Some(Presence::Gone) => return Err(Error::MessageGone),
+                    Some(Presence::There) => Some(read.as_ref().map_err(Error::clone)?),
+                }
+            }
+        };
+        let content = source.map(|source| &source.content);
+        let content = content
+            .or(new.content.as_ref())
+            .ok_or_else(|| Error::Internal("a message without a content".to_owned()))?;
+        let origin = source.map(|source| source.origin);
         let root_seq = replied.map(|one| one.root_seq());
         let extra = Extra {
             reply_to: new.options.reply_to,
             reply_sender: replied.map(|one| one.sender_id),
             root_seq,
             mention_all: new.options.mention_all,
+            expires_in: new.options.expires_in,
+            expires_at,
+            forward: new.options.forward,
+            forward_sender: origin.and_then(|origin| origin.sender_id),
+            forward_created_at: origin.map(|origin| origin.created_at),
         };
-        let content = RawValue::from_string(new.content.json().to_owned())
+        let raw = RawValue::from_string(content.json().to_owned())
             .map_err(|error| Error::Internal(error.to_string()))?;
         // Sending a message marks it as read.
         own.read_seq = seq;
+        own.marked_unread = false;
+        own.sent_seq = seq;
         plan.changes.positions.insert(own.place, own.positions());
         let message = Message {
             id: MessageId(clock::new_id()),
@@ -160,17 +209,21 @@ impl Send {
             sender_id: sender,
             client_msg_id: new.client_msg_id,
             body: StoredBody {
-                kind: new.content.kind().to_owned(),
-                content,
+                kind: content.kind().to_owned(),
+                content: raw,
             },
             created_at: conversation.at,
             state: MessageState::of(extra),
         };
         conversation.last_seq = seq;
         conversation.updated_at = conversation.at;
+        conversation.sent.insert(sender, conversation.at);
         if new.options.mention_all {
             conversation.all_seq = seq;
             plan.mentions.all.push((id, seq));
+        }
+        if let Some(at) = expires_at {
+            plan.expiring.push(((id, seq), at));
         }
         if let Some(root) = root_seq {
             plan.mentions.replies.push(((id, seq), root));
@@ -193,12 +246,12 @@ impl Send {
             plan.entries
                 .extend(all.map(|member| entry(member, &MESSAGE)));
         }
-        let mentions = new.content.mentions();
+        let mentions = content.mentions();
         let is_named = |user| mentions.contains(&user) || extra.reply_sender == Some(user);
         let rings = |member: &&MemberRow| {
             let user = member.user;
-            let is_told = is_named(user) || new.options.mention_all && !large;
-            user != sender && is_told && !state.blocks.contains(&(user, sender))
+            let is_addressed = is_named(user) || new.options.mention_all && !large;
+            user != sender && is_addressed && !state.blocks.contains(&(user, sender))
         };
         plan.entries.extend(
             members
@@ -207,8 +260,9 @@ impl Send {
                 .map(|member| entry(member, &MENTION)),
         );
         let at = conversation.at;
+        // A member that has an entry is listed as named.
         for member in &mut conversation.members {
-            if is_named(member.user) && rings(&&*member) {
+            if rings(&&*member) {
                 member.mentioned_seq = seq;
                 plan.changes
                     .positions
@@ -223,8 +277,8 @@ impl Send {
         rows.ids.push(message.id);
         rows.senders.push(sender);
         rows.client_msg_ids.push(new.client_msg_id);
-        rows.kinds.push(new.content.kind());
-        rows.contents.push(new.content.json().to_owned());
+        rows.kinds.push(content.kind());
+        rows.contents.push(content.json().to_owned());
         rows.extras.push(extra.to_json()?);
         rows.at.push(conversation.at);
         let stored = StoredSend {

@@ -123,6 +123,8 @@ struct AccountRow {
     user: UserRow,
     #[diesel(sql_type = Bool)]
     read_receipts: bool,
+    #[diesel(sql_type = Bool)]
+    forward_name: bool,
 }
 
 impl From<AccountRow> for Account {
@@ -130,6 +132,7 @@ impl From<AccountRow> for Account {
         AccountRow {
             user,
             read_receipts,
+            forward_name,
         }: AccountRow,
     ) -> Self {
         Self {
@@ -138,6 +141,7 @@ impl From<AccountRow> for Account {
             display_name: user.display_name,
             created_at: user.created_at,
             read_receipts,
+            forward_name,
         }
     }
 }
@@ -145,7 +149,7 @@ impl From<AccountRow> for Account {
 /// The account of a user.
 pub fn account(conn: &mut PgConnection, id: UserId) -> StorageResult<Option<Account>> {
     let row: Option<AccountRow> = sql(
-        "SELECT id, username, display_name, created_at, read_receipts FROM users WHERE id = $1",
+        "SELECT id, username, display_name, created_at, read_receipts, forward_name FROM users WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id)
     .get_result(conn)
@@ -159,26 +163,41 @@ pub fn update_account(
     id: UserId,
     display_name: Option<&str>,
     read_receipts: Option<bool>,
+    forward_name: Option<bool>,
 ) -> StorageResult<Option<Account>> {
     let row: Option<AccountRow> = sql(
-        "UPDATE users SET display_name = COALESCE($1, display_name), read_receipts = COALESCE($2, read_receipts)
-         WHERE id = $3 RETURNING id, username, display_name, created_at, read_receipts",
+        "UPDATE users SET display_name = COALESCE($1, display_name), read_receipts = COALESCE($2, read_receipts),
+             forward_name = COALESCE($3, forward_name)
+         WHERE id = $4 RETURNING id, username, display_name, created_at, read_receipts, forward_name",
     )
     .bind::<Nullable<Text>, _>(display_name)
     .bind::<Nullable<Bool>, _>(read_receipts)
+    .bind::<Nullable<Bool>, _>(forward_name)
     .bind::<SqlUuid, _>(id)
     .get_result(conn)
     .optional()?;
     Ok(row.map(Account::from))
 }
 
-/// Those of these users that show what they have read.
+/// The users, of these, that show their read positions.
 pub fn showing_reads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashSet<UserId>> {
     let shown: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND read_receipts")
         .bind::<Uuids, _>(users)
         .scalar::<SqlUuid>()
         .load(conn)?;
     Ok(shown.into_iter().collect())
+}
+
+/// Those of these users that forwards of their messages name.
+pub fn named_in_forwards(
+    conn: &mut PgConnection,
+    users: &[UserId],
+) -> StorageResult<HashSet<UserId>> {
+    let named: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND forward_name")
+        .bind::<Uuids, _>(users)
+        .scalar::<SqlUuid>()
+        .load(conn)?;
+    Ok(named.into_iter().collect())
 }
 
 /// Creates a device with its first refresh token.

@@ -83,7 +83,7 @@ pub fn store_positions(
     Ok(())
 }
 
-/// The time before which every message is on a device of the user, of those of these users for whom it is known.
+/// For each user, the time before which every message is on a device of the user. Users without such a time are left out.
 pub fn delivered(
     conn: &mut PgConnection,
     users: &[UserId],

@@ -6,6 +6,7 @@ use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::time::Timestamp;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::Message;
+use crate::model::wire::message_ref::MessageRef;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::content::{message_state, stored_body, stored_extra};
 use crate::storage::pg::sql::sql;
@@ -62,8 +63,8 @@ pub struct MemberRow {
     pub user: UserId,
     /// The member's row.
     pub place: RowHandle,
-    /// Only messages above this seq are visible.
-    pub joined_seq: ConvSeq,
+    /// Only messages above this seq are visible: the head when the member joined, or the seq up to which the member has cleared.
+    pub visible_after: ConvSeq,
     /// Read up to here.
     pub read_seq: ConvSeq,
     /// An owner or admin.
@@ -72,6 +73,12 @@ pub struct MemberRow {
     pub is_owner: bool,
     /// The last message that names the member.
     pub mentioned_seq: ConvSeq,
+    /// The member has marked the conversation as unread.
+    pub marked_unread: bool,
+    /// The member has cleared the history up to here.
+    pub cleared_seq: ConvSeq,
+    /// The newest message that the member has sent; 0: none.
+    pub sent_seq: ConvSeq,
     /// Muted until this time.
     pub muted_until: Option<Timestamp>,
     /// The database's time after locking.
@@ -79,11 +86,14 @@ pub struct MemberRow {
 }
 
 impl MemberRow {
-    /// The positions, as they are stored.
+    /// The member's positions, as they are stored.
     pub fn positions(&self) -> MemberPositions {
         MemberPositions {
             read_seq: self.read_seq,
             mentioned_seq: self.mentioned_seq,
+            marked_unread: self.marked_unread,
+            cleared_seq: self.cleared_seq,
+            sent_seq: self.sent_seq,
         }
     }
 }
@@ -96,6 +106,9 @@ type MemberColumns = (
     BigInt,
     Bool,
     Bool,
+    BigInt,
+    Bool,
+    BigInt,
     BigInt,
     Nullable<Timestamptz>,
     Timestamptz,
@@ -183,6 +196,12 @@ pub struct MemberPositions {
     pub read_seq: ConvSeq,
     /// The last message that names the member.
     pub mentioned_seq: ConvSeq,
+    /// The member has marked the conversation as unread.
+    pub marked_unread: bool,
+    /// The member has cleared the history up to here.
+    pub cleared_seq: ConvSeq,
+    /// The newest message that the member has sent; 0: none.
+    pub sent_seq: ConvSeq,
 }
 
 /// The changes of a batch to locked conversations.
@@ -192,7 +211,7 @@ pub struct Changes {
     pub messages: Messages,
     /// The new head of each changed conversation.
     pub heads: HashMap<RowHandle, ConversationHead>,
-    /// The new positions of each member of whom one moved.
+    /// The new positions of each member with a changed position.
     pub positions: HashMap<RowHandle, MemberPositions>,
 }
 
@@ -321,4 +340,49 @@ pub fn replies(
     .bind::<BigInt, _>(PAGE_BYTES)
     .load(conn)?;
     rows.into_iter().map(MessageRow::build).collect()
+}
+
+/// What is left of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Its content.
+    There,
+    /// A stub.
+    Gone,
+}
+
+/// Those of these messages that the users see, each with its user: messages to copy to another conversation.
+pub fn seen_by(
+    conn: &mut PgConnection,
+    messages: &[(UserId, MessageRef)],
+) -> StorageResult<HashMap<(UserId, MessageRef), Presence>> {
+    let column = || messages.iter();
+    let rows: Vec<(UserId, ConversationId, ConvSeq, bool)> = sql(
+        "SELECT k.user_id, k.conversation_id, k.seq, n.gone FROM unnest($1, $2, $3) AS k(user_id, conversation_id, seq)
+         CROSS JOIN LATERAL (
+             SELECT FROM members
+             WHERE conversation_id = k.conversation_id AND user_id = k.user_id AND GREATEST(joined_seq, cleared_seq) < k.seq LIMIT 1
+         ) AS m CROSS JOIN LATERAL (
+             SELECT kind IN ('recalled', 'expired') AS gone FROM messages_now
+             WHERE conversation_id = k.conversation_id AND seq BETWEEN k.seq AND k.seq ORDER BY seq LIMIT 1
+         ) AS n",
+    )
+    .bind::<Uuids, _>(column().map(|(user, _)| *user).collect::<Vec<_>>())
+    .bind::<Uuids, _>(column().map(|(_, of)| of.conversation_id).collect::<Vec<_>>())
+    .bind::<BigInts, _>(column().map(|(_, of)| of.seq).collect::<Vec<_>>())
+    .columns::<(SqlUuid, SqlUuid, BigInt, Bool)>()
+    .load(conn)?;
+    let build = |(user, conversation_id, seq, gone)| {
+        let of = MessageRef {
+            conversation_id,
+            seq,
+        };
+        let presence = if gone {
+            Presence::Gone
+        } else {
+            Presence::There
+        };
+        ((user, of), presence)
+    };
+    Ok(rows.into_iter().map(build).collect())
 }

@@ -3,8 +3,8 @@
 use crate::model::ids::{ChangeSeq, UserId};
 use crate::model::message::Extra;
 use crate::model::time::Timestamp;
-use crate::model::wire::content::{RECALLED, StoredBody};
-use crate::model::wire::message::{MessageState, Recalled, ReplyTo};
+use crate::model::wire::content::{EXPIRED, RECALLED, StoredBody};
+use crate::model::wire::message::{Forward, MessageState, Pinned, Recalled, ReplyTo};
 use crate::model::wire::reaction::ReactionCount;
 use crate::storage::error::{StorageError, StorageResult};
 use serde::Deserialize;
@@ -33,6 +33,8 @@ struct Changes {
     reactions: Option<Vec<ReactionCount>>,
     author_told_at: Option<Timestamp>,
     extra: Option<Extra>,
+    pinned_at: Option<Timestamp>,
+    pinned_by: Option<UserId>,
 }
 
 /// The state of a message of this kind, from the column `changes` of `messages_now`.
@@ -44,9 +46,13 @@ pub(in crate::storage::pg) fn message_state(
         return Ok(None);
     };
     let changes: Changes = serde_json::from_str(json).map_err(bug)?;
-    let is_gone = kind == RECALLED;
+    let is_gone = [RECALLED, EXPIRED].contains(&kind);
+    let expires_at = changes.extra.and_then(|extra| extra.expires_at);
     let extra = changes.extra.filter(|_| !is_gone).unwrap_or_default();
+    let reactions = changes.reactions.filter(|_| !is_gone);
     let recalled = changes.recalled_by.zip(changes.recalled_at);
+    let pinned = changes.pinned_by.zip(changes.pinned_at);
+    let pinned = pinned.filter(|_| !is_gone);
     Ok(Some(Box::new(MessageState {
         change_seq: changes.change_seq,
         version: changes.version.filter(|version| !is_gone && *version > 1),
@@ -56,9 +62,12 @@ pub(in crate::storage::pg) fn message_state(
         }),
         root_seq: extra.root_seq,
         mention_all: extra.mention_all,
+        expires_at,
+        forward: Forward::of(&extra),
         edited_at: changes.edited_at.filter(|_| !is_gone),
-        reactions: changes.reactions.unwrap_or_default(),
+        reactions: reactions.unwrap_or_default(),
         author_told_at: changes.author_told_at,
+        pinned: pinned.map(|(by, at)| Pinned { by, at }),
         recalled: recalled.map(|(by, at)| Recalled { by, at }),
     })))
 }

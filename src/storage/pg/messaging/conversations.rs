@@ -3,19 +3,24 @@
 //! Lock order, everywhere: users by ascending id, then the uniqueness key of a new conversation (the pair of two users or the
 //! creator's id for it), then conversations by ascending id, then timelines by ascending user id.
 //!
-//! Rows of `members` change only under their conversation's lock. A statement that waits for a lock reads all other rows from
+//! Rows of `members` change only under their conversation's lock, and what one member alone sees (settings, drafts, hidden messages)
+//! only under the lock of that member's timeline. A statement that waits for a lock reads all other rows from
 //! the snapshot with which it began, so data that depends on the lock is read by a later statement.
 
 use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
 use crate::model::page::ConversationCursor;
 use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
-use crate::model::wire::conversation::{Conversation, ConversationKind, Fanout, Me, Order};
+use crate::model::wire::conversation::{
+    Conversation, ConversationKind, Fanout, Me, Order, Permission,
+};
 use crate::model::wire::member::Role;
 use crate::model::wire::message::Message;
+use crate::model::wire::message_ref::MessageRef;
 use crate::model::wire::user::User;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::content::{message_state, stored_body};
+use crate::storage::pg::messaging::settings::SettingsRow;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{RowHandle, Tid, Uuids};
 use chrono::DateTime;
@@ -44,9 +49,17 @@ pub struct LockedConversation {
     /// It is direct, and one of the two users blocks the other.
     pub blocked: bool,
     /// Only the owner and admins post.
-    pub is_channel: bool,
+    pub leads_post: bool,
     /// With read fan-out: messages above this seq are in no inbox.
     pub read_fanout_from_seq: Option<ConvSeq>,
+    /// Messages expire this number of seconds after their send.
+    pub ttl_seconds: Option<i64>,
+    /// All messages up to this one are gone, and count as read.
+    pub floor_seq: ConvSeq,
+    /// Only the owner and the admins pin messages.
+    pub leads_pin: bool,
+    /// The least time between two messages of another member, in seconds.
+    pub slow_seconds: i32,
 }
 
 /// Locks conversations by ascending id. Unknown ids are left out.
@@ -55,11 +68,12 @@ pub fn lock(
     ids: &[ConversationId],
 ) -> StorageResult<Vec<LockedConversation>> {
     Ok(sql(
-        "SELECT id, ctid, last_seq, change_seq, all_seq, member_count, updated_at, blocked, kind = 'channel' AS is_channel, switch_seq
+        "SELECT id, ctid, last_seq, change_seq, all_seq, member_count, updated_at, blocked, leads_post OR kind = 'channel' AS leads_post, switch_seq,
+                ttl_seconds, floor_seq, leads_pin AND kind <> 'direct' AS leads_pin, slow_seconds
          FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     )
     .bind::<Uuids, _>(ids)
-    .columns::<(SqlUuid, Tid, BigInt, BigInt, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>)>()
+    .columns::<(SqlUuid, Tid, BigInt, BigInt, BigInt, Integer, Timestamptz, Bool, Bool, Nullable<BigInt>, Nullable<BigInt>, BigInt, Bool, Integer)>()
     .load(conn)?)
 }
 
@@ -83,13 +97,15 @@ pub struct NewConversation<'a> {
     pub large: bool,
     /// Every user that has its id may join.
     pub public: bool,
+    /// The message to which it is created.
+    pub parent: Option<MessageRef>,
 }
 
 /// Creates a conversation without members, and returns the time.
 pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResult<Timestamp> {
     Ok(sql(
-        "INSERT INTO conversations (id, kind, title, member_count, switch_seq, public, created_at, updated_at)
-         SELECT $1, $2, $3, $4, $5, $6, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
+        "INSERT INTO conversations (id, kind, title, member_count, switch_seq, public, parent_id, parent_seq, created_at, updated_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, t, t FROM (SELECT clock_timestamp() AS t) AS now RETURNING created_at AS at",
     )
     .bind::<SqlUuid, _>(new.id)
     .bind::<Text, _>(new.kind.as_str())
@@ -97,89 +113,15 @@ pub fn create(conn: &mut PgConnection, new: &NewConversation<'_>) -> StorageResu
     .bind::<Integer, _>(count(new.member_count))
     .bind::<Nullable<BigInt>, _>(new.large.then_some(ConvSeq(0)))
     .bind::<Bool, _>(new.public)
+    .bind::<Nullable<SqlUuid>, _>(new.parent.map(|of| of.conversation_id))
+    .bind::<Nullable<BigInt>, _>(new.parent.map(|of| of.seq))
     .scalar::<Timestamptz>()
     .get_result(conn)?)
 }
 
-fn count(members: usize) -> i32 {
+/// A number of members, as it is stored.
+pub(in crate::storage::pg) fn count(members: usize) -> i32 {
     i32::try_from(members).unwrap_or(i32::MAX)
-}
-
-/// The state of a conversation for a change of it, read under its lock.
-pub struct GroupRow {
-    /// The kind. A direct conversation has no title, and its members do not change.
-    pub kind: ConversationKind,
-    /// The title.
-    pub title: Option<String>,
-    /// Every user that has its id may join.
-    pub public: bool,
-    /// With read fan-out: messages above this seq are in no inbox.
-    pub read_fanout_from_seq: Option<ConvSeq>,
-    /// The number of members.
-    pub member_count: usize,
-    /// The number of the latest change of members.
-    pub last_change: ConvSeq,
-    /// The database's time after locking, but not before the conversation's latest change.
-    pub at: Timestamp,
-}
-
-/// Reads a conversation. Under its lock.
-pub fn group(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<GroupRow>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        kind: String,
-        #[diesel(sql_type = Nullable<Text>)]
-        title: Option<String>,
-        #[diesel(sql_type = Bool)]
-        public: bool,
-        #[diesel(sql_type = Nullable<BigInt>)]
-        switch_seq: Option<ConvSeq>,
-        #[diesel(sql_type = Integer)]
-        member_count: i32,
-        #[diesel(sql_type = BigInt)]
-        last_change: ConvSeq,
-        #[diesel(sql_type = Timestamptz)]
-        at: Timestamp,
-    }
-    let row: Option<Row> = sql(
-        "SELECT kind, title, public, switch_seq, member_count, last_change,
-                GREATEST(clock_timestamp(), updated_at) AS at
-         FROM conversations WHERE id = $1",
-    )
-    .bind::<SqlUuid, _>(id)
-    .get_result(conn)
-    .optional()?;
-    row.map(|row| {
-        Ok(GroupRow {
-            kind: parse_kind(&row.kind)?,
-            title: row.title,
-            public: row.public,
-            read_fanout_from_seq: row.switch_seq,
-            member_count: usize::try_from(row.member_count).unwrap_or(0),
-            last_change: row.last_change,
-            at: row.at,
-        })
-    })
-    .transpose()
-}
-
-/// Writes the new state of a conversation. Under its lock.
-pub fn update_group(
-    conn: &mut PgConnection,
-    id: ConversationId,
-    group: &GroupRow,
-) -> StorageResult<()> {
-    sql("UPDATE conversations SET title = $1, last_change = $2, member_count = $3, switch_seq = $4, updated_at = $5
-         WHERE id = $6")
-    .bind::<Nullable<Text>, _>(group.title.as_deref())
-    .bind::<BigInt, _>(group.last_change)
-    .bind::<Integer, _>(count(group.member_count))
-    .bind::<Nullable<BigInt>, _>(group.read_fanout_from_seq)
-    .bind::<Timestamptz, _>(group.at)
-    .bind::<SqlUuid, _>(id)
-    .execute(conn)?;
-    Ok(())
 }
 
 /// Sets whether one user of a direct conversation blocks the other. Under its lock.
@@ -198,9 +140,9 @@ pub fn set_blocked(
 /// The part of a conversation's timeline that a member may see.
 #[derive(Clone, Copy, Debug, QueryableByName)]
 pub struct View {
-    /// Only seqs above this one.
+    /// Only seqs above this one: the head when the member joined, or the seq up to which the member has cleared.
     #[diesel(sql_type = BigInt)]
-    pub joined_seq: ConvSeq,
+    pub visible_after: ConvSeq,
     /// Read up to here.
     #[diesel(sql_type = BigInt)]
     pub read_seq: ConvSeq,
@@ -210,6 +152,15 @@ pub struct View {
     /// The number of the latest change of its messages.
     #[diesel(sql_type = BigInt)]
     pub change_seq: ChangeSeq,
+    /// The newest message that the member has sent; 0: none.
+    #[diesel(sql_type = BigInt)]
+    pub sent_seq: ConvSeq,
+    /// It has read fan-out.
+    #[diesel(sql_type = Bool)]
+    pub large: bool,
+    /// The member hides messages of it.
+    #[diesel(sql_type = Bool)]
+    pub hides: bool,
 }
 
 /// The view of a member; none if the user is not a member.
@@ -219,7 +170,12 @@ pub fn view(
     user: UserId,
 ) -> StorageResult<Option<View>> {
     Ok(sql(
-        "SELECT m.joined_seq, m.read_seq, c.last_seq, c.change_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+        "SELECT GREATEST(m.joined_seq, m.cleared_seq) AS visible_after, GREATEST(m.read_seq, c.floor_seq) AS read_seq, m.sent_seq,
+                c.last_seq, c.change_seq, m.large, COALESCE(s.hides, 0) > 0 AS hides
+         FROM members m JOIN conversations c ON c.id = m.conversation_id
+         LEFT JOIN LATERAL (
+             SELECT hides FROM conversation_settings WHERE user_id = m.user_id AND conversation_id = m.conversation_id LIMIT 1
+         ) AS s ON true
          WHERE m.conversation_id = $1 AND m.user_id = $2",
     )
     .bind::<SqlUuid, _>(conversation)
@@ -325,6 +281,8 @@ struct ConversationRow {
     last_seq: ConvSeq,
     #[diesel(sql_type = BigInt)]
     change_seq: ChangeSeq,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    ttl_seconds: Option<i64>,
     #[diesel(sql_type = Timestamptz)]
     created_at: Timestamp,
     #[diesel(sql_type = Timestamptz)]
@@ -337,8 +295,14 @@ struct ConversationRow {
     may_have_mentions: bool,
     #[diesel(sql_type = BigInt)]
     joined_seq: ConvSeq,
+    #[diesel(sql_type = BigInt)]
+    cleared_seq: ConvSeq,
+    #[diesel(sql_type = Bool)]
+    marked_unread: bool,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     muted_until: Option<Timestamp>,
+    #[diesel(embed)]
+    settings: SettingsRow,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     peer_id: Option<UserId>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -363,13 +327,25 @@ struct ConversationRow {
     message_created_at: Option<Timestamp>,
     #[diesel(sql_type = Nullable<Text>)]
     message_changes: Option<String>,
+    #[diesel(sql_type = Bool)]
+    message_hidden: bool,
+    #[diesel(sql_type = Bool)]
+    leads_post: bool,
+    #[diesel(sql_type = Bool)]
+    leads_pin: bool,
+    #[diesel(sql_type = Integer)]
+    slow_seconds: i32,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    parent_id: Option<ConversationId>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    parent_seq: Option<ConvSeq>,
     #[diesel(sql_type = BigInt)]
     length: i64,
 }
 
 impl ConversationRow {
     fn build(self, receipts: bool) -> StorageResult<Conversation> {
-        let last_message = match (
+        let mut last_message = match (
             self.message_id,
             self.message_sender_id,
             self.message_client_msg_id,
@@ -391,6 +367,9 @@ impl ConversationRow {
             }
             _ => None,
         };
+        if self.message_hidden {
+            last_message.iter_mut().for_each(Message::hide);
+        }
         let peer = match (
             self.peer_id,
             self.peer_username,
@@ -413,8 +392,10 @@ impl ConversationRow {
             switch_seq: self.switch_seq,
             public: self.public,
             member_count: self.member_count,
+            first_seq: self.joined_seq.max(self.cleared_seq).next(),
             last_seq: self.last_seq,
             change_seq: self.change_seq,
+            message_ttl_seconds: self.ttl_seconds,
             last_message,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -424,16 +405,30 @@ impl ConversationRow {
                 unread: self.last_seq.0 - self.read_seq.0,
                 unread_mentions: 0,
                 may_have_mentions: self.may_have_mentions,
+                marked_unread: self.marked_unread,
                 joined_seq: self.joined_seq,
+                cleared_seq: self.cleared_seq,
                 muted_until: self.muted_until,
+                settings: self.settings.build()?,
             },
             peer,
             peer_read_seq: self.peer_read_seq.filter(|_| receipts),
+            posting: Permission::of_leads(self.leads_post),
+            pinning: Permission::of_leads(self.leads_pin),
+            slow_mode_seconds: self.slow_seconds,
+            parent: self
+                .parent_id
+                .zip(self.parent_seq)
+                .map(|(conversation_id, seq)| MessageRef {
+                    conversation_id,
+                    seq,
+                }),
         })
     }
 }
 
-fn parse_kind(name: &str) -> StorageResult<ConversationKind> {
+/// A kind as stored.
+pub(in crate::storage::pg) fn parse_kind(name: &str) -> StorageResult<ConversationKind> {
     ConversationKind::from_name(name)
         .ok_or_else(|| StorageError::Bug(format!("unknown conversation kind {name}")))
 }

@@ -221,9 +221,10 @@ pub fn change(
         // A mute is kept when its member leaves, and the time: the inbox of a former member shows messages as of then.
         sql(
             "WITH gone AS (DELETE FROM members WHERE conversation_id = $1 AND user_id = $2 RETURNING *), former AS (
-                 INSERT INTO former_members (conversation_id, user_id, left_at)
-                 SELECT conversation_id, user_id, $3 FROM gone
-                 ON CONFLICT (conversation_id, user_id) DO UPDATE SET left_at = excluded.left_at
+                 INSERT INTO former_members (conversation_id, user_id, joined_seq, cleared_seq, left_at)
+                 SELECT conversation_id, user_id, joined_seq, cleared_seq, $3 FROM gone
+                 ON CONFLICT (conversation_id, user_id, joined_seq) DO UPDATE
+                 SET cleared_seq = excluded.cleared_seq, left_at = excluded.left_at
              )
              INSERT INTO mutes (conversation_id, user_id, muted_until)
              SELECT conversation_id, user_id, muted_until FROM gone WHERE muted_until > $4
@@ -369,15 +370,45 @@ pub fn page(
     rows.into_iter().map(MemberRow::build).collect()
 }
 
-/// The seq at which a user joined each of these conversations, of those that the user is in.
-pub fn joined(
+/// What a user may see of a conversation that the user is in.
+#[derive(Clone, Copy)]
+pub struct Visible {
+    /// The head when the user joined.
+    pub joined_seq: ConvSeq,
+    /// The greater of `joined_seq` and the seq up to which the user has cleared.
+    pub after: ConvSeq,
+}
+
+/// What each of these users may see of a conversation, of those that the user is in.
+pub fn visible(
+    conn: &mut PgConnection,
+    places: &[(UserId, ConversationId)],
+) -> StorageResult<HashMap<(UserId, ConversationId), Visible>> {
+    let (users, conversations): (Vec<_>, Vec<_>) = places.iter().copied().unzip();
+    let rows: Vec<((UserId, ConversationId), ConvSeq, ConvSeq)> = sql(
+        "SELECT m.user_id, m.conversation_id, m.joined_seq, GREATEST(m.joined_seq, m.cleared_seq)
+         FROM unnest($1, $2) AS w(reader, id) CROSS JOIN LATERAL (
+             SELECT user_id, conversation_id, joined_seq, cleared_seq FROM members
+             WHERE conversation_id = w.id AND user_id = w.reader LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(users)
+    .bind::<Uuids, _>(conversations)
+    .columns::<((SqlUuid, SqlUuid), BigInt, BigInt)>()
+    .load(conn)?;
+    let build = |(place, joined_seq, after)| (place, Visible { joined_seq, after });
+    Ok(rows.into_iter().map(build).collect())
+}
+
+/// The newest message that a user has sent in each of these conversations, of those that the user is in.
+pub fn sent(
     conn: &mut PgConnection,
     user: UserId,
     conversations: &[ConversationId],
 ) -> StorageResult<HashMap<ConversationId, ConvSeq>> {
     let rows: Vec<(ConversationId, ConvSeq)> = sql(
-        "SELECT m.conversation_id, m.joined_seq FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
-             SELECT conversation_id, joined_seq FROM members WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
+        "SELECT m.conversation_id, m.sent_seq FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
+             SELECT conversation_id, sent_seq FROM members WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
          ) AS m",
     )
     .bind::<Uuids, _>(conversations)

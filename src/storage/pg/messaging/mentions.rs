@@ -106,15 +106,12 @@ pub struct UnreadRange {
     pub after: ConvSeq,
 }
 
-/// The number of messages in each range that name a user, by name or with everyone.
+/// The messages in these ranges that name a user, or everyone; with whether they do it by name.
 pub fn unread(
     conn: &mut PgConnection,
     user: UserId,
     ranges: &[UnreadRange],
-) -> StorageResult<HashMap<ConversationId, i64>> {
-    if ranges.is_empty() {
-        return Ok(HashMap::new());
-    }
+) -> StorageResult<BTreeMap<MessageKey, bool>> {
     let conversations: Vec<_> = ranges.iter().map(|one| one.conversation).collect();
     let after: Vec<_> = ranges.iter().map(|one| one.after).collect();
     let by_name: Vec<(ConversationId, ConvSeq)> = sql(
@@ -137,13 +134,30 @@ pub fn unread(
     .bind::<BigInts, _>(&after)
     .columns::<(SqlUuid, BigInt)>()
     .load(conn)?;
-    // A message that names a user both ways counts once.
-    let messages: BTreeSet<_> = by_name.into_iter().chain(with_all).collect();
-    let mut counts = HashMap::new();
-    for (conversation, _) in messages {
-        *counts.entry(conversation).or_default() += 1;
-    }
-    Ok(counts)
+    let with_all = with_all.into_iter().map(|key| (key, false));
+    Ok(with_all
+        .chain(by_name.into_iter().map(|key| (key, true)))
+        .collect())
+}
+
+/// The senders of these messages, without those messages that have expired.
+pub fn senders(
+    conn: &mut PgConnection,
+    keys: &[MessageKey],
+) -> StorageResult<Vec<(MessageKey, UserId)>> {
+    let (conversations, seqs): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
+    let rows: Vec<(ConversationId, ConvSeq, UserId)> = sql(
+        "SELECT k.conversation_id, k.seq, m.sender_id FROM unnest($1, $2) AS k(conversation_id, seq) CROSS JOIN LATERAL (
+             SELECT sender_id, kind FROM messages_now
+             WHERE conversation_id = k.conversation_id AND seq BETWEEN k.seq AND k.seq ORDER BY seq LIMIT 1
+         ) AS m WHERE m.kind <> 'expired'",
+    )
+    .bind::<Uuids, _>(conversations)
+    .bind::<BigInts, _>(seqs)
+    .columns::<(SqlUuid, BigInt, SqlUuid)>()
+    .load(conn)?;
+    let build = |(conversation, seq, sender)| ((conversation, seq), sender);
+    Ok(rows.into_iter().map(build).collect())
 }
 
 /// A message that names a user.
@@ -188,12 +202,12 @@ pub fn ranges(
     conversations: &[ConversationId],
 ) -> StorageResult<Vec<UnreadRange>> {
     let rows: Vec<(ConversationId, ConvSeq)> = sql(
-        "SELECT m.conversation_id, m.read_seq FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
+        "SELECT m.conversation_id, GREATEST(m.read_seq, c.floor_seq) AS read_seq FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
              SELECT conversation_id, read_seq, mentioned_seq FROM members
              WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
          ) AS m CROSS JOIN LATERAL (
-             SELECT all_seq FROM conversations WHERE id = m.conversation_id LIMIT 1
-         ) AS c WHERE GREATEST(m.mentioned_seq, c.all_seq) > m.read_seq",
+             SELECT all_seq, floor_seq FROM conversations WHERE id = m.conversation_id LIMIT 1
+         ) AS c WHERE GREATEST(m.mentioned_seq, c.all_seq) > GREATEST(m.read_seq, c.floor_seq)",
     )
     .bind::<Uuids, _>(conversations)
     .bind::<SqlUuid, _>(user)

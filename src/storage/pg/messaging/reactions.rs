@@ -24,17 +24,14 @@ pub struct ReactionKey {
 }
 
 /// Those of these reactions that are stored, with their times.
-pub fn stored(
-    conn: &mut PgConnection,
-    keys: &[ReactionKey],
-) -> StorageResult<Vec<(ReactionKey, Timestamp)>> {
+pub fn stored(conn: &mut PgConnection, keys: &[ReactionKey]) -> StorageResult<Vec<ReactionKey>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<(ConversationId, ConvSeq, String, UserId, Timestamp)> = sql(
-        "SELECT k.conversation_id, k.seq, k.emoji, k.user_id, r.at
+    let rows: Vec<(ConversationId, ConvSeq, String, UserId)> = sql(
+        "SELECT k.conversation_id, k.seq, k.emoji, k.user_id
          FROM unnest($1, $2, $3, $4) AS k(conversation_id, seq, emoji, user_id) CROSS JOIN LATERAL (
-             SELECT at FROM reactions
+             SELECT FROM reactions
              WHERE conversation_id = k.conversation_id AND seq = k.seq AND emoji = k.emoji AND user_id = k.user_id LIMIT 1
          ) AS r",
     )
@@ -42,16 +39,12 @@ pub fn stored(
     .bind::<BigInts, _>(keys.iter().map(|key| key.message.1).collect::<Vec<_>>())
     .bind::<Texts, _>(keys.iter().map(|key| key.emoji.as_str()).collect::<Vec<_>>())
     .bind::<Uuids, _>(keys.iter().map(|key| key.user).collect::<Vec<_>>())
-    .columns::<(SqlUuid, BigInt, Text, SqlUuid, Timestamptz)>()
+    .columns::<(SqlUuid, BigInt, Text, SqlUuid)>()
     .load(conn)?;
-    let build = |(conversation, seq, emoji, user, at)| {
-        let message = (conversation, seq);
-        let key = ReactionKey {
-            message,
-            emoji,
-            user,
-        };
-        (key, at)
+    let build = |(conversation, seq, emoji, user)| ReactionKey {
+        message: (conversation, seq),
+        emoji,
+        user,
     };
     Ok(rows.into_iter().map(build).collect())
 }

@@ -7,6 +7,7 @@ use crate::model::wire::message::{Message, MessageState, MessageVersion};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::{MessageKey, MessageRow};
 use crate::storage::pg::messaging::content::{stored_content, stored_reactions};
+use crate::storage::pg::messaging::pins;
 use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Integers, Texts, Timestamps, Uuids};
@@ -25,6 +26,8 @@ pub struct StateChanges {
     pub versions: BTreeMap<(MessageKey, i32), OldVersion>,
     /// Reactions that were added or removed.
     pub reactions: BTreeMap<ReactionKey, ReactionChange>,
+    /// Messages that were pinned, each by the change with this number, or are no longer pinned.
+    pub pins: BTreeMap<MessageKey, Option<ChangeSeq>>,
     /// Messages to erase: the content, all versions and all reactions.
     pub erased: Vec<MessageKey>,
 }
@@ -111,7 +114,12 @@ pub fn write(conn: &mut PgConnection, changes: &StateChanges) -> StorageResult<(
         .bind::<Array<Nullable<SqlUuid>>, _>(column(rows(), |(_, state)| Some(state.recalled?.by)))
         .bind::<Array<Nullable<Text>>, _>(reactions)
         .bind::<Array<Nullable<Timestamptz>>, _>(column(rows(), |(_, state)| state.author_told_at))
+        .bind::<Array<Nullable<Timestamptz>>, _>(column(rows(), |(_, state)| {
+            Some(state.pinned?.at)
+        }))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(rows(), |(_, state)| Some(state.pinned?.by)))
         .execute(conn)?;
+    pins::write(conn, &changes.pins)?;
     // A statement each: joined with a list, the planner would scan the tables (decision 0002).
     for (key, reaction) in &changes.reactions {
         if reaction.was_stored && reaction.stored_at.is_none() {
@@ -232,10 +240,13 @@ pub fn versions(
     rows.into_iter().map(build).collect()
 }
 
+/// A reader and a message.
+pub type SeenKey = (UserId, ConversationId, ConvSeq);
+
 /// A message as a former member has seen it.
 pub struct SeenVersion {
-    /// The message.
-    pub key: MessageKey,
+    /// The reader and the message.
+    pub key: SeenKey,
     /// The version.
     pub version: i32,
     /// The content.
@@ -244,23 +255,26 @@ pub struct SeenVersion {
     pub edited_at: Option<Timestamp>,
 }
 
-/// The last version of each of these messages that was stored before this user left its conversation. Recalled messages are left out.
+/// The last version of each of these messages that was stored before this reader left its conversation. Recalled messages are left out.
 pub fn before_leaving(
     conn: &mut PgConnection,
-    user: UserId,
-    keys: &[MessageKey],
+    keys: &[SeenKey],
 ) -> StorageResult<Vec<SeenVersion>> {
-    let (conversations, seqs): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
-    let rows: Vec<(ConversationId, ConvSeq, i32, String, Option<Timestamp>)> =
+    let rows: Vec<(SeenKey, i32, String, Option<Timestamp>)> =
         sql(include_str!("state_before_leaving.sql"))
-            .bind::<Uuids, _>(conversations)
-            .bind::<BigInts, _>(seqs)
-            .bind::<SqlUuid, _>(user)
-            .columns::<(SqlUuid, BigInt, Integer, Text, Nullable<Timestamptz>)>()
+            .bind::<Uuids, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
+            .bind::<Uuids, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+            .bind::<BigInts, _>(keys.iter().map(|key| key.2).collect::<Vec<_>>())
+            .columns::<(
+                (SqlUuid, SqlUuid, BigInt),
+                Integer,
+                Text,
+                Nullable<Timestamptz>,
+            )>()
             .load(conn)?;
-    let build = |(conversation, seq, version, content, edited_at)| {
+    let build = |(key, version, content, edited_at)| {
         Ok(SeenVersion {
-            key: (conversation, seq),
+            key,
             version,
             content: stored_content(content)?,
             edited_at,

@@ -16,7 +16,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 pub fn migrate(url: &str) -> StorageResult<Vec<String>> {
     let mut conn = PgConnection::establish(url)
         .map_err(|error| StorageError::Unavailable(error.to_string()))?;
-    // Several nodes may start at once; the others wait here and find no pending migration.
+    // Several nodes may start simultaneously; the others wait here and find no pending migration.
     sql("SELECT pg_advisory_lock(hashtext('tideline migrations'))").execute(&mut conn)?;
     let ran = conn
         .run_pending_migrations(MIGRATIONS)

@@ -12,9 +12,9 @@ use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::content::{message_state, stored_body};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{BigInts, Texts, Tids, Timestamps, Uuids};
+use crate::storage::pg::types::{BigInts, Bools, Texts, Tids, Timestamps, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, Queryable, QueryableByName, RunQueryDsl};
 use std::collections::HashMap;
 
@@ -49,6 +49,18 @@ fn allocate_inbox_seqs(
     .columns::<(SqlUuid, BigInt, Timestamptz)>()
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.user_id, row)).collect())
+}
+
+/// Locks a user's timeline, and returns the time of an entry that is written now; none if the user is in no conversation. Data that
+/// depends on the lock is read by a later statement.
+pub fn lock_timeline(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<Timestamp>> {
+    Ok(sql(
+        "SELECT GREATEST(clock_timestamp(), last_at) AS at FROM timelines WHERE user_id = $1 FOR NO KEY UPDATE",
+    )
+    .bind::<SqlUuid, _>(user)
+    .scalar::<Timestamptz>()
+    .get_result(conn)
+    .optional()?)
 }
 
 /// An entry to deliver.
@@ -123,6 +135,19 @@ pub fn deliver(
                 .map(|one| one.mentioned_seq)
                 .collect::<Vec<_>>(),
         )
+        .bind::<Bools, _>(
+            positions
+                .iter()
+                .map(|one| one.marked_unread)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<BigInts, _>(
+            positions
+                .iter()
+                .map(|one| one.cleared_seq)
+                .collect::<Vec<_>>(),
+        )
+        .bind::<BigInts, _>(positions.iter().map(|one| one.sent_seq).collect::<Vec<_>>())
         .bind::<Uuids, _>(entries.iter().map(|e| e.receiver).collect::<Vec<_>>())
         .bind::<BigInts, _>(&seqs)
         .bind::<Timestamps, _>(times)
@@ -132,7 +157,7 @@ pub fn deliver(
         .bind::<BigInts, _>(entries.iter().map(|e| e.unread).collect::<Vec<_>>())
         .columns::<(BigInt, BigInt)>()
         .get_result(conn)?;
-    // A stale row handle would silently leave a head or a read position unchanged.
+    // A stale row handle would silently leave a head or a position unchanged.
     let meant = (changes.heads.len() as i64, changes.positions.len() as i64);
     if written != meant {
         return Err(StorageError::Bug(format!(
@@ -163,7 +188,7 @@ pub struct Head {
 /// The heads of these users' inboxes. A user without an entry so far is left out.
 pub fn heads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashMap<UserId, Head>> {
     let rows: Vec<(UserId, InboxSeq, Option<i64>)> = sql("SELECT t.user_id, t.last_seq, (
-             SELECT sum(c.last_seq - m.read_seq)::bigint
+             SELECT sum(c.last_seq - GREATEST(m.read_seq, c.floor_seq))::bigint
              FROM members m JOIN conversations c ON c.id = m.conversation_id WHERE m.user_id = t.user_id AND m.large
          ) AS large_unread
          FROM timelines t WHERE t.user_id = ANY($1)")
@@ -216,6 +241,8 @@ pub struct PageOf {
 pub struct StoredPage {
     /// The head of the same snapshot.
     pub head: InboxSeq,
+    /// The user has hidden messages or cleared a history.
+    pub hides: bool,
     /// The entries, in order.
     pub entries: Vec<StoredEntry>,
 }
@@ -232,6 +259,7 @@ pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<Sto
         .load(conn)?;
     let none = || StoredPage {
         head: InboxSeq(0),
+        hides: false,
         entries: Vec::new(),
     };
     let mut pages: Vec<_> = asked.iter().map(|_| none()).collect();
@@ -240,18 +268,23 @@ pub fn pages(conn: &mut PgConnection, asked: &[PageOf]) -> StorageResult<Vec<Sto
         let page = place.and_then(|place| pages.get_mut(place));
         let page = page.ok_or_else(|| StorageError::Bug("a page without a request".to_owned()))?;
         page.head = row.head;
+        page.hides = row.hides;
         page.entries.extend(row.build()?);
     }
-    for page in &mut pages {
+    for (page, of) in pages.iter_mut().zip(asked) {
         // The check for holes needs the order, and SQL does not guarantee it without ORDER BY. Sorting costs less here.
         page.entries.sort_unstable_by_key(|entry| entry.seq);
-        cut(conn, &mut page.entries)?;
+        cut(conn, of.receiver, &mut page.entries)?;
     }
     Ok(pages)
 }
 
 /// Cuts a page, which the statement has cut by its messages alone, by all that it will carry, at about [`PAGE_BYTES`].
-fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult<()> {
+fn cut(
+    conn: &mut PgConnection,
+    receiver: UserId,
+    entries: &mut Vec<StoredEntry>,
+) -> StorageResult<()> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
@@ -271,8 +304,14 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
                     others.push(entry);
                 }
             }
-            Some(Reference::MembersChange) => others.push(entry),
-            Some(Reference::Message | Reference::Position) | None => {}
+            Some(Reference::MembersChange | Reference::Draft) => others.push(entry),
+            Some(
+                Reference::Message
+                | Reference::Position
+                | Reference::Settings
+                | Reference::ScheduledFailure,
+            )
+            | None => {}
         }
     }
     if others.is_empty() {
@@ -281,6 +320,8 @@ fn cut(conn: &mut PgConnection, entries: &mut Vec<StoredEntry>) -> StorageResult
     let rows: Vec<Row> = sql(include_str!("inbox_lengths.sql"))
         .bind::<Texts, _>(events::names(Reference::Conversation))
         .bind::<Texts, _>(events::names(Reference::MembersChange))
+        .bind::<Texts, _>(events::names(Reference::Draft))
+        .bind::<SqlUuid, _>(receiver)
         .bind::<BigInts, _>(others.iter().map(|e| e.seq).collect::<Vec<_>>())
         .bind::<Texts, _>(others.iter().map(|e| e.event.as_str()).collect::<Vec<_>>())
         .bind::<Uuids, _>(others.iter().map(|e| e.conversation).collect::<Vec<_>>())
@@ -338,6 +379,7 @@ pub fn expire(
 type PageColumns = (
     BigInt,
     BigInt,
+    Bool,
     Nullable<BigInt>,
     Nullable<Timestamptz>,
     Nullable<Text>,
@@ -358,6 +400,7 @@ type PageColumns = (
 struct PageRow {
     place: i64,
     head: InboxSeq,
+    hides: bool,
     seq: Option<InboxSeq>,
     at: Option<Timestamp>,
     entry_kind: Option<String>,

@@ -10,10 +10,13 @@ WITH appended AS (
     SET last_seq = n.last_seq, change_seq = n.change_seq, all_seq = n.all_seq, updated_at = n.at
     FROM unnest($10, $11, $12, $13, $14) AS n(place, last_seq, change_seq, all_seq, at) WHERE c.ctid = n.place RETURNING 1
 ), read AS (
-    UPDATE members m SET read_seq = n.read_seq, mentioned_seq = n.mentioned_seq
-    FROM unnest($15, $16, $17) AS n(place, read_seq, mentioned_seq) WHERE m.ctid = n.place RETURNING 1
+    UPDATE members m
+    SET read_seq = n.read_seq, mentioned_seq = n.mentioned_seq, marked_unread = n.marked_unread, cleared_seq = n.cleared_seq,
+        sent_seq = n.sent_seq
+    FROM unnest($15, $16, $17, $18, $19, $20) AS n(place, read_seq, mentioned_seq, marked_unread, cleared_seq, sent_seq)
+    WHERE m.ctid = n.place RETURNING 1
 ), delivered AS (
     INSERT INTO inbox (receiver_id, seq, at, kind, conversation_id, ref_seq, unread)
-    SELECT r, s, t, k, c, f, n FROM unnest($18, $19, $20, $21, $22, $23, $24) AS e(r, s, t, k, c, f, n)
+    SELECT r, s, t, k, c, f, n FROM unnest($21, $22, $23, $24, $25, $26, $27) AS e(r, s, t, k, c, f, n)
 )
 SELECT (SELECT count(*) FROM advanced), (SELECT count(*) FROM read)

@@ -1,4 +1,4 @@
--- The approximate length of what entries without a message carry: a conversation's last message, or lists of members.
+-- The approximate length of what entries without a message carry: a conversation's last message, lists of members, or a draft.
 SELECT e.seq, COALESCE(CASE
     WHEN e.kind = ANY($1) THEN (
         SELECT l.length FROM conversations c CROSS JOIN LATERAL (
@@ -8,5 +8,7 @@ SELECT e.seq, COALESCE(CASE
     WHEN e.kind = ANY($2) THEN (
         SELECT 40 * (cardinality(added) + cardinality(removed)) + octet_length(changed::text)
         FROM member_changes WHERE conversation_id = e.conversation_id AND seq = e.ref_seq)
+    WHEN e.kind = ANY($3) THEN (
+        SELECT octet_length(content::text) FROM drafts WHERE user_id = $4 AND conversation_id = e.conversation_id)
 END, 0)::bigint AS length
-FROM unnest($3, $4, $5, $6) AS e(seq, kind, conversation_id, ref_seq)
+FROM unnest($5, $6, $7, $8) AS e(seq, kind, conversation_id, ref_seq)

@@ -2,7 +2,8 @@
 -- gaps, so a page is a range of seqs, and no plan can read more. Each message is one key look-up in one partition: BETWEEN and
 -- ORDER BY force the index (decision 0002), and a null key finds nothing. Pages are cut by the stored lengths, so that only
 -- returned contents are read. Each inbox has at least one row, for its head.
-SELECT r.place, COALESCE(t.last_seq, 0) AS head, j.seq, j.at, j.entry_kind, j.conversation_id, j.ref_seq, j.unread,
+SELECT r.place, COALESCE(t.last_seq, 0) AS head, COALESCE(t.hides, false) AS hides,
+       j.seq, j.at, j.entry_kind, j.conversation_id, j.ref_seq, j.unread,
        j.id, j.sender_id, j.client_msg_id, j.kind, j.content, j.created_at, j.changes
 FROM unnest($1, $2, $3) WITH ORDINALITY AS r(receiver, since, size, place)
 LEFT JOIN timelines t ON t.user_id = r.receiver

@@ -34,9 +34,9 @@ pub fn counts(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<Co
              SELECT COALESCE((SELECT last_seq FROM timelines WHERE user_id = w.user_id), 0) AS head
          ) AS t
          LEFT JOIN LATERAL (
-             SELECT m.conversation_id, c.last_seq - m.read_seq AS unread, m.large
+             SELECT m.conversation_id, c.last_seq - GREATEST(m.read_seq, c.floor_seq) AS unread, m.large
              FROM members m JOIN conversations c ON c.id = m.conversation_id
-             WHERE m.user_id = w.user_id AND c.last_seq > m.read_seq OFFSET 0
+             WHERE m.user_id = w.user_id AND c.last_seq > GREATEST(m.read_seq, c.floor_seq) OFFSET 0
          ) AS u ON true ORDER BY w.user_id, u.conversation_id",
     )
     .bind::<Uuids, _>(distinct(users))
@@ -86,9 +86,11 @@ pub fn large(conn: &mut PgConnection, user: UserId) -> StorageResult<Vec<Convers
         #[diesel(sql_type = BigInt)]
         unread: i64,
     }
-    let rows: Vec<Row> = sql("SELECT m.conversation_id, c.last_seq - m.read_seq AS unread
+    let rows: Vec<Row> = sql(
+        "SELECT m.conversation_id, c.last_seq - GREATEST(m.read_seq, c.floor_seq) AS unread
          FROM members m JOIN conversations c ON c.id = m.conversation_id
-         WHERE m.user_id = $1 AND m.large AND c.last_seq > m.read_seq")
+         WHERE m.user_id = $1 AND m.large AND c.last_seq > GREATEST(m.read_seq, c.floor_seq)",
+    )
     .bind::<SqlUuid, _>(user)
     .load(conn)?;
     Ok(rows

@@ -1,5 +1,5 @@
 //! Signals between nodes: a sharded channel for each waiting user, to which `unread_apply.lua` publishes, and one for each watched
-//! conversation. A signal may be lost; the sweep finds what it was about.
+//! conversation. A signal may be lost; the sweep finds its news.
 //!
 //! A subscription is active from the server's push that confirms it until its connection is lost or the server ends it, because
 //! the slot moved. A wanted subscription that is not active is missing, and `tasks/notices.rs` retries it. Only pushes are
@@ -20,7 +20,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many missing subscriptions are requested at once.
+/// How many missing subscriptions one command requests.
 const CHUNK: usize = 500;
 
 /// A signal to a subscriber.
@@ -41,6 +41,13 @@ pub enum Signal {
         conversation: ConversationId,
         /// Its heads.
         heads: Moved,
+    },
+    /// Read positions of a conversation's members have moved.
+    Reads {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The member, if it is only one.
+        reader: Option<UserId>,
     },
     /// The channel of a user's inbox is subscribed from now on. Earlier signals may have been lost.
     Subscribed(UserId),
@@ -343,10 +350,28 @@ impl SubscriptionTable {
 /// Publishes the heads of conversations to other nodes: one command per conversation, regardless of its members. The
 /// sweeps find heads that Redis did not receive.
 pub async fn publish(redis: &Redis, epoch: Epoch, moved: &HashMap<ConversationId, Moved>) {
-    let named = moved
-        .iter()
-        .map(|(id, heads)| (Channel::Watch(*id).name(epoch), heads_text(*heads)));
-    let named: Vec<_> = named.collect();
+    let texts = moved.iter().map(|(id, heads)| (*id, heads_text(*heads)));
+    publish_texts(redis, epoch, texts).await;
+}
+
+/// Publishes that read positions of these conversations have moved; with the member, if it is only one.
+pub async fn publish_reads(
+    redis: &Redis,
+    epoch: Epoch,
+    moved: &[(ConversationId, Option<UserId>)],
+) {
+    let texts = moved.iter().map(|(id, reader)| (*id, reads_text(*reader)));
+    publish_texts(redis, epoch, texts).await;
+}
+
+async fn publish_texts(
+    redis: &Redis,
+    epoch: Epoch,
+    texts: impl Iterator<Item = (ConversationId, String)>,
+) {
+    let named: Vec<_> = texts
+        .map(|(id, text)| (Channel::Watch(id).name(epoch), text))
+        .collect();
     let run = async |mut connection: MultiplexedConnection, named: Vec<&(String, String)>| {
         let mut pipe = redis::pipe();
         for (name, heads) in named {
@@ -369,6 +394,18 @@ fn heads_text(heads: Moved) -> String {
     }
 }
 
+/// The message on the channel of a conversation for read positions: `read` or `read:user`.
+fn reads_text(reader: Option<UserId>) -> String {
+    reader.map_or_else(|| "read".to_owned(), |user| format!("read:{user}"))
+}
+
+fn parse_reads(text: &str) -> Option<Option<UserId>> {
+    match text.strip_prefix("read")? {
+        "" => Some(None),
+        user => Some(Some(UserId(Uuid::try_parse(user.strip_prefix(':')?).ok()?))),
+    }
+}
+
 fn parse_heads(text: &str) -> Option<Moved> {
     let mut parts = text.split(':');
     let seq = ConvSeq(parts.next()?.parse().ok()?);
@@ -382,11 +419,18 @@ fn parse_heads(text: &str) -> Option<Moved> {
     Some(Moved { seq, change })
 }
 
-/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text` on that of a conversation.
+/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text` or `reads_text` on that
+/// of a conversation.
 fn parse_signal(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {
+            if let Some(reader) = parse_reads(text) {
+                return Some(Signal::Reads {
+                    conversation,
+                    reader,
+                });
+            }
             let heads = parse_heads(text)?;
             return Some(Signal::Conversation {
                 conversation,

@@ -181,12 +181,12 @@ async fn responses_and_log_lines_are_bounded_for_long_requests() {
     }
     ann.get("/unread").await.ok(200);
     let log = async || process.log();
-    let is_told = |log: &Vec<String>| log.iter().any(|line| line.contains("/v1/unread"));
-    let log = eventually("the last line", Duration::from_secs(10), log, is_told).await;
+    let is_complete = |log: &Vec<String>| log.iter().any(|line| line.contains("/v1/unread"));
+    let log = eventually("the last line", Duration::from_secs(10), log, is_complete).await;
     for line in &log {
         assert!(line.len() <= LINE, "{} bytes: {line:.300}", line.len());
     }
-    let told = log.iter().filter(|line| line.contains("X-Forwarded-For"));
-    assert_eq!(told.count(), 1, "the address that cannot be read");
+    let warnings = log.iter().filter(|line| line.contains("X-Forwarded-For"));
+    assert_eq!(warnings.count(), 1, "the address that cannot be read");
     app.finish().await;
 }

@@ -50,13 +50,15 @@ async fn content_with_serde_private_names_is_stored_unchanged() {
                 format!(r#"{{"a":[[{{"b":{{"{name}":{{"{name}":{text}}}}}}}]]}}"#),
             ] {
                 let kept = format!(r#""content":{content}"#);
-                let (status, told) = exchange(&ann, "POST", &sends, custom(&id(), &content)).await;
-                assert_eq!(status, 201, "{content}: {told}");
-                assert!(told.contains(&kept), "{content} became {told}");
+                let (status, response) =
+                    exchange(&ann, "POST", &sends, custom(&id(), &content)).await;
+                assert_eq!(status, 201, "{content}: {response}");
+                assert!(response.contains(&kept), "{content} became {response}");
                 let batch = format!(r#"{{"messages":[{}]}}"#, custom(&id(), &content));
-                let (status, told) = exchange(&ann, "POST", &format!("{sends}/batch"), batch).await;
-                assert_eq!(status, 200, "{content}: {told}");
-                assert!(told.contains(&kept), "{content} became {told}");
+                let (status, response) =
+                    exchange(&ann, "POST", &format!("{sends}/batch"), batch).await;
+                assert_eq!(status, 200, "{content}: {response}");
+                assert!(response.contains(&kept), "{content} became {response}");
                 expected.extend([kept.clone(), kept]);
             }
         }
@@ -85,13 +87,13 @@ async fn replay_is_compared_with_the_sent_content() {
         let one = id();
         for (text, expected) in [("1", 201), ("1", 200), (" 1", 422), ("1 ", 422)] {
             let content = format!(r#"{{"a":{{"{name}":"{text}"}},"b":1.0}}"#);
-            let (status, told) = exchange(&ann, "POST", &sends, custom(&one, &content)).await;
-            assert_eq!(status, expected, "{content}: {told}");
+            let (status, response) = exchange(&ann, "POST", &sends, custom(&one, &content)).await;
+            assert_eq!(status, expected, "{content}: {response}");
         }
         // Another spelling of the same values is the same message.
         let content = format!(r#"{{"b":1,"a":{{"{name}":"1"}}}}"#);
-        let (status, told) = exchange(&ann, "POST", &sends, custom(&one, &content)).await;
-        assert_eq!(status, 200, "{content}: {told}");
+        let (status, response) = exchange(&ann, "POST", &sends, custom(&one, &content)).await;
+        assert_eq!(status, 200, "{content}: {response}");
     }
     app.finish().await;
 }
@@ -108,6 +110,8 @@ async fn json_inside_strings_is_not_parsed() {
         let body = good.body.clone().unwrap();
         let mut all = Vec::new();
         places(&body, "", &mut all);
+        // A draft may have any content.
+        all.retain(|place| operation.id != "update_draft" || !place.starts_with("/content"));
         for place in all {
             let inside = Value::from(body.pointer(&place).unwrap().to_string());
             for name in NAMES {
@@ -130,7 +134,7 @@ async fn duplicate_keys_and_nul_are_rejected_at_any_depth() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     let chat = ann.direct(&ben).await;
     let sends = format!("/conversations/{chat}/messages");
-    for (bad, told) in [
+    for (bad, reason) in [
         (
             r#"{"b":1,"b":2}"#,
             "has the duplicate key \"b\" at line 1, column ",
@@ -154,7 +158,7 @@ async fn duplicate_keys_and_nul_are_rejected_at_any_depth() {
                     let answer = ann.send_bytes("POST", &path, body).await;
                     let problem = answer.problem(400, "validation");
                     let detail = problem["errors"][0]["detail"].as_str().unwrap();
-                    assert!(detail.starts_with(told), "{nested}: {detail}");
+                    assert!(detail.starts_with(reason), "{nested}: {detail}");
                 }
             }
         }

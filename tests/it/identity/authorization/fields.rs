@@ -16,6 +16,7 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
                 let account = [
                     "created_at",
                     "display_name",
+                    "forward_name",
                     "id",
                     "read_receipts",
                     "username",
@@ -122,11 +123,15 @@ async fn unknown_body_fields_are_rejected() {
             cat.head().await,
         )
     };
+    let mut all = Vec::new();
+    for operation in operations() {
+        let good = operation.good(&app, &scene).await;
+        all.push((operation, good));
+    }
     let before = state().await;
     let mut tried = 0;
-    for operation in operations() {
+    for (operation, good) in all {
         let mut goods = Vec::new();
-        let good = operation.good(&app, &scene).await;
         if good.body.is_some() {
             goods.push(good.clone());
         }
@@ -142,6 +147,10 @@ async fn unknown_body_fields_are_rejected() {
             let mut places = Vec::new();
             objects(&body, "", &mut places);
             for place in places {
+                // A draft may have any content.
+                if operation.id == "update_draft" && place == "/content" {
+                    continue;
+                }
                 for name in &names {
                     let mut body = body.clone();
                     let object = body.pointer_mut(&place).unwrap().as_object_mut().unwrap();

@@ -14,7 +14,7 @@ const A_ROW: f64 = 8.0;
 const BESIDES: f64 = 30.0;
 
 /// Statements that read more than they return, by some of their words, and what bounds them.
-const READ_MORE: [(&str, &str); 5] = [
+const READ_MORE: [(&str, &str); 7] = [
     (
         "SELECT w.user_id, t.head, u.conversation_id, u.unread, u.large FROM",
         "the user's conversations: a count is the difference of two numbers, and no counter is indexed",
@@ -34,6 +34,14 @@ const READ_MORE: [(&str, &str); 5] = [
     (
         "SELECT conversation_id, seq, at FROM mentions",
         "the user's mentions, by a plan that was made while the table was empty: the next ANALYZE replaces it",
+    ),
+    (
+        "SELECT count(*) AS n FROM pins",
+        "the pinned messages of a conversation, at most 100",
+    ),
+    (
+        "SELECT conversation_id, seq, change_seq FROM message_states",
+        "the changes of a conversation, by a plan that was made while few had changed: the next ANALYZE replaces it",
     ),
 ];
 

@@ -23,6 +23,8 @@ INSERT INTO member_changes
 SELECT c.id, c.last_change + n, gen_random_uuid(), '{}', '{}', '[]'
 FROM conversations c CROSS JOIN generate_series(1, 100) AS n;
 UPDATE conversations SET last_change = last_change + 100;
+INSERT INTO conversation_settings (user_id, conversation_id, notify) SELECT user_id, conversation_id, 'none' FROM members
+ON CONFLICT DO NOTHING;
 
 CREATE TEMP TABLE news AS
 SELECT c.id AS conversation_id, c.last_seq + n AS seq, c.switch_seq, c.updated_at + n * interval '30 minutes' AS at
@@ -35,27 +37,41 @@ UPDATE conversations c SET last_seq = n.seq, updated_at = n.at
 FROM (SELECT conversation_id, max(seq) AS seq, max(at) AS at FROM news GROUP BY 1) AS n WHERE n.conversation_id = c.id;
 
 -- A third of them were edited twice, and three users have reacted to them.
-INSERT INTO message_states (conversation_id, seq, change_seq, version, content, length, edited_at, reactions)
+INSERT INTO message_states (conversation_id, seq, change_seq, version, content, length, edited_at, reactions,
+    pinned_at, pinned_by)
 SELECT n.conversation_id, n.seq, c.change_seq + row_number() OVER (PARTITION BY n.conversation_id ORDER BY n.seq),
-       3, '{"text": "new"}', 15, n.at, '[{"emoji": "x", "count": 3}]'
+       3, '{"text": "new"}', 15, n.at, '[{"emoji": "x", "count": 3}]',
+       CASE WHEN n.seq % 12 = 0 THEN n.at END, CASE WHEN n.seq % 12 = 0 THEN gen_random_uuid() END
 FROM news n JOIN conversations c ON c.id = n.conversation_id WHERE n.seq % 3 = 0;
 UPDATE conversations c SET change_seq = s.head
 FROM (SELECT conversation_id, max(change_seq) AS head FROM message_states GROUP BY 1) AS s WHERE s.conversation_id = c.id;
 INSERT INTO message_versions
 SELECT n.conversation_id, n.seq, 2, '{"text": "less new"}', n.at FROM news n WHERE n.seq % 3 = 0;
+INSERT INTO pins SELECT conversation_id, seq, change_seq FROM message_states WHERE pinned_at IS NOT NULL ON CONFLICT DO NOTHING;
 INSERT INTO reactions
 SELECT n.conversation_id, n.seq, 'x', s.id, n.at FROM news n JOIN strangers s ON s.n <= 3 WHERE n.seq % 3 = 0;
 
--- Every tenth names ann and everyone, and replies to the one before.
+-- Every tenth names ann and everyone, and replies to the one before. The one after it expires.
 INSERT INTO message_mentions SELECT n.conversation_id, n.seq, u.id FROM news n JOIN users u ON u.username = 'ann' WHERE n.seq % 10 = 0;
 INSERT INTO mentions SELECT m.user_id, m.conversation_id, m.seq, now() FROM message_mentions m ON CONFLICT DO NOTHING;
 INSERT INTO mentions_all SELECT conversation_id, seq FROM news WHERE seq % 10 = 0;
 UPDATE messages m SET extra = json_build_object('reply_to', m.seq - 1, 'root_seq', m.seq - 1, 'mention_all', true)
 FROM news n WHERE m.conversation_id = n.conversation_id AND m.seq = n.seq AND n.seq % 10 = 0;
 INSERT INTO replies SELECT conversation_id, seq - 1, seq FROM news WHERE seq % 10 = 0;
+INSERT INTO expiring SELECT conversation_id, seq, '2100-01-01T00:00:00Z' FROM news WHERE seq % 10 = 1;
+UPDATE messages m SET extra = '{"expires_at": "2100-01-01T00:00:00Z"}'
+FROM news n WHERE m.conversation_id = n.conversation_id AND m.seq = n.seq AND n.seq % 10 = 1;
 INSERT INTO former_members
 SELECT c.id, gen_random_uuid(), now() FROM conversations c CROSS JOIN generate_series(1, 100) WHERE c.kind = 'group';
 
+INSERT INTO hidden_messages SELECT m.user_id, n.conversation_id, n.seq
+FROM news n JOIN members m ON m.conversation_id = n.conversation_id WHERE n.seq % 100 = 0;
+UPDATE conversation_settings s SET hides = h.n
+FROM (SELECT user_id, conversation_id, count(*) AS n FROM hidden_messages GROUP BY 1, 2) AS h
+WHERE h.user_id = s.user_id AND h.conversation_id = s.conversation_id;
+UPDATE timelines SET hides = true WHERE user_id IN (SELECT user_id FROM hidden_messages);
+UPDATE members m SET sent_seq = c.last_seq FROM conversations c
+WHERE c.id = m.conversation_id AND m.user_id = (SELECT id FROM strangers WHERE n = 1);
 INSERT INTO inbox
 SELECT t.user_id, t.last_seq + row_number() OVER (PARTITION BY t.user_id ORDER BY n.at, n.seq),
        greatest(t.last_at, n.at), 'message', n.conversation_id, n.seq, n.seq - m.read_seq
@@ -73,3 +89,12 @@ INSERT INTO direct_pairs SELECT low, high, id FROM pairs;
 INSERT INTO conversations (id, kind, member_count, created_at, updated_at) SELECT id, 'direct', 2, now(), now() FROM pairs;
 INSERT INTO members (conversation_id, user_id, role, joined_seq, read_seq, joined_at)
 SELECT id, unnest(ARRAY[low, high]), 'member', 0, 0, now() FROM pairs;
+INSERT INTO conversation_settings (user_id, conversation_id, notify, pinned_at)
+SELECT m.user_id, p.id, 'none', CASE WHEN u.username = 'ann' AND p.id < '10000000-0000-0000-0000-000000000000' THEN now() END
+FROM pairs p JOIN members m ON m.conversation_id = p.id JOIN users u ON u.id = m.user_id;
+INSERT INTO drafts (user_id, conversation_id, version, content, after_seq, at)
+SELECT user_id, conversation_id, 1, '{"text": "a line of a draft"}', 0, now()
+FROM pairs p JOIN members m ON m.conversation_id = p.id;
+INSERT INTO scheduled (user_id, client_msg_id, conversation_id, send_at, kind, content)
+SELECT m.user_id, gen_random_uuid(), p.id, '2100-01-01T00:00:00Z', 'text', '{"text": "later"}'
+FROM pairs p JOIN members m ON m.conversation_id = p.id JOIN users u ON u.id = m.user_id WHERE u.username <> 'ann';

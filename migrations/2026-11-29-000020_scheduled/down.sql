@@ -1,0 +1,2 @@
+DROP TABLE scheduled_failures;
+DROP TABLE scheduled;

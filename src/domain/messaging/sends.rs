@@ -1,0 +1,121 @@
+//! Send messages.
+//!
+//! The messages that new messages forward are read before the send, which copies them: a recall of the first message does not reach the
+//! copy.
+
+use crate::domain::messaging::messages::shown;
+use crate::engine::delivery::Delivery;
+use crate::engine::error::Error;
+use crate::engine::reading::{hidden_messages, message_views};
+use crate::engine::writer::commands::send::{Send, Sent, Source};
+use crate::model::account::Caller;
+use crate::model::content::Content;
+use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::message::NewMessage;
+use crate::model::wire::message::{Forward, Message};
+use crate::model::wire::message_ref::MessageRef;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::identity::accounts;
+use crate::storage::pg::messaging::conversations;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Stores messages of the caller, in this order, and returns the result of each. After an error the messages may or may not
+/// be stored, and a replay with the same `client_msg_id`s is safe.
+pub async fn send(
+    delivery: &Delivery,
+    caller: Caller,
+    conversation: ConversationId,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<Result<Sent, Error>>, Error> {
+    let sources = sources(delivery, caller, &messages).await?;
+    let send = Send {
+        messages,
+        sources,
+        mention_all_limit: delivery.config.mention_all_limit,
+    };
+    let answer = delivery.writers.submit(conversation, caller.user, send)?;
+    let results = answer.wait().await?;
+    // A stored message may have changed since, and the sender may have hidden it.
+    let is_personal = |sent: &Sent| sent.replayed || sent.message.state.is_some();
+    if results.iter().flatten().any(is_personal) {
+        return Ok(delivery
+            .pg
+            .read("replays", move |conn| {
+                let mut results = results.clone();
+                let sent = results.iter_mut().flatten();
+                message_views::restrict(conn, sent.map(|one| (caller.user, &mut one.message)))?;
+                let replayed = results.iter_mut().flatten().filter(|sent| sent.replayed);
+                let replayed = replayed.map(|sent| &mut sent.message);
+                hidden_messages::replace(conn, caller.user, true, replayed)?;
+                Ok(results)
+            })
+            .await?);
+    }
+    Ok(results)
+}
+
+/// The messages that these messages forward, as the caller may see them now. A failure is for the message alone, since a repeated send
+/// needs no source. Nothing is read without a forward.
+async fn sources(
+    delivery: &Delivery,
+    caller: Caller,
+    messages: &[NewMessage],
+) -> Result<HashMap<MessageRef, Result<Source, Error>>, Error> {
+    let forwarded = messages.iter().filter_map(|one| one.options.forward);
+    let forwarded: BTreeSet<_> = forwarded.collect();
+    if forwarded.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let read = move |conn: &mut Connection| read(conn, caller, &forwarded);
+    Ok(delivery.pg.read("forwarded", read).await?)
+}
+
+fn read(
+    conn: &mut Connection,
+    caller: Caller,
+    forwarded: &BTreeSet<MessageRef>,
+) -> StorageResult<HashMap<MessageRef, Result<Source, Error>>> {
+    let mut by_conversation: BTreeMap<ConversationId, Vec<ConvSeq>> = BTreeMap::new();
+    for of in forwarded {
+        let seqs = by_conversation.entry(of.conversation_id).or_default();
+        seqs.push(of.seq);
+    }
+    let mut found = Vec::new();
+    for (id, seqs) in by_conversation {
+        if let Some(view) = conversations::view(conn, id, caller.user)? {
+            found.extend(shown(conn, caller, id, &view, seqs.into_iter())?);
+        }
+    }
+    let origins: Vec<_> = found.iter().map(origin).collect();
+    let authors: BTreeSet<UserId> = origins.iter().filter_map(|one| one.sender_id).collect();
+    let authors: Vec<_> = authors.into_iter().collect();
+    let named = accounts::named_in_forwards(conn, &authors)?;
+    let sources = found.iter().zip(origins).map(|(message, origin)| {
+        let of = MessageRef {
+            conversation_id: message.conversation_id,
+            seq: message.seq,
+        };
+        (of, source(message, origin, &named))
+    });
+    Ok(sources.collect())
+}
+
+/// The first author of a message, and when the author stored it.
+fn origin(message: &Message) -> Forward {
+    let forward = message.state.as_ref().and_then(|state| state.forward);
+    forward.unwrap_or(Forward {
+        sender_id: Some(message.sender_id),
+        created_at: message.created_at,
+    })
+}
+
+fn source(message: &Message, origin: Forward, named: &HashSet<UserId>) -> Result<Source, Error> {
+    let content = Content::copy(&message.body).ok_or(Error::MessageGone)?;
+    let sender_id = origin.sender_id.filter(|author| named.contains(author));
+    let origin = Forward {
+        sender_id,
+        ..origin
+    };
+    Ok(Source { content, origin })
+}
