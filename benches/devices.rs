@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep};
 const PER_ADDRESS: usize = 500;
 
 /// Connections that are opened at a time, except in the reconnect storm.
-const OPENED_AT_ONCE: usize = 256;
+const OPENING_LIMIT: usize = 256;
 
 /// How the devices wait.
 #[derive(Clone, Copy)]
 pub struct WaitConfig {
     /// The timeout of a wait, in seconds.
     pub timeout: u64,
-    /// The first wait has a random timeout, so that the devices do not all wait again at once.
+    /// The first wait has a random timeout, so that the devices do not all wait again together.
     pub spread: bool,
     /// Waits of one second that come first on the same connection.
     pub short_waits: usize,
@@ -45,6 +45,7 @@ pub struct WaitingDevices {
     on_wake: mpsc::UnboundedSender<Woken>,
     config: WaitConfig,
     watch: Option<Arc<str>>,
+    changes: bool,
 }
 
 /// State of all devices: the node's address, and counters.
@@ -65,6 +66,7 @@ struct Notice {
 #[derive(Deserialize)]
 struct Watched {
     last_seq: usize,
+    change_seq: usize,
 }
 
 impl WaitingDevices {
@@ -73,7 +75,7 @@ impl WaitingDevices {
         let (on_wake, woken) = mpsc::unbounded_channel();
         let shared = SharedState {
             address,
-            opening: Semaphore::new(OPENED_AT_ONCE),
+            opening: Semaphore::new(OPENING_LIMIT),
             polls: AtomicUsize::new(0),
             overloaded: AtomicUsize::new(0),
         };
@@ -85,12 +87,19 @@ impl WaitingDevices {
             on_wake,
             config,
             watch: None,
+            changes: false,
         }
     }
 
     /// Devices that are added later also watch this conversation.
     pub fn watch(&mut self, conversation: &str) {
         self.watch = Some(conversation.into());
+    }
+
+    /// They also wait for changes of its messages.
+    pub fn watch_changes(&mut self, conversation: &str) {
+        self.watch(conversation);
+        self.changes = true;
     }
 
     /// Adds devices, until each of these people has one.
@@ -102,6 +111,7 @@ impl WaitingDevices {
                 since: 0,
                 watch: self.watch.clone(),
                 watched: 0,
+                change: self.changes.then_some(0),
                 shared: Arc::clone(&self.shared),
                 on_wake: self.on_wake.clone(),
                 config: self.config,
@@ -110,7 +120,7 @@ impl WaitingDevices {
         }
     }
 
-    /// Devices that lose their connection reconnect to this node, all at once.
+    /// Devices that lose their connection reconnect to this node, all together.
     pub fn move_to(&self, address: SocketAddr) {
         self.shared.opening.add_permits(self.waiting.len());
         self.move_to.send(address).unwrap();
@@ -143,6 +153,8 @@ struct Device {
     since: usize,
     watch: Option<Arc<str>>,
     watched: usize,
+    /// The last change that it has seen, if it waits for changes.
+    change: Option<usize>,
     shared: Arc<SharedState>,
     on_wake: mpsc::UnboundedSender<Woken>,
     config: WaitConfig,
@@ -182,6 +194,7 @@ impl Device {
             let mut path = format!("/v1/notices?since_seq={}&timeout={timeout}", self.since);
             if let Some(watch) = &self.watch {
                 path += &format!("&watch={watch}:{}", self.watched);
+                path.extend(self.change.map(|change| format!(":{change}")));
             }
             self.shared.polls.fetch_add(1, Ordering::Relaxed);
             let answer = match connection.get(&path, &self.person).await {
@@ -204,6 +217,7 @@ impl Device {
         let notice: Notice = serde_json::from_slice(&answer.ok(200)).unwrap();
         if let Some(watched) = notice.watched.first() {
             self.watched = watched.last_seq;
+            self.change = self.change.map(|_| watched.change_seq);
         }
         if notice.news || !notice.watched.is_empty() {
             self.since = notice.last_seq;

@@ -70,7 +70,7 @@ pub fn send(person: &Person, conversation: &str) -> PlannedRequest {
     }
 }
 
-/// Sends from all connections at once. Without a rate, each connection sends the next request after a response. With a rate,
+/// Sends from all connections in parallel. Without a rate, each connection sends the next request after a response. With a rate,
 /// requests are sent when they are due; the latency counts from then, even if no connection was free, so that a slow server does
 /// not hide its own delays (coordinated omission).
 pub async fn load(

@@ -39,7 +39,11 @@ use tokio::sync::Notify;
 #[derive(Parser)]
 pub struct Options {
     /// Only these rows of the table, with commas
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5,6,7,9,11,8")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,8"
+    )]
     row: Vec<u8>,
     /// Rounds; the median is the result
     #[arg(long, default_value_t = 3)]
@@ -143,6 +147,9 @@ async fn bench(environment: &Environment, options: &Options) {
             8 => rows::archive::measure(environment, options).await,
             9 => rows::reconnect::measure(environment, options).await,
             11 => rows::nodes::measure(environment, options).await,
+            12 => rows::changes::measure(environment, options).await,
+            13 => rows::changes::unchanged(environment, options).await,
+            14 => rows::group::storm(environment, options).await,
             _ => panic!("there is no row {row}"),
         };
         measured.iter().for_each(Line::print_now);

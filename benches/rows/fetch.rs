@@ -1,6 +1,7 @@
 //! Row 3: fetches of a page of 20 new messages from an inbox, against the same join in plain SQL.
 
 use crate::Options;
+use crate::client::Person;
 use crate::deployment::Environment;
 use crate::load::{Load, PlannedRequest, RequestSource, load};
 use crate::reference::pgbench;
@@ -10,25 +11,13 @@ use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-const CLIENTS: usize = 16;
+pub const CLIENTS: usize = 16;
 const REFERENCE_CLIENTS: usize = 8;
 
 pub async fn measure(environment: &Environment, options: &Options) -> Vec<Line> {
     let deployment = environment.deploy("fetches", options.users).await;
     deployment.ring(include_str!("../fill.sql")).await;
-    let people = deployment.people.clone();
-    let requests: RequestSource = Arc::new(move |_| {
-        let mut rng = rand::rng();
-        let since = rng.random_range(0..=20);
-        PlannedRequest {
-            method: Method::GET,
-            path: format!("/v1/inbox?since_seq={since}&limit=20"),
-            person: people[rng.random_range(0..people.len())].clone(),
-            body: String::new(),
-            status: 200,
-            must_contain: format!(r#""next_since_seq":{},"last_seq":40,"#, since + 20),
-        }
-    });
+    let requests = requests(&deployment.people);
     let address = deployment.node.address;
     let ours = async |time| load(address, CLIENTS, time, None, &requests).await;
     let theirs = async |time| pgbench(&deployment, "fetch.sql", REFERENCE_CLIENTS, time).await;
@@ -59,4 +48,21 @@ pub async fn measure(environment: &Environment, options: &Options) -> Vec<Line> 
         },
         Line::fact(3, "such a fetch, p99", "ms", of(|load| load.ms(0.99))),
     ]
+}
+
+/// Each fetches a page of 20 after `fill.sql`.
+pub fn requests(people: &[Person]) -> RequestSource {
+    let people = people.to_vec();
+    Arc::new(move |_| {
+        let mut rng = rand::rng();
+        let since = rng.random_range(0..=20);
+        PlannedRequest {
+            method: Method::GET,
+            path: format!("/v1/inbox?since_seq={since}&limit=20"),
+            person: people[rng.random_range(0..people.len())].clone(),
+            body: String::new(),
+            status: 200,
+            must_contain: format!(r#""next_since_seq":{},"last_seq":40,"#, since + 20),
+        }
+    })
 }

@@ -1,13 +1,17 @@
 //! Row 6: the time from a message to a group of the largest size with write fan-out until the last member is notified. All members
-//! wait. Row 7: the same for a channel that a tenth of its members watch.
+//! wait. Row 7: the same for a channel that a tenth of its members watch. Row 14: sends to a channel while its members react to a message.
 
 use crate::Options;
 use crate::client::{Connection, Person};
 use crate::deployment::{Deployment, Environment};
 use crate::devices::{WaitConfig, WaitingDevices};
-use crate::load::send;
+use crate::load::{PlannedRequest, RequestSource, load, send};
 use crate::report::{Goal, Line};
+use hyper::Method;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The most members with write fan-out.
@@ -24,7 +28,7 @@ const MESSAGES: usize = 20;
 pub async fn group(environment: &Environment, options: &Options) -> Vec<Line> {
     let members = GROUP.min(options.users);
     let deployment = environment.deploy("groups", members).await;
-    let mut room = Room::of(deployment, "group", members).await;
+    let mut room = Room::of(deployment, "group", members, false).await;
     let took = room.talk(options.rounds).await;
     room.close(environment).await;
     lines(
@@ -37,7 +41,7 @@ pub async fn group(environment: &Environment, options: &Options) -> Vec<Line> {
 pub async fn channel(environment: &Environment, options: &Options) -> Vec<Line> {
     let members = CHANNEL.min(options.users);
     let deployment = environment.deploy("channels", members).await;
-    let mut room = Room::of(deployment, "channel", members / 10).await;
+    let mut room = Room::of(deployment, "channel", members / 10, false).await;
     let written = "SELECT (SELECT count(*) FROM inbox) + (SELECT sum(last_seq) FROM timelines)";
     let before = room.deployment.number(written).await;
     let took = room.talk(options.rounds).await;
@@ -49,6 +53,82 @@ pub async fn channel(environment: &Environment, options: &Options) -> Vec<Line> 
         "message to a channel, until the last watcher is notified",
         took,
     )
+}
+
+/// Sends to the channel in a second, in row 14.
+const SENDS: f64 = 20.0;
+
+/// Reactions in a second: three of 10,000 users within a minute.
+const REACTIONS: f64 = 500.0;
+
+/// Watchers of row 14: each is woken by every send.
+const WATCHERS: usize = 100;
+
+pub async fn storm(environment: &Environment, options: &Options) -> Vec<Line> {
+    let members = CHANNEL.min(options.users);
+    let deployment = environment.deploy("storms", members).await;
+    let room = Room::of(deployment, "channel", WATCHERS.min(members), true).await;
+    let (to, people) = (room.deployment.node.address, room.deployment.people.clone());
+    let (owner, channel) = (people[0].clone(), room.id.clone());
+    let sends: RequestSource = Arc::new(move |_| send(&owner, &channel));
+    load(to, 1, Duration::from_secs(1), Some(SENDS), &sends).await;
+    let (path, nth) = (
+        format!("/v1/conversations/{}/messages/1/reactions", room.id),
+        AtomicUsize::new(0),
+    );
+    let reactions: RequestSource = Arc::new(move |_| {
+        let n = nth.fetch_add(1, Ordering::Relaxed);
+        PlannedRequest {
+            method: Method::PUT,
+            path: format!("{path}/{}", ["a", "b", "c", "d"][n / people.len() % 4]),
+            person: people[n % people.len()].clone(),
+            body: String::new(),
+            status: 200,
+            must_contain: "reactions".to_owned(),
+        }
+    });
+    let (mut calm, mut stormy) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        calm.push(
+            load(to, 8, options.time(), Some(SENDS), &sends)
+                .await
+                .ms(0.99),
+        );
+        let (sent, _) = tokio::join!(
+            load(to, 8, options.time(), Some(SENDS), &sends),
+            load(to, 32, options.time(), Some(REACTIONS), &reactions)
+        );
+        stormy.push(sent.ms(0.99));
+    }
+    let counted = "SELECT count(*) FROM reactions";
+    let stored = room.deployment.number(counted).await;
+    let (path, owner) = (
+        format!("/v1/conversations/{}/messages/1", room.id),
+        room.deployment.people[0].clone(),
+    );
+    let mut connection = Connection::open(to).await.unwrap();
+    let message = connection.get(&path, &owner).await.unwrap().json(200);
+    let shown = message["reactions"].as_array().unwrap().iter();
+    let shown: f64 = shown.map(|one| one["count"].as_f64().unwrap()).sum();
+    assert_eq!(shown, stored, "the counts are those of the rows");
+    let size = "SELECT pg_total_relation_size('message_states') / 1024";
+    let size = room.deployment.number(size).await;
+    room.close(environment).await;
+    let storm = Line {
+        reference: calm,
+        goal: Goal::AtMost(2.0, 1.2),
+        ..Line::fact(
+            14,
+            "sends to a channel at 500 reactions/s, p99, against none",
+            "ms",
+            stormy,
+        )
+    };
+    vec![
+        storm,
+        Line::fact(14, "reactions to that message", "", vec![stored]),
+        Line::fact(14, "table and indexes of its state", "KiB", vec![size]),
+    ]
 }
 
 /// The median and the longest time of each round.
@@ -74,7 +154,7 @@ struct Room {
 }
 
 impl Room {
-    async fn of(deployment: Deployment, kind: &str, waiting: usize) -> Self {
+    async fn of(deployment: Deployment, kind: &str, waiting: usize, changes: bool) -> Self {
         let people = &deployment.people;
         let mut connection = Connection::open(deployment.node.address).await.unwrap();
         let body = json!({"kind": kind, "title": "everybody"}).to_string();
@@ -93,8 +173,10 @@ impl Room {
             short_waits: 0,
         };
         let mut devices = WaitingDevices::new(deployment.node.address, config);
-        if kind == "channel" {
-            devices.watch(&id);
+        match (kind, changes) {
+            (_, true) => devices.watch_changes(&id),
+            ("channel", false) => devices.watch(&id),
+            _ => {}
         }
         devices.grow(&people[..waiting]);
         Self {

@@ -1,6 +1,7 @@
 //! The rows of the table, one file each.
 
 pub mod archive;
+pub mod changes;
 pub mod delivery;
 pub mod fetch;
 pub mod group;
