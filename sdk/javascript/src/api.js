@@ -1,12 +1,12 @@
-// The API, a method per operation. Every method takes `{ signal }` last and returns the body of the answer.
+// The API, a method per operation. Every method takes `{ signal }` last and returns the body of the response.
 
 import { emojiOf, seqOf, uuid, uuidv7 } from "./ids.js";
-
-/** The page size of a loop over all pages. It keeps each answer small. */
-export const PAGE = 100;
+import { PAGE } from "./limits.js";
 
 /** The path of a message. */
 const messagePath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
+
+const pinPath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/pins/${seqOf(seq)}`;
 
 export class Api {
   #core;
@@ -15,6 +15,15 @@ export class Api {
   constructor(core) {
     this.#core = core;
     this.#session = core.session;
+  }
+
+  /** Messages of a response may expire while the application has them. */
+  async #expecting(request) {
+    const response = await request;
+    const { messages = [], mentions = [], conversations = [response] } = response;
+    const last = conversations.map((conversation) => conversation.last_message);
+    this.#core.changes.expect(...messages, ...mentions.map(({ message }) => message), ...last);
+    return response;
   }
 
   getMe({ signal } = {}) {
@@ -43,7 +52,7 @@ export class Api {
     return this.#session.call("DELETE", `/v1/me/devices/${uuid(deviceId)}`, { signal });
   }
 
-  /** Signs all other devices out. */
+  /** Logs all other devices out. */
   changePassword({ old_password, new_password }, { signal } = {}) {
     const body = { old_password, new_password };
     return this.#session.call("PUT", "/v1/me/password", { body, repeat: "refusal", signal });
@@ -63,11 +72,11 @@ export class Api {
 
   /** Tells the other tabs of this browser: the server has no entry for it. */
   async #block(method, userId, signal) {
-    const answer = await this.#session.call(method, `/v1/me/blocks/${uuid(userId)}`, { signal });
+    const response = await this.#session.call(method, `/v1/me/blocks/${uuid(userId)}`, { signal });
     const block = { user_id: userId, blocked: method === "PUT" };
-    this.#core.tell("block", block);
+    this.#core.emit("block", block);
     this.#core.tabs.post({ type: "block", block });
-    return answer;
+    return response;
   }
 
   /** The conversation with one other person: there is one per pair, and a repeat returns the same. */
@@ -79,27 +88,29 @@ export class Api {
    * A new group. Because of its `client_conversation_id` a repeat returns the group instead of making another. `refused` of
    * the result names the people who are left out because of a block.
    */
-  createGroup({ title, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
-    const body = { kind: "group", title, member_ids, client_conversation_id };
+  createGroup({ title, member_ids = [], client_conversation_id = uuidv7(), parent }, { signal } = {}) {
+    const body = { kind: "group", title, member_ids, client_conversation_id, parent };
     return this.#session.call("POST", "/v1/conversations", { body, signal });
   }
 
   /** A new channel: the owner and admins post, the others read. Anybody with the id of a public one may `join`. */
-  createChannel({ title, public: open = false, member_ids = [], client_conversation_id = uuidv7() }, { signal } = {}) {
-    const body = { kind: "channel", title, public: open, member_ids, client_conversation_id };
+  createChannel({ title, public: open = false, member_ids = [], client_conversation_id = uuidv7(), parent }, { signal } = {}) {
+    const body = { kind: "channel", title, public: open, member_ids, client_conversation_id, parent };
     return this.#session.call("POST", "/v1/conversations", { body, signal });
   }
 
   listConversations({ order, limit, cursor } = {}, { signal } = {}) {
-    return this.#session.call("GET", "/v1/conversations", { query: { order, limit, cursor }, signal });
+    return this.#expecting(this.#session.call("GET", "/v1/conversations", { query: { order, limit, cursor }, signal }));
   }
 
   async getConversation(conversationId, { signal } = {}) {
-    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}`, { signal });
+    return this.#expecting(this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}`, { signal }));
   }
 
-  async updateConversation(conversationId, { title }, { signal } = {}) {
-    return this.#session.call("PATCH", `/v1/conversations/${uuid(conversationId)}`, { body: { title }, signal });
+  /** Changes the title and the rules of a group. A direct conversation has only `message_ttl_seconds`. */
+  async updateConversation(conversationId, { title, posting, pinning, slow_mode_seconds, message_ttl_seconds }, { signal } = {}) {
+    const body = { title, posting, pinning, slow_mode_seconds, message_ttl_seconds };
+    return this.#session.call("PATCH", `/v1/conversations/${uuid(conversationId)}`, { body, signal });
   }
 
   async listMembers(conversationId, { limit, cursor } = {}, { signal } = {}) {
@@ -160,13 +171,19 @@ export class Api {
     return this.updateMember(conversationId, userId, { muted_until }, options);
   }
 
-  async listMessages(conversationId, { since_seq, before_seq, limit } = {}, { signal } = {}) {
-    const query = { since_seq, before_seq, limit };
-    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal });
+  /** A page of messages, or those with the `seqs`. With `with_replied`, `replied` has the messages to which they reply. */
+  async listMessages(conversationId, { since_seq, before_seq, seqs, with_replied, limit } = {}, { signal } = {}) {
+    const query = { since_seq, before_seq, seqs: seqs?.join(","), with_replied, limit };
+    return this.#read(conversationId, `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal });
   }
 
   async getMessage(conversationId, seq, { signal } = {}) {
-    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`, { signal });
+    return this.#read(conversationId, messagePath(conversationId, seq), { signal });
+  }
+
+  /** A change that comes while messages are read is in the response. */
+  #read(conversationId, path, options) {
+    return this.#core.changes.overlay(conversationId, () => this.#session.call("GET", path, options));
   }
 
   /** Yields single messages: the newest first, or with `since_seq` the oldest after it first. */
@@ -174,7 +191,7 @@ export class Api {
     const path = `/v1/conversations/${uuid(conversationId)}/messages`;
     const user = (await this.#session.sessionNow()).user.id;
     for (let more = true; more; ) {
-      const page = await this.#session.call("GET", path, { query: { since_seq, before_seq, limit }, user, signal });
+      const page = await this.#read(conversationId, path, { query: { since_seq, before_seq, limit }, user, signal });
       if (since_seq === undefined) page.messages.reverse();
       yield* page.messages;
       const last = page.messages.at(-1)?.seq;
@@ -193,12 +210,18 @@ export class Api {
     const path = `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
     // A copy: a repeat is recognised by its equal content.
     const body = JSON.parse(JSON.stringify({ version, content }));
-    return this.#session.call("PATCH", path, { body, signal });
+    return this.#changed(await this.#session.call("PATCH", path, { body, signal }));
+  }
+
+  #changed(message) {
+    this.#core.changes.note(message);
+    this.#core.changes.expect(message);
+    return message;
   }
 
   /** Erases the content of a message for everyone, and returns the stub that stays in its place. */
   async recall(conversationId, seq, { signal } = {}) {
-    return this.#session.call("DELETE", messagePath(conversationId, seq), { removes: false, signal });
+    return this.#changed(await this.#session.call("DELETE", messagePath(conversationId, seq), { removes: false, signal }));
   }
 
   /** Reacts to a message, and returns its reactions. The server compares emojis byte for byte. */
@@ -216,9 +239,22 @@ export class Api {
     return this.#session.call("GET", `${messagePath(conversationId, seq)}/reactions`, { query: { emoji, limit, cursor }, signal });
   }
 
+  async pinMessage(conversationId, seq, { signal } = {}) {
+    return this.#session.call("PUT", pinPath(conversationId, seq), { signal });
+  }
+
+  async unpinMessage(conversationId, seq, { signal } = {}) {
+    return this.#session.call("DELETE", pinPath(conversationId, seq), { removes: false, signal });
+  }
+
+  /** The pinned messages, the newest pin first. */
+  async listPins(conversationId, { signal } = {}) {
+    return this.#expecting(this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/pins`, { signal }));
+  }
+
   /** A page of the replies to a message and to its replies, ascending. */
   async listReplies(conversationId, seq, { since_seq, limit } = {}, { signal } = {}) {
-    return this.#session.call("GET", `${messagePath(conversationId, seq)}/replies`, { query: { since_seq, limit }, signal });
+    return this.#read(conversationId, `${messagePath(conversationId, seq)}/replies`, { query: { since_seq, limit }, signal });
   }
 
   /** A page of the readers of a message, for its sender. */
@@ -228,7 +264,7 @@ export class Api {
 
   /** A page of the messages that name the user, newest first. */
   async listMentions({ before, limit } = {}, { signal } = {}) {
-    return this.#session.call("GET", "/v1/mentions", { query: { before, limit }, signal });
+    return this.#expecting(this.#session.call("GET", "/v1/mentions", { query: { before, limit }, signal }));
   }
 
   /** The versions of a message, oldest first; the last one is the present one. */
@@ -242,7 +278,25 @@ export class Api {
    */
   async changedSince(conversationId, number, { limit, epoch = this.#core.sync.position?.epoch } = {}, { signal } = {}) {
     const query = { changed_since: number, epoch, limit };
-    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal });
+    return this.#expecting(this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/messages`, { query, signal }));
+  }
+
+  /**
+   * Schedules a message, in place of an earlier one under the id. `send_at` is a Date or a time as text. The server sends it once, with
+   * the rights that the user has then; if it cannot be sent, there is a `scheduled_failed` entry.
+   */
+  async updateScheduled(clientMsgId, conversationId, { send_at, ...message }, { signal } = {}) {
+    const at = send_at instanceof Date ? send_at.toISOString() : send_at;
+    const body = { conversation_id: uuid(conversationId), send_at: at, ...message };
+    return this.#session.call("PUT", `/v1/me/scheduled/${uuid(clientMsgId)}`, { body, signal });
+  }
+
+  async deleteScheduled(clientMsgId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/me/scheduled/${uuid(clientMsgId)}`, { signal });
+  }
+
+  async listScheduled({ limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", "/v1/me/scheduled", { query: { limit, cursor }, signal });
   }
 
   /** Moves only forward. The other devices get a `read` entry. */
@@ -250,11 +304,52 @@ export class Api {
     return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/read`, { body: { seq }, signal });
   }
 
-  getUnread({ signal } = {}) {
-    return this.#session.call("GET", "/v1/unread", { signal });
+  /** With `mentions` also the counts of messages that name the user. */
+  getUnread({ mentions, signal } = {}) {
+    return this.#session.call("GET", "/v1/unread", { query: { mentions }, signal });
   }
 
-  /** Sleeps on the server for this number of seconds: if the answer fails earlier, a proxy in between has cut it. */
+  // For the user alone, on all devices.
+
+  /** Marks a conversation as unread, until it is read or the user sends to it. The counts stay as they are. */
+  async markUnread(conversationId, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/marked_unread`, { signal });
+  }
+
+  /** Changes the given settings of a conversation, and returns all of them. */
+  async updateSettings(conversationId, { notify, pinned, archived, hidden_through, nickname }, { signal } = {}) {
+    const body = { notify, pinned, archived, hidden_through, nickname };
+    return this.#session.call("PATCH", `/v1/conversations/${uuid(conversationId)}/settings`, { body, signal });
+  }
+
+  /** Deletes the history up to a seq, for good. The messages count as read. */
+  async clearHistory(conversationId, seq, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/cleared`, { body: { seq }, signal });
+  }
+
+  /** Hides up to 100 messages, for good: from now on the user reads stubs of kind `hidden`. */
+  async hideMessages(conversationId, seqs, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/hidden`, { body: { seqs }, signal });
+  }
+
+  listDrafts({ limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", "/v1/drafts", { query: { limit, cursor }, signal });
+  }
+
+  /**
+   * Stores a draft under the version that the caller has seen, 0 for the first. When it is not the present one, the error is
+   * `version_conflict`, and its `draft` is the present one. `drafts` does this by itself.
+   */
+  async updateDraft(conversationId, { version, content, after_seq }, { signal } = {}) {
+    const body = { version, content, after_seq };
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/draft`, { body, signal });
+  }
+
+  async deleteDraft(conversationId, version, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/conversations/${uuid(conversationId)}/draft`, { query: { version }, signal });
+  }
+
+  /** Sleeps on the server for this number of seconds: if the response fails earlier, a proxy in between has cut it. */
   diagnoseLongpoll(timeout = 25, { signal } = {}) {
     return this.#session.call("GET", "/v1/diagnostics/longpoll", { query: { timeout }, timeoutMs: 70_000, repeat: "never", signal });
   }

@@ -1,5 +1,7 @@
 // The shared parts of a client: its options, its events, and the time until `close`. Each part finds the others here.
 
+import { Changes } from "./changes.js";
+import { Drafts } from "./drafts.js";
 import { inBrowser } from "./environment.js";
 import { LONGEST_PAUSE_MS, TidelineError } from "./errors.js";
 import { Locks } from "./locks.js";
@@ -9,6 +11,7 @@ import { abortable, linked } from "./signals.js";
 import { localStorageOrNull, memoryStorage, Store } from "./storage.js";
 import { Sync } from "./sync.js";
 import { Tabs } from "./tabs.js";
+import { Timelines } from "./timelines.js";
 
 const NETWORK_EVENTS = ["online", "offline", "pageshow", "visibilitychange"];
 const DEFAULTS = { requestTimeoutMs: 30_000, waitSeconds: 25, leaderSilenceMs: 15_000, resume: false, backfill: false };
@@ -22,12 +25,15 @@ export class Core {
   nudges = new Set();
   session = new Session(this);
   outbox = new Outbox(this);
+  timelines = new Timelines(this);
+  changes = new Changes(this);
   sync = new Sync(this);
   tabs = new Tabs(this);
   #handlers = new Map();
   #tasks = new Set();
   #network;
   #closing = null;
+  drafts = new Drafts(this);
 
   constructor(options) {
     this.options = { ...DEFAULTS, ...given(options) };
@@ -67,7 +73,7 @@ export class Core {
   }
 
   /** Emits an event without waiting for its handlers. */
-  tell(name, event) {
+  emit(name, event) {
     for (const handler of [...(this.#handlers.get(name) ?? [])]) {
       try {
         Promise.resolve(handler(event)).catch((error) => this.report(error));

@@ -1,13 +1,13 @@
-// The errors, and how an answer of the server becomes one.
+// The errors, and how a response of the server becomes one.
 
 /** After these codes the application resyncs, with all conversations. */
 export const RESYNC = ["cursor_ahead", "epoch_changed", "inbox_trimmed"];
 /** With these codes the server has ended the session. */
-export const SIGNED_OUT = ["unauthenticated", "device_revoked", "refresh_invalid"];
+export const SESSION_ENDED = ["unauthenticated", "device_revoked", "refresh_invalid"];
 
 /** Every failure: a refusal of the server (switch on `code`), or `network`, `timeout`, `closed`, … with status 0. */
 export class TidelineError extends Error {
-  constructor({ code, status = 0, detail, request_id = null, errors = [], retryAfterMs = null, current = null, cause }) {
+  constructor({ code, status = 0, detail, request_id = null, errors = [], retryAfterMs = null, current = null, draft = null, cause }) {
     super(detail ?? code, cause === undefined ? undefined : { cause });
     this.name = "TidelineError";
     this.code = code;
@@ -17,6 +17,7 @@ export class TidelineError extends Error {
     this.errors = errors;
     this.retryAfterMs = retryAfterMs;
     this.current = current;
+    this.draft = draft;
   }
 
   /** Whether the same request may succeed later. */
@@ -25,7 +26,7 @@ export class TidelineError extends Error {
   }
 }
 
-/** The longest pause that a server can request. Timers overflow at 24.8 days, and would then fire at once. */
+/** The longest pause that a server can request. Timers overflow at 24.8 days, and would then fire immediately. */
 export const LONGEST_PAUSE_MS = 3_600_000;
 
 /** A pause that a server requests, in ms. Null when it is not a number of ms: then the client's own back-off is used. */
@@ -37,13 +38,13 @@ function retryAfter(header) {
   return asked(/^\s*[\d.]+\s*$/.test(header) ? Number.parseFloat(header) * 1_000 : Math.max(0, Date.parse(header) - Date.now()));
 }
 
-/** The error of an answer. An answer without a code does not come from Tideline but from a proxy. */
+/** The error of a response. A response without a code does not come from Tideline but from a proxy. */
 export function refusal(response, problem) {
   const retryAfterMs = asked(problem?.retry_after_ms) ?? retryAfter(response.headers.get("Retry-After"));
   const request_id = problem?.request_id ?? response.headers.get("X-Request-Id");
   if (typeof problem?.code !== "string") {
-    return new TidelineError({ code: "network", detail: `the answer is ${response.status}, and not Tideline's`, request_id, retryAfterMs });
+    return new TidelineError({ code: "network", detail: `the response is ${response.status}, and not Tideline's`, request_id, retryAfterMs });
   }
-  const { code, detail, errors, message: current } = problem;
-  return new TidelineError({ code, status: response.status, detail, request_id, errors, retryAfterMs, current });
+  const { code, detail, errors, message: current, draft } = problem;
+  return new TidelineError({ code, status: response.status, detail, request_id, errors, retryAfterMs, current, draft });
 }

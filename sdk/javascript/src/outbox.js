@@ -3,7 +3,7 @@
 // only under the session of the person who wrote it, or waits for that session.
 
 import { TidelineError } from "./errors.js";
-import { isUuid, uuid, uuidv7 } from "./ids.js";
+import { isUuid, seqOf, uuid, uuidv7 } from "./ids.js";
 import { abortable, backoff, handled, linked } from "./signals.js";
 
 /** How many settled sends are remembered, so that a late read of the storage does not restore one. */
@@ -11,18 +11,23 @@ const SETTLED = 1_000;
 
 const keyOf = ({ user_id, client_msg_id }) => `${user_id}:outbox:${client_msg_id}`;
 const isContent = ({ kind, content }) => typeof kind === "string" && content instanceof Object;
+const isForward = ({ forward }) => isUuid(forward?.conversation_id) && Number.isSafeInteger(forward.seq) && forward.seq > 0;
 
 /** A copy, because a retry must equal the first attempt. It is made as JSON, which also copies the proxies of frameworks. */
 function contentOf(message, mentions) {
   let cause;
   try {
-    const { kind, content } = JSON.parse(JSON.stringify(typeof message === "string" ? { kind: "text", content: { text: message } } : message));
+    const { kind, content, forward } = JSON.parse(JSON.stringify(typeof message === "string" ? { kind: "text", content: { text: message } } : message));
+    if (forward !== undefined && kind === undefined && content === undefined && !mentions && isForward({ forward })) {
+      return { forward: { conversation_id: forward.conversation_id, seq: forward.seq } };
+    }
+    if (forward !== undefined) throw new TypeError("a forward has no other content");
     if (mentions) content.mentions = [...mentions];
     if (isContent({ kind, content })) return { kind, content };
   } catch (error) {
     cause = error;
   }
-  throw new TidelineError({ code: "validation", detail: "a message is a text or { kind, content } of JSON, and its mentions are a list", cause });
+  throw new TidelineError({ code: "validation", detail: "a message is a text, { kind, content } of JSON, or { forward: { conversation_id, seq } }, and its mentions are a list", cause });
 }
 
 export class Outbox {
@@ -46,18 +51,23 @@ export class Outbox {
     return [...this.items.values()].sort((a, b) => a.order - b.order || (a.client_msg_id < b.client_msg_id ? -1 : 1));
   }
 
-  send(conversationId, message, { mentions, client_msg_id = uuidv7(), signal } = {}) {
+  send(conversationId, message, { mentions, mention_all, reply_to, expires_in, client_msg_id = uuidv7(), signal } = {}) {
     const { session, life } = this.#core;
     try {
       life.signal.throwIfAborted();
       signal?.throwIfAborted();
       uuid(conversationId);
       uuid(client_msg_id);
-      const { kind, content } = contentOf(message, mentions);
-      const options = { client_msg_id, signal };
-      if (!session.current) return handled(session.sessionNow().then(() => this.send(conversationId, { kind, content }, options)));
+      const body = contentOf(message, mentions);
+      const more = {
+        ...(mention_all && { mention_all: true }),
+        ...(reply_to !== undefined && { reply_to: Number(seqOf(reply_to)) }),
+        ...(expires_in !== undefined && { expires_in }),
+      };
+      const options = { client_msg_id, signal, ...more };
+      if (!session.current) return handled(session.sessionNow().then(() => this.send(conversationId, body, options)));
       const created_at = new Date().toISOString();
-      const item = { client_msg_id, user_id: session.user.id, conversation_id: conversationId, kind, content, created_at };
+      const item = { client_msg_id, user_id: session.user.id, conversation_id: conversationId, ...body, created_at, ...more };
       return this.#enqueue({ ...item, order: this.#number() }, signal);
     } catch (error) {
       return handled(Promise.reject(error));
@@ -78,7 +88,7 @@ export class Outbox {
     await this.#unwrite(item);
   }
 
-  /** The session has ended. Unstored messages stay until their owner signs in again or discards them. */
+  /** The session has ended. Unstored messages stay until their owner logs in again or discards them. */
   end(reason) {
     for (const attempt of this.#attempts.values()) attempt.abort(reason);
     this.rejectAll(reason);
@@ -91,7 +101,7 @@ export class Outbox {
     this.#early = [];
   }
 
-  /** Their owner has signed out: all of their messages are deleted. */
+  /** Their owner has logged out: all of their messages are deleted. */
   async drop() {
     const items = [...this.items.values()];
     this.clear();
@@ -152,7 +162,7 @@ export class Outbox {
   #note(item) {
     this.#lastOrder = Math.max(this.#lastOrder, item.order);
     this.items.set(item.client_msg_id, item);
-    this.#core.tell("send", { state: item.state, item, message: null, error: item.error });
+    this.#core.emit("send", { state: item.state, item, message: null, error: item.error });
   }
 
   /** Writes happen one after the other, and an item is written before it is sent. */
@@ -193,7 +203,7 @@ export class Outbox {
   #isItem(value, owner) {
     const { user_id, client_msg_id, state } = value;
     const known = state === "sending" || state === "failed";
-    return known && user_id === owner && typeof client_msg_id === "string" && isContent(value);
+    return known && user_id === owner && typeof client_msg_id === "string" && (isContent(value) || isForward(value));
   }
 
   /** Its ids become a part of a URL. Versions before 0.1 did not check them. */
@@ -204,7 +214,7 @@ export class Outbox {
   async #refuse(key, item) {
     await this.#core.store.delete(key);
     const error = { code: "validation", status: 0, detail: "an id of the message is not a UUID", request_id: null, errors: [] };
-    this.#core.tell("send", { state: "failed", item: { ...item, state: "failed", error }, message: null, error });
+    this.#core.emit("send", { state: "failed", item: { ...item, state: "failed", error }, message: null, error });
   }
 
   #next(conversationId) {
@@ -235,7 +245,7 @@ export class Outbox {
     this.#pumps.set(name, pump);
     const done = () => {
       this.#pumps.delete(name);
-      // A message came after the last check, or the same person has signed in again.
+      // A message came after the last check, or the same person has logged in again.
       if (pump.again && session.owner === owner && !life.signal.aborted) this.pump(conversationId);
     };
     this.#core.spawn(this.#core.withLock(name, drain).finally(done));
@@ -246,25 +256,33 @@ export class Outbox {
     for (const item of this.list()) if (item.state === "sending") this.pump(item.conversation_id);
   }
 
+  /** The rules of a conversation may have changed: a message that waits for slow mode is sent again. */
+  wake(conversationId) {
+    const link = this.#attempts.get(this.#next(conversationId)?.client_msg_id);
+    if (link?.slow) link.abort(new TidelineError({ code: "hurry" }));
+  }
+
   /** One attempt, and a pause after a failure. Returns the number of consecutive failures. */
   async #attempt(item, failures) {
     const { session, tabs, life, links } = this.#core;
     const link = linked([], { all: links });
     this.#attempts.set(item.client_msg_id, link);
-    const { client_msg_id, conversation_id, user_id, kind, content } = item;
-    const options = { body: { client_msg_id, kind, content }, user: user_id, signal: link.signal };
+    const { client_msg_id, conversation_id, user_id, kind, content, forward, mention_all, reply_to, expires_in } = item;
+    const body = { client_msg_id, kind, content, forward, mention_all, reply_to, expires_in };
+    const options = { body, user: user_id, signal: link.signal };
     try {
       const message = await session.authorized("POST", `/v1/conversations/${uuid(conversation_id)}/messages`, options);
-      // Post before the item is deleted: if this tab dies in between, another tab sends it again and gets the same answer.
+      // Post before the item is deleted: if this tab dies in between, another tab sends it again and gets the same response.
       tabs.post({ type: "stored", item, message });
       this.stored(item, message);
       await this.#unwrite(item);
     } catch (error) {
       life.signal.throwIfAborted();
       if (link.signal.aborted) return 0;
-      // Only a refusal is final. Without a session, or without an answer, the message waits.
+      // Only a refusal is final. Without a session, or without a response, the message waits.
       if (error.transient || error.status < 400 || error.status === 401) {
-        this.#core.tell("send", { state: "sending", item, message: null, error });
+        this.#core.emit("send", { state: "sending", item, message: null, error });
+        link.slow = error.code === "slow_mode";
         // Later messages wait until this one is settled: this keeps their order.
         const ms = backoff(this.#core.backoff, failures, error);
         await this.#core.pause(ms, link.signal, { atLeast: error.retryAfterMs ?? 0 }).catch(() => life.signal.throwIfAborted());
@@ -289,7 +307,7 @@ export class Outbox {
   }
 
   /** Another tab has written a message, or a send has failed there. */
-  heard(item) {
+  receive(item) {
     if (this.#settled.has(item.client_msg_id) || !this.#sendable(item)) return;
     this.#note({ order: this.#number(), ...item });
     if (item.state === "failed") {
@@ -300,7 +318,8 @@ export class Outbox {
 
   stored(item, message) {
     if (!this.#forget(item)) return;
-    this.#core.tell("send", { state: "stored", item: { ...item, state: "stored" }, message, error: null });
+    this.#core.changes.expect(message);
+    this.#core.emit("send", { state: "stored", item: { ...item, state: "stored" }, message, error: null });
     this.#settle(item.client_msg_id, (waiting) => waiting.resolve(message));
   }
 
@@ -308,7 +327,7 @@ export class Outbox {
     if (!this.#forget(item)) return;
     const error = new TidelineError({ code: "discarded", detail: "the message was given up" });
     this.#attempts.get(item.client_msg_id)?.abort(error);
-    this.#core.tell("send", { state: "discarded", item: { ...item, state: "discarded" }, message: null, error: null });
+    this.#core.emit("send", { state: "discarded", item: { ...item, state: "discarded" }, message: null, error: null });
     this.#settle(item.client_msg_id, (waiting) => waiting.reject(error));
   }
 

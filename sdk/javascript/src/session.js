@@ -1,7 +1,7 @@
 // Requests and their session: one refresh at a time, over all tabs.
 
 import { inBrowser } from "./environment.js";
-import { refusal, SIGNED_OUT, TidelineError } from "./errors.js";
+import { refusal, SESSION_ENDED, TidelineError } from "./errors.js";
 import { abortable, backoff, linked } from "./signals.js";
 
 /** How often a call is repeated before it fails, and the longest `Retry-After` that it waits for. */
@@ -14,18 +14,18 @@ const REFRESH_CAP_MS = 4_000;
 
 const isSession = (value) =>
   value === null || [value.user?.id, value.access_token, value.refresh_token].every((text) => typeof text === "string");
-const signedOutError = (detail) => new TidelineError({ code: "signed_out", detail });
+const loggedOutError = (detail) => new TidelineError({ code: "signed_out", detail });
 
 export class Session {
   #core;
   /** `user`, `device_id` and the tokens; null without a session. */
   current = null;
-  /** The owner of the outbox: the id of the person who is signed in, or was last. */
+  /** The owner of the outbox: the id of the person who is logged in, or was last. */
   owner = null;
-  /** Aborted when this person is signed out; null without a session. */
+  /** Aborted when this person is logged out; null without a session. */
   term = null;
   #stored = false;
-  /** After a sign-out only `restore` and `login` start a session: a call must not run as the next person. */
+  /** After a logout only `restore` and `login` start a session: a call must not run as the next person. */
   #left = false;
   #refreshing = null;
 
@@ -54,6 +54,7 @@ export class Session {
       const request = { method, headers, signal: link.signal, cache: "no-store", credentials: "omit", redirect: "manual" };
       if (body !== undefined) request.body = JSON.stringify(body);
       const response = await this.#fetch(url.href, request);
+      this.#core.changes.learnTime(response);
       const redirects = response.type === "opaqueredirect" || response.redirected || (response.status >= 300 && response.status < 400);
       if (redirects) throw await this.#redirection(response, url, link.signal);
       const text = await abortable(response.text(), link.signal);
@@ -62,8 +63,8 @@ export class Session {
       try {
         value = JSON.parse(text);
       } catch (cause) {
-        // The answer comes from another server: a proxy's page, or the log-in page of a hotel's network.
-        if (response.ok) throw new TidelineError({ code: "network", detail: "the answer is not JSON", cause });
+        // The response comes from another server: a proxy's page, or the login page of a hotel's network.
+        if (response.ok) throw new TidelineError({ code: "network", detail: "the response is not JSON", cause });
         value = null;
       }
       if (response.ok) return value;
@@ -71,7 +72,7 @@ export class Session {
     } catch (error) {
       if (link.signal.aborted) throw link.signal.reason;
       if (error instanceof TidelineError) throw error;
-      throw new TidelineError({ code: "network", detail: `no answer from ${this.#core.url}`, cause: error });
+      throw new TidelineError({ code: "network", detail: `no response from ${this.#core.url}`, cause: error });
     } finally {
       link.done();
     }
@@ -96,18 +97,18 @@ export class Session {
 
   /**
    * A request with the session of the `user` with this id. An expired access token is refreshed; a session that the server
-   * has ended ends here too. A request of one person is never sent as another who has signed in meanwhile.
+   * has ended ends here too. A request of one person is never sent as another who has logged in meanwhile.
    */
   async authorized(method, path, options) {
     const user = options.user ?? (await this.sessionNow()).user.id;
     for (let refreshes = 0; ; refreshes++) {
-      if (this.user?.id !== user) throw new TidelineError({ code: "signed_out", status: 401, detail: "signed out meanwhile" });
+      if (this.user?.id !== user) throw new TidelineError({ code: "signed_out", status: 401, detail: "logged out meanwhile" });
       const token = this.current.access_token;
       try {
         return await this.#once(method, path, options, token);
       } catch (error) {
         if (error.code === "token_expired" && refreshes < 2) await abortable(this.#refresh(token), options.signal);
-        else if (error.status === 401 && SIGNED_OUT.includes(error.code)) throw await this.#sessionEnded(error, token);
+        else if (error.status === 401 && SESSION_ENDED.includes(error.code)) throw await this.#sessionEnded(error, token);
         else throw error;
       }
     }
@@ -126,7 +127,7 @@ export class Session {
       try {
         return await (auth ? this.authorized(method, path, { ...options, user }) : this.#once(method, path, options));
       } catch (error) {
-        // The first DELETE was done, and only its answer was lost.
+        // The first DELETE was done, and only its response was lost.
         if (removes && error.status === 404 && failures > 0) return null;
         const again = repeat === "always" ? error.transient : repeat === "refusal" && NOTHING_DONE.includes(error.code);
         if (!again || failures >= REPEATS || error.retryAfterMs > PATIENCE_MS) throw error;
@@ -137,7 +138,7 @@ export class Session {
 
   async sessionNow() {
     if (!this.current && !this.#left) await this.restore();
-    if (!this.current) throw new TidelineError({ code: "unauthenticated", status: 401, detail: "nobody is signed in: call login" });
+    if (!this.current) throw new TidelineError({ code: "unauthenticated", status: 401, detail: "nobody is logged in: call login" });
     return this.current;
   }
 
@@ -170,11 +171,11 @@ export class Session {
     this.term ??= new AbortController();
     this.#left = false;
     this.#core.tabs.open();
-    if (before && JSON.stringify(before) !== JSON.stringify(session.user)) this.#core.tell("user", session.user);
+    if (before && JSON.stringify(before) !== JSON.stringify(session.user)) this.#core.emit("user", session.user);
   }
 
   /** Tokens are stored before they are used: the first use of the new ones invalidates the old refresh token. */
-  async #signedIn({ user, device_id, access_token, refresh_token }) {
+  async #loggedIn({ user, device_id, access_token, refresh_token }) {
     const session = { user, device_id, access_token, refresh_token };
     this.#stored = await this.#core.store.write("session", session);
     await this.#core.store.write("device", device_id);
@@ -185,7 +186,7 @@ export class Session {
 
   /**
    * One refresh at a time in this tab and, by the lock, in all tabs: a refresh token is valid once, and to the server a second
-   * use looks like theft. The tab that comes second finds the new tokens in the storage. A log-in or a log-out ends the
+   * use looks like theft. The tab that comes second finds the new tokens in the storage. A login or a logout ends the
    * refresh, and then the caller reads the session again.
    */
   #refresh(token) {
@@ -195,7 +196,7 @@ export class Session {
       .withLock("refresh", () => this.#renew(token, link.signal), { signal: link.signal })
       .catch(async (error) => {
         if (error.code === "signed_out") return;
-        throw SIGNED_OUT.includes(error.code) ? await this.#sessionEnded(error, token) : error;
+        throw SESSION_ENDED.includes(error.code) ? await this.#sessionEnded(error, token) : error;
       })
       .finally(() => {
         link.done();
@@ -206,7 +207,7 @@ export class Session {
   }
 
   #endRefresh() {
-    this.#refreshing?.link.abort(signedOutError("signed out, or in again"));
+    this.#refreshing?.link.abort(loggedOutError("logged out, or in again"));
   }
 
   async #renew(token, signal) {
@@ -214,13 +215,13 @@ export class Session {
     if (found.access_token !== token) return this.#adopt(found);
     for (let failures = 0; ; failures++) {
       try {
-        const answer = await this.#once("POST", "/v1/auth/refresh", { body: { refresh_token: found.refresh_token }, signal });
-        // When another tab has signed out or in meanwhile, its stored session stays.
+        const renewed = await this.#once("POST", "/v1/auth/refresh", { body: { refresh_token: found.refresh_token }, signal });
+        // When another tab has logged out or in meanwhile, its stored session stays.
         const now = await this.#theirs();
         signal.throwIfAborted();
-        return now.refresh_token === found.refresh_token ? await this.#signedIn(answer) : this.#adopt(now);
+        return now.refresh_token === found.refresh_token ? await this.#loggedIn(renewed) : this.#adopt(now);
       } catch (error) {
-        // A lost answer does not end the session: the server accepts the same token again, for a minute.
+        // A lost response does not end the session: the server accepts the same token again, for a minute.
         if (!error.transient || signal.aborted) throw error;
         const { base, cap } = this.#core.backoff;
         const ms = backoff({ base, cap: Math.min(cap, REFRESH_CAP_MS) }, failures, error);
@@ -229,22 +230,22 @@ export class Session {
     }
   }
 
-  /** The latest session of the person who is signed in here. */
+  /** The latest session of the person who is logged in here. */
   async #theirs() {
     const session = await this.#latest();
     if (session && session.user.id === this.user?.id) return session;
-    throw new TidelineError({ code: "unauthenticated", status: 401, detail: "signed out meanwhile" });
+    throw new TidelineError({ code: "unauthenticated", status: 401, detail: "logged out meanwhile" });
   }
 
   /** The server has ended this session. The outbox stays: its owner may log in again. */
   async #sessionEnded(error, token) {
     if (this.current?.access_token !== token) return error;
-    // Another tab may have signed in meanwhile; its stored session stays.
+    // Another tab may have logged in meanwhile; its stored session stays.
     if ((await this.#readSession())?.access_token === token) {
       await this.#core.store.delete("session");
       this.#core.tabs.post({ type: "session", session: null, reason: error.code });
     }
-    this.#signedOut(error);
+    this.#loggedOut(error);
     return error;
   }
 
@@ -259,22 +260,22 @@ export class Session {
     this.#core.outbox.end(reason);
   }
 
-  #signedOut(reason) {
+  #loggedOut(reason) {
     if (!this.current) return;
     this.#end(reason);
-    this.#core.tell("signed_out", { reason: reason.code });
+    this.#core.emit("signed_out", { reason: reason.code });
   }
 
-  /** Another tab has signed in or out, or has new tokens. */
-  async heard({ session, reason, user_id }) {
+  /** Another tab has logged in or out, or has new tokens. */
+  async receive({ session, reason, user_id }) {
     if (session && session.user.id === this.user?.id) return this.#adopt(session);
     if (session) {
-      this.#signedOut(signedOutError());
-      return this.#core.tell("signed_in", { user: session.user });
+      this.#loggedOut(loggedOutError());
+      return this.#core.emit("signed_in", { user: session.user });
     }
     if (user_id !== this.owner) return;
     const token = this.current?.access_token;
-    this.#signedOut(new TidelineError({ code: reason }));
+    this.#loggedOut(new TidelineError({ code: reason }));
     if (reason !== "signed_out") return;
     // Delete what this tab has written after the other one had deleted everything.
     await this.#core.outbox.drop();
@@ -282,25 +283,25 @@ export class Session {
   }
 
   async register({ username, password, display_name, device }, options) {
-    return this.#signIn("/v1/auth/register", { username, password, display_name }, device, false, options);
+    return this.#logIn("/v1/auth/register", { username, password, display_name }, device, false, options);
   }
 
   async login({ username, password, device }, options) {
-    return this.#signIn("/v1/auth/login", { username, password }, device, true, options);
+    return this.#logIn("/v1/auth/login", { username, password }, device, true, options);
   }
 
   /**
-   * Log-ins run one after the other as a whole: on one device the later one ends the earlier, and must be the one that is kept.
+   * Logins run one after the other as a whole: on one device the later one ends the earlier, and must be the one that is kept.
    * They do not wait for a refresh, and end within the time of a request.
    */
-  async #signIn(path, account, device, known, { signal } = {}) {
+  async #logIn(path, account, device, known, { signal } = {}) {
     const link = linked([signal], { ms: this.#core.options.requestTimeoutMs, all: this.#core.links });
     const turn = async () => {
       const body = { ...account, device: await this.#deviceInfo(device, known) };
       const session = await this.call("POST", path, { body, auth: false, repeat: "refusal", signal: link.signal });
-      if (this.current && this.user.id !== session.user.id) this.#signedOut(signedOutError());
+      if (this.current && this.user.id !== session.user.id) this.#loggedOut(loggedOutError());
       this.#endRefresh();
-      return this.#signedIn(session);
+      return this.#loggedIn(session);
     };
     try {
       return await this.#core.withLock("login", turn, { signal: link.signal });
@@ -322,7 +323,7 @@ export class Session {
     try {
       await this.call("POST", "/v1/auth/logout", { user: user.id, signal: link.signal });
     } catch (error) {
-      if (!SIGNED_OUT.includes(error.code) && error.code !== "signed_out") throw error;
+      if (!SESSION_ENDED.includes(error.code) && error.code !== "signed_out") throw error;
     } finally {
       link.done();
       if (this.user?.id === user.id) await this.#leave(user.id);
@@ -330,21 +331,21 @@ export class Session {
   }
 
   async #leave(userId) {
-    const reason = signedOutError("signed out");
+    const reason = loggedOutError("logged out");
     const { store, outbox, tabs } = this.#core;
     this.#end(reason);
     await outbox.drop();
     for (const key of await store.keys(`${userId}:`)) await store.delete(key);
     if ((await this.#readSession())?.user.id === userId) await store.delete("session");
     tabs.post({ type: "session", session: null, reason: reason.code });
-    this.#core.tell("signed_out", { reason: reason.code });
+    this.#core.emit("signed_out", { reason: reason.code });
   }
 
-  async updateMe({ display_name }, { signal } = {}) {
-    const user = await this.call("PATCH", "/v1/me", { body: { display_name }, signal });
+  async updateMe({ display_name, read_receipts, forward_name }, { signal } = {}) {
+    const user = await this.call("PATCH", "/v1/me", { body: { display_name, read_receipts, forward_name }, signal });
     await this.#core.withLock("refresh", async () => {
       const session = await this.#latest();
-      if (session?.user.id === user.id && this.user?.id === user.id) await this.#signedIn({ ...session, user });
+      if (session?.user.id === user.id && this.user?.id === user.id) await this.#loggedIn({ ...session, user });
     });
     return user;
   }

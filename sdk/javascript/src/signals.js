@@ -2,7 +2,7 @@
 
 import { TidelineError } from "./errors.js";
 
-/** A longer timer would overflow, and fire at once. */
+/** A longer timer would overflow, and fire immediately. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Full jitter: a random pause up to a bound that doubles. A pause that the server requested comes first. */
@@ -18,7 +18,7 @@ export function linked(signals, { ms, all } = {}) {
   const given = signals.filter(Boolean);
   const end = (event) => controller.abort(event.target.reason);
   for (const signal of given) signal.aborted ? controller.abort(signal.reason) : signal.addEventListener("abort", end);
-  const late = new TidelineError({ code: "timeout", detail: `no answer within ${ms} ms` });
+  const late = new TidelineError({ code: "timeout", detail: `no response within ${ms} ms` });
   const timer = ms === undefined ? undefined : setTimeout(() => controller.abort(late), Math.min(ms, LONGEST_TIMER_MS));
   const done = () => {
     clearTimeout(timer);

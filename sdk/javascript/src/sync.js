@@ -1,70 +1,33 @@
 // The sync loop: resync, wait, fetch, apply, store the position.
 //
-// Messages of small conversations are entries of the inbox. Those of large ones (`fanout: "read"`) are in no inbox: the
-// wait watches the conversation from the last seq that the application has taken, and its history is read. To the
-// application they are the same `message` events. One wait watches at most 100 conversations, those with the latest activity.
-// News of the others shows at the end of the next wait, because the unread total no longer equals the sum of the counts.
-//
-// A message that changes takes the next number of its conversation (`change_seq`). In a small conversation the inbox has an entry
-// for each change. A large one is watched with the number up to which the application has taken its changes, and the changed
-// messages are read. The numbers are kept for all conversations: they never expire, so after a trimmed inbox they find every change.
+// Messages of small conversations are entries of the inbox. Those of large ones are read from their history (timelines.js), and
+// changes without an entry by their numbers (changes.js).
 
-import { PAGE } from "./api.js";
 import { asked, RESYNC, TidelineError } from "./errors.js";
-import { uuid } from "./ids.js";
+import { PAGE, PAGE_LIMIT } from "./limits.js";
 import { abortable, backoff, linked } from "./signals.js";
 
-const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "read", "conversation", "members"];
-/** The limit of a page. An answer costs a browser more than the entries in it, and the server limits the bytes of a page. */
-const CATCH_UP = 500;
-/** How long after the time-out of a wait its answer may take. */
-const ANSWER_MS = 10_000;
+const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "pin", "read", "conversation", "members", "settings", "draft", "cleared", "hidden", "scheduled_failed"];
+/** How long after the time-out of a wait its response may take. */
+const RESPONSE_MS = 10_000;
 /** A wait that began less than this time ago is not replaced. */
 const RECENT_MS = 1_000;
-/** The most conversations that the server lets one wait watch. */
-const WATCH = 100;
-/** With more changes than this, reading the conversation again costs less. */
-const MOST_CHANGES = 1_000;
-
-/**
- * The state to keep of two states of one message, in whichever order they have arrived: the one with the higher `change_seq`.
- * An unchanged message has none.
- */
-export const newerState = (one, other) => ((other?.change_seq ?? 0) > (one?.change_seq ?? 0) ? other : (one ?? other));
-
-/** A message that is not from the inbox, in the form of an entry, but without a seq there. */
-const unlisted = (kind, message, at, unread) => ({ seq: null, kind, conversation_id: message.conversation_id, at, unread, message });
-const fromHistory = (message, readSeq) => unlisted("message", message, message.created_at, Math.max(0, message.seq - readSeq));
-const asChange = (message, unread) => unlisted("change", message, message.recalled?.at ?? message.edited_at ?? message.created_at, unread);
-
-/** `changes` has the numbers above 0. */
-const noSeqs = (epoch, conversations = []) => {
-  const changed = conversations.filter(({ change_seq }) => change_seq > 0);
-  return { epoch, of: {}, large: {}, changes: Object.fromEntries(changed.map(({ id, change_seq }) => [id, change_seq])) };
-};
-
+/** How long a wait goes on after the application has changed what it watches. */
+const REWATCH_MS = 100;
 export class Sync {
   #core;
   run = null;
   position = null;
   connection = "stopped";
-  /**
-   * The last seqs that were taken: of large conversations, or with `backfill` of all. `large` is by activity, newest last.
-   * `changes` has the numbers up to which changes were taken.
-   */
-  seqs = noSeqs(null);
   resume = null;
   #counts = new Map();
   #countedTo = 0;
-  /** The latest numbers of the conversations with changes that were not taken. */
-  #changed = new Map();
-  /** The numbers of changes that entries of small conversations have brought, since the last fetch reached the head of the inbox. */
-  #brought = new Map();
-  /** Whether the server has numbers. */
-  #hasNumbers = true;
+  /** The position at which the last fetch reached the head of the inbox. */
+  #headAt = null;
   #turn = Promise.resolve();
   #wait = null;
   #hurry = false;
+  #rewatching = null;
 
   constructor(core) {
     this.#core = core;
@@ -78,7 +41,7 @@ export class Sync {
   setConnection(state, error = null, retryInMs = null) {
     if (state === this.connection && !error) return;
     this.connection = state;
-    this.#core.tell("connection", { state, leader: this.#core.tabs.leader, error, retryInMs });
+    this.#core.emit("connection", { state, leader: this.#core.tabs.leader, error, retryInMs });
     if (this.#core.tabs.leader) this.#core.tabs.announce();
   }
 
@@ -116,7 +79,7 @@ export class Sync {
   }
 
   /** A request of the person for whom the loop runs. */
-  #ask(method, path, options) {
+  ask(method, path, options) {
     return this.#core.session.authorized(method, path, { ...options, user: this.run?.user });
   }
 
@@ -126,9 +89,12 @@ export class Sync {
     this.run?.over();
     this.run = null;
     this.position = null;
-    for (const map of [this.#counts, this.#changed, this.#brought]) map.clear();
-    this.seqs = noSeqs(null);
-    this.#hasNumbers = true;
+    this.#headAt = null;
+    this.#counts.clear();
+    clearTimeout(this.#rewatching);
+    this.#rewatching = null;
+    this.#core.timelines.clear();
+    this.#core.changes.clear();
     this.setConnection("stopped");
   }
 
@@ -167,196 +133,48 @@ export class Sync {
     let first;
     for (let cursor; cursor !== null; ) {
       const query = { order: "id", limit: PAGE, cursor };
-      const page = await this.#ask("GET", "/v1/conversations", { query, signal });
+      const page = await this.ask("GET", "/v1/conversations", { query, signal });
       first ??= page;
       for (const conversation of page.conversations) found.set(conversation.id, conversation);
       cursor = page.next_cursor;
     }
     const conversations = [...found.values()];
     const { epoch, inbox_seq } = first;
-    // In another epoch, the seqs and numbers of a conversation belong to other messages, and the application drops what it has.
-    if (this.seqs.epoch !== epoch) this.seqs = noSeqs(epoch, conversations);
-    this.#hasNumbers = conversations.every(({ change_seq }) => change_seq !== undefined);
+    const { timelines, changes } = this.#core;
+    if (reason === "epoch_changed" || reason === "cursor_ahead") changes.drop();
+    timelines.renew(epoch, conversations);
+    changes.exist = conversations.every(({ change_seq }) => change_seq !== undefined);
+    changes.expect(...conversations.map(({ last_message }) => last_message));
     await this.#core.deliver("resync", { reason, epoch, inbox_seq, conversations }, signal);
-    this.#learnAll(found);
-    if (this.#core.options.backfill) await this.#fill(conversations, signal);
+    timelines.learnAll(found);
+    changes.begin(found);
+    if (this.#core.options.backfill) await timelines.fill(conversations, signal);
     this.position = { since: inbox_seq, epoch };
     this.#countedTo = inbox_seq;
     const counts = conversations.map(({ id, me }) => [id, me.unread]).filter(([, unread]) => unread > 0);
     this.#recount(new Map(counts));
-    await this.#catchUpChanges(signal);
+    await changes.catchUp(signal);
     await this.remember();
     this.setConnection("online");
     this.#core.tabs.post({ type: "entries", since: inbox_seq, epoch, entries: [] });
-  }
-
-  /** Finds the large conversations. Those that were taken before are read from there, others from now on. */
-  #learnAll(conversations) {
-    const { of, changes } = this.seqs;
-    // A seq or number beyond the head belongs to other data, even in the same epoch.
-    for (const id of Object.keys(of)) if (!(of[id] <= conversations.get(id)?.last_seq)) delete of[id];
-    for (const id of Object.keys(changes)) if (!(changes[id] <= conversations.get(id)?.change_seq)) delete changes[id];
-    this.seqs.large = {};
-    this.#changed.clear();
-    for (const one of [...conversations.values()].sort((a, b) => (a.updated_at < b.updated_at ? -1 : 1))) {
-      this.#learn(one, this.#core.options.backfill ? 0 : (of[one.id] ?? one.last_seq));
-      this.#hearChange(one.id, one.change_seq);
-    }
-  }
-
-  /** A large conversation is read from `seq` on, or from the last seq that was taken. */
-  #learn({ id, fanout, last_seq, me }, seq) {
-    if (fanout !== "read") return;
-    const { of, large } = this.seqs;
-    of[id] = Math.max(of[id] ?? 0, seq);
-    large[id] = { last_seq, read_seq: me.read_seq };
-  }
-
-  /** Delivers the messages of each conversation that the application does not have yet. */
-  async #fill(conversations, signal) {
-    const { of } = this.seqs;
-    for (const { id, last_seq, me } of conversations) {
-      if ((of[id] ?? 0) >= last_seq) continue;
-      for await (const { messages } of this.#pages(id, signal)) {
-        for (const message of messages) {
-          await this.#core.deliver("message", fromHistory(message, me.read_seq), signal);
-          of[id] = message.seq;
-        }
-      }
-    }
-  }
-
-  /** The history of a conversation, after the last seq that was taken. */
-  async *#pages(id, signal) {
-    for (let more = true; more; ) {
-      const since_seq = this.seqs.of[id] ?? 0;
-      const query = { since_seq, limit: CATCH_UP };
-      const { messages, has_more } = await this.#ask("GET", `/v1/conversations/${uuid(id)}/messages`, { query, signal });
-      yield { id, since_seq, messages };
-      more = has_more && messages.length > 0;
-    }
-  }
-
-  /** Records newer heads of a large conversation: the last seq, and the number of the last change. */
-  hear(id, seq, change) {
-    const one = this.seqs.large[id];
-    if (!one) return;
-    one.last_seq = Math.max(one.last_seq, seq);
-    this.#hearChange(id, change);
-  }
-
-  #hearChange(id, change) {
-    if (change > this.numberOf(id)) this.#changed.set(id, Math.max(change, this.#changed.get(id) ?? 0));
-  }
-
-  /** The number up to which the application has taken the changes of a conversation. */
-  numberOf(id) {
-    return this.seqs.changes[id] ?? 0;
-  }
-
-  /**
-   * Reads the large conversations whose head is beyond the last seq that was taken, and then all changes. As with entries, a page
-   * is shared first.
-   */
-  async catchUp(signal) {
-    const { of, large } = this.seqs;
-    for (const id of Object.keys(large).filter((id) => of[id] < large[id].last_seq)) {
-      try {
-        for await (const page of this.#pages(id, signal)) {
-          const heads = page.messages.slice(-1).map(({ seq }) => [id, seq]);
-          if (this.#core.tabs.leader) this.#core.tabs.post({ type: "history", ...this.position, page, heads });
-          await this.takeHistory(page, signal);
-        }
-      } catch (error) {
-        // The person is no longer a member. The inbox has this entry, or gets it soon.
-        if (error.code !== "not_found") throw error;
-      }
-    }
-    if (this.#changed.size === 0) return;
-    await this.#catchUpChanges(signal);
-    await this.remember();
-  }
-
-  async #catchUpChanges(signal) {
-    for (const [id, head] of this.#changed) {
-      try {
-        if (head - this.numberOf(id) > MOST_CHANGES && !this.#core.options.backfill) {
-          await this.#core.deliver("invalidate", { conversation_id: id, change_seq: head }, signal);
-          this.seqs.changes[id] = head;
-        } else await this.#readChanges(id, signal);
-      } catch (error) {
-        if (error.code !== "not_found") throw error;
-      }
-      this.#changed.delete(id);
-    }
-  }
-
-  async #readChanges(id, signal) {
-    for (let more = true; more; ) {
-      const since = this.numberOf(id);
-      const query = { changed_since: since, epoch: this.seqs.epoch, limit: CATCH_UP };
-      const { messages, change_seq, has_more } = await this.#ask("GET", `/v1/conversations/${uuid(id)}/messages`, { query, signal });
-      const changes = { id, since, messages, change_seq };
-      if (this.#core.tabs.leader) this.#core.tabs.post({ type: "changes", ...this.position, changes, heads: [[id, 0, change_seq]] });
-      await this.takeChanges(changes, signal);
-      more = has_more;
-    }
-  }
-
-  /** Delivers changed messages to the application, and moves the number of their conversation. */
-  async takeChanges({ id, messages, change_seq }, signal) {
-    const { of, changes } = this.seqs;
-    const { since, epoch } = this.position;
-    // The history brings later messages, as they are then.
-    const entries = messages.filter(({ seq }) => !(seq > of[id])).map((message) => asChange(message, this.#counts.get(id) ?? 0));
-    if (entries.length > 0) await this.#core.deliver("entries", { entries, since, next: since, epoch }, signal);
-    for (const entry of entries) await this.#core.deliver("change", entry, signal);
-    changes[id] = Math.max(this.numberOf(id), change_seq);
-  }
-
-  /** Delivers messages of a large conversation to the application as if they were entries. */
-  async takeHistory({ id, messages }, signal) {
-    const { of, large } = this.seqs;
-    const one = large[id];
-    messages = messages.filter(({ seq }) => seq > of[id]);
-    if (messages.length === 0) return;
-    // The conversation with the newest activity is the last.
-    delete large[id];
-    large[id] = one;
-    try {
-      const { since, epoch } = this.position;
-      const entries = messages.map((message) => fromHistory(message, one.read_seq));
-      await this.#core.deliver("entries", { entries, since, next: since, epoch }, signal);
-      for (const entry of entries) {
-        const { seq, sender_id } = entry.message;
-        await this.#core.deliver("message", entry, signal);
-        of[id] = seq;
-        this.hear(id, seq);
-        // A send also marks the conversation as read.
-        if (sender_id === this.#core.session.owner) one.read_seq = Math.max(one.read_seq, seq);
-      }
-    } finally {
-      if (!signal.aborted) {
-        await this.remember();
-        this.#recount(this.#counted(new Map(this.#counts), id, 0));
-      }
-    }
   }
 
   /** Fetches until there is no more. The leader shares each page before it takes it, so its handlers do not delay other tabs. */
   async fetchAll(signal) {
     for (let more = true; more; ) {
       const { since, epoch } = this.position;
-      const query = { since_seq: since, epoch, limit: CATCH_UP };
-      const page = await this.#ask("GET", "/v1/inbox", { query, signal });
+      const query = { since_seq: since, epoch, limit: PAGE_LIMIT };
+      const page = await this.ask("GET", "/v1/inbox", { query, signal });
       if (this.#core.tabs.leader) this.#core.tabs.post({ type: "entries", since, epoch, entries: page.entries });
       await this.take(page.entries, signal);
       more = page.has_more;
     }
-    // An entry has the present state of its message, so an earlier change of another message may come after it. At the head, all
-    // changes up to these numbers have come, unless the conversation has become large meanwhile.
-    for (const [id, change] of this.#brought) if (!this.seqs.large[id]) this.seqs.changes[id] = Math.max(this.numberOf(id), change);
-    this.#brought.clear();
+    this.#headAt = this.position.since;
+    this.#core.changes.settle();
+  }
+
+  get isAtHead() {
+    return this.#headAt === this.position.since;
   }
 
   /** Delivers entries to the application, and moves the position after each entry that was taken. */
@@ -370,8 +188,10 @@ export class Sync {
       for (const entry of entries) {
         if (entry.seq !== position.since + 1) throw new TidelineError({ code: "gap", detail: `entry ${entry.seq} after ${position.since}` });
         if (this.#isNew(entry)) {
+          this.#core.changes.noteEntry(entry);
           await this.#core.deliver(entry.kind, entry, signal);
-          this.#follows(entry);
+          this.#core.timelines.follow(entry);
+          if (entry.kind === "conversation") this.#core.outbox.wake(entry.conversation_id);
         }
         position.since = entry.seq;
         // Every entry, of a known kind or not, has the unread count as of it.
@@ -387,43 +207,35 @@ export class Sync {
 
   /** Skips unknown kinds, and messages that were already read in the history. */
   #isNew({ kind, conversation_id, message }) {
-    return kind === "message" ? message.seq > (this.seqs.of[conversation_id] ?? 0) : ENTRY_KINDS.includes(kind);
-  }
-
-  /** Updates the watched conversations after an entry that was taken. */
-  #follows({ kind, conversation_id: id, conversation, message, read_seq }) {
-    const { of, large, changes } = this.seqs;
-    if (kind === "message" && this.#core.options.backfill) of[id] = message.seq;
-    if (message && large[id]) this.hear(id, message.seq, message.change_seq);
-    else if (message?.change_seq) this.#brought.set(id, Math.max(message.change_seq, this.#brought.get(id) ?? 0));
-    if (kind === "read" && large[id]) large[id].read_seq = Math.max(large[id].read_seq, read_seq);
-    if (kind !== "conversation") return;
-    // Up to the switch, messages and changes were in the inbox.
-    if (conversation) {
-      this.#learn(conversation, Math.max(conversation.switch_seq, conversation.me.joined_seq));
-      return this.hear(id, 0, conversation.change_seq);
-    }
-    for (const seqs of [of, large, changes]) delete seqs[id];
-    this.#brought.delete(id);
+    return kind === "message" ? message.seq > (this.#core.timelines.seqs.of[conversation_id] ?? 0) : ENTRY_KINDS.includes(kind);
   }
 
   /** For large conversations the client computes the unread count; for others the entry has it. */
-  #counted(counts, id, told) {
-    const one = this.seqs.large[id];
-    const unread = one ? one.last_seq - one.read_seq : told;
+  #counted(counts, id, listed) {
+    const one = this.#core.timelines.seqs.large[id];
+    const unread = one ? one.last_seq - one.read_seq : listed;
     return unread > 0 ? counts.set(id, unread) : (counts.delete(id), counts);
+  }
+
+  unreadOf(id) {
+    return this.#counts.get(id) ?? 0;
+  }
+
+  /** The seqs of a large conversation have moved. */
+  countLarge(id) {
+    this.#recount(this.#counted(new Map(this.#counts), id, 0));
   }
 
   #recount(counts) {
     const before = JSON.stringify(this.unread);
     this.#counts = new Map([...counts].sort());
-    if (JSON.stringify(this.unread) !== before) this.#core.tell("unread", this.unread);
+    if (JSON.stringify(this.unread) !== before) this.#core.emit("unread", this.unread);
   }
 
   /** The position is stored only for an application that keeps its own copy; others must list anyway. */
   async remember() {
     if (!this.#core.options.resume || !this.#core.tabs.leader || !this.run) return;
-    await this.#core.store.write(`${this.run.user}:position`, { ...this.position, seqs: this.seqs });
+    await this.#core.store.write(`${this.run.user}:position`, { ...this.position, seqs: this.#core.timelines.seqs });
   }
 
   async #readPosition() {
@@ -433,16 +245,17 @@ export class Sync {
     if (!found?.seqs?.large || !found.seqs.of || !found.seqs.changes) return false;
     const { seqs, ...position } = found;
     this.position = position;
-    this.seqs = seqs;
+    this.#core.timelines.seqs = seqs;
     return true;
   }
 
   async #countAgain(signal) {
-    const { conversations, as_of_seq } = await this.#ask("GET", "/v1/unread", { signal });
+    const { conversations, as_of_seq } = await this.ask("GET", "/v1/unread", { signal });
     this.#countedTo = as_of_seq;
     this.#recount(new Map(conversations.map((one) => [one.conversation_id, one.unread])));
-    const { large } = this.seqs;
-    for (const { conversation_id: id, unread } of conversations) if (large[id]) this.hear(id, large[id].read_seq + unread);
+    const { timelines } = this.#core;
+    const { large } = timelines.seqs;
+    for (const { conversation_id: id, unread } of conversations) if (large[id]) timelines.noteHead(id, large[id].read_seq + unread);
   }
 
   /** One wait, and a fetch of its news. After a failure the time-out is 0, to detect quickly that the server answers again. */
@@ -452,21 +265,20 @@ export class Sync {
     const wait = Object.assign(linked([signal]), { began: Date.now() });
     this.#wait = wait;
     const { since, epoch } = this.position;
-    const { of, large } = this.seqs;
-    const change = (id) => (this.#hasNumbers ? `:${this.numberOf(id)}` : "");
-    const watch = Object.keys(large).slice(-WATCH).map((id) => `${id}:${of[id]}${change(id)}`);
-    const options = { query: { since_seq: since, epoch, timeout, watch }, signal: wait.signal, timeoutMs: timeout * 1_000 + ANSWER_MS };
+    const { timelines, changes } = this.#core;
+    const watch = timelines.watched(changes.exist);
+    const options = { query: { since_seq: since, epoch, timeout, watch }, signal: wait.signal, timeoutMs: timeout * 1_000 + RESPONSE_MS };
     let notice;
     try {
-      notice = await this.#ask("GET", "/v1/notices", options);
+      notice = await this.ask("GET", "/v1/notices", options);
     } catch (error) {
       if (error.code === "hurry") return;
       // A node of an older version refuses numbers.
-      if (error.code === "validation" && watch.length > 0 && this.#hasNumbers) return void (this.#hasNumbers = false);
+      if (error.code === "validation" && watch.length > 0 && changes.exist) return void (changes.exist = false);
       if (error.code !== "not_found") throw error;
       // The person is no longer a member of a watched conversation. The inbox has an entry about it.
       await this.serially(() => this.fetchAll(signal));
-      if (this.position.since === since) throw error;
+      if (this.position.since === since && !timelines.unwatchAll()) throw error;
       return;
     } finally {
       wait.done();
@@ -483,15 +295,28 @@ export class Sync {
 
   async #takeNotice({ news, watched, total_unread }, signal) {
     if (news) await this.fetchAll(signal);
-    for (const { conversation_id, last_seq, change_seq } of watched) {
-      this.hear(conversation_id, last_seq, change_seq);
-      this.#hasNumbers ||= change_seq !== undefined;
+    const { timelines, changes } = this.#core;
+    for (const { conversation_id, last_seq, change_seq, reads_moved } of watched) {
+      if (reads_moved) {
+        this.#core.tabs.post({ type: "reads", conversation_id });
+        await this.#core.deliver("reads_moved", { conversation_id }, signal);
+      }
+      timelines.noteHead(conversation_id, last_seq, change_seq);
+      changes.exist ||= change_seq !== undefined;
     }
-    await this.catchUp(signal);
+    await timelines.catchUp(signal);
     // For conversations beyond the limit of a wait, the total is the only signal.
-    if (Object.keys(this.seqs.large).length <= WATCH || total_unread === this.unread.total) return;
+    if (!timelines.mostAreUnwatched || total_unread === this.unread.total) return;
     await this.#countAgain(signal);
-    await this.catchUp(signal);
+    await timelines.catchUp(signal);
+  }
+
+  /** Other conversations are watched: the wait is replaced, once for several changes in a row. */
+  rewatch() {
+    this.#rewatching ??= setTimeout(() => {
+      this.#rewatching = null;
+      this.#wait?.abort(new TidelineError({ code: "hurry" }));
+    }, REWATCH_MS);
   }
 
   networkChanged = (event) => {
@@ -512,6 +337,6 @@ export class Sync {
   /** Takes everything beyond the position, of the inbox and of large conversations. */
   async takeAll(signal) {
     await this.fetchAll(signal);
-    await this.catchUp(signal);
+    await this.#core.timelines.catchUp(signal);
   }
 }

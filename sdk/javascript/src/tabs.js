@@ -3,14 +3,16 @@
 // the entries itself; the same holds for the history and the changes of large conversations. No broadcast has to arrive.
 
 import { RESYNC, TidelineError } from "./errors.js";
+import { uuidv7 } from "./ids.js";
 import { backoff, linked } from "./signals.js";
 
 export class Tabs {
   #core;
   leader = false;
+  #self = uuidv7();
   #channel = null;
   #queue = null;
-  #heardAt = 0;
+  #leaderSeenAt = 0;
   #mending = false;
   #mends = 0;
 
@@ -26,10 +28,11 @@ export class Tabs {
       if (error.name !== "SecurityError") throw error;
       return this.#core.separate();
     }
-    this.#channel.onmessage = ({ data }) => this.#heard(data);
+    this.#channel.onmessage = ({ data }) => this.#receive(data);
   }
 
   close() {
+    if (this.#channel && this.#core.session.owner) this.post({ type: "watch", tab: this.#self, ids: [] });
     this.#channel?.close();
     this.#channel = null;
   }
@@ -39,9 +42,13 @@ export class Tabs {
   }
 
   announce() {
-    const { of, large, changes } = this.#core.sync.seqs;
-    const heads = Object.keys(large).map((id) => [id, of[id], changes[id]]);
-    if (this.#core.sync.position) this.post({ type: "head", ...this.#core.sync.position, heads, state: this.#core.sync.connection });
+    const { sync, timelines } = this.#core;
+    if (sync.position) this.post({ type: "head", ...sync.position, heads: timelines.heads, settled: sync.isAtHead, state: sync.connection });
+  }
+
+  /** The leader watches for all tabs. */
+  tellWatched() {
+    if (!this.leader) this.post({ type: "watch", tab: this.#self, ids: this.#core.timelines.own });
   }
 
   /** A tab gets the lock when the leader closes, and loses it when another tab steals it because this one seemed frozen. */
@@ -72,10 +79,11 @@ export class Tabs {
 
   async #lead(signal) {
     this.leader = true;
-    this.#core.tell("connection", { state: this.#core.sync.connection, leader: true, error: null, retryInMs: null });
+    this.#core.emit("connection", { state: this.#core.sync.connection, leader: true, error: null, retryInMs: null });
     await this.#core.sync.remember();
     await this.#core.outbox.load();
     this.#core.outbox.pumpAll();
+    this.post({ type: "watches" });
     for (;;) {
       this.announce();
       await this.#core.sync.insist(signal, () => this.#core.sync.round(signal));
@@ -91,45 +99,49 @@ export class Tabs {
       const askedAt = Date.now();
       this.post({ type: "ping" });
       await this.#core.pause(ms / 2, signal);
-      if (!this.leader && this.#heardAt < askedAt) this.#queue?.abort(new TidelineError({ code: "silent" }));
+      if (!this.leader && this.#leaderSeenAt < askedAt) this.#queue?.abort(new TidelineError({ code: "silent" }));
     }
   }
 
-  #heard(data) {
-    const { session, outbox, sync } = this.#core;
-    if (data.type === "session") return this.#core.spawn(session.heard(data));
+  #receive(data) {
+    const { session, outbox, sync, timelines } = this.#core;
+    if (data.type === "session") return this.#core.spawn(session.receive(data));
     if (!session.current || data.user_id !== session.owner) return;
     const { item } = data;
     if (data.type === "stored") return outbox.stored(item, data.message);
     if (data.type === "discarded") return outbox.discarded(item);
-    if (data.type === "item") return outbox.heard(item);
-    if (data.type === "block") return this.#core.tell("block", data.block);
+    if (data.type === "item") return outbox.receive(item);
+    if (data.type === "block") return this.#core.emit("block", data.block);
     if (!sync.run || !sync.position) return;
     if (this.leader) {
       if (data.type === "ping" || data.type === "look") this.announce();
       if (data.type === "look") sync.look();
+      if (data.type === "watch") timelines.watchFor(data.tab, data.ids);
       if (data.type === "resume") sync.resume?.();
       return;
     }
+    if (data.type === "watches") return this.tellWatched();
+    if (data.type === "reads") return this.#core.emit("reads_moved", { conversation_id: data.conversation_id });
     if (!["head", "entries", "history", "changes"].includes(data.type)) return;
-    this.#heardAt = Date.now();
+    this.#leaderSeenAt = Date.now();
     if (data.state) sync.setConnection(data.state);
     this.#core.spawn(this.#follow(data, sync.run.signal));
   }
 
   /** Takes the entries of the leader if they follow the position of this tab, and fetches the rest. */
-  async #follow({ since, epoch, entries, page, changes, heads }, signal) {
+  async #follow({ since, epoch, entries, page, changes, heads, settled }, signal) {
     if (this.#mending) return;
-    const { sync } = this.#core;
+    const { sync, timelines, changes: numbers } = this.#core;
     try {
       await sync.serially(async () => {
         if (epoch !== sync.position.epoch) throw new TidelineError({ code: "epoch_changed" });
         if (since > sync.position.since) await sync.fetchAll(signal);
         if (entries) await sync.take(entries, signal);
-        if (page && page.since_seq <= sync.seqs.of[page.id]) await sync.takeHistory(page, signal);
-        if (changes && changes.since <= sync.numberOf(changes.id)) await sync.takeChanges(changes, signal);
-        for (const [id, seq, change] of heads ?? []) sync.hear(id, seq, change);
-        if (heads) await sync.catchUp(signal);
+        if (page && page.since_seq <= timelines.seqs.of[page.id]) await timelines.take(page, signal);
+        if (changes && changes.since <= numbers.numberOf(changes.id)) await numbers.take(changes, signal);
+        if (settled && since === sync.position.since) numbers.settle();
+        for (const [id, seq, change] of heads ?? []) timelines.noteHead(id, seq, change);
+        if (heads) await timelines.catchUp(signal);
       });
       this.#mends = 0;
     } catch (error) {

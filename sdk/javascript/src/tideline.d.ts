@@ -7,6 +7,14 @@ export interface User {
   created_at: string;
 }
 
+/** The user's own account. */
+export interface Account extends User {
+  /** Others see what the user has read, and the user sees what they have read. Absent: an older server. */
+  read_receipts?: boolean;
+  /** Copies of the user's messages that others make name the user. Absent: an older server. */
+  forward_name?: boolean;
+}
+
 export type Platform = "web" | "ios" | "android" | "desktop" | "bot" | "other";
 
 export interface DeviceInfo {
@@ -37,17 +45,48 @@ export interface Conversation {
   /** With `fanout: "read"`: messages above this seq are in no inbox. */
   switch_seq: number | null;
   member_count: number;
+  /** The first seq that the user may see. `last_seq + 1`: there is none. */
+  first_seq: number;
   last_seq: number;
   /** The number of the latest change of its messages. Absent: a server without `changes` in its capabilities. */
   change_seq?: number;
+  /** New messages expire this number of seconds after their send. Null: they do not. Absent: a server without `ttl`. */
+  message_ttl_seconds?: number | null;
   last_message: Message | null;
   created_at: string;
   updated_at: string;
-  me: { role: Role; read_seq: number; unread: number; joined_seq: number; muted_until: string | null };
+  me: {
+    role: Role;
+    read_seq: number;
+    unread: number;
+    /** Those of them that name the user. */
+    unread_mentions: number;
+    /** The user has marked it as unread. */
+    marked_unread: boolean;
+    joined_seq: number;
+    /** The user has cleared the history up to this seq. */
+    cleared_seq: number;
+    muted_until: string | null;
+    settings: ConversationSettings;
+  };
   /** The other person of a direct conversation. */
   peer: User | null;
   /** That person has read up to this seq. Null if one of the two hides what they read. */
   peer_read_seq: number | null;
+  posting: Permission;
+  pinning: Permission;
+  /** A member other than the owner and the admins sends one message in this time. 0: any number. */
+  slow_mode_seconds: number;
+  /** The message to which it was created, if the user sees that. */
+  parent: MessageRef | null;
+}
+
+/** Every member, or the owner and the admins. */
+export type Permission = "all" | "admins";
+
+export interface MessageRef {
+  conversation_id: string;
+  seq: number;
 }
 
 export interface CreatedConversation extends Conversation {
@@ -91,8 +130,16 @@ export type Content =
   | { kind: "file"; content: FileContent }
   | { kind: "custom"; content: Record<string, unknown> };
 
-/** The content of a recalled message: it is erased, and only the place of the message is left. */
-export type Stub = { kind: "recalled"; content: Record<string, never> };
+/** The content of a message that is recalled or has expired, or that the user has hidden: only its place is left. */
+export type Stub = { kind: "recalled" | "expired" | "hidden"; content: Record<string, never> };
+
+/** A copy of a message that the user sees, in place of a content. Its mentions are not copied. */
+export interface ForwardMessage {
+  forward: MessageRef;
+}
+
+/** A message to send. */
+export type NewMessage = Content | ForwardMessage;
 
 export type Message = (Content | Stub) & {
   id: string;
@@ -114,7 +161,13 @@ export type Message = (Content | Stub) & {
   root_seq?: number;
   /** It names everyone in the conversation. */
   mention_all?: boolean;
+  /** From then on its kind is `expired`, without an entry: the SDK has a `change` event. */
+  expires_at?: string;
   recalled?: { by: string; at: string };
+  /** It is a copy: of whom, unless the author hides that, and from when. */
+  forward?: { sender_id?: string; created_at: string };
+  /** Who pinned it, and when. */
+  pinned?: { by: string; at: string };
 };
 
 /** A version of a message. Its content has the kind of the message. */
@@ -160,6 +213,8 @@ export interface MessagePage {
   /** The number up to which the page includes changes. Absent: a server without `changes`. */
   change_seq?: number;
   has_more: boolean;
+  /** With `with_replied`: the messages to which those of the page reply, without those of the page. */
+  replied?: Message[];
 }
 
 interface EntryBase {
@@ -193,6 +248,12 @@ export interface RecallEntry extends EntryBase {
   message: Message;
 }
 
+/** A message was pinned, or is no longer pinned. */
+export interface PinEntry extends EntryBase {
+  kind: "pin";
+  message: Message;
+}
+
 /** The reactions to a message have changed. */
 export interface ReactionEntry extends EntryBase {
   kind: "reaction";
@@ -200,8 +261,8 @@ export interface ReactionEntry extends EntryBase {
 }
 
 /**
- * A changed message for which the inbox has no entry: of a large conversation, or of a small one after a trimmed inbox. `at` is
- * the time of its recall or its last edit.
+ * A changed message for which the inbox has no entry: of a large conversation, of a small one after a trimmed inbox, or one that
+ * has expired. `at` is the time of its end or its last edit.
  */
 export interface ChangeEntry extends Omit<EntryBase, "seq"> {
   seq: null;
@@ -212,6 +273,7 @@ export interface ChangeEntry extends Omit<EntryBase, "seq"> {
 export interface ReadEntry extends EntryBase {
   kind: "read";
   read_seq: number;
+  marked_unread: boolean;
 }
 
 export interface ConversationEntry extends EntryBase {
@@ -228,6 +290,83 @@ export interface MembersEntry extends EntryBase {
   changed: { user_id: string; role: Role; muted_until: string | null }[];
 }
 
+/** The user's own settings of a conversation. */
+export interface ConversationSettings {
+  notify: { level: "all" | "mentions" | "none"; until: string | null } | null;
+  pinned: boolean;
+  archived: boolean;
+  hidden_through: number | null;
+  nickname: string | null;
+}
+
+/** The user has changed the settings of the conversation, on this device or another. */
+export interface SettingsEntry extends EntryBase {
+  kind: "settings";
+  settings: ConversationSettings;
+}
+
+/** The message that the user is writing in a conversation. */
+export interface Draft {
+  conversation_id: string;
+  version: number;
+  /** As the application has stored it. */
+  content: Record<string, unknown> | null;
+  after_seq: number;
+  at: string | null;
+}
+
+/** The drafts of the user: the last content of each conversation, on all devices. */
+export interface Drafts {
+  /** Reads the drafts of all conversations. */
+  load(options?: CallOptions): Promise<Draft[]>;
+  /** The content of the draft; null without one. */
+  get(conversationId: string): Record<string, unknown> | null;
+  /** Whether a content that this device has set is not stored yet. */
+  isPending(conversationId: string): boolean;
+  /** Sets the content, any JSON object; null deletes it. The promise is fulfilled when nothing is left to store. */
+  set(conversationId: string, content: Record<string, unknown> | null): Promise<void>;
+  /** The user sends the content: the message makes the draft void. */
+  sent(conversationId: string): void;
+}
+
+/** The user has stored or deleted a draft, on this device or another; null: there is none. */
+export interface DraftEntry extends EntryBase {
+  kind: "draft";
+  draft: Draft | null;
+}
+
+/** The user has cleared the history up to a seq, on this device or another. */
+export interface ClearedEntry extends EntryBase {
+  kind: "cleared";
+  cleared_seq: number;
+}
+
+/** The user has hidden a message, on this device or another. */
+export interface HiddenEntry extends EntryBase {
+  kind: "hidden";
+  /** The seq of the message in the conversation. */
+  hidden_seq: number;
+}
+
+/** A scheduled message of the user could not be sent. `conversation_id` is the nil UUID if the user is no longer a member. */
+export interface ScheduledFailedEntry extends EntryBase {
+  kind: "scheduled_failed";
+  /** The message as it was scheduled: the user may want the text back. */
+  scheduled: ScheduledMessage | null;
+  client_msg_id: string;
+  problem: { code: string; detail: string };
+}
+
+/** A message that the server sends later. */
+export type ScheduledMessage = Content & {
+  client_msg_id: string;
+  conversation_id: string;
+  send_at: string;
+  reply_to?: number;
+  mention_all?: boolean;
+  expires_in?: number;
+};
+
 /** A message of a large conversation or of a backfill: like an inbox entry, but without an inbox seq. */
 export type HistoryMessage = Omit<MessageEntry, "seq"> & { seq: null };
 
@@ -239,10 +378,16 @@ export type Entry =
   | EditEntry
   | RecallEntry
   | ReactionEntry
+  | PinEntry
   | ChangeEntry
   | ReadEntry
   | ConversationEntry
-  | MembersEntry;
+  | MembersEntry
+  | SettingsEntry
+  | DraftEntry
+  | ClearedEntry
+  | HiddenEntry
+  | ScheduledFailedEntry;
 
 export interface Unread {
   total: number;
@@ -257,12 +402,15 @@ export interface Violation {
   detail: string;
 }
 
-/** A message in the outbox. */
-export type OutboxItem = Content & {
+/** A message in the outbox. A forward has no `kind` and no `content` until it is stored. */
+export type OutboxItem = ((Content & { forward?: never }) | (ForwardMessage & { kind?: never; content?: never })) & {
   client_msg_id: string;
   conversation_id: string;
   user_id: string;
   created_at: string;
+  mention_all?: true;
+  reply_to?: number;
+  expires_in?: number;
   /** Messages are sent in ascending order of this number. */
   order: number;
   state: "sending" | "stored" | "failed" | "discarded";
@@ -281,7 +429,7 @@ export interface Events {
   /** A page of entries, before the events of its entries, so that a handler can store it in one transaction. The SDK waits for it. */
   entries: { entries: Entry[]; since: number; next: number; epoch: string };
   /**
-   * Each message once, in the order of its conversation. The SDK waits for the handler, as for all others up to `members`. With
+   * Each message once, in the order of its conversation. The SDK waits for the handler, as for all others up to `hidden`. With
    * more than 100 large conversations, only the 100 with the latest activity are watched: messages of the others arrive up to
    * `waitSeconds` later. Messages that the user sends there from another device, and changes, arrive only with the next message
    * of another person.
@@ -289,13 +437,16 @@ export interface Events {
   message: MessageEntry | HistoryMessage;
   mention: MentionEntry;
   /**
-   * `edit`, `recall` and `change` have a message as it is now: of this state and the stored one, keep `newerState`. Several
+   * `edit`, `recall`, `pin` and `change` have a message as it is now: of this state and the stored one, keep `newerState`. Several
    * events may have the same state. The application may not have the message.
    */
   edit: EditEntry;
   recall: RecallEntry;
   /** The reactions to a message have changed. */
   reaction: ReactionEntry;
+  scheduled_failed: ScheduledFailedEntry;
+  /** A message was pinned, or is no longer pinned. */
+  pin: PinEntry;
   change: ChangeEntry;
   /**
    * The device has missed more than 1,000 changes of this conversation: the application drops its copy of the messages, and
@@ -303,18 +454,30 @@ export interface Events {
    */
   invalidate: { conversation_id: string; change_seq: number };
   read: ReadEntry;
+  /**
+   * In a small conversation that is watched another member has read more: `peer_read_seq` or the receipts have changed. Moves can be
+   * missed.
+   */
+  reads_moved: { conversation_id: string };
   conversation: ConversationEntry;
   members: MembersEntry;
+  settings: SettingsEntry;
+  draft: DraftEntry;
+  cleared: ClearedEntry;
+  /** A page or message that was being read has the stub already; of stored ones the application deletes the content. */
+  hidden: HiddenEntry;
+  /** The draft of a conversation has another content, from another device or because a message has made it void. */
+  draft_changed: { conversation_id: string; content: Record<string, unknown> | null };
   unread: Unread;
   /** Every change of a message in the outbox. `error` together with `sending`: an attempt failed and will be repeated. */
   send: { state: OutboxItem["state"]; item: OutboxItem; message: Message | null; error: TidelineError | OutboxItem["error"] };
   connection: { state: ConnectionState; leader: boolean; error: TidelineError | null; retryInMs: number | null };
   /** `signed_out`, or the code with which the server ended the session. */
   signed_out: { reason: string };
-  /** Another tab has signed in, and this tab is signed out: `restore` continues that session. */
+  /** Another tab has logged in, and this tab is logged out: `restore` continues that session. */
   signed_in: { user: User };
   /** The user's own account has changed, in this tab or in another one. */
-  user: User;
+  user: Account;
   /** The user has blocked or unblocked a person, in this tab or in another one of this browser. */
   block: { user_id: string; blocked: boolean };
   /** An error in the background, such as a failed handler or a full storage. Without a handler it is logged. */
@@ -384,6 +547,7 @@ export class TidelineError extends Error {
     errors?: Violation[] | undefined;
     retryAfterMs?: number | null | undefined;
     current?: Message | null | undefined;
+    draft?: Draft | null | undefined;
     cause?: unknown;
   });
   /**
@@ -398,6 +562,8 @@ export class TidelineError extends Error {
   readonly retryAfterMs: number | null;
   /** With `version_conflict`: the message as it is now. Show it, and let the user decide. */
   readonly current: Message | null;
+  /** With `version_conflict` of a draft: the draft as it is now. */
+  readonly draft: Draft | null;
   /** Whether the same request may succeed later. */
   readonly transient: boolean;
 }
@@ -412,13 +578,17 @@ export class Tideline {
   readonly position: { since: number; epoch: string } | null;
   readonly connection: ConnectionState;
   readonly leader: boolean;
+  readonly drafts: Drafts;
 
   restore(): Promise<User | null>;
   register(account: { username: string; password: string; display_name?: string | undefined; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
   login(account: { username: string; password: string; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
   logout(options?: CallOptions): Promise<void>;
-  getMe(options?: CallOptions): Promise<User>;
-  updateMe(change: { display_name: string }, options?: CallOptions): Promise<User>;
+  getMe(options?: CallOptions): Promise<Account>;
+  updateMe(
+    change: { display_name?: string | undefined; read_receipts?: boolean | undefined; forward_name?: boolean | undefined },
+    options?: CallOptions,
+  ): Promise<Account>;
   changePassword(change: { old_password: string; new_password: string }, options?: CallOptions): Promise<null>;
   getUser(userId: string, options?: CallOptions): Promise<User>;
   listUsers(which: { ids: string[] } | { username: string }, options?: CallOptions): Promise<User[]>;
@@ -430,9 +600,12 @@ export class Tideline {
   unblockUser(userId: string, options?: CallOptions): Promise<null>;
 
   createDirect(userId: string, options?: CallOptions): Promise<CreatedConversation>;
-  createGroup(group: { title: string; member_ids?: string[] | undefined; client_conversation_id?: string | undefined }, options?: CallOptions): Promise<CreatedConversation>;
+  createGroup(
+    group: { title: string; member_ids?: string[] | undefined; client_conversation_id?: string | undefined; parent?: MessageRef | undefined },
+    options?: CallOptions,
+  ): Promise<CreatedConversation>;
   createChannel(
-    channel: { title: string; public?: boolean | undefined; member_ids?: string[] | undefined; client_conversation_id?: string | undefined },
+    channel: { title: string; public?: boolean | undefined; member_ids?: string[] | undefined; client_conversation_id?: string | undefined; parent?: MessageRef | undefined },
     options?: CallOptions,
   ): Promise<CreatedConversation>;
   listConversations(
@@ -440,7 +613,18 @@ export class Tideline {
     options?: CallOptions,
   ): Promise<{ conversations: Conversation[]; next_cursor: string | null; inbox_seq: number; epoch: string }>;
   getConversation(conversationId: string, options?: CallOptions): Promise<Conversation>;
-  updateConversation(conversationId: string, change: { title: string }, options?: CallOptions): Promise<Conversation>;
+  updateConversation(
+    conversationId: string,
+    change: {
+      title?: string | undefined;
+      posting?: Permission | undefined;
+      pinning?: Permission | undefined;
+      slow_mode_seconds?: number | undefined;
+      /** Null: messages do not expire. */
+      message_ttl_seconds?: number | null | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<Conversation>;
 
   listMembers(conversationId: string, page?: PageOptions, options?: CallOptions): Promise<{ members: Member[]; next_cursor: string | null }>;
   addMembers(
@@ -460,7 +644,13 @@ export class Tideline {
 
   listMessages(
     conversationId: string,
-    page?: { since_seq?: number | undefined; before_seq?: number | undefined; limit?: number | undefined },
+    page?: {
+      since_seq?: number | undefined;
+      before_seq?: number | undefined;
+      seqs?: number[] | undefined;
+      with_replied?: boolean | undefined;
+      limit?: number | undefined;
+    },
     options?: CallOptions,
   ): Promise<MessagePage>;
   getMessage(conversationId: string, seq: number, options?: CallOptions): Promise<Message>;
@@ -485,6 +675,9 @@ export class Tideline {
     page?: PageOptions & { emoji?: string | undefined },
     options?: CallOptions,
   ): Promise<{ users: { user_id: string; emoji: string; at: string }[]; next_cursor: string | null }>;
+  pinMessage(conversationId: string, seq: number, options?: CallOptions): Promise<null>;
+  unpinMessage(conversationId: string, seq: number, options?: CallOptions): Promise<null>;
+  listPins(conversationId: string, options?: CallOptions): Promise<{ messages: Message[]; change_seq: number }>;
   listReplies(
     conversationId: string,
     seq: number,
@@ -507,24 +700,74 @@ export class Tideline {
     page?: { limit?: number | undefined; epoch?: string | undefined },
     options?: CallOptions,
   ): Promise<MessagePage>;
+  updateScheduled(
+    clientMsgId: string,
+    conversationId: string,
+    message: Content & {
+      send_at: string | Date;
+      reply_to?: number | undefined;
+      mention_all?: boolean | undefined;
+      expires_in?: number | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<ScheduledMessage>;
+  deleteScheduled(clientMsgId: string, options?: CallOptions): Promise<void>;
+  listScheduled(page?: PageOptions, options?: CallOptions): Promise<{ scheduled: ScheduledMessage[]; next_cursor: string | null }>;
   markRead(
     conversationId: string,
     seq: number,
     options?: CallOptions,
   ): Promise<{ conversation_id: string; read_seq: number; unread: number; total_unread: number }>;
-  getUnread(options?: CallOptions): Promise<{ total: number; conversations: { conversation_id: string; unread: number }[]; as_of_seq: number }>;
+  getUnread(options?: CallOptions & { mentions?: boolean | undefined }): Promise<{
+    total: number;
+    /** With `mentions`. */
+    total_mentions?: number;
+    conversations: { conversation_id: string; unread: number; mentions?: number }[];
+    as_of_seq: number;
+  }>;
+  markUnread(conversationId: string, options?: CallOptions): Promise<null>;
+  updateSettings(
+    conversationId: string,
+    change: {
+      notify?: { level: "all" | "mentions" | "none"; until?: string | null | undefined } | null | undefined;
+      pinned?: boolean | undefined;
+      archived?: boolean | undefined;
+      hidden_through?: number | null | undefined;
+      nickname?: string | null | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<ConversationSettings>;
+  clearHistory(conversationId: string, seq: number, options?: CallOptions): Promise<null>;
+  hideMessages(conversationId: string, seqs: number[], options?: CallOptions): Promise<null>;
+  listDrafts(page?: PageOptions, options?: CallOptions): Promise<{ drafts: Draft[]; next_cursor: string | null }>;
+  updateDraft(
+    conversationId: string,
+    draft: { version: number; content: Record<string, unknown>; after_seq: number },
+    options?: CallOptions,
+  ): Promise<Draft>;
+  deleteDraft(conversationId: string, version: number, options?: CallOptions): Promise<null>;
   diagnoseLongpoll(timeout?: number, options?: CallOptions): Promise<{ asked_ms: number; waited_ms: number; reconnect: boolean }>;
   getCapabilities(options?: CallOptions): Promise<{ version: string; epoch: string; features: string[]; limits: Record<string, number> }>;
 
   send(
     conversationId: string,
-    message: string | Content,
-    options?: CallOptions & { mentions?: string[] | undefined; client_msg_id?: string | undefined },
+    message: string | NewMessage,
+    options?: CallOptions & {
+      mentions?: string[] | undefined;
+      mention_all?: boolean | undefined;
+      /** The seq of a message of the conversation. */
+      reply_to?: number | undefined;
+      /** Seconds after which the content is gone. */
+      expires_in?: number | undefined;
+      client_msg_id?: string | undefined;
+    },
   ): Promise<Message>;
   retry(clientMsgId: string, options?: CallOptions): Promise<Message>;
   discard(clientMsgId: string): Promise<void>;
 
   on<Name extends keyof Events>(name: Name, handler: (event: Events[Name]) => unknown, options?: CallOptions): () => void;
+  /** Watches a conversation that the application shows, until the returned function is called. */
+  watch(conversationId: string): () => void;
   start(options?: CallOptions): Promise<void>;
   close(): Promise<void>;
 }
@@ -532,6 +775,6 @@ export class Tideline {
 export function memoryStorage(): TidelineStorage;
 export function browserStorage(local?: Storage): TidelineStorage;
 export function uuidv7(): string;
-/** The state to keep of two states of one message, in whichever order they have arrived: the one with the higher `change_seq`. */
+/** The state to keep of two states of one message, in whichever order they have arrived: the one with the higher `change_seq`, or the stub. */
 export function newerState(one: Message, other: Message | null | undefined): Message;
 export function newerState(one: Message | null | undefined, other: Message): Message;

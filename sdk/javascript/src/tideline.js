@@ -7,24 +7,27 @@
 //   await tideline.send(conversation.id, "hello");
 //
 // Values look as they do in the HTTP API (`/docs`); types are in tideline.d.ts. The modules beside this one:
-//   errors, ids, signals, storage, locks, environment: small tools
+//   errors, ids, limits, signals, storage, locks, environment: small tools
 //   core      the shared parts of a client: options, events, the time until `close`
 //   session   requests and the session
 //   api       a method per operation
 //   outbox    sending, with one message in flight per conversation
 //   sync      the loop: start over, wait, fetch, apply, remember
+//   timelines the conversations that are watched and read
+//   changes   the numbers of changed messages, and messages that expire
+//   drafts    drafts on all devices
 //   tabs      one tab waits for all
 //
-// Two rules hold everywhere. A request without an answer is repeated with the same id, because the server keeps the first
-// answer. And a position moves only after the application has taken everything before it.
+// Two rules hold everywhere. A request without a response is repeated with the same id, because the server keeps the first
+// response. And a position moves only after the application has taken everything before it.
 
 import { Api } from "./api.js";
 import { Core } from "./core.js";
 
+export { newerState } from "./changes.js";
 export { TidelineError } from "./errors.js";
 export { uuidv7 } from "./ids.js";
 export { browserStorage, memoryStorage } from "./storage.js";
-export { newerState } from "./sync.js";
 
 export class Tideline extends Api {
   #core;
@@ -36,7 +39,7 @@ export class Tideline extends Api {
     this.#core = core;
   }
 
-  /** The person who is signed in; null without a session. */
+  /** The person who is logged in; null without a session. */
   get user() {
     return this.#core.session.user;
   }
@@ -77,19 +80,32 @@ export class Tideline extends Api {
     return this.#core.session.restore();
   }
 
-  /** Creates an account and signs in. */
+  /** Creates an account and logs in. */
   register(account, options) {
     return this.#core.session.register(account, options);
   }
 
-  /** Signs in, as the same device as before if the server still has it. */
+  /** Logs in, as the same device as before if the server still has it. */
   login(account, options) {
     return this.#core.session.login(account, options);
   }
 
-  /** Signs out here even without a network, and deletes the stored data of this account. */
+  /** Logs out here even without a network, and deletes the stored data of this account. */
   logout(options) {
     return this.#core.session.logout(options);
+  }
+
+  /** The drafts of the user: stored for all devices. */
+  get drafts() {
+    return this.#core.drafts;
+  }
+
+  /**
+   * Watches a conversation that the application shows, until the returned function is called: its changes that have no entry in the
+   * inbox arrive as `change` events, such as reactions in a group with many members.
+   */
+  watch(conversationId) {
+    return this.#core.timelines.watch(conversationId);
   }
 
   updateMe(change, options) {
@@ -97,9 +113,10 @@ export class Tideline extends Api {
   }
 
   /**
-   * Sends a text, or `{ kind, content }`. `mentions` are the ids of members whom the text names. The promise yields the
-   * stored message. Awaiting it is optional, since `send` events report the same. An unstored message survives a reload and
-   * is sent by the next `start`.
+   * Sends a text, `{ kind, content }`, or `{ forward: { conversation_id, seq } }`, a copy of another message. `mentions` are the ids
+   * of members whom the text names; `mention_all` names everyone, and `reply_to` is the seq of the message to which it replies. The
+   * promise yields the stored message. Awaiting it is optional, since `send` events report the same. An unstored message survives a
+   * reload and is sent by the next `start`.
    */
   send(conversationId, message, options) {
     return this.#core.outbox.send(conversationId, message, options);
@@ -131,7 +148,7 @@ export class Tideline extends Api {
     return this.#core.sync.start(options);
   }
 
-  /** Ends everything at once: the wait, the attempts to send, timers, the lock and the channel. The outbox stays stored. */
+  /** Ends everything immediately: the wait, the attempts to send, timers, the lock and the channel. The outbox stays stored. */
   close() {
     return this.#core.close();
   }

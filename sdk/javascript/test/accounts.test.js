@@ -18,7 +18,7 @@ describe("accounts", () => {
     for (const end of ends) await end();
   });
 
-  it("signs up, in and out, and takes a session up again", async (t) => {
+  it("signs up, logs in and out, and takes a session up again", async (t) => {
     const storage = memoryStorage();
     const ann = await person(t, server.url, { storage, device: { name: "Ann's laptop", platform: "desktop" } });
     assert.equal((await ann.getMe()).id, ann.user.id);
@@ -31,9 +31,9 @@ describe("accounts", () => {
     assert.equal((await later.restore()).display_name, "Ann");
     assert.equal(later.deviceId, ann.deviceId);
 
-    const signedOut = record(later, "signed_out");
+    const loggedOut = record(later, "signed_out");
     await later.logout();
-    assert.deepEqual(signedOut.signed_out, [{ reason: "signed_out" }]);
+    assert.deepEqual(loggedOut.signed_out, [{ reason: "signed_out" }]);
     assert.equal(await later.restore(), null);
     await assert.rejects(later.getMe(), { name: "TidelineError", code: "unauthenticated" });
     await assert.rejects(ann.getMe(), { code: "device_revoked" });
@@ -54,7 +54,7 @@ describe("accounts", () => {
     assert.match((await nobody.getCapabilities()).version, /^\d/);
   });
 
-  it("signs in on the same device again, and manages the others", async (t) => {
+  it("logs in on the same device again, and manages the others", async (t) => {
     const storage = memoryStorage();
     const ann = await person(t, server.url, { storage });
     const { username } = ann.user;
@@ -84,7 +84,7 @@ describe("accounts", () => {
     await ben.createDirect(ann.user.id);
   });
 
-  it("refreshes once for many calls, when the token has ended, and survives lost answers", async (t) => {
+  it("refreshes once for many calls, when the token has ended, and survives lost responses", async (t) => {
     const between = await proxy(t, server.url);
     const ann = await person(t, between.url);
     const refreshes = () => between.seen.filter((one) => one.endsWith("/refresh")).length;
@@ -96,11 +96,11 @@ describe("accounts", () => {
 
     let lost = 2;
     between.onRequest = ({ url }) => (url.endsWith("/refresh") && lost-- > 0 ? "lose" : "pass");
-    const signedOut = record(ann, "signed_out");
+    const loggedOut = record(ann, "signed_out");
     await sleep(EXPIRED_MS);
     await Promise.all([...Array(4)].map(() => ann.getMe()));
     assert.equal(refreshes(), 4);
     await ann.getMe();
-    assert.deepEqual(signedOut.signed_out, []);
+    assert.deepEqual(loggedOut.signed_out, []);
   });
 });

@@ -45,7 +45,7 @@ describe("messages that change", () => {
   /** Many messages in few requests. */
   async function sendMany(tideline, chat, count) {
     const post = (path, body, token) =>
-      fetch(`${server.url}/v1${path}`, { method: "POST", headers: { "Content-Type": "application/json", Authorization: token }, body: JSON.stringify(body) }).then((answer) => answer.json());
+      fetch(`${server.url}/v1${path}`, { method: "POST", headers: { "Content-Type": "application/json", Authorization: token }, body: JSON.stringify(body) }).then((response) => response.json());
     const { access_token } = await post("/auth/login", { username: tideline.user.username, password });
     for (let sent = 0; sent < count; sent += 100) {
       const messages = [...Array(Math.min(100, count - sent))].map((_, n) => ({ client_msg_id: uuidv7(), kind: "text", ...text(`m${sent + n}`) }));
@@ -66,15 +66,15 @@ describe("messages that change", () => {
     const ann = await person(t, between.url);
     const ben = await person(t, server.url);
     const chat = await ann.createDirect(ben.user.id);
-    const told = record(ben, "edit", "entries");
+    const events = record(ben, "edit", "entries");
     await ben.start();
     const sent = await ann.send(chat.id, "helo");
     let lost = 0;
     between.onRequest = ({ method }) => (method === "PATCH" && lost++ === 0 ? "lose" : "pass");
     const now = await edited(ann, chat, 1, "hello");
     assert.deepEqual([now.content, now.version, now.change_seq, lost], [{ text: "hello" }, 2, 1, 2]);
-    await eventually("came", () => told.edit.length === 1);
-    assert.deepEqual([told.edit[0].message, told.edit[0].unread, told.entries.at(-1).entries.at(-1)], [now, 1, told.edit[0]]);
+    await eventually("came", () => events.edit.length === 1);
+    assert.deepEqual([events.edit[0].message, events.edit[0].unread, events.entries.at(-1).entries.at(-1)], [now, 1, events.edit[0]]);
     await assert.rejects(edited(ann, chat, 1, "hi"), (error) => {
       assert.deepEqual([error.code, error.status, error.current, error.transient], ["version_conflict", 409, now, false]);
       return true;
@@ -95,7 +95,7 @@ describe("messages that change", () => {
     const ann = await person(t, between.url);
     const ben = await person(t, server.url);
     const chat = await ann.createDirect(ben.user.id);
-    const told = record(ben, "recall", "read", "message");
+    const events = record(ben, "recall", "read", "message");
     await ben.start();
     await ann.send(chat.id, "too early");
     await eventually("came", () => ben.unread.total === 1);
@@ -103,8 +103,8 @@ describe("messages that change", () => {
     between.onRequest = ({ method }) => (method === "DELETE" && lost++ === 0 ? "lose" : "pass");
     const stub = await ann.recall(chat.id, 1);
     assert.deepEqual([stub.kind, stub.content, stub.recalled.by, lost], ["recalled", {}, ann.user.id, 2]);
-    await eventually("came", () => told.recall.length === 1);
-    assert.deepEqual([told.recall[0].message, told.recall[0].unread, told.read[0].read_seq], [stub, 0, 1]);
+    await eventually("came", () => events.recall.length === 1);
+    assert.deepEqual([events.recall[0].message, events.recall[0].unread, events.read[0].read_seq], [stub, 0, 1]);
     assert.deepEqual([ben.unread.total, (await ben.getUnread()).total], [0, 0]);
     assert.deepEqual(await ann.recall(chat.id, 1), stub);
     for (const call of [() => edited(ann, chat, 1, "x"), () => ben.versions(chat.id, 1)]) await assert.rejects(call, { code: "message_gone", status: 409 });
@@ -128,22 +128,22 @@ describe("messages that change", () => {
     await edited(ann, chat, 1, "before the start");
     await ben.start();
     (await all(ben, chat)).forEach(copy.keep);
-    const told = record(ben, "change", "entries", "unread");
+    const events = record(ben, "change", "entries", "unread");
     await eventually("watches with the number", () => waits.includes(`${chat.id}:3:1`));
     await edited(ann, chat, 2, "new");
-    await eventually("came", () => told.change.length === 1);
-    const { message, ...entry } = told.change[0];
+    await eventually("came", () => events.change.length === 1);
+    const { message, ...entry } = events.change[0];
     assert.deepEqual([message.content.text, message.version], ["new", 2]);
     assert.deepEqual(entry, { seq: null, kind: "change", conversation_id: chat.id, at: message.edited_at, unread: 3 });
-    assert.deepEqual(told.entries.at(-1).entries, told.change);
+    assert.deepEqual(events.entries.at(-1).entries, events.change);
     const position = { changed_since: "1", epoch: ben.position.epoch, limit: "500" };
     assert.deepEqual([reads.length, Object.fromEntries(reads[0])], [1, position]);
-    // A message and its changes at once: the message comes once, as it is.
+    // A message and its changes together: the message comes once, as it is.
     await ann.send(chat.id, "m4");
     await Promise.all([edited(ann, chat, 4, "four"), ann.recall(chat.id, 1)]);
     await converges(ben, chat, copy);
     assert.equal(copy.get(1).kind, "recalled");
-    assert.deepEqual(told.change.filter(({ message }) => message.seq === 1).at(-1).at, copy.get(1).recalled.at);
+    assert.deepEqual(events.change.filter(({ message }) => message.seq === 1).at(-1).at, copy.get(1).recalled.at);
     await eventually("watches on", () => waits.includes(`${chat.id}:4:4`));
     assert.ok(reads.length <= 4, `${reads.length} reads`);
     assert.equal(ben.unread.total, (await ben.getUnread()).total);
@@ -214,7 +214,7 @@ describe("messages that change", () => {
     }
     await server.expireInbox();
     const later = client(t, server.url, options);
-    const told = record(later, "resync", "change", "invalidate");
+    const events = record(later, "resync", "change", "invalidate");
     for (const [n, chat] of chats.entries()) {
       const copy = cache(later, chat);
       copies[n].messages().forEach(copy.keep);
@@ -222,8 +222,8 @@ describe("messages that change", () => {
     }
     await later.start();
     for (const [n, chat] of chats.entries()) await converges(later, chat, copies[n]);
-    assert.deepEqual([told.resync.map(({ reason }) => reason), told.invalidate], [["inbox_trimmed"], []]);
-    const seqs = (chat) => told.change.filter(({ conversation_id }) => conversation_id === chat.id).map(({ message }) => message.seq);
+    assert.deepEqual([events.resync.map(({ reason }) => reason), events.invalidate], [["inbox_trimmed"], []]);
+    const seqs = (chat) => events.change.filter(({ conversation_id }) => conversation_id === chat.id).map(({ message }) => message.seq);
     for (const chat of chats) assert.deepEqual(seqs(chat), [2, 3, 4], "each once");
     await later.close();
 
@@ -232,10 +232,10 @@ describe("messages that change", () => {
     await ann.send(small.id, "m7");
     await server.expireInbox();
     const third = client(t, server.url, options);
-    const toldThird = record(third, "resync", "change");
+    const eventsOfThird = record(third, "resync", "change");
     await third.start();
-    await eventually("started over", () => third.position.since === toldThird.resync[0]?.inbox_seq);
-    assert.deepEqual(toldThird.change, []);
+    await eventually("started over", () => third.position.since === eventsOfThird.resync[0]?.inbox_seq);
+    assert.deepEqual(eventsOfThird.change, []);
   });
 
   it("that are too many for a copy make it invalid, and an archive gets all", async (t) => {
@@ -255,11 +255,11 @@ describe("messages that change", () => {
     for (let seq = 1; seq <= 1_001; seq += 13) await Promise.all([...Array(13)].map((_, n) => ann.recall(chat.id, seq + n)));
     await server.expireInbox();
     const [plain, whole] = devices.map((options) => client(t, server.url, options));
-    const told = [plain, whole].map((device) => record(device, "invalidate", "change"));
+    const events = [plain, whole].map((device) => record(device, "invalidate", "change"));
     for (const device of [plain, whole]) await device.start();
-    await eventually("all came", () => told[0].invalidate.length === 1 && told[1].change.length >= 1_001);
-    assert.deepEqual([told[0].invalidate, told[0].change], [[{ conversation_id: chat.id, change_seq: 1_001 }], []]);
-    assert.deepEqual([told[1].invalidate, told[1].change.length], [[], 1_001]);
+    await eventually("all came", () => events[0].invalidate.length === 1 && events[1].change.length >= 1_001);
+    assert.deepEqual([events[0].invalidate, events[0].change], [[{ conversation_id: chat.id, change_seq: 1_001 }], []]);
+    assert.deepEqual([events[1].invalidate, events[1].change.length], [[], 1_001]);
     const { messages, change_seq, has_more } = await plain.changedSince(chat.id, 999, { limit: 1 });
     assert.deepEqual([messages.length, messages[0].change_seq, change_seq, has_more], [1, 1_000, 1_000, true]);
     await assert.rejects(plain.changedSince(chat.id, 0, { epoch: uuidv7() }), { code: "epoch_changed" });
@@ -309,12 +309,12 @@ describe("messages that change", () => {
     position.seqs.changes[chat.id] = 1_000;
     await storage.set(key, JSON.stringify(position));
     const later = client(t, server.url, { storage, resume: true });
-    const told = record(later, "change", "resync");
+    const events = record(later, "change", "resync");
     await later.start();
-    await eventually("started over", () => told.resync.length === 1);
+    await eventually("started over", () => events.resync.length === 1);
     await edited(ann, chat, 1, "one");
-    await eventually("came", () => told.change.length === 1);
-    assert.deepEqual([told.resync[0].reason, told.resync.length], ["cursor_ahead", 1]);
+    await eventually("came", () => events.change.length === 1);
+    assert.deepEqual([events.resync[0].reason, events.resync.length], ["cursor_ahead", 1]);
   });
 
   it("are delivered again when a handler fails", async (t) => {
@@ -342,16 +342,16 @@ describe("messages that change", () => {
     await tabs[0].register({ username: `c${process.pid}-${Date.now().toString(36)}`, password });
     const chat = await group(ann, tabs[0], cem, dan);
     await sendMany(ann, chat, 3);
-    const told = tabs.map((tab) => record(tab, "change"));
+    const events = tabs.map((tab) => record(tab, "change"));
     let reads = 0;
     between.onRequest = ({ url }) => (url.includes("changed_since") && reads++, "pass");
     for (const tab of tabs) await tab.start();
     await eventually("one leads and waits", () => tabs.some(({ leader }) => leader) && between.waits === 1);
     for (const seq of [1, 2, 3]) {
       await ann.recall(chat.id, seq);
-      await eventually("both have it", () => told.every(({ change }) => change.at(-1)?.message.seq === seq));
+      await eventually("both have it", () => events.every(({ change }) => change.at(-1)?.message.seq === seq));
     }
-    assert.deepEqual(told.map(({ change }) => change.length), [3, 3]);
+    assert.deepEqual(events.map(({ change }) => change.length), [3, 3]);
     assert.equal(reads, 3);
   });
 
@@ -364,36 +364,36 @@ describe("messages that change", () => {
       const watch = new URL(url).searchParams.getAll("watch");
       if (watch.length > 0) waits.push(watch[0]);
       if (isOld && (url.includes("changed_since") || watch.some((one) => one.split(":").length > 2))) return refusal();
-      const answer = await fetch(url, options);
-      if (!isOld || !answer.ok || answer.status === 204) return answer;
+      const response = await fetch(url, options);
+      if (!isOld || !response.ok || response.status === 204) return response;
       const strip = (key, value) => (key === "change_seq" ? undefined : value);
-      return new Response(JSON.stringify(JSON.parse(await answer.text(), strip)), { status: answer.status });
+      return new Response(JSON.stringify(JSON.parse(await response.text(), strip)), { status: response.status });
     };
     const [ann, cem, dan] = await people(t, 3);
     const options = { fetch: old, storage: memoryStorage(), resume: true, onError: (error) => assert.fail(error) };
     const ben = await person(t, server.url, options);
     const chat = await group(ann, ben, cem, dan);
-    const told = record(ben, "message", "change");
+    const events = record(ben, "message", "change");
     await ben.start();
     await sendMany(ann, chat, 2);
-    await eventually("came", () => told.message.length === 2);
+    await eventually("came", () => events.message.length === 2);
     assert.ok(waits.length > 0 && waits.every((one) => one.split(":").length === 2), `${waits}`);
     // Its nodes are updated one after the other: the next news says that there are numbers.
     isOld = false;
     await ann.send(chat.id, "m2");
-    await eventually("came", () => told.message.length === 3);
+    await eventually("came", () => events.message.length === 3);
     await edited(ann, chat, 1, "new");
-    await eventually("came", () => told.change.length === 1);
+    await eventually("came", () => events.change.length === 1);
     // And back.
     isOld = true;
     await ann.send(chat.id, "m3");
-    await eventually("came", () => told.message.length === 4);
+    await eventually("came", () => events.message.length === 4);
     await ben.close();
     const later = client(t, server.url, options);
-    const toldLater = record(later, "message", "resync");
+    const eventsOfLater = record(later, "message", "resync");
     await later.start();
     await ann.send(chat.id, "m4");
-    await eventually("came", () => toldLater.message.length === 1);
-    assert.deepEqual([toldLater.resync, toldLater.message[0].message.seq], [[], 5]);
+    await eventually("came", () => eventsOfLater.message.length === 1);
+    assert.deepEqual([eventsOfLater.resync, eventsOfLater.message[0].message.seq], [[], 5]);
   });
 });

@@ -25,33 +25,33 @@ describe("chat", () => {
 
   it("sends and receives between two people, every kind", async (t) => {
     const { ann, ben, chat } = await pair(t);
-    const told = record(ben, "message", "read", "unread", "resync");
+    const events = record(ben, "message", "read", "unread", "resync");
     await ben.start();
-    assert.deepEqual(told.resync.map(({ reason, conversations }) => [reason, conversations.length]), [["start", 1]]);
+    assert.deepEqual(events.resync.map(({ reason, conversations }) => [reason, conversations.length]), [["start", 1]]);
     const first = await ann.send(chat.id, "hi Ben");
     assert.deepEqual([first.seq, first.kind, first.content], [1, "text", { text: "hi Ben" }]);
     await ann.send(chat.id, { kind: "emoji", content: { emoji: "👍" } });
     const url = "https://files.example/a.png";
     await ann.send(chat.id, { kind: "image", content: { url, mime: "image/png", size: 1, width: 2, height: 3 } });
     await ann.send(chat.id, { kind: "custom", content: { anything: [1, { x: null }] } });
-    await eventually("four came", () => told.message.length === 4);
-    assert.deepEqual(told.message[0].message, first);
+    await eventually("four came", () => events.message.length === 4);
+    assert.deepEqual(events.message[0].message, first);
     assert.deepEqual(ben.unread, { total: 4, conversations: { [chat.id]: 4 } });
     assert.equal((await ben.markRead(chat.id, 3)).unread, 1);
-    await eventually("read", () => told.read.length === 1 && ben.unread.total === 1);
+    await eventually("read", () => events.read.length === 1 && ben.unread.total === 1);
     assert.deepEqual(await ben.getUnread(), { total: 1, conversations: [{ conversation_id: chat.id, unread: 1 }], as_of_seq: ben.position.since });
-    assert.deepEqual(told.unread.at(-1), { total: 1, conversations: { [chat.id]: 1 } });
+    assert.deepEqual(events.unread.at(-1), { total: 1, conversations: { [chat.id]: 1 } });
     assert.deepEqual(await ben.getMessage(chat.id, 1), first);
   });
 
   it("has groups with roles", async (t) => {
     const [ann, ben, cem] = [await person(t, server.url), await person(t, server.url), await person(t, server.url)];
-    const told = record(ben, "conversation", "members");
+    const events = record(ben, "conversation", "members");
     await ben.start();
     const group = await ann.createGroup({ title: "Friday", member_ids: [ben.user.id] });
     const { id } = group;
-    await eventually("told", () => told.conversation.length === 1);
-    assert.equal(told.conversation[0].conversation.title, "Friday");
+    await eventually("events", () => events.conversation.length === 1);
+    assert.equal(events.conversation[0].conversation.title, "Friday");
     assert.equal((await ann.updateConversation(id, { title: "Saturday" })).title, "Saturday");
     assert.deepEqual((await ann.addMembers(id, [cem.user.id, ben.user.id])).already_members, [ben.user.id]);
     assert.equal((await ann.setRole(id, ben.user.id, "admin")).role, "admin");
@@ -65,8 +65,8 @@ describe("chat", () => {
     await assert.rejects(cem.getConversation(id), { code: "not_found" });
     await ben.removeMember(id, ann.user.id).then(assert.fail, (error) => assert.equal(error.code, "forbidden"));
     await ann.removeMember(id, ben.user.id);
-    await eventually("out", () => told.conversation.at(-1).conversation === null);
-    assert.ok(told.members.length > 0);
+    await eventually("out", () => events.conversation.at(-1).conversation === null);
+    assert.ok(events.members.length > 0);
     assert.deepEqual((await ann.listConversations({ order: "activity", limit: 5 })).conversations.map((one) => one.id), [id]);
   });
 
@@ -86,7 +86,7 @@ describe("chat", () => {
     assert.equal((await cem.join(channel.id)).me.role, "member");
   });
 
-  it("makes one group when the answer is lost", async (t) => {
+  it("makes one group when the response is lost", async (t) => {
     const between = await proxy(t, server.url);
     const ann = await person(t, between.url);
     let lost = 2;
@@ -109,10 +109,10 @@ describe("chat", () => {
     assert.deepEqual([page.messages.map(({ seq }) => seq), page.has_more], [[3, 4], true]);
   });
 
-  it("stores a message once and keeps the order when answers and requests are lost", async (t) => {
+  it("stores a message once and keeps the order when responses and requests are lost", async (t) => {
     const between = await proxy(t, server.url);
     const { ann, ben, chat } = await pair(t, between.url);
-    const told = record(ben, "message");
+    const events = record(ben, "message");
     await ben.start();
     let count = 0;
     const verdicts = ["lose", "refuse", "pass", "lose", "lose", "pass", "refuse"];
@@ -121,9 +121,9 @@ describe("chat", () => {
     const sent = [...Array(20)].map((_, n) => ann.send(chat.id, `m${n}`));
     const stored = await Promise.all(sent);
     assert.deepEqual(stored.map(({ seq }) => seq), [...Array(20)].map((_, n) => n + 1));
-    await eventually("all came", () => told.message.length >= 20);
+    await eventually("all came", () => events.message.length >= 20);
     const expected = [...Array(20)].map((_, n) => `m${n}`);
-    assert.deepEqual(texts(told.message), expected);
+    assert.deepEqual(texts(events.message), expected);
     assert.deepEqual(await history(ann, chat), expected);
     assert.ok(count > 25, `${count} attempts`);
     const last = states.send.filter(({ item }) => item.client_msg_id === stored[19].client_msg_id);
@@ -146,6 +146,21 @@ describe("chat", () => {
     assert.deepEqual(ann.outbox.map(({ state, error }) => [state, error.status]).sort(), [["failed", 400], ["failed", 404], ["failed", 422]]);
     for (const { client_msg_id } of ann.outbox) await ann.discard(client_msg_id);
     assert.deepEqual(ann.outbox, []);
+  });
+
+  it("sends what waits for slow mode when slow mode ends", async (t) => {
+    const [ann, ben] = [await person(t, server.url), await person(t, server.url)];
+    const group = await ann.createGroup({ title: "Crew", member_ids: [ben.user.id] });
+    await ann.updateConversation(group.id, { slow_mode_seconds: 600 });
+    await ben.start();
+    await ben.send(group.id, "one");
+    const { send } = record(ben, "send");
+    const second = ben.send(group.id, "two");
+    await eventually("it waits", () => send.some(({ error }) => error?.code === "slow_mode"));
+    await ann.updateConversation(group.id, { title: "The crew" });
+    await eventually("it waits again", () => send.filter(({ error }) => error?.code === "slow_mode").length === 2);
+    await ann.updateConversation(group.id, { slow_mode_seconds: 0 });
+    assert.equal((await second).seq, 2);
   });
 
   it("tries a failed message again, and gives one up", async (t) => {
@@ -187,12 +202,12 @@ describe("chat", () => {
 
     between.onRequest = () => "pass";
     const reloaded = client(t, between.url, { storage });
-    const told = record(reloaded, "send");
+    const events = record(reloaded, "send");
     await reloaded.start();
     const third = reloaded.send(chat.id, "three");
     assert.equal((await third).seq, 3);
     assert.deepEqual(await history(reloaded, chat), ["one", "two", "three"]);
-    assert.deepEqual(told.send.filter(({ state }) => state === "stored").map(({ item }) => item.content.text), ["one", "two", "three"]);
+    assert.deepEqual(events.send.filter(({ state }) => state === "stored").map(({ item }) => item.content.text), ["one", "two", "three"]);
     assert.deepEqual((await storage.keys("")).filter((key) => key.includes(":outbox:")), []);
   });
 
@@ -217,11 +232,11 @@ describe("chat", () => {
     const limited = await serve(t, { TIDELINE_RATE_LIMIT: "2:10" });
     const [ann, ben] = [await person(t, limited.url, { backoff }), await person(t, limited.url)];
     const chat = await ann.createDirect(ben.user.id);
-    const told = record(ann, "send");
+    const events = record(ann, "send");
     const started = Date.now();
     await Promise.all([...Array(16)].map((_, n) => ann.send(chat.id, `m${n}`)));
     assert.ok(Date.now() - started > 2_000, "it has waited");
-    const refused = told.send.filter(({ error }) => error?.code === "rate_limited");
+    const refused = events.send.filter(({ error }) => error?.code === "rate_limited");
     assert.ok(refused.length > 0 && refused.every(({ error }) => error.retryAfterMs > 0 && error.status === 429));
     assert.deepEqual(await history(ben, chat), [...Array(16)].map((_, n) => `m${n}`));
   });

@@ -36,51 +36,51 @@ describe("large conversations", () => {
     const [ann, ben, cem, dan, eve] = await people(t, 5);
     const everybody = [ann, ben, cem, dan, eve];
     const chat = await group(ann, ben, cem);
-    const told = everybody.map((one) => record(one, "message", "entries", "conversation"));
+    const events = everybody.map((one) => record(one, "message", "entries", "conversation"));
     for (const one of everybody) await one.start();
     const talk = (who) => Promise.all(names(40).map((text) => who.send(chat.id, text)));
     const grow = async () => {
       for (const [seen, { user }] of [[5, dan], [25, eve]]) {
-        await eventually("some came", () => told[0].message.length >= seen);
+        await eventually("some came", () => events[0].message.length >= seen);
         await ann.addMembers(chat.id, [user.id]);
       }
     };
     await Promise.all([talk(ann), talk(ben), grow()]);
     await ann.send(chat.id, "last");
-    await eventually("all have all", () => told.every(({ message }) => texts(message).at(-1) === "last"), 30_000);
+    await eventually("all have all", () => events.every(({ message }) => texts(message).at(-1) === "last"), 30_000);
     const { switch_seq, fanout } = await ann.getConversation(chat.id);
     assert.equal(fanout, "read");
     assert.ok(switch_seq > 0 && switch_seq < 80, `${switch_seq}`);
     for (const [n, one] of everybody.entries()) {
       const { joined_seq } = (await one.getConversation(chat.id)).me;
-      assert.deepEqual(seqs(told[n].message, chat), all(81 - joined_seq, joined_seq + 1));
-      const pages = told[n].entries.flatMap(({ entries }) => entries).filter(({ kind }) => kind === "message");
-      assert.deepEqual(pages, told[n].message, "the pages say the same");
-      assert.ok(told[n].conversation.some(({ conversation }) => conversation.fanout === "read"));
+      assert.deepEqual(seqs(events[n].message, chat), all(81 - joined_seq, joined_seq + 1));
+      const pages = events[n].entries.flatMap(({ entries }) => entries).filter(({ kind }) => kind === "message");
+      assert.deepEqual(pages, events[n].message, "the pages say the same");
+      assert.ok(events[n].conversation.some(({ conversation }) => conversation.fanout === "read"));
       await agree(one);
     }
     assert.equal(ben.unread.conversations[chat.id], (await ben.getConversation(chat.id)).me.unread);
     await ben.markRead(chat.id, 80);
     await eventually("read", () => ben.unread.total === 1);
-    const [first, last] = [0, -1].map((n) => told[2].message.at(n));
+    const [first, last] = [0, -1].map((n) => events[2].message.at(n));
     assert.deepEqual([first.unread, last.unread, last.seq, last.at], [1, 81, null, last.message.created_at]);
   });
 
   it("are out of sight for who was removed, and begin anew for who comes back", async (t) => {
     const [ann, ben, cem, dan] = await people(t, 4);
     const chat = await group(ann, ben, cem, dan);
-    const told = record(ben, "message", "conversation");
+    const events = record(ben, "message", "conversation");
     await ben.start();
     await ann.send(chat.id, "m0");
-    await eventually("came", () => told.message.length === 1);
+    await eventually("came", () => events.message.length === 1);
     await ann.removeMember(chat.id, ben.user.id);
     await ann.send(chat.id, "without him");
-    await eventually("out", () => told.conversation.at(-1)?.conversation === null);
+    await eventually("out", () => events.conversation.at(-1)?.conversation === null);
     await agree(ben);
     await ann.addMembers(chat.id, [ben.user.id]);
     await ann.send(chat.id, "m1");
-    await eventually("came", () => told.message.length === 2);
-    assert.deepEqual([texts(told.message), ben.connection], [["m0", "m1"], "online"]);
+    await eventually("came", () => events.message.length === 2);
+    assert.deepEqual([texts(events.message), ben.connection], [["m0", "m1"], "online"]);
     await agree(ben);
   });
 
@@ -90,36 +90,36 @@ describe("large conversations", () => {
     const options = { storage, resume: true };
     const ben = await person(t, server.url, options);
     const chat = await group(ann, ben, cem, dan);
-    const told = record(ben, "message");
+    const events = record(ben, "message");
     await ann.send(chat.id, "before the start");
     await ben.start();
     await ann.send(chat.id, "m0");
-    await eventually("came", () => told.message.length === 1);
+    await eventually("came", () => events.message.length === 1);
     const stored = async () => JSON.parse((await storage.get((await storage.keys("")).find((key) => key.endsWith(":position")))) ?? "{}");
     await eventually("remembered", async () => (await stored()).seqs?.of[chat.id] === 2);
     await ben.close();
 
     await Promise.all(names(150, 1).map((text) => ann.send(chat.id, text)));
     const second = client(t, server.url, options);
-    const toldSecond = record(second, "message", "resync", "unread");
+    const eventsOfSecond = record(second, "message", "resync", "unread");
     await second.start();
     assert.equal(second.unread.total, 152);
-    await eventually("the rest came", () => toldSecond.message.length >= 150);
+    await eventually("the rest came", () => eventsOfSecond.message.length >= 150);
     await agree(second);
-    assert.ok(toldSecond.unread.every(({ total }) => total === 152), "the count was right all the time");
-    assert.deepEqual([texts(toldSecond.message), toldSecond.resync], [names(150, 1), []]);
+    assert.ok(eventsOfSecond.unread.every(({ total }) => total === 152), "the count was right all the time");
+    assert.deepEqual([texts(eventsOfSecond.message), eventsOfSecond.resync], [names(150, 1), []]);
     await second.close();
 
     await ann.send(chat.id, "m151");
     await ann.send((await ann.createDirect(ben.user.id)).id, "elsewhere");
     await server.expireInbox();
     const third = client(t, server.url, options);
-    const toldThird = record(third, "message", "resync");
+    const eventsOfThird = record(third, "message", "resync");
     await third.start();
-    await eventually("what was missed", () => toldThird.message.length === 1);
+    await eventually("what was missed", () => eventsOfThird.message.length === 1);
     await ann.send(chat.id, "m152");
-    await eventually("and on", () => toldThird.message.length === 2);
-    assert.deepEqual([texts(toldThird.message), toldThird.resync.map(({ reason }) => reason)], [["m151", "m152"], ["inbox_trimmed"]]);
+    await eventually("and on", () => eventsOfThird.message.length === 2);
+    assert.deepEqual([texts(eventsOfThird.message), eventsOfThird.resync.map(({ reason }) => reason)], [["m151", "m152"], ["inbox_trimmed"]]);
     await agree(third);
   });
 
@@ -130,11 +130,11 @@ describe("large conversations", () => {
     for (const text of names(3)) await ann.send(chat.id, text);
     await ann.addMembers(chat.id, [dan.user.id]);
     await ann.send(chat.id, "m3");
-    const told = record(ben, "message");
+    const events = record(ben, "message");
     await ben.start();
     await ann.send(chat.id, "m4");
-    await eventually("all came", () => told.message.length >= 5);
-    assert.deepEqual([texts(told.message), told.message.map(({ unread }) => unread)], [names(5), [1, 2, 3, 4, 5]]);
+    await eventually("all came", () => events.message.length >= 5);
+    assert.deepEqual([texts(events.message), events.message.map(({ unread }) => unread)], [names(5), [1, 2, 3, 4, 5]]);
   });
 
   it("start over when a seq is beyond the head", async (t) => {
@@ -149,12 +149,12 @@ describe("large conversations", () => {
     position.seqs.of[chat.id] = 1_000;
     await storage.set(key, JSON.stringify(position));
     const later = client(t, server.url, { storage, resume: true });
-    const told = record(later, "message", "resync");
+    const events = record(later, "message", "resync");
     await later.start();
-    await eventually("started over", () => told.resync.length === 1);
+    await eventually("started over", () => events.resync.length === 1);
     await ann.send(chat.id, "m0");
-    await eventually("came", () => told.message.length === 1);
-    assert.deepEqual([told.resync[0].reason, told.resync.length, texts(told.message)], ["cursor_ahead", 1, ["m0"]]);
+    await eventually("came", () => events.message.length === 1);
+    assert.deepEqual([events.resync[0].reason, events.resync.length, texts(events.message)], ["cursor_ahead", 1, ["m0"]]);
   });
 
   it("wait for a handler that fails, and lose nothing", async (t) => {
@@ -180,13 +180,13 @@ describe("large conversations", () => {
     const [ann, cem, dan] = await people(t, 3);
     await tabs[0].register({ username: `tabs-${process.pid}-${Date.now().toString(36)}`, password });
     const chat = await group(ann, tabs[0], cem);
-    const told = tabs.map((tab) => record(tab, "message", "unread"));
+    const events = tabs.map((tab) => record(tab, "message", "unread"));
     for (const tab of tabs) await tab.start();
     for (const text of names(3)) await ann.send(chat.id, text);
     await ann.addMembers(chat.id, [dan.user.id]);
     for (const text of names(5, 3)) await ann.send(chat.id, text);
-    await eventually("both have all", () => told.every(({ message }) => message.length >= 8));
-    for (const { message } of told) assert.deepEqual(texts(message), names(8));
+    await eventually("both have all", () => events.every(({ message }) => message.length >= 8));
+    for (const { message } of events) assert.deepEqual(texts(message), names(8));
     const reads = between.seen.filter((one) => one === `GET /v1/conversations/${chat.id}/messages`).length;
     assert.ok(reads <= 6, `${reads} reads`);
     await tabs.find(({ leader }) => !leader).markRead(chat.id, 7);
@@ -197,28 +197,28 @@ describe("large conversations", () => {
     await leader.close();
     await ann.send(chat.id, "m8");
     await eventually("came", () => other.unread.total === 2);
-    assert.deepEqual(texts(told[tabs.indexOf(other)].message), names(9));
+    assert.deepEqual(texts(events[tabs.indexOf(other)].message), names(9));
   });
 
   it("mention people, in large and in small ones", async (t) => {
     const [ann, ben, cem, dan] = await people(t, 4);
-    const told = record(ben, "mention", "message");
-    const toldDan = record(dan, "mention", "message");
+    const events = record(ben, "mention", "message");
+    const eventsOfDan = record(dan, "mention", "message");
     await ben.start();
     await dan.start();
     for (const chat of [await group(ann, ben, cem, dan), await group(ann, ben, dan)]) {
       const sent = await ann.send(chat.id, "@ben, look", { mentions: [ben.user.id] });
       assert.deepEqual(sent.content, { text: "@ben, look", mentions: [ben.user.id] });
-      await eventually("both were delivered", () => [told.mention, told.message, toldDan.message].every((one) => one.at(-1)?.conversation_id === chat.id));
-      assert.deepEqual([told.mention.at(-1).message, told.message.at(-1).message], [sent, sent]);
+      await eventually("both were delivered", () => [events.mention, events.message, eventsOfDan.message].every((one) => one.at(-1)?.conversation_id === chat.id));
+      assert.deepEqual([events.mention.at(-1).message, events.message.at(-1).message], [sent, sent]);
       await agree(ben);
     }
-    assert.deepEqual([told.mention.length, told.message.length, toldDan.mention.length], [2, 2, 0]);
+    assert.deepEqual([events.mention.length, events.message.length, eventsOfDan.mention.length], [2, 2, 0]);
   });
 
   it("are channels, which one joins and leaves", async (t) => {
     const [ann, ben] = await people(t, 2);
-    const told = record(ben, "message", "conversation");
+    const events = record(ben, "message", "conversation");
     await ben.start();
     const channel = await ann.createChannel({ title: "News", public: true });
     assert.deepEqual([channel.kind, channel.public, channel.fanout, channel.switch_seq], ["channel", true, "read", 0]);
@@ -226,12 +226,12 @@ describe("large conversations", () => {
     const joined = await ben.join(channel.id);
     assert.deepEqual([joined.me.role, joined.me.joined_seq], ["member", 1]);
     await ann.send(channel.id, "m0");
-    await eventually("came", () => told.message.length === 1);
-    assert.equal(told.message[0].message.content.text, "m0");
+    await eventually("came", () => events.message.length === 1);
+    assert.equal(events.message[0].message.content.text, "m0");
     await agree(ben);
     await assert.rejects(ben.send(channel.id, "me too"), { code: "forbidden" });
     await ben.leave(channel.id);
-    await eventually("out", () => told.conversation.at(-1).conversation === null);
+    await eventually("out", () => events.conversation.at(-1).conversation === null);
     await agree(ben);
     const private_ = await ann.createChannel({ title: "Ours" });
     await assert.rejects(ben.join(private_.id), { code: "not_found" });
@@ -247,13 +247,13 @@ describe("large conversations", () => {
       return fetch(url, options);
     };
     const phone = await again(t, ben, server.url, { waitSeconds: 1, fetch: listening });
-    const told = record(phone, "message");
+    const events = record(phone, "message");
     await phone.start();
     await eventually("watches", () => waits.length > 0);
     assert.equal(waits[0].length, 100);
     assert.ok(!waits[0].some((one) => one.startsWith(channels[0].id)), "not the one of the oldest activity");
     for (const channel of [channels[0], channels[102]]) await ann.send(channel.id, "news");
-    await eventually("both came", () => told.message.length === 2);
+    await eventually("both came", () => events.message.length === 2);
     await agree(phone);
     assert.ok(waits.at(-1).some((one) => one === `${channels[0].id}:1:0`), "now it is watched");
   });

@@ -10,11 +10,11 @@ const conversation = "0199a3c0-0000-7000-8000-000000000001";
 const user = { id: "0199a3c0-0000-7000-8000-000000000002", username: "ann" };
 
 const document = readFileSync(new URL("../../../docs/INTEGRATING.md", import.meta.url), "utf8");
-const [, table] = document.match(/^\| answer to a send \| status \| the outbox \|\n\|[-|]+\n([^]*?)\n\n/m);
+const [, table] = document.match(/^\| response to a send \| status \| the outbox \|\n\|[-|]+\n([^]*?)\n\n/m);
 const rows = table.split("\n").map((row) => row.split("|").slice(1, 4).map((cell) => cell.trim()));
 
-/** A signed-in client whose first send gets this response, and whose next send is stored. */
-function scripted(answer) {
+/** A logged-in client whose first send gets this response, and whose next send is stored. */
+function scripted(response) {
   const storage = memoryStorage();
   const session = { user, device_id: conversation, access_token: "a", refresh_token: "r" };
   storage.set(`tideline:${url}:session`, JSON.stringify(session));
@@ -22,7 +22,7 @@ function scripted(answer) {
   const fetch = async (address, { body }) => {
     if (!address.endsWith("/messages")) return problem("unauthenticated", 401);
     sends.push(body);
-    return sends.length === 1 ? answer : Response.json({ id: "m", seq: 1 }, { status: 201 });
+    return sends.length === 1 ? response : Response.json({ id: "m", seq: 1 }, { status: 201 });
   };
   return { sends, tideline: new Tideline({ url, fetch, storage, backoff: { base: 1, cap: 2 } }) };
 }
@@ -32,11 +32,11 @@ const problem = (code, status) => new Response(JSON.stringify({ code, status, de
 describe("the outbox", () => {
   assert.ok(rows.length > 20, `only ${rows.length} rows`);
   for (const [name, status, outbox] of rows) {
-    const answer = () => (status === "any" ? new Response("<h1>Bad gateway</h1>", { status: 502 }) : problem(name.replaceAll("`", ""), Number(status)));
+    const response = () => (status === "any" ? new Response("<h1>Bad gateway</h1>", { status: 502 }) : problem(name.replaceAll("`", ""), Number(status)));
     // Codes that occur only for a wait, a fetch or a login.
     if (outbox === "start over" || name === "`invalid_credentials`") continue;
     it(`does as the table says after ${name}: ${outbox}`, async () => {
-      const { sends, tideline } = scripted(answer());
+      const { sends, tideline } = scripted(response());
       const sent = tideline.send(conversation, "hi");
       if (outbox === "repeat") {
         assert.equal((await sent).seq, 1);
@@ -50,7 +50,7 @@ describe("the outbox", () => {
     });
   }
 
-  it("refuses what is no message at once, and keeps nothing of it", async () => {
+  it("refuses invalid messages immediately, and stores nothing", async () => {
     const { sends, tideline } = scripted(assert.fail);
     const circular = { kind: "custom", content: {} };
     circular.content.self = circular;

@@ -35,21 +35,21 @@ describe("two people in one browser", () => {
     assert.deepEqual(b.outbox, []);
   });
 
-  it("nothing that was written stays in any tab after a sign-out", async (t) => {
+  it("nothing that was written stays in any tab after a logout", async (t) => {
     const server = new FakeServer();
     const { tab, storage } = browser(t, server);
     const a = tab();
     const b = tab({ resume: true });
     await a.login(account("xenia"));
     await b.start();
-    // The response arrives after the sign-out, and before tab b gets that event.
-    let answer;
-    server.intercept = ({ path }) => (path.endsWith("/messages") ? new Promise((resolve) => (answer = resolve)) : undefined);
+    // The response arrives after the logout, and before tab b gets that event.
+    let respond;
+    server.intercept = ({ path }) => (path.endsWith("/messages") ? new Promise((resolve) => (respond = resolve)) : undefined);
     b.send(chat, "left behind");
-    await eventually("tab b tries", () => answer);
+    await eventually("tab b tries", () => respond);
     await a.logout();
-    answer(problem(403, "forbidden"));
-    await eventually("tab b is signed out", () => b.user === null);
+    respond(problem(403, "forbidden"));
+    await eventually("tab b is logged out", () => b.user === null);
     await sleep(50);
     assert.deepEqual(b.outbox, []);
     assert.deepEqual(await kept(storage), []);
@@ -61,7 +61,7 @@ describe("two people in one browser", () => {
     await a.login(account("xenia"));
     let lost = 0;
     server.intercept = ({ method, path }) => (method === "POST" && path === "/v1/conversations" && lost++ === 0 ? away() : undefined);
-    // The pause before the repeat is random from 0 ms on: here it is always long enough to sign out and in again.
+    // The pause before the repeat is random from 0 ms on: here it is always long enough to log out and in again.
     t.mock.method(Math, "random", () => 1);
     const slow = open(t, server, { storage: memoryStorage(), backoff: { base: 300, cap: 300 } });
     await slow.login(account("xenia"));
@@ -74,28 +74,28 @@ describe("two people in one browser", () => {
     assert.deepEqual(owners, ["xenia"]);
   });
 
-  it("a tab gets a new name, a sign-in and a block of another tab", async (t) => {
+  it("a tab gets a new name, a login and a block of another tab", async (t) => {
     const server = new FakeServer();
     const { tab } = browser(t, server);
     const a = tab();
     const b = tab();
     await a.login(account("xenia"));
     await b.restore();
-    const told = record(b, "user", "block", "signed_in", "signed_out");
+    const events = record(b, "user", "block", "signed_in", "signed_out");
     await a.updateMe({ display_name: "Xenia" });
     await a.blockUser(chat);
-    await eventually("b knows", () => told.user.length === 1 && told.block.length === 1);
+    await eventually("b knows", () => events.user.length === 1 && events.block.length === 1);
     assert.equal(b.user.display_name, "Xenia");
-    assert.deepEqual(told.block, [{ user_id: chat, blocked: true }]);
+    assert.deepEqual(events.block, [{ user_id: chat, blocked: true }]);
     await a.logout();
-    await eventually("b is signed out", () => b.user === null);
+    await eventually("b is logged out", () => b.user === null);
     await a.login(account("yann"));
-    await eventually("b knows who is next", () => told.signed_in[0]?.user.username === "yann");
+    await eventually("b knows who is next", () => events.signed_in[0]?.user.username === "yann");
     assert.equal(b.user, null);
   });
 });
 
-describe("a sign-in and a sign-out", () => {
+describe("a login and a logout", () => {
   /** A client whose access token has expired, and whose refresh fails. */
   async function stuck(t, server) {
     const { tab, storage, locks } = browser(t, server);
@@ -137,28 +137,28 @@ describe("a sign-in and a sign-out", () => {
     frozen.abort(new Error("over"));
   });
 
-  it("an answer to a refresh that comes after a sign-out in another tab is not stored", async (t) => {
+  it("a response to a refresh that comes after a logout in another tab is not stored", async (t) => {
     const server = new FakeServer();
     const { tab, storage } = browser(t, server);
     const a = tab();
     const b = tab();
     await a.login(account("xenia"));
     await b.restore();
-    let answer;
+    let respond;
     server.intercept = ({ path, user, token }) => {
       if (path === "/v1/me") return problem(401, "token_expired");
-      if (path === "/v1/auth/refresh") return new Promise((resolve) => (answer = resolve));
+      if (path === "/v1/auth/refresh") return new Promise((resolve) => (respond = resolve));
     };
     const call = b.getMe();
     call.catch(() => {});
-    await eventually("a refresh is under way", () => answer);
+    await eventually("a refresh is under way", () => respond);
     await a.logout();
-    answer(Response.json({ user: { id: uuidv7(), username: "xenia" }, device_id: uuidv7(), access_token: "new", refresh_token: "new" }));
+    respond(Response.json({ user: { id: uuidv7(), username: "xenia" }, device_id: uuidv7(), access_token: "new", refresh_token: "new" }));
     await assert.rejects(call);
     assert.deepEqual(await kept(storage), []);
   });
 
-  it("take turns: of two log-ins the one that the server knows last is kept", async (t) => {
+  it("take turns: of two logins the one that the server knows last is kept", async (t) => {
     const server = new FakeServer();
     const { tab, storage } = browser(t, server);
     const a = tab();
@@ -190,13 +190,16 @@ it("an id that is none goes into no address", async (t) => {
     addMembers: [id, [chat]], removeMember: [id, chat], join: [id], leave: [id], updateMember: [id, chat, {}], setRole: [id, chat, "admin"],
     listBans: [id], banUser: [id, chat], unbanUser: [id, chat], mute: [id, chat, null], listMessages: [id], getMessage: [id, 1], markRead: [id, 1], send: [id, "hi"],
     edit: [id, 1, {}], recall: [id, 1], versions: [id, 1], changedSince: [id, 0], addReaction: [id, 1, "x"], removeReaction: [id, 1, "x"],
-    listReactions: [id, 1], listReplies: [id, 1], listReceipts: [id, 1],
+    listReactions: [id, 1], listReplies: [id, 1], listReceipts: [id, 1], markUnread: [id], updateSettings: [id, {}], clearHistory: [id, 1],
+    hideMessages: [id, [1]], updateDraft: [id, {}], deleteDraft: [id, 1], updateScheduled: [id, chat, {}], deleteScheduled: [id], pinMessage: [id, 1],
+    unpinMessage: [id, 1], listPins: [id],
   });
   for (const id of bad) {
     for (const [name, args] of Object.entries(calls(id))) await assert.rejects(tideline[name](...args), { code: "validation" }, `${name} ${id}`);
-    for (const name of ["removeMember", "updateMember", "setRole", "mute", "banUser", "unbanUser"]) await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
-    for (const name of ["getMessage", "edit", "recall", "versions", "addReaction", "removeReaction", "listReactions", "listReplies", "listReceipts"]) if (id !== "1") await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
+    for (const name of ["removeMember", "updateMember", "setRole", "mute", "banUser", "unbanUser", "updateScheduled"]) await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
+    for (const name of ["getMessage", "edit", "recall", "versions", "addReaction", "removeReaction", "listReactions", "listReplies", "listReceipts", "pinMessage", "unpinMessage"]) if (id !== "1") await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
     for (const emoji of ["", ".", "..", undefined]) await assert.rejects(tideline.addReaction(chat, 1, emoji), { code: "validation" });
+    for (const call of [() => tideline.watch(id), () => tideline.drafts.set(id, null)]) assert.throws(call, { code: "validation" });
     await assert.rejects(tideline.history(id).next(), { code: "validation" });
     if (id !== undefined) await assert.rejects(tideline.send(chat, "hi", { client_msg_id: id }), { code: "validation" });
   }
@@ -216,10 +219,10 @@ it("a stored message with a malformed id is dropped and reported", async (t) => 
   const item = { client_msg_id: uuidv7(), user_id: id, conversation_id: "../me/devices/x#", kind: "text", content: { text: "hi" }, state: "sending" };
   const key = `tideline:${server.url}:${id}:outbox:${item.client_msg_id}`;
   storage.set(key, JSON.stringify(item));
-  const told = record(tideline, "send");
+  const events = record(tideline, "send");
   await tideline.start();
-  await eventually("it is reported", () => told.send.length === 1);
-  assert.deepEqual([told.send[0].state, told.send[0].error.code], ["failed", "validation"]);
+  await eventually("it is reported", () => events.send.length === 1);
+  assert.deepEqual([events.send[0].state, events.send[0].error.code], ["failed", "validation"]);
   assert.equal(storage.get(key), null);
   assert.deepEqual(tideline.outbox, []);
   assert.equal(server.seen.filter(({ path }) => path.includes("devices")).length, 0);
@@ -234,13 +237,13 @@ describe("a redirect", () => {
   }
 
   it("is not followed with credentials, and its target is named", async (t) => {
-    const heard = [];
-    const target = await host(t, (request, response) => (heard.push(request.headers), response.end("{}")));
+    const requests = [];
+    const target = await host(t, (request, response) => (requests.push(request.headers), response.end("{}")));
     const url = await host(t, (request, response) => response.writeHead(307, { Location: `${target}${request.url}` }).end());
     const tideline = new Tideline({ url, backoff: { base: 1, cap: 1 } });
     t.after(() => tideline.close());
     await assert.rejects(tideline.login(account("xenia")), (error) => error.code === "network" && error.detail.includes(target));
-    assert.deepEqual(heard, []);
+    assert.deepEqual(requests, []);
   });
 
   it("of a browser, which hides the target, is followed once without credentials", async (t) => {

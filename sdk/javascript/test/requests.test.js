@@ -9,7 +9,7 @@ import { memoryStorage, Tideline, TidelineError, uuidv7 } from "../src/tideline.
 
 const url = "http://tideline.invalid";
 const id = "01890000-0000-7000-8000-000000000000";
-const signedIn = () => {
+const loggedIn = () => {
   const storage = memoryStorage();
   const session = { user: { id, username: "ann" }, device_id: "d", access_token: "a", refresh_token: "r" };
   storage.set(`tideline:${url}:session`, JSON.stringify(session));
@@ -19,16 +19,16 @@ const problem = (status, code, more = {}, headers = {}) =>
   new Response(JSON.stringify({ code, status, detail: code, request_id: "q", ...more }), { status, headers });
 
 /** A client whose requests get these results, in turn: a Response, or an error to throw. */
-function scripted(...answers) {
+function scripted(...responses) {
   const times = [];
   const fetch = async () => {
     times.push(Date.now());
-    const answer = answers.shift() ?? assert.fail("one request too many");
-    if (answer instanceof Error) throw answer;
-    return answer;
+    const response = responses.shift() ?? assert.fail("one request too many");
+    if (response instanceof Error) throw response;
+    return response;
   };
-  const tideline = new Tideline({ url, fetch, storage: signedIn(), backoff: { base: 1, cap: 2 } });
-  return { tideline, times, left: answers };
+  const tideline = new Tideline({ url, fetch, storage: loggedIn(), backoff: { base: 1, cap: 2 } });
+  return { tideline, times, left: responses };
 }
 
 describe("a call", () => {
@@ -44,7 +44,7 @@ describe("a call", () => {
     assert.ok(times[3] - times[2] >= 115 && times[3] - times[2] < 900, "retry_after_ms, where it is there");
   });
 
-  it("gives up in the end, and at once when it would have to wait for long", async () => {
+  it("gives up in the end, and immediately when it would have to wait for long", async () => {
     const lost = scripted(...Array(4).fill().map(() => new TypeError("fetch failed")));
     await assert.rejects(lost.tideline.getMe(), { code: "network", status: 0, transient: true });
     assert.equal(lost.left.length, 0);
@@ -63,12 +63,12 @@ describe("a call", () => {
     await assert.rejects(busy.tideline.register({ username: "ann", password: "correct horse" }), { code: "conflict" });
   });
 
-  it("knows that a DELETE was done whose answer was lost", async () => {
+  it("knows that a DELETE was done whose response was lost", async () => {
     const { tideline } = scripted(new TypeError("fetch failed"), problem(404, "not_found"));
     assert.equal(await tideline.leave(id), null);
   });
 
-  it("does not take a proxy's page for an answer", async () => {
+  it("does not take a proxy's page for a response", async () => {
     const html = () => new Response("<html>Welcome to our hotel</html>");
     const { tideline } = scripted(html(), new Response("<h1>Bad gateway</h1>", { status: 502 }), Response.json({ id }));
     assert.equal((await tideline.getMe()).id, id);
@@ -84,7 +84,7 @@ describe("a call", () => {
       return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     };
     const backoff = { base: undefined, cap: undefined };
-    const tideline = new Tideline({ url, fetch, storage: signedIn(), waitSeconds: undefined, requestTimeoutMs: undefined, backoff });
+    const tideline = new Tideline({ url, fetch, storage: loggedIn(), waitSeconds: undefined, requestTimeoutMs: undefined, backoff });
     await tideline.start();
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.deepEqual(asked, [null, "25"]);
@@ -93,13 +93,13 @@ describe("a call", () => {
 
   it("ends with its signal, with its time, and with the client", async () => {
     const fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-    const tideline = new Tideline({ url, fetch, storage: signedIn(), requestTimeoutMs: 20, backoff: { base: 1, cap: 1 } });
+    const tideline = new Tideline({ url, fetch, storage: loggedIn(), requestTimeoutMs: 20, backoff: { base: 1, cap: 1 } });
     const controller = new AbortController();
     const call = tideline.getMe({ signal: controller.signal });
     controller.abort();
     await assert.rejects(call, { name: "AbortError" });
     await assert.rejects(tideline.getMe(), { code: "timeout" });
-    const patient = new Tideline({ url, fetch, storage: signedIn() });
+    const patient = new Tideline({ url, fetch, storage: loggedIn() });
     const starting = [patient.getMe(), patient.start(), patient.send(id, "hi")];
     await new Promise((resolve) => setTimeout(resolve, 20));
     await patient.close();

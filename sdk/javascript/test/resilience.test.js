@@ -12,7 +12,7 @@ const away = () => new TypeError("fetch failed");
 const texts = ({ stored }) => stored.map(({ text }) => text);
 const HOUR = 3_600_000;
 
-async function signedIn(t, options = {}) {
+async function loggedIn(t, options = {}) {
   const server = new FakeServer();
   const storage = options.storage ?? memoryStorage();
   const tideline = open(t, server, { storage, ...options });
@@ -22,9 +22,9 @@ async function signedIn(t, options = {}) {
 
 describe("a pause that the server asks for", () => {
   it("is at most an hour, is read in every form, and is never none", async (t) => {
-    const { server, tideline } = await signedIn(t);
-    const after = async (answer) => {
-      server.intercept = () => answer();
+    const { server, tideline } = await loggedIn(t);
+    const after = async (respond) => {
+      server.intercept = () => respond();
       const error = await tideline.getMe().catch((error) => error);
       return error.retryAfterMs;
     };
@@ -38,7 +38,7 @@ describe("a pause that the server asks for", () => {
   });
 
   it("beyond what a timer can count makes no storm", async (t) => {
-    const { server, tideline } = await signedIn(t);
+    const { server, tideline } = await loggedIn(t);
     server.intercept = ({ path }) => (path === "/v1/auth/login" ? undefined : problem(503, "overloaded", { retry_after_ms: 2 ** 31 * 1_000 }));
     handledly(tideline.send(chat, "hi"));
     handledly(tideline.start());
@@ -47,7 +47,7 @@ describe("a pause that the server asks for", () => {
   });
 
   it("of a notice is kept to as well", async (t) => {
-    const { server, tideline } = await signedIn(t);
+    const { server, tideline } = await loggedIn(t);
     const notice = { news: false, watched: [], total_unread: 0, reconnect: true, superseded: false };
     server.intercept = ({ path }) => (path === "/v1/notices" ? Response.json({ ...notice, retry_after_ms: 2 ** 40 }) : undefined);
     await tideline.start();
@@ -57,7 +57,7 @@ describe("a pause that the server asks for", () => {
 
   it("is not cut by the network coming back", async (t) => {
     const network = new EventTarget();
-    const { server, tideline } = await signedIn(t, { network, backoff: { base: 60_000, cap: 60_000 } });
+    const { server, tideline } = await loggedIn(t, { network, backoff: { base: 60_000, cap: 60_000 } });
     server.intercept = ({ path }) => (path.endsWith("/messages") ? problem(503, "overloaded", { retry_after_ms: 300 }) : undefined);
     handledly(tideline.send(chat, "hi"));
     await eventually("it was refused", () => server.count("POST", "/messages") === 1);
@@ -79,18 +79,18 @@ function handledly(promise) {
 
 describe("the outbox", () => {
   it("goes on trying behind a proxy that answers itself", async (t) => {
-    const { server, tideline } = await signedIn(t);
+    const { server, tideline } = await loggedIn(t);
     const pages = [new Response("<h1>Forbidden</h1>", { status: 403 }), new Response("{}", { status: 404 }), new Response('{"code":1020}', { status: 400 }), new Response("<h1>Log in</h1>", { status: 401 })];
-    const told = record(tideline, "send", "signed_out");
+    const events = record(tideline, "send", "signed_out");
     server.intercept = ({ path }) => (path.endsWith("/messages") ? pages.shift() : undefined);
     await tideline.send(chat, "hi");
     assert.deepEqual(texts(server), ["hi"]);
-    assert.deepEqual(told.send.filter(({ error }) => error).map(({ error }) => error.code), Array(4).fill("network"));
-    assert.deepEqual(told.signed_out, []);
+    assert.deepEqual(events.send.filter(({ error }) => error).map(({ error }) => error.code), Array(4).fill("network"));
+    assert.deepEqual(events.signed_out, []);
   });
 
-  it("keeps what waits when the session ends, and sends it when the same person signs in again", async (t) => {
-    const { server, tideline, storage } = await signedIn(t);
+  it("keeps what waits when the session ends, and sends it when the same person logs in again", async (t) => {
+    const { server, tideline, storage } = await loggedIn(t);
     server.intercept = ({ path }) => (path.endsWith("/messages") ? away() : undefined);
     const rejected = assert.rejects(tideline.send(chat, "one"), { code: "device_revoked" });
     handledly(tideline.send(chat, "two"));
@@ -107,7 +107,7 @@ describe("the outbox", () => {
   });
 
   it("can be given up without a session", async (t) => {
-    const { server, tideline, storage } = await signedIn(t);
+    const { server, tideline, storage } = await loggedIn(t);
     server.intercept = ({ path }) => (path.endsWith("/messages") ? away() : undefined);
     handledly(tideline.send(chat, "one"));
     await eventually("it is tried", () => server.count("POST", "/messages") > 1);
@@ -119,7 +119,7 @@ describe("the outbox", () => {
   });
 
   it("is in the order of writing, whatever the ids and the clocks are", async (t) => {
-    const { server, tideline, storage } = await signedIn(t);
+    const { server, tideline, storage } = await loggedIn(t);
     server.intercept = ({ path }) => (path.endsWith("/messages") ? away() : undefined);
     const ids = ["ffffffff-ffff-4fff-bfff-ffffffffffff", "88888888-8888-4888-8888-888888888888", "00000000-0000-4000-8000-000000000000"];
     for (const [n, client_msg_id] of ids.entries()) handledly(tideline.send(chat, `m${n}`, { client_msg_id }));
@@ -139,7 +139,7 @@ describe("the outbox", () => {
   });
 
   it("takes reactive objects, and sends what they were", async (t) => {
-    const { server, tideline } = await signedIn(t);
+    const { server, tideline } = await loggedIn(t);
     const reactive = (value) => new Proxy(value, { get: (target, name) => (target[name] instanceof Object ? reactive(target[name]) : target[name]) });
     const content = { text: "as it was" };
     const sent = tideline.send(chat, reactive({ kind: "text", content }), { mentions: reactive([chat]) });
@@ -150,7 +150,7 @@ describe("the outbox", () => {
   });
 
   it("is empty for a conversation before one leaves it", async (t) => {
-    const { server, tideline } = await signedIn(t);
+    const { server, tideline } = await loggedIn(t);
     let lost = 3;
     server.intercept = ({ path }) => (path.endsWith("/messages") && lost-- > 0 ? away() : undefined);
     handledly(tideline.send(chat, "goodbye"));
@@ -170,26 +170,26 @@ describe("the outbox", () => {
 describe("a damaged value", () => {
   const damage = ["", "{", "null]", "[]", "7", '"x"', "{}", '{"user":{}}'];
 
-  it("is skipped, deleted and told, and all else works", async (t) => {
-    const { server, storage, tideline, key } = await signedIn(t, { resume: true });
+  it("is skipped, deleted and reported, and all else works", async (t) => {
+    const { server, storage, tideline, key } = await loggedIn(t, { resume: true });
     const { id } = tideline.user;
     await tideline.close();
     for (const value of damage) {
       const names = [`${id}:outbox:${uuidv7()}`, `${id}:position`];
       for (const name of names) storage.set(key(name), value);
       const next = open(t, server, { storage, resume: true });
-      const told = record(next, "error");
+      const events = record(next, "error");
       await next.start();
       await next.send(chat, value);
       assert.equal(storage.get(key(names[0])), null, value);
-      assert.ok(told.error.length >= 1 && told.error.every(({ code }) => code === "storage_failed"), value);
+      assert.ok(events.error.length >= 1 && events.error.every(({ code }) => code === "storage_failed"), value);
       await next.close();
     }
     assert.deepEqual(texts(server), damage);
   });
 
-  it("instead of a session or a device means that nobody is signed in", async (t) => {
-    const { server, storage, key } = await signedIn(t);
+  it("instead of a session or a device means that nobody is logged in", async (t) => {
+    const { server, storage, key } = await loggedIn(t);
     for (const value of damage) {
       storage.set(key("session"), value);
       storage.set(key("device"), value === '"x"' ? "{" : value);
@@ -205,7 +205,7 @@ describe("a damaged value", () => {
     const inner = memoryStorage();
     let broken = false;
     const storage = { ...inner, get: (key) => (broken && key.endsWith("position") ? JSON.parse("{") : inner.get(key)) };
-    const { tideline } = await signedIn(t, { storage, resume: true });
+    const { tideline } = await loggedIn(t, { storage, resume: true });
     tideline.on("error", () => {});
     broken = true;
     await tideline.start().catch(() => {});
@@ -223,7 +223,7 @@ it("blocked site data cost the survival of a reload only", async (t) => {
   const storage = { get: blocked, set: blocked, delete: blocked, keys: blocked };
   const locks = { request: async () => blocked() };
   const tideline = open(t, server, { storage, locks, tabs: true });
-  const told = record(tideline, "error");
+  const events = record(tideline, "error");
   await tideline.login(account("xenia"));
   await tideline.start();
   await tideline.send(chat, "hi");
@@ -231,7 +231,7 @@ it("blocked site data cost the survival of a reload only", async (t) => {
   assert.equal((await tideline.getMe()).username, "xenia");
   await eventually("it leads", () => tideline.leader && tideline.connection === "online");
   await tideline.logout();
-  assert.deepEqual(told.error, []);
+  assert.deepEqual(events.error, []);
   assert.deepEqual([server.count("POST", "/login"), texts(server)], [1, ["hi"]]);
 });
 
@@ -274,7 +274,7 @@ describe("staying in sync", () => {
     assert.ok(server.seen.length - before < 60, `${server.seen.length - before} requests in half a second`);
   });
 
-  it("the leader asks at once when the network is back or somebody looks, from whichever tab", async (t) => {
+  it("the leader asks immediately when the network is back or somebody looks, from whichever tab", async (t) => {
     const server = new FakeServer();
     const { tab } = browser(t, server);
     const network = new EventTarget();
@@ -300,8 +300,8 @@ describe("staying in sync", () => {
     assert.equal(leader.connection, "online");
   });
 
-  it("many conversations at once add no listeners to one signal", async (t) => {
-    const { server, tideline } = await signedIn(t);
+  it("many simultaneous requests add no listeners to one signal", async (t) => {
+    const { server, tideline } = await loggedIn(t);
     const warnings = [];
     const warn = (warning) => warnings.push(warning.name);
     process.on("warning", warn);

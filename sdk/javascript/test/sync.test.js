@@ -24,39 +24,39 @@ describe("sync", () => {
 
   it("loses and doubles nothing when the server is killed in mid-chat", async (t) => {
     const { ann, ben, chat } = await pair(t);
-    const told = record(ben, "message", "connection", "resync");
+    const events = record(ben, "message", "connection", "resync");
     await ben.start();
     const sending = sendAll(ann, chat, names(40));
-    await eventually("some came", () => told.message.length > 3);
+    await eventually("some came", () => events.message.length > 3);
     await server.kill();
     await eventually("noticed", () => ben.connection === "offline");
     const more = sendAll(ann, chat, names(10, 40));
     await server.start();
     const stored = [...(await sending), ...(await more)];
     assert.deepEqual(stored.map(({ seq }) => seq), [...Array(50)].map((_, n) => n + 1));
-    await eventually("all came", () => told.message.length >= 50 && ben.connection === "online");
-    assert.deepEqual(texts(told.message), names(50));
-    assert.deepEqual(told.resync.map(({ reason }) => reason), ["start"]);
-    const offline = told.connection.find(({ state }) => state === "offline");
+    await eventually("all came", () => events.message.length >= 50 && ben.connection === "online");
+    assert.deepEqual(texts(events.message), names(50));
+    assert.deepEqual(events.resync.map(({ reason }) => reason), ["start"]);
+    const offline = events.connection.find(({ state }) => state === "offline");
     assert.ok(offline.error.code === "network" && offline.retryInMs >= 0);
     assert.equal(ben.unread.total, 50);
   });
 
   it("waits again when a node goes away, and shows no error", async (t) => {
     const { ann, ben, chat } = await pair(t);
-    const told = record(ben, "message", "connection");
+    const events = record(ben, "message", "connection");
     await ben.start();
     await eventually("leads", () => ben.leader);
     const stopping = server.stop();
     const first = ann.send(chat.id, "m0");
     await stopping;
-    const reconnected = told.connection.filter(({ error }) => error && error.code !== "network");
+    const reconnected = events.connection.filter(({ error }) => error && error.code !== "network");
     assert.deepEqual(reconnected, []);
     await server.start();
     await first;
     await ann.send(chat.id, "m1");
-    await eventually("came", () => told.message.length >= 2);
-    assert.deepEqual(texts(told.message), ["m0", "m1"]);
+    await eventually("came", () => events.message.length >= 2);
+    assert.deepEqual(texts(events.message), ["m0", "m1"]);
   });
 
   it("does what `reconnect` asks for", async (t) => {
@@ -65,8 +65,8 @@ describe("sync", () => {
     const fetch = async (url, options) => {
       if (!url.includes("/v1/notices")) return globalThis.fetch(url, options);
       waits.push(Date.now());
-      const answer = { news: false, last_seq: 0, total_unread: 0, epoch: "", watched: [], superseded: false };
-      if (waits.length < 3) return Response.json({ ...answer, reconnect: true, retry_after_ms: 150 });
+      const response = { news: false, last_seq: 0, total_unread: 0, epoch: "", watched: [], superseded: false };
+      if (waits.length < 3) return Response.json({ ...response, reconnect: true, retry_after_ms: 150 });
       return globalThis.fetch(url, options);
     };
     const phone = await again(t, ben, server.url, { fetch });
@@ -79,23 +79,23 @@ describe("sync", () => {
   it("starts over when its inbox was trimmed, with a backfill of what it missed", async (t) => {
     const storage = memoryStorage();
     const { ann, ben, chat } = await pair(t, { storage, resume: true, backfill: true });
-    const told = record(ben, "message");
+    const events = record(ben, "message");
     await ben.start();
     await sendAll(ann, chat, names(3));
-    await eventually("three came", () => told.message.length === 3);
+    await eventually("three came", () => events.message.length === 3);
     await eventually("remembered", async () => JSON.parse((await storage.get((await storage.keys("")).find((key) => key.endsWith(":position")))) ?? "{}").since === ben.position.since);
     await ben.close();
 
     await sendAll(ann, chat, names(4, 3));
     await server.expireInbox();
     const later = client(t, server.url, { storage, resume: true, backfill: true });
-    const toldLater = record(later, "message", "resync");
+    const eventsOfLater = record(later, "message", "resync");
     await later.start();
-    await eventually("the rest came", () => toldLater.message.length >= 4);
+    await eventually("the rest came", () => eventsOfLater.message.length >= 4);
     await ann.send(chat.id, "m7");
-    await eventually("and on", () => toldLater.message.length >= 5);
-    assert.deepEqual(texts([...told.message, ...toldLater.message]), names(8));
-    assert.deepEqual(toldLater.resync.map(({ reason }) => reason), ["inbox_trimmed"]);
+    await eventually("and on", () => eventsOfLater.message.length >= 5);
+    assert.deepEqual(texts([...events.message, ...eventsOfLater.message]), names(8));
+    assert.deepEqual(eventsOfLater.resync.map(({ reason }) => reason), ["inbox_trimmed"]);
     assert.equal(later.unread.total, 8);
   });
 
@@ -108,12 +108,12 @@ describe("sync", () => {
     await ben.close();
     await ann.send(chat.id, "m1");
     const later = client(t, server.url, { storage, resume: true });
-    const told = record(later, "message", "resync", "unread");
+    const events = record(later, "message", "resync", "unread");
     await later.start();
     assert.equal(later.unread.total, 2);
-    await eventually("came", () => told.message.length === 1);
+    await eventually("came", () => events.message.length === 1);
     await sleep(50);
-    assert.deepEqual([texts(told.message), told.resync, later.unread.total], [["m1"], [], 2]);
+    assert.deepEqual([texts(events.message), events.resync, later.unread.total], [["m1"], [], 2]);
   });
 
   it("starts over in a new epoch, and forgets the seqs of before", async (t) => {
@@ -121,24 +121,24 @@ describe("sync", () => {
     const ann = await person(t, server.url);
     const ben = await person(t, between.url, { backfill: true });
     const chat = await ann.createDirect(ben.user.id);
-    const told = record(ben, "message", "resync");
+    const events = record(ben, "message", "resync");
     await ben.start();
     const before = ben.position;
     await sendAll(ann, chat, names(3));
-    await eventually("three came", () => told.message.length === 3);
+    await eventually("three came", () => events.message.length === 3);
     // As after a restore from a backup: no device reaches a node before the new epoch has begun.
     between.onRequest = () => "refuse";
     await server.admin("new-epoch");
     await server.stop();
     await server.start();
     between.onRequest = () => "pass";
-    await eventually("started over", () => told.resync.length === 2 && ben.connection === "online");
-    assert.deepEqual(told.resync.map(({ reason }) => reason), ["start", "epoch_changed"]);
-    assert.notEqual(told.resync[1].epoch, before.epoch);
+    await eventually("started over", () => events.resync.length === 2 && ben.connection === "online");
+    assert.deepEqual(events.resync.map(({ reason }) => reason), ["start", "epoch_changed"]);
+    assert.notEqual(events.resync[1].epoch, before.epoch);
     await ann.send(chat.id, "m3");
-    await eventually("and on", () => told.message.length >= 7);
-    assert.deepEqual(texts(told.message), [...names(3), ...names(4)]);
-    assert.deepEqual(ben.position, { since: told.message.at(-1).seq, epoch: told.resync[1].epoch });
+    await eventually("and on", () => events.message.length >= 7);
+    assert.deepEqual(texts(events.message), [...names(3), ...names(4)]);
+    assert.deepEqual(ben.position, { since: events.message.at(-1).seq, epoch: events.resync[1].epoch });
   });
 
   it("starts over when its position is ahead of the server's", async (t) => {
@@ -150,10 +150,10 @@ describe("sync", () => {
     const key = (await storage.keys("")).find((one) => one.endsWith(":position"));
     await storage.set(key, JSON.stringify({ ...JSON.parse(await storage.get(key)), since: 1_000 }));
     const later = client(t, server.url, { storage, resume: true });
-    const told = record(later, "resync");
+    const events = record(later, "resync");
     await later.start();
-    await eventually("started over", () => told.resync.length === 1);
-    assert.deepEqual(told.resync.map(({ reason }) => reason), ["cursor_ahead"]);
+    await eventually("started over", () => events.resync.length === 1);
+    assert.deepEqual(events.resync.map(({ reason }) => reason), ["cursor_ahead"]);
   });
 
   it("stops waiting when superseded, until `start`", async (t) => {
@@ -200,7 +200,7 @@ describe("sync", () => {
     const between = await proxy(t, server.url);
     const { ann, ben, chat } = await pair(t);
     const phone = await again(t, ben, between.url, { network, backoff: { base: 30_000, cap: 60_000 } });
-    const told = record(phone, "message");
+    const events = record(phone, "message");
     await phone.start();
     await eventually("waits", () => between.waits === 1);
     between.onRequest = () => "refuse";
@@ -213,7 +213,7 @@ describe("sync", () => {
     const started = Date.now();
     network.dispatchEvent(new Event("online"));
     await mine;
-    await eventually("came", () => told.message.length === 2);
+    await eventually("came", () => events.message.length === 2);
     assert.ok(Date.now() - started < 5_000, "without waiting for the pause to end");
   });
 
@@ -227,21 +227,21 @@ describe("sync", () => {
     assert.equal((await ben.send(chat.id, "m1")).seq, 2);
     await assert.rejects(ben.start({ signal: controller.signal }), { name: "AbortError" });
     await assert.rejects(ben.send(chat.id, "not this", { signal: controller.signal }), { name: "AbortError" });
-    const told = record(ben, "message");
+    const events = record(ben, "message");
     await ben.start();
     await ann.send(chat.id, "m2");
-    await eventually("came", () => told.message.length === 1);
-    assert.deepEqual([texts(told.message), ben.outbox], [["m2"], []]);
+    await eventually("came", () => events.message.length === 1);
+    assert.deepEqual([texts(events.message), ben.outbox], [["m2"], []]);
   });
 
-  it("is signed out when the device is removed", async (t) => {
+  it("is logged out when the device is removed", async (t) => {
     const { ben } = await pair(t);
     const phone = await again(t, ben, server.url);
-    const told = record(phone, "signed_out");
+    const events = record(phone, "signed_out");
     await phone.start();
     await ben.removeDevice(phone.deviceId);
-    await eventually("signed out", () => told.signed_out.length === 1);
-    assert.deepEqual([told.signed_out[0].reason, phone.user, phone.connection], ["device_revoked", null, "stopped"]);
+    await eventually("logged out", () => events.signed_out.length === 1);
+    assert.deepEqual([events.signed_out[0].reason, phone.user, phone.connection], ["device_revoked", null, "stopped"]);
     await assert.rejects(phone.start(), { code: "unauthenticated" });
   });
 

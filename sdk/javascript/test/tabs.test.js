@@ -33,14 +33,14 @@ describe("tabs", () => {
   it("share one long-poll, the entries, the counts and the state", async (t) => {
     const { between, open, first } = await browser(t);
     const tabs = [first, open(), open()];
-    const told = tabs.map((tab) => record(tab, "message", "unread", "read"));
+    const events = tabs.map((tab) => record(tab, "message", "unread", "read"));
     for (const tab of tabs) await tab.start();
     await eventually("one leads and waits", () => leaders(tabs) === 1 && between.waits === 1);
     const ben = await person(t, server.url);
     const chat = await ben.createDirect(first.user.id);
     for (let n = 0; n < 5; n++) await ben.send(chat.id, `m${n}`);
     await eventually("all have all", () => tabs.every((tab) => tab.unread.total === 5));
-    for (const one of told) assert.deepEqual(texts(one.message), ["m0", "m1", "m2", "m3", "m4"]);
+    for (const one of events) assert.deepEqual(texts(one.message), ["m0", "m1", "m2", "m3", "m4"]);
     const follower = tabs.find(({ leader }) => !leader);
     await follower.markRead(chat.id, 4);
     await eventually("all agree", () => tabs.every((tab) => tab.unread.total === 1));
@@ -64,7 +64,7 @@ describe("tabs", () => {
       request.on("close", () => inFlight--);
       return Math.random() < 0.4 ? "lose" : "pass";
     };
-    const told = record(tabs[2], "send");
+    const events = record(tabs[2], "send");
     const sent = [];
     for (let n = 0; n < 15; n++) sent.push(tabs[n % 3].send(chat.id, `m${n}`));
     assert.deepEqual((await Promise.all(sent)).map(({ seq }) => seq).sort((a, b) => a - b), [...Array(15)].map((_, n) => n + 1));
@@ -73,7 +73,7 @@ describe("tabs", () => {
     for (const tab of [0, 1, 2]) assert.deepEqual(by(tab), [0, 1, 2, 3, 4].map((n) => n * 3 + tab));
     assert.equal(most, 1);
     await eventually("all are notified", () => tabs.every(({ outbox }) => outbox.length === 0));
-    const stored = told.send.filter(({ state }) => state === "stored").map(({ item }) => item.client_msg_id);
+    const stored = events.send.filter(({ state }) => state === "stored").map(({ item }) => item.client_msg_id);
     assert.equal(new Set(stored).size, 15);
     assert.equal(stored.length, 15);
   });
@@ -99,7 +99,7 @@ describe("tabs", () => {
     globalThis.BroadcastChannel = Channel;
     await eventually("the first to come leads", () => ice.leader);
     const tabs = [first, open({ leaderSilenceMs: 150 }), open()];
-    const told = tabs.map((tab) => record(tab, "message"));
+    const events = tabs.map((tab) => record(tab, "message"));
     for (const tab of tabs) await tab.start();
     await ben.send(chat.id, "m0");
     await eventually("all have it", () => tabs.every((tab) => tab.unread.total === 1));
@@ -117,8 +117,8 @@ describe("tabs", () => {
     await ben.send(chat.id, "m2");
     await eventually("another leads", () => leaders([tabs[0], tabs[2]]) === 1);
     await eventually("both have it", () => tabs[0].unread.total === 3 && tabs[2].unread.total === 3);
-    assert.deepEqual(texts(told[0].message), ["m0", "m1", "m2"]);
-    assert.deepEqual(texts(told[2].message), ["m0", "m1", "m2"]);
+    assert.deepEqual(texts(events[0].message), ["m0", "m1", "m2"]);
+    assert.deepEqual(texts(events[2].message), ["m0", "m1", "m2"]);
     await tabs[0].close();
     await tabs[2].close();
     await eventually("no wait is left", () => between.waits === 0);
@@ -144,7 +144,7 @@ describe("tabs", () => {
     assert.deepEqual(messages.map(({ content }) => content.text), ["one", "two"]);
   });
 
-  it("never race for a refresh, and sign out together", async (t) => {
+  it("never race for a refresh, and log out together", async (t) => {
     const { between, open, first } = await browser(t);
     const tabs = [first, open(), open(), open()];
     for (const tab of tabs) await tab.start();
@@ -154,9 +154,9 @@ describe("tabs", () => {
     assert.ok(refreshes(between) - before <= 1, `${refreshes(between) - before} refreshes`);
     assert.ok(refreshes(between) >= 1);
     for (const tab of tabs) await tab.getMe();
-    const told = tabs.map((tab) => record(tab, "signed_out"));
+    const events = tabs.map((tab) => record(tab, "signed_out"));
     await tabs[2].logout();
-    await eventually("all are out", () => told.every((one) => one.signed_out.length === 1));
+    await eventually("all are out", () => events.every((one) => one.signed_out.length === 1));
     assert.ok(tabs.every((tab) => tab.user === null && tab.connection === "stopped"));
     assert.equal(await first.restore(), null);
   });
@@ -165,7 +165,7 @@ describe("tabs", () => {
     const { open, first } = await browser(t);
     const ben = await person(t, server.url);
     const second = open();
-    const told = record(second, "message", "resync");
+    const events = record(second, "message", "resync");
     await first.start();
     await second.start();
     const chat = await ben.createDirect(first.user.id);
@@ -174,9 +174,9 @@ describe("tabs", () => {
       if (failures++ < 3) throw new Error("not here");
     });
     await ben.send(chat.id, "m0");
-    await eventually("the other has it", () => told.message.length === 1);
+    await eventually("the other has it", () => events.message.length === 1);
     await eventually("this one too", () => first.unread.total === 1);
     assert.equal(failures, 4);
-    assert.deepEqual(told.resync.map(({ reason }) => reason), ["start"]);
+    assert.deepEqual(events.resync.map(({ reason }) => reason), ["start"]);
   });
 });

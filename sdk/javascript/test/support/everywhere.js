@@ -6,10 +6,10 @@ export const EXPECTED = "Tideline,TidelineError,browserStorage,memoryStorage,new
 /** `sdk` is the module's namespace; `done` gets the line. */
 export const PROGRAM = `
 function run(sdk, done) {
-  const answer = (value) => ({ ok: true, status: 200, type: "basic", redirected: false, headers: new Map(), text: async () => JSON.stringify(value) });
+  const response = (value) => ({ ok: true, status: 200, type: "basic", redirected: false, headers: new Map(), text: async () => JSON.stringify(value) });
   const user = { id: "01890000-0000-7000-8000-000000000000", username: "xenia" };
   const fetch = async (url, { body }) =>
-    answer(url.endsWith("/login") ? { user, device_id: "d", access_token: "a", refresh_token: "r" } : { ...JSON.parse(body), seq: 1 });
+    response(url.endsWith("/login") ? { user, device_id: "d", access_token: "a", refresh_token: "r" } : { ...JSON.parse(body), seq: 1 });
   const tideline = new sdk.Tideline({ url: "https://chat.example", fetch });
   let states = [];
   tideline.on("send", ({ state }) => states.push(state));

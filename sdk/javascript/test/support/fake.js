@@ -36,14 +36,14 @@ export class FakeServer {
     const other = await this.intercept(request);
     if (other instanceof Error) throw other;
     if (other) return other;
-    return this.#answer(request, user);
+    return this.#respond(request, user);
   };
 
   count(method, path) {
     return this.seen.filter((one) => one.method === method && one.path.endsWith(path)).length;
   }
 
-  async #answer({ method, path, query, body, token, signal }, user) {
+  async #respond({ method, path, query, body, token, signal }, user) {
     const what = `${method} ${path.slice("/v1".length)}`;
     if (what === "POST /auth/register" || what === "POST /auth/login") return json(200, this.#session(this.#user(body.username), body.device.id));
     if (what === "POST /auth/refresh") {

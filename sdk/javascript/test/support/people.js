@@ -45,9 +45,9 @@ export async function eventually(what, look, ms = 10_000) {
 
 /** All events of a client, by name. */
 export function record(tideline, ...names) {
-  const told = Object.fromEntries(names.map((name) => [name, []]));
-  for (const name of names) tideline.on(name, (event) => void told[name].push(event));
-  return told;
+  const events = Object.fromEntries(names.map((name) => [name, []]));
+  for (const name of names) tideline.on(name, (event) => void events[name].push(event));
+  return events;
 }
 
 export const texts = (entries) => entries.map(({ message }) => message.content.text);
@@ -62,14 +62,14 @@ export async function proxy(t, target) {
     const waits = from.url.startsWith("/v1/notices") && !from.url.includes("timeout=0");
     if (waits) state.mostWaits = Math.max(state.mostWaits, ++state.waits);
     const options = { method: from.method, headers: from.headers };
-    const onward = request(target + from.url, options, (answer) => {
+    const onward = request(target + from.url, options, (response) => {
       if (verdict === "lose") {
-        answer.resume();
-        answer.on("end", () => from.socket.destroy());
+        response.resume();
+        response.on("end", () => from.socket.destroy());
         return;
       }
-      to.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(to);
+      to.writeHead(response.statusCode, response.headers);
+      response.pipe(to);
     });
     onward.on("error", () => from.socket.destroy());
     to.on("close", () => {

@@ -73,7 +73,7 @@ class Server {
     const until = Date.now() + PATIENCE_MS;
     for (;;) {
       if (child.exitCode !== null) throw new Error(`the server ended: ${await readFile(path.join(this.dir, "log"), "utf8")}`);
-      if (await fetch(`${this.url}/health/ready`).then((answer) => answer.ok, () => false)) return;
+      if (await fetch(`${this.url}/health/ready`).then((response) => response.ok, () => false)) return;
       if (Date.now() > until) throw new Error("the server is not ready after a minute");
       await sleep(50);
     }

@@ -1,7 +1,7 @@
 // Never run: uses everything once, so that the compiler checks the types.
 
 import { Tideline, TidelineError, browserStorage, memoryStorage, newerState, uuidv7 } from "../../src/tideline.js";
-import type { Content, Conversation, Entry, Message, MessageVersion, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
+import type { Content, Conversation, Entry, Message, MessageVersion, NewMessage, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
 
 const storage: TidelineStorage = { ...memoryStorage(), get: async (key) => key };
 
@@ -44,13 +44,19 @@ export async function everything(signal: AbortSignal): Promise<string> {
   tideline.on("entries", ({ entries, since, next, epoch }) => [...entries.map(describe), since, next, epoch]);
   tideline.on("mention", ({ message, unread }) => `${show(message)} ${unread}`);
   const kept = new Map<number, Message>();
-  for (const kind of ["edit", "recall", "reaction", "change"] as const) {
+  for (const kind of ["edit", "recall", "reaction", "pin", "change"] as const) {
     tideline.on(kind, ({ message }) => kept.set(message.seq, newerState(kept.get(message.seq), message)));
   }
   tideline.on("invalidate", ({ conversation_id, change_seq }) => conversation_id === ben.id && change_seq > 1_000 && kept.clear());
   tideline.on("read", ({ read_seq }) => read_seq);
+  tideline.on("reads_moved", async ({ conversation_id }) => (await tideline.getConversation(conversation_id)).peer_read_seq);
   tideline.on("conversation", ({ conversation }) => conversation?.peer?.username ?? conversation?.title);
   tideline.on("members", ({ added, removed, changed, actor_id }) => [actor_id, ...added, ...removed, changed[0]?.role]);
+  tideline.on("settings", ({ settings }) => settings.notify?.level === "none" && settings.nickname);
+  tideline.on("draft", ({ draft }) => draft?.version);
+  tideline.on("draft_changed", ({ conversation_id, content }) => [conversation_id, content?.["text"]]);
+  tideline.on("cleared", ({ cleared_seq }) => kept.delete(cleared_seq));
+  tideline.on("hidden", ({ hidden_seq }) => kept.delete(hidden_seq));
   tideline.on("unread", ({ total, conversations }) => total === (conversations[ben.id] ?? 0));
   tideline.on("send", ({ state, item, message, error }) => `${state} ${item.client_msg_id} ${message?.seq} ${error?.code}`);
   tideline.on("connection", ({ state, leader, error, retryInMs }) => state === "offline" && leader && error?.code && retryInMs);
@@ -95,8 +101,24 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { reactions } = await tideline.addReaction(direct.id, sent.seq, "👍", { signal });
   await tideline.removeReaction(direct.id, sent.seq, reactions[0]?.emoji ?? "👍");
   const { users: reacted } = await tideline.listReactions(direct.id, sent.seq, { emoji: "👍", limit: 10 });
+  await tideline.pinMessage(direct.id, sent.seq, { signal });
+  const pinned = await tideline.listPins(direct.id);
+  for (const { pinned: pin } of pinned.messages) if (pin?.by === ben.id) await tideline.unpinMessage(direct.id, sent.seq);
   const replies = await tideline.listReplies(direct.id, sent.seq, { since_seq: 0 });
   const { readers, members: receipts } = await tideline.listReceipts(direct.id, sent.seq);
+  await tideline.updateConversation(direct.id, { message_ttl_seconds: 3600 });
+  await tideline.updateConversation(group.id, { posting: "admins", pinning: "all", slow_mode_seconds: 30, message_ttl_seconds: null });
+  const about = await tideline.createGroup({ title: "About it", parent: { conversation_id: direct.id, seq: sent.seq } });
+  if (about.parent?.seq === sent.seq && about.posting === about.pinning) await tideline.leave(about.id);
+  const copies: NewMessage[] = [image, { forward: { conversation_id: direct.id, seq: sent.seq } }];
+  for (const copy of copies) kept.set((await tideline.send(group.id, copy, { expires_in: 60 })).seq, sent);
+  if (sent.forward?.sender_id === ben.id) messages.push({ ...sent, created_at: sent.forward.created_at });
+  for (const item of tideline.outbox) if (item.forward) await tideline.getMessage(item.forward.conversation_id, item.forward.seq);
+  await tideline.send(direct.id, "for a minute", { expires_in: 60 });
+  await tideline.updateScheduled(sent.client_msg_id, direct.id, { kind: "text", content: { text: "later" }, send_at: new Date() });
+  const { scheduled } = await tideline.listScheduled({ limit: 10 });
+  for (const { client_msg_id } of scheduled) await tideline.deleteScheduled(client_msg_id);
+  tideline.on("scheduled_failed", ({ problem }) => problem.code);
   const { mentions } = await tideline.listMentions({ limit: 10 });
   for (const { message } of mentions) messages.push(message);
   if (readers > reacted.length && receipts[0]?.delivered) messages.push(...replies.messages);
@@ -106,6 +128,25 @@ export async function everything(signal: AbortSignal): Promise<string> {
   for (const { change_seq, recalled, edited_at } of changes.messages) messages.push({ ...stub, created_at: `${change_seq} ${recalled?.by} ${edited_at}` });
   const { total_unread } = await tideline.markRead(direct.id, last_seq);
   const { as_of_seq } = await tideline.getUnread();
+  const { total_mentions, conversations: counts } = await tideline.getUnread({ mentions: true, signal });
+  if ((total_mentions ?? 0) > (counts[0]?.mentions ?? 0)) await tideline.markUnread(direct.id);
+  const unwatch: () => void = tideline.watch(direct.id);
+  unwatch();
+  const settings = await tideline.updateSettings(direct.id, { pinned: true, notify: { level: "mentions" }, nickname: null }, { signal });
+  if (settings.archived) await tideline.clearHistory(direct.id, direct.first_seq);
+  await tideline.hideMessages(direct.id, [sent.seq]);
+  await tideline.send(direct.id, "me too", { reply_to: sent.seq, mention_all: true });
+  const { replied } = await tideline.listMessages(direct.id, { seqs: [sent.seq], with_replied: true });
+  messages.push(...(replied ?? []));
+  for (const draft of await tideline.drafts.load()) if (!tideline.drafts.isPending(draft.conversation_id)) tideline.drafts.set(draft.conversation_id, null);
+  tideline.drafts.set(direct.id, { text: tideline.drafts.get(direct.id)?.["text"] });
+  tideline.drafts.sent(direct.id);
+  const { drafts } = await tideline.listDrafts({ limit: 10 });
+  const stored = await tideline.updateDraft(direct.id, { version: drafts[0]?.version ?? 0, content: {}, after_seq: last_seq });
+  await tideline.deleteDraft(direct.id, stored.version);
+  const { read_receipts } = await tideline.updateMe({ read_receipts: direct.me.marked_unread });
+  const { forward_name } = await tideline.updateMe({ forward_name: false });
+  if (read_receipts || forward_name) messages.length = 0;
   const { waited_ms } = await tideline.diagnoseLongpoll(0);
   const { limits, features } = await tideline.getCapabilities();
 
@@ -126,6 +167,8 @@ function show(message: Message): string {
       return `${message.content.duration_ms}`;
     case "recalled":
       return `recalled at ${message.recalled?.at}`;
+    case "expired":
+      return `expired at ${message.expires_at}`;
     default:
       return message.kind;
   }
@@ -138,11 +181,13 @@ function describe(entry: Entry): string {
 export function explain(error: unknown): string {
   if (!(error instanceof TidelineError)) throw error;
   const { code, status, detail, request_id, errors, retryAfterMs, current, transient } = error;
-  return `${code} ${status} ${detail} ${request_id} ${errors[0]?.pointer} ${retryAfterMs} ${current?.version} ${transient}`;
+  return `${code} ${status} ${detail} ${request_id} ${errors[0]?.pointer} ${retryAfterMs} ${current?.version} ${error.draft?.version} ${transient}`;
 }
 
 // @ts-expect-error a text is no content
 void ((tideline: Tideline) => tideline.send("", { kind: "text", content: "hi" }));
+// @ts-expect-error a forward has no content of its own
+void ((tideline: Tideline) => tideline.send("", { kind: "text", content: { text: "hi" }, forward: "yes" }));
 // @ts-expect-error there is no such event
 void ((tideline: Tideline) => tideline.on("massage", () => {}));
 
