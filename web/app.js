@@ -5,6 +5,7 @@
 
 import { Tideline } from "./tideline.js";
 import { Account } from "./app/account.js";
+import { Arrange } from "./app/arrange.js";
 import { Chat } from "./app/chat.js";
 import { learn } from "./app/dates.js";
 import { Details } from "./app/details.js";
@@ -14,6 +15,7 @@ import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
 import { forget as forgetMedia } from "./app/media.js";
+import { Mentioned } from "./app/mentioned.js";
 import { New } from "./app/new.js";
 import { Notify } from "./app/notify.js";
 import { stores } from "./app/settings.js";
@@ -28,11 +30,11 @@ languages($("#sign-language"));
 
 const tideline = new Tideline({ device: { name: browserName() }, fetch: async (...request) => learn(await fetch(...request)) });
 const store = new Store(tideline);
-const list = new List(tideline, store);
-const drafts = new Drafts();
+const drafts = new Drafts(tideline);
+const list = new List(tideline, store, drafts);
 const chat = new Chat(tideline, store, drafts);
 const details = new Details(tideline, store);
-const account = new Account(tideline, store);
+const account = new Account(tideline, store, drafts);
 const status = new Status(tideline);
 const fresh = new New(tideline, store, (id) => go(id));
 const sign = new Sign(tideline, async () => {
@@ -41,6 +43,8 @@ const sign = new Sign(tideline, async () => {
 });
 const tabs = new Tabs(() => tideline.user?.id ?? null, () => (document.visibilityState === "visible" && document.hasFocus() ? chat.id : null));
 const notify = new Notify(tideline, store, tabs, (id) => go(id));
+const mentioned = new Mentioned(tideline, store, (id, seq) => go(id, seq));
+new Arrange(tideline, store, chat, (id) => details.show(id, "nickname"));
 
 /** The name of this device in the person's list of devices. */
 function browserName() {
@@ -50,7 +54,12 @@ function browserName() {
   return system ? t("account.device.on", { browser, system }) : browser;
 }
 
-const go = (id) => {
+/** The message to show when its conversation is open. */
+let wanted = null;
+
+/** Opens a conversation, at a message or where the person left it. */
+const go = (id, seq = null) => {
+  wanted = seq === null ? null : { id, seq };
   if (location.hash === `#/c/${id}`) show();
   else location.hash = `#/c/${id}`;
 };
@@ -67,7 +76,9 @@ function show() {
   list.current = known ? id : null;
   if (known) {
     chat.open(id);
-    chat.focus();
+    if (wanted?.id === id) chat.log.jump(wanted.seq);
+    else chat.focus();
+    wanted = null;
   } else {
     const was = chat.id;
     chat.close();
@@ -85,7 +96,7 @@ async function enter() {
   drafts.begin(tideline.user.id);
   list.draw();
   status.draw();
-  // It repeats failures until it has the first state; only a sign-out ends it early.
+  // It repeats failures until it has the first state; only a logout ends it early.
   await tideline.start().catch(() => {});
   if (!tideline.user) return;
   store.load();
@@ -97,7 +108,7 @@ tideline.on("signed_out", ({ reason }) => {
   closeDialogs();
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
-  for (const part of [account, details, list, chat, notify]) part.forget();
+  for (const part of [account, details, list, chat, notify, mentioned]) part.forget();
   drafts.end(account.leaving);
   forgetMedia();
   store.clear();
@@ -111,7 +122,7 @@ tideline.on("signed_out", ({ reason }) => {
 
 // Changes in another tab of this browser.
 
-/** The id of the person who signed in there, while another person was still signed in here. */
+/** The id of the person who logged in there, while another person was still logged in here. */
 let next = null;
 
 async function follow() {
@@ -128,6 +139,8 @@ tabs.on("signed_in", (id) => {
 tabs.on("blocked", (id, blocked) => store.setBlocked(id, blocked));
 tabs.on("renamed", (user) => store.rename(user));
 tabs.on("retitled", (conversation) => store.retitle(conversation));
+tabs.on("scheduled", () => chat.later.again());
+chat.later.changed = () => tabs.tell("scheduled");
 for (const name of ["blocked", "renamed", "retitled"]) store.on(name, (...what) => tabs.tell(name, ...what));
 
 /** Whether the person was warned that nothing can be stored: one warning is enough, until storing works again. */
@@ -148,6 +161,9 @@ store.on("gone", (id, conversation) => {
   location.hash = "#/";
 });
 
+store.on("features", () => store.features.has("drafts") && void drafts.load().catch(() => {}));
+tideline.on("resync", () => store.features.has("drafts") && void drafts.load().catch(() => {}));
+
 window.addEventListener("hashchange", show);
 
 const COMMANDS = {
@@ -155,6 +171,7 @@ const COMMANDS = {
   KeyE: () => chat.id && chat.toggleEmoji(),
   KeyH: () => open($("#help-dialog")),
   KeyI: () => chat.id && details.show(chat.id),
+  KeyM: () => mentioned.show(),
   KeyN: () => fresh.show(),
   KeyS: () => $("#filter").focus(),
   ArrowUp: () => jump(-1),

@@ -1,4 +1,4 @@
-// The account: the name that others see, the password, the devices, and signing out.
+// The account: the name that others see, the password, the devices, and logging out.
 
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
@@ -7,17 +7,19 @@ import { languages, themes } from "./looks.js";
 import { has, t } from "./texts.js";
 
 export class Account {
-  /** Whether the person chose to sign out: then the end of the session is not reported as forced. */
+  /** Whether the person chose to log out: then the end of the session is not reported as forced. */
   leaving = false;
   #tideline;
   #store;
+  #drafts;
   #devices = null;
   #dialog = $("#account-dialog");
   #body = $("#account-body");
 
-  constructor(tideline, store) {
+  constructor(tideline, store, drafts) {
     this.#tideline = tideline;
     this.#store = store;
+    this.#drafts = drafts;
     store.on("renamed", () => $(".hero", this.#body)?.replaceWith(this.#hero()));
   }
 
@@ -28,7 +30,7 @@ export class Account {
     this.#load();
   }
 
-  /** Deletes the data of one person before the next one signs in. */
+  /** Deletes the data of one person before the next one logs in. */
   forget() {
     this.#dialog.close();
     this.#devices = null;
@@ -54,6 +56,7 @@ export class Account {
       this.#hero(),
       this.#nameForm(user),
       this.#looks(),
+      this.#privacy(),
       el("section", {}, el("h3", {}, t("account.devices")), el("p", { class: "soft" }, t("account.devices.text")), el("ul", { class: "members", id: "devices" })),
       this.#passwordForm(),
       el("section", {}, el("button", { type: "button", class: "danger quiet", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t("account.out"))),
@@ -106,6 +109,33 @@ export class Account {
     return el("section", {}, field("own-language", t("looks.language"), languages), field("own-theme", t("looks.theme"), themes));
   }
 
+  /** What others see of the person. It is known when the account has loaded. */
+  #privacy() {
+    const { features } = this.#store;
+    const box = (field, shown) => shown && el("input", { type: "checkbox", id: `own-${field}`, disabled: true, "aria-describedby": `own-${field}-help`, onchange: ({ currentTarget }) => this.#choose(currentTarget, field) });
+    const boxes = { read_receipts: box("read_receipts", features.has("receipts")), forward_name: box("forward_name", features.has("slow_mode")) };
+    const shown = Object.entries(boxes).filter(([, one]) => one);
+    if (shown.length === 0) return el("div", { hidden: true });
+    const user = this.#tideline.user.id;
+    this.#tideline.getMe().then((me) => {
+      if (this.#tideline.user?.id !== user) return;
+      for (const [field, one] of shown) Object.assign(one, { checked: me[field], disabled: false });
+    }, () => {});
+    return el("section", {}, ...shown.flatMap(([field, one]) => [el("label", { class: "check" }, one, t(`account.${field}`)), el("p", { class: "help", id: `own-${field}-help` }, t(`account.${field}.help`))]));
+  }
+
+  async #choose(box, field) {
+    const wanted = box.checked;
+    try {
+      await this.#tideline.updateMe({ [field]: wanted });
+      toast(t("account.saved"));
+      if (field === "read_receipts") this.#store.reread();
+    } catch (error) {
+      box.checked = !wanted;
+      toast(explain(error));
+    }
+  }
+
   #passwordForm() {
     const inputs = [
       { id: "old-password", text: t("account.password.old"), type: "password", autocomplete: "current-password", maxlength: 128 },
@@ -152,9 +182,9 @@ export class Account {
     const unsent = this.#tideline.outbox.length;
     const text = unsent > 0 ? t("account.out.unsent", { count: unsent }) : t("account.out.text");
     if (!(await confirm({ title: t("account.out.ask"), text, yes: t("account.out") }))) return;
-    // Signs out here even when the server is unreachable.
+    // Logs out here even when the server is unreachable.
     this.leaving = true;
-    await busy(button, () => this.#tideline.logout().catch(() => {}));
+    await busy(button, () => this.#drafts.settle().then(() => this.#tideline.logout()).catch(() => {}));
     this.leaving = false;
   }
 }

@@ -2,8 +2,9 @@
 
 import { addressesIn } from "./addresses.js";
 import { $, el, icon } from "./dom.js";
-import { avatar, bytes, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
+import { avatar, bytes, inTime, isGone, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
 import { ask, isLoaded } from "./media.js";
+import { dressReactions } from "./reactions.js";
 import { t } from "./texts.js";
 
 /** A link to another site, which gets neither a referrer nor access to this page. */
@@ -92,7 +93,8 @@ function file(content) {
   return link;
 }
 
-function body({ kind, content }, name, me) {
+function body({ kind, content, forward }, name, me) {
+  if (forward && kind === undefined) return unshown(t("forward.waiting"), "forward");
   if (kind === "text" && typeof content?.text === "string") {
     const parts = linked(content.text);
     const words = me ? parts.flatMap((part) => (typeof part === "string" ? named(part, me.username) : part)) : parts;
@@ -102,7 +104,8 @@ function body({ kind, content }, name, me) {
   if (kind === "image") return picture(content, name);
   if (kind === "video") return video(content, name);
   if (kind === "file") return file(content);
-  return kind === "recalled" ? unshown(t("message.recalled"), "gone") : unshown(t("message.unknown"));
+  if (kind === "recalled") return unshown(t("message.recalled"), "gone");
+  return kind === "expired" ? unshown(t("message.expired"), "timer") : unshown(t("message.unknown"));
 }
 
 /** A version of an edited message, for the list of all. */
@@ -111,24 +114,40 @@ export function versionRow({ version, content, at }, { kind }) {
 }
 
 /** The mark after the time: nothing for messages of others, the send state for the person's own. */
-const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], failed: ["alert", "message.unsent"] };
+const STATES = { sending: ["clock", "message.sending"], stored: ["check", "message.stored"], read: ["checks", "message.read"], failed: ["alert", "message.unsent"] };
 
-const KINDS = ["text", "emoji", "image", "video", "file", "recalled"];
+const KINDS = ["text", "emoji", "image", "video", "file", "recalled", "expired"];
+/** The length of a quoted text. */
+const QUOTED = 200;
 /** The length of a text that identifies a message for a screen reader. */
 const SHORT = 60;
 
-/** The row of a message or of an item of the outbox; `dress` adds the parts that change. `versions` shows an edited message's. */
-export function row(message, { mine, group, sender, me, versions }) {
+/** The message to which one replies, as a button that goes to it. `quoted` is undefined while it loads, and null when it is not visible. */
+function quote(quoted, name, jump) {
+  const gone = quoted === null || (quoted !== undefined && isGone(quoted));
+  const words = quoted === undefined ? t("noun.loading") : quoted === null ? t("reply.unseen") : previewOf(quoted).slice(0, QUOTED);
+  const text = el("span", { class: gone ? "quote-text soft-text" : "quote-text", dir: "auto" }, words);
+  if (quoted === null) return el("p", { class: "quote" }, text);
+  return el("button", { type: "button", class: "quote", onclick: jump }, el("span", { class: "quote-name" }, el("span", { class: "sr-only" }, `${t("reply.title")} `), el("bdi", {}, name)), el("span", { class: "sr-only" }, ": "), text);
+}
+
+/**
+ * The row of a message or of an item of the outbox; `dress` adds the parts that change. `versions` shows an edited message's. `reply`
+ * has the quoted message, the name of its sender, and a function that goes to it. `forwarded` says from whom the message is.
+ */
+export function row(message, { mine, group, sender, me, meant, versions, reply, forwarded }) {
   const name = mine ? t("message.you") : nameOf(sender);
   const edited = message.edited_at && el("button", { type: "button", class: "edited", title: t("message.edited", { time: moment(message.edited_at) }), "aria-haspopup": "dialog", onclick: versions }, t("message.edited", { time: shortTime(message.edited_at) }));
-  const meant = !mine && message.kind === "text" && message.content?.mentions?.includes(me?.id);
   return el("li", { class: `row${mine ? " mine" : ""}${group ? " in-group" : ""}${meant ? " mentions-me" : ""}` },
     mine ? null : avatar(message.sender_id, name),
     el("div", { class: "stack" },
       el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, ` ${t("message.mentions")}`) : null),
       el("div", { class: `bubble is-${KINDS.includes(message.kind) ? message.kind : "other"}` },
+        forwarded && !isGone(message) ? el("p", { class: "forwarded" }, icon("forward"), forwarded) : null,
+        reply && !isGone(message) ? quote(reply.quoted, reply.name, reply.jump) : null,
         body(message, name, meant ? me : null),
-        el("p", { class: "meta" }, el("time", {}), edited && "·", edited, el("span", { class: "state" }))),
+        el("p", { class: "meta" }, el("span", { class: "facts" }), el("time", {}), edited && "·", edited, el("span", { class: "state" }))),
+      el("div", { class: "reactions", role: "group", "aria-label": t("reaction.label"), hidden: true }),
       mine ? el("div", { class: "failure" }) : null));
 }
 
@@ -136,34 +155,53 @@ export function row(message, { mine, group, sender, me, versions }) {
 function offer(node, act, message) {
   const button = node.querySelector(".row-menu");
   if (!act) return button?.remove();
-  if (button) return;
+  if (button) return void (button.onclick = act);
   const label = t("message.actions", { text: previewOf(message).slice(0, SHORT) });
-  node.append(el("button", { type: "button", class: "round row-menu", tabindex: -1, "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label, onclick: act }, icon("more")));
+  node.append(el("button", { type: "button", class: "round row-menu", tabindex: -1, "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label }, icon("more")));
+  node.lastChild.onclick = act;
+}
+
+/** What is said beside the time of a message: whether it is pinned, and when it expires. */
+function dressFacts(place, message) {
+  const facts = isGone(message) ? [] : [
+    ...(message.pinned ? [["pin", t("message.pinned")]] : []),
+    ...(message.expires_at ? [["timer", t("message.expires", { time: inTime(message.expires_at) })]] : []),
+  ];
+  const words = facts.map(([, text]) => text).join(" · ");
+  if (place.title === words) return;
+  place.title = words;
+  place.replaceChildren(...facts.flatMap(([drawing, text]) => [icon(drawing), el("span", { class: "sr-only" }, `${text} `)]));
 }
 
 /** Sets the parts that may change while a row is shown: its place among its neighbours, its time, its state and its actions. */
-export function dress(node, { message, first, last, marked, at, state, error, act, retry, discard }) {
+export function dress(node, { message, first, last, marked, at, state, read, error, act, react, retry, discard, unreplied }) {
   node.classList.toggle("first", first);
   node.classList.toggle("last", last);
   node.classList.toggle("marked", marked);
   offer(node, act, message);
+  dressReactions($(".reactions", node), message, react);
+  dressFacts($(".facts", node), message);
   const time = node.querySelector("time");
   if (time.dateTime !== at) {
     time.dateTime = at;
     time.textContent = timeOfDay(at);
     time.title = moment(at);
   }
-  if ((node.dataset.state ?? "") === (state ?? "") && (node.dataset.error ?? "") === (error ?? "")) return;
+  const is = JSON.stringify([state ?? "", error ?? "", read]);
+  if (node.dataset.is === is) return;
+  node.dataset.is = is;
   node.dataset.state = state ?? "";
-  node.dataset.error = error ?? "";
-  const [drawing, words] = STATES[state] ?? [];
+  node.classList.toggle("read", read);
+  const [drawing, words] = STATES[read ? "read" : state] ?? [];
   const waiting = drawing ? t(state === "sending" && error ? "message.waiting" : words) : "";
   const place = node.querySelector(".state");
   place.replaceChildren(...(drawing ? [icon(drawing), el("span", { class: "sr-only" }, waiting)] : []));
   place.title = waiting;
   node.querySelector(".failure")?.replaceChildren(...(state === "failed" ? [
     t("message.failed", { reason: error }),
-    el("button", { type: "button", class: "link", onclick: retry }, t("noun.retry")),
+    unreplied
+      ? el("button", { type: "button", class: "link", onclick: unreplied }, t("message.unreplied"))
+      : el("button", { type: "button", class: "link", onclick: retry }, t("noun.retry")),
     el("button", { type: "button", class: "link", onclick: discard }, t("message.discard")),
   ] : []));
 }

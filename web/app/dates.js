@@ -6,11 +6,11 @@ let ahead = 0;
 /** The time of the server, which decides when a mute ends; the clock of this device may be wrong. */
 export const now = () => Date.now() + ahead;
 
-/** Reads the server's time from an answer, which has it in whole seconds. */
-export function learn(answer) {
-  const time = Date.parse(answer.headers.get("Date"));
+/** Reads the server's time from a response, which has it in whole seconds. */
+export function learn(response) {
+  const time = Date.parse(response.headers.get("Date"));
   if (time) ahead = time + 500 - Date.now();
-  return answer;
+  return response;
 }
 
 export function datesIn(locale) {
@@ -43,7 +43,16 @@ export function datesIn(locale) {
     return minutes < 1_440 ? relative.format(-Math.round(minutes / 60), "hour") : relative.format(-Math.round(minutes / 1_440), "day");
   }
 
-  return { timeOfDay, moment: byMinute(full), shortTime, dayName, ago };
+  /** How long it is until a time, by the server's clock. */
+  function inTime(time) {
+    const seconds = Math.max(0, Math.round((new Date(time) - now()) / 1_000));
+    if (seconds < 60) return relative.format(seconds, "second");
+    const minutes = Math.round(seconds / 60);
+    if (minutes < 60) return relative.format(minutes, "minute");
+    return minutes < 1_440 ? relative.format(Math.round(minutes / 60), "hour") : relative.format(Math.round(minutes / 1_440), "day");
+  }
+
+  return { timeOfDay, moment: byMinute(full), shortTime, dayName, ago, inTime };
 }
 
 /** Cached: many messages are of one minute, and formatting is slow. */

@@ -3,8 +3,9 @@
 import { now } from "./dates.js";
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
-import { avatar, kindName, membersOf, moment, nameOf, titleOf } from "./format.js";
+import { avatar, kindName, membersOf, moment, nameOf, ownTitleOf, titleOf } from "./format.js";
 import { findPeople } from "./new.js";
+import { changeRule, rulesOf } from "./rules.js";
 import { t } from "./texts.js";
 
 const RANK = { member: 0, admin: 1, owner: 2 };
@@ -37,7 +38,7 @@ export class Details {
     store.on("blocked", () => this.#dialog.open && this.#draw());
     store.on("gone", (id) => id === this.#id && this.#dialog.close());
     this.#body.addEventListener("pointerdown", () => (this.#pressed = true));
-    // The result of a click is drawn at once.
+    // The result of a click is drawn immediately.
     this.#body.addEventListener("click", () => (this.#pressed = false), { capture: true });
     for (const name of ["pointerup", "pointercancel"]) {
       // The click event, if there is one, comes right after this one.
@@ -45,7 +46,7 @@ export class Details {
     }
   }
 
-  /** Deletes the data of one person before the next one signs in. */
+  /** Deletes the data of one person before the next one logs in. */
   forget() {
     this.#id = this.#members = this.#opened = null;
     this.#banned = [];
@@ -53,12 +54,14 @@ export class Details {
     this.#body.replaceChildren();
   }
 
-  show(id) {
+  /** Shows the details; with `focus` at the element with this id. */
+  show(id, focus = null) {
     this.forget();
     this.#id = id;
     this.#shown = PAGE;
     this.#draw();
     open(this.#dialog);
+    if (focus) $(`#${focus}`, this.#body)?.focus();
     this.#load();
   }
 
@@ -134,7 +137,8 @@ export class Details {
 
   // A direct conversation.
 
-  #person({ peer, created_at }) {
+  #person(conversation) {
+    const { peer, created_at } = conversation;
     const blocked = this.#store.blocked.has(peer.id);
     const name = nameOf(peer);
     const toggle = el("button", {
@@ -143,10 +147,12 @@ export class Details {
     }, t(blocked ? "details.unblock.person" : "details.block.person", { name }));
     return [
       this.#hero(peer.id, name, "direct", `@${peer.username}`),
+      this.#nicknameForm(conversation),
       el("p", { class: "soft" }, t("details.since", { time: moment(created_at) })),
+      this.#rules(conversation),
       el("section", {}, el("h3", {}, t("details.block")),
         el("p", { class: "soft" }, t(blocked ? "details.block.now" : "details.block.then")), toggle),
-    ];
+    ].filter(Boolean);
   }
 
   async #block(button, peer, blocked) {
@@ -166,10 +172,12 @@ export class Details {
     const unlisted = this.#members ? member_count - this.#members.length : 0;
     const manages = RANK[me.role] >= RANK.admin;
     return [
-      this.#hero(conversation.id, titleOf(conversation), what, t(`details.you.${me.role}`, { members: membersOf(conversation) })),
+      this.#hero(conversation.id, ownTitleOf(conversation), what, t(`details.you.${me.role}`, { members: membersOf(conversation) })),
       conversation.public ? el("section", {}, el("h3", {}, t("details.public")), el("p", { class: "soft" }, t("details.public.text")), el("code", { class: "id" }, conversation.id)) : null,
+      this.#nicknameForm(conversation),
       manages ? this.#renameForm(conversation) : null,
       manages ? this.#addForm() : null,
+      this.#rules(conversation),
       el("section", {}, el("h3", {}, t("details.members")),
         this.#members
           ? el("ul", { class: "members" }, ...this.#members.map((member) => this.#member(member, me.role)))
@@ -229,6 +237,24 @@ export class Details {
   #renameForm({ id, title }) {
     const spec = { id: "rename", label: t("details.name"), value: title, button: t("details.rename"), maxlength: 128 };
     return this.#inlineForm(spec, async (input) => this.#store.retitle(await this.#tideline.updateConversation(id, { title: input.value.trim() })));
+  }
+
+  /** The name that only the person sees. */
+  #nicknameForm({ id, me }) {
+    if (!this.#store.features.has("settings")) return null;
+    const spec = { id: "nickname", label: t("details.nickname"), value: me.settings.nickname ?? "", button: t("noun.save"), maxlength: 64 };
+    return this.#inlineForm(spec, async (input) => {
+      this.#store.arrange(id, await this.#tideline.updateSettings(id, { nickname: input.value.trim() || null }));
+      toast(t("account.saved"));
+    });
+  }
+
+  #rules(conversation) {
+    const { id } = conversation;
+    return rulesOf(conversation, this.#store.features, async (change) => {
+      await changeRule(this.#tideline, this.#store, id, change);
+      if (id === this.#id) this.#draw();
+    });
   }
 
   #addForm() {

@@ -56,7 +56,7 @@ export async function busy(button, work, signal) {
 }
 
 /**
- * Throttles `work`: it runs at once for the first change, and once for all changes that come soon after it. The pause is
+ * Throttles `work`: it runs immediately for the first change, and once for all changes that come soon after it. The pause is
  * at least `ms`, and long compared with the work itself, so that the page stays responsive. It has an upper bound, so that
  * one slow draw does not delay the next. It uses a timer and not animation frames, which a hidden page does not get.
  */
@@ -111,53 +111,77 @@ export function confirm({ title, text, yes }) {
   });
 }
 
-/** The open menu: its button, and a function that closes it. */
+/** The open menu or panel: its button, and a function that closes it. */
 let opened = null;
 
 /**
- * Opens a menu at a button, or closes it. Items are `{ label, run, danger }`. The arrow keys move in it. Escape, Tab and a press
- * outside close it. The focus returns to the button, or to `otherwise` when the button was removed.
+ * Opens `node` at a button, or closes it. Escape and a press outside close it. The focus returns to the button, or to `otherwise` when
+ * the button was removed. Returns a function that closes it; null when it was open.
  */
-export function menu(button, items, otherwise) {
+export function float(button, node, otherwise) {
   const was = opened?.button;
   opened?.close();
-  if (was === button) return;
-  const entries = items.map(({ label, run, danger }) =>
-    el("button", { type: "button", role: "menuitem", tabindex: -1, class: danger ? "wrong" : null, onclick: () => (close(), run()) }, label));
-  const list = el("ul", { class: "menu", role: "menu", "aria-label": button.getAttribute("aria-label") }, ...entries.map((entry) => el("li", { role: "none" }, entry)));
+  if (was === button) return null;
   const listening = new AbortController();
   const close = (focus = true) => {
-    opened = null;
+    if (opened?.close === close) opened = null;
     listening.abort();
-    list.remove();
+    node.remove();
     button.setAttribute("aria-expanded", "false");
     if (focus) (button.isConnected ? button : otherwise).focus();
   };
   const place = () => {
     if (!button.isConnected) return;
-    const [at, own] = [button.getBoundingClientRect(), list.getBoundingClientRect()];
-    list.style.setProperty("top", `${at.bottom + own.height < innerHeight ? at.bottom : at.top - own.height}px`);
-    list.style.setProperty("left", `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`);
+    const [at, own] = [button.getBoundingClientRect(), node.getBoundingClientRect()];
+    const top = at.bottom + own.height < innerHeight ? at.bottom : at.top - own.height;
+    node.style.setProperty("top", `${Math.max(8, Math.min(top, innerHeight - own.height - 8))}px`);
+    node.style.setProperty("left", `${Math.max(8, Math.min(at.left, innerWidth - own.width - 8))}px`);
   };
-  list.addEventListener("keydown", (event) => {
-    const now = entries.indexOf(document.activeElement);
-    const next = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: -1 }[event.key];
-    if (next !== undefined) entries.at(next % entries.length).focus();
-    else if (event.key === "Escape" || event.key === "Tab") close();
-    else return;
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    close();
     event.preventDefault();
     event.stopPropagation();
   });
   const listen = (name, work) => window.addEventListener(name, work, { capture: true, signal: listening.signal });
   // The press itself moves the focus.
-  listen("pointerdown", ({ target }) => list.contains(target) || button.contains(target) || close(false));
+  listen("pointerdown", ({ target }) => node.contains(target) || button.contains(target) || close(false));
   listen("hashchange", () => close(false));
-  for (const name of ["scroll", "resize"]) listen(name, place);
+  for (const name of ["scroll", "resize"]) listen(name, ({ target }) => node.contains(target) || place());
   opened = { button, close };
   button.setAttribute("aria-expanded", "true");
-  button.closest("main").append(list);
+  button.closest("main").append(node);
   place();
-  entries[0].focus();
+  return close;
+}
+
+/** Closes the open menu or panel if `is` holds for its button. */
+export function shut(is) {
+  if (opened && is(opened.button)) opened.close();
+}
+
+/**
+ * Opens a menu at a button, or closes it. Items are `{ label, run, danger, checked }`; `checked` makes one of a choice. The arrow
+ * keys move in it, and Tab closes it too.
+ */
+export function menu(button, items, otherwise) {
+  let close;
+  const entries = items.map(({ label, run, danger, checked }) => {
+    const role = checked === undefined ? { role: "menuitem" } : { role: "menuitemradio", "aria-checked": String(checked) };
+    return el("button", { type: "button", ...role, tabindex: -1, class: danger ? "wrong" : null, onclick: () => (close(), run()) }, label, checked ? icon("check") : null);
+  });
+  const list = el("ul", { class: "menu scroll", role: "menu", "aria-label": button.getAttribute("aria-label") }, ...entries.map((entry) => el("li", { role: "none" }, entry)));
+  list.addEventListener("keydown", (event) => {
+    const now = entries.indexOf(document.activeElement);
+    const next = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: -1 }[event.key];
+    if (next !== undefined) entries.at(next % entries.length).focus();
+    else if (event.key === "Tab") close();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  close = float(button, list, otherwise);
+  if (close) entries[0].focus();
 }
 
 /** Shows a sentence in the corner for some time. */

@@ -11,6 +11,12 @@ export const EMOJI = `😀 😄 😂 🙂 😉 😊 😍 😘 😜 🤔
 🌊 🐚 🐟 🐙 ⛵ 🏖️ ☀️ 🌙 ⭐ 🌈
 ✅ ❌ ❓ ❗ ⏰ 📌 📎 💡 🚀 🐞`.split(/\s/);
 
+/** The reactions that are offered first. */
+export const QUICK = ["👍", "❤️", "😂", "😍", "😢", "🎉", "🙏", "👀"];
+
+/** The name of an emoji in the person's language, or the emoji. */
+export const nameOfEmoji = (emoji) => t("emoji.names").split("|")[EMOJI.indexOf(emoji)] ?? emoji;
+
 const graphemes = typeof Intl.Segmenter === "function" ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
 
 /** Whether this text is exactly one emoji. */

@@ -20,3 +20,6 @@ export function explain(error) {
   if (named.length > 0) return named.join(" ");
   return t(has(`error.${error?.code}`) ? `error.${error.code}` : "error.unknown");
 }
+
+/** Why a message was not sent. Only a forward is refused because a message is gone: the one that it copies. */
+export const explainSend = (error) => (error?.code === "message_gone" ? t("error.message_gone.forward") : explain(error));

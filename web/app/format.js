@@ -4,7 +4,7 @@ import { datesIn } from "./dates.js";
 import { el } from "./dom.js";
 import { locale, t } from "./texts.js";
 
-export const { timeOfDay, moment, shortTime, dayName, ago } = datesIn(locale);
+export const { timeOfDay, moment, shortTime, dayName, ago, inTime } = datesIn(locale);
 
 export function bytes(size) {
   if (!(size > 0)) return "";
@@ -30,7 +30,11 @@ export function webUrl(text) {
   }
 }
 
-export const titleOf = (conversation) =>
+/** The person's own name for the conversation comes first. */
+export const titleOf = (conversation) => plain(conversation.me?.settings?.nickname ?? "") || ownTitleOf(conversation);
+
+/** The title that all members see. */
+export const ownTitleOf = (conversation) =>
   conversation.kind === "direct" ? nameOf(conversation.peer) : plain(conversation.title ?? "") || t(`list.untitled.${kindName(conversation)}`);
 
 /** The kind of a conversation with many people, as a part of the key of a text. */
@@ -42,14 +46,29 @@ export const membersOf = ({ member_count: count }) => t("list.members", { count 
 export const namesIn = (text) =>
   [...new Set([...text.toLowerCase().matchAll(/(?<![\w.@-])@([a-z0-9_.-]+)/g)].map(([, name]) => name.replace(/[.-]+$/, "")))].filter((name) => name.length > 2);
 
+/** Nothing is left of the content of these. `cleared` is a whole history. */
+export const isGone = ({ kind }) => ["recalled", "expired", "hidden", "cleared"].includes(kind);
+
 /** A message in one line. */
-export function previewOf({ kind, content }) {
+export function previewOf({ kind, content, forward }) {
+  // The server copies the content.
+  if (forward && kind === undefined) return t("forward.waiting");
   if (kind === "text") return content.text;
   if (kind === "emoji") return content.emoji;
   if (kind === "image") return t("message.picture");
   if (kind === "video") return t("message.video");
   if (kind === "recalled") return t("message.recalled");
+  if (kind === "expired") return t("message.expired");
+  if (kind === "hidden") return t("message.hidden");
   return kind === "file" ? t("message.file", { name: plain(content.name) }) : t("message.other");
+}
+
+const UNITS = [["year", 31_536_000], ["week", 604_800], ["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+
+/** A number of seconds in the largest unit that fits. */
+export function duration(seconds) {
+  const [unit, size] = UNITS.find(([, size]) => seconds % size === 0);
+  return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(seconds / size);
 }
 
 const hue = (id) => [...String(id)].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) >>> 0, 7) % 8;

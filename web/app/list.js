@@ -1,18 +1,27 @@
 // The list of conversations, the latest first; unsent messages to conversations that the person has left; the window title.
 
-import { $, $$, el, isComposing } from "./dom.js";
-import { avatar, kindName, moment, nameOf, previewOf, shortTime, titleOf } from "./format.js";
+import { $, $$, el, icon, isComposing } from "./dom.js";
+import { avatar, kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
 import { t } from "./texts.js";
 
 export class List {
   #tideline;
   #store;
+  #drafts;
   #rows = new Map();
   #current = null;
+  /** Whether the archived conversations are shown, and not the others. */
+  #archive = false;
 
-  constructor(tideline, store) {
+  constructor(tideline, store, drafts) {
     this.#tideline = tideline;
     this.#store = store;
+    this.#drafts = drafts;
+    drafts.on(() => this.draw());
+    $("#archive-button").addEventListener("click", () => {
+      this.#archive = !this.#archive;
+      this.draw();
+    });
     store.on("thread", () => this.#drawLost());
     for (const name of ["conversations", "people"]) store.on(name, () => this.draw());
     $("#filter").addEventListener("input", () => this.draw());
@@ -20,7 +29,7 @@ export class List {
       if (event.key !== "Escape" || isComposing(event)) return;
       // Escape ends the search, and must not do more elsewhere.
       event.stopPropagation();
-      this.forget();
+      $("#filter").value = "";
       this.draw();
     });
     $("#conversations").addEventListener("keydown", (event) => {
@@ -36,6 +45,7 @@ export class List {
 
   forget() {
     $("#filter").value = "";
+    this.#archive = false;
   }
 
   set current(id) {
@@ -52,10 +62,27 @@ export class List {
 
   #shown() {
     const words = $("#filter").value.trim().toLowerCase();
-    return this.#store.sorted.filter((one) => `${titleOf(one)} ${one.peer?.username ?? ""}`.toLowerCase().includes(words));
+    const fits = (one) => `${titleOf(one)} ${ownTitleOf(one)} ${one.peer?.username ?? ""}`.toLowerCase().includes(words);
+    // A search finds archived and hidden ones too.
+    return this.#store.sorted.filter((one) => (words ? fits(one) : isListed(one) && one.me.settings.archived === this.#archive));
+  }
+
+  #drawArchive() {
+    const archived = this.#store.sorted.filter((one) => isListed(one) && one.me.settings.archived);
+    if (archived.length === 0) this.#archive = false;
+    const unread = archived.reduce((sum, { me }) => sum + me.unread, 0);
+    const button = $("#archive-button");
+    button.hidden = archived.length === 0 || $("#filter").value.trim() !== "";
+    button.classList.toggle("is-open", this.#archive);
+    $("#archive-text").textContent = this.#archive ? t("list.archive.back") : t("list.archive");
+    $("#archive-count").textContent = this.#archive ? "" : String(archived.length);
+    $("#archive-badge").hidden = this.#archive || unread === 0;
+    $("#archive-badge").firstChild.textContent = counted(unread);
+    $("#archive-mark").hidden = this.#archive || unread > 0 || !archived.some(({ me }) => me.marked_unread);
   }
 
   draw() {
+    this.#drawArchive();
     const shown = this.#shown();
     const list = $("#conversations");
     let place = list.firstChild;
@@ -90,7 +117,7 @@ export class List {
       this.#tideline.discard(item.client_msg_id).catch(() => {});
     };
     return el("li", {},
-      el("p", { class: "lost-text", dir: "auto" }, [previewOf(item), item.content.url].filter(Boolean).join("\n")),
+      el("p", { class: "lost-text", dir: "auto" }, [previewOf(item), item.content?.url].filter(Boolean).join("\n")),
       el("p", { class: "soft" }, moment(item.created_at)),
       el("button", { type: "button", class: "link", onclick: discard }, t("message.discard")));
   }
@@ -99,21 +126,23 @@ export class List {
     return el("li", {},
       el("a", { href: `#/c/${id}` },
         el("span", { class: "face" }),
-        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("time", {})),
-        el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, ` ${t("list.unread")}`)))));
+        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("span", { class: "marks" }), el("time", {})),
+        el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "named-badge", hidden: true }, el("span", { "aria-hidden": "true" }, "@"), el("span", { class: "sr-only" })), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, ` ${t("list.unread")}`)), el("span", { class: "unread-mark", hidden: true }, el("span", { class: "sr-only" }, t("list.marked"))))));
   }
 
   #dress(row, conversation) {
     const { kind, peer, last_message: last, me } = conversation;
     const title = titleOf(conversation);
     const mine = last?.sender_id === this.#store.me?.id;
-    const text = last ? previewOf(last).slice(0, 200) : t(kind === "direct" ? "list.quiet" : `list.new.${kindName(conversation)}`);
-    const preview = !last ? text
+    const text = last ? previewOf(last).slice(0, 200) : t(me.cleared_seq > me.joined_seq ? "list.cleared" : kind === "direct" ? "list.quiet" : `list.new.${kindName(conversation)}`);
+    const draft = conversation.id === this.#current ? "" : this.#drafts.get(conversation.id).trim();
+    const preview = draft ? t("list.draft", { text: draft.slice(0, 200) })
+      : !last ? text
       : mine ? t("list.mine", { text })
       : kind === "direct" ? text
       : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
     // The list is drawn at every message, so it leaves unchanged elements alone.
-    const seen = JSON.stringify([title, preview, me.unread, last?.created_at ?? conversation.created_at, new Date().toDateString()]);
+    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString()]);
     if (row.dataset.seen !== seen) {
       row.dataset.seen = seen;
       const time = last?.created_at ?? conversation.created_at;
@@ -123,23 +152,40 @@ export class List {
       $("time", row).dateTime = time;
       $("time", row).textContent = shortTime(time);
       $(".badge", row).hidden = me.unread === 0;
-      $(".badge", row).firstChild.textContent = me.unread > 999 ? "999+" : String(me.unread);
-      row.classList.toggle("unread", me.unread > 0);
+      $(".badge", row).firstChild.textContent = counted(me.unread);
+      $(".unread-mark", row).hidden = !me.marked_unread || me.unread > 0;
+      $(".named-badge", row).hidden = me.unread_mentions === 0;
+      $(".named-badge .sr-only", row).textContent = me.unread_mentions > 0 ? `${t("list.mentions", { count: me.unread_mentions })} ` : "";
+      $(".marks", row).replaceChildren(...this.#marks(me.settings));
+      row.classList.toggle("unread", me.unread > 0 || me.marked_unread);
+      row.classList.toggle("quiet", me.settings.notify?.level === "none");
+      row.classList.toggle("drafted", draft !== "");
     }
     if (conversation.id === this.#current) $("a", row).setAttribute("aria-current", "page");
     else $("a", row).removeAttribute("aria-current");
   }
 
+  #marks({ pinned, notify }) {
+    const mark = (drawing, words) => [icon(drawing), el("span", { class: "sr-only" }, `${words} `)];
+    return [...(notify?.level === "none" ? mark("bell-off", t("list.quieted")) : []), ...(pinned ? mark("pin", t("list.pinned")) : [])];
+  }
+
   #drawEmpty(shown) {
     const note = $("#list-empty");
     note.hidden = shown > 0;
-    const none = this.#store.conversations.size === 0;
-    note.textContent = t(!this.#store.ready ? "noun.loading" : none ? "list.none" : "list.unmatched");
+    const none = $("#filter").value.trim() === "";
+    const archived = !$("#archive-button").hidden;
+    note.textContent = t(!this.#store.ready ? "noun.loading" : !none ? "list.unmatched" : archived ? "list.archived" : "list.none");
   }
 
   #drawTitle() {
     const { total } = this.#store;
     const open = this.#store.conversations.get(this.#current);
-    document.title = `${total > 0 ? `(${total > 999 ? "999+" : total}) ` : ""}${open ? `${titleOf(open)} · ` : ""}Tideline`;
+    document.title = `${total > 0 ? `(${counted(total)}) ` : ""}${open ? `${titleOf(open)} · ` : ""}Tideline`;
   }
 }
+
+const counted = (count) => (count > 999 ? "999+" : String(count));
+
+/** A hidden conversation comes back with its next message. */
+const isListed = ({ last_seq, me }) => !(me.settings.hidden_through >= last_seq && me.settings.hidden_through !== null);

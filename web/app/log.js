@@ -2,8 +2,8 @@
 
 import { dress, row } from "./bubble.js";
 import { $, $$, el, menu } from "./dom.js";
-import { explain } from "./errors.js";
-import { dayName, nameOf } from "./format.js";
+import { explain, explainFields, explainSend } from "./errors.js";
+import { dayName, isGone, nameOf } from "./format.js";
 import { t } from "./texts.js";
 
 /** Messages of one person within this time are grouped. */
@@ -13,6 +13,8 @@ const NEAR = 48;
 const AHEAD = 800;
 /** Distance from the end at which the button to the end is shown. */
 const FAR = 240;
+/** How long a message stays marked to which the person has jumped. */
+const FOUND_MS = 2_500;
 /** A message counts as seen when this much of it is visible. */
 const SEEN = 24;
 
@@ -27,10 +29,14 @@ export class Log {
   #write;
   #actions;
   #versions;
+  #react;
+  /** The seq of the message to which the person has jumped. */
+  #found = null;
   #id = null;
   /** The seq of the message whose menu button is a stop of the Tab key; the arrow keys move to the others. */
   #reached = null;
   #rows = new Map();
+  #peerRead = null;
   #stick = true;
   /** Whether the view has been scrolled to its start position: rows visible before that were not read. */
   #placed = false;
@@ -43,17 +49,21 @@ export class Log {
 
   /**
    * `moved` is called when other messages may be visible, `write` when the focus returns to the composer. `actions` returns what
-   * the person may do with a message, as items of a menu, and `versions` shows the versions of one.
+   * the person may do with a message, as items of a menu, `versions` shows the versions of one, and `react` has what is done with its
+   * reactions.
    */
-  constructor(tideline, store, { moved, write, actions, versions }) {
+  constructor(tideline, store, { moved, write, actions, versions, react }) {
     this.#tideline = tideline;
     this.#store = store;
     this.#moved = moved;
     this.#write = write;
     this.#actions = actions;
     this.#versions = versions;
+    this.#react = react;
     store.on("thread", (id) => id === this.#id && this.draw());
     store.on("people", () => this.draw());
+    // What the other person of a direct conversation has read.
+    store.on("conversations", () => this.#drawRead());
     for (const name of ["resync", "online"]) store.on(name, () => this.#again());
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     // Pictures, a growing composer, the keyboard of a phone, rows that get their real height when they come near.
@@ -89,7 +99,7 @@ export class Log {
 
   close() {
     if (this.#id && this.#store.conversations.has(this.#id)) this.#thread.rest().catch(() => {});
-    this.#id = this.divider = this.#loading = this.#problem = this.#held = this.#marked = this.#reached = null;
+    this.#id = this.divider = this.#loading = this.#problem = this.#held = this.#marked = this.#reached = this.#found = null;
     this.#rows.clear();
     this.#list.replaceChildren();
   }
@@ -109,6 +119,30 @@ export class Log {
     this.#marked = seq;
     this.draw();
     if (seq !== null) $(".marked", this.#list)?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Scrolls to a message, and loads it when it is not loaded. The focus moves there. */
+  async jump(seq) {
+    const id = this.#id;
+    this.#follow(false);
+    this.#placed = true;
+    const has = () => this.#thread.messages.some((message) => message.seq === seq);
+    while (this.#loading && this.#id === id) await new Promise((resolve) => setTimeout(resolve, 50));
+    if (this.#id !== id) return;
+    if (!has() && !(await this.#load((thread) => thread.around(seq)))) return;
+    if (this.#id !== id || !has()) return;
+    this.#found = seq;
+    this.draw();
+    const node = $(`.row[data-seq="${seq}"]`, this.#list);
+    if (!node) return;
+    node.scrollIntoView({ block: "center" });
+    this.#scrolled();
+    ($(".row-menu", node) ?? this.#log).focus({ preventScroll: true });
+    setTimeout(() => {
+      if (this.#found !== seq) return;
+      this.#found = null;
+      this.draw();
+    }, FOUND_MS);
   }
 
   // The menu buttons are one stop of the Tab key, as the messages are many.
@@ -244,9 +278,16 @@ export class Log {
     if (!this.#placed) return 0;
     const rows = this.#list.children;
     for (let n = this.#first((box, log) => box.top >= log.bottom - SEEN) - 1; n >= 0; n--) {
-      if (rows[n].dataset.seq) return Number(rows[n].dataset.seq);
+      if (rows[n].dataset.seq) return this.#overHidden(Number(rows[n].dataset.seq));
     }
-    return 0;
+    return this.#thread.loaded && this.#rows.size === 0 ? this.#overHidden(0) : 0;
+  }
+
+  /** Hidden messages have no rows: those after a message that was seen count as seen. */
+  #overHidden(seq) {
+    const after = this.#thread.messages.filter((message) => message.seq > seq);
+    const end = after.findIndex(({ kind }) => kind !== "hidden");
+    return (end < 0 ? after.at(-1) : after[end - 1])?.seq ?? seq;
   }
 
   /** The first row for which `is` holds, by binary search: it holds for all rows below too. */
@@ -268,7 +309,8 @@ export class Log {
     const id = this.#id;
     const thread = this.#thread;
     const me = this.#store.me?.id;
-    const group = this.#store.conversations.get(id).kind !== "direct";
+    const { kind, peer_read_seq } = this.#store.conversations.get(id);
+    const group = kind !== "direct";
     const rows = [];
     let before = null;
     let day = null;
@@ -288,33 +330,68 @@ export class Log {
       if (before && first) before.row.look.last = true;
       const sender = mine ? null : this.#store.people.get(message.sender_id);
       const act = message.seq && this.#actions(message).length > 0 ? ({ currentTarget }) => menu(currentTarget, this.#actions(message), this.#log) : null;
-      const mark = mine && message.kind !== "recalled" ? state : null;
+      const mark = mine && !isGone(message) ? state : null;
+      const read = mark === "stored" && peer_read_seq !== null && message.seq <= peer_read_seq;
+      const meant = this.#store.isNamed(message);
+      const reply = this.#reply(message);
+      const forwarded = this.#forwarded(message);
       const wanted = {
         key: `${message.sender_id} ${message.client_msg_id}`,
-        make: () => row(message, { mine, group, sender, me: this.#store.me, versions: () => this.#versions(message) }),
-        shows: `${message.change_seq ?? 0} ${mine ? "" : nameOf(sender)}`,
-        look: { message, first, last: false, marked: message.seq === this.#marked, at, state: mark, error, act, ...this.#recover(message.client_msg_id) },
+        make: () => row(message, { mine, group, sender, me: this.#store.me, meant, reply, forwarded, versions: () => this.#versions(message) }),
+        shows: JSON.stringify([message.kind, message.version ?? 1, meant, mine ? "" : nameOf(sender), forwarded, reply && [reply.name, reply.quoted?.kind ?? String(reply.quoted), reply.quoted?.version]]),
+        look: { message, first, last: false, marked: Boolean(message.seq) && (message.seq === this.#marked || message.seq === this.#found), at, state: mark, read, error, act, react: this.#react, ...this.#recover(message) },
         seq: message.seq,
       };
       rows.push(wanted);
       before = { sender_id: message.sender_id, at: new Date(at), row: wanted };
       day = today;
     };
-    for (const message of thread.messages) add(message, "stored", message.created_at);
+    for (const message of thread.messages) if (message.kind !== "hidden") add(message, "stored", message.created_at);
     for (const item of thread.newer ? [] : this.#store.outbox(id)) {
-      add({ ...item, sender_id: item.user_id }, item.state, item.created_at, item.error ? explain(item.error) : undefined);
+      add({ ...item, sender_id: item.user_id }, item.state, item.created_at, item.error ? explainSend(item.error) : undefined);
     }
     if (before) before.row.look.last = true;
     return rows;
   }
 
+  /** What a forwarded message says of its first author, who may not want to be named. */
+  #forwarded({ kind, forward }) {
+    if (!forward || kind === undefined) return null;
+    const id = forward.sender_id;
+    if (id === undefined) return t("forward.unnamed");
+    if (id === this.#store.me?.id) return t("forward.own");
+    this.#store.know([id]);
+    return t("forward.from", { name: nameOf(this.#store.people.get(id)) });
+  }
+
+  /** What a message says of the one to which it replies. */
+  #reply({ reply_to }) {
+    if (!reply_to) return null;
+    const seq = reply_to.seq ?? reply_to;
+    const quoted = reply_to.sender_id === null ? null : this.#thread.find(seq);
+    const sender = quoted?.sender_id ?? reply_to.sender_id;
+    if (sender) this.#store.know([sender]);
+    return { quoted, name: sender === this.#store.me?.id ? t("message.you") : nameOf(this.#store.people.get(sender)), jump: () => this.jump(seq) };
+  }
+
   /** The actions for a failed message. Its buttons disappear with it, so the focus moves to the composer. */
-  #recover(clientMsgId) {
+  #recover(item) {
     const then = (work) => () => {
       this.#write();
       work().catch(() => {});
     };
-    return { retry: then(() => this.#tideline.retry(clientMsgId)), discard: then(() => this.#tideline.discard(clientMsgId)) };
+    const { client_msg_id: id, error } = item;
+    return {
+      retry: then(() => this.#tideline.retry(id)),
+      discard: then(() => this.#tideline.discard(id)),
+      unreplied: explainFields(error).reply_to ? then(() => this.#sendUnreplied(item)) : null,
+    };
+  }
+
+  /** The message to which a message replies is gone. */
+  #sendUnreplied({ conversation_id, client_msg_id, kind, content, forward, mention_all, expires_in }) {
+    this.#tideline.send(conversation_id, forward ? { forward } : { kind, content }, { mention_all, expires_in }).catch(() => {});
+    return this.#tideline.discard(client_msg_id);
   }
 
   draw() {
@@ -351,12 +428,19 @@ export class Log {
     this.#moved();
   }
 
+  #drawRead() {
+    const read = this.#store.conversations.get(this.#id)?.peer_read_seq ?? null;
+    if (this.#peerRead === read) return;
+    this.#peerRead = read;
+    this.draw();
+  }
+
   #drawTop() {
     const thread = this.#thread;
     const again = el("button", { type: "button", class: "link", onclick: () => (thread.loaded ? this.#older() : this.#begin()) }, t("noun.retry"));
     const empty = thread.loaded && thread.messages.length === 0;
-    const joined = this.#store.conversations.get(this.#id).me.joined_seq > 0;
-    const start = t(joined ? "chat.joined" : empty ? "chat.empty" : "chat.start");
+    const { joined_seq, cleared_seq } = this.#store.conversations.get(this.#id).me;
+    const start = t(cleared_seq > joined_seq ? "chat.cleared" : joined_seq > 0 ? "chat.joined" : empty ? "chat.empty" : "chat.start");
     const words = this.#problem ? [explain(this.#problem), " ", again] : thread.loaded && !thread.more ? [start] : [t("noun.loading")];
     $("#log-top").replaceChildren(...words);
   }

@@ -1,5 +1,5 @@
 // Which pictures are loaded without a click. A picture reveals to its host who views it, and when: pictures of hosts that the
-// operator trusts (TIDELINE_TRUSTED_MEDIA_HOSTS) are loaded at once, others after a click.
+// operator trusts (TIDELINE_TRUSTED_MEDIA_HOSTS) are loaded immediately, others after a click.
 
 import { $ } from "./dom.js";
 
@@ -11,7 +11,7 @@ const trusts = (host) => (pattern) => pattern === "*" || pattern === host || (pa
 /** Whether this picture may be loaded without a click. */
 export const isLoaded = (url) => url.origin === location.origin || asked.has(url.href) || hosts.some(trusts(url.host));
 
-/** The person has clicked to see this picture; it is shown from then on, until they sign out. */
+/** The person has clicked to see this picture; it is shown from then on, until they log out. */
 export const ask = (url) => asked.add(url.href);
 
 export const forget = () => asked.clear();

@@ -5,6 +5,8 @@ import { avatar, nameOf } from "./format.js";
 import { t } from "./texts.js";
 
 const MOST = 8;
+/** The last choice names everyone in the conversation. */
+const EVERYONE = { id: "all", username: "all" };
 
 export class Mention {
   #store;
@@ -49,7 +51,8 @@ export class Mention {
     const fits = (user) => user.username.startsWith(word) || nameOf(user).toLowerCase().split(/\s+/).some((part) => part.startsWith(word));
     const others = word === null ? [] : this.#store.members(this.#conversation).filter((user) => user.id !== this.#store.me?.id && fits(user));
     others.sort((a, b) => b.username.startsWith(word) - a.username.startsWith(word) || nameOf(a).localeCompare(nameOf(b)));
-    this.#found = others.slice(0, MOST);
+    const everyone = word !== null && "all".startsWith(word) && this.#store.mayNameAll(this.#conversation) ? [EVERYONE] : [];
+    this.#found = [...others, ...everyone].slice(0, MOST);
     this.#at = 0;
     this.#draw();
   }
@@ -59,7 +62,7 @@ export class Mention {
     this.#list.hidden = !open;
     this.#list.replaceChildren(...this.#found.map((user, n) =>
       el("li", { role: "option", id: `mention-${n}`, "aria-selected": String(n === this.#at) },
-        avatar(user.id, nameOf(user)), el("bdi", { class: "mention-name" }, nameOf(user)), el("span", { class: "soft" }, `@${user.username}`))));
+        avatar(user.id, user === EVERYONE ? "@" : nameOf(user)), el("bdi", { class: "mention-name" }, user === EVERYONE ? t("mention.all") : nameOf(user)), el("span", { class: "soft" }, `@${user.username}`))));
     if (open) {
       this.#text.setAttribute("aria-controls", "mentions");
       this.#text.setAttribute("aria-activedescendant", `mention-${this.#at}`);

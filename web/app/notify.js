@@ -2,11 +2,11 @@
 // permission once, after a click; another click turns them off. Only one tab notifies: the one that waits for all.
 
 import { $, icon } from "./dom.js";
-import { nameOf, previewOf, titleOf } from "./format.js";
+import { isGone, nameOf, previewOf, titleOf } from "./format.js";
 import { recall, remember } from "./settings.js";
 import { t } from "./texts.js";
 
-/** Many messages at once are one notification per conversation, and one sound. */
+/** Messages that arrive together are one notification per conversation, and one sound. */
 const GATHER_MS = 300;
 const QUIET_MS = 2_000;
 const TONES = [[880, 0], [1175, 0.12]];
@@ -70,8 +70,8 @@ export class Notify {
 
   #arrived(conversation, message) {
     const me = this.#store.me?.id;
-    if (!this.on || !this.#tideline.leader || message.sender_id === me) return;
-    const mentions = message.kind === "text" && (message.content?.mentions?.includes(me) ?? false);
+    if (!this.on || !this.#tideline.leader || message.sender_id === me || !this.#store.notifies(conversation, message)) return;
+    const mentions = this.#store.isNamed(message);
     const rings = mentions || conversation.kind === "direct" || (this.#waiting.get(conversation.id)?.rings ?? false);
     this.#waiting.set(conversation.id, { message, rings });
     this.#late ??= setTimeout(() => this.#speak(), GATHER_MS);
@@ -82,13 +82,16 @@ export class Notify {
     const { id } = conversation;
     const waiting = this.#waiting.get(id);
     const shown = this.#shown.get(id);
-    if (waiting?.message.seq === message.seq) {
-      if (message.kind === "recalled") this.#waiting.delete(id);
+    const gone = isGone(message);
+    const concerns = (seq) => (message.kind === "cleared" ? seq <= message.seq : seq === message.seq);
+    if (waiting && concerns(waiting.message.seq)) {
+      if (gone) this.#waiting.delete(id);
       else waiting.message = message;
     }
-    if (shown?.seq !== message.seq) return;
-    if (message.kind === "recalled") this.#withdraw(id);
-    else this.#show(conversation, message);
+    if (!shown || !concerns(shown.seq)) return;
+    if (gone) this.#withdraw(id);
+    // A reaction changes nothing of what is shown.
+    else if (shown.version !== (message.version ?? 1)) this.#show(conversation, message);
   }
 
   #speak() {
@@ -114,7 +117,7 @@ export class Notify {
         this.#go(conversation.id);
         shown.close();
       };
-      this.#shown.set(conversation.id, { shown, seq: message.seq });
+      this.#shown.set(conversation.id, { shown, seq: message.seq, version: message.version ?? 1 });
     } catch {
       // On a phone only an installed page may notify.
     }

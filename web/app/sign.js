@@ -1,4 +1,4 @@
-// Signing in and signing up.
+// Logging in and signing up.
 
 import { $, busy, say } from "./dom.js";
 import { explain, explainFields } from "./errors.js";
@@ -22,7 +22,7 @@ export class Sign {
     });
   }
 
-  /** `notice` is the reason why the person has to sign in again. */
+  /** `notice` is the reason why the person has to log in again. */
   show(notice = null) {
     this.#show("in");
     say($("#welcome-notice"), notice);

@@ -1,13 +1,20 @@
 // The state of this page: conversations, people, blocks, and the messages of opened conversations. It handles the SDK's
 // events and notifies the views of changed parts; it does not depend on the page.
+//
+// This file is long because every event changes conversations, unread counts and messages together.
 
 import { newerState } from "../tideline.js";
+import { now } from "./dates.js";
 import { paced } from "./dom.js";
+import { isGone } from "./format.js";
 import { Thread } from "./thread.js";
 
-const NAMES_AT_ONCE = 100;
-const MEMBERS_AT_ONCE = 500;
+const NAMES_PER_REQUEST = 100;
+const MEMBERS_PER_PAGE = 500;
 const AGAIN_MS = 5_000;
+/** By then the server has erased an expired message. */
+const ERASED_MS = 8_000;
+const PLAIN = { notify: null, pinned: false, archived: false, hidden_through: null, nickname: null };
 /** The number of conversations whose messages are kept, those that were opened last. */
 const THREADS = 20;
 
@@ -17,6 +24,9 @@ export class Store {
   blocked = new Set();
   /** How many seconds after its send a message may be edited or recalled: 0 for never, -1 for always. */
   windows = { edit: 0, recall: 0 };
+  /** The features of the server, and the largest conversation in which everybody may name everyone. */
+  features = new Set();
+  mentionAll = 0;
   /** Whether the first state has arrived: before that, an empty list has no meaning. */
   ready = false;
   #threads = new Map();
@@ -25,6 +35,8 @@ export class Store {
   #asked = new Map();
   /** Messages that the server has stored, until their thread contains them. */
   #sent = new Map();
+  /** Large conversations to read again. */
+  #stale = new Set();
   #views = new Map();
   #changes = new Map();
   #session = {};
@@ -34,9 +46,13 @@ export class Store {
     this.#tideline = tideline;
     tideline.on("resync", (event) => this.#resync(event));
     tideline.on("message", (entry) => this.#message(entry));
-    for (const name of ["edit", "recall", "reaction", "change"]) tideline.on(name, (entry) => this.#changedEntry(entry));
+    for (const name of ["edit", "recall", "reaction", "pin", "change"]) tideline.on(name, (entry) => this.#changedEntry(entry));
     tideline.on("invalidate", ({ conversation_id }) => this.#invalidate(conversation_id));
+    tideline.on("mention", () => this.#recount());
     tideline.on("read", (entry) => this.#read(entry));
+    tideline.on("settings", ({ conversation_id, settings }) => this.arrange(conversation_id, settings));
+    tideline.on("cleared", ({ conversation_id, cleared_seq, unread }) => this.cleared(conversation_id, cleared_seq, unread));
+    tideline.on("hidden", ({ conversation_id, hidden_seq }) => this.hide(conversation_id, hidden_seq));
     tideline.on("conversation", (entry) => this.#conversation(entry));
     tideline.on("members", (entry) => this.#membersChanged(entry));
     tideline.on("send", (event) => this.#send(event));
@@ -49,8 +65,8 @@ export class Store {
 
   /**
    * Throttled, once for many changes: `conversations` (the list), `people` (names), `thread` (with the id of a
-   * conversation). At once: `members` and `gone` (with such an id), `arrived` and `edited` (with a conversation and its
-   * message; a recalled message is `edited` too), `resync`, `online`; and the events for the other tabs: `renamed`, `retitled`,
+   * conversation). Immediate: `members` and `gone` (with such an id), `arrived` and `edited` (with a conversation and its
+   * message; a recalled or hidden message is `edited` too, and a cleared history, with its seq), `resync`, `online`, `features`; and the events for the other tabs: `renamed`, `retitled`,
    * `blocked`.
    */
   on(name, view) {
@@ -81,25 +97,30 @@ export class Store {
     return [...this.conversations.values()].reduce((sum, { me }) => sum + me.unread, 0);
   }
 
-  /** By activity, the newest first. */
-  get sorted() {
-    const time = (one) => one.last_message?.created_at ?? one.created_at;
-    return [...this.conversations.values()].sort((a, b) => (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : a.id < b.id ? 1 : -1));
+  get mentions() {
+    return [...this.conversations.values()].reduce((sum, { me }) => sum + me.unread_mentions, 0);
   }
 
-  /** The next person starts with an empty state, even if answers of the last session still arrive. */
+  /** The pinned ones first, then by activity, the newest first. */
+  get sorted() {
+    const time = (one) => one.last_message?.created_at ?? one.created_at;
+    const pinned = ({ me }) => Number(me.settings.pinned);
+    return [...this.conversations.values()].sort((a, b) => pinned(b) - pinned(a) || (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : a.id < b.id ? 1 : -1));
+  }
+
+  /** The next person starts with an empty state, even if responses of the last session still arrive. */
   clear() {
     for (const map of [this.conversations, this.people, this.blocked, this.#threads, this.#members, this.#owners, this.#asked, this.#sent]) map.clear();
     this.#session = {};
     this.ready = false;
   }
 
-  /** The answer to a request of this session. */
-  async #answer(question) {
+  /** The response to a request of this session. */
+  async #ofSession(request) {
     const session = this.#session;
-    const answer = await question;
-    if (this.#session !== session) throw new Error("signed out meanwhile");
-    return answer;
+    const response = await request;
+    if (this.#session !== session) throw new Error("logged out meanwhile");
+    return response;
   }
 
   /** The messages of a conversation. */
@@ -131,9 +152,9 @@ export class Store {
   /** Fetches the people with these ids who are not loaded yet. Nothing waits for names: they are drawn when they arrive. */
   know(ids) {
     const missing = [...new Set(ids)].filter((id) => !this.people.has(id) && !this.#asked.has(id));
-    for (let from = 0; from < missing.length; from += NAMES_AT_ONCE) {
-      const some = missing.slice(from, from + NAMES_AT_ONCE);
-      const asked = this.#answer(this.#tideline.listUsers({ ids: some }))
+    for (let from = 0; from < missing.length; from += NAMES_PER_REQUEST) {
+      const some = missing.slice(from, from + NAMES_PER_REQUEST);
+      const asked = this.#ofSession(this.#tideline.listUsers({ ids: some }))
         .then((users) => this.meet(users), () => {})
         .finally(() => some.forEach((id) => this.#asked.get(id) === asked && this.#asked.delete(id)));
       for (const id of some) this.#asked.set(id, asked);
@@ -146,8 +167,10 @@ export class Store {
   }
 
   put(conversation) {
+    // A server of an earlier version has no settings.
+    conversation.me = { unread_mentions: 0, marked_unread: false, cleared_seq: 0, settings: PLAIN, ...conversation.me };
     if (conversation.peer) this.meet([conversation.peer]);
-    // The answer may be older than a change that an event has brought.
+    // The response may be older than a change that an event has brought.
     const last = this.conversations.get(conversation.id)?.last_message;
     if (last && last.seq === conversation.last_message?.seq) conversation.last_message = newerState(conversation.last_message, last);
     this.conversations.set(conversation.id, conversation);
@@ -158,7 +181,7 @@ export class Store {
   /** Members of a large conversation get no entries about titles and members, so it is read when it is opened. */
   async refresh(id) {
     if (this.conversations.get(id)?.fanout !== "read") return;
-    const conversation = await this.#answer(this.#tideline.getConversation(id));
+    const conversation = await this.#ofSession(this.#tideline.getConversation(id));
     if (this.conversations.has(id)) this.put(conversation);
   }
 
@@ -171,7 +194,7 @@ export class Store {
   /** Loads the members of a group: only the first page, for the names in its messages. */
   async loadMembers(id) {
     if (this.conversations.get(id)?.kind === "direct") return;
-    const { members } = await this.#answer(this.#tideline.listMembers(id, { limit: MEMBERS_AT_ONCE }));
+    const { members } = await this.#ofSession(this.#tideline.listMembers(id, { limit: MEMBERS_PER_PAGE }));
     if (!this.conversations.has(id)) return;
     const users = members.map(({ user }) => user);
     this.#members.set(id, users);
@@ -219,7 +242,7 @@ export class Store {
     this.#insist(async () => {
       const found = new Set();
       for (let cursor; cursor !== null; ) {
-        const page = await this.#answer(this.#tideline.listBlocks({ cursor, limit: 100 }));
+        const page = await this.#ofSession(this.#tideline.listBlocks({ cursor, limit: 100 }));
         for (const { id } of page.users) found.add(id);
         cursor = page.next_cursor;
       }
@@ -227,14 +250,18 @@ export class Store {
       this.#changed("conversations");
     });
     this.#insist(async () => {
-      const { features, limits } = await this.#answer(this.#tideline.getCapabilities());
+      const { features, limits } = await this.#ofSession(this.#tideline.getCapabilities());
+      this.features = new Set(features);
+      this.mentionAll = limits.mention_all ?? 0;
       const seconds = (name) => (features.includes(name) ? limits[`${name}_seconds`] : 0);
       this.windows = { edit: seconds("edit"), recall: seconds("recall") };
       for (const id of this.#threads.keys()) this.#changed("thread", id);
+      this.#changed("conversations");
+      this.#tell("features");
     });
   }
 
-  /** Repeats until it succeeds, or another person has signed in. */
+  /** Repeats until it succeeds, or another person has logged in. */
   async #insist(work) {
     const session = this.#session;
     try {
@@ -245,11 +272,86 @@ export class Store {
   }
 
   /** Moves only forward, in whichever order the events arrive. */
-  markedRead(id, seq, unread) {
+  markedRead(id, seq, unread, marked_unread = false) {
     const conversation = this.conversations.get(id);
     if (!conversation || seq < conversation.me.read_seq) return;
-    Object.assign(conversation.me, { read_seq: seq, unread });
+    Object.assign(conversation.me, { read_seq: seq, unread, marked_unread });
+    if (unread === 0) conversation.me.unread_mentions = 0;
+    else if (conversation.me.unread_mentions > 0) this.#recount();
     this.#changed("conversations");
+  }
+
+  /** The counts of mentions are the server's: no entry has them. Once for many events. */
+  #recount = paced(() => this.#insist(async () => {
+    if (!this.ready || !this.me) return;
+    const { conversations } = await this.#ofSession(this.#tideline.getUnread({ mentions: true }));
+    const counts = new Map(conversations.map(({ conversation_id, mentions }) => [conversation_id, mentions ?? 0]));
+    for (const { id, me } of this.conversations.values()) me.unread_mentions = counts.get(id) ?? 0;
+    this.#changed("conversations");
+  }), 200);
+
+  /** Whether a message names the person: by name, with everyone, or as the one who is replied to. */
+  isNamed({ sender_id, kind, content, mention_all, reply_to }) {
+    const me = this.me?.id;
+    if (sender_id === me) return false;
+    return (kind === "text" && (content?.mentions?.includes(me) ?? false)) || mention_all === true || reply_to?.sender_id === me;
+  }
+
+  /** Whether the person wants to be notified of a message. */
+  notifies({ me }, message) {
+    const { level = "all", until = null } = me.settings.notify ?? {};
+    if (until && new Date(until) <= now()) return true;
+    return level === "all" || (level === "mentions" && this.isNamed(message));
+  }
+
+  /** The conversation has other settings of the person. */
+  arrange(id, settings) {
+    const conversation = this.conversations.get(id);
+    if (!conversation) return;
+    conversation.me.settings = settings;
+    this.#changed("conversations");
+    this.#changed("people");
+  }
+
+  /** The history was cleared up to a seq; the messages count as read. */
+  cleared(id, seq, unread) {
+    const conversation = this.conversations.get(id);
+    if (!conversation || seq <= conversation.me.cleared_seq) return;
+    conversation.me.cleared_seq = seq;
+    if (conversation.last_message?.seq <= seq) conversation.last_message = null;
+    this.markedRead(id, Math.max(seq, conversation.me.read_seq), unread ?? Math.max(0, conversation.last_seq - Math.max(seq, conversation.me.read_seq)));
+    this.#threads.get(id)?.clear(seq).catch(() => {});
+    this.#tell("edited", conversation, { seq, kind: "cleared", conversation_id: id });
+    this.#changed("conversations");
+  }
+
+  /** A message was hidden by the person. */
+  hide(id, seq) {
+    const conversation = this.conversations.get(id);
+    if (!conversation) return;
+    const last = conversation.last_message;
+    if (last?.seq === seq) conversation.last_message = { ...last, kind: "hidden", content: {} };
+    this.#threads.get(id)?.hide(seq).catch(() => {});
+    this.#tell("edited", conversation, { seq, kind: "hidden", conversation_id: id, content: {} });
+    this.#changed("conversations");
+  }
+
+  /** The person has marked a conversation as unread. */
+  markUnread(id) {
+    const conversation = this.conversations.get(id);
+    if (conversation) conversation.me.marked_unread = true;
+    this.#changed("conversations");
+  }
+
+  /** Whether the person may name everyone in a conversation. A member whose name is that word comes first. */
+  mayNameAll(id) {
+    const { kind, member_count, me } = this.conversations.get(id);
+    return kind !== "direct" && this.features.has("replies") && (me.role !== "member" || member_count <= this.mentionAll) && this.named(id, ["all"]).length === 0;
+  }
+
+  /** The response to a reaction. */
+  reacted(id, { seq, reactions }) {
+    this.#threads.get(id)?.patch(seq, { reactions }).catch(() => {});
   }
 
   async #resync({ reason, conversations }) {
@@ -282,7 +384,7 @@ export class Store {
     const known = this.conversations.get(id);
     if (known) return known;
     try {
-      return this.put(await this.#answer(this.#tideline.getConversation(id)));
+      return this.put(await this.#ofSession(this.#tideline.getConversation(id)));
     } catch (error) {
       if (error.status === 404) return null;
       throw error;
@@ -294,11 +396,20 @@ export class Store {
     if (!conversation) return;
     this.know([message.sender_id]);
     if (message.seq > conversation.last_seq) Object.assign(conversation, { last_seq: message.seq, last_message: message, updated_at: at });
-    conversation.me.unread = unread;
-    if (message.sender_id === this.me?.id) conversation.me.read_seq = Math.max(conversation.me.read_seq, message.seq);
+    // In a large conversation the SDK counts by the read position that it knows, and expired messages may have moved it.
+    conversation.me.unread = conversation.fanout === "read" ? Math.min(unread, Math.max(0, message.seq - conversation.me.read_seq)) : unread;
+    if (message.sender_id === this.me?.id) {
+      Object.assign(conversation.me, { read_seq: Math.max(conversation.me.read_seq, message.seq), marked_unread: false });
+      if (unread === 0) conversation.me.unread_mentions = 0;
+    } else if (message.sender_id === conversation.peer?.id && conversation.peer_read_seq !== null) {
+      // A send also marks the conversation as read.
+      conversation.peer_read_seq = Math.max(conversation.peer_read_seq, message.seq);
+    }
+    // In a large conversation no entry names everyone.
+    if (conversation.fanout === "read" && message.mention_all) this.#recount();
     this.#changed("conversations");
     this.#threads.get(id)?.take(message).catch(() => {});
-    if (message.kind !== "recalled") this.#tell("arrived", conversation, message);
+    if (!isGone(message)) this.#tell("arrived", conversation, message);
   }
 
   #changedEntry({ kind, conversation_id: id, message, unread }) {
@@ -317,6 +428,10 @@ export class Store {
     if (last?.seq === message.seq) conversation.last_message = newerState(last, message);
     this.#changed("conversations");
     this.#threads.get(id)?.change(message).catch(() => {});
+    const unread = message.seq > conversation.me.read_seq;
+    if (conversation.me.unread_mentions > 0 && unread) this.#recount();
+    // The read position moves past it. In a large conversation no entry says so.
+    if (message.kind === "expired" && conversation.fanout === "read" && unread) setTimeout(() => this.#askSoon(id), ERASED_MS);
     this.#tell("edited", conversation, message);
   }
 
@@ -328,8 +443,24 @@ export class Store {
     this.#tell("resync");
   }
 
-  #read({ conversation_id: id, read_seq, unread }) {
-    this.markedRead(id, read_seq, unread);
+  #read({ conversation_id: id, read_seq, unread, marked_unread }) {
+    this.markedRead(id, read_seq, unread, marked_unread);
+  }
+
+  /** What others have read is visible from now on, or no longer. */
+  reread() {
+    for (const one of this.conversations.values()) if (one.kind === "direct") one.peer_read_seq = null;
+    this.#changed("conversations");
+    for (const id of this.#threads.keys()) if (this.conversations.get(id)?.kind === "direct") this.renew(id).catch(() => {});
+  }
+
+  /** What the other person has read. The rest of the response may be older than an event. */
+  async renew(id) {
+    const { peer_read_seq } = await this.#ofSession(this.#tideline.getConversation(id));
+    const conversation = this.conversations.get(id);
+    if (!conversation) return;
+    conversation.peer_read_seq = peer_read_seq === null ? null : Math.max(peer_read_seq, conversation.peer_read_seq ?? 0);
+    this.#changed("conversations");
   }
 
   #conversation({ conversation_id: id, conversation }) {
@@ -348,12 +479,23 @@ export class Store {
   /** Reads the conversation from the server: this page's copy may be stale. */
   async #ask(id) {
     try {
-      this.put(await this.#answer(this.#tideline.getConversation(id)));
+      this.put(await this.#ofSession(this.#tideline.getConversation(id)));
     } catch (error) {
       if (error.status !== 404) throw error;
       this.#lost(id);
     }
   }
+
+  /** Once for many events. */
+  #askSoon(id) {
+    this.#stale.add(id);
+    this.#askStale();
+  }
+
+  #askStale = paced(() => {
+    for (const id of this.#stale) if (this.conversations.has(id)) this.#ask(id).catch(() => {});
+    this.#stale.clear();
+  }, 1_000);
 
   async #membersChanged({ conversation_id: id }) {
     await this.#ask(id);
@@ -369,7 +511,8 @@ export class Store {
       this.#sent.set(item.client_msg_id, item);
       thread.take(message).then(() => this.#sent.delete(item.client_msg_id), () => {});
     }
-    if (item.error?.code === "muted") this.#ask(id).catch(() => {});
+    // A rule of the conversation may have changed.
+    if (["muted", "forbidden"].includes(item.error?.code)) this.#ask(id).catch(() => {});
     this.#changed("thread", id);
   }
 }

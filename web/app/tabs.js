@@ -1,4 +1,4 @@
-// Tabs of one browser send each other changes for which the server has no entry: a sign-in, a block, a new name. They also
+// Tabs of one browser send each other changes for which the server has no entry: a login, a block, a new name. They also
 // send the visible conversation, so that no tab notifies of it.
 
 /** Where site data is blocked, its constructor throws, and a tab works alone. */
@@ -16,21 +16,21 @@ export class Tabs {
   #user;
   #looked;
   #self = String(Math.random());
-  #told = null;
+  #announced = null;
   /** The conversation that is visible in another tab, and that tab. */
   #elsewhere = null;
 
-  /** `user` returns the id of the person signed in here, `looked` that of the conversation that is visible here; or null. */
+  /** `user` returns the id of the person logged in here, `looked` that of the conversation that is visible here; or null. */
   constructor(user, looked) {
     this.#user = user;
     this.#looked = looked;
-    this.#channel?.addEventListener("message", ({ data }) => this.#heard(data));
+    this.#channel?.addEventListener("message", ({ data }) => this.#receive(data));
     for (const name of ["focus", "blur"]) window.addEventListener(name, () => this.look());
     document.addEventListener("visibilitychange", () => this.look());
-    window.addEventListener("pagehide", () => this.#tellLook(null));
+    window.addEventListener("pagehide", () => this.#announce(null));
   }
 
-  /** `signed_in` (with the id), `blocked` (an id, and whether), `renamed` (the user), `retitled` (the conversation). */
+  /** `signed_in` (with the id), `blocked` (an id, and whether), `renamed` (the user), `retitled` (the conversation), `scheduled`. */
   on(name, handler) {
     this.#handlers.set(name, handler);
   }
@@ -40,7 +40,7 @@ export class Tabs {
     this.#channel?.postMessage({ name, what, user: this.#user(), from: this.#self });
   }
 
-  #heard({ name, what, user, from }) {
+  #receive({ name, what, user, from }) {
     if (name === "look") {
       if (what[0]) this.#elsewhere = { conversation: what[0], from };
       else if (this.#elsewhere?.from === from) this.#elsewhere = null;
@@ -49,12 +49,12 @@ export class Tabs {
 
   /** To be called when another conversation is opened. */
   look() {
-    this.#tellLook(this.#looked());
+    this.#announce(this.#looked());
   }
 
-  #tellLook(conversation) {
-    if (conversation === this.#told) return;
-    this.#told = conversation;
+  #announce(conversation) {
+    if (conversation === this.#announced) return;
+    this.#announced = conversation;
     this.tell("look", conversation);
   }
 

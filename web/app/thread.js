@@ -14,6 +14,8 @@ const BEFORE = 20;
 
 export class Thread {
   messages = [];
+  /** The messages to which others reply, by seq; null: it is not visible. */
+  quoted = new Map();
   loaded = false;
   /** Whether there are messages before the first loaded one. */
   more = false;
@@ -25,12 +27,48 @@ export class Thread {
   #end = 0;
   #head = 0;
   #turn = Promise.resolve();
+  /** The seqs of quoted messages that were requested. */
+  #asked = new Set();
 
   /** `changed` gets the messages that were added. */
   constructor(id, api, changed) {
     this.#id = id;
     this.#api = api;
-    this.#changed = changed;
+    this.#changed = (messages) => {
+      changed(messages);
+      this.#quote();
+    };
+  }
+
+  async #page(query) {
+    const page = await this.#api.listMessages(this.#id, { ...query, with_replied: true });
+    for (const message of page.replied ?? []) this.#keepQuoted(message);
+    return page;
+  }
+
+  #keepQuoted(message) {
+    this.quoted.set(message.seq, newerState(message, this.quoted.get(message.seq)));
+  }
+
+  /** The message with this seq, if it was loaded: also one that others reply to, from outside of the range. */
+  find(seq) {
+    return this.messages.find((message) => message.seq === seq) ?? this.quoted.get(seq);
+  }
+
+  /** Loads the messages to which new ones reply. */
+  #quote() {
+    const seqs = this.messages.filter(({ reply_to }) => reply_to?.sender_id && this.find(reply_to.seq) === undefined && !this.#asked.has(reply_to.seq)).map(({ reply_to }) => reply_to.seq);
+    const some = [...new Set(seqs)].slice(0, 100);
+    if (some.length === 0) return;
+    for (const seq of some) this.#asked.add(seq);
+    this.#api.listMessages(this.#id, { seqs: some }).then(
+      ({ messages }) => {
+        for (const message of messages) this.#keepQuoted(message);
+        for (const seq of some) if (!this.quoted.has(seq)) this.quoted.set(seq, null);
+        this.#changed(messages);
+      },
+      () => some.forEach((seq) => this.#asked.delete(seq)),
+    );
   }
 
   /** Whether there are messages after the last loaded one. */
@@ -68,7 +106,7 @@ export class Thread {
 
   async #from(seq) {
     const since_seq = Math.max(0, seq - BEFORE);
-    const page = await this.#api.listMessages(this.#id, { since_seq, limit: PAGE });
+    const page = await this.#page({ since_seq, limit: PAGE });
     this.#replace(page, since_seq > 0);
   }
 
@@ -80,7 +118,7 @@ export class Thread {
   older() {
     return this.#serially(async () => {
       if (!this.loaded || !this.more) return;
-      const page = await this.#api.listMessages(this.#id, { before_seq: this.messages[0].seq, limit: PAGE });
+      const page = await this.#page({ before_seq: this.messages[0].seq, limit: PAGE });
       this.more = page.has_more && page.messages.length > 0;
       this.#keep([...page.messages, ...this.messages].slice(0, MOST));
       this.#changed(page.messages);
@@ -90,7 +128,7 @@ export class Thread {
   later() {
     return this.#serially(async () => {
       if (!this.newer) return;
-      const page = await this.#api.listMessages(this.#id, { since_seq: this.#end, limit: PAGE });
+      const page = await this.#page({ since_seq: this.#end, limit: PAGE });
       this.#append(page.messages, MOST, MOST);
       if (!page.has_more) this.#head = this.#end;
       this.#changed(page.messages);
@@ -113,9 +151,41 @@ export class Thread {
   /** A message has another state. A step that loads it comes before this one, so no page brings an older state later. */
   change(message) {
     return this.#serially(() => {
+      if (this.quoted.get(message.seq)) this.#keepQuoted(message);
       const at = this.messages.findIndex(({ seq }) => seq === message.seq);
-      if (at < 0 || newerState(this.messages[at], message) !== message) return;
-      this.messages[at] = message;
+      if (at >= 0 && newerState(this.messages[at], message) === message) this.messages[at] = message;
+      else if (!this.quoted.has(message.seq)) return;
+      this.#changed([]);
+    });
+  }
+
+  /** The response to a request has a part of a message: its next state comes with a number of its own. */
+  patch(seq, fields) {
+    return this.#serially(() => {
+      const at = this.messages.findIndex((message) => message.seq === seq);
+      if (at < 0) return;
+      this.messages[at] = { ...this.messages[at], ...fields };
+      this.#changed([]);
+    });
+  }
+
+  /** The person has hidden a message: nothing of its content stays here. */
+  hide(seq) {
+    return this.#serially(() => {
+      const stub = (message) => ({ ...message, kind: "hidden", content: {}, reactions: undefined });
+      const at = this.messages.findIndex((message) => message.seq === seq);
+      if (at >= 0) this.messages[at] = stub(this.messages[at]);
+      if (this.quoted.get(seq)) this.quoted.set(seq, stub(this.quoted.get(seq)));
+      this.#changed([]);
+    });
+  }
+
+  /** The person has cleared the history up to this seq. */
+  clear(seq) {
+    return this.#serially(() => {
+      this.messages = this.messages.filter((message) => message.seq > seq);
+      for (const quoted of this.quoted.keys()) if (quoted <= seq) this.quoted.set(quoted, null);
+      this.more = this.messages[0]?.seq > seq + 1;
       this.#changed([]);
     });
   }
@@ -142,13 +212,15 @@ export class Thread {
   #forget() {
     this.loaded = this.more = false;
     this.messages = [];
+    this.quoted.clear();
+    this.#asked.clear();
     this.#head = this.#end = 0;
   }
 
   async #catchUp() {
     while (this.newer) {
       if (this.#head - this.#end > GAP) return this.#newest();
-      const page = await this.#api.listMessages(this.#id, { since_seq: this.#end, limit: GAP });
+      const page = await this.#page({ since_seq: this.#end, limit: GAP });
       this.#append(page.messages);
       if (!page.has_more || page.messages.length === 0) this.#head = this.#end;
       this.#changed(page.messages);
@@ -156,7 +228,7 @@ export class Thread {
   }
 
   async #newest() {
-    const page = await this.#api.listMessages(this.#id, { limit: PAGE });
+    const page = await this.#page({ limit: PAGE });
     this.#replace({ ...page, has_more: false }, page.has_more);
   }
 

@@ -100,13 +100,13 @@ test("edges", { timeout: 300_000 }, async (t) => {
   }
 
   const focused = () => ann.evaluate(() => document.activeElement.id || document.activeElement.tagName);
-  const signIn = async (page, username) => {
+  const logIn = async (page, username) => {
     await page.fill("#username", username);
     await page.fill("#password", password);
     await page.click("#sign-submit");
     await page.waitForSelector("#status[data-state=online]");
   };
-  const signOut = async (page) => {
+  const logOut = async (page) => {
     await page.click("#account-button");
     await page.click("#account-body > section:last-child button");
     const asked = await page.textContent("#confirm-text");
@@ -185,7 +185,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
       Date.now = () => real() - 2 * 3_600_000;
     });
     const page = await browser.tab(context);
-    await signIn(page, "ann");
+    await logIn(page, "ann");
     await enter(page, "Clocks");
     await ben.mute(crew.id, annId, new Date(Date.now() + 8_000));
     await until(() => page.isVisible("#composer"), false);
@@ -221,21 +221,21 @@ test("edges", { timeout: 300_000 }, async (t) => {
     const kim = await api(t, server, "kim", "Kim");
     const withKim = await ben.createDirect(kim.user.id);
     await ben.createDirect(annId);
-    await signIn(page, "kim");
+    await logIn(page, "kim");
     await enter(page, "Ben");
     await page.fill("#text", "half a sentence");
     await kim.changePassword({ old_password: password, new_password: "another horse" });
     await page.waitForSelector("#welcome:not([hidden])");
     assert.equal(await page.inputValue("#text"), "");
-    await signIn(page, "ann");
+    await logIn(page, "ann");
     await enter(page, "Ben");
     assert.equal(await page.inputValue("#text"), "");
-    await signOut(page);
+    await logOut(page);
     await kim.changePassword({ old_password: "another horse", new_password: password });
-    await signIn(page, "kim");
+    await logIn(page, "kim");
     await page.evaluate((id) => (location.hash = `#/c/${id}`), withKim.id);
     await until(() => page.inputValue("#text"), "half a sentence");
-    await signOut(page);
+    await logOut(page);
     assert.deepEqual(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))), []);
     await context.close();
   });
@@ -244,7 +244,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     const crew = await group("Sailors");
     const context = await browser.installation();
     const page = await browser.tab(context);
-    await signIn(page, "ann");
+    await logIn(page, "ann");
     await enter(page, "Sailors");
     await context.setOffline(true);
     await say(page, "my long unsent text");
@@ -258,7 +258,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await page.click("#lost >> text=Discard");
     await until(() => page.isVisible("#lost"), false);
     await until(() => page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes(":outbox:")).length), 0);
-    assert.equal(await signOut(page), "Your messages stay on the server.");
+    assert.equal(await logOut(page), "Your messages stay on the server.");
     await context.close();
   });
 
@@ -276,7 +276,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
       };
     });
     const page = await browser.tab(blocked);
-    await signIn(page, "ann");
+    await logIn(page, "ann");
     await enter(page, "Ben");
     await say(page, "stored nowhere here");
     await page.waitForSelector(".row.mine[data-state=stored]");
@@ -286,7 +286,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
   await t.test("a full storage is reported once, until it is no longer full", async () => {
     const full = await browser.installation();
     const other = await browser.tab(full);
-    await signIn(other, "ann");
+    await logIn(other, "ann");
     await enter(other, "Ben");
     await other.evaluate(() => {
       window.real = Storage.prototype.setItem;

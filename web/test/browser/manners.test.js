@@ -1,4 +1,4 @@
-// Input stays in its conversation, keys act on the focused element, only visible messages are marked as read, and a sign-out
+// Input stays in its conversation, keys act on the focused element, only visible messages are marked as read, and a logout
 // leaves no data for the next person.
 
 import assert from "node:assert/strict";
@@ -152,7 +152,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await until(() => badge(ann, "Ben"), 0);
   });
 
-  await t.test("Enter queues at once, offline too, with the people whom the text names", async () => {
+  await t.test("Enter queues immediately, offline too, with the people whom the text names", async () => {
     await enter(ann, "New crew");
     await until(() => texts(ann).then((all) => all.length > 0), true);
     await ann.context().setOffline(true);
@@ -192,7 +192,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await page.context().close();
   });
 
-  await t.test("the next person inherits nothing, and is not told that somebody else has signed out", async () => {
+  await t.test("the next person inherits nothing, and is not notified that the previous person has logged out", async () => {
     await ann.goto(`${server.url}/#/c/${withCato.id}`);
     await ann.waitForSelector("#chat:not([hidden])");
     await ann.fill("#text", "a secret draft");
@@ -203,7 +203,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await until(() => ann.textContent("#announcer"), "Ben: a last word");
     await ann.keyboard.press("Escape");
     await ann.fill("#filter", "crew");
-    // The response to the sign-out is lost, but the server has performed it.
+    // The response to the logout is lost, but the server has performed it.
     let lost = 0;
     await ann.route(/\/auth\/logout$/, async (route) => {
       if (lost++ > 0) return route.fallback();
@@ -211,14 +211,14 @@ test("manners", { timeout: 240_000 }, async (t) => {
       await route.abort();
     });
     await ann.click("#account-button");
-    await ann.click("#account-body >> text=Sign out >> nth=-1");
+    await ann.click("#account-body >> text=Log out >> nth=-1");
     await ann.click("#confirm-yes");
     await until(() => ann.isVisible("#welcome"), true);
     assert.ok(lost > 0);
     assert.equal(await ann.isVisible("#welcome-notice"), false);
     await until(() => ann.evaluate(() => document.body.textContent.match(/secret|last word|crew|Cato/gi)), null);
     assert.equal(await ann.evaluate(() => [...document.querySelectorAll("input:not([type=radio], [type=checkbox]), textarea")].map(({ value }) => value).join("")), "");
-    assert.equal(await ann.title(), "Tideline");
+    await until(() => ann.title(), "Tideline");
 
     await ann.fill("#username", "cato");
     await ann.fill("#password", password);
@@ -229,13 +229,13 @@ test("manners", { timeout: 240_000 }, async (t) => {
     assert.equal(await ann.isVisible("#composer"), true);
   });
 
-  await t.test("an answer that comes after a sign-out is nothing to the next person", async () => {
+  await t.test("a response that comes after a logout does not change the page of the next person", async () => {
     await cato.blockUser(annId);
     const blocks = await hold(ann, /\/v1\/me\/blocks/);
     await ann.reload();
     await blocks.asked;
     await ann.click("#account-button");
-    await ann.click("#account-body >> text=Sign out >> nth=-1");
+    await ann.click("#account-body >> text=Log out >> nth=-1");
     await ann.click("#confirm-yes");
     await until(() => ann.isVisible("#welcome"), true);
     await api(t, server, "eva", "Eva").then((eva) => eva.createDirect(annId));

@@ -1,5 +1,5 @@
 // Two people with two tabs each write for some time (MINUTES) while their networks fail and recover, responses are lost, tabs
-// sleep, and people sign out and in at the same page. Afterwards each text has arrived once, in the order of its tab, under the
+// sleep, and people log out and in at the same page. Afterwards each text has arrived once, in the order of its tab, under the
 // name of its author.
 //
 // After its time it waits for pending messages, up to a bound. SEED repeats a run.
@@ -26,10 +26,10 @@ function numbers(seed) {
   };
 }
 
-/** A seat: a separate browser with two tabs, at which one of two people is signed in. */
+/** A seat: a separate browser with two tabs, at which one of two people is logged in. */
 class Seat {
   who = null;
-  /** The texts that were written here: person, tab, number, and whether the text may be lost, because a sign-out discards it. */
+  /** The texts that were written here: person, tab, number, and whether the text may be lost, because a logout discards it. */
   written = [];
 
   constructor(browser, names, random, t) {
@@ -49,17 +49,17 @@ class Seat {
       }
     });
     this.tabs = [await this.browser.tab(this.context), await this.browser.tab(this.context)];
-    await this.signIn(this.names[0]);
+    await this.logIn(this.names[0]);
   }
 
-  async signIn(name) {
+  async logIn(name) {
     const [tab] = this.tabs;
     await tab.waitForSelector("#welcome:not([hidden])");
     await tab.fill("#username", name);
     await tab.fill("#password", password);
     await tab.click("#sign-submit");
     await until(() => tab.isVisible("#app"), true, AFTER_MS);
-    // A signed-out tab finds a new session when it next reads the storage.
+    // A logged-out tab finds a new session when it next reads the storage.
     await this.tabs[1].reload();
     this.who = name;
     for (const one of this.tabs) await enter(one, TITLE);
@@ -93,7 +93,7 @@ class Seat {
     for (const tab of this.tabs) await tab.waitForSelector("#chat:not([hidden])");
   }
 
-  /** Signs out, which discards pending messages, and signs the other person in. */
+  /** Logs out, which discards pending messages, and logs the other person in. */
   async change() {
     if (this.random() < 0.5) await this.write();
     const [tab, other] = this.tabs;
@@ -104,7 +104,7 @@ class Seat {
     await tab.click("#account-body .danger.quiet >> nth=-1");
     await tab.click("#confirm-yes");
     for (const one of [tab, other]) await until(() => one.isVisible("#welcome"), true, AFTER_MS);
-    await this.signIn(this.names[1 - this.names.indexOf(this.who)]);
+    await this.logIn(this.names[1 - this.names.indexOf(this.who)]);
   }
 
   async step() {
@@ -167,5 +167,5 @@ test("a soak", { timeout: MINUTES * 60_000 + 2 * AFTER_MS }, async (t) => {
       assert.equal(shown.join("\n"), said.slice(-shown.length).join("\n"), "what is shown has no hole");
     }
   }
-  t.diagnostic(`${said.length} of ${all.length} texts arrived, ${all.length - said.length} were given up by a sign-out`);
+  t.diagnostic(`${said.length} of ${all.length} texts arrived, ${all.length - said.length} were given up by a logout`);
 });

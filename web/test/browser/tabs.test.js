@@ -54,11 +54,11 @@ test("tabs", { timeout: 300_000 }, async (t) => {
     await until(parked, 1);
   });
 
-  await t.test("signing out in one tab signs all of them out", async () => {
+  await t.test("logging out in one tab logs all of them out", async () => {
     const other = await browser.tab(first.context());
     await other.waitForSelector("#status[data-state=online]");
     await other.click("#account-button");
-    await other.click("#account-body >> text=Sign out >> nth=-1");
+    await other.click("#account-body >> text=Log out >> nth=-1");
     await other.click("#confirm-yes");
     for (const tab of [other, tabs[2]]) await until(() => tab.isVisible("#welcome"), true);
     await until(parked, 0);
