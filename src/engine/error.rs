@@ -24,10 +24,14 @@ pub enum Error {
     Muted,
     /// One of the two people blocks the other.
     Blocked,
+    /// The privacy settings of the other person do not allow it.
+    NotAccepted,
     /// The name is taken.
     Conflict(&'static str),
     /// A limit is reached; the text says which.
     LimitReached(&'static str),
+    /// The same, until this time has passed.
+    LimitReachedFor(&'static str, Duration),
     /// Unknown user, or wrong password.
     InvalidCredentials,
     /// The access token is missing or invalid.

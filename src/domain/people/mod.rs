@@ -1,3 +1,7 @@
-//! Relations between people: blocks.
+//! Profiles, and relations between people.
 
 pub mod blocks;
+pub mod contact_requests;
+pub mod contacts;
+pub mod privacy;
+pub mod profiles;

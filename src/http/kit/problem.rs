@@ -68,6 +68,8 @@ codes! {
         "The caller is muted in this conversation; `me.muted_until` of the conversation is when the mute ends.";
     Blocked "blocked" FORBIDDEN "Blocked"
         "One of the two people blocks the other: neither can send to the other or add the other to a group.";
+    NotAccepted "not_accepted" FORBIDDEN "Not accepted"
+        "The privacy settings of the other person do not allow this to the caller. Do not repeat the request.";
     NotFound "not_found" NOT_FOUND "Not found"
         "The resource does not exist, or the caller may not see it. The response is the same for both on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
@@ -328,7 +330,12 @@ impl From<Error> for Problem {
             Error::Blocked => {
                 Self::detailed(Code::Blocked, "one of the two of you blocks the other")
             }
+            Error::NotAccepted => Self::new(Code::NotAccepted),
             Error::LimitReached(what) => Self::detailed(Code::LimitReached, what),
+            Error::LimitReachedFor(what, time) => Self {
+                retry_after: Some(time),
+                ..Self::detailed(Code::LimitReached, what)
+            },
             Error::Conflict(what) => Self::detailed(Code::Conflict, what),
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),
             Error::Unauthenticated => Self::new(Code::Unauthenticated),

@@ -6,6 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
     Body, Handle, Ids, Query, charge_more, limit, people_cost, replayed,
 };
+use crate::http::kit::optional::given;
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
@@ -95,13 +96,6 @@ struct AnyConversation {
     parent: Option<MessageRef>,
 }
 
-/// For a field that may be missing, but not null.
-pub(in crate::http) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 impl<'de> Deserialize<'de> for CreateConversationRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const GROUP: &[&str] = &["title", "member_ids", "client_conversation_id", "parent"];
@@ -167,7 +161,8 @@ pub struct CreatedConversation {
     /// The conversation as the caller sees it.
     #[serde(flatten)]
     conversation: Conversation,
-    /// The people of `member_ids` that were not added, because they block the caller or the caller blocks them.
+    /// The people of `member_ids` that were not added, because they block the caller, the caller blocks them, or their privacy settings
+    /// do not allow it.
     refused: Vec<UserId>,
 }
 
@@ -238,7 +233,7 @@ pub struct ListConversationsQuery {
         (status = 200, description = "It exists already", body = CreatedConversation,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
     extensions(("x-problems" = json!([
-        "not_found", "blocked", "limit_reached", "client_conversation_id_reused"]))))]
+        "not_found", "blocked", "not_accepted", "limit_reached", "client_conversation_id_reused"]))))]
 pub async fn create_conversation(
     request: HttpRequest,
     delivery: Handle<Delivery>,

@@ -6,6 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
     Body, Handle, Ids, PeopleQuery, Query, charge_more, limit, people_cost,
 };
+use crate::http::kit::optional::present;
 use crate::http::kit::problem::Problem;
 use crate::http::messaging::conversations::MAX_PEOPLE;
 use crate::model::account::Caller;
@@ -17,7 +18,7 @@ use crate::model::wire::member::{Member, Role};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, web};
 use garde::Validate;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
@@ -49,7 +50,8 @@ pub struct AddedMembers {
     added: Vec<UserId>,
     /// The people that were members before.
     already_members: Vec<UserId>,
-    /// The people that were not added, because they are banned, block the caller, or are blocked by the caller.
+    /// The people that were not added, because they are banned, block the caller, are blocked by the caller, or their privacy settings
+    /// do not allow it.
     refused: Vec<UserId>,
 }
 
@@ -66,13 +68,6 @@ pub struct UpdateMemberRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Timestamp>)]
     muted_until: Option<Option<Timestamp>>,
-}
-
-/// For a field that may be present with null. By default serde treats null as a missing field.
-pub(in crate::http) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// List the members
@@ -119,7 +114,7 @@ pub async fn list_members(
 #[utoipa::path(post, path = "/v1/conversations/{id}/members", tag = "Members",
     params(("id" = Uuid, Path, description = "The group")), request_body = AddMembersRequest,
     responses((status = 200, description = "The people are members, except `refused` ones", body = AddedMembers)),
-    extensions(("x-problems" = json!(["not_found", "forbidden", "blocked", "limit_reached"]))))]
+    extensions(("x-problems" = json!(["not_found", "forbidden", "blocked", "not_accepted", "limit_reached"]))))]
 pub async fn add_members(
     request: HttpRequest,
     delivery: Handle<Delivery>,

@@ -1,3 +1,7 @@
-//! Endpoints of blocks.
+//! Endpoints of profiles and relations.
 
 pub mod blocks;
+pub mod contact_requests;
+pub mod contacts;
+pub mod privacy;
+pub mod profiles;

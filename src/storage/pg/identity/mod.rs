@@ -2,3 +2,4 @@
 
 pub mod accounts;
 pub mod devices;
+pub mod users;

@@ -1,3 +1,7 @@
-//! Blocks in PostgreSQL.
+//! Profiles and relations in PostgreSQL.
 
 pub mod blocks;
+pub mod contact_requests;
+pub mod contacts;
+pub mod privacy;
+pub mod profiles;
