@@ -80,6 +80,10 @@ mod operations {
 
 mod people {
     mod blocks;
+    mod contacts;
+    mod privacy;
+    mod profiles;
+    mod requests;
 }
 
 mod storage {
