@@ -1,0 +1,100 @@
+//! Signals of a wait: what a client sees while it looks at a conversation. They are in no inbox and are never stored.
+
+use crate::model::ids::{ConversationId, UserId};
+use serde::{Serialize, Serializer};
+use std::fmt;
+use utoipa::ToSchema;
+
+/// The signals of a wait. A part that the wait has not asked for is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Signals {
+    /// The conversations of `typing` in which other people type than the mark says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub typing: Option<Vec<TypingSignal>>,
+}
+
+/// Who types in a conversation now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TypingSignal {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// All members that type, except the caller. Empty: nobody does any more.
+    pub user_ids: Vec<UserId>,
+    /// The mark for the next wait.
+    pub mark: TypingMark,
+}
+
+/// A set of users, as a client was told it: the sum of the random parts of their ids, modulo 2. Each node computes the same, and a
+/// node can find out whether the users are among those that it has heard of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{1,16}$", example = "8c3b0a1f5d2e4b77")]
+pub struct TypingMark(u64);
+
+impl TypingMark {
+    /// The mark of these users.
+    pub fn of(users: impl IntoIterator<Item = UserId>) -> Self {
+        let parts = users.into_iter().map(|user| user.0.as_u64_pair().1);
+        Self(parts.fold(0, |mark, part| mark ^ part))
+    }
+
+    /// The mark of a client.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_mark = text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16)
+            .ok()
+            .filter(|_| is_mark)
+            .map(Self)
+    }
+
+    /// Whether it is the mark of some of these users.
+    pub fn is_among(self, users: &[UserId]) -> bool {
+        match users.split_first() {
+            None => self == Self::default(),
+            Some((first, rest)) => {
+                self.is_among(rest) || Self(self.0 ^ Self::of([*first]).0).is_among(rest)
+            }
+        }
+    }
+}
+
+impl fmt::Display for TypingMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl Serialize for TypingMark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TypingMark;
+    use crate::clock;
+    use crate::model::ids::UserId;
+
+    #[test]
+    fn mark_is_of_a_set() {
+        let users: Vec<_> = (0..6).map(|_| UserId(clock::new_id())).collect();
+        let mark = TypingMark::of(users.iter().copied());
+        assert_eq!(mark, TypingMark::of(users.iter().rev().copied()));
+        assert_eq!(TypingMark::parse(&mark.to_string()), Some(mark));
+        assert_eq!(TypingMark::of([]), TypingMark::parse("0").unwrap());
+        for bad in ["", "+1", "-1", "g", "00000000000000000", " 1"] {
+            assert_eq!(TypingMark::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn mark_is_found_among_users() {
+        let users: Vec<_> = (0..6).map(|_| UserId(clock::new_id())).collect();
+        let mark = TypingMark::of([users[1], users[4]]);
+        assert!(mark.is_among(&users));
+        assert!(!mark.is_among(&users[..4]));
+        assert!(TypingMark::default().is_among(&users));
+        assert!(TypingMark::default().is_among(&[]));
+    }
+}
