@@ -37,7 +37,9 @@ pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<
             update_direct(conn, caller.user, user)?;
             Ok(Ok(()))
         })
-        .await?
+        .await??;
+    forget_access(delivery, [caller.user, user]);
+    Ok(())
 }
 
 /// Ends a block, if it exists.
@@ -48,9 +50,18 @@ pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Resul
             blocks::lock(conn, pair(caller.user, user))?;
             blocks::delete(conn, caller.user, user)?;
             update_direct(conn, caller.user, user)?;
-            Ok(Ok(()))
+            Ok(Ok::<_, Error>(()))
         })
-        .await?
+        .await??;
+    forget_access(delivery, [caller.user, user]);
+    Ok(())
+}
+
+/// No inbox has an entry that would end what this node has cached of the two people.
+fn forget_access(delivery: &Delivery, pair: [UserId; 2]) {
+    for user in pair {
+        delivery.waiters.typing.forget_access(user);
+    }
 }
 
 /// Updates the flag `blocked` of the direct conversation of two people, under its lock.
