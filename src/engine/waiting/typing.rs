@@ -21,9 +21,6 @@ pub const REPEAT: Duration = Duration::from_secs(2);
 /// A wait sleeps at least this long before typing wakes it.
 const SLEEP: Duration = Duration::from_secs(1);
 
-/// A node that has just subscribed compares marks with the subsets of at most this many users.
-const SUBSETS: usize = 10;
-
 /// The typing that concerns this node.
 #[derive(Default)]
 pub struct Typing {
@@ -76,7 +73,7 @@ struct Published {
     is_typing: bool,
 }
 
-/// Other people type in a conversation than a client was told.
+/// Who types in a conversation, and what a client was told.
 #[derive(Clone, Debug)]
 pub struct TypingChange {
     /// The user of the client.
@@ -89,35 +86,25 @@ pub struct TypingChange {
     pub typists: Vec<UserId>,
 }
 
-enum Compared {
-    /// The client was told the present state.
-    Same,
-    /// The state is not known yet.
-    Unknown,
-    Changed(Vec<UserId>),
-}
-
 impl LookedAt {
-    fn compare(&self, reader: UserId, mark: TypingMark, now: Instant) -> Compared {
+    /// The users that type, except the reader, by id. `None` if that is not known to a client with this mark.
+    fn typists(&self, reader: UserId, mark: TypingMark, now: Instant) -> Option<Vec<UserId>> {
         let heard = || self.heard.iter().filter(|(user, _)| **user != reader);
-        // Before this node has heard of a user who types, 8 s may pass. Until then it knows the state only if it has heard of everybody
-        // in the mark.
-        if now < self.since + LIFE {
-            let users: Vec<_> = heard().map(|(user, _)| *user).collect();
-            let is_known =
-                mark == TypingMark::default() || users.len() <= SUBSETS && mark.is_among(&users);
-            if !is_known {
-                return Compared::Unknown;
-            }
+        // A user who types is heard of within 8 s. Until then the state is known only to a client of which this node has heard of
+        // everybody in the mark.
+        if now < self.since + LIFE && !mark.is_among(heard().map(|(user, _)| *user)) {
+            return None;
         }
         let typing = heard().filter(|(_, heard)| heard.is_typing && now < heard.until);
         let mut typists: Vec<_> = typing.map(|(user, _)| *user).collect();
-        if TypingMark::of(typists.iter().copied()) == mark {
-            return Compared::Same;
-        }
         typists.sort_unstable();
-        Compared::Changed(typists)
+        Some(typists)
     }
+}
+
+/// Whether a client with this mark was told these typists.
+fn was_told(mark: TypingMark, typists: &[UserId]) -> bool {
+    TypingMark::of(typists.iter().copied()) == mark
 }
 
 impl Typing {
@@ -133,7 +120,8 @@ impl Typing {
             });
             let mark = *mark;
             one.looks.insert(wait, Look { user, mark, since });
-            if !matches!(one.compare(user, mark, since), Compared::Same) {
+            let typists = one.typists(user, mark, since);
+            if typists.is_none_or(|typists| !was_told(mark, &typists)) {
                 state.due.insert(*id);
             }
         }
@@ -177,7 +165,8 @@ impl Typing {
         }
     }
 
-    /// The difference to what a client was told, if it is known.
+    /// Who types, and what a client was told, if the state is known and one of both is somebody. What the reader may see can have
+    /// changed even if it is the same.
     pub fn change(
         &self,
         reader: UserId,
@@ -186,15 +175,13 @@ impl Typing {
     ) -> Option<TypingChange> {
         let state = self.lock();
         let one = state.conversations.get(&conversation)?;
-        match one.compare(reader, mark, Instant::now()) {
-            Compared::Same | Compared::Unknown => None,
-            Compared::Changed(typists) => Some(TypingChange {
-                reader,
-                conversation,
-                mark,
-                typists,
-            }),
-        }
+        let typists = one.typists(reader, mark, Instant::now())?;
+        (mark != TypingMark::default() || !typists.is_empty()).then_some(TypingChange {
+            reader,
+            conversation,
+            mark,
+            typists,
+        })
     }
 
     /// Takes the changes that have to wake a wait, with the id of the wait. What is not yet to be told stays due.
@@ -228,9 +215,9 @@ impl Typing {
             };
             let mut stays = false;
             for (wait, look) in &one.looks {
-                match one.compare(look.user, look.mark, now) {
-                    Compared::Same => {}
-                    Compared::Changed(typists) if look.since + SLEEP <= now => {
+                match one.typists(look.user, look.mark, now) {
+                    Some(typists) if was_told(look.mark, &typists) => {}
+                    Some(typists) if look.since + SLEEP <= now => {
                         let change = TypingChange {
                             reader: look.user,
                             conversation: *id,
@@ -239,7 +226,7 @@ impl Typing {
                         };
                         changes.push((*wait, change));
                     }
-                    Compared::Unknown | Compared::Changed(_) => stays = true,
+                    Some(_) | None => stays = true,
                 }
             }
             stays

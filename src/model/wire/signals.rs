@@ -25,8 +25,8 @@ pub struct TypingSignal {
     pub mark: TypingMark,
 }
 
-/// A set of users, as a client was told it: the sum of the random parts of their ids, modulo 2. Each node computes the same, and a
-/// node can find out whether the users are among those that it has heard of.
+/// A set of users, as a client was told it: the exclusive or of the hashes of their ids. Each node computes the same, and can find out
+/// whether the users are among those that it has heard of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{1,16}$", example = "8c3b0a1f5d2e4b77")]
 pub struct TypingMark(u64);
@@ -34,8 +34,7 @@ pub struct TypingMark(u64);
 impl TypingMark {
     /// The mark of these users.
     pub fn of(users: impl IntoIterator<Item = UserId>) -> Self {
-        let parts = users.into_iter().map(|user| user.0.as_u64_pair().1);
-        Self(parts.fold(0, |mark, part| mark ^ part))
+        Self(users.into_iter().fold(0, |mark, user| mark ^ hash(user)))
     }
 
     /// The mark of a client.
@@ -47,15 +46,29 @@ impl TypingMark {
             .map(Self)
     }
 
-    /// Whether it is the mark of some of these users.
-    pub fn is_among(self, users: &[UserId]) -> bool {
-        match users.split_first() {
-            None => self == Self::default(),
-            Some((first, rest)) => {
-                self.is_among(rest) || Self(self.0 ^ Self::of([*first]).0).is_among(rest)
+    /// Whether it is the mark of some of these users. With 64 users or more every mark is.
+    pub fn is_among(self, users: impl IntoIterator<Item = UserId>) -> bool {
+        // The marks of some of the users are the span of their single marks.
+        let mut basis: Vec<u64> = Vec::new();
+        let reduce =
+            |basis: &[u64], mark: u64| basis.iter().fold(mark, |rest, one| rest.min(rest ^ one));
+        for user in users {
+            let rest = reduce(&basis, hash(user));
+            if rest != 0 {
+                basis.push(rest);
             }
         }
+        reduce(&basis, self.0) == 0
     }
+}
+
+/// The output function of SplitMix64: ids of one millisecond differ in few bits.
+fn hash(user: UserId) -> u64 {
+    let (high, low) = user.0.as_u64_pair();
+    let mix = |bits: u64, shift: u32, by: u64| (bits ^ (bits >> shift)).wrapping_mul(by);
+    let bits = mix(high.rotate_left(32) ^ low, 30, 0xbf58_476d_1ce4_e5b9);
+    let bits = mix(bits, 27, 0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 impl fmt::Display for TypingMark {
@@ -90,11 +103,11 @@ mod tests {
 
     #[test]
     fn mark_is_found_among_users() {
-        let users: Vec<_> = (0..6).map(|_| UserId(clock::new_id())).collect();
-        let mark = TypingMark::of([users[1], users[4]]);
-        assert!(mark.is_among(&users));
-        assert!(!mark.is_among(&users[..4]));
-        assert!(TypingMark::default().is_among(&users));
-        assert!(TypingMark::default().is_among(&[]));
+        let users: Vec<_> = (0..30).map(|_| UserId(clock::new_id())).collect();
+        let is_among = |mark: TypingMark, count| mark.is_among(users.iter().copied().take(count));
+        let mark = TypingMark::of([users[1], users[4], users[28]]);
+        assert!(is_among(mark, 30) && is_among(mark, 29));
+        assert!(!is_among(mark, 28) && !is_among(mark, 0));
+        assert!(is_among(TypingMark::default(), 30) && is_among(TypingMark::default(), 0));
     }
 }
