@@ -6,7 +6,6 @@
 mod media_hosts;
 pub mod origins;
 
-use crate::config::media_hosts::trusted_media_hosts;
 use crate::config::origins::Origins;
 use ipnet::{IpNet, Ipv4Net};
 use std::cell::RefCell;
@@ -349,6 +348,16 @@ fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {
         text,
         "*, or origins with commas between them, as browsers write them: in lower case, without the default port, a path \
          or a slash at the end, such as https://app.example, http://localhost:3000",
+    ))
+}
+
+fn trusted_media_hosts(lookup: Lookup<'_>) -> Result<Vec<String>, ConfigError> {
+    let text = lookup("TIDELINE_TRUSTED_MEDIA_HOSTS").unwrap_or_default();
+    media_hosts::parse(&text).ok_or(ConfigError::Bad(
+        "TIDELINE_TRUSTED_MEDIA_HOSTS",
+        text,
+        "*, or hosts with commas between them, in lower case, with a port unless it is the scheme's default, or *. and a host for \
+         its subdomains, such as media.example, *.cdn.example, 10.0.0.7:9000",
     ))
 }
 

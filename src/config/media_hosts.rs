@@ -1,21 +1,11 @@
 //! The hosts whose pictures the browser client loads without a click.
 
-use crate::config::{ConfigError, Lookup};
-
-/// `TIDELINE_TRUSTED_MEDIA_HOSTS`, checked.
-pub(super) fn trusted_media_hosts(lookup: Lookup<'_>) -> Result<Vec<String>, ConfigError> {
-    let text = lookup("TIDELINE_TRUSTED_MEDIA_HOSTS").unwrap_or_default();
+/// The hosts of `TIDELINE_TRUSTED_MEDIA_HOSTS`; `None` if one is not valid.
+pub(super) fn parse(text: &str) -> Option<Vec<String>> {
     let parts = text.split(',').map(str::trim);
     let hosts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-    if hosts.iter().all(|host| *host == "*" || is_media_host(host)) {
-        return Ok(hosts.into_iter().map(str::to_owned).collect());
-    }
-    Err(ConfigError::Bad(
-        "TIDELINE_TRUSTED_MEDIA_HOSTS",
-        text,
-        "*, or hosts with commas between them, in lower case, with a port unless it is the scheme's default, or *. and a host for \
-         its subdomains, such as media.example, *.cdn.example, 10.0.0.7:9000",
-    ))
+    let is_valid = hosts.iter().all(|host| *host == "*" || is_media_host(host));
+    is_valid.then(|| hosts.into_iter().map(str::to_owned).collect())
 }
 
 /// Whether this is a host as browsers write it in a URL.

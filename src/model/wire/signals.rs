@@ -86,12 +86,16 @@ impl Serialize for TypingMark {
 #[cfg(test)]
 mod tests {
     use super::TypingMark;
-    use crate::clock;
     use crate::model::ids::UserId;
+    use uuid::Uuid;
+
+    fn users(count: u128) -> Vec<UserId> {
+        (1..=count).map(|n| UserId(Uuid::from_u128(n))).collect()
+    }
 
     #[test]
     fn mark_is_of_a_set() {
-        let users: Vec<_> = (0..6).map(|_| UserId(clock::new_id())).collect();
+        let users = users(6);
         let mark = TypingMark::of(users.iter().copied());
         assert_eq!(mark, TypingMark::of(users.iter().rev().copied()));
         assert_eq!(TypingMark::parse(&mark.to_string()), Some(mark));
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn mark_is_found_among_users() {
-        let users: Vec<_> = (0..30).map(|_| UserId(clock::new_id())).collect();
+        let users = users(30);
         let is_among = |mark: TypingMark, count| mark.is_among(users.iter().copied().take(count));
         let mark = TypingMark::of([users[1], users[4], users[28]]);
         assert!(is_among(mark, 30) && is_among(mark, 29));
