@@ -157,7 +157,7 @@ impl Handles {
                     conversation,
                     user,
                     is_typing,
-                } => waiters.typing.heard(conversation, user, is_typing),
+                } => waiters.typing.receive(conversation, user, is_typing),
                 Signal::Subscribed(Channel::Inbox(user)) => {
                     waiters.head_cache.invalidate(user);
                     waiters.typing.forget_access(user);

@@ -79,7 +79,7 @@ pub struct Position {
     pub looks: Option<Box<Looks>>,
 }
 
-/// The signals that a wait asks for, with what its client was told.
+/// The signals that a wait asks for, with what its client has.
 #[derive(Clone, Debug)]
 pub struct Looks {
     /// Who types in these conversations.

@@ -1,4 +1,4 @@
-//! Who types: told to the waits that look at the conversation, never stored. Signals are best effort: a failure delays or loses them, and
+//! Who types: signals to the waits that look at the conversation, never stored. Signals are best effort: a failure delays or loses them, and
 //! fails no request.
 
 use crate::engine::admission::Admission;
@@ -18,7 +18,7 @@ use crate::storage::pg::sync::{typing as rows, watched};
 use crate::storage::redis::sync::notices::{Channel, publish_typing};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The maximum number of conversations of which a wait is told who types.
+/// The maximum number of conversations of which a wait shows who types.
 pub const TYPING_WATCH: usize = 4;
 
 /// Accesses of one query.
@@ -77,21 +77,21 @@ pub async fn signals(
     let typing = &delivery.waiters.typing;
     let changes = marks.iter();
     let changes = changes.filter_map(|(id, mark)| typing.change(reader, *id, *mark));
-    let told = visible(delivery, changes.collect()).await;
-    told.into_iter().flatten().collect()
+    let signals = visible(delivery, changes.collect()).await;
+    signals.into_iter().flatten().collect()
 }
 
 /// Wakes the waits that have something to tell.
 pub async fn wake(delivery: &Delivery) {
     let (waits, changes): (Vec<_>, Vec<_>) = delivery.waiters.typing.take_due().into_iter().unzip();
     let readers: Vec<_> = changes.iter().map(|change| change.reader).collect();
-    let told = visible(delivery, changes).await;
-    let told = readers.into_iter().zip(waits).zip(told);
-    let woken = told.filter_map(|(wait, signal)| signal.map(|_| wait));
+    let signals = visible(delivery, changes).await;
+    let signals = readers.into_iter().zip(waits).zip(signals);
+    let woken = signals.filter_map(|(wait, signal)| signal.map(|_| wait));
     delivery.waiters.wake_waits(woken, Wake::Typing);
 }
 
-/// What each reader may be told: nothing of a conversation that the reader is not in, and no user who is not a member or with whom there
+/// What each reader may see: nothing of a conversation that the reader is not in, and no user who is not a member or with whom there
 /// is a block.
 async fn visible(delivery: &Delivery, changes: Vec<TypingChange>) -> Vec<Option<TypingSignal>> {
     let readers = &delivery.waiters.typing.readers;
@@ -113,7 +113,7 @@ async fn visible(delivery: &Delivery, changes: Vec<TypingChange>) -> Vec<Option<
             .collect();
         let asked = asked.to_vec();
         let read = move |conn: &mut Connection| accesses(conn, &asked);
-        // `Pg` has logged the error. What is not known is not told.
+        // `Pg` has logged the error. What is not known is not shown.
         let Ok(found) = delivery.pg.read("typing_readers", read).await else {
             break;
         };

@@ -1,7 +1,7 @@
 //! Who types in the conversations at which waits of this node look, and which typing this node has published.
 //!
 //! All of it is in this process and lives for seconds: a node learns it from the channel of the conversation. A mark says what the
-//! client was told, so a wait that changes its node is told the difference to that and nothing else.
+//! client has, so a wait that changes its node gets the difference to that and nothing else.
 
 use crate::engine::waiting::access_cache::AccessCache;
 use crate::model::ids::{ConversationId, UserId};
@@ -39,7 +39,7 @@ pub struct Typing {
 #[derive(Default)]
 struct State {
     conversations: HashMap<ConversationId, LookedAt>,
-    /// The conversations with a user in `heard`.
+    /// The conversations with a user in `received`.
     active: HashSet<ConversationId>,
     /// The conversations of which a wait may have to be woken.
     due: HashSet<ConversationId>,
@@ -50,12 +50,12 @@ struct LookedAt {
     /// Signals since this time have arrived.
     since: Instant,
     /// The users of which a signal has arrived.
-    heard: HashMap<UserId, Heard>,
+    received: HashMap<UserId, Received>,
     /// By the id of the wait.
     looks: HashMap<u64, Look>,
 }
 
-struct Heard {
+struct Received {
     is_typing: bool,
     until: Instant,
 }
@@ -73,55 +73,55 @@ struct Published {
     is_typing: bool,
 }
 
-/// Who types in a conversation, and what a client was told.
+/// Who types in a conversation, and what a client has.
 #[derive(Clone, Debug)]
 pub struct TypingChange {
     /// The user of the client.
     pub reader: UserId,
     /// The conversation.
     pub conversation: ConversationId,
-    /// What the client was told.
+    /// What the client has.
     pub mark: TypingMark,
     /// The users that type, except the reader, by id.
     pub typists: Vec<UserId>,
 }
 
 impl LookedAt {
-    /// The users that type, except the reader, by id. `None` if that is not known to a client with this mark.
+    /// The users that type, except the reader, by id. `None` if that is not known for a client with this mark.
     fn typists(&self, reader: UserId, mark: TypingMark, now: Instant) -> Option<Vec<UserId>> {
-        let heard = || self.heard.iter().filter(|(user, _)| **user != reader);
-        // A user who types is heard of within 8 s. Until then the state is known only to a client of which this node has heard of
-        // everybody in the mark.
-        if now < self.since + LIFE && !mark.is_among(heard().map(|(user, _)| *user)) {
+        let received = || self.received.iter().filter(|(user, _)| **user != reader);
+        // A user who types sends a signal within 8 s. Until then the state is known only for a client of whose mark this node has signals
+        // of everybody.
+        if now < self.since + LIFE && !mark.is_among(received().map(|(user, _)| *user)) {
             return None;
         }
-        let typing = heard().filter(|(_, heard)| heard.is_typing && now < heard.until);
+        let typing = received().filter(|(_, received)| received.is_typing && now < received.until);
         let mut typists: Vec<_> = typing.map(|(user, _)| *user).collect();
         typists.sort_unstable();
         Some(typists)
     }
 }
 
-/// Whether a client with this mark was told these typists.
-fn was_told(mark: TypingMark, typists: &[UserId]) -> bool {
+/// Whether a client with this mark has these typists.
+fn has_mark_of(mark: TypingMark, typists: &[UserId]) -> bool {
     TypingMark::of(typists.iter().copied()) == mark
 }
 
 impl Typing {
-    /// A wait looks at conversations, of which its client was told these marks.
+    /// A wait looks at conversations, of which its client has these marks.
     pub fn look(&self, wait: u64, user: UserId, marks: &[(ConversationId, TypingMark)]) {
         let since = Instant::now();
         let state = &mut *self.lock();
         for (id, mark) in marks {
             let one = state.conversations.entry(*id).or_insert_with(|| LookedAt {
                 since,
-                heard: HashMap::new(),
+                received: HashMap::new(),
                 looks: HashMap::new(),
             });
             let mark = *mark;
             one.looks.insert(wait, Look { user, mark, since });
             let typists = one.typists(user, mark, since);
-            if typists.is_none_or(|typists| !was_told(mark, &typists)) {
+            if typists.is_none_or(|typists| !has_mark_of(mark, &typists)) {
                 state.due.insert(*id);
             }
         }
@@ -141,14 +141,14 @@ impl Typing {
     }
 
     /// A signal has arrived.
-    pub fn heard(&self, conversation: ConversationId, user: UserId, is_typing: bool) {
+    pub fn receive(&self, conversation: ConversationId, user: UserId, is_typing: bool) {
         let state = &mut *self.lock();
         let Some(one) = state.conversations.get_mut(&conversation) else {
             return;
         };
         let until = Instant::now() + LIFE;
-        let heard = Heard { is_typing, until };
-        let before = one.heard.insert(user, heard);
+        let received = Received { is_typing, until };
+        let before = one.received.insert(user, received);
         state.active.insert(conversation);
         // A repeat changes nothing.
         if before.is_none_or(|before| before.is_typing != is_typing) {
@@ -165,7 +165,7 @@ impl Typing {
         }
     }
 
-    /// Who types, and what a client was told, if the state is known and one of both is somebody. What the reader may see can have
+    /// Who types, and what a client has, if the state is known and one of both is somebody. What the reader may see can have
     /// changed even if it is the same.
     pub fn change(
         &self,
@@ -184,7 +184,7 @@ impl Typing {
         })
     }
 
-    /// Takes the changes that have to wake a wait, with the id of the wait. What is not yet to be told stays due.
+    /// Takes the changes that have to wake a wait, with the id of the wait. What is not yet to be signalled stays due.
     pub fn take_due(&self) -> Vec<(u64, TypingChange)> {
         let state = &mut *self.lock();
         let now = Instant::now();
@@ -198,15 +198,15 @@ impl Typing {
                 return false;
             };
             let mut has_ended = false;
-            one.heard.retain(|_, heard| {
-                let lives = now < heard.until;
-                has_ended |= heard.is_typing && !lives;
+            one.received.retain(|_, received| {
+                let lives = now < received.until;
+                has_ended |= received.is_typing && !lives;
                 lives
             });
             if has_ended {
                 due.insert(*id);
             }
-            !one.heard.is_empty()
+            !one.received.is_empty()
         });
         let mut changes = Vec::new();
         due.retain(|id| {
@@ -216,7 +216,7 @@ impl Typing {
             let mut stays = false;
             for (wait, look) in &one.looks {
                 match one.typists(look.user, look.mark, now) {
-                    Some(typists) if was_told(look.mark, &typists) => {}
+                    Some(typists) if has_mark_of(look.mark, &typists) => {}
                     Some(typists) if look.since + SLEEP <= now => {
                         let change = TypingChange {
                             reader: look.user,

@@ -73,7 +73,7 @@ pub struct Limits {
     scheduled: i64,
     /// The most pinned messages of a conversation.
     pins: usize,
-    /// The most conversations of which one wait is told who types.
+    /// The most conversations of which one wait shows who types.
     typing_watch: usize,
     /// In a conversation with more members, and in channels, nobody sees who types. 0: nowhere.
     typing_members: i32,

@@ -161,7 +161,7 @@ pub struct Watched {
             has. Without the third part, changes of messages do not end the wait. Repeat the parameter for each, up to 100 \
             times."),
         ("typing" = Option<Vec<String>>, Query, style = Form, explode, max_items = 4, description = "A conversation of which \
-            the device shows who types, as `<conversation_id>:<mark>` with the mark that it was last told, 0 at first. The wait \
+            the device shows who types, as `<conversation_id>:<mark>` with the mark of its last signal, 0 at first. The wait \
             ends after one second at the earliest when other people type than the mark says. Repeat the parameter for each, up to \
             `limits.typing_watch` times. A conversation that the caller is not in is not refused, and has no signals.")),
     responses((status = 200, description = "The result of the wait", body = NoticeBody)),

@@ -25,8 +25,8 @@ pub struct TypingSignal {
     pub mark: TypingMark,
 }
 
-/// A set of users, as a client was told it: the exclusive or of the hashes of their ids. Each node computes the same, and can find out
-/// whether the users are among those that it has heard of.
+/// A set of users, as a client has it: the exclusive or of the hashes of their ids. Each node computes the same, and can find out
+/// whether the users are among those of which it has received signals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{1,16}$", example = "8c3b0a1f5d2e4b77")]
 pub struct TypingMark(u64);

@@ -1,4 +1,4 @@
-//! Who types: told to the waits that look, to members alone, and never stored.
+//! Who types: a signal to the waits of members that look, never stored.
 
 use crate::support::waits::two_nodes;
 use crate::support::{Answer, App, Person, eventually, id, number};
@@ -16,7 +16,7 @@ async fn types(who: &Person, chat: &str, typing: bool) -> Answer {
     who.put(&path, json!({"typing": typing})).await
 }
 
-/// A wait that looks at a conversation, from the mark that it was told.
+/// A wait that looks at a conversation, from a mark.
 async fn look(who: &Person, chat: &str, mark: &Value, timeout: u64) -> Value {
     let since = who.head().await;
     look_from(who, since, chat, mark, timeout).await
@@ -45,7 +45,7 @@ async fn looking(
 }
 
 /// Who types, as a notice says of its only conversation, and the new mark.
-fn told(notice: &Value) -> (Vec<&str>, &Value) {
+fn shown(notice: &Value) -> (Vec<&str>, &Value) {
     let typing = &notice["signals"]["typing"];
     assert_eq!(typing.as_array().map(Vec::len), Some(1), "{notice}");
     let users = typing[0]["user_ids"].as_array().unwrap().iter();
@@ -77,7 +77,7 @@ fn rows(app: &App) -> [i64; 4] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn typing_is_told_from_node_to_node_and_ends() {
+async fn typing_is_shown_from_node_to_node_and_ends() {
     let (app, second, ann, ben, chat) = two_nodes().await;
     let (ben, before) = (ben.at(&second), rows(&app));
     let nobody = json!("0");
@@ -87,7 +87,7 @@ async fn typing_is_told_from_node_to_node_and_ends() {
     types(&ann, &chat, true).await.ok(204);
     let notice = wait.await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(3));
-    let (users, mark) = told(&notice);
+    let (users, mark) = shown(&notice);
     assert_eq!(users, [&ann.id]);
     assert_eq!(notice["signals"]["typing"][0]["conversation_id"], chat);
     assert_eq!(
@@ -95,9 +95,9 @@ async fn typing_is_told_from_node_to_node_and_ends() {
         (&json!(false), &json!(1))
     );
     assert_ne!(mark, &nobody);
-    // It is told once, until it is repeated no more.
+    // There is one signal, until the start is repeated no more.
     let notice = look(&ben, &chat, mark, 30).await;
-    assert_eq!(told(&notice), (Vec::new(), &nobody));
+    assert_eq!(shown(&notice), (Vec::new(), &nobody));
     let took = began.elapsed();
     assert!(
         (LIFE..LIFE + Duration::from_secs(2)).contains(&took),
@@ -106,12 +106,12 @@ async fn typing_is_told_from_node_to_node_and_ends() {
     // A stop.
     types(&ann, &chat, true).await.ok(204);
     let notice = look(&ben, &chat, &nobody, 30).await;
-    let wait = looking(&app, 1, &ben, &chat, told(&notice).1, 30).await;
+    let wait = looking(&app, 1, &ben, &chat, shown(&notice).1, 30).await;
     let began = Instant::now();
     types(&ann, &chat, false).await.ok(204);
-    assert_eq!(told(&wait.await.unwrap()), (Vec::new(), &nobody));
+    assert_eq!(shown(&wait.await.unwrap()), (Vec::new(), &nobody));
     assert!(began.elapsed() < Duration::from_secs(3));
-    // A user is not told of their own typing, and it is in no mark.
+    // A user does not see their own typing, and it is in no mark.
     types(&ben, &chat, true).await.ok(204);
     assert!(is_silent(&look(&ben, &chat, &nobody, 2).await));
     assert_eq!(rows(&app), before);
@@ -125,11 +125,11 @@ async fn message_ends_the_typing_of_its_sender() {
     let wait = looking(&app, 1, &ben, &chat, &nobody, 30).await;
     types(&ann, &chat, true).await.ok(204);
     let notice = wait.await.unwrap();
-    let mark = told(&notice).1;
+    let mark = shown(&notice).1;
     let sent = Instant::now();
     ann.send(&chat, "written").await;
     let wait = look(&ben, &chat, mark, 30).await;
-    assert_eq!(told(&wait), (Vec::new(), &nobody));
+    assert_eq!(shown(&wait), (Vec::new(), &nobody));
     assert!(sent.elapsed() < Duration::from_secs(3));
     // Without a start there is no stop.
     assert_eq!(published(&app, 0), 2);
@@ -159,7 +159,7 @@ async fn flood_is_published_once_in_two_seconds_and_wakes_once() {
         published(&app, 0)
     );
     let notice = wait.await.unwrap();
-    let (users, mark) = told(&notice);
+    let (users, mark) = shown(&notice);
     assert_eq!(users, [&ann.id]);
     // Repeats wake nobody.
     types(&ann, &chat, true).await.ok(204);
@@ -184,7 +184,7 @@ async fn many_typists_wake_a_wait_at_most_once_a_second() {
     let people = join_all(people).await;
     let all: Vec<_> = people.iter().chain([&ben]).collect();
     let chat = ann.group(&all).await;
-    // The node hears of everybody from here on.
+    // The node receives all signals from here on.
     let first = looking(&app, 0, &ben, &chat, &json!("0"), 30).await;
     let typing = {
         let (people, chat) = (people.clone(), chat.clone());
@@ -197,9 +197,9 @@ async fn many_typists_wake_a_wait_at_most_once_a_second() {
     };
     let began = Instant::now();
     let (mut notice, mut wakes) = (first.await.unwrap(), 1);
-    while told(&notice).0.len() < people.len() {
+    while shown(&notice).0.len() < people.len() {
         let slept = Instant::now();
-        notice = look(&ben, &chat, told(&notice).1, 30).await;
+        notice = look(&ben, &chat, shown(&notice).1, 30).await;
         assert!(slept.elapsed() >= Duration::from_secs(1));
         wakes += 1;
     }
@@ -211,7 +211,7 @@ async fn many_typists_wake_a_wait_at_most_once_a_second() {
     app.finish().await;
 }
 
-/// A wait that moves to another node is told nothing while its people still type, also if that node has heard of some of them only.
+/// A wait that moves to another node has no signal while its people still type, also if that node knows only some of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn change_of_node_is_no_change_of_who_types() {
     let (mut app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
@@ -223,17 +223,17 @@ async fn change_of_node_is_no_change_of_who_types() {
     let mut notice = wait.await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     join_all([types(&ann, &chat, true), types(&cat, &chat, true)]).await;
-    if told(&notice).0.len() < 2 {
-        notice = look(&ben, &chat, told(&notice).1, 30).await;
+    if shown(&notice).0.len() < 2 {
+        notice = look(&ben, &chat, shown(&notice).1, 30).await;
     }
-    let (users, mark) = told(&notice);
+    let (users, mark) = shown(&notice);
     let mut both = [&*ann.id, &*cat.id];
     both.sort_unstable();
     assert_eq!(users, both);
     app.add_node().await;
     let there = ben.at(&format!("http://{}", app.nodes[1].address));
     let wait = looking(&app, 1, &there, &chat, mark, 6).await;
-    // Only one of the two is heard of there for the time being.
+    // The node knows only one of the two for the time being.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     types(&ann, &chat, true).await.ok(204);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -242,7 +242,7 @@ async fn change_of_node_is_no_change_of_who_types() {
     // The node knows both now, and tells the stop of one.
     types(&cat, &chat, false).await.ok(204);
     types(&ann, &chat, true).await.ok(204);
-    assert_eq!(told(&look(&there, &chat, mark, 30).await).0, [&ann.id]);
+    assert_eq!(shown(&look(&there, &chat, mark, 30).await).0, [&ann.id]);
     app.finish().await;
 }
 
@@ -254,8 +254,8 @@ async fn mark_from_another_node_ends_when_nobody_types() {
     types(&ann, &chat, true).await.ok(204);
     let notice = wait.await.unwrap();
     let moved = Instant::now();
-    let notice = look(&ben.at(&second), &chat, told(&notice).1, 30).await;
-    assert_eq!(told(&notice), (Vec::new(), &nobody));
+    let notice = look(&ben.at(&second), &chat, shown(&notice).1, 30).await;
+    assert_eq!(shown(&notice), (Vec::new(), &nobody));
     let took = moved.elapsed();
     assert!(
         (LIFE..LIFE + Duration::from_secs(2)).contains(&took),
@@ -265,14 +265,14 @@ async fn mark_from_another_node_ends_when_nobody_types() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn former_member_is_told_nothing_after_the_entry_of_the_removal() {
+async fn former_member_has_no_signal_after_the_entry_of_the_removal() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let (chat, nobody) = (ann.group(&[&ben, &cat]).await, json!("0"));
     // What ben may see is cached.
     let wait = looking(&app, 0, &ben, &chat, &nobody, 30).await;
     types(&ann, &chat, true).await.ok(204);
     let notice = wait.await.unwrap();
-    let mark = told(&notice).1;
+    let mark = shown(&notice).1;
     let wait = looking(&app, 0, &ben, &chat, mark, 30).await;
     ann.remove(&chat, &ben).await.ok(204);
     // The entry ends the wait, which says nothing of the conversation any more.
@@ -284,12 +284,12 @@ async fn former_member_is_told_nothing_after_the_entry_of_the_removal() {
     types(&cat, &chat, true).await.ok(204);
     assert!(is_silent(&wait.await.unwrap()));
     assert!(is_silent(&look(&ben, &chat, &nobody, 2).await));
-    // A member who types and is removed is told no more.
+    // The typing of a member who is removed ends.
     let notice = look(&ann, &chat, &nobody, 30).await;
-    assert_eq!(told(&notice).0, [&cat.id]);
-    let wait = looking(&app, 0, &ann, &chat, told(&notice).1, 30).await;
+    assert_eq!(shown(&notice).0, [&cat.id]);
+    let wait = looking(&app, 0, &ann, &chat, shown(&notice).1, 30).await;
     ann.remove(&chat, &cat).await.ok(204);
-    assert_eq!(told(&wait.await.unwrap()), (Vec::new(), &nobody));
+    assert_eq!(shown(&wait.await.unwrap()), (Vec::new(), &nobody));
     app.finish().await;
 }
 
@@ -312,7 +312,7 @@ async fn conversation_that_is_not_visible_has_no_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn typing_that_nobody_may_see_is_accepted_and_not_told() {
+async fn typing_that_nobody_may_see_is_accepted_and_not_shown() {
     let app = App::configured(|config| config.typing_members = 3).await;
     let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
     let nobody = json!("0");
@@ -348,7 +348,7 @@ async fn typing_that_nobody_may_see_is_accepted_and_not_told() {
         .ok(200);
     types(&ben, &group, true).await.ok(204);
     assert_eq!(published(&app, 0), 1);
-    // A block in a group: neither is told of the other, and a third person is told of both.
+    // A block in a group: neither sees the other, and a third person sees both.
     let both = ann.group(&[&ben, &cat]).await;
     cat.block(&ben).await.ok(204);
     let waits = [
@@ -357,9 +357,9 @@ async fn typing_that_nobody_may_see_is_accepted_and_not_told() {
         looking(&app, 0, &ann, &both, &nobody, 3).await,
     ];
     join_all([types(&ben, &both, true), types(&cat, &both, true)]).await;
-    let [ben_told, cat_told, ann_told] = waits.map(|wait| async { wait.await.unwrap() });
-    assert!(is_silent(&ben_told.await) && is_silent(&cat_told.await));
-    assert_ne!(told(&ann_told.await).1, &nobody);
+    let [ben_shown, cat_shown, ann_shown] = waits.map(|wait| async { wait.await.unwrap() });
+    assert!(is_silent(&ben_shown.await) && is_silent(&cat_shown.await));
+    assert_ne!(shown(&ann_shown.await).1, &nobody);
     app.finish().await;
 }
 
@@ -460,7 +460,7 @@ async fn state_of_typing_is_forgotten_and_redis_is_not_needed() {
     assert_eq!(delivery.waiters.typing.looked_at().len(), 1);
     unsubscribe_idle(delivery).await;
     types(&ann, &chat, true).await.ok(204);
-    assert_eq!(told(&wait.await.unwrap()).0, [&ann.id]);
+    assert_eq!(shown(&wait.await.unwrap()).0, [&ann.id]);
     assert_eq!(delivery.waiters.typing.looked_at(), []);
     unsubscribe_idle(delivery).await;
     let idle = async || delivery.waiters.typing.is_idle();

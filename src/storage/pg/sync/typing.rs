@@ -7,7 +7,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Bool, Integer, Uuid as SqlUuid};
 use diesel::{OptionalExtension, RunQueryDsl};
 
-/// Whether others are told that a user types: the user may post now, in a conversation of at most `limit` members that is no channel.
+/// Whether others see that a user types: the user may post now, in a conversation of at most `limit` members that is no channel.
 /// `None` if the user is not a member.
 pub fn may_type(
     conn: &mut PgConnection,
