@@ -93,6 +93,7 @@ impl Node {
             task!(expiry, delivery),
             task!(read_moves, delivery),
             task!(scheduled, delivery),
+            task!(typing, delivery),
         ];
         Ok(Self {
             tasks,

@@ -43,6 +43,7 @@ pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<
         })
         .await??;
     delivery.writers.publish(committed);
+    forget_access(delivery, [caller.user, user]);
     Ok(())
 }
 
@@ -54,9 +55,18 @@ pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Resul
             blocks::lock(conn, pair(caller.user, user))?;
             blocks::delete(conn, caller.user, user)?;
             update_direct(conn, caller.user, user)?;
-            Ok(Ok(()))
+            Ok(Ok::<_, Error>(()))
         })
-        .await?
+        .await??;
+    forget_access(delivery, [caller.user, user]);
+    Ok(())
+}
+
+/// No inbox has an entry that would end what this node has cached of the two people.
+fn forget_access(delivery: &Delivery, pair: [UserId; 2]) {
+    for user in pair {
+        delivery.waiters.typing.forget_access(user);
+    }
 }
 
 /// Updates the flag `blocked` of the direct conversation of two people, under its lock.
