@@ -77,6 +77,8 @@ pub struct Config {
     pub reaction_fanout: usize,
     /// `TIDELINE_RECEIPTS`: people see who has read their messages.
     pub receipts: bool,
+    /// `TIDELINE_ERASE_DAYS`: how long after its deletion an account is erased.
+    pub erase_days: i32,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
     /// `TIDELINE_LOG`
@@ -234,6 +236,7 @@ impl Config {
             mention_all_limit: number(lookup, "TIDELINE_MENTION_ALL_LIMIT", 50, 0, 1_000_000)?,
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
             receipts: receipts(lookup)?,
+            erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })

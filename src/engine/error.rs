@@ -24,12 +24,16 @@ pub enum Error {
     Muted,
     /// One of the two people blocks the other.
     Blocked,
+    /// The other person does not accept it.
+    NotAccepted,
     /// The name is taken.
     Conflict(&'static str),
     /// A limit is reached; the text says which.
     LimitReached(&'static str),
     /// Unknown user, or wrong password.
     InvalidCredentials,
+    /// The operator has deactivated the account.
+    UserDeactivated,
     /// The access token is missing or invalid.
     Unauthenticated,
     /// The access token was valid and has expired.

@@ -1,6 +1,6 @@
 //! The list of endpoints, from which the handlers are mounted and the OpenAPI document is made.
 
-use crate::http::identity::{accounts, devices};
+use crate::http::identity::{account_ends, accounts, devices};
 use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
@@ -12,7 +12,7 @@ use crate::http::messaging::{
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
-use crate::http::people::blocks;
+use crate::http::people::{blocks, search};
 use crate::http::sync::{inbox, notices, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
@@ -123,7 +123,9 @@ macro_rules! endpoints {
 pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
         accounts: register_user, login_user, refresh_session, logout_session, get_me, update_me, get_user, list_users;
+        account_ends: deactivate_me, delete_me;
         devices: list_devices, remove_device, change_password;
+        search: search_users;
         blocks: list_blocks, block_user, unblock_user;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;

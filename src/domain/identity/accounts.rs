@@ -6,7 +6,9 @@ use crate::engine::error::Error;
 use crate::model::account::{Caller, DeviceInfo, Password, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::wire::user::{Account, User};
-use crate::storage::pg::identity::accounts as rows;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::identity::{account_ends, accounts as rows, usernames};
 
 /// Creates an account without a device.
 pub async fn create(
@@ -83,6 +85,8 @@ pub async fn account(auth: &Auth, caller: Caller) -> Result<Account, Error> {
 /// A change of an account; nothing stays as it is.
 #[derive(Clone, Debug)]
 pub struct AccountChange {
+    /// The username.
+    pub username: Option<Username>,
     /// The display name.
     pub display_name: Option<String>,
     /// Whether others see the person's read positions, and the person theirs.
@@ -95,10 +99,41 @@ pub struct AccountChange {
 pub async fn update(auth: &Auth, caller: Caller, change: AccountChange) -> Result<Account, Error> {
     auth.pg
         .transaction("update_account", move |conn| {
+            if let Some(username) = &change.username
+                && let Err(refusal) = rename(conn, caller.user, username)?
+            {
+                return Ok(Err(refusal));
+            }
             let name = change.display_name.as_deref();
             let (reads, forward_name) = (change.read_receipts, change.forward_name);
             let changed = rows::update_account(conn, caller.user, name, reads, forward_name)?;
             Ok(changed.ok_or(Error::NotFound))
         })
         .await?
+}
+
+/// Changes a username, once in 14 days. A former name may be taken back at any time.
+fn rename(
+    conn: &mut Connection,
+    user: UserId,
+    username: &Username,
+) -> StorageResult<Result<(), Error>> {
+    let Some(account) = account_ends::lock(conn, user)? else {
+        return Ok(Err(Error::NotFound));
+    };
+    if account.username == username.as_str() {
+        return Ok(Ok(()));
+    }
+    let was_own = usernames::take_back(conn, user, username)?;
+    if !was_own {
+        if account.is_renamed {
+            let what = "a username changes at most once in 14 days";
+            return Ok(Err(Error::LimitReached(what)));
+        }
+        if !usernames::claim(conn, user, username)? {
+            return Ok(Err(Error::Conflict("the username is taken or reserved")));
+        }
+    }
+    usernames::rename(conn, user, username, !was_own)?;
+    Ok(Ok(()))
 }

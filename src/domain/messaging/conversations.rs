@@ -24,7 +24,7 @@ use crate::model::wire::message_ref::MessageRef;
 use crate::model::wire::violation::Violation;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::accounts;
+use crate::storage::pg::identity::{account_ends, accounts};
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::conversations as rows;
 use crate::storage::pg::messaging::groups::GroupRules;
@@ -43,7 +43,7 @@ pub struct Created {
     pub conversation: Conversation,
     /// It was created by this request.
     pub is_new: bool,
-    /// Users who were not added, because of a block between them and the caller.
+    /// Users who were not added: a block between them and the caller, or an account that is not in use.
     pub refused: Vec<UserId>,
 }
 
@@ -64,7 +64,7 @@ pub async fn create_direct(
             if accounts::users_by_ids(conn, &[peer])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
-            blocks::hold(conn, &[caller.user].into())?;
+            blocks::hold(conn, &[caller.user, peer].into())?;
             if !uniqueness_keys::reserve_direct_pair(conn, pair, id)? {
                 // It exists, or another transaction has just created it: a new statement sees the committed row.
                 let id =
@@ -73,6 +73,9 @@ pub async fn create_direct(
             }
             if !blocks::around(conn, caller.user, &[peer])?.is_empty() {
                 return Ok(Err(Error::Blocked));
+            }
+            if account_ends::active_among(conn, &[peer])?.is_empty() {
+                return Ok(Err(Error::NotAccepted));
             }
             let people = [(pair.0, Role::Member), (pair.1, Role::Member)];
             let row = rows::NewConversation {
@@ -130,10 +133,13 @@ pub async fn create_group(
     let settled = delivery
         .pg
         .transaction("create_group", move |conn| {
-            blocks::hold(conn, &[caller.user].into())?;
+            let people = others.iter().copied().chain([caller.user]);
+            blocks::hold(conn, &people.collect())?;
             let blocked = blocks::around(conn, caller.user, &others)?;
-            let (refused, added): (Vec<_>, Vec<_>) =
-                others.iter().partition(|user| blocked.contains(user));
+            let active = account_ends::active_among(conn, &others)?;
+            let (added, refused): (Vec<_>, Vec<_>) = others
+                .iter()
+                .partition(|user| active.contains(user) && !blocked.contains(user));
             if let Some(client_id) = new.client_id {
                 let claim = ReservedGroup {
                     conversation_id: id,
@@ -167,7 +173,10 @@ pub async fn create_group(
                 return Ok(Err(Error::NotFound));
             }
             if others.len() == 1 && added.is_empty() {
-                return Ok(Err(Error::Blocked));
+                return Ok(Err(match blocked.is_empty() {
+                    true => Error::NotAccepted,
+                    false => Error::Blocked,
+                }));
             }
             let owner = std::iter::once((caller.user, Role::Owner));
             let people: Vec<_> = owner
@@ -285,7 +294,7 @@ pub async fn update(
         allows_direct: update == of_direct,
         ..Operation::about("update_conversation", Vec::new())
     };
-    change(delivery, operation, caller, id, move |_, group| {
+    change(delivery, operation, caller.user, id, move |_, group| {
         Ok(decide(group, &update))
     })
     .await?;

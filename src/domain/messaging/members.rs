@@ -13,7 +13,7 @@ use crate::model::page::{Page, PageSize, UserCursor, by_user};
 use crate::model::time::Timestamp;
 use crate::model::wire::member::{Member, MemberChange, Role};
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::accounts;
+use crate::storage::pg::identity::{account_ends, accounts};
 use crate::storage::pg::messaging::{bans, conversations, members as rows};
 use crate::storage::pg::people::blocks;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 pub struct Added {
     /// The new members.
     pub added: Vec<UserId>,
-    /// Users with a ban, or with a block between them and the caller.
+    /// Users with a ban, with a block between them and the caller, or whose account is not in use.
     pub refused: Vec<UserId>,
 }
 
@@ -61,9 +61,13 @@ pub async fn add(
         if asked.len() == 1 && !blocked.is_empty() {
             return Ok(Err(Error::Blocked));
         }
-        let (refused, added): (Vec<_>, Vec<_>) = new
-            .into_iter()
-            .partition(|user| banned.contains(user) || blocked.contains(user));
+        let active = account_ends::active_among(conn, &new)?;
+        if asked.len() == 1 && active.len() < new.len() {
+            return Ok(Err(Error::NotAccepted));
+        }
+        let (added, refused): (Vec<_>, Vec<_>) = new.into_iter().partition(|user| {
+            active.contains(user) && !banned.contains(user) && !blocked.contains(user)
+        });
         let muted = rows::take_mutes(conn, id, &added)?.into_iter();
         let changed = muted.filter(|(_, until)| *until > group.it.at);
         let changed = changed.map(|(user_id, until)| MemberChange {
@@ -83,7 +87,8 @@ pub async fn add(
             ..Change::default()
         }))
     };
-    let Change { added, refused, .. } = change(delivery, operation, caller, id, decide).await?;
+    let Change { added, refused, .. } =
+        change(delivery, operation, caller.user, id, decide).await?;
     Ok(Added { added, refused })
 }
 
@@ -95,10 +100,20 @@ pub async fn remove(
     id: ConversationId,
     user: UserId,
 ) -> Result<(), Error> {
+    if user == caller.user {
+        return leave(delivery, user, id).await;
+    }
+    let decide = move |_: &mut Connection, group: &mut Group| {
+        Ok(group.below(user).map(|_| Change::removing(vec![user])))
+    };
+    let operation = Operation::about("remove_member", vec![user]);
+    change(delivery, operation, caller.user, id, decide).await?;
+    Ok(())
+}
+
+/// Removes a member at the member's own wish, or at the end of the member's account.
+pub async fn leave(delivery: &Delivery, user: UserId, id: ConversationId) -> Result<(), Error> {
     let decide = move |conn: &mut Connection, group: &mut Group| {
-        if user != caller.user {
-            return Ok(group.below(user).map(|_| Change::removing(vec![user])));
-        }
         let mut changed = Vec::new();
         match group.caller() {
             Err(refusal) => return Ok(Err(refusal)),
@@ -117,8 +132,8 @@ pub async fn remove(
             ..Change::removing(vec![user])
         }))
     };
-    let operation = Operation::about("remove_member", vec![user]);
-    change(delivery, operation, caller, id, decide).await?;
+    let operation = Operation::about("remove_member", Vec::new());
+    change(delivery, operation, user, id, decide).await?;
     Ok(())
 }
 
@@ -149,7 +164,7 @@ pub async fn update(
         }))
     };
     let operation = Operation::about("update_member", vec![user]);
-    change(delivery, operation, caller, id, decide).await?;
+    change(delivery, operation, caller.user, id, decide).await?;
     delivery
         .pg
         .read("member", move |conn| rows::get(conn, id, user))

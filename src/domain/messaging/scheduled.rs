@@ -204,6 +204,8 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::Internal(_)
         | Error::Conflict(_)
         | Error::InvalidCredentials
+        | Error::NotAccepted
+        | Error::UserDeactivated
         | Error::Unauthenticated
         | Error::TokenExpired
         | Error::DeviceRevoked

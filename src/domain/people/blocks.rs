@@ -46,11 +46,20 @@ pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Resul
         .pg
         .transaction("unblock", move |conn| {
             blocks::lock(conn, pair(caller.user, user))?;
-            blocks::delete(conn, caller.user, user)?;
-            update_direct(conn, caller.user, user)?;
+            remove(conn, caller.user, user)?;
             Ok(Ok(()))
         })
         .await?
+}
+
+/// Removes a block, if it exists. Under the lock of the two users.
+pub(in crate::domain) fn remove(
+    conn: &mut Connection,
+    blocker: UserId,
+    blocked: UserId,
+) -> StorageResult<()> {
+    blocks::delete(conn, blocker, blocked)?;
+    update_direct(conn, blocker, blocked)
 }
 
 /// Updates the flag `blocked` of the direct conversation of two people, under its lock.

@@ -1,3 +1,4 @@
-//! Relations between people: blocks.
+//! Relations between people: blocks, and the search for people.
 
 pub mod blocks;
+pub mod search;

@@ -58,7 +58,7 @@ pub struct LoginDevice {
 #[schema(example = json!({"username": "ann", "password": "correct horse", "display_name": "Ann",
     "device": {"name": "Ann's laptop", "platform": "web"}}))]
 pub struct RegisterRequest {
-    /// 3 to 32 characters of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing. Unique.
+    /// 3 to 32 characters of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing, without `deleted-` at the beginning. Unique.
     #[garde(custom(is_username))]
     #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
@@ -111,6 +111,11 @@ pub struct RefreshRequest {
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1, example = json!({"display_name": "Ann"}))]
 pub struct UpdateMeRequest {
+    /// The username, with the same rules as at registration. It changes at most once in 14 days. The former name finds nobody, is
+    /// reserved for its owner for 30 days, and may be taken back at any time.
+    #[garde(inner(custom(is_username)))]
+    #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
+    username: Option<String>,
     /// The name that other people see, 1 to 64 Unicode code points, with the same rules as at registration.
     #[garde(inner(custom(is_name(64))))]
     #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
@@ -183,7 +188,7 @@ pub fn is_password(text: &str, _: &()) -> garde::Result {
 }
 
 fn is_username(text: &str, _: &()) -> garde::Result {
-    Username::parse(text)
+    Username::new_name(text)
         .map(drop)
         .ok_or_else(|| garde::Error::new(Username::RULE))
 }
@@ -201,7 +206,7 @@ pub async fn register_user(
     guest: Guest,
     Body(body): Body<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let name = Username::parse(&body.username)
+    let name = Username::new_name(&body.username)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/username", Username::RULE)]))?;
     let password = Password::parse(body.password)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/password", Password::RULE)]))?;
@@ -225,10 +230,11 @@ pub async fn register_user(
 
 /// Log in
 ///
-/// Logs in on a new device, or again on an existing device of the user (`device.id`).
+/// Logs in on a new device, or again on an existing device of the user (`device.id`). An account that its owner has deactivated or
+/// deleted, and that is not erased yet, is in use again.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "Accounts", request_body = LoginRequest,
     responses((status = 200, description = "A session", body = SessionBody)),
-    security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
+    security(()), extensions(("x-problems" = json!(["invalid_credentials", "user_deactivated"]))))]
 pub async fn login_user(
     request: HttpRequest,
     auth: Handle<Auth>,
@@ -292,17 +298,20 @@ pub async fn get_me(auth: Handle<Auth>, caller: Caller) -> Result<web::Json<Acco
 
 /// Change the caller's own account
 #[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
-    responses((status = 200, description = "The caller, changed", body = Account)))]
+    responses((status = 200, description = "The caller, changed", body = Account)),
+    extensions(("x-problems" = json!(["conflict", "limit_reached"]))))]
 pub async fn update_me(
     auth: Handle<Auth>,
     caller: Caller,
     Body(body): Body<UpdateMeRequest>,
 ) -> Result<web::Json<Account>, Problem> {
     let switches = [body.read_receipts, body.forward_name];
-    if body.display_name.is_none() && switches == [None, None] {
+    if body.username.is_none() && body.display_name.is_none() && switches == [None, None] {
         return Err(Violation::new("", "must name at least one field").into());
     }
+    let username = body.username.as_deref().and_then(Username::new_name);
     let change = AccountChange {
+        username,
         display_name: body.display_name.map(String::from),
         read_receipts: body.read_receipts,
         forward_name: body.forward_name,

@@ -167,7 +167,8 @@ pub struct CreatedConversation {
     /// The conversation as the caller sees it.
     #[serde(flatten)]
     conversation: Conversation,
-    /// The people of `member_ids` that were not added, because they block the caller or the caller blocks them.
+    /// The people of `member_ids` that were not added, because they block the caller, the caller blocks them, or their account is not
+    /// in use.
     refused: Vec<UserId>,
 }
 
@@ -225,7 +226,7 @@ pub struct ListConversationsQuery {
 /// unless it repeats a `client_conversation_id`; if the caller has left that group, the answer is `not_found`. A channel always
 /// has read fan-out, and a group with more members than the server's limit (500 by default) as well. A person that blocks the
 /// caller, or that the caller blocks, is not added to a group (`refused`); if they are the only other person, the answer is
-/// `blocked`.
+/// `blocked`. The same holds for a person whose account is not in use, with `not_accepted`.
 #[utoipa::path(post, path = "/v1/conversations", tag = "Conversations",
     request_body(content = CreateConversationRequest, examples(
         ("direct" = (value = json!({"kind": "direct", "user_id": "0199a3c0-0000-7000-8000-00000000000b"}))),
@@ -238,7 +239,7 @@ pub struct ListConversationsQuery {
         (status = 200, description = "It exists already", body = CreatedConversation,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
     extensions(("x-problems" = json!([
-        "not_found", "blocked", "limit_reached", "client_conversation_id_reused"]))))]
+        "not_found", "blocked", "not_accepted", "limit_reached", "client_conversation_id_reused"]))))]
 pub async fn create_conversation(
     request: HttpRequest,
     delivery: Handle<Delivery>,

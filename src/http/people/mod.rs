@@ -1,3 +1,4 @@
-//! Endpoints of blocks.
+//! Endpoints of blocks and of the search for people.
 
 pub mod blocks;
+pub mod search;

@@ -18,6 +18,8 @@ pub struct User {
     pub display_name: String,
     /// When the account was created.
     pub created_at: Timestamp,
+    /// The account is erased: nothing of the person is left but the id. A deactivated account is not deleted.
+    pub deleted: bool,
 }
 
 /// The caller's own account: the user, and settings that only the caller sees.

@@ -5,6 +5,7 @@ use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::user::{Account, Platform, User};
 use crate::storage::error::StorageResult;
+use crate::storage::pg::identity::usernames;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{Binaries, Texts, Uuids};
 use diesel::pg::PgConnection;
@@ -25,6 +26,8 @@ pub(in crate::storage::pg) struct UserRow {
     display_name: String,
     #[diesel(sql_type = Timestamptz)]
     created_at: Timestamp,
+    #[diesel(sql_type = Bool)]
+    deleted: bool,
 }
 
 impl From<UserRow> for User {
@@ -34,6 +37,7 @@ impl From<UserRow> for User {
             username: row.username,
             display_name: row.display_name,
             created_at: row.created_at,
+            deleted: row.deleted,
         }
     }
 }
@@ -46,18 +50,12 @@ pub fn create_user(
     display_name: &str,
     password_hash: &str,
 ) -> StorageResult<Option<User>> {
-    let taken =
-        sql("INSERT INTO usernames (username, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind::<Text, _>(username.as_str())
-            .bind::<SqlUuid, _>(id)
-            .execute(conn)?
-            == 0;
-    if taken {
+    if !usernames::claim(conn, id, username)? {
         return Ok(None);
     }
     let row: UserRow = sql(
         "INSERT INTO users (id, username, display_name, password_hash) VALUES ($1, $2, $3, $4)
-         RETURNING id, username, display_name, created_at",
+         RETURNING id, username, display_name, created_at, false AS deleted",
     )
     .bind::<SqlUuid, _>(id)
     .bind::<Text, _>(username.as_str())
@@ -70,7 +68,8 @@ pub fn create_user(
 /// The users with these ids, in the order of their ids; unknown ids are left out.
 pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Vec<User>> {
     let rows: Vec<UserRow> = sql(
-        "SELECT id, username, display_name, created_at FROM users WHERE id = ANY($1) ORDER BY id",
+        "SELECT id, username, display_name, created_at, state = 'deleted' AS deleted FROM users
+         WHERE id = ANY($1) ORDER BY id",
     )
     .bind::<Uuids, _>(ids)
     .load(conn)?;
@@ -79,8 +78,8 @@ pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Ve
 
 /// The user with this username.
 pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResult<Option<User>> {
-    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.created_at
-         FROM usernames n JOIN users u ON u.id = n.user_id WHERE n.username = $1")
+    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.created_at, false AS deleted
+         FROM usernames n JOIN users u ON u.id = n.user_id WHERE n.username = $1 AND n.reserved_until IS NULL")
     .bind::<Text, _>(username.as_str())
     .get_result(conn)
     .optional()?;
@@ -96,18 +95,7 @@ pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Opt
         .optional()?)
 }
 
-/// Locks a user's row and returns its current password hash.
-pub fn lock_user(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    Ok(
-        sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
-            .bind::<SqlUuid, _>(user)
-            .scalar::<Text>()
-            .get_result(conn)
-            .optional()?,
-    )
-}
-
-/// Replaces a password hash. Under [`lock_user`].
+/// Replaces a password hash. Under the lock of the user's row.
 pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> StorageResult<()> {
     sql("UPDATE users SET password_hash = $1 WHERE id = $2")
         .bind::<Text, _>(hash)
@@ -149,7 +137,8 @@ impl From<AccountRow> for Account {
 /// The account of a user.
 pub fn account(conn: &mut PgConnection, id: UserId) -> StorageResult<Option<Account>> {
     let row: Option<AccountRow> = sql(
-        "SELECT id, username, display_name, created_at, read_receipts, forward_name FROM users WHERE id = $1",
+        "SELECT id, username, display_name, created_at, state = 'deleted' AS deleted, read_receipts, forward_name
+         FROM users WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id)
     .get_result(conn)
@@ -168,7 +157,8 @@ pub fn update_account(
     let row: Option<AccountRow> = sql(
         "UPDATE users SET display_name = COALESCE($1, display_name), read_receipts = COALESCE($2, read_receipts),
              forward_name = COALESCE($3, forward_name)
-         WHERE id = $4 RETURNING id, username, display_name, created_at, read_receipts, forward_name",
+         WHERE id = $4
+         RETURNING id, username, display_name, created_at, state = 'deleted' AS deleted, read_receipts, forward_name",
     )
     .bind::<Nullable<Text>, _>(display_name)
     .bind::<Nullable<Bool>, _>(read_receipts)

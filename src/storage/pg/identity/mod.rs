@@ -1,4 +1,6 @@
 //! Accounts and devices in PostgreSQL.
 
+pub mod account_ends;
 pub mod accounts;
 pub mod devices;
+pub mod usernames;

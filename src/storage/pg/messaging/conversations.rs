@@ -311,6 +311,8 @@ struct ConversationRow {
     peer_display_name: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     peer_created_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    peer_deleted: Option<bool>,
     #[diesel(sql_type = Nullable<BigInt>)]
     peer_read_seq: Option<ConvSeq>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -381,6 +383,7 @@ impl ConversationRow {
                 username,
                 display_name,
                 created_at,
+                deleted: self.peer_deleted == Some(true),
             }),
             _ => None,
         };

@@ -11,7 +11,7 @@ SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq
        s.notify, s.notify_until, s.pinned_at IS NOT NULL AS pinned, COALESCE(s.archived, false) AS archived, s.hidden_through,
        s.nickname,
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
-       u.created_at AS peer_created_at,
+       u.created_at AS peer_created_at, u.state = 'deleted' AS peer_deleted,
        CASE WHEN u.read_receipts AND own.read_receipts THEN p.read_seq END AS peer_read_seq,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,
        lm.kind AS message_kind, lm.content AS message_content, lm.created_at AS message_created_at,

@@ -1,3 +1,4 @@
-//! Blocks in PostgreSQL.
+//! Blocks and the search for people in PostgreSQL.
 
 pub mod blocks;
+pub mod search;
