@@ -79,7 +79,10 @@ mod operations {
 }
 
 mod people {
+    mod account_end;
     mod blocks;
+    mod search;
+    mod usernames;
 }
 
 mod storage {

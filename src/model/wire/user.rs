@@ -35,6 +35,8 @@ pub struct Account {
     pub display_name: String,
     /// When the account was created.
     pub created_at: Timestamp,
+    /// Always `false`, as in every user that is not erased.
+    pub deleted: bool,
     /// Others see what the caller has read, and the caller sees what they have read. Off: neither.
     pub read_receipts: bool,
     /// Messages of the caller that others forward name the caller. Forwards keep what was set at their time.

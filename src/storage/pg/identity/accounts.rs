@@ -128,6 +128,7 @@ impl From<AccountRow> for Account {
             username: user.username,
             display_name: user.display_name,
             created_at: user.created_at,
+            deleted: user.deleted,
             read_receipts,
             forward_name,
         }

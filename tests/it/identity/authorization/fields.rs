@@ -11,10 +11,11 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
             Value::Object(members) => {
                 let mut names: Vec<_> = members.keys().map(String::as_str).collect();
                 names.sort_unstable();
-                let user = ["created_at", "display_name", "id", "username"];
+                let user = ["created_at", "deleted", "display_name", "id", "username"];
                 // Only the person's own account has the settings.
                 let account = [
                     "created_at",
+                    "deleted",
                     "display_name",
                     "forward_name",
                     "id",
@@ -46,7 +47,7 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
 
 #[test]
 fn disclosure_check_finds_secret_fields() {
-    let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1});
+    let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1, "deleted": 1});
     let mut more = user.clone();
     more["last_seen_at"] = json!(1);
     let session = json!({"access_token": 1, "refresh_token": 1, "expires_in": 1, "user": user});
