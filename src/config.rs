@@ -4,13 +4,16 @@
 #![expect(clippy::disallowed_methods, reason = "this is the only place")]
 
 pub mod origins;
+mod privacy;
+mod proxies;
 
 use crate::config::origins::Origins;
-use ipnet::{IpNet, Ipv4Net};
+use crate::model::wire::privacy::EffectivePrivacy;
+use ipnet::IpNet;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,6 +82,8 @@ pub struct Config {
     pub receipts: bool,
     /// `TIDELINE_ERASE_DAYS`: how long after its deletion an account is erased.
     pub erase_days: i32,
+    /// `TIDELINE_PRIVACY`: what holds for users who have chosen nothing.
+    pub privacy: EffectivePrivacy,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
     /// `TIDELINE_LOG`
@@ -214,7 +219,7 @@ impl Config {
             open_registration: registration(lookup)?,
             rate_limit: rate_limit(lookup)?,
             waits_per_address: number(lookup, "TIDELINE_WAITS_PER_ADDRESS", 10_000, 1, 1_000_000)?,
-            trusted_proxies: trusted_proxies(lookup)?,
+            trusted_proxies: proxies::trusted_proxies(lookup)?,
             cors_origins: cors_origins(lookup)?,
             trusted_media_hosts: trusted_media_hosts(lookup)?,
             // The other cores are for the writers, PostgreSQL and Redis. On two cores one worker is faster than two.
@@ -237,6 +242,7 @@ impl Config {
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
             receipts: receipts(lookup)?,
             erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
+            privacy: privacy::defaults(lookup)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })
@@ -302,40 +308,6 @@ fn rate_limit(lookup: Lookup<'_>) -> Result<Option<RateLimit>, ConfigError> {
             "off, or requests a second (1 to 100000), a colon and the burst (1 to 1000000), such as 50:200",
         )),
     }
-}
-
-fn trusted_proxies(lookup: Lookup<'_>) -> Result<Vec<IpNet>, ConfigError> {
-    let text = lookup("TIDELINE_TRUSTED_PROXIES").unwrap_or_default();
-    let network = |part: &str| {
-        let part = part.trim();
-        let address = || part.parse::<IpAddr>().map(IpNet::from);
-        let network = part.parse::<IpNet>().or_else(|_not_a_network| address());
-        network.map(canonical)
-    };
-    let parts = text.split(',').filter(|part| !part.trim().is_empty());
-    parts
-        .map(network)
-        .collect::<Result<_, _>>()
-        .map_err(|_neither| {
-            ConfigError::Bad(
-                "TIDELINE_TRUSTED_PROXIES",
-                text.clone(),
-                "networks and addresses with commas between them, such as 10.0.0.0/8, fd00::1",
-            )
-        })
-}
-
-/// Converts an IPv4-mapped network (`::ffff:10.0.0.0/104`) to IPv4: addresses are compared in that form.
-fn canonical(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else {
-        return network;
-    };
-    let v4 = v6
-        .prefix_len()
-        .checked_sub(96)
-        .zip(v6.network().to_ipv4_mapped());
-    v4.and_then(|(length, address)| Ipv4Net::new(address, length).ok())
-        .map_or(network, IpNet::V4)
 }
 
 fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {

@@ -27,7 +27,8 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// What every floor but the model may import, and what these import themselves.
-const EVERYWHERE: &[(&str, &[&str])] = &[("clock", &[]), ("config", &[]), ("telemetry", &[])];
+const EVERYWHERE: &[(&str, &[&str])] =
+    &[("clock", &[]), ("config", &["model"]), ("telemetry", &[])];
 
 /// The areas, lowest first: one may import those before it. An endpoint imports no endpoint of another area.
 const AREAS: &[&str] = &["identity", "people", "messaging", "sync", "operations"];
@@ -38,6 +39,8 @@ const STORAGE_ABOVE: &[(&str, &str)] = &[
     ("messaging", "sync"),
     // A block is also written onto the direct conversation of the two.
     ("people", "messaging"),
+    // Changes of profiles and relations have entries in the same transaction.
+    ("people", "sync"),
     // The clock and the epoch belong to the instance, and every area reads them.
     ("identity", "operations"),
 ];
@@ -45,7 +48,7 @@ const STORAGE_ABOVE: &[(&str, &str)] = &[
 /// Tables by the area whose SQL may name them.
 const TABLES: &[(&str, &[&str])] = &[
     ("identity", &["devices", "usernames"]),
-    ("people", &["blocks"]),
+    ("people", &["blocks", "contact_requests", "contacts"]),
     (
         "messaging",
         &[
@@ -85,6 +88,7 @@ const SHARED_TABLES: &[(&str, &[&str])] = &[
     ("messages_now", &["messaging", "sync"]),
     ("timelines", &["messaging", "operations", "sync"]),
     ("users", &["identity", "messaging", "operations", "people"]),
+    ("users_now", &["identity", "messaging", "people"]),
 ];
 
 /// Outside crates that only some files may know.

@@ -17,3 +17,16 @@ ALTER TABLE usernames
     ALTER COLUMN user_id DROP NOT NULL;
 CREATE INDEX usernames_former ON usernames (user_id) WHERE reserved_until IS NOT NULL;
 CREATE INDEX usernames_reserved ON usernames (reserved_until) WHERE reserved_until IS NOT NULL;
+
+-- Both sides of a relation are deleted with an account.
+CREATE INDEX contacts_by_person ON contacts (contact_id);
+CREATE INDEX contact_requests_by_peer ON contact_requests (peer_id);
+
+CREATE OR REPLACE VIEW users_now AS
+SELECT id, username, display_name, avatar_url, rev, created_at, read_receipts,
+       CASE WHEN status_until <= now() THEN 'auto' ELSE availability END AS availability,
+       CASE WHEN status_until <= now() THEN NULL ELSE status_emoji END AS status_emoji,
+       CASE WHEN status_until <= now() THEN NULL ELSE status_text END AS status_text,
+       CASE WHEN status_until <= now() THEN NULL ELSE status_until END AS status_until,
+       state = 'deleted' AS deleted
+FROM users;

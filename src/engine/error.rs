@@ -24,12 +24,14 @@ pub enum Error {
     Muted,
     /// One of the two people blocks the other.
     Blocked,
-    /// The other person does not accept it.
+    /// The privacy settings of the other person do not allow it, or their account is not in use.
     NotAccepted,
     /// The name is taken.
     Conflict(&'static str),
     /// A limit is reached; the text says which.
     LimitReached(&'static str),
+    /// The same, until this time has passed.
+    LimitReachedFor(&'static str, Duration),
     /// Unknown user, or wrong password.
     InvalidCredentials,
     /// The operator has deactivated the account.

@@ -12,7 +12,7 @@ use crate::http::messaging::{
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
-use crate::http::people::{blocks, search};
+use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles, search};
 use crate::http::sync::{inbox, notices, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
@@ -122,10 +122,14 @@ macro_rules! endpoints {
 /// Every operation, in the order of the documentation.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
-        accounts: register_user, login_user, refresh_session, logout_session, get_me, update_me, get_user, list_users;
+        accounts: register_user, login_user, refresh_session, logout_session;
+        profiles: get_me, update_me, set_status, delete_status, get_user, list_users;
         account_ends: deactivate_me, delete_me;
-        devices: list_devices, remove_device, change_password;
         search: search_users;
+        devices: list_devices, remove_device, change_password;
+        privacy: get_privacy, update_privacy;
+        contacts: list_contacts, get_contact, put_contact, remove_contact, put_contacts, count_mutual_contacts;
+        contact_requests: list_requests, ask_contact, accept_request, decline_request, cancel_request;
         blocks: list_blocks, block_user, unblock_user;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;

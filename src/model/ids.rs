@@ -49,6 +49,11 @@ id! {
     Epoch,
 }
 
+impl ConversationId {
+    /// The nil UUID, of entries that concern no conversation.
+    pub const NONE: Self = Self(Uuid::nil());
+}
+
 /// The largest seq of the contract: 2^53 − 1, the largest integer that every JSON parser keeps exact.
 pub const MAX_SEQ: i64 = (1 << 53) - 1;
 

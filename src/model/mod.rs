@@ -3,6 +3,7 @@
 //! (docs/decisions/0003).
 
 pub mod account;
+pub mod contact;
 pub mod content;
 pub mod events;
 pub mod ids;

@@ -67,6 +67,16 @@ pub struct UserCursor {
     pub after: UserId,
 }
 
+/// Where the next page of contacts begins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactCursor {
+    /// The last person of the previous page.
+    pub after: UserId,
+    /// The inbox head, read before the first page.
+    pub inbox_seq: InboxSeq,
+}
+
 /// Where the next page of drafts begins.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! Custom garde validators: garde's default messages (0.23) name neither the unit nor the allowed range.
 
+use crate::model::account::Username;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -33,4 +34,48 @@ fn check<T: PartialOrd + Display>(range: &RangeInclusive<T>, is: &T, unit: &str)
     Err(garde::Error::new(format!(
         "must be {least} to {most}{unit}"
     )))
+}
+
+/// A URL of `http` or `https`, up to 2,048 bytes long.
+pub fn web_url(url: &str, _: &()) -> garde::Result {
+    // Schemes are case-insensitive.
+    let is_web = |scheme: &str| {
+        ["http", "https"]
+            .iter()
+            .any(|one| scheme.eq_ignore_ascii_case(one))
+    };
+    let rest = url
+        .split_once("://")
+        .and_then(|(scheme, rest)| is_web(scheme).then_some(rest))
+        .ok_or_else(|| garde::Error::new("must be an http or https URL"))?;
+    if rest.is_empty() || rest.starts_with('/') || url.len() > 2048 {
+        return Err(garde::Error::new(
+            "must name a host and be at most 2048 bytes long",
+        ));
+    }
+    if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(garde::Error::new(
+            "must not contain white space or control characters",
+        ));
+    }
+    Ok(())
+}
+
+/// An emoji, which no rule but its length defines.
+pub fn is_emoji(text: &str, _: &()) -> garde::Result {
+    const MAX: usize = 64;
+    // Bytes of a path that are no UTF-8 have become replacement characters.
+    let is_refused = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    if (1..=MAX).contains(&text.len()) && !text.chars().any(is_refused) {
+        return Ok(());
+    }
+    let detail = format!("must be 1 to {MAX} bytes of UTF-8, without control characters");
+    Err(garde::Error::new(detail))
+}
+
+/// A new username.
+pub fn is_username(text: &str, _: &()) -> garde::Result {
+    Username::new_name(text)
+        .map(drop)
+        .ok_or_else(|| garde::Error::new(Username::RULE))
 }

@@ -1,6 +1,7 @@
-//! Deletes the reactions of recalled messages.
+//! Deletes rows that nobody sees: reactions to recalled messages, and requests that have expired.
 
 use crate::domain::messaging::reactions;
+use crate::domain::people::contact_requests;
 use crate::engine::delivery::Delivery;
 use std::time::Duration;
 
@@ -12,5 +13,6 @@ pub async fn run(delivery: &Delivery) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         reactions::erase_recalled(delivery).await;
+        contact_requests::delete_expired(delivery).await;
     }
 }

@@ -15,7 +15,7 @@ use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::account_ends::LockedAccount;
-use crate::storage::pg::identity::{account_ends, accounts as rows, devices};
+use crate::storage::pg::identity::{account_ends, accounts as rows, devices, users};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ async fn credentials(
     let found = auth
         .pg
         .read("login", move |conn| {
-            let Some(user) = rows::user_by_name(conn, &name)? else {
+            let Some(user) = users::user_by_name(conn, &name)? else {
                 return Ok((None, None));
             };
             let hash = rows::password_hash(conn, user.id)?;
@@ -188,7 +188,7 @@ pub async fn refresh(auth: &Auth, token: &str) -> Result<Session, Error> {
             if locked.revoked {
                 return Ok(Err(Error::DeviceRevoked));
             }
-            let Some(known) = rows::users_by_ids(conn, &[user])?.pop() else {
+            let Some(known) = users::users_by_ids(conn, &[user])?.pop() else {
                 return Ok(Err(Error::RefreshInvalid));
             };
             if locked.refresh_hash == old_hash {

@@ -12,7 +12,7 @@ use crate::model::page::{Page, PageSize, UserCursor};
 use crate::model::wire::member::Role;
 use crate::model::wire::user::User;
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::accounts;
+use crate::storage::pg::identity::users;
 use crate::storage::pg::messaging::{bans as rows, members};
 
 /// Bans a user, and removes them if they are a member. Banning a member needs the right to remove them. Banning a non-member
@@ -32,7 +32,7 @@ pub async fn ban(
             Ok(removed) => removed,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if accounts::users_by_ids(conn, &[user])?.is_empty() {
+        if users::users_by_ids(conn, &[user])?.is_empty() {
             return Ok(Err(Error::NotFound));
         }
         rows::insert(conn, id, user)?;

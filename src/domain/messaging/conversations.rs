@@ -4,6 +4,7 @@ use crate::clock;
 use crate::domain::messaging::group_change::{
     Change, Group, MEMBER_LIMIT_REACHED, Operation, change,
 };
+use crate::domain::people::privacy::{Policy, refusing};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -24,7 +25,7 @@ use crate::model::wire::message_ref::MessageRef;
 use crate::model::wire::violation::Violation;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::{account_ends, accounts};
+use crate::storage::pg::identity::users;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::conversations as rows;
 use crate::storage::pg::messaging::groups::GroupRules;
@@ -43,7 +44,8 @@ pub struct Created {
     pub conversation: Conversation,
     /// It was created by this request.
     pub is_new: bool,
-    /// Users who were not added: a block between them and the caller, or an account that is not in use.
+    /// Users who were not added, because of a block between them and the caller, their privacy settings, or an account that is not
+    /// in use.
     pub refused: Vec<UserId>,
 }
 
@@ -58,10 +60,11 @@ pub async fn create_direct(
     }
     let id = ConversationId(clock::new_id());
     let pair = pair(caller.user, peer);
+    let defaults = delivery.config.privacy;
     let settled = delivery
         .pg
         .transaction("create_direct", move |conn| {
-            if accounts::users_by_ids(conn, &[peer])?.is_empty() {
+            if users::users_by_ids(conn, &[peer])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
             blocks::hold(conn, &[caller.user, peer].into())?;
@@ -74,7 +77,7 @@ pub async fn create_direct(
             if !blocks::around(conn, caller.user, &[peer])?.is_empty() {
                 return Ok(Err(Error::Blocked));
             }
-            if account_ends::active_among(conn, &[peer])?.is_empty() {
+            if !refusing(conn, caller.user, &[peer], Policy::Direct, defaults)?.is_empty() {
                 return Ok(Err(Error::NotAccepted));
             }
             let people = [(pair.0, Role::Member), (pair.1, Role::Member)];
@@ -115,7 +118,7 @@ pub struct NewGroup {
 
 /// Creates a group or channel that the caller owns, or finds the one that the same request with this `client_id` has
 /// created. A creator who has left it since gets `NotFound`: only members see a conversation. Users with a block between
-/// them and the caller are not added. A channel always has read fan-out: few members post, and many read.
+/// them and the caller, and those whose privacy settings refuse it, are not added. A channel always has read fan-out: few members post, and many read.
 pub async fn create_group(
     delivery: &Delivery,
     caller: Caller,
@@ -125,6 +128,7 @@ pub async fn create_group(
     let others: Vec<_> = others.into_iter().filter(|u| *u != caller.user).collect();
     let id = ConversationId(clock::new_id());
     let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
+    let defaults = delivery.config.privacy;
     let mut request = serde_json::to_vec(&(&new.title, new.channel, &others))?;
     if let Some(parent) = &new.parent {
         request.extend(serde_json::to_vec(parent)?);
@@ -136,10 +140,10 @@ pub async fn create_group(
             let people = others.iter().copied().chain([caller.user]);
             blocks::hold(conn, &people.collect())?;
             let blocked = blocks::around(conn, caller.user, &others)?;
-            let active = account_ends::active_among(conn, &others)?;
-            let (added, refused): (Vec<_>, Vec<_>) = others
+            let refusing = refusing(conn, caller.user, &others, Policy::GroupAdd, defaults)?;
+            let (refused, added): (Vec<_>, Vec<_>) = others
                 .iter()
-                .partition(|user| active.contains(user) && !blocked.contains(user));
+                .partition(|user| blocked.contains(user) || refusing.contains(user));
             if let Some(client_id) = new.client_id {
                 let claim = ReservedGroup {
                     conversation_id: id,
@@ -169,13 +173,15 @@ pub async fn create_group(
             if added.len() + 1 > limit {
                 return Ok(Err(MEMBER_LIMIT_REACHED));
             }
-            if accounts::users_by_ids(conn, &others)?.len() < others.len() {
+            if users::users_by_ids(conn, &others)?.len() < others.len() {
                 return Ok(Err(Error::NotFound));
             }
             if others.len() == 1 && added.is_empty() {
-                return Ok(Err(match blocked.is_empty() {
-                    true => Error::NotAccepted,
-                    false => Error::Blocked,
+                let is_blocked = !blocked.is_empty();
+                return Ok(Err(if is_blocked {
+                    Error::Blocked
+                } else {
+                    Error::NotAccepted
                 }));
             }
             let owner = std::iter::once((caller.user, Role::Owner));

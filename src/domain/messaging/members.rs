@@ -3,6 +3,7 @@
 use crate::domain::messaging::group_change::{
     Change, Group, MEMBER_LIMIT_REACHED, Operation, change,
 };
+use crate::domain::people::privacy::{Policy, refusing};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -13,16 +14,17 @@ use crate::model::page::{Page, PageSize, UserCursor, by_user};
 use crate::model::time::Timestamp;
 use crate::model::wire::member::{Member, MemberChange, Role};
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::{account_ends, accounts};
+use crate::storage::pg::identity::users;
 use crate::storage::pg::messaging::{bans, conversations, members as rows};
 use crate::storage::pg::people::blocks;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The result of an addition. Users in neither list were members before.
 pub struct Added {
     /// The new members.
     pub added: Vec<UserId>,
-    /// Users with a ban, with a block between them and the caller, or whose account is not in use.
+    /// Users with a ban, with a block between them and the caller, whose privacy settings refuse it, or whose account is not in
+    /// use.
     pub refused: Vec<UserId>,
 }
 
@@ -35,6 +37,7 @@ pub async fn add(
     asked: BTreeSet<UserId>,
 ) -> Result<Added, Error> {
     let (fanout_limit, limit) = (delivery.config.fanout_limit, delivery.config.members_limit);
+    let defaults = delivery.config.privacy;
     let operation = Operation {
         checks_blocks: true,
         ..Operation::about("add_members", asked.iter().copied().collect())
@@ -46,11 +49,15 @@ pub async fn add(
         }
         let new = asked.iter().filter(|user| group.member(**user).is_none());
         let new: Vec<_> = new.copied().collect();
-        if accounts::users_by_ids(conn, &new)?.len() < new.len() {
+        if users::users_by_ids(conn, &new)?.len() < new.len() {
             return Ok(Err(Error::NotFound));
         }
         let banned = bans::among(conn, id, &new)?;
         let blocked = blocks::around(conn, caller.user, &new)?;
+        let refusing = match joins {
+            true => HashSet::new(),
+            false => refusing(conn, caller.user, &new, Policy::GroupAdd, defaults)?,
+        };
         if joins && !banned.is_empty() {
             return Ok(Err(Error::NotFound));
         }
@@ -61,13 +68,13 @@ pub async fn add(
         if asked.len() == 1 && !blocked.is_empty() {
             return Ok(Err(Error::Blocked));
         }
-        let active = account_ends::active_among(conn, &new)?;
-        if asked.len() == 1 && active.len() < new.len() {
+        if asked.len() == 1 && !refusing.is_empty() {
             return Ok(Err(Error::NotAccepted));
         }
-        let (added, refused): (Vec<_>, Vec<_>) = new.into_iter().partition(|user| {
-            active.contains(user) && !banned.contains(user) && !blocked.contains(user)
-        });
+        let is_refused = |user: &UserId| {
+            banned.contains(user) || blocked.contains(user) || refusing.contains(user)
+        };
+        let (refused, added): (Vec<_>, Vec<_>) = new.into_iter().partition(is_refused);
         let muted = rows::take_mutes(conn, id, &added)?.into_iter();
         let changed = muted.filter(|(_, until)| *until > group.it.at);
         let changed = changed.map(|(user_id, until)| MemberChange {

@@ -14,7 +14,7 @@ use crate::model::wire::message::Message;
 use crate::model::wire::receipt::Receipt;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::{accounts, devices};
+use crate::storage::pg::identity::{devices, users};
 use crate::storage::pg::messaging::members::MemberPosition;
 use crate::storage::pg::messaging::{groups, members};
 
@@ -91,7 +91,7 @@ fn all(
         return Ok(Err(Error::Forbidden(why)));
     }
     let users: Vec<_> = members.iter().map(|member| member.user).collect();
-    let shown = accounts::showing_reads(conn, &users)?;
+    let shown = users::showing_reads(conn, &users)?;
     if !shown.contains(&caller) {
         let why = "the caller has switched read receipts off";
         return Ok(Err(Error::Forbidden(why)));

@@ -32,7 +32,6 @@ use futures_util::future::join_all;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
 use std::convert::Infallible;
-use uuid::Uuid;
 
 /// How far ahead a message may be scheduled.
 const AHEAD: TimeDelta = TimeDelta::days(365);
@@ -203,8 +202,9 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::SlowMode(_)
         | Error::Internal(_)
         | Error::Conflict(_)
-        | Error::InvalidCredentials
         | Error::NotAccepted
+        | Error::LimitReachedFor(..)
+        | Error::InvalidCredentials
         | Error::UserDeactivated
         | Error::Unauthenticated
         | Error::TokenExpired
@@ -238,7 +238,7 @@ fn fail(
     };
     let number = rows::fail(conn, user, failed)?;
     let view = conversations::view(conn, id, user)?;
-    let conversation = view.map_or(ConversationId(Uuid::nil()), |_| id);
+    let conversation = view.map_or(ConversationId::NONE, |_| id);
     let entry = inbox::NewEntry {
         receiver: user,
         event: &SCHEDULED_FAILED,

@@ -16,7 +16,7 @@ use crate::model::wire::message::{Forward, Message};
 use crate::model::wire::message_ref::MessageRef;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::accounts;
+use crate::storage::pg::identity::users;
 use crate::storage::pg::messaging::conversations;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -90,7 +90,7 @@ fn read(
     let origins: Vec<_> = found.iter().map(origin).collect();
     let authors: BTreeSet<UserId> = origins.iter().filter_map(|one| one.sender_id).collect();
     let authors: Vec<_> = authors.into_iter().collect();
-    let named = accounts::named_in_forwards(conn, &authors)?;
+    let named = users::named_in_forwards(conn, &authors)?;
     let sources = found.iter().zip(origins).map(|(message, origin)| {
         let of = MessageRef {
             conversation_id: message.conversation_id,

@@ -5,20 +5,17 @@
 //! nothing then: a node that dies leaves an account that is still due, and all steps run again. docs/SECURITY.md says what is left.
 
 use crate::domain::messaging::members;
-use crate::domain::people::blocks as relations;
+use crate::domain::people::erasure;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::AccountState;
-use crate::model::ids::{UserId, pair};
-use crate::model::page::PageSize;
-use crate::model::wire::user::User;
+use crate::model::ids::UserId;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::{account_ends as rows, usernames};
 use crate::storage::pg::messaging::{
     drafts, hidden, members as member_rows, mentions, scheduled, settings, uniqueness_keys,
 };
-use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::inbox;
 
 /// The most accounts that are looked up together, and the most rows that a transaction deletes.
@@ -45,8 +42,8 @@ pub enum Step {
     Tombstone,
     /// The groups and channels, with a successor of an owner.
     Groups,
-    /// The people that the user blocks.
-    Blocks,
+    /// Blocks by the user, and contacts and requests of both sides.
+    Relations,
     /// What only the user sees of conversations.
     Own,
     /// The devices.
@@ -60,7 +57,7 @@ impl Step {
     pub const ALL: [Self; 6] = [
         Self::Tombstone,
         Self::Groups,
-        Self::Blocks,
+        Self::Relations,
         Self::Own,
         Self::Devices,
         Self::Finish,
@@ -119,7 +116,7 @@ pub async fn take(delivery: &Delivery, user: UserId, step: Step) -> Result<bool,
     match step {
         Step::Tombstone => {}
         Step::Groups => leave_groups(delivery, user).await?,
-        Step::Blocks => end_blocks(delivery, user).await?,
+        Step::Relations => erasure::end_relations(delivery, user).await?,
         Step::Own => erase_own(delivery, user).await?,
         Step::Devices => {
             let erase = move |conn: &mut Connection| rows::delete_devices(conn, user);
@@ -166,24 +163,6 @@ async fn leave_groups(delivery: &Delivery, user: UserId) -> Result<(), Error> {
         match page.last() {
             Some((last, _)) => after = Some(*last),
             None => return Ok(()),
-        }
-    }
-}
-
-/// Ends the blocks by the user, each under the lock of the two users. Those by others stay.
-async fn end_blocks(delivery: &Delivery, user: UserId) -> Result<(), Error> {
-    loop {
-        let page = move |conn: &mut Connection| blocks::page(conn, user, None, PageSize::DEFAULT);
-        let blocked = delivery.pg.read("blocks", page).await?;
-        if blocked.is_empty() {
-            return Ok(());
-        }
-        for User { id, .. } in blocked {
-            let end = move |conn: &mut Connection| {
-                blocks::lock(conn, pair(user, id))?;
-                relations::remove(conn, user, id).map(Ok::<_, Error>)
-            };
-            delivery.pg.transaction("erase_block", end).await??;
         }
     }
 }

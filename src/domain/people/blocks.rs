@@ -1,6 +1,7 @@
 //! Blocks. If one of two people blocks the other, neither can send direct messages to the other or add the other to a group,
 //! and mentions by the blocked person do not reach the blocker.
 
+use crate::domain::people::contact_requests;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::Caller;
@@ -11,33 +12,38 @@ use crate::model::page::{Page, PageSize, UserCursor};
 use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
+use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::{conversations, uniqueness_keys};
 use crate::storage::pg::people::blocks;
+use crate::storage::pg::sync::inbox;
 
 /// The maximum number of people that a user may block.
 pub const LIMIT: i64 = 1_000;
 
 /// Blocks a user. After this has returned, no direct message between the two is stored, no mention by that user reaches the
-/// caller's inbox, and that user cannot add the caller to a group.
+/// caller's inbox, and that user cannot add the caller to a group. A friendship and requests of the two end.
 pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<(), Error> {
     if user == caller.user {
         return Err(Error::invalid("user_id", "must be somebody else"));
     }
-    delivery
+    let committed = delivery
         .pg
         .transaction("block", move |conn| {
-            if !blocks::lock(conn, pair(caller.user, user))? {
+            let Some(at) = blocks::lock(conn, pair(caller.user, user))? else {
                 return Ok(Err(Error::NotFound));
-            }
+            };
             let count = blocks::count(conn, caller.user)?;
             blocks::insert(conn, caller.user, user)?;
             if count >= LIMIT && blocks::count(conn, caller.user)? > count {
                 return Ok(Err(Error::LimitReached("too many people are blocked")));
             }
             update_direct(conn, caller.user, user)?;
-            Ok(Ok(()))
+            let entries = contact_requests::end_by_block(conn, caller.user, user)?;
+            Ok(Ok(inbox::deliver(conn, &Changes::default(), &entries, at)?))
         })
-        .await?
+        .await??;
+    delivery.writers.publish(committed);
+    Ok(())
 }
 
 /// Ends a block, if it exists.

@@ -1,4 +1,9 @@
-//! Relations between people: blocks, and the search for people.
+//! Profiles, relations between people, and the search for people.
 
 pub mod blocks;
+pub mod contact_requests;
+pub mod contacts;
+pub mod erasure;
+pub mod privacy;
+pub mod profiles;
 pub mod search;

@@ -12,7 +12,8 @@ pub const MIN_PREFIX: usize = 3;
 /// The most people of a search.
 pub const MAX_FOUND: i64 = 20;
 
-/// The people in use whose usernames begin so, without those with a block between them and the caller.
+/// The people in use whose usernames begin so, without those with a block between them and the caller, or that do
+/// not want to be found.
 pub async fn by_prefix(
     delivery: &Delivery,
     caller: Caller,
@@ -27,6 +28,9 @@ pub async fn by_prefix(
     let Some(prefix) = Username::parse(prefix) else {
         return Ok(Vec::new());
     };
-    let found = move |conn: &mut _| search::by_prefix(conn, caller.user, prefix.as_str(), limit);
+    let is_discoverable = delivery.config.privacy.discoverable;
+    let found = move |conn: &mut _| {
+        search::by_prefix(conn, caller.user, prefix.as_str(), is_discoverable, limit)
+    };
     Ok(delivery.pg.read("search_users", found).await?)
 }

@@ -8,7 +8,7 @@ use crate::engine::error::Error;
 use crate::engine::reading::inbox_pages::Fetched;
 use crate::model::account::Caller;
 use crate::model::events::spec::Reference;
-use crate::model::ids::{Epoch, InboxSeq};
+use crate::model::ids::{ConversationId, Epoch, InboxSeq};
 use crate::model::page::PageSize;
 use crate::model::wire::entry::{Entry, InboxPage};
 use crate::storage::pg::sync::inbox::{PageOf, StoredPage};
@@ -55,10 +55,14 @@ pub async fn fetch(
         .collect();
     let mut entries = Vec::with_capacity(stored.len());
     for entry in stored {
-        let (seq, conversation_id) = (entry.seq, entry.conversation);
+        let (seq, stored_id) = (entry.seq, entry.conversation);
+        let conversation_id = match entry.concerns_person() {
+            true => ConversationId::NONE,
+            false => stored_id,
+        };
         let (at, unread) = (entry.at, entry.unread);
         let kind = entry.event.clone();
-        let is_last = last_of.get(&conversation_id) == Some(&seq);
+        let is_last = last_of.get(&stored_id) == Some(&seq);
         let event = joined.to_event(entry, is_last).ok_or_else(|| {
             let user = caller.user;
             Error::Internal(format!(

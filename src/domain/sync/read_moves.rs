@@ -2,7 +2,7 @@
 
 use crate::engine::delivery::Delivery;
 use crate::model::ids::{ConversationId, UserId};
-use crate::storage::pg::identity::accounts;
+use crate::storage::pg::identity::users;
 use crate::storage::redis::sync::notices;
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ pub async fn announce(delivery: &Delivery) {
         return;
     }
     let users: Vec<_> = users.into_iter().collect();
-    let read = move |conn: &mut _| accounts::showing_reads(conn, &users);
+    let read = move |conn: &mut _| users::showing_reads(conn, &users);
     let showing = match delivery.pg.read("read_moves", read).await {
         Ok(showing) => showing,
         Err(error) => return log::warn!("read positions that moved are not announced: {error}"),

@@ -5,6 +5,7 @@ use crate::engine::reading::{hidden_messages, message_views, unread_mentions};
 use crate::model::events::find;
 use crate::model::events::spec::{Reference, Referenced};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::wire::contact::{Contact, ContactRequest};
 use crate::model::wire::conversation::Conversation;
 use crate::model::wire::draft::Draft;
 use crate::model::wire::entry::EventOrUnknown;
@@ -14,6 +15,7 @@ use crate::model::wire::scheduled::ScheduledFailed;
 use crate::model::wire::settings::ConversationSettings;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::{conversations, drafts, members, scheduled, settings};
+use crate::storage::pg::people::{contact_requests, contacts};
 use crate::storage::pg::sync::inbox::{self, PageOf, StoredEntry, StoredPage};
 use crate::storage::pg::{Connection, Pg, WAITING};
 use std::collections::{BTreeSet, HashMap};
@@ -62,7 +64,7 @@ pub struct Fetched {
     pub joined: Joined,
 }
 
-/// The current state of the conversations, member changes, settings, drafts and failed sends that entries refer to.
+/// The current state of what entries refer to, besides messages.
 pub struct Joined {
     /// Each conversation, and apart from it its last message.
     conversations: HashMap<ConversationId, (Conversation, Option<Message>)>,
@@ -70,6 +72,8 @@ pub struct Joined {
     settings: HashMap<ConversationId, ConversationSettings>,
     drafts: HashMap<ConversationId, Draft>,
     failures: HashMap<ConvSeq, ScheduledFailed>,
+    contacts: HashMap<UserId, Contact>,
+    requests: HashMap<UserId, ContactRequest>,
 }
 
 /// Reads the objects that the entries of a page refer to. Most pages refer to messages only, and need no query here.
@@ -95,6 +99,8 @@ fn join(
         settings: HashMap::new(),
         drafts: HashMap::new(),
         failures: HashMap::new(),
+        contacts: HashMap::new(),
+        requests: HashMap::new(),
     };
     if !ids.is_empty() {
         let mut conversations = conversations::by_ids(conn, user, &ids, receipts)?;
@@ -113,6 +119,20 @@ fn join(
     let failed: Vec<_> = failed.collect();
     if !failed.is_empty() {
         joined.failures = scheduled::failures(conn, user, &failed)?;
+    }
+    let people_of = |reference: Reference| {
+        let ids = ids_of(reference).into_iter();
+        ids.map(|id| UserId(id.0)).collect::<Vec<_>>()
+    };
+    let people = people_of(Reference::Contact);
+    if !people.is_empty() {
+        let contacts = contacts::among(conn, user, &people)?.into_iter();
+        joined.contacts = contacts.map(|one| (one.user.id, one)).collect();
+    }
+    let people = people_of(Reference::ContactRequest);
+    if !people.is_empty() {
+        let requests = contact_requests::among(conn, user, &people)?.into_iter();
+        joined.requests = requests.map(|one| (one.user.id, one)).collect();
     }
     let ids = ids_of(Reference::Settings);
     if !ids.is_empty() {
@@ -164,6 +184,16 @@ impl Joined {
             Reference::Draft => Referenced::Draft(self.drafts.get(&id).cloned()),
             Reference::ScheduledFailure => {
                 Referenced::ScheduledFailure(self.failures.get(&entry.ref_seq)?.clone())
+            }
+            Reference::Contact => {
+                let person = UserId(id.0);
+                let contact = self.contacts.get(&person).cloned();
+                Referenced::Contact(person, contact.map(Box::new))
+            }
+            Reference::ContactRequest => {
+                let person = UserId(id.0);
+                let request = self.requests.get(&person).cloned();
+                Referenced::ContactRequest(person, request.map(Box::new))
             }
         };
         (event.wire)(referenced).map(EventOrUnknown::Event)

@@ -1,27 +1,21 @@
-//! Registration, login and user lookup.
+//! Registration, login and logout.
 
-use crate::domain::identity::accounts::{self, AccountChange};
 use crate::domain::identity::sessions::{self, Session};
 use crate::engine::auth::Auth;
 use crate::engine::error::Error;
-use crate::http::kit::extractors::{
-    Body, Guest, Handle, Ids, PASSWORD_COST, Query, charge, charge_more,
-};
+use crate::http::kit::extractors::{Body, Guest, Handle, PASSWORD_COST, charge, charge_more};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, DeviceInfo, Password, Username};
-use crate::model::ids::{DeviceId, UserId};
+use crate::model::ids::DeviceId;
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
-use crate::model::wire::user::{Account, Platform, User};
+use crate::model::validators::is_username;
+use crate::model::wire::user::{Platform, User};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
-
-/// The most ids of one lookup.
-const MAX_IDS: usize = 100;
+use utoipa::ToSchema;
 
 /// The device that logs in.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
@@ -106,28 +100,6 @@ pub struct RefreshRequest {
     refresh_token: String,
 }
 
-/// A change of the caller's own account, with at least one field.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1, example = json!({"display_name": "Ann"}))]
-pub struct UpdateMeRequest {
-    /// The username, with the same rules as at registration. It changes at most once in 14 days. The former name finds nobody, is
-    /// reserved for its owner for 30 days, and may be taken back at any time.
-    #[garde(inner(custom(is_username)))]
-    #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
-    username: Option<String>,
-    /// The name that other people see, 1 to 64 Unicode code points, with the same rules as at registration.
-    #[garde(inner(custom(is_name(64))))]
-    #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
-    display_name: Option<Name>,
-    /// Whether others see what the caller has read. Without it the caller does not see what others have read either.
-    #[garde(skip)]
-    read_receipts: Option<bool>,
-    /// Whether messages of the caller that others forward name the caller.
-    #[garde(skip)]
-    forward_name: Option<bool>,
-}
-
 /// A signed-in device.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
@@ -161,36 +133,11 @@ impl From<Session> for SessionBody {
     }
 }
 
-/// Users.
-#[derive(Serialize, ToSchema)]
-pub struct UserList {
-    /// The users in the order of their ids, without unknown ones.
-    users: Vec<User>,
-}
-
-/// The requested users, by ids or by name.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct UsersQuery {
-    /// Up to 100 ids, separated by commas.
-    #[param(example = "0199a3c0-0000-7000-8000-000000000001")]
-    ids: Option<String>,
-    /// An exact username, in any case.
-    username: Option<String>,
-}
-
 /// A rule for garde: a new password.
 pub fn is_password(text: &str, _: &()) -> garde::Result {
     Password::parse(text.to_owned())
         .map(drop)
         .ok_or_else(|| garde::Error::new(Password::RULE))
-}
-
-fn is_username(text: &str, _: &()) -> garde::Result {
-    Username::new_name(text)
-        .map(drop)
-        .ok_or_else(|| garde::Error::new(Username::RULE))
 }
 
 /// Sign up
@@ -287,90 +234,4 @@ pub async fn refresh_session(
 pub async fn logout_session(auth: Handle<Auth>, caller: Caller) -> Result<HttpResponse, Problem> {
     sessions::logout(&auth, caller).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Read the caller's own account
-#[utoipa::path(get, path = "/v1/me", tag = "Accounts",
-    responses((status = 200, description = "The caller", body = Account)))]
-pub async fn get_me(auth: Handle<Auth>, caller: Caller) -> Result<web::Json<Account>, Problem> {
-    Ok(web::Json(accounts::account(&auth, caller).await?))
-}
-
-/// Change the caller's own account
-#[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
-    responses((status = 200, description = "The caller, changed", body = Account)),
-    extensions(("x-problems" = json!(["conflict", "limit_reached"]))))]
-pub async fn update_me(
-    auth: Handle<Auth>,
-    caller: Caller,
-    Body(body): Body<UpdateMeRequest>,
-) -> Result<web::Json<Account>, Problem> {
-    let switches = [body.read_receipts, body.forward_name];
-    if body.username.is_none() && body.display_name.is_none() && switches == [None, None] {
-        return Err(Violation::new("", "must name at least one field").into());
-    }
-    let username = body.username.as_deref().and_then(Username::new_name);
-    let change = AccountChange {
-        username,
-        display_name: body.display_name.map(String::from),
-        read_receipts: body.read_receipts,
-        forward_name: body.forward_name,
-    };
-    Ok(web::Json(accounts::update(&auth, caller, change).await?))
-}
-
-/// Read a user
-#[utoipa::path(get, path = "/v1/users/{id}", tag = "Accounts",
-    params(("id" = Uuid, Path, description = "The user")),
-    responses((status = 200, description = "The user", body = User)),
-    extensions(("x-problems" = json!(["not_found"]))))]
-pub async fn get_user(
-    auth: Handle<Auth>,
-    _caller: Caller,
-    Ids([id]): Ids<1>,
-) -> Result<web::Json<User>, Problem> {
-    Ok(web::Json(accounts::user(&auth, UserId(id)).await?))
-}
-
-/// Find users
-///
-/// By ids or by exact username; exactly one of the two must be given.
-#[utoipa::path(get, path = "/v1/users", tag = "Accounts", params(UsersQuery),
-    responses((status = 200, description = "The users that exist", body = UserList)),
-    extensions(("x-problems" = json!(["validation"]))))]
-pub async fn list_users(
-    auth: Handle<Auth>,
-    _caller: Caller,
-    Query(query): Query<UsersQuery>,
-) -> Result<web::Json<UserList>, Problem> {
-    let users = match (query.ids, query.username) {
-        (Some(ids), None) => accounts::users_by_ids(&auth, parse_ids(&ids)?).await?,
-        (None, Some(name)) => match Username::parse(&name) {
-            Some(name) => accounts::user_by_name(&auth, name)
-                .await?
-                .into_iter()
-                .collect(),
-            None => Vec::new(),
-        },
-        (Some(_), Some(_)) => {
-            let detail = "must not be given together with username";
-            return Err(Violation::new("ids", detail).into());
-        }
-        (None, None) => {
-            let detail = "must be given when username is not";
-            return Err(Violation::new("ids", detail).into());
-        }
-    };
-    Ok(web::Json(UserList { users }))
-}
-
-fn parse_ids(text: &str) -> Result<Vec<UserId>, Problem> {
-    let ids: Result<Vec<_>, _> = text.split(',').map(Uuid::try_parse).collect();
-    match ids {
-        Ok(ids) if ids.len() <= MAX_IDS => Ok(ids.into_iter().map(UserId).collect()),
-        Ok(_) | Err(_) => {
-            let detail = format!("must be up to {MAX_IDS} ids, separated by commas");
-            Err(Problem::invalid(vec![Violation::new("ids", detail)]))
-        }
-    }
 }

@@ -5,6 +5,7 @@ pub mod cors;
 pub mod extractors;
 pub mod methods;
 pub mod middleware;
+pub mod optional;
 pub mod problem;
 pub mod response_context;
 pub mod security_headers;

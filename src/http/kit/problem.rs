@@ -71,7 +71,7 @@ codes! {
     Blocked "blocked" FORBIDDEN "Blocked"
         "One of the two people blocks the other: neither can send to the other or add the other to a group.";
     NotAccepted "not_accepted" FORBIDDEN "Not accepted"
-        "The other person does not accept this from the caller, or their account is not in use. Do not repeat the request.";
+        "The privacy settings of the other person do not allow this to the caller, or their account is not in use. Do not repeat the request.";
     NotFound "not_found" NOT_FOUND "Not found"
         "The resource does not exist, or the caller may not see it. The response is the same for both on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
@@ -87,7 +87,7 @@ codes! {
     Conflict "conflict" CONFLICT "Already taken"
         "The username is taken or reserved. Choose another one. If the response to `register` was lost, log in.";
     LimitReached "limit_reached" CONFLICT "Limit reached"
-        "A limit is reached, mostly one of `GET /v1/capabilities`; `detail` names it. Nothing was done.";
+        "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     MessageGone "message_gone" CONFLICT "Message gone"
         "The message was recalled or has expired: it cannot be changed any more. Show what is left of it.";
     VersionConflict "version_conflict" CONFLICT "Version conflict"
@@ -329,12 +329,16 @@ impl From<Error> for Problem {
             Error::Forbidden(why) => Self::detailed(Code::Forbidden, why),
             Error::NotFound => Self::new(Code::NotFound),
             Error::Muted => Self::new(Code::Muted),
-            Error::NotAccepted => Self::new(Code::NotAccepted),
-            Error::UserDeactivated => Self::new(Code::UserDeactivated),
             Error::Blocked => {
                 Self::detailed(Code::Blocked, "one of the two of you blocks the other")
             }
+            Error::NotAccepted => Self::new(Code::NotAccepted),
+            Error::UserDeactivated => Self::new(Code::UserDeactivated),
             Error::LimitReached(what) => Self::detailed(Code::LimitReached, what),
+            Error::LimitReachedFor(what, time) => Self {
+                retry_after: Some(time),
+                ..Self::detailed(Code::LimitReached, what)
+            },
             Error::Conflict(what) => Self::detailed(Code::Conflict, what),
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),
             Error::Unauthenticated => Self::new(Code::Unauthenticated),

@@ -6,6 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
     Body, Handle, Ids, Query, charge_more, limit, people_cost, replayed,
 };
+use crate::http::kit::optional::given;
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientConversationId, ConversationId, UserId};
@@ -95,13 +96,6 @@ struct AnyConversation {
     parent: Option<MessageRef>,
 }
 
-/// For a field that may be missing, but not null.
-pub(in crate::http) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 impl<'de> Deserialize<'de> for CreateConversationRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const GROUP: &[&str] = &["title", "member_ids", "client_conversation_id", "parent"];
@@ -167,8 +161,8 @@ pub struct CreatedConversation {
     /// The conversation as the caller sees it.
     #[serde(flatten)]
     conversation: Conversation,
-    /// The people of `member_ids` that were not added, because they block the caller, the caller blocks them, or their account is not
-    /// in use.
+    /// The people of `member_ids` that were not added, because they block the caller, the caller blocks them, or their privacy settings
+    /// do not allow it.
     refused: Vec<UserId>,
 }
 
@@ -226,7 +220,8 @@ pub struct ListConversationsQuery {
 /// unless it repeats a `client_conversation_id`; if the caller has left that group, the answer is `not_found`. A channel always
 /// has read fan-out, and a group with more members than the server's limit (500 by default) as well. A person that blocks the
 /// caller, or that the caller blocks, is not added to a group (`refused`); if they are the only other person, the answer is
-/// `blocked`. The same holds for a person whose account is not in use, with `not_accepted`.
+/// `blocked`. The same holds for a person that does not accept it (privacy settings, or an account that is not in use), with
+/// `not_accepted`.
 #[utoipa::path(post, path = "/v1/conversations", tag = "Conversations",
     request_body(content = CreateConversationRequest, examples(
         ("direct" = (value = json!({"kind": "direct", "user_id": "0199a3c0-0000-7000-8000-00000000000b"}))),

@@ -6,6 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{
     Body, Handle, Ids, PeopleQuery, Query, charge_more, limit, people_cost,
 };
+use crate::http::kit::optional::present;
 use crate::http::kit::problem::Problem;
 use crate::http::messaging::conversations::MAX_PEOPLE;
 use crate::model::account::Caller;
@@ -17,7 +18,7 @@ use crate::model::wire::member::{Member, Role};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, web};
 use garde::Validate;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
@@ -49,8 +50,8 @@ pub struct AddedMembers {
     added: Vec<UserId>,
     /// The people that were members before.
     already_members: Vec<UserId>,
-    /// The people that were not added, because they are banned, block the caller, are blocked by the caller, or their account is
-    /// not in use.
+    /// The people that were not added, because they are banned, block the caller, are blocked by the caller, or their privacy settings
+    /// do not allow it.
     refused: Vec<UserId>,
 }
 
@@ -67,13 +68,6 @@ pub struct UpdateMemberRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Timestamp>)]
     muted_until: Option<Option<Timestamp>>,
-}
-
-/// For a field that may be present with null. By default serde treats null as a missing field.
-pub(in crate::http) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// List the members
@@ -113,8 +107,9 @@ pub async fn list_members(
 /// and get a `conversation` entry; the other members get a `members` entry, with read fan-out only the caller. With more members
 /// than the server's limit (500 by default) a group switches to read fan-out permanently, and every member gets a
 /// `conversation` entry with `fanout: "read"`. If a user is unknown, or the limit of members would be exceeded, nobody is added.
-/// A person that is banned, blocks the caller, is blocked by the caller or has an account that is not in use is not added
-/// (`refused`); without any other person in the request the answer is `forbidden`, `blocked` or `not_accepted`. To a banned person a public channel is `not_found`, and so is a channel
+/// A person that is banned, blocks the caller, is blocked by the caller, does not accept it (privacy settings, or an account that is
+/// not in use) is not added (`refused`); without any other person in the request the answer is `forbidden`, `blocked` or
+/// `not_accepted`. To a banned person a public channel is `not_found`, and so is a channel
 /// without members to everybody. A person that left while muted is still muted until the same time; the `members` entry has it
 /// in `changed`.
 #[utoipa::path(post, path = "/v1/conversations/{id}/members", tag = "Members",

@@ -1,7 +1,7 @@
 //! A message to store, as a client sends it.
 
+use crate::http::kit::optional::given;
 use crate::http::kit::problem::Problem;
-use crate::http::messaging::conversations::given;
 use crate::model::content::Content;
 use crate::model::ids::{ClientMsgId, ConvSeq};
 use crate::model::message::{EXPIRES_IN, NewMessage, SendOptions};

@@ -7,14 +7,12 @@ use crate::http::kit::extractors::{Handle, MessageIds, Query, limit};
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
 use crate::model::page::from_cursor;
+use crate::model::validators::is_emoji;
 use crate::model::wire::reaction::{MessageReactions, Reaction};
 use crate::model::wire::violation::Violation;
 use actix_web::web;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// The longest emoji, in bytes of UTF-8.
-const EMOJI_BYTES: usize = 64;
 
 /// The requested page of reactions.
 #[derive(Deserialize, IntoParams)]
@@ -42,13 +40,10 @@ pub struct ReactionPage {
 
 /// Checks an emoji of a path or a query.
 fn emoji(pointer: &str, emoji: String) -> Result<String, Violation> {
-    // Bytes that are no UTF-8 have become replacement characters.
-    let is_refused = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
-    if (1..=EMOJI_BYTES).contains(&emoji.len()) && !emoji.chars().any(is_refused) {
-        return Ok(emoji);
+    match is_emoji(&emoji, &()) {
+        Ok(()) => Ok(emoji),
+        Err(refusal) => Err(Violation::new(pointer, refusal.message())),
     }
-    let detail = format!("must be 1 to {EMOJI_BYTES} bytes of UTF-8, without control characters");
-    Err(Violation::new(pointer, detail))
 }
 
 /// Add a reaction

@@ -3,9 +3,8 @@
 use crate::domain::messaging::settings::{self, SettingsChange};
 use crate::engine::delivery::Delivery;
 use crate::http::kit::extractors::{Body, Handle, Ids};
+use crate::http::kit::optional::{given, present};
 use crate::http::kit::problem::Problem;
-use crate::http::messaging::conversations::given;
-use crate::http::messaging::members::present;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, MAX_SEQ};
 use crate::model::name::{Name, is_name};

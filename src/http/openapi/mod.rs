@@ -29,7 +29,8 @@ use utoipa::{OpenApi as _, ToSchema};
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "Accounts", description = "Registration, login, devices, blocks and user lookup"),
+        (name = "Accounts", description = "Registration, login, devices, profiles, privacy, blocks and user lookup"),
+        (name = "Contacts", description = "The caller's contacts, friends and requests to become friends"),
         (name = "Conversations", description = "Creating, reading, listing and renaming conversations"),
         (name = "Members", description = "The members of conversations, with their roles, mutes and bans"),
         (name = "Messages", description = "Sending, reading and marking messages"),

@@ -1,4 +1,8 @@
-//! Endpoints of blocks and of the search for people.
+//! Endpoints of profiles, relations and the search for people.
 
 pub mod blocks;
+pub mod contact_requests;
+pub mod contacts;
+pub mod privacy;
+pub mod profiles;
 pub mod search;

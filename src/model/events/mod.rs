@@ -3,6 +3,7 @@
 pub mod membership;
 pub mod message;
 pub mod own;
+pub mod person;
 pub mod receipt;
 pub mod scheduled;
 pub mod spec;
@@ -27,6 +28,9 @@ pub static EVENTS: &[&EventSpec] = &[
     &own::HIDDEN,
     &scheduled::SCHEDULED_FAILED,
     &message::PIN,
+    &own::ME,
+    &person::CONTACT,
+    &person::CONTACT_REQUEST,
 ];
 
 /// The event of this name; nothing for one that a newer node has written.

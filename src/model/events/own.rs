@@ -3,6 +3,14 @@
 use crate::model::events::spec::{EventSpec, Reference, Referenced};
 use crate::model::wire::entry::Event;
 
+/// The receiver's own account has changed.
+pub static ME: EventSpec = EventSpec {
+    name: "me",
+    kind: "me",
+    reference: Reference::Position,
+    wire: |_| Some(Event::Me {}),
+};
+
 /// The receiver has cleared the history up to a seq.
 pub static CLEARED: EventSpec = EventSpec {
     name: "cleared",

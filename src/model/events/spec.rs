@@ -1,6 +1,7 @@
 //! What an inbox event is, in the database and on the wire.
 
-use crate::model::ids::ConvSeq;
+use crate::model::ids::{ConvSeq, UserId};
+use crate::model::wire::contact::{Contact, ContactRequest};
 use crate::model::wire::conversation::Conversation;
 use crate::model::wire::draft::Draft;
 use crate::model::wire::entry::Event;
@@ -26,6 +27,17 @@ pub enum Reference {
     Draft,
     /// The number of a scheduled message of the reader that was not sent. A page includes the reason.
     ScheduledFailure,
+    /// Nothing; the entry is about a person. A page includes the reader's contact as it is now.
+    Contact,
+    /// Nothing; the entry is about a person. A page includes the request of the reader and the person as it is now.
+    ContactRequest,
+}
+
+impl Reference {
+    /// Whether an entry has the id of a person in place of a conversation's.
+    pub fn is_about_person(self) -> bool {
+        matches!(self, Self::Contact | Self::ContactRequest)
+    }
 }
 
 /// What a page has read for an entry.
@@ -45,6 +57,10 @@ pub enum Referenced {
     Draft(Option<Draft>),
     /// The reason.
     ScheduledFailure(ScheduledFailed),
+    /// The person, and the contact if there is one.
+    Contact(UserId, Option<Box<Contact>>),
+    /// The person, and the request if there is one.
+    ContactRequest(UserId, Option<Box<ContactRequest>>),
 }
 
 /// An inbox event: a row of the table `events::EVENTS`.

@@ -1,7 +1,7 @@
 //! The kinds of message content and their limits.
 
 use crate::model::ids::UserId;
-use crate::model::validators::{bytes, items, within};
+use crate::model::validators::{bytes, items, web_url, within};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -174,30 +174,6 @@ pub const HIDDEN: &str = "hidden";
 /// The content of a message that is gone or hidden: an empty object.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NoContent {}
-
-fn web_url(url: &str, _: &()) -> garde::Result {
-    // Schemes are case-insensitive.
-    let is_web = |scheme: &str| {
-        ["http", "https"]
-            .iter()
-            .any(|one| scheme.eq_ignore_ascii_case(one))
-    };
-    let rest = url
-        .split_once("://")
-        .and_then(|(scheme, rest)| is_web(scheme).then_some(rest))
-        .ok_or_else(|| garde::Error::new("must be an http or https URL"))?;
-    if rest.is_empty() || rest.starts_with('/') || url.len() > 2048 {
-        return Err(garde::Error::new(
-            "must name a host and be at most 2048 bytes long",
-        ));
-    }
-    if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(garde::Error::new(
-            "must not contain white space or control characters",
-        ));
-    }
-    Ok(())
-}
 
 /// Kind and content as stored in the archive. The content is returned byte for byte, without parsing.
 #[derive(Clone, Debug, Serialize)]

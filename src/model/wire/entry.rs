@@ -1,7 +1,8 @@
 //! The inbox: the one log of everything a device must learn.
 
-use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq};
+use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::time::Timestamp;
+use crate::model::wire::contact::{Contact, ContactRequest};
 use crate::model::wire::conversation::Conversation;
 use crate::model::wire::draft::Draft;
 use crate::model::wire::member::MembersChanged;
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 pub struct Entry {
     /// Its place in the inbox: 1, 2, 3 … without gaps.
     pub seq: InboxSeq,
-    /// The conversation that it concerns.
+    /// The conversation that it concerns; the nil UUID if it concerns none.
     pub conversation_id: ConversationId,
     /// When it was written, by the database's clock.
     pub at: Timestamp,
@@ -102,6 +103,27 @@ pub enum Event {
     Hidden {
         /// The seq of the message in the conversation.
         hidden_seq: ConvSeq,
+    },
+    /// The profile, the status or the privacy settings of the reader have changed, on this device or another: read `/v1/me`. The
+    /// `conversation_id` of the entry is the nil UUID.
+    Me {},
+    /// The reader has added, changed or removed a contact, on this device or another; or the two have become friends, or are no longer.
+    /// The `conversation_id` of the entry is the nil UUID.
+    Contact {
+        /// The person.
+        user_id: UserId,
+        /// The contact as it is now. Null: the person is not on the list.
+        #[schema(required = true)]
+        contact: Option<Box<Contact>>,
+    },
+    /// A request to become friends was made, or has ended other than by its acceptance. The `conversation_id` of the entry is the nil
+    /// UUID.
+    ContactRequest {
+        /// The other person.
+        user_id: UserId,
+        /// The request as it is now. Null: there is none.
+        #[schema(required = true)]
+        request: Option<Box<ContactRequest>>,
     },
     /// A scheduled message of the reader could not be sent. If the reader is no longer a member of its conversation, the
     /// `conversation_id` of the entry is the nil UUID.

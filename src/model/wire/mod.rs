@@ -1,5 +1,6 @@
 //! The types of requests and responses. A rename here changes the API.
 
+pub mod contact;
 pub mod content;
 pub mod conversation;
 pub mod draft;
@@ -7,6 +8,8 @@ pub mod entry;
 pub mod member;
 pub mod message;
 pub mod message_ref;
+pub mod privacy;
+pub mod profile;
 pub mod reaction;
 pub mod receipt;
 pub mod scheduled;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A person, a bot or another system that sends and receives. Every logged-in user may read every `User`.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct User {
     /// The user's id.
     pub id: UserId,
@@ -16,31 +16,76 @@ pub struct User {
     /// The name that other users see.
     #[schema(example = "Ann")]
     pub display_name: String,
+    /// The address of the user's picture. Tideline does not load it.
+    #[schema(required = true, example = "https://files.example/ann.png")]
+    pub avatar_url: Option<String>,
+    /// What the user says about the present; null: nothing.
+    #[schema(required = true)]
+    pub status: Option<Status>,
+    /// The number of the profile. It grows with each change that others can see.
+    #[schema(minimum = 1, example = 3)]
+    pub rev: i64,
     /// When the account was created.
     pub created_at: Timestamp,
     /// The account is erased: nothing of the person is left but the id. A deactivated account is not deleted.
     pub deleted: bool,
 }
 
-/// The caller's own account: the user, and settings that only the caller sees.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Account {
-    /// The user's id.
-    pub id: UserId,
-    /// Unique, lower case.
-    #[schema(example = "ann")]
-    pub username: String,
-    /// The name that other users see.
-    #[schema(example = "Ann")]
-    pub display_name: String,
-    /// When the account was created.
-    pub created_at: Timestamp,
-    /// Always `false`, as in every user that is not erased.
-    pub deleted: bool,
-    /// Others see what the caller has read, and the caller sees what they have read. Off: neither.
-    pub read_receipts: bool,
-    /// Messages of the caller that others forward name the caller. Forwards keep what was set at their time.
-    pub forward_name: bool,
+/// What a user says about the present. It ends at `until`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Status {
+    /// Only in the caller's own account: what others see of the caller's presence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub availability: Option<Availability>,
+    /// An emoji, up to 64 bytes.
+    #[schema(required = true, example = "🌴")]
+    pub emoji: Option<String>,
+    /// A text, up to 100 Unicode code points.
+    #[schema(required = true, example = "On holiday")]
+    pub text: Option<String>,
+    /// When it ends; null: when the user ends it.
+    #[schema(required = true)]
+    pub until: Option<Timestamp>,
+}
+
+/// What others see of a user's presence, if the user has chosen it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Availability {
+    /// What the devices show.
+    #[default]
+    Auto,
+    /// Away.
+    Away,
+    /// Busy.
+    Busy,
+    /// Busy; the user's devices do not notify.
+    DoNotDisturb,
+    /// Offline.
+    Invisible,
+}
+
+impl Availability {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Away,
+        Self::Busy,
+        Self::DoNotDisturb,
+        Self::Invisible,
+    ];
+
+    /// The name on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Away => "away",
+            Self::Busy => "busy",
+            Self::DoNotDisturb => "do_not_disturb",
+            Self::Invisible => "invisible",
+        }
+    }
 }
 
 /// The kind of program that a device is.

@@ -81,10 +81,8 @@ async fn deactivation_logs_all_devices_out_until_the_next_login() {
         (&seen["username"], &seen["deleted"]),
         (&json!("ann"), &json!(false))
     );
-    assert_eq!(
-        ben.get("/users?username=ann").await.ok(200)["users"],
-        json!([seen])
-    );
+    let found = ben.get("/users?username=ann").await.ok(200);
+    assert_eq!(found["users"][0]["id"], seen["id"]);
     // A failed login does not bring it back.
     login(&app, "ann", "wrong horse")
         .await
@@ -129,6 +127,9 @@ async fn deactivated_account_accepts_nothing_new() {
     )
     .await
     .problem(403, "not_accepted");
+    cat.put(&format!("/me/contact-requests/{}", ann.id), json!({}))
+        .await
+        .problem(403, "not_accepted");
     ben.add(&group, &[&ann]).await.problem(403, "not_accepted");
     let [dan] = app.people(["dan"]).await;
     let added = ben.add(&group, &[&ann, &cat, &dan]).await.ok(200);
@@ -274,14 +275,33 @@ async fn login_before_the_erasure_calls_it_off() {
 
 /// What a person has in every place: text that only the person sees, a name, relations. `who` owns a group, is an admin of another one
 /// and a muted member of a third.
-async fn life(app: &App, who: &Person, [ben, cat, dan]: [&Person; 3]) -> [String; 4] {
+async fn life(app: &App, who: &Person, [ben, cat, dan, eve]: &[Person; 4]) -> [String; 4] {
     let own = "canary-own";
-    who.patch(
-        "/me",
-        json!({"display_name": format!("Display {}", who.name)}),
-    )
-    .await
-    .ok(200);
+    let profile = json!({"display_name": format!("Display {}", who.name), "bio": own, "attributes": {"about": own},
+        "avatar_url": "https://files.example/canary-own.png"});
+    who.patch("/me", profile).await.ok(200);
+    let status = json!({"availability": "busy", "text": own});
+    who.put("/me/status", status).await.ok(200);
+    let privacy = json!({"direct": "contacts", "contacts_visible": "everyone"});
+    who.patch("/me/privacy", privacy).await.ok(200);
+    // A friend, somebody who has noted the person, requests in both directions, and one that was declined.
+    let ask = async |from: &Person, to: &Person| {
+        let path = format!("/me/contact-requests/{}", to.id);
+        from.put(&path, json!({"message": own})).await
+    };
+    ask(who, eve).await.ok(201);
+    ask(eve, who).await.ok(200);
+    for (of, person) in [(who, eve), (eve, who), (dan, who)] {
+        let path = format!("/me/contacts/{}", person.id);
+        let notes = json!({"alias": own, "tags": [own]});
+        of.put(&path, notes).await.ok(200);
+    }
+    ask(who, ben).await.ok(201);
+    ask(cat, who).await.ok(201);
+    ask(dan, who).await.ok(201);
+    let path = format!("/me/contact-requests/{}/decline", dan.id);
+    who.post(&path, Value::Null).await.ok(204);
+
     let device = json!({"username": who.name, "password": PASSWORD, "device": {"name": own, "platform": "ios"}});
     app.call("POST", "/v1/auth/login", Some(device))
         .await
@@ -329,10 +349,16 @@ async fn life(app: &App, who: &Person, [ben, cat, dan]: [&Person; 3]) -> [String
     later["reply_to"] = json!(1_000_000);
     who.put(&path(), later).await.ok(200);
     scheduled::fire(&app.nodes[0].handles.delivery).await;
-    // The two are no pair of a conversation, and the pair with one.
-    who.block(dan).await.ok(204);
-    who.block(ben).await.ok(204);
-    cat.block(who).await.ok(204);
+    // One without a direct conversation, and one with. These end no request, as `PUT /v1/me/blocks` would.
+    for (blocker, blocked) in [(who, dan), (who, ben), (cat, who)] {
+        let block = format!(
+            "INSERT INTO blocks VALUES ('{}', '{}')",
+            blocker.id, blocked.id
+        );
+        execute(&mut app.database(), &block);
+    }
+    let blocked = format!("UPDATE conversations SET blocked = true WHERE id = '{chat}'");
+    execute(&mut app.database(), &blocked);
     [chat, mine, other, channel]
 }
 
@@ -369,6 +395,10 @@ fn own_rows(conn: &mut PgConnection, who: &Person) -> Vec<(&'static str, i64)> {
         ("mentions", "user_id"),
         ("client_conversations", "creator_id"),
         ("blocks", "blocker_id"),
+        ("contacts", "owner_id"),
+        ("contacts", "contact_id"),
+        ("contact_requests", "user_id"),
+        ("contact_requests", "peer_id"),
     ];
     let count = |(table, column)| {
         let count = format!(
@@ -408,8 +438,10 @@ fn is_erased(conn: &mut PgConnection, who: &Person) {
 #[tokio::test(flavor = "multi_thread")]
 async fn erasure_leaves_a_tombstone() {
     let app = App::configured(at_once).await;
-    let [who, ben, cat, dan] = app.people(["zelda.q", "ben", "cat", "dan"]).await;
-    let [chat, mine, other, channel] = life(&app, &who, [&ben, &cat, &dan]).await;
+    let [who] = app.people(["zelda.q"]).await;
+    let others = app.people(["ben", "cat", "dan", "eve"]).await;
+    let [chat, mine, other, channel] = life(&app, &who, &others).await;
+    let [ben, cat, dan, eve] = others;
     let mut conn = app.database();
     for text in [who.name.as_str(), "Display zelda.q", "canary-own"] {
         assert!(!places_with(&mut conn, text).is_empty(), "{text}");
@@ -417,6 +449,8 @@ async fn erasure_leaves_a_tombstone() {
     let missing = own_rows(&mut conn, &who);
     assert!(missing.iter().all(|(_, n)| *n > 0), "{missing:?}");
     let heads = [cat.head().await, ben.head().await];
+    let (at_eve, at_dan) = (eve.head().await, dan.head().await);
+    let rev = ben.get(&format!("/users/{}", who.id)).await.ok(200)["rev"].clone();
     delete(&who, &proof()).await.ok(202);
     erase_due(&app).await;
     is_erased(&mut conn, &who);
@@ -429,7 +463,13 @@ async fn erasure_leaves_a_tombstone() {
             assert_eq!(user[field], tombstone[field]);
         }
     };
-    is_tombstone(&ben.get(&format!("/users/{}", who.id)).await.ok(200));
+    let shown = ben.get(&format!("/users/{}", who.id)).await.ok(200);
+    is_tombstone(&shown);
+    for field in ["avatar_url", "bio", "status"] {
+        assert_eq!(shown[field], Value::Null, "{field}");
+    }
+    assert_eq!(shown["attributes"], json!({}));
+    assert!(shown["rev"].as_i64() > rev.as_i64());
     is_tombstone(&ben.conversation(&chat).await.ok(200)["peer"]);
     let members = ben.get(&format!("/conversations/{chat}/members")).await;
     let members = members.ok(200)["members"].clone();
@@ -446,6 +486,29 @@ async fn erasure_leaves_a_tombstone() {
         let found = ben.get(&format!("/users?username={name}")).await.ok(200);
         assert_eq!(found["users"], json!([]));
     }
+
+    // The lists of others are without the person, and their devices are told.
+    for (one, head) in [(&eve, at_eve), (&dan, at_dan)] {
+        let path = format!("/me/contacts/{}", who.id);
+        one.get(&path).await.problem(404, "not_found");
+        let entries = one.entries(head).await;
+        let told = json!({"kind": "contact", "user_id": who.id, "contact": null});
+        let is_told = |entry: &&Value| {
+            ["kind", "user_id", "contact"]
+                .iter()
+                .all(|name| entry[name] == told[name])
+        };
+        assert_eq!(entries.iter().filter(is_told).count(), 1, "{entries:?}");
+    }
+    for direction in ["in", "out"] {
+        for one in [&ben, &cat, &dan] {
+            let path = format!("/me/contact-requests?direction={direction}");
+            let requests = one.get(&path).await.ok(200)["requests"].clone();
+            assert_eq!(requests, json!([]));
+        }
+    }
+    let ask = format!("/me/contact-requests/{}", who.id);
+    eve.put(&ask, json!({})).await.problem(403, "not_accepted");
 
     // The groups go on, with a successor, and their members are told.
     assert_eq!(ben.roles(&mine).await[&cat.id], "owner");
@@ -507,11 +570,12 @@ async fn erasure_leaves_a_tombstone() {
 async fn interrupted_erasure_comes_to_the_same_end() {
     let app = App::configured(at_once).await;
     let delivery = &app.nodes[0].handles.delivery;
-    let [ben, cat, dan] = app.people(["ben", "cat", "dan"]).await;
+    let others = app.people(["ben", "cat", "dan", "eve"]).await;
+    let dan = &others[2];
     for last in 0..Step::ALL.len() {
         let name = format!("zelda.{last}");
         let [who] = app.people([name.as_str()]).await;
-        life(&app, &who, [&ben, &cat, &dan]).await;
+        life(&app, &who, &others).await;
         // No step does anything to an account that is in use.
         for step in Step::ALL {
             assert!(
@@ -554,10 +618,10 @@ async fn interrupted_erasure_comes_to_the_same_end() {
 async fn two_nodes_erase_the_same_accounts() {
     let mut app = App::configured(at_once).await;
     app.add_node().await;
-    let [ben, cat, dan] = app.people(["ben", "cat", "dan"]).await;
+    let others = app.people(["ben", "cat", "dan", "eve"]).await;
     let people = app.people(["zelda.1", "zelda.2", "zelda.3"]).await;
     for who in &people {
-        life(&app, who, [&ben, &cat, &dan]).await;
+        life(&app, who, &others).await;
         delete(who, &proof()).await.ok(202);
     }
     let nodes = app.nodes.iter();

@@ -76,6 +76,22 @@ async fn search_leaves_out_blocks_and_accounts_that_are_not_in_use() {
     assert_eq!(names(&ann, "prefix=seb&limit=1").await, ["sebe"]);
     c.another_device(&app).await;
     assert_eq!(names(&ann, "prefix=seb").await, ["sebc", "sebe"]);
+    // Those who do not want to be found are not, but for an exact name.
+    let hidden = json!({"discoverable": false});
+    c.another_device(&app)
+        .await
+        .patch("/me/privacy", hidden)
+        .await
+        .ok(200);
+    assert_eq!(names(&ann, "prefix=seb").await, ["sebe"]);
+    let exact = ann.get("/users?username=sebc").await.ok(200);
+    assert_eq!(exact["users"][0]["id"], c.id.as_str());
+    let default = json!({"discoverable": null});
+    c.another_device(&app)
+        .await
+        .patch("/me/privacy", default)
+        .await
+        .ok(200);
     e.patch("/me", json!({"username": "other"})).await.ok(200);
     assert_eq!(names(&ann, "prefix=seb").await, ["sebc"]);
     app.finish().await;

@@ -5,23 +5,17 @@ use crate::model::ids::{DeviceId, UserId};
 use crate::model::time::Timestamp;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
-use std::collections::HashSet;
 
 /// An account under the lock of its row.
 #[derive(Clone, Debug)]
 pub struct LockedAccount {
-    /// The username.
-    pub username: String,
     /// The password hash; "!" if the account has no password.
     pub password_hash: String,
     /// Whether it is in use.
     pub state: AccountState,
-    /// The username was changed in the last 14 days.
-    pub is_renamed: bool,
 }
 
 /// Locks a user's row.
@@ -29,24 +23,17 @@ pub fn lock(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<Locke
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
-        username: String,
-        #[diesel(sql_type = Text)]
         password_hash: String,
         #[diesel(sql_type = Text)]
         state: String,
         #[diesel(sql_type = Nullable<Text>)]
         deactivated_by: Option<String>,
-        #[diesel(sql_type = Bool)]
-        is_renamed: bool,
     }
-    let row: Option<Row> = sql(
-        "SELECT username, password_hash, state, deactivated_by,
-                COALESCE(renamed_at > statement_timestamp() - interval '14 days', false) AS is_renamed
-         FROM users WHERE id = $1 FOR UPDATE",
-    )
-    .bind::<SqlUuid, _>(user)
-    .get_result(conn)
-    .optional()?;
+    let row: Option<Row> =
+        sql("SELECT password_hash, state, deactivated_by FROM users WHERE id = $1 FOR UPDATE")
+            .bind::<SqlUuid, _>(user)
+            .get_result(conn)
+            .optional()?;
     row.map(|row| {
         let state = match (row.state.as_str(), row.deactivated_by.as_deref()) {
             ("active", None) => AccountState::Active,
@@ -56,22 +43,11 @@ pub fn lock(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<Locke
             other => return Err(StorageError::Bug(format!("unknown state {other:?}"))),
         };
         Ok(LockedAccount {
-            username: row.username,
             password_hash: row.password_hash,
             state,
-            is_renamed: row.is_renamed,
         })
     })
     .transpose()
-}
-
-/// Those of these users whose accounts are in use.
-pub fn active_among(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashSet<UserId>> {
-    let active: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND state = 'active'")
-        .bind::<Uuids, _>(users)
-        .scalar::<SqlUuid>()
-        .load(conn)?;
-    Ok(active.into_iter().collect())
 }
 
 /// Whether a device is logged in, and for less than ten minutes.
@@ -139,10 +115,13 @@ pub fn is_due(conn: &mut PgConnection, user: UserId) -> StorageResult<bool> {
 }
 
 /// Turns the row of a user into a tombstone: nothing of the person is left but the id. Under [`lock`].
+///
+/// Every column that is added to `users` has its place here.
 pub fn bury(conn: &mut PgConnection, user: UserId) -> StorageResult<()> {
     sql("UPDATE users SET state = 'deleted', username = 'deleted-' || right(id::text, 12),
              display_name = 'Deleted account', password_hash = '!', read_receipts = false, forward_name = false,
-             deactivated_by = NULL, renamed_at = NULL
+             deactivated_by = NULL, renamed_at = NULL, avatar_url = NULL, bio = NULL, attributes = NULL, rev = rev + 1,
+             availability = 'auto', status_emoji = NULL, status_text = NULL, status_until = NULL, privacy = NULL
          WHERE id = $1")
     .bind::<SqlUuid, _>(user)
     .execute(conn)?;

@@ -1,89 +1,33 @@
-//! Users, usernames, devices and the state of refresh tokens.
+//! Registration, passwords, devices and the state of refresh tokens.
 
 use crate::model::account::{DeviceInfo, Username};
 use crate::model::ids::{DeviceId, UserId};
-use crate::model::time::Timestamp;
-use crate::model::wire::user::{Account, Platform, User};
+use crate::model::wire::user::Platform;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::identity::usernames;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{Binaries, Texts, Uuids};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{
-    BigInt, Binary, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{BigInt, Binary, Bool, Double, Nullable, Text, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
-use std::collections::HashSet;
-
-/// The columns of a user.
-#[derive(QueryableByName)]
-pub(in crate::storage::pg) struct UserRow {
-    #[diesel(sql_type = SqlUuid)]
-    id: UserId,
-    #[diesel(sql_type = Text)]
-    username: String,
-    #[diesel(sql_type = Text)]
-    display_name: String,
-    #[diesel(sql_type = Timestamptz)]
-    created_at: Timestamp,
-    #[diesel(sql_type = Bool)]
-    deleted: bool,
-}
-
-impl From<UserRow> for User {
-    fn from(row: UserRow) -> Self {
-        Self {
-            id: row.id,
-            username: row.username,
-            display_name: row.display_name,
-            created_at: row.created_at,
-            deleted: row.deleted,
-        }
-    }
-}
-
-/// Creates a user, or returns `None` if the username is taken.
+/// Creates a user. Returns `false` if the username is taken.
 pub fn create_user(
     conn: &mut PgConnection,
     id: UserId,
     username: &Username,
     display_name: &str,
     password_hash: &str,
-) -> StorageResult<Option<User>> {
+) -> StorageResult<bool> {
     if !usernames::claim(conn, id, username)? {
-        return Ok(None);
+        return Ok(false);
     }
-    let row: UserRow = sql(
-        "INSERT INTO users (id, username, display_name, password_hash) VALUES ($1, $2, $3, $4)
-         RETURNING id, username, display_name, created_at, false AS deleted",
-    )
-    .bind::<SqlUuid, _>(id)
-    .bind::<Text, _>(username.as_str())
-    .bind::<Text, _>(display_name)
-    .bind::<Text, _>(password_hash)
-    .get_result(conn)?;
-    Ok(Some(row.into()))
-}
-
-/// The users with these ids, in the order of their ids; unknown ids are left out.
-pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Vec<User>> {
-    let rows: Vec<UserRow> = sql(
-        "SELECT id, username, display_name, created_at, state = 'deleted' AS deleted FROM users
-         WHERE id = ANY($1) ORDER BY id",
-    )
-    .bind::<Uuids, _>(ids)
-    .load(conn)?;
-    Ok(rows.into_iter().map(User::from).collect())
-}
-
-/// The user with this username.
-pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResult<Option<User>> {
-    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.created_at, false AS deleted
-         FROM usernames n JOIN users u ON u.id = n.user_id WHERE n.username = $1 AND n.reserved_until IS NULL")
-    .bind::<Text, _>(username.as_str())
-    .get_result(conn)
-    .optional()?;
-    Ok(row.map(User::from))
+    sql("INSERT INTO users (id, username, display_name, password_hash) VALUES ($1, $2, $3, $4)")
+        .bind::<SqlUuid, _>(id)
+        .bind::<Text, _>(username.as_str())
+        .bind::<Text, _>(display_name)
+        .bind::<Text, _>(password_hash)
+        .execute(conn)?;
+    Ok(true)
 }
 
 /// The password hash of a user.
@@ -102,93 +46,6 @@ pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> St
         .bind::<SqlUuid, _>(user)
         .execute(conn)?;
     Ok(())
-}
-
-/// The columns of an account.
-#[derive(QueryableByName)]
-struct AccountRow {
-    #[diesel(embed)]
-    user: UserRow,
-    #[diesel(sql_type = Bool)]
-    read_receipts: bool,
-    #[diesel(sql_type = Bool)]
-    forward_name: bool,
-}
-
-impl From<AccountRow> for Account {
-    fn from(
-        AccountRow {
-            user,
-            read_receipts,
-            forward_name,
-        }: AccountRow,
-    ) -> Self {
-        Self {
-            id: user.id,
-            username: user.username,
-            display_name: user.display_name,
-            created_at: user.created_at,
-            deleted: user.deleted,
-            read_receipts,
-            forward_name,
-        }
-    }
-}
-
-/// The account of a user.
-pub fn account(conn: &mut PgConnection, id: UserId) -> StorageResult<Option<Account>> {
-    let row: Option<AccountRow> = sql(
-        "SELECT id, username, display_name, created_at, state = 'deleted' AS deleted, read_receipts, forward_name
-         FROM users WHERE id = $1",
-    )
-    .bind::<SqlUuid, _>(id)
-    .get_result(conn)
-    .optional()?;
-    Ok(row.map(Account::from))
-}
-
-/// Changes the given columns of an account.
-pub fn update_account(
-    conn: &mut PgConnection,
-    id: UserId,
-    display_name: Option<&str>,
-    read_receipts: Option<bool>,
-    forward_name: Option<bool>,
-) -> StorageResult<Option<Account>> {
-    let row: Option<AccountRow> = sql(
-        "UPDATE users SET display_name = COALESCE($1, display_name), read_receipts = COALESCE($2, read_receipts),
-             forward_name = COALESCE($3, forward_name)
-         WHERE id = $4
-         RETURNING id, username, display_name, created_at, state = 'deleted' AS deleted, read_receipts, forward_name",
-    )
-    .bind::<Nullable<Text>, _>(display_name)
-    .bind::<Nullable<Bool>, _>(read_receipts)
-    .bind::<Nullable<Bool>, _>(forward_name)
-    .bind::<SqlUuid, _>(id)
-    .get_result(conn)
-    .optional()?;
-    Ok(row.map(Account::from))
-}
-
-/// The users, of these, that show their read positions.
-pub fn showing_reads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashSet<UserId>> {
-    let shown: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND read_receipts")
-        .bind::<Uuids, _>(users)
-        .scalar::<SqlUuid>()
-        .load(conn)?;
-    Ok(shown.into_iter().collect())
-}
-
-/// Those of these users that forwards of their messages name.
-pub fn named_in_forwards(
-    conn: &mut PgConnection,
-    users: &[UserId],
-) -> StorageResult<HashSet<UserId>> {
-    let named: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND forward_name")
-        .bind::<Uuids, _>(users)
-        .scalar::<SqlUuid>()
-        .load(conn)?;
-    Ok(named.into_iter().collect())
 }
 
 /// Creates a device with its first refresh token.

@@ -4,3 +4,4 @@ pub mod account_ends;
 pub mod accounts;
 pub mod devices;
 pub mod usernames;
+pub mod users;

@@ -32,6 +32,17 @@ pub fn take_back(conn: &mut PgConnection, user: UserId, name: &Username) -> Stor
         == 1)
 }
 
+/// Whether the username of a user was changed in the last 14 days.
+pub fn is_renamed(conn: &mut PgConnection, user: UserId) -> StorageResult<bool> {
+    Ok(
+        sql("SELECT COALESCE(renamed_at > statement_timestamp() - interval '14 days', false) AS is_renamed FROM users
+         WHERE id = $1")
+        .bind::<SqlUuid, _>(user)
+        .scalar::<Bool>()
+        .get_result(conn)?,
+    )
+}
+
 /// Reserves the present name of a user for 30 days, and gives the user another one, which is the user's already. A name that is taken
 /// back does not count as a change. Under the lock of the user's row.
 pub fn rename(

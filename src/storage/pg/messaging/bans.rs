@@ -4,7 +4,7 @@ use crate::model::ids::{ConversationId, UserId};
 use crate::model::page::PageSize;
 use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::identity::accounts::users_by_ids;
+use crate::storage::pg::identity::users::users_by_ids;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::RunQueryDsl;

@@ -19,6 +19,7 @@ use crate::model::wire::message::Message;
 use crate::model::wire::message_ref::MessageRef;
 use crate::model::wire::user::User;
 use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::identity::users::UserRow;
 use crate::storage::pg::messaging::content::{message_state, stored_body};
 use crate::storage::pg::messaging::settings::SettingsRow;
 use crate::storage::pg::sql::sql;
@@ -309,6 +310,16 @@ struct ConversationRow {
     peer_username: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     peer_display_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    peer_avatar_url: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    peer_status_emoji: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    peer_status_text: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    peer_status_until: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    peer_rev: Option<i64>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     peer_created_at: Option<Timestamp>,
     #[diesel(sql_type = Nullable<Bool>)]
@@ -376,15 +387,23 @@ impl ConversationRow {
             self.peer_id,
             self.peer_username,
             self.peer_display_name,
+            self.peer_rev,
             self.peer_created_at,
         ) {
-            (Some(id), Some(username), Some(display_name), Some(created_at)) => Some(User {
-                id,
-                username,
-                display_name,
-                created_at,
-                deleted: self.peer_deleted == Some(true),
-            }),
+            (Some(id), Some(username), Some(display_name), Some(rev), Some(created_at)) => {
+                Some(User::from(UserRow {
+                    id,
+                    username,
+                    display_name,
+                    avatar_url: self.peer_avatar_url,
+                    status_emoji: self.peer_status_emoji,
+                    status_text: self.peer_status_text,
+                    status_until: self.peer_status_until,
+                    rev,
+                    created_at,
+                    deleted: self.peer_deleted == Some(true),
+                }))
+            }
             _ => None,
         };
         Ok(Conversation {

@@ -11,7 +11,9 @@ SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq
        s.notify, s.notify_until, s.pinned_at IS NOT NULL AS pinned, COALESCE(s.archived, false) AS archived, s.hidden_through,
        s.nickname,
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
-       u.created_at AS peer_created_at, u.state = 'deleted' AS peer_deleted,
+       u.avatar_url AS peer_avatar_url, u.status_emoji AS peer_status_emoji, u.status_text AS peer_status_text,
+       u.status_until AS peer_status_until, u.rev AS peer_rev, u.created_at AS peer_created_at,
+       u.deleted AS peer_deleted,
        CASE WHEN u.read_receipts AND own.read_receipts THEN p.read_seq END AS peer_read_seq,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,
        lm.kind AS message_kind, lm.content AS message_content, lm.created_at AS message_created_at,
@@ -36,7 +38,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT user_id, read_seq FROM members WHERE c.kind = 'direct' AND conversation_id = c.id AND user_id <> me.user_id LIMIT 1
 ) AS p ON true
-LEFT JOIN LATERAL (SELECT * FROM users WHERE id = p.user_id LIMIT 1) AS u ON true
+LEFT JOIN LATERAL (SELECT * FROM users_now WHERE id = p.user_id LIMIT 1) AS u ON true
 LEFT JOIN LATERAL (
     SELECT c.parent_id, c.parent_seq FROM members
     WHERE c.parent_id IS NOT NULL AND conversation_id = c.parent_id AND user_id = me.user_id

@@ -5,7 +5,7 @@ use crate::model::page::PageSize;
 use crate::model::time::Timestamp;
 use crate::model::wire::member::{Member, MemberChange, MembersChanged, Role};
 use crate::storage::error::{StorageError, StorageResult};
-use crate::storage::pg::identity::accounts::UserRow;
+use crate::storage::pg::identity::users::UserRow;
 use crate::storage::pg::messaging::conversations::parse_role;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Uuids};
@@ -340,8 +340,9 @@ pub fn get(
     user: UserId,
 ) -> StorageResult<Option<Member>> {
     let row: Option<MemberRow> = sql(
-        "SELECT u.id, u.username, u.display_name, u.created_at, u.state = 'deleted' AS deleted, m.role, m.joined_at, m.muted_until
-         FROM members m JOIN users u ON u.id = m.user_id WHERE m.conversation_id = $1 AND m.user_id = $2",
+        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
+             m.role, m.joined_at, m.muted_until
+         FROM members m JOIN users_now u ON u.id = m.user_id WHERE m.conversation_id = $1 AND m.user_id = $2",
     )
     .bind::<SqlUuid, _>(conversation)
     .bind::<SqlUuid, _>(user)
@@ -358,8 +359,9 @@ pub fn page(
     limit: PageSize,
 ) -> StorageResult<Vec<Member>> {
     let rows: Vec<MemberRow> = sql(
-        "SELECT u.id, u.username, u.display_name, u.created_at, u.state = 'deleted' AS deleted, m.role, m.joined_at, m.muted_until
-         FROM members m JOIN users u ON u.id = m.user_id
+        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
+             m.role, m.joined_at, m.muted_until
+         FROM members m JOIN users_now u ON u.id = m.user_id
          WHERE m.conversation_id = $1 AND m.user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
          ORDER BY m.user_id LIMIT $3",
     )
@@ -425,14 +427,16 @@ pub fn conversations(
     after: Option<ConversationId>,
     limit: i64,
 ) -> StorageResult<Vec<(ConversationId, bool)>> {
-    Ok(sql("SELECT m.conversation_id, c.can_leave FROM members m CROSS JOIN LATERAL (
+    Ok(
+        sql("SELECT m.conversation_id, c.can_leave FROM members m CROSS JOIN LATERAL (
              SELECT kind <> 'direct' AS can_leave FROM conversations WHERE id = m.conversation_id LIMIT 1
          ) AS c
          WHERE m.user_id = $1 AND m.conversation_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
          ORDER BY m.conversation_id LIMIT $3")
-    .bind::<SqlUuid, _>(user)
-    .bind::<Nullable<SqlUuid>, _>(after)
-    .bind::<BigInt, _>(limit)
-    .columns::<(SqlUuid, Bool)>()
-    .load(conn)?)
+        .bind::<SqlUuid, _>(user)
+        .bind::<Nullable<SqlUuid>, _>(after)
+        .bind::<BigInt, _>(limit)
+        .columns::<(SqlUuid, Bool)>()
+        .load(conn)?,
+    )
 }

@@ -7,25 +7,32 @@
 
 use crate::model::ids::UserId;
 use crate::model::page::PageSize;
+use crate::model::time::Timestamp;
 use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
-use crate::storage::pg::identity::accounts::users_by_ids;
+use crate::storage::pg::identity::users::users_by_ids;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
 use std::collections::{BTreeSet, HashSet};
 
 /// A block: the blocker and the blocked user.
 pub type Block = (UserId, UserId);
 
-/// Locks the blocks of two users exclusively until the transaction ends. Returns whether both users exist.
-pub fn lock(conn: &mut PgConnection, (low, high): (UserId, UserId)) -> StorageResult<bool> {
-    let locked = sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE")
-        .bind::<Uuids, _>(vec![low, high])
-        .execute(conn)?;
-    Ok(locked == 2)
+/// Locks the blocks, contacts and requests of two users exclusively until the transaction ends. Returns the time of the change; none if
+/// one of the users does not exist.
+pub fn lock(
+    conn: &mut PgConnection,
+    (low, high): (UserId, UserId),
+) -> StorageResult<Option<Timestamp>> {
+    let locked: Vec<Timestamp> =
+        sql("SELECT clock_timestamp() AS at FROM users WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+            .bind::<Uuids, _>(vec![low, high])
+            .scalar::<Timestamptz>()
+            .load(conn)?;
+    Ok(locked.last().copied().filter(|_| locked.len() == 2))
 }
 
 /// Locks the blocks of these users against changes until the transaction ends. Read them in a later statement.

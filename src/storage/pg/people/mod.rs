@@ -1,4 +1,9 @@
-//! Blocks and the search for people in PostgreSQL.
+//! Profiles, relations and the search for people in PostgreSQL.
 
 pub mod blocks;
+pub mod contact_requests;
+pub mod contacts;
+pub mod erasure;
+pub mod privacy;
+pub mod profiles;
 pub mod search;

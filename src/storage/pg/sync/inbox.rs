@@ -224,7 +224,15 @@ impl StoredEntry {
     pub fn refers_to(&self, reference: Reference) -> bool {
         find(&self.event).is_some_and(|event| event.reference == reference)
     }
+
+    /// Whether it has the id of a person in place of a conversation's.
+    pub fn concerns_person(&self) -> bool {
+        find(&self.event).is_some_and(|event| event.reference.is_about_person())
+    }
 }
+
+/// About the greatest length of a contact or a request, with its user.
+const PERSON_BYTES: i64 = 6 * 1024;
 
 /// A request for a page of an inbox: the entries after a seq, up to a limit.
 #[derive(Clone, Copy, Debug)]
@@ -296,6 +304,7 @@ fn cut(
     // is cut in between is not longer.
     let mut with_message: HashMap<ConversationId, InboxSeq> = HashMap::new();
     let mut others = Vec::new();
+    let mut has_people = false;
     for entry in &*entries {
         match find(&entry.event).map(|event| event.reference) {
             Some(Reference::Conversation) => {
@@ -305,6 +314,7 @@ fn cut(
                 }
             }
             Some(Reference::MembersChange | Reference::Draft) => others.push(entry),
+            Some(Reference::Contact | Reference::ContactRequest) => has_people = true,
             Some(
                 Reference::Message
                 | Reference::Position
@@ -314,7 +324,7 @@ fn cut(
             | None => {}
         }
     }
-    if others.is_empty() {
+    if others.is_empty() && !has_people {
         return Ok(());
     }
     let rows: Vec<Row> = sql(include_str!("inbox_lengths.sql"))
@@ -333,6 +343,7 @@ fn cut(
         let is_kept = before < PAGE_BYTES;
         let length = match &entry.message {
             Some(message) => i64::try_from(message.body.content.get().len()).unwrap_or(i64::MAX),
+            None if entry.concerns_person() => PERSON_BYTES,
             None => lengths.get(&entry.seq).copied().unwrap_or_default(),
         };
         before = before.saturating_add(length);

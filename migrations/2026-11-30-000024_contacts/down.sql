@@ -1,0 +1,2 @@
+DROP TABLE contact_requests;
+DROP TABLE contacts;
