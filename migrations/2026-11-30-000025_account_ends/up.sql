@@ -15,7 +15,7 @@ CREATE INDEX users_erasing ON users (erase_at) WHERE erase_at IS NOT NULL;
 ALTER TABLE usernames
     ADD COLUMN reserved_until timestamptz,
     ALTER COLUMN user_id DROP NOT NULL;
-CREATE INDEX usernames_former ON usernames (user_id) WHERE reserved_until IS NOT NULL;
+CREATE INDEX usernames_former ON usernames (user_id) WHERE reserved_until IS NOT NULL AND user_id IS NOT NULL;
 CREATE INDEX usernames_reserved ON usernames (reserved_until) WHERE reserved_until IS NOT NULL;
 
 -- Both sides of a relation are deleted with an account.

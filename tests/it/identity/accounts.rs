@@ -43,7 +43,16 @@ pub fn is_session(body: &Value) {
 fn is_user(body: &Value) {
     assert_eq!(
         fields(body),
-        ["created_at", "deleted", "display_name", "id", "username"]
+        [
+            "avatar_url",
+            "created_at",
+            "deleted",
+            "display_name",
+            "id",
+            "rev",
+            "status",
+            "username"
+        ]
     );
 }
 

@@ -130,9 +130,14 @@ pub fn bury(conn: &mut PgConnection, user: UserId) -> StorageResult<()> {
 
 /// Erases what devices are called, and deletes those whose access tokens have expired: nodes load the others at their start.
 pub fn delete_devices(conn: &mut PgConnection, user: UserId) -> StorageResult<()> {
-    sql("DELETE FROM devices WHERE user_id = $1 AND revoked_at < statement_timestamp() - interval '25 hours'")
-        .bind::<SqlUuid, _>(user)
-        .execute(conn)?;
+    sql(
+        "WITH own AS MATERIALIZED (SELECT ctid, revoked_at FROM devices WHERE user_id = $1)
+         DELETE FROM devices WHERE user_id = $2 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM own WHERE revoked_at < statement_timestamp() - interval '25 hours'))",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(user)
+    .execute(conn)?;
     sql("UPDATE devices SET name = NULL, platform = 'other', revoked_at = COALESCE(revoked_at, now()) WHERE user_id = $1")
         .bind::<SqlUuid, _>(user)
         .execute(conn)?;

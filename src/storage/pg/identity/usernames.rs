@@ -85,10 +85,11 @@ pub fn orphan(conn: &mut PgConnection, user: UserId) -> StorageResult<()> {
     Ok(())
 }
 
-/// Deletes names whose reservation has ended, at most `limit`. Returns how many.
+/// Deletes names whose reservation has ended, at most `limit`. Returns how many. The condition is checked again for a name that was taken
+/// meanwhile; it is written so that no index serves it in place of the rows' places.
 pub fn delete_expired(conn: &mut PgConnection, limit: i64) -> StorageResult<usize> {
     Ok(sql(
-        "DELETE FROM usernames WHERE reserved_until <= statement_timestamp() AND ctid = ANY(ARRAY(
+        "DELETE FROM usernames WHERE COALESCE(reserved_until, 'infinity') <= statement_timestamp() AND ctid = ANY(ARRAY(
              SELECT ctid FROM usernames WHERE reserved_until <= statement_timestamp() ORDER BY reserved_until LIMIT $1))",
     )
     .bind::<BigInt, _>(limit)

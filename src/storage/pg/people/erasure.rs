@@ -22,7 +22,7 @@ pub fn related(
     .scalar::<SqlUuid>()
     .load(conn)?;
     let contacts: Vec<UserId> = sql(
-        "(SELECT contact_id AS id FROM contacts WHERE owner_id = $1 ORDER BY contact_id LIMIT $2)
+        "(SELECT contact_id AS id FROM contacts WHERE owner_id = $1 LIMIT $2)
          UNION ALL (SELECT owner_id FROM contacts WHERE contact_id = $3 LIMIT $4)",
     )
     .bind::<SqlUuid, _>(user)
@@ -31,15 +31,16 @@ pub fn related(
     .bind::<BigInt, _>(limit)
     .scalar::<SqlUuid>()
     .load(conn)?;
-    let requests: Vec<UserId> =
-        sql("(SELECT peer_id AS id FROM contact_requests WHERE user_id = $1 ORDER BY outgoing, peer_id LIMIT $2)
-         UNION ALL (SELECT user_id FROM contact_requests WHERE peer_id = $3 LIMIT $4)")
-        .bind::<SqlUuid, _>(user)
-        .bind::<BigInt, _>(limit)
-        .bind::<SqlUuid, _>(user)
-        .bind::<BigInt, _>(limit)
-        .scalar::<SqlUuid>()
-        .load(conn)?;
+    let requests: Vec<UserId> = sql(
+        "(SELECT peer_id AS id FROM contact_requests WHERE user_id = $1 LIMIT $2)
+         UNION ALL (SELECT user_id FROM contact_requests WHERE peer_id = $3 LIMIT $4)",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<BigInt, _>(limit)
+    .bind::<SqlUuid, _>(user)
+    .bind::<BigInt, _>(limit)
+    .scalar::<SqlUuid>()
+    .load(conn)?;
     people.extend(contacts);
     people.extend(requests);
     Ok(people.into_iter().collect())
