@@ -487,18 +487,18 @@ async fn erasure_leaves_a_tombstone() {
         assert_eq!(found["users"], json!([]));
     }
 
-    // The lists of others are without the person, and their devices are told.
+    // The lists of others are without the person, and their devices learn of it.
     for (one, head) in [(&eve, at_eve), (&dan, at_dan)] {
         let path = format!("/me/contacts/{}", who.id);
         one.get(&path).await.problem(404, "not_found");
         let entries = one.entries(head).await;
-        let told = json!({"kind": "contact", "user_id": who.id, "contact": null});
-        let is_told = |entry: &&Value| {
+        let gone = json!({"kind": "contact", "user_id": who.id, "contact": null});
+        let is_expected = |entry: &&Value| {
             ["kind", "user_id", "contact"]
                 .iter()
-                .all(|name| entry[name] == told[name])
+                .all(|name| entry[name] == gone[name])
         };
-        assert_eq!(entries.iter().filter(is_told).count(), 1, "{entries:?}");
+        assert_eq!(entries.iter().filter(is_expected).count(), 1, "{entries:?}");
     }
     for direction in ["in", "out"] {
         for one in [&ben, &cat, &dan] {
@@ -510,7 +510,7 @@ async fn erasure_leaves_a_tombstone() {
     let ask = format!("/me/contact-requests/{}", who.id);
     eve.put(&ask, json!({})).await.problem(403, "not_accepted");
 
-    // The groups go on, with a successor, and their members are told.
+    // The groups go on, with a successor, and their members learn of it.
     assert_eq!(ben.roles(&mine).await[&cat.id], "owner");
     for group in [&mine, &other] {
         let roles = ben.roles(group).await;

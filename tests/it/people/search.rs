@@ -69,7 +69,7 @@ async fn search_leaves_out_blocks_and_accounts_that_are_not_in_use() {
     let deleted = d.try_call("DELETE", "/me", Some(&password)).await.unwrap();
     deleted.ok(202);
     assert_eq!(names(&ann, "prefix=seb").await, ["sebe"]);
-    // Others find them; nobody is told of a block.
+    // Others find them; a block is not shown.
     assert_eq!(names(&e, "prefix=seb").await, ["seba", "sebb", "sebe"]);
     assert_eq!(names(&b, "prefix=ann").await, [""; 0]);
     // Blocked people do not take the places of others.

@@ -35,7 +35,8 @@ pub fn lock(
     Ok(locked.last().copied().filter(|_| locked.len() == 2))
 }
 
-/// Locks the blocks of these users against changes until the transaction ends. Read them in a later statement.
+/// Locks the blocks of these users against changes until the transaction ends, and their accounts against their end. Read both in a later
+/// statement.
 pub fn hold(conn: &mut PgConnection, users: &BTreeSet<UserId>) -> StorageResult<()> {
     // This lock mode does not block a change of the display name.
     sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR KEY SHARE")
