@@ -273,7 +273,7 @@ async fn display_name_can_be_updated() {
         json!({"display_name": ""}),
         json!({"display_name": "x".repeat(65)}),
         json!({"display_name": null}),
-        json!({"display_name": "x", "username": "root"}),
+        json!({"display_name": "x", "username": "deleted-x"}),
         json!({"display_name": "x", "id": ben.id}),
         json!({}),
         json!([]),

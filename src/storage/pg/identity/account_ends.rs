@@ -68,7 +68,7 @@ pub fn is_new_device(
     Ok(new == Some(true))
 }
 
-/// Deactivates an account at the request of its owner, for ever or until its erasure after this number of days. Returns the time of
+/// Deactivates an account at the request of its owner, until the next login, or until its erasure after this number of days. Returns the time of
 /// the erasure. Under [`lock`].
 pub fn deactivate(
     conn: &mut PgConnection,
