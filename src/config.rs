@@ -83,6 +83,8 @@ pub struct Config {
     pub typing_members: i32,
     /// `TIDELINE_RECEIPTS`: people see who has read their messages.
     pub receipts: bool,
+    /// `TIDELINE_ERASE_DAYS`: how long after its deletion an account is erased.
+    pub erase_days: i32,
     /// `TIDELINE_PRIVACY`: what holds for users who have chosen nothing.
     pub privacy: EffectivePrivacy,
     /// `TIDELINE_DRAIN_SECONDS`
@@ -243,6 +245,7 @@ impl Config {
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
             typing_members: number(lookup, "TIDELINE_TYPING_MEMBERS", 100, 0, 5_000)?,
             receipts: receipts(lookup)?,
+            erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,

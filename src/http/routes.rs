@@ -1,6 +1,6 @@
 //! The list of endpoints, from which the handlers are mounted and the OpenAPI document is made.
 
-use crate::http::identity::{accounts, devices};
+use crate::http::identity::{account_ends, accounts, devices};
 use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
@@ -12,7 +12,7 @@ use crate::http::messaging::{
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
-use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles};
+use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles, search};
 use crate::http::sync::{inbox, notices, typing, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
@@ -124,6 +124,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
         accounts: register_user, login_user, refresh_session, logout_session;
         profiles: get_me, update_me, update_status, delete_status, get_user, list_users;
+        account_ends: deactivate_me, delete_me;
+        search: search_users;
         devices: list_devices, remove_device, change_password;
         privacy: get_privacy, update_privacy;
         contacts: list_contacts, get_contact, update_contact, remove_contact, update_contacts, get_mutual_count;

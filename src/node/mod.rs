@@ -88,6 +88,7 @@ impl Node {
             task!(notices, delivery),
             task!(revocations, auth),
             task!(auditor, delivery),
+            task!(account_erasures, delivery),
             task!(erasures, delivery),
             task!(delivered, delivery),
             task!(expiry, delivery),

@@ -1,5 +1,6 @@
 //! Background tasks. Each is a loop that ends when the node stops. After a failure it continues with the next round.
 
+pub mod account_erasures;
 pub mod auditor;
 pub mod delivered;
 pub mod erasures;

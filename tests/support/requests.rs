@@ -130,6 +130,11 @@ impl Operation {
                 Value::Null
             }
             "change_password" => json!({"old_password": PASSWORD, "new_password": PASSWORD}),
+            "deactivate_me" | "delete_me" => {
+                let name = id()[14..].replace('-', "");
+                token = Some(Person::register(&app.http, &app.url(), &name).await.token);
+                json!({"password": PASSWORD})
+            }
             "update_me" => {
                 json!({"display_name": "Somebody", "avatar_url": "https://files.example/me.png", "bio": "Sails",
                 "attributes": {"team": "harbour"}})
@@ -181,6 +186,10 @@ impl Operation {
             }
             "list_users" => {
                 query = format!("?ids={},{}", member.id, stranger.id);
+                Value::Null
+            }
+            "search_users" => {
+                query = "?prefix=sea&limit=20".to_owned();
                 Value::Null
             }
             "block_user" | "unblock_user" | "ban_user" | "unban_user" => {

@@ -44,6 +44,11 @@ export class Api {
     return (await this.listUsers({ username }, { signal }))[0] ?? null;
   }
 
+  /** Up to 20 people whose usernames begin so: at least three characters. */
+  async searchUsers(prefix, { limit } = {}, { signal } = {}) {
+    return (await this.#session.call("GET", "/v1/users/search", { query: { prefix, limit }, signal })).users;
+  }
+
   async listDevices({ signal } = {}) {
     return (await this.#session.call("GET", "/v1/me/devices", { signal })).devices;
   }
@@ -86,7 +91,7 @@ export class Api {
 
   /**
    * A new group. Because of its `client_conversation_id` a repeat returns the group instead of making another. `refused` of
-   * the result names the people who are left out because of a block.
+   * the result names the people who are left out: a block, their privacy settings, or an account that is not in use.
    */
   createGroup({ title, member_ids = [], client_conversation_id = uuidv7(), parent }, { signal } = {}) {
     const body = { kind: "group", title, member_ids, client_conversation_id, parent };

@@ -330,6 +330,23 @@ export class Session {
     }
   }
 
+  /** Logs all devices out, until the next login. */
+  async deactivate(proof, options) {
+    await this.#endAccount("POST", "/v1/me/deactivate", proof, options);
+  }
+
+  /** Logs all devices out. The account is erased at `erase_at` of the result, unless the person logs in before. */
+  deleteAccount(proof, options) {
+    return this.#endAccount("DELETE", "/v1/me", proof, options);
+  }
+
+  async #endAccount(method, path, { password } = {}, { signal } = {}) {
+    const { user } = await this.sessionNow();
+    const ended = await this.call(method, path, { body: { password }, user: user.id, repeat: "refusal", signal });
+    if (this.user?.id === user.id) await this.#leave(user.id);
+    return ended;
+  }
+
   async #leave(userId) {
     const reason = loggedOutError("logged out");
     const { store, outbox, tabs } = this.#core;
@@ -341,8 +358,8 @@ export class Session {
     this.#core.emit("signed_out", { reason: reason.code });
   }
 
-  async updateMe({ display_name, read_receipts, forward_name }, { signal } = {}) {
-    const user = await this.call("PATCH", "/v1/me", { body: { display_name, read_receipts, forward_name }, signal });
+  async updateMe({ username, display_name, read_receipts, forward_name }, { signal } = {}) {
+    const user = await this.call("PATCH", "/v1/me", { body: { username, display_name, read_receipts, forward_name }, signal });
     await this.#core.withLock("refresh", async () => {
       const session = await this.#latest();
       if (session?.user.id === user.id && this.user?.id === user.id) await this.#loggedIn({ ...session, user });

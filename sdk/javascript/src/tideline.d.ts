@@ -5,6 +5,8 @@ export interface User {
   username: string;
   display_name: string;
   created_at: string;
+  /** The account is erased: show `display_name` and no profile. Absent: an older server. */
+  deleted?: boolean;
 }
 
 /** The user's own account. */
@@ -585,14 +587,20 @@ export class Tideline {
   login(account: { username: string; password: string; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
   logout(options?: CallOptions): Promise<void>;
   getMe(options?: CallOptions): Promise<Account>;
+  /** Logs all devices out, until the next login. An account without a password leaves it out. */
+  deactivate(proof: { password?: string | undefined }, options?: CallOptions): Promise<void>;
+  /** The same, and the account is erased at `erase_at`, unless the person logs in before. */
+  deleteAccount(proof: { password?: string | undefined }, options?: CallOptions): Promise<{ erase_at: string }>;
   updateMe(
-    change: { display_name?: string | undefined; read_receipts?: boolean | undefined; forward_name?: boolean | undefined },
+    change: { username?: string | undefined; display_name?: string | undefined; read_receipts?: boolean | undefined; forward_name?: boolean | undefined },
     options?: CallOptions,
   ): Promise<Account>;
   changePassword(change: { old_password: string; new_password: string }, options?: CallOptions): Promise<null>;
   getUser(userId: string, options?: CallOptions): Promise<User>;
   listUsers(which: { ids: string[] } | { username: string }, options?: CallOptions): Promise<User[]>;
   findUser(username: string, options?: CallOptions): Promise<User | null>;
+  /** Up to 20 people whose usernames begin so: at least three characters. */
+  searchUsers(prefix: string, page?: { limit?: number | undefined }, options?: CallOptions): Promise<User[]>;
   listDevices(options?: CallOptions): Promise<Device[]>;
   removeDevice(deviceId: string, options?: CallOptions): Promise<null>;
   listBlocks(page?: PageOptions, options?: CallOptions): Promise<{ users: User[]; next_cursor: string | null }>;

@@ -108,6 +108,14 @@ export class Tideline extends Api {
     return this.#core.timelines.watch(conversationId);
   }
 
+  deactivate(proof, options) {
+    return this.#core.session.deactivate(proof, options);
+  }
+
+  deleteAccount(proof, options) {
+    return this.#core.session.deleteAccount(proof, options);
+  }
+
   updateMe(change, options) {
     return this.#core.session.updateMe(change, options);
   }

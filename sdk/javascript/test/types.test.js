@@ -39,6 +39,7 @@ it("has a method for every operation of the API", async () => {
     register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",
     fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send",
     edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
+    deactivate_me: "deactivate", delete_me: "deleteAccount",
   };
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
   const operations = Object.values(document.paths).flatMap((path) => Object.values(path)).map(({ operationId }) => operationId).filter(Boolean);

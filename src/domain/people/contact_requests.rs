@@ -46,7 +46,7 @@ pub struct Asked {
 }
 
 /// The entry of a request, for the devices of one side.
-fn request_entry(user: UserId, peer: UserId) -> NewEntry {
+pub(super) fn request_entry(user: UserId, peer: UserId) -> NewEntry {
     entry(user, &CONTACT_REQUEST, ConversationId(peer.0))
 }
 

@@ -131,6 +131,8 @@ pub async fn get_capabilities(
             "scheduled",
             "pins",
             "slow_mode",
+            "account_ends",
+            "user_search",
         ]
         .into_iter()
         .chain(receipts)

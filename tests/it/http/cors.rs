@@ -198,7 +198,7 @@ async fn allowed_origin_can_read_every_response() {
         ("GET", "/v1/nothing", "", String::new(), 404),
         ("GET", "/nothing", "", String::new(), 404),
         ("GET", "/docs/nothing", "", String::new(), 404),
-        ("DELETE", "/v1/me", "", String::new(), 405),
+        ("DELETE", "/v1/unread", "", String::new(), 405),
         ("GET", "/v1/inbox?since_seq=99", "", String::new(), 409),
         ("POST", &sends, json_type, large, 413),
         ("POST", &sends, "text/plain", text("hi").to_string(), 415),

@@ -21,10 +21,40 @@ const PUBLIC: &[&str] = &[
 
 /// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
-    "add", "ban", "block", "clear", "create", "delete", "fetch", "edit", "find", "get", "hide",
-    "leave", "list", "login", "logout", "mark", "recall", "refresh", "register", "remove",
-    "rename", "send", "accept", "decline", "unban", "unblock", "update", "wait", "change",
-    "diagnose", "pin", "unpin",
+    "add",
+    "ban",
+    "block",
+    "clear",
+    "create",
+    "delete",
+    "fetch",
+    "edit",
+    "find",
+    "get",
+    "hide",
+    "leave",
+    "list",
+    "login",
+    "logout",
+    "mark",
+    "recall",
+    "refresh",
+    "register",
+    "remove",
+    "rename",
+    "send",
+    "accept",
+    "decline",
+    "unban",
+    "unblock",
+    "update",
+    "wait",
+    "change",
+    "diagnose",
+    "pin",
+    "unpin",
+    "search",
+    "deactivate",
 ];
 
 fn document() -> Value {
@@ -389,6 +419,37 @@ async fn real_responses_match_their_schemas() {
         ann.get(&format!("/users/{}", ben.id)).await,
     );
     fits("list_users", 200, ann.get("/users?username=ben").await);
+    let found = ann.get("/users/search?prefix=ann&limit=1").await;
+    fits("search_users", 200, found);
+    let short = ann.get("/users/search?prefix=an").await;
+    fits("search_users", 400, short);
+    let (proof, wrong) = (json!({"password": PASSWORD}), json!({"password": "x"}));
+    let [eve, fay] = app.people(["eve", "fay"]).await;
+    let end = "/me/deactivate";
+    fits("deactivate_me", 401, eve.post(end, wrong.clone()).await);
+    fits("deactivate_me", 204, eve.post(end, proof.clone()).await);
+    let delete = async |body: &Value| fay.try_call("DELETE", "/me", Some(body)).await.unwrap();
+    fits("delete_me", 401, delete(&wrong).await);
+    fits("delete_me", 202, delete(&proof).await);
+    let refused = json!({"kind": "direct", "user_id": fay.id});
+    let refused = ann.post("/conversations", refused).await;
+    fits("create_conversation", 403, refused);
+    let renamed = fits(
+        "update_me",
+        200,
+        ann.patch("/me", json!({"username": "anna"})).await,
+    );
+    assert_eq!(renamed["username"], "anna");
+    fits(
+        "update_me",
+        409,
+        ann.patch("/me", json!({"username": "annb"})).await,
+    );
+    fits(
+        "update_me",
+        200,
+        ann.patch("/me", json!({"username": "ann"})).await,
+    );
 
     let direct = json!({"kind": "direct", "user_id": ben.id});
     let chat = fits(

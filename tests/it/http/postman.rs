@@ -17,6 +17,7 @@ const FOLDERS: &[&str] = &[
     "Large groups and channels",
     "Devices",
     "Blocks",
+    "Account ends",
     "Errors",
 ];
 

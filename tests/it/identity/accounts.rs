@@ -46,6 +46,7 @@ fn is_user(body: &Value) {
         [
             "avatar_url",
             "created_at",
+            "deleted",
             "display_name",
             "id",
             "rev",
@@ -182,6 +183,14 @@ async fn login_does_not_reveal_whether_a_username_exists() {
         "INSERT INTO users VALUES ('0199a3c0-0000-7000-8000-000000000001', 'bot', 'bot', '!');
          INSERT INTO usernames VALUES ('bot', '0199a3c0-0000-7000-8000-000000000001')",
     );
+    // A former name of ann, and the name of an erased account.
+    execute(
+        &mut app.database(),
+        &format!(
+            "INSERT INTO usernames VALUES ('anna', '{}', now() + interval '1 day'), ('gone', NULL, now() + interval '1 day')",
+            ann.id
+        ),
+    );
     for (name, password) in [
         ("ann", "wrong horse"),
         ("ann", ""),
@@ -189,6 +198,8 @@ async fn login_does_not_reveal_whether_a_username_exists() {
         ("nobody", PASSWORD),
         ("not a name", PASSWORD),
         ("bot", "!"),
+        ("anna", PASSWORD),
+        ("gone", PASSWORD),
     ] {
         let answer = login(&app, name, password, Value::Null).await;
         assert!(answer.header("www-authenticate").starts_with("Bearer"));
@@ -199,8 +210,8 @@ async fn login_does_not_reveal_whether_a_username_exists() {
 
     // The response time does not reveal it either: each refusal hashes a password, and without the hash it would take a tenth
     // of the time. Other load only adds time, so the names take turns and the quickest time of each counts.
-    let names = ["ann", "nobody", "not a name", "bot"];
-    let mut times: [Vec<Duration>; 4] = Default::default();
+    let names = ["ann", "nobody", "not a name", "bot", "anna", "gone"];
+    let mut times: [Vec<Duration>; 6] = Default::default();
     for round in 0..15 {
         for turn in 0..names.len() {
             let which = (round + turn) % names.len();
@@ -269,7 +280,7 @@ async fn display_name_can_be_updated() {
         json!({"display_name": ""}),
         json!({"display_name": "x".repeat(65)}),
         json!({"display_name": null}),
-        json!({"display_name": "x", "username": "root"}),
+        json!({"display_name": "x", "username": "deleted-x"}),
         json!({"display_name": "x", "id": ben.id}),
         json!({}),
         json!([]),

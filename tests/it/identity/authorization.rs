@@ -27,6 +27,8 @@ const TABLE: &str = "
     logout_session       token      204       204       204       204       204        204   204
     get_me               token      200       200       200       200       200        200   200
     update_me            token      200       200       200       200       200        200   200
+    deactivate_me        token      204       204       204       204       204        204   204
+    delete_me            token      202       202       202       202       202        202   202
     change_password      token      204       204       204       204       204        204   204
     list_devices         token      200       200       200       200       200        200   200
     remove_device        token      204       204       204       204       204        204   204
@@ -50,6 +52,7 @@ const TABLE: &str = "
     unblock_user         token      204       204       204       204       204        204   204
     get_user             token      200       200       200       200       200        200   200
     list_users           token      200       200       200       200       200        200   200
+    search_users         token      200       200       200       200       200        200   200
     create_conversation  token      201       201       201       201       blocked    201   201
     list_conversations   token      200       200       200       200       200        200   200
     get_conversation     token      not_found not_found 200       200       200        200   200

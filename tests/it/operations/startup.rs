@@ -176,6 +176,8 @@ async fn capabilities_report_the_effective_limits() {
         "pins",
         "slow_mode",
         "typing",
+        "account_ends",
+        "user_search",
     ] {
         assert!(features.contains(&json!(feature)), "{feature}");
     }
@@ -303,6 +305,11 @@ fn invalid_setting_stops_startup_with_a_message() {
             "TIDELINE_RECEIPTS",
             "yes",
             "TIDELINE_RECEIPTS is \"yes\", but must be on or off",
+        ),
+        (
+            "TIDELINE_ERASE_DAYS",
+            "-1",
+            "TIDELINE_ERASE_DAYS is \"-1\", but must be a whole number from 0 to 3650",
         ),
         (
             "REDIS_URL",
