@@ -11,6 +11,7 @@
 //   core      the shared parts of a client: options, events, the time until `close`
 //   session   requests and the session
 //   api       a method per operation
+//   people    those of them that concern people: profiles, blocks, contacts, requests
 //   outbox    sending, with one message in flight per conversation
 //   sync      the loop: start over, wait, fetch, apply, remember
 //   timelines the conversations that are watched and read
@@ -106,10 +107,6 @@ export class Tideline extends Api {
    */
   watch(conversationId) {
     return this.#core.timelines.watch(conversationId);
-  }
-
-  updateMe(change, options) {
-    return this.#core.session.updateMe(change, options);
   }
 
   /**

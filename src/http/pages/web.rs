@@ -93,6 +93,7 @@ static FILES: &[File] = &[
     sdk!("limits.js"),
     sdk!("locks.js"),
     sdk!("outbox.js"),
+    sdk!("people.js"),
     sdk!("session.js"),
     sdk!("signals.js"),
     sdk!("storage.js"),
