@@ -9,7 +9,7 @@ import { api } from "./support/people.js";
 
 const FOLDER = new URL("../../app/texts/", import.meta.url);
 const tables = Object.fromEntries(
-  await Promise.all((await readdir(FOLDER)).map(async (file) => [file.replace(".js", ""), (await import(new URL(file, FOLDER))).default])),
+  await Promise.all((await readdir(FOLDER)).filter((file) => file.endsWith(".js")).map(async (file) => [file.replace(".js", ""), (await import(new URL(file, FOLDER))).default])),
 );
 const sources = await Promise.all(
   ["index.html", "app.js", ...(await readdir(new URL("../../app/", import.meta.url))).filter((file) => file.endsWith(".js")).map((file) => `app/${file}`)].map((file) =>
