@@ -3,7 +3,7 @@
 import { $, $$, busy, el, icon, open, say, toast } from "./dom.js";
 import { Complaint, explain } from "./errors.js";
 import { face, says } from "./faces.js";
-import { inTime, moment, nameOf, plain, shownNameOf } from "./format.js";
+import { inTime, listed, moment, nameOf, plain, shownNameOf } from "./format.js";
 import { findPeople } from "./new.js";
 import { closing, steady } from "./steady.js";
 import { t } from "./texts.js";
@@ -147,7 +147,7 @@ export class Contacts {
       for (const { id } of found) await this.#people.note(id, {});
       if (this.#store.me?.id !== me) return;
       $("#contacts-name").value = "";
-      toast(t("contacts.added", { names: found.map(nameOf).join(", ") }));
+      toast(t("contacts.added", { names: listed(found.map(nameOf)) }));
       if (found.length === 1 && this.#dialog.open) this.#show(found[0].id);
     } catch (error) {
       say($("#contacts-error"), explain(error));

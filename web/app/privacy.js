@@ -7,7 +7,8 @@ import { closing, steady } from "./steady.js";
 import { t } from "./texts.js";
 
 const AUDIENCES = ["direct", "group_add", "contact_request", "contacts_visible", "presence", "last_seen"];
-const BOXES = ["read_receipts", "forward_name"];
+/** The features of the server that these belong to. */
+const BOXES = { read_receipts: "receipts", forward_name: "slow_mode" };
 
 export class Privacy {
   #tideline;
@@ -55,7 +56,7 @@ export class Privacy {
       el("p", { class: "soft" }, t("privacy.lede")),
       ...AUDIENCES.map((name) => this.#choice(name, ["everyone", "contacts", "nobody"], (one) => one, (one) => t(`privacy.audience.${one}`))),
       this.#choice("discoverable", ["yes", "no"], (one) => (one ? "yes" : "no"), (one) => t(`privacy.${one}`)),
-      el("section", {}, ...BOXES.flatMap((name) => this.#box(name))),
+      el("section", {}, ...Object.keys(BOXES).filter((name) => this.#store.features.has(BOXES[name])).flatMap((name) => this.#box(name))),
     ];
   }
 

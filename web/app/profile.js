@@ -158,6 +158,8 @@ export class Profile {
       $("#own-emoji").setAttribute("aria-expanded", "false");
       $("#own-emoji").focus();
     };
+    // Escape closes the panel only, and not the dialog.
+    panel.addEventListener("keydown", (event) => event.key === "Escape" && event.preventDefault());
     fillPicker(panel, pick, close);
     const other = el("input", { class: "other", "aria-label": t("reaction.other"), placeholder: t("reaction.other"), maxlength: 32, value: EMOJI.includes(emoji) ? null : emoji || null });
     other.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation());
