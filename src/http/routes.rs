@@ -123,13 +123,13 @@ macro_rules! endpoints {
 pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
         accounts: register_user, login_user, refresh_session, logout_session;
-        profiles: get_me, update_me, set_status, delete_status, get_user, list_users;
+        profiles: get_me, update_me, update_status, delete_status, get_user, list_users;
         account_ends: deactivate_me, delete_me;
         search: search_users;
         devices: list_devices, remove_device, change_password;
         privacy: get_privacy, update_privacy;
-        contacts: list_contacts, get_contact, put_contact, remove_contact, put_contacts, count_mutual_contacts;
-        contact_requests: list_requests, ask_contact, accept_request, decline_request, cancel_request;
+        contacts: list_contacts, get_contact, update_contact, remove_contact, update_contacts, get_mutual_count;
+        contact_requests: list_requests, create_request, accept_request, decline_request, remove_request;
         blocks: list_blocks, block_user, unblock_user;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;

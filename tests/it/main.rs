@@ -81,6 +81,10 @@ mod operations {
 mod people {
     mod account_end;
     mod blocks;
+    mod contacts;
+    mod privacy;
+    mod profiles;
+    mod requests;
     mod search;
     mod usernames;
 }

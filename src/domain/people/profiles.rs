@@ -174,7 +174,7 @@ fn fits(value: &Value, levels: usize) -> bool {
 }
 
 /// Sets the caller's status, or with nothing but `auto` ends it.
-pub async fn set_status(
+pub async fn update_status(
     delivery: &Delivery,
     caller: Caller,
     status: Status,
@@ -188,7 +188,7 @@ pub async fn set_status(
         account.profile.user.status = Some(status.clone()).filter(|_| is_set);
         Ok(Ok(()))
     };
-    change(delivery, "set_status", caller, decide).await
+    change(delivery, "update_status", caller, decide).await
 }
 
 /// Changes the caller's account as `decide` does, under its lock. A change gets an entry for the caller's devices; one that others can

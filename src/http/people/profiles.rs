@@ -158,7 +158,7 @@ pub async fn update_me(
 /// `until`. The caller's devices get a `me` entry, unless nothing has changed.
 #[utoipa::path(put, path = "/v1/me/status", tag = "Accounts", request_body = StatusRequest,
     responses((status = 200, description = "The caller, changed", body = Account)))]
-pub async fn set_status(
+pub async fn update_status(
     delivery: Handle<Delivery>,
     caller: Caller,
     Body(body): Body<StatusRequest>,
@@ -170,7 +170,7 @@ pub async fn set_status(
         until: body.until,
     };
     Ok(web::Json(
-        profiles::set_status(&delivery, caller, status).await?,
+        profiles::update_status(&delivery, caller, status).await?,
     ))
 }
 
@@ -187,7 +187,7 @@ pub async fn delete_status(
         text: None,
         until: None,
     };
-    profiles::set_status(&delivery, caller, none).await?;
+    profiles::update_status(&delivery, caller, none).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -43,6 +43,8 @@ const VERBS: &[&str] = &[
     "remove",
     "rename",
     "send",
+    "accept",
+    "decline",
     "unban",
     "unblock",
     "update",
@@ -241,7 +243,7 @@ fn kinds_are_expanded_for_client_generators() {
     assert!(!document.to_string().contains("allOf"));
     for (name, count) in [
         ("CreateConversationRequest", 3),
-        ("Entry", 14),
+        ("Entry", 17),
         ("Message", 9),
         ("SendMessage", 6),
     ] {
@@ -577,6 +579,55 @@ async fn real_responses_match_their_schemas() {
     fits("block_user", 204, ann.put(&path, nothing).await);
     fits("list_blocks", 200, ann.get("/me/blocks").await);
     fits("unblock_user", 204, ann.call("DELETE", &path).await);
+    let path = format!("/me/contacts/{}", ben.id);
+    let notes = json!({"alias": "Ben", "tags": ["work"], "starred": true});
+    fits("update_contact", 200, ann.put(&path, notes).await);
+    fits("get_contact", 200, ann.get(&path).await);
+    fits("list_contacts", 200, ann.get("/me/contacts?limit=1").await);
+    let batch = json!({"contacts": [{"user_id": ben.id}, {"user_id": id()}]});
+    fits(
+        "update_contacts",
+        200,
+        ann.post("/me/contacts/batch", batch).await,
+    );
+    let asks = format!("/me/contact-requests/{}", ben.id);
+    let asked = format!("/me/contact-requests/{}", ann.id);
+    let message = json!({"message": "hello"});
+    fits("create_request", 201, ann.put(&asks, message.clone()).await);
+    fits("create_request", 200, ann.put(&asks, message.clone()).await);
+    fits(
+        "list_requests",
+        200,
+        ann.get("/me/contact-requests?direction=out").await,
+    );
+    fits(
+        "list_requests",
+        200,
+        ben.get("/me/contact-requests?direction=in").await,
+    );
+    let accept = format!("{asked}/accept");
+    fits("accept_request", 200, ben.post(&accept, json!({})).await);
+    fits("create_request", 200, ann.put(&asks, message.clone()).await);
+    let mutual = format!("/users/{}/mutual-contacts/count", ben.id);
+    fits("get_mutual_count", 200, ann.get(&mutual).await);
+    fits("remove_contact", 204, ann.call("DELETE", &path).await);
+    fits("create_request", 201, ann.put(&asks, message.clone()).await);
+    let decline = format!("{asked}/decline");
+    fits("decline_request", 204, ben.call("POST", &decline).await);
+    fits("remove_request", 204, ann.call("DELETE", &asks).await);
+    fits("create_request", 409, ann.put(&asks, message).await);
+    fits("get_privacy", 200, ann.get("/me/privacy").await);
+    let closed = json!({"contact_request": "nobody"});
+    fits(
+        "update_privacy",
+        200,
+        ben.patch("/me/privacy", closed).await,
+    );
+    let status = json!({"availability": "busy", "text": "at sea"});
+    fits("update_status", 200, ann.put("/me/status", status).await);
+    fits("delete_status", 204, ann.call("DELETE", "/me/status").await);
+    fits("fetch_inbox", 200, ann.get("/inbox?since_seq=0").await);
+    fits("fetch_inbox", 200, ben.get("/inbox?since_seq=0").await);
     fits(
         "get_conversation",
         404,

@@ -32,6 +32,21 @@ const TABLE: &str = "
     change_password      token      204       204       204       204       204        204   204
     list_devices         token      200       200       200       200       200        200   200
     remove_device        token      204       204       204       204       204        204   204
+    update_status           token      200       200       200       200       200        200   200
+    delete_status        token      204       204       204       204       204        204   204
+    get_privacy          token      200       200       200       200       200        200   200
+    update_privacy       token      200       200       200       200       200        200   200
+    list_contacts        token      200       200       200       200       200        200   200
+    get_contact          token      200       200       200       200       200        200   200
+    update_contact          token      200       200       200       200       200        200   200
+    update_contacts         token      200       200       200       200       200        200   200
+    remove_contact       token      204       204       204       204       204        204   204
+    list_requests        token      200       200       200       200       200        200   200
+    create_request          token      201       201       201       201       201        201   201
+    accept_request       token      200       200       200       200       200        200   200
+    decline_request      token      204       204       204       204       204        204   204
+    remove_request       token      204       204       204       204       204        204   204
+    get_mutual_count token     200       200       200       200       200        200   200
     list_blocks          token      200       200       200       200       200        200   200
     block_user           token      204       204       204       204       204        204   204
     unblock_user         token      204       204       204       204       204        204   204

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tideline::domain::messaging::{reactions, scheduled};
 use tideline::domain::operations::{account_erasure, expiry, retention};
+use tideline::domain::people::contact_requests;
 use tideline::domain::sync::{delivered, unread};
 use tideline::engine::waiting::reconcile;
 use tideline::model::time::Timestamp;
@@ -37,6 +38,11 @@ const TIME_PASSES: &str = "
     UPDATE messages m SET extra = '{\"expires_at\": \"2026-01-01T00:00:00Z\"}' FROM expiring e
     WHERE m.conversation_id = e.conversation_id AND m.seq = e.seq AND e.expires_at < now() + interval '1 day';
     UPDATE expiring SET expires_at = '2026-01-01T00:00:00Z' WHERE expires_at < now() + interval '1 day'";
+
+/// Requests can be made again, and nobody is on a list.
+const RELATIONS_END: &str = "
+    DELETE FROM contact_requests WHERE ended_at IS NOT NULL;
+    DELETE FROM contacts WHERE owner_id IN (SELECT id FROM users WHERE username NOT LIKE 'stranger%')";
 
 /// Statements that no node sends while it serves, by some of their words, and when they are sent.
 const NOT_SERVING: [(&str, &str); 10] = [
@@ -216,6 +222,48 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
     .await;
 }
 
+/// Contacts and requests in their states.
+async fn relate(app: &App, [ann, ben, cat, dan, _]: &[Person; 5]) {
+    let contact = |one: &Person| format!("/me/contacts/{}", one.id);
+    let request = |one: &Person| format!("/me/contact-requests/{}", one.id);
+    for one in [ben, cat] {
+        ask(ann, "PUT", &contact(one), json!({"tags": ["x"]})).await;
+    }
+    let page = get(ann, "/me/contacts?limit=1&tag=x&state=contact").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    get(ann, &format!("/me/contacts?limit=1&cursor={cursor}")).await;
+    for one in [ann, dan] {
+        ask(one, "PUT", &request(ben), json!({})).await;
+        get(ben, "/me/contact-requests?direction=in&limit=1").await;
+        ask(ben, "POST", &format!("{}/accept", request(one)), json!({})).await;
+    }
+    get(ann, &format!("/users/{}/mutual-contacts/count", dan.id)).await;
+    ask(
+        dan,
+        "PATCH",
+        "/me/privacy",
+        json!({"contact_request": "contacts", "direct": "contacts"}),
+    )
+    .await;
+    ann.put(&request(dan), json!({}))
+        .await
+        .problem(403, "not_accepted");
+    ask(
+        dan,
+        "PATCH",
+        "/me/privacy",
+        json!({"contact_request": null, "direct": null}),
+    )
+    .await;
+    ask(ann, "PUT", &request(dan), json!({})).await;
+    ask(ann, "DELETE", &request(dan), Value::Null).await;
+    for one in [ann, dan] {
+        ask(ben, "DELETE", &contact(one), Value::Null).await;
+    }
+    let delivery = &app.nodes[0].handles.delivery;
+    contact_requests::delete_expired(delivery).await;
+}
+
 /// All other causes of queries.
 async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     let again = json!({"username": eve.name, "password": PASSWORD, "device": {"id": eve.device}});
@@ -383,6 +431,8 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         talk(&people, small).await;
         talk(&people, large).await;
         work(&app, &people, large).await;
+        relate(&app, &people).await;
+        execute(&mut conn, RELATIONS_END);
         end_accounts(&app, &mut conn, &people).await;
         execute(&mut conn, TIME_PASSES);
         expiry::sweep(&app.nodes[0].handles.delivery).await;
