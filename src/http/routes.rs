@@ -13,7 +13,7 @@ use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
 use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles, search};
-use crate::http::sync::{inbox, notices, unread};
+use crate::http::sync::{inbox, notices, typing, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -148,6 +148,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         pins: pin_message, unpin_message, list_pins;
         inbox: fetch_inbox;
         notices: wait_notices;
+        typing: update_typing;
         unread: get_unread;
         health: get_capabilities, get_live, get_ready;
         diagnostics: diagnose_longpoll;

@@ -94,6 +94,7 @@ impl Node {
             task!(expiry, delivery),
             task!(read_moves, delivery),
             task!(scheduled, delivery),
+            task!(typing, delivery),
         ];
         Ok(Self {
             tasks,

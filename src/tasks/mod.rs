@@ -11,3 +11,4 @@ pub mod read_moves;
 pub mod revocations;
 pub mod scheduled;
 pub mod sweep;
+pub mod typing;

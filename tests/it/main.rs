@@ -102,6 +102,7 @@ mod sync {
     mod inbox;
     mod nodes;
     mod notices;
+    mod typing;
     mod unread;
 }
 

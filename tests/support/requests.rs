@@ -204,6 +204,7 @@ impl Operation {
             "send_messages" => json!({"messages": [text("words")]}),
             "edit_message" => json!({"version": 1, "content": {"text": "changed"}}),
             "mark_read" => json!({"seq": 1}),
+            "update_typing" => json!({"typing": true}),
             "update_settings" => {
                 json!({"notify": {"level": "mentions", "until": "2100-01-01T00:00:00.000Z"},
                 "pinned": true, "archived": true, "hidden_through": 1, "nickname": "work"})

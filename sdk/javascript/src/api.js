@@ -309,6 +309,11 @@ export class Api {
     return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/read`, { body: { seq }, signal });
   }
 
+  /** Tells the members that look at the conversation that the user types: every 5 seconds, and false at the end. A message ends it too. */
+  async updateTyping(conversationId, typing, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/typing`, { body: { typing }, signal });
+  }
+
   /** With `mentions` also the counts of messages that name the user. */
   getUnread({ mentions, signal } = {}) {
     return this.#session.call("GET", "/v1/unread", { query: { mentions }, signal });

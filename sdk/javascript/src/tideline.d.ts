@@ -733,6 +733,7 @@ export class Tideline {
     conversations: { conversation_id: string; unread: number; mentions?: number }[];
     as_of_seq: number;
   }>;
+  updateTyping(conversationId: string, typing: boolean, options?: CallOptions): Promise<null>;
   markUnread(conversationId: string, options?: CallOptions): Promise<null>;
   updateSettings(
     conversationId: string,

@@ -645,6 +645,21 @@ async fn real_responses_match_their_schemas() {
         204,
         ben.put(&format!("{chat}/marked_unread"), Value::Null).await,
     );
+    let (typing, types) = (format!("{chat}/typing"), json!({"typing": true}));
+    let head = ann.head().await;
+    let id = chat.trim_start_matches("/conversations/");
+    let look = format!("/notices?since_seq={head}&timeout=5&typing={id}:0");
+    let types = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        ben.put(&typing, types).await
+    };
+    let (looked, typed) = tokio::join!(ann.get(&look), types);
+    assert_eq!(
+        looked.body["signals"]["typing"][0]["user_ids"],
+        json!([ben.id])
+    );
+    fits("wait_notices", 200, looked);
+    fits("update_typing", 204, typed);
     let draft = format!("{chat}/draft");
     let text = json!({"version": 0, "content": {"text": "hi"}, "after_seq": 1});
     fits("update_draft", 200, ann.put(&draft, text.clone()).await);

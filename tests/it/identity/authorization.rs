@@ -93,6 +93,7 @@ const TABLE: &str = "
     update_settings      token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200
+    update_typing        token      not_found not_found 204       204       204        204   204
     diagnose_longpoll    token      200       200       200       200       200        200   200
     get_unread           token      200       200       200       200       200        200   200
 ";

@@ -134,6 +134,7 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { as_of_seq } = await tideline.getUnread();
   const { total_mentions, conversations: counts } = await tideline.getUnread({ mentions: true, signal });
   if ((total_mentions ?? 0) > (counts[0]?.mentions ?? 0)) await tideline.markUnread(direct.id);
+  await tideline.updateTyping(direct.id, true);
   const unwatch: () => void = tideline.watch(direct.id);
   unwatch();
   const settings = await tideline.updateSettings(direct.id, { pinned: true, notify: { level: "mentions" }, nickname: null }, { signal });
