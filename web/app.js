@@ -7,6 +7,7 @@ import { Tideline } from "./tideline.js";
 import { Account } from "./app/account.js";
 import { Arrange } from "./app/arrange.js";
 import { Chat } from "./app/chat.js";
+import { Contacts } from "./app/contacts.js";
 import { learn } from "./app/dates.js";
 import { Details } from "./app/details.js";
 import { $, $$, isComposing, open, toast } from "./app/dom.js";
@@ -19,6 +20,10 @@ import { Mentioned } from "./app/mentioned.js";
 import { New } from "./app/new.js";
 import { Notify } from "./app/notify.js";
 import { stores } from "./app/settings.js";
+import { People } from "./app/people.js";
+import { Person } from "./app/person.js";
+import { Privacy } from "./app/privacy.js";
+import { Profile } from "./app/profile.js";
 import { Sign } from "./app/sign.js";
 import { Status } from "./app/status.js";
 import { Store } from "./app/store.js";
@@ -31,10 +36,17 @@ languages($("#sign-language"));
 const tideline = new Tideline({ device: { name: browserName() }, fetch: async (...request) => learn(await fetch(...request)) });
 const store = new Store(tideline);
 const drafts = new Drafts(tideline);
+const people = new People(tideline, store);
 const list = new List(tideline, store, drafts);
 const chat = new Chat(tideline, store, drafts);
-const details = new Details(tideline, store);
-const account = new Account(tideline, store, drafts);
+const profile = new Profile(tideline, store);
+const privacy = new Privacy(tideline, store);
+const person = new Person(tideline, store, people, (id) => go(id));
+/** Shows the profile of a person; the own one can be changed. */
+const showPerson = (id) => (id === tideline.user?.id ? profile.show() : person.show(id));
+const contacts = new Contacts(tideline, store, people, showPerson, (id) => go(id));
+const details = new Details(tideline, store, showPerson);
+const account = new Account(tideline, store, drafts, { profile, privacy });
 const status = new Status(tideline);
 const fresh = new New(tideline, store, (id) => go(id));
 const sign = new Sign(tideline, async () => {
@@ -108,7 +120,7 @@ tideline.on("signed_out", ({ reason }) => {
   closeDialogs();
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
-  for (const part of [account, details, list, chat, notify, mentioned]) part.forget();
+  for (const part of [account, details, list, chat, notify, mentioned, people, contacts, person, profile, privacy]) part.forget();
   drafts.end(account.leaving);
   forgetMedia();
   store.clear();
@@ -168,6 +180,7 @@ window.addEventListener("hashchange", show);
 
 const COMMANDS = {
   KeyA: () => account.show(),
+  KeyC: () => contacts.show(),
   KeyE: () => chat.id && chat.toggleEmoji(),
   KeyH: () => open($("#help-dialog")),
   KeyI: () => chat.id && details.show(chat.id),

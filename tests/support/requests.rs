@@ -152,7 +152,6 @@ impl Operation {
             "update_contacts" => {
                 json!({"contacts": [{"user_id": stranger.id, "alias": "Another"}]})
             }
-            "remove_contact" => Value::Null,
             "get_mutual_count" => {
                 own_id = stranger.id.clone();
                 Value::Null
@@ -161,7 +160,8 @@ impl Operation {
                 query = "?direction=in".to_owned();
                 Value::Null
             }
-            "create_request" | "accept_request" | "decline_request" | "remove_request" => {
+            "create_request" | "accept_request" | "decline_request" | "remove_request"
+            | "remove_contact" => {
                 let name = id()[14..].replace('-', "");
                 let [newcomer] = app.people([name.as_str()]).await;
                 newcomer_id = newcomer.id.clone();

@@ -1,8 +1,10 @@
-// The account: the name that others see, the password, the devices, and logging out.
+// The account: its pages, the password, the devices, and logging out.
 
-import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
+import { $, busy, confirm, el, icon, open, toast } from "./dom.js";
 import { explain } from "./errors.js";
-import { ago, avatar, nameOf, plain } from "./format.js";
+import { face, says } from "./faces.js";
+import { field, form } from "./forms.js";
+import { ago, plain, shownNameOf } from "./format.js";
 import { languages, themes } from "./looks.js";
 import { has, t } from "./texts.js";
 
@@ -12,15 +14,18 @@ export class Account {
   #tideline;
   #store;
   #drafts;
+  #pages;
   #devices = null;
   #dialog = $("#account-dialog");
   #body = $("#account-body");
 
-  constructor(tideline, store, drafts) {
+  /** `pages` are the profile and the privacy page. */
+  constructor(tideline, store, drafts, pages) {
     this.#tideline = tideline;
     this.#store = store;
     this.#drafts = drafts;
-    store.on("renamed", () => $(".hero", this.#body)?.replaceWith(this.#hero()));
+    this.#pages = pages;
+    store.on("people", () => $(".hero", this.#body)?.replaceWith(this.#hero()));
   }
 
   show() {
@@ -51,12 +56,11 @@ export class Account {
   }
 
   #draw() {
-    const user = this.#user;
+    const page = (name) => el("button", { type: "button", class: "plain", id: `${name}-button`, onclick: () => this.#pages[name].show() }, t(`${name}.title`));
     this.#body.replaceChildren(
       this.#hero(),
-      this.#nameForm(user),
+      el("section", { class: "buttons" }, page("profile"), page("privacy")),
       this.#looks(),
-      this.#privacy(),
       el("section", {}, el("h3", {}, t("account.devices")), el("p", { class: "soft" }, t("account.devices.text")), el("ul", { class: "members", id: "devices" })),
       this.#passwordForm(),
       el("section", {}, el("button", { type: "button", class: "danger quiet", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t("account.out"))),
@@ -72,36 +76,9 @@ export class Account {
 
   #hero() {
     const user = this.#user;
-    const name = nameOf(user);
-    return el("div", { class: "hero" }, avatar(user.id, name), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`)));
-  }
-
-  #form(title, inputs, label, submit) {
-    const error = el("p", { class: "error", role: "alert", hidden: true });
-    const go = el("button", { class: "plain" }, label);
-    const send = async (event) => {
-      event.preventDefault();
-      say(error, null);
-      await busy(go, async () => {
-        try {
-          await submit(Object.fromEntries(new FormData(event.target)), event.target);
-        } catch (problem) {
-          say(error, explain(problem));
-        }
-      });
-    };
-    const fields = inputs.map(({ id, text, ...rest }) => el("div", { class: "field" }, el("label", { for: id }, text), el("input", { id, name: id, ...rest })));
-    return el("form", { class: "section", novalidate: true, onsubmit: send }, title ? el("h3", {}, title) : null, ...fields, error, go);
-  }
-
-  #nameForm(user) {
-    const input = { id: "own-name", text: t("account.name"), value: user.display_name, maxlength: 64, autocomplete: "name", dir: "auto" };
-    return this.#form(null, [input], t("noun.save"), async (values) => {
-      this.#store.rename(await this.#tideline.updateMe({ display_name: values["own-name"].trim() }));
-      toast(t("account.saved"));
-      this.#draw();
-      $("#own-name").focus();
-    });
+    const name = shownNameOf(user);
+    const said = says(user);
+    return el("div", { class: "hero" }, face(user, name), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`), said ? el("p", { class: "status-line" }, said) : null));
   }
 
   #looks() {
@@ -109,39 +86,12 @@ export class Account {
     return el("section", {}, field("own-language", t("looks.language"), languages), field("own-theme", t("looks.theme"), themes));
   }
 
-  /** What others see of the person. It is known when the account has loaded. */
-  #privacy() {
-    const { features } = this.#store;
-    const box = (field, shown) => shown && el("input", { type: "checkbox", id: `own-${field}`, disabled: true, "aria-describedby": `own-${field}-help`, onchange: ({ currentTarget }) => this.#choose(currentTarget, field) });
-    const boxes = { read_receipts: box("read_receipts", features.has("receipts")), forward_name: box("forward_name", features.has("slow_mode")) };
-    const shown = Object.entries(boxes).filter(([, one]) => one);
-    if (shown.length === 0) return el("div", { hidden: true });
-    const user = this.#tideline.user.id;
-    this.#tideline.getMe().then((me) => {
-      if (this.#tideline.user?.id !== user) return;
-      for (const [field, one] of shown) Object.assign(one, { checked: me[field], disabled: false });
-    }, () => {});
-    return el("section", {}, ...shown.flatMap(([field, one]) => [el("label", { class: "check" }, one, t(`account.${field}`)), el("p", { class: "help", id: `own-${field}-help` }, t(`account.${field}.help`))]));
-  }
-
-  async #choose(box, field) {
-    const wanted = box.checked;
-    try {
-      await this.#tideline.updateMe({ [field]: wanted });
-      toast(t("account.saved"));
-      if (field === "read_receipts") this.#store.reread();
-    } catch (error) {
-      box.checked = !wanted;
-      toast(explain(error));
-    }
-  }
-
   #passwordForm() {
-    const inputs = [
+    const fields = [
       { id: "old-password", text: t("account.password.old"), type: "password", autocomplete: "current-password", maxlength: 128 },
       { id: "new-password", text: t("account.password.new"), type: "password", autocomplete: "new-password", maxlength: 128 },
     ];
-    return this.#form(t("account.password"), inputs, t("account.password.change"), async (values, form) => {
+    return form({ id: "password-form", title: t("account.password"), fields: fields.map(field), label: t("account.password.change") }, async (values, form) => {
       await this.#tideline.changePassword({ old_password: values["old-password"], new_password: values["new-password"] });
       form.reset();
       toast(t("account.password.changed"));

@@ -8,6 +8,7 @@ import { now } from "./dates.js";
 import { $, busy, toast } from "./dom.js";
 import { Editing } from "./editing.js";
 import { explain } from "./errors.js";
+import { face, says } from "./faces.js";
 import { avatar, isGone, membersOf, nameOf, ownTitleOf, previewOf, titleOf } from "./format.js";
 import { Forward } from "./forward.js";
 import { Info } from "./info.js";
@@ -94,6 +95,8 @@ export class Chat {
     this.later.again();
     this.#unwatch = this.#tideline.watch(id);
     this.#store.refresh(id).catch(() => {});
+    const { peer } = this.#conversation;
+    if (peer) this.#store.revise([peer.id]).catch(() => {});
     this.#store.loadMembers(id).catch(() => {});
   }
 
@@ -164,10 +167,11 @@ export class Chat {
     const { kind, peer, me } = conversation;
     const title = titleOf(conversation);
     const members = kind === "direct" ? `@${peer?.username ?? "…"}` : kind === "channel" ? t("list.channel", { members: membersOf(conversation) }) : membersOf(conversation);
-    const own = me.settings.nickname ? `${ownTitleOf(conversation)} · ` : "";
+    const own = title === ownTitleOf(conversation) ? "" : `${ownTitleOf(conversation)} · `;
+    const said = says(peer);
     $("#chat-title").textContent = title;
-    $("#chat-subtitle").textContent = `${own}${members}`;
-    $("#chat-avatar").replaceChildren(avatar(peer?.id ?? conversation.id, title, kind));
+    $("#chat-subtitle").replaceChildren(`${own}${members}`, ...(said ? [" · ", said] : []));
+    $("#chat-avatar").replaceChildren(peer ? face(peer, title) : avatar(conversation.id, title, kind));
     $("#text").placeholder = t("chat.placeholder", { title });
     $("#arrange-button").hidden = !this.#store.features.has("settings");
     const blocked = kind === "direct" && this.#store.blocked.has(peer?.id);

@@ -3,8 +3,9 @@
 import { now } from "./dates.js";
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
+import { face, says } from "./faces.js";
 import { avatar, kindName, membersOf, moment, nameOf, ownTitleOf, titleOf } from "./format.js";
-import { findPeople } from "./new.js";
+import { findPeople, refusedOf } from "./new.js";
 import { changeRule, rulesOf } from "./rules.js";
 import { t } from "./texts.js";
 
@@ -28,12 +29,15 @@ export class Details {
   /** Whether a button is held down, and whether the data has changed since. */
   #pressed = false;
   #stale = false;
+  #showPerson;
   #dialog = $("#details-dialog");
   #body = $("#details-body");
 
-  constructor(tideline, store) {
+  /** `showPerson` shows a profile. */
+  constructor(tideline, store, showPerson) {
     this.#tideline = tideline;
     this.#store = store;
+    this.#showPerson = showPerson;
     store.on("members", (id) => id === this.#id && this.#dialog.open && this.#load());
     store.on("blocked", () => this.#dialog.open && this.#draw());
     store.on("gone", (id) => id === this.#id && this.#dialog.close());
@@ -131,10 +135,6 @@ export class Details {
     if (focused) (this.#body.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? $("[data-close]", this.#dialog)).focus();
   }
 
-  #hero(id, title, kind, note) {
-    return el("div", { class: "hero" }, avatar(id, title, kind), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, title), el("p", { class: "soft" }, note)));
-  }
-
   // A direct conversation.
 
   #person(conversation) {
@@ -146,7 +146,8 @@ export class Details {
       onclick: ({ currentTarget }) => this.#block(currentTarget, peer, blocked),
     }, t(blocked ? "details.unblock.person" : "details.block.person", { name }));
     return [
-      this.#hero(peer.id, name, "direct", `@${peer.username}`),
+      el("div", { class: "hero" }, face(peer, name), el("div", {}, el("p", { class: "hero-title", dir: "auto" }, name), el("p", { class: "soft" }, `@${peer.username}`))),
+      el("div", {}, el("button", { type: "button", class: "plain", "data-key": "profile", onclick: () => this.#showPerson(peer.id) }, t("person.title"))),
       this.#nicknameForm(conversation),
       el("p", { class: "soft" }, t("details.since", { time: moment(created_at) })),
       this.#rules(conversation),
@@ -172,7 +173,8 @@ export class Details {
     const unlisted = this.#members ? member_count - this.#members.length : 0;
     const manages = RANK[me.role] >= RANK.admin;
     return [
-      this.#hero(conversation.id, ownTitleOf(conversation), what, t(`details.you.${me.role}`, { members: membersOf(conversation) })),
+      el("div", { class: "hero" }, avatar(conversation.id, ownTitleOf(conversation), what), el("div", {},
+        el("p", { class: "hero-title", dir: "auto" }, ownTitleOf(conversation)), el("p", { class: "soft" }, t(`details.you.${me.role}`, { members: membersOf(conversation) })))),
       conversation.public ? el("section", {}, el("h3", {}, t("details.public")), el("p", { class: "soft" }, t("details.public.text")), el("code", { class: "id" }, conversation.id)) : null,
       this.#nicknameForm(conversation),
       manages ? this.#renameForm(conversation) : null,
@@ -266,7 +268,7 @@ export class Details {
       (this.#body.querySelector("#add-people") ?? input).value = "";
       const said = [];
       if (already_members.length > 0) said.push(t(already_members.length === 1 ? "details.added.one" : "details.added.some"));
-      if (refused.length > 0) said.push(t(refused.length === 1 ? "details.refused.one" : "details.refused.some"));
+      if (refused.length > 0) said.push(refusedOf(refused, people));
       if (said.length > 0) toast(said.join(" "));
     });
   }
@@ -285,10 +287,12 @@ export class Details {
         this.#draw();
       },
     }, icon("more"));
+    const profile = el("button", { type: "button", class: "named", "data-key": `person ${user.id}`, onclick: () => this.#showPerson(user.id) }, own ? t("details.own", { name }) : name);
+    const said = says(user);
     return el("li", {},
-      avatar(user.id, name),
+      face(user, name),
       el("div", { class: "member-words" },
-        el("p", { class: "member-name", dir: "auto" }, own ? t("details.own", { name }) : name),
+        el("p", {}, el("span", { class: "member-name", dir: "auto" }, profile), said ? " " : null, said),
         el("p", { class: "soft" }, muted ? t("details.mutedUntil", { username: user.username, time: moment(muted_until) }) : `@${user.username}`)),
       role === "member" ? null : el("span", { class: `role role-${role}` }, t(`details.role.${role}`)),
       toggle,

@@ -18,7 +18,13 @@ export function bytes(size) {
  */
 export const plain = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
 
-export const nameOf = (user) => (user ? plain(user.display_name || user.username) : t("list.somebody"));
+/** The person's own names for people on the list of contacts, by id; set by people.js. */
+export const aliases = new Map();
+
+export const nameOf = (user) => (user ? plain(aliases.get(user.id) ?? "") || shownNameOf(user) : t("list.somebody"));
+
+/** The name that everybody sees. */
+export const shownNameOf = (user) => (user ? plain(user.display_name || user.username) : t("list.somebody"));
 
 /** A URL that may be opened or shown; null for every other scheme. */
 export function webUrl(text) {
@@ -30,12 +36,13 @@ export function webUrl(text) {
   }
 }
 
-/** The person's own name for the conversation comes first. */
-export const titleOf = (conversation) => plain(conversation.me?.settings?.nickname ?? "") || ownTitleOf(conversation);
+/** The person's own name for the conversation comes first, then the own name for the other person. */
+export const titleOf = (conversation) =>
+  plain(conversation.me?.settings?.nickname ?? "") || (conversation.kind === "direct" ? nameOf(conversation.peer) : ownTitleOf(conversation));
 
 /** The title that all members see. */
 export const ownTitleOf = (conversation) =>
-  conversation.kind === "direct" ? nameOf(conversation.peer) : plain(conversation.title ?? "") || t(`list.untitled.${kindName(conversation)}`);
+  conversation.kind === "direct" ? shownNameOf(conversation.peer) : plain(conversation.title ?? "") || t(`list.untitled.${kindName(conversation)}`);
 
 /** The kind of a conversation with many people, as a part of the key of a text. */
 export const kindName = ({ kind }) => (kind === "channel" ? "channel" : "group");
@@ -70,6 +77,9 @@ export function duration(seconds) {
   const [unit, size] = UNITS.find(([, size]) => seconds % size === 0);
   return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(seconds / size);
 }
+
+/** Names in a row, as the language has it. */
+export const listed = (names) => new Intl.ListFormat(locale).format(names);
 
 const hue = (id) => [...String(id)].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) >>> 0, 7) % 8;
 

@@ -1,6 +1,7 @@
 // The list of conversations, the latest first; unsent messages to conversations that the person has left; the window title.
 
 import { $, $$, el, icon, isComposing } from "./dom.js";
+import { face, says } from "./faces.js";
 import { avatar, kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
 import { t } from "./texts.js";
 
@@ -62,7 +63,7 @@ export class List {
 
   #shown() {
     const words = $("#filter").value.trim().toLowerCase();
-    const fits = (one) => `${titleOf(one)} ${ownTitleOf(one)} ${one.peer?.username ?? ""}`.toLowerCase().includes(words);
+    const fits = (one) => `${titleOf(one)} ${one.peer ? nameOf(one.peer) : ""} ${ownTitleOf(one)} ${one.peer?.username ?? ""}`.toLowerCase().includes(words);
     // A search finds archived and hidden ones too.
     return this.#store.sorted.filter((one) => (words ? fits(one) : isListed(one) && one.me.settings.archived === this.#archive));
   }
@@ -126,7 +127,7 @@ export class List {
     return el("li", {},
       el("a", { href: `#/c/${id}` },
         el("span", { class: "face" }),
-        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("span", { class: "marks" }), el("time", {})),
+        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("span", { class: "said" }), el("span", { class: "marks" }), el("time", {})),
         el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "named-badge", hidden: true }, el("span", { "aria-hidden": "true" }, "@"), el("span", { class: "sr-only" })), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, ` ${t("list.unread")}`)), el("span", { class: "unread-mark", hidden: true }, el("span", { class: "sr-only" }, t("list.marked"))))));
   }
 
@@ -141,12 +142,14 @@ export class List {
       : mine ? t("list.mine", { text })
       : kind === "direct" ? text
       : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
+    const said = says(peer);
     // The list is drawn at every message, so it leaves unchanged elements alone.
-    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString()]);
+    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url, said?.textContent]);
     if (row.dataset.seen !== seen) {
       row.dataset.seen = seen;
       const time = last?.created_at ?? conversation.created_at;
-      $(".face", row).replaceChildren(avatar(peer?.id ?? conversation.id, title, kind));
+      $(".face", row).replaceChildren(peer ? face(peer, title) : avatar(conversation.id, title, kind));
+      $(".said", row).replaceChildren(...(said ? [said] : []));
       $(".title", row).textContent = title;
       $(".preview", row).textContent = preview;
       $("time", row).dateTime = time;

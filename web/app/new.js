@@ -3,6 +3,7 @@
 import { uuidv7 } from "../tideline.js";
 import { $, $$, busy, open, say, toast } from "./dom.js";
 import { Complaint, explain } from "./errors.js";
+import { listed, nameOf } from "./format.js";
 import { t } from "./texts.js";
 
 /** The people with these usernames, in the order of the list; the error names the unknown ones. */
@@ -13,6 +14,12 @@ export async function findPeople(tideline, text) {
   const unknown = names.filter((_, n) => !people[n]);
   if (unknown.length > 0) throw new Complaint(t("new.unknown", { names: unknown.map((name) => t("new.unknown.name", { name })).join(", ") }));
   return people;
+}
+
+/** Says which of these people were not added. */
+export function refusedOf(ids, people) {
+  const names = ids.map((id) => nameOf(people.find((user) => user.id === id)));
+  return t("details.refused", { names: listed(names) });
 }
 
 export class New {
@@ -77,7 +84,7 @@ export class New {
       if (!this.#store.conversations.has(conversation.id)) this.#store.put(conversation);
       $("#new-dialog").close();
       this.#go(conversation.id);
-      if (conversation.refused?.length > 0) toast(t(conversation.refused.length === 1 ? "details.refused.one" : "details.refused.some"));
+      if (conversation.refused?.length > 0) toast(refusedOf(conversation.refused, [...this.#store.people.values()]));
     } catch (error) {
       if (!signal.aborted) say($("#new-error"), explain(error));
     }

@@ -2,6 +2,7 @@
 // permission once, after a click; another click turns them off. Only one tab notifies: the one that waits for all.
 
 import { $, icon } from "./dom.js";
+import { statusOf } from "./faces.js";
 import { isGone, nameOf, previewOf, titleOf } from "./format.js";
 import { recall, remember } from "./settings.js";
 import { t } from "./texts.js";
@@ -71,6 +72,7 @@ export class Notify {
   #arrived(conversation, message) {
     const me = this.#store.me?.id;
     if (!this.on || !this.#tideline.leader || message.sender_id === me || !this.#store.notifies(conversation, message)) return;
+    if (statusOf(this.#store.me)?.availability === "do_not_disturb") return;
     const mentions = this.#store.isNamed(message);
     const rings = mentions || conversation.kind === "direct" || (this.#waiting.get(conversation.id)?.rings ?? false);
     this.#waiting.set(conversation.id, { message, rings });

@@ -56,6 +56,8 @@ export class Store {
     tideline.on("conversation", (entry) => this.#conversation(entry));
     tideline.on("members", (entry) => this.#membersChanged(entry));
     tideline.on("send", (event) => this.#send(event));
+    tideline.on("user", (user) => this.rename(user));
+    tideline.on("me", () => this.#rereadBlocks());
     tideline.on("connection", ({ state }) => {
       if (state !== "online") return;
       this.#mend();
@@ -162,14 +164,40 @@ export class Store {
   }
 
   meet(users) {
-    for (const user of users) this.people.set(user.id, user);
+    for (const user of users) {
+      const known = this.people.get(user.id);
+      if (known?.rev > user.rev) continue;
+      this.people.set(user.id, user);
+      if (known && known.rev !== user.rev) this.#asPeer(user);
+    }
     this.#changed("people");
+  }
+
+  #asPeer(user) {
+    for (const one of this.conversations.values()) if (one.peer?.id === user.id) one.peer = user;
+    this.#changed("conversations");
+  }
+
+  /** Names or statuses of people may be others now. */
+  redraw() {
+    this.#changed("people");
+    this.#changed("conversations");
+  }
+
+  /** Profiles have no entries: these people are read again, if they have changed. */
+  async revise(ids) {
+    for (let from = 0; from < ids.length; from += NAMES_PER_REQUEST) {
+      this.meet(await this.#ofSession(this.#tideline.listUsers({ ids: ids.slice(from, from + NAMES_PER_REQUEST) })));
+    }
   }
 
   put(conversation) {
     // A server of an earlier version has no settings.
     conversation.me = { unread_mentions: 0, marked_unread: false, cleared_seq: 0, settings: PLAIN, ...conversation.me };
-    if (conversation.peer) this.meet([conversation.peer]);
+    if (conversation.peer) {
+      this.meet([conversation.peer]);
+      conversation.peer = this.people.get(conversation.peer.id);
+    }
     // The response may be older than a change that an event has brought.
     const last = this.conversations.get(conversation.id)?.last_message;
     if (last && last.seq === conversation.last_message?.seq) conversation.last_message = newerState(conversation.last_message, last);
@@ -216,9 +244,9 @@ export class Store {
 
   /** A person has another name; the change was made here or in another tab. */
   rename(user) {
-    if (this.people.get(user.id)?.display_name === user.display_name) return;
+    const before = this.people.get(user.id)?.display_name;
     this.meet([user]);
-    this.#tell("renamed", user);
+    if (before !== user.display_name) this.#tell("renamed", user);
   }
 
   /** A conversation has another title; for a large one, no entry reaches the other tabs. */
@@ -239,16 +267,7 @@ export class Store {
 
   /** Loads what no event brings: the blocks, and what the server allows. */
   load() {
-    this.#insist(async () => {
-      const found = new Set();
-      for (let cursor; cursor !== null; ) {
-        const page = await this.#ofSession(this.#tideline.listBlocks({ cursor, limit: 100 }));
-        for (const { id } of page.users) found.add(id);
-        cursor = page.next_cursor;
-      }
-      this.blocked = found;
-      this.#changed("conversations");
-    });
+    this.#loadBlocks();
     this.#insist(async () => {
       const { features, limits } = await this.#ofSession(this.#tideline.getCapabilities());
       this.features = new Set(features);
@@ -260,6 +279,22 @@ export class Store {
       this.#tell("features");
     });
   }
+
+  #loadBlocks() {
+    this.#insist(async () => {
+      const found = new Set();
+      for (let cursor; cursor !== null; ) {
+        const page = await this.#ofSession(this.#tideline.listBlocks({ cursor, limit: 100 }));
+        for (const { id } of page.users) found.add(id);
+        cursor = page.next_cursor;
+      }
+      this.blocked = found;
+      this.#changed("conversations");
+    });
+  }
+
+  /** Blocked or unblocked on another device, perhaps. */
+  #rereadBlocks = paced(() => this.#loadBlocks(), 1_000);
 
   /** Repeats until it succeeds, or another person has logged in. */
   async #insist(work) {
@@ -357,7 +392,7 @@ export class Store {
   async #resync({ reason, conversations }) {
     this.conversations.clear();
     for (const conversation of conversations) this.put(conversation);
-    if (this.me) this.meet([this.me]);
+    if (this.me) this.people.set(this.me.id, this.me);
     this.know(conversations.filter((one) => one.last_message).map((one) => one.last_message.sender_id));
     this.ready = true;
     this.#changed("conversations");

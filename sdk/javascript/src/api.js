@@ -1,18 +1,21 @@
-// The API, a method per operation. Every method takes `{ signal }` last and returns the body of the response.
+// The API, a method per operation; those that concern people are in people.js. Every method takes `{ signal }` last and returns the
+// body of the response.
 
 import { emojiOf, seqOf, uuid, uuidv7 } from "./ids.js";
 import { PAGE } from "./limits.js";
+import { People } from "./people.js";
 
 /** The path of a message. */
 const messagePath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
 
 const pinPath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/pins/${seqOf(seq)}`;
 
-export class Api {
+export class Api extends People {
   #core;
   #session;
 
   constructor(core) {
+    super(core);
     this.#core = core;
     this.#session = core.session;
   }
@@ -23,64 +26,6 @@ export class Api {
     const { messages = [], mentions = [], conversations = [response] } = response;
     const last = conversations.map((conversation) => conversation.last_message);
     this.#core.changes.expect(...messages, ...mentions.map(({ message }) => message), ...last);
-    return response;
-  }
-
-  getMe({ signal } = {}) {
-    return this.#session.call("GET", "/v1/me", { signal });
-  }
-
-  async getUser(userId, { signal } = {}) {
-    return this.#session.call("GET", `/v1/users/${uuid(userId)}`, { signal });
-  }
-
-  /** The users with up to 100 ids, or with one exact username. Unknown ones are left out. */
-  async listUsers({ ids, username }, { signal } = {}) {
-    const query = { ids: ids?.join(","), username };
-    return (await this.#session.call("GET", "/v1/users", { query, signal })).users;
-  }
-
-  async findUser(username, { signal } = {}) {
-    return (await this.listUsers({ username }, { signal }))[0] ?? null;
-  }
-
-  /** Up to 20 people whose usernames begin so: at least three characters. */
-  async searchUsers(prefix, { limit } = {}, { signal } = {}) {
-    return (await this.#session.call("GET", "/v1/users/search", { query: { prefix, limit }, signal })).users;
-  }
-
-  async listDevices({ signal } = {}) {
-    return (await this.#session.call("GET", "/v1/me/devices", { signal })).devices;
-  }
-
-  async removeDevice(deviceId, { signal } = {}) {
-    return this.#session.call("DELETE", `/v1/me/devices/${uuid(deviceId)}`, { signal });
-  }
-
-  /** Logs all other devices out. */
-  changePassword({ old_password, new_password }, { signal } = {}) {
-    const body = { old_password, new_password };
-    return this.#session.call("PUT", "/v1/me/password", { body, repeat: "refusal", signal });
-  }
-
-  listBlocks({ limit, cursor } = {}, { signal } = {}) {
-    return this.#session.call("GET", "/v1/me/blocks", { query: { limit, cursor }, signal });
-  }
-
-  async blockUser(userId, { signal } = {}) {
-    return this.#block("PUT", userId, signal);
-  }
-
-  async unblockUser(userId, { signal } = {}) {
-    return this.#block("DELETE", userId, signal);
-  }
-
-  /** Tells the other tabs of this browser: the server has no entry for it. */
-  async #block(method, userId, signal) {
-    const response = await this.#session.call(method, `/v1/me/blocks/${uuid(userId)}`, { signal });
-    const block = { user_id: userId, blocked: method === "PUT" };
-    this.#core.emit("block", block);
-    this.#core.tabs.post({ type: "block", block });
     return response;
   }
 
@@ -122,7 +67,7 @@ export class Api {
     return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/members`, { query: { limit, cursor }, signal });
   }
 
-  /** People who are banned, or blocked by or blocking the caller, are left out: `refused` names them. */
+  /** People who are banned, blocked by or blocking the caller, or do not accept it are left out: `refused` names them. */
   async addMembers(conversationId, userIds, { signal } = {}) {
     return this.#session.call("POST", `/v1/conversations/${uuid(conversationId)}/members`, { body: { user_ids: userIds }, signal });
   }

@@ -198,6 +198,11 @@ export class Changes {
 
   // Messages that expire. The application has their content; here are only the stubs.
 
+  /** The time of the server. */
+  get now() {
+    return Date.now() + this.#offset;
+  }
+
   /** The server's time of a response, where the browser shows it. */
   learnTime({ headers }) {
     const ahead = Date.parse(headers.get("Date")) + 500 - Date.now();
@@ -255,7 +260,7 @@ export class Changes {
 
   async #deliverExpired() {
     const { sync, life } = this.#core;
-    const now = Date.now() + this.#offset;
+    const { now } = this;
     const due = [...this.#expected].filter(([, { at }]) => at <= now).sort(([, one], [, other]) => one.at - other.at);
     if (due.length === 0 || life.signal.aborted) return;
     const entries = due.map(([, { stub }]) => asChange(stub, sync.unreadOf(stub.conversation_id)));

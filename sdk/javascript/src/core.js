@@ -72,6 +72,11 @@ export class Core {
     return off;
   }
 
+  /** Whether the application handles such events. */
+  handles(name) {
+    return (this.#handlers.get(name)?.size ?? 0) > 0;
+  }
+
   /** Emits an event without waiting for its handlers. */
   emit(name, event) {
     for (const handler of [...(this.#handlers.get(name) ?? [])]) {

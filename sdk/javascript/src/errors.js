@@ -40,7 +40,9 @@ function retryAfter(header) {
 
 /** The error of a response. A response without a code does not come from Tideline but from a proxy. */
 export function refusal(response, problem) {
-  const retryAfterMs = asked(problem?.retry_after_ms) ?? retryAfter(response.headers.get("Retry-After"));
+  // With 409 it says when the user may try again, perhaps in days; otherwise it is the pause before a repeat.
+  const later = response.status === 409 && problem?.retry_after_ms > 0 ? problem.retry_after_ms : asked(problem?.retry_after_ms);
+  const retryAfterMs = later ?? retryAfter(response.headers.get("Retry-After"));
   const request_id = problem?.request_id ?? response.headers.get("X-Request-Id");
   if (typeof problem?.code !== "string") {
     return new TidelineError({ code: "network", detail: `the response is ${response.status}, and not Tideline's`, request_id, retryAfterMs });

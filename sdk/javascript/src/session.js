@@ -28,6 +28,9 @@ export class Session {
   /** After a logout only `restore` and `login` start a session: a call must not run as the next person. */
   #left = false;
   #refreshing = null;
+  /** Whether the account must be read again, and whether a request for it is in flight. */
+  #stale = false;
+  #rereading = false;
 
   constructor(core) {
     this.#core = core;
@@ -358,12 +361,28 @@ export class Session {
     this.#core.emit("signed_out", { reason: reason.code });
   }
 
-  async updateMe({ username, display_name, read_receipts, forward_name }, { signal } = {}) {
-    const user = await this.call("PATCH", "/v1/me", { body: { username, display_name, read_receipts, forward_name }, signal });
+  /** The account of this person as it is now, for all tabs. */
+  async changed(user) {
     await this.#core.withLock("refresh", async () => {
       const session = await this.#latest();
-      if (session?.user.id === user.id && this.user?.id === user.id) await this.#loggedIn({ ...session, user });
+      if (session?.user.id !== user.id || this.user?.id !== user.id) return;
+      if (JSON.stringify(session.user) !== JSON.stringify(user)) await this.#loggedIn({ ...session, user });
     });
     return user;
+  }
+
+  /** The account has changed on another device, or may have: it is read, one request at a time. */
+  reread() {
+    this.#stale = true;
+    if (this.#rereading) return;
+    this.#rereading = true;
+    this.#core.spawn(this.#readAgain().finally(() => (this.#rereading = false)));
+  }
+
+  async #readAgain() {
+    while (this.#stale && this.current) {
+      this.#stale = false;
+      await this.changed(await this.call("GET", "/v1/me"));
+    }
   }
 }

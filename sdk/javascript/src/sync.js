@@ -5,9 +5,10 @@
 
 import { asked, RESYNC, TidelineError } from "./errors.js";
 import { PAGE, PAGE_LIMIT } from "./limits.js";
+import { readContacts } from "./people.js";
 import { abortable, backoff, linked } from "./signals.js";
 
-const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "pin", "read", "conversation", "members", "settings", "draft", "cleared", "hidden", "scheduled_failed"];
+const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "pin", "read", "conversation", "members", "settings", "draft", "cleared", "hidden", "me", "contact", "contact_request", "scheduled_failed"];
 /** How long after the time-out of a wait its response may take. */
 const RESPONSE_MS = 10_000;
 /** A wait that began less than this time ago is not replaced. */
@@ -146,6 +147,9 @@ export class Sync {
     changes.exist = conversations.every(({ change_seq }) => change_seq !== undefined);
     changes.expect(...conversations.map(({ last_message }) => last_message));
     await this.#core.deliver("resync", { reason, epoch, inbox_seq, conversations }, signal);
+    await readContacts(this.#core, signal);
+    // The account that is stored here may be from before the last run.
+    this.#core.session.reread();
     timelines.learnAll(found);
     changes.begin(found);
     if (this.#core.options.backfill) await timelines.fill(conversations, signal);
@@ -191,6 +195,7 @@ export class Sync {
           this.#core.changes.noteEntry(entry);
           await this.#core.deliver(entry.kind, entry, signal);
           this.#core.timelines.follow(entry);
+          if (entry.kind === "me" && this.#core.tabs.leader) this.#core.session.reread();
           if (entry.kind === "conversation") this.#core.outbox.wake(entry.conversation_id);
         }
         position.since = entry.seq;

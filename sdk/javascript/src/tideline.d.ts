@@ -4,17 +4,104 @@ export interface User {
   id: string;
   username: string;
   display_name: string;
+  /** The address of a picture, which the server does not load. */
+  avatar_url: string | null;
+  /** What the user says about the present; null: nothing. */
+  status: Status | null;
+  /** The number of the profile. It grows with each change that others can see. */
+  rev: number;
   created_at: string;
   /** The account is erased: show `display_name` and no profile. Absent: an older server. */
   deleted?: boolean;
 }
 
+/** What others see of the user's presence. `auto`: what the devices show. */
+export type Availability = "auto" | "away" | "busy" | "do_not_disturb" | "invisible";
+
+export interface Status {
+  /** Only in the user's own account. */
+  availability?: Availability;
+  emoji: string | null;
+  text: string | null;
+  /** When it ends; null: when the user ends it. */
+  until: string | null;
+}
+
+/** All that a user shows others. */
+export interface Profile extends User {
+  bio: string | null;
+  /** What integrations store about the user. */
+  attributes: Record<string, unknown>;
+}
+
 /** The user's own account. */
-export interface Account extends User {
+export interface Account extends Profile {
   /** Others see what the user has read, and the user sees what they have read. Absent: an older server. */
   read_receipts?: boolean;
   /** Copies of the user's messages that others make name the user. Absent: an older server. */
   forward_name?: boolean;
+}
+
+/** Who may see or do something. `contacts`: the people on the user's own list. */
+export type Audience = "everyone" | "contacts" | "nobody";
+
+/** Who sees and may do what. */
+export interface Audiences {
+  presence: Audience;
+  last_seen: Audience;
+  /** Who may create a direct conversation with the user. */
+  direct: Audience;
+  group_add: Audience;
+  contact_request: Audience;
+  /** Who may count the friends in common with the user. */
+  contacts_visible: Audience;
+  /** Whether a search by the beginning of a username finds the user. */
+  discoverable: boolean;
+}
+
+/** What the user has chosen; null: what the operator has set. */
+export type PrivacyChoices = { [Name in keyof Audiences]: Audiences[Name] | null };
+
+export interface Privacy extends PrivacyChoices {
+  read_receipts: boolean;
+  forward_name: boolean;
+  /** What holds. */
+  effective: Audiences;
+}
+
+/** What the user notes about a person. A field that is absent is not changed. */
+export interface ContactNotes {
+  /** The user's own name for the person; null removes it. */
+  alias?: string | null | undefined;
+  tags?: string[] | undefined;
+  starred?: boolean | undefined;
+}
+
+/** A person on the user's list. Alias, tags and star are the user's own. */
+export interface Contact {
+  user: User;
+  /** `friend`: each is on the list of the other. */
+  state: "contact" | "friend";
+  alias: string | null;
+  tags: string[];
+  starred: boolean;
+  created_at: string;
+  friends_since: string | null;
+}
+
+/** A request to become friends. */
+export interface ContactRequest {
+  /** The other person. */
+  user: User;
+  /** `in`: the other has asked. */
+  direction: "in" | "out";
+  /** A request that was declined stays `pending` for the person who asked, until it expires. */
+  state: "pending" | "accepted" | "expired";
+  message: string | null;
+  /** Of a request to the user: the friends in common. */
+  mutual_count: number | null;
+  created_at: string;
+  expires_at: string;
 }
 
 export type Platform = "web" | "ios" | "android" | "desktop" | "bot" | "other";
@@ -92,7 +179,7 @@ export interface MessageRef {
 }
 
 export interface CreatedConversation extends Conversation {
-  /** The people that were not added because of a block. */
+  /** The people that were not added: because of a block, or because they do not accept it. */
   refused: string[];
 }
 
@@ -350,6 +437,25 @@ export interface HiddenEntry extends EntryBase {
   hidden_seq: number;
 }
 
+/** The account, the status, the privacy or the blocks of the user have changed. `conversation_id` is the nil UUID. */
+export interface MeEntry extends EntryBase {
+  kind: "me";
+}
+
+/** A contact as it is now; null: the person is not on the list. `conversation_id` is the nil UUID. */
+export interface ContactEntry extends EntryBase {
+  kind: "contact";
+  user_id: string;
+  contact: Contact | null;
+}
+
+/** A request as it is now; null: there is none. `conversation_id` is the nil UUID. */
+export interface ContactRequestEntry extends EntryBase {
+  kind: "contact_request";
+  user_id: string;
+  request: ContactRequest | null;
+}
+
 /** A scheduled message of the user could not be sent. `conversation_id` is the nil UUID if the user is no longer a member. */
 export interface ScheduledFailedEntry extends EntryBase {
   kind: "scheduled_failed";
@@ -389,6 +495,9 @@ export type Entry =
   | DraftEntry
   | ClearedEntry
   | HiddenEntry
+  | MeEntry
+  | ContactEntry
+  | ContactRequestEntry
   | ScheduledFailedEntry;
 
 export interface Unread {
@@ -428,10 +537,15 @@ export interface Events {
     inbox_seq: number;
     conversations: Conversation[];
   };
+  /**
+   * All contacts and requests, after `resync`, for the application to replace its own lists. They are read only when there is a handler
+   * at that time. Entries after the position of `resync` have what changes meanwhile.
+   */
+  contacts: { contacts: Contact[]; requests: ContactRequest[]; inbox_seq: number; epoch: string };
   /** A page of entries, before the events of its entries, so that a handler can store it in one transaction. The SDK waits for it. */
   entries: { entries: Entry[]; since: number; next: number; epoch: string };
   /**
-   * Each message once, in the order of its conversation. The SDK waits for the handler, as for all others up to `hidden`. With
+   * Each message once, in the order of its conversation. The SDK waits for the handler, as for all others up to `contact_request`. With
    * more than 100 large conversations, only the 100 with the latest activity are watched: messages of the others arrive up to
    * `waitSeconds` later. Messages that the user sends there from another device, and changes, arrive only with the next message
    * of another person.
@@ -468,6 +582,12 @@ export interface Events {
   cleared: ClearedEntry;
   /** A page or message that was being read has the stub already; of stored ones the application deletes the content. */
   hidden: HiddenEntry;
+  /** The own account, the privacy or the blocks have changed, on this device or another. A changed account also has a `user` event. */
+  me: MeEntry;
+  /** A contact was added, changed or removed, or a friendship has begun or ended. */
+  contact: ContactEntry;
+  /** A request to become friends was made, or has ended other than by its acceptance. */
+  contact_request: ContactRequestEntry;
   /** The draft of a conversation has another content, from another device or because a message has made it void. */
   draft_changed: { conversation_id: string; content: Record<string, unknown> | null };
   unread: Unread;
@@ -478,7 +598,7 @@ export interface Events {
   signed_out: { reason: string };
   /** Another tab has logged in, and this tab is logged out: `restore` continues that session. */
   signed_in: { user: User };
-  /** The user's own account has changed, in this tab or in another one. */
+  /** The user's own account has changed, on this device or another. */
   user: Account;
   /** The user has blocked or unblocked a person, in this tab or in another one of this browser. */
   block: { user_id: string; blocked: boolean };
@@ -592,11 +712,39 @@ export class Tideline {
   /** The same, and the account is erased at `erase_at`, unless the person logs in before. */
   deleteAccount(proof: { password?: string | undefined }, options?: CallOptions): Promise<{ erase_at: string }>;
   updateMe(
-    change: { username?: string | undefined; display_name?: string | undefined; read_receipts?: boolean | undefined; forward_name?: boolean | undefined },
+    change: {
+      /** Once in 14 days. */
+      username?: string | undefined;
+      display_name?: string | undefined;
+      avatar_url?: string | null | undefined;
+      bio?: string | null | undefined;
+      /** A merge patch (RFC 7396): a member that is null is removed, and null removes all. */
+      attributes?: Record<string, unknown> | null | undefined;
+      read_receipts?: boolean | undefined;
+      forward_name?: boolean | undefined;
+    },
     options?: CallOptions,
   ): Promise<Account>;
+  setStatus(
+    status: {
+      availability?: Availability | undefined;
+      emoji?: string | null | undefined;
+      text?: string | null | undefined;
+      until?: Date | string | null | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<Account>;
+  clearStatus(options?: CallOptions): Promise<Account>;
+  getPrivacy(options?: CallOptions): Promise<Privacy>;
+  updatePrivacy(
+    change: { [Name in keyof PrivacyChoices]?: PrivacyChoices[Name] | undefined } & {
+      read_receipts?: boolean | undefined;
+      forward_name?: boolean | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<Privacy>;
   changePassword(change: { old_password: string; new_password: string }, options?: CallOptions): Promise<null>;
-  getUser(userId: string, options?: CallOptions): Promise<User>;
+  getUser(userId: string, options?: CallOptions): Promise<Profile>;
   listUsers(which: { ids: string[] } | { username: string }, options?: CallOptions): Promise<User[]>;
   findUser(username: string, options?: CallOptions): Promise<User | null>;
   /** Up to 20 people whose usernames begin so: at least three characters. */
@@ -606,6 +754,26 @@ export class Tideline {
   listBlocks(page?: PageOptions, options?: CallOptions): Promise<{ users: User[]; next_cursor: string | null }>;
   blockUser(userId: string, options?: CallOptions): Promise<null>;
   unblockUser(userId: string, options?: CallOptions): Promise<null>;
+  listContacts(
+    page?: PageOptions & { state?: Contact["state"] | undefined; tag?: string | undefined },
+    options?: CallOptions,
+  ): Promise<{ contacts: Contact[]; next_cursor: string | null; inbox_seq: number; epoch: string }>;
+  getContact(userId: string, options?: CallOptions): Promise<Contact>;
+  putContact(userId: string, notes?: ContactNotes, options?: CallOptions): Promise<Contact>;
+  putContacts(
+    contacts: (ContactNotes & { user_id: string })[],
+    options?: CallOptions,
+  ): Promise<{ user_id: string; status: number; contact: Contact | null; problem: { code: string; detail: string } | null }[]>;
+  removeContact(userId: string, options?: CallOptions): Promise<null>;
+  countMutualContacts(userId: string, options?: CallOptions): Promise<{ count: number; capped: boolean }>;
+  listContactRequests(
+    page: PageOptions & { direction: ContactRequest["direction"] },
+    options?: CallOptions,
+  ): Promise<{ requests: ContactRequest[]; next_cursor: string | null }>;
+  requestContact(userId: string, request?: { message?: string | null | undefined }, options?: CallOptions): Promise<ContactRequest>;
+  acceptContact(userId: string, notes?: ContactNotes, options?: CallOptions): Promise<Contact>;
+  declineContact(userId: string, options?: CallOptions): Promise<null>;
+  cancelContact(userId: string, options?: CallOptions): Promise<null>;
 
   createDirect(userId: string, options?: CallOptions): Promise<CreatedConversation>;
   createGroup(

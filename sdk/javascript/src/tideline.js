@@ -11,6 +11,7 @@
 //   core      the shared parts of a client: options, events, the time until `close`
 //   session   requests and the session
 //   api       a method per operation
+//   people    those of them that concern people: profiles, blocks, contacts, requests
 //   outbox    sending, with one message in flight per conversation
 //   sync      the loop: start over, wait, fetch, apply, remember
 //   timelines the conversations that are watched and read
@@ -114,10 +115,6 @@ export class Tideline extends Api {
 
   deleteAccount(proof, options) {
     return this.#core.session.deleteAccount(proof, options);
-  }
-
-  updateMe(change, options) {
-    return this.#core.session.updateMe(change, options);
   }
 
   /**

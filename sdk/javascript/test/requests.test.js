@@ -79,15 +79,15 @@ describe("a call", () => {
   it("takes an option that is undefined for one that is not given", async () => {
     const asked = [];
     const fetch = async (href, { signal }) => {
-      asked.push(new URL(href).searchParams.get("timeout"));
       if (!href.includes("/v1/notices")) return Response.json({ conversations: [], next_cursor: null, inbox_seq: 0, epoch: "e" });
+      asked.push(new URL(href).searchParams.get("timeout"));
       return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     };
     const backoff = { base: undefined, cap: undefined };
     const tideline = new Tideline({ url, fetch, storage: loggedIn(), waitSeconds: undefined, requestTimeoutMs: undefined, backoff });
     await tideline.start();
     await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.deepEqual(asked, [null, "25"]);
+    assert.deepEqual(asked, ["25"]);
     await tideline.close();
   });
 

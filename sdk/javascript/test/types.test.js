@@ -24,7 +24,9 @@ it("has the same names in the types as in the module", () => {
   const types = declared();
   assert.deepEqual(Object.keys(types).sort(), Object.keys(tideline).sort());
   const { prototype } = tideline.Tideline;
-  const own = [prototype, Object.getPrototypeOf(prototype)].flatMap(Object.getOwnPropertyNames).filter((name) => name !== "constructor");
+  const chain = [];
+  for (let one = prototype; one !== Object.prototype; one = Object.getPrototypeOf(one)) chain.push(one);
+  const own = chain.flatMap(Object.getOwnPropertyNames).filter((name) => name !== "constructor");
   assert.deepEqual(types.Tideline, own.sort());
   const inherited = ["cause", "message", "name", "stack"];
   const error = new tideline.TidelineError({ code: "network", cause: 1 });
@@ -38,6 +40,8 @@ it("has a method for every operation of the API", async () => {
   const otherwise = {
     register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",
     fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send",
+    list_requests: "listContactRequests", ask_contact: "requestContact", accept_request: "acceptContact", decline_request: "declineContact",
+    cancel_request: "cancelContact", delete_status: "clearStatus",
     edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
     deactivate_me: "deactivate", delete_me: "deleteAccount",
   };

@@ -218,15 +218,9 @@ async fn allowed_origin_can_read_every_response() {
     readable(&stranger, PAGE);
     stranger.problem(401, "unauthenticated");
     let mut conn = app.database();
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN display_name TO lost",
-    );
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN bio TO lost");
     let bug = me(&ann.token).await;
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN lost TO display_name",
-    );
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN lost TO bio");
     readable(&bug, PAGE);
     bug.problem(500, "internal");
     app.postgres.cut();

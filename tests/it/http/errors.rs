@@ -327,16 +327,10 @@ async fn sync_positions(app: &App, ann: &Person, seen: &mut Seen) {
 /// Failures of the server.
 async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     let mut conn = app.database();
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN display_name TO lost",
-    );
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN bio TO lost");
     let bug = seen.see(ann.get("/me").await, 500, "internal");
-    assert!(!bug.to_string().contains("display_name"), "{bug}");
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN lost TO display_name",
-    );
+    assert!(!bug.to_string().contains("bio"), "{bug}");
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN lost TO bio");
     ann.get("/me").await.ok(200);
 
     let healed = async |what| {

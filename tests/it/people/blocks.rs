@@ -215,7 +215,7 @@ async fn block_stops_adding_to_groups_in_both_directions() {
     let added = ann.add(&chat, &[&ben, &cat]).await.ok(200);
     let expected = json!({"added": [], "already_members": [], "refused": both});
     assert_eq!(added, expected);
-    // Only the entry about the own block.
+    // Ben has only the entry of the own block.
     assert_eq!([ben.head().await, cat.head().await], [1, 0]);
 
     // Users without a block can add them, and existing members stay.

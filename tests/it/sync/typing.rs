@@ -346,8 +346,14 @@ async fn typing_that_nobody_may_see_is_accepted_and_not_shown() {
     ann.change(&group, &ben, json!({"muted_until": null}))
         .await
         .ok(200);
-    types(&ben, &group, true).await.ok(204);
-    assert_eq!(published(&app, 0), 1);
+    let again = async || {
+        types(&ben, &group, true).await.ok(204);
+        published(&app, 0)
+    };
+    eventually("the node hears of it", Duration::from_secs(5), again, |n| {
+        *n == 1
+    })
+    .await;
     // A block in a group: neither sees the other, and a third person sees both.
     let both = ann.group(&[&ben, &cat]).await;
     cat.block(&ben).await.ok(204);

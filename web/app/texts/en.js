@@ -1,6 +1,10 @@
 // The texts of the page in English. `{name}` is a value; forms for numbers are chosen by `count` (Intl.PluralRules).
 
+import people from "./people/en.js";
+
 export default {
+  ...people,
+
   "noun.back": "Back to the conversations",
   "noun.close": "Close",
   "noun.cancel": "Cancel",
@@ -316,8 +320,7 @@ export default {
   "details.add": "Add",
   "details.added.one": "One of them is in here already.",
   "details.added.some": "Some of them are in here already.",
-  "details.refused.one": "One of them cannot be added by you.",
-  "details.refused.some": "Some of them cannot be added by you.",
+  "details.refused": "{names} cannot be added by you.",
   "details.members": "Members",
   "details.more": { one: "Show {count} more", other: "Show {count} more" },
   "details.own": "{name} (you)",

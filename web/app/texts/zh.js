@@ -1,6 +1,10 @@
 // The texts of the page in Chinese (simplified). `{name}` is a value; forms for numbers are chosen by `count` (Intl.PluralRules).
 
+import people from "./people/zh.js";
+
 export default {
+  ...people,
+
   "noun.back": "返回会话列表",
   "noun.close": "关闭",
   "noun.cancel": "取消",
@@ -316,8 +320,7 @@ export default {
   "details.add": "添加",
   "details.added.one": "其中一人已经在这里了。",
   "details.added.some": "其中一些人已经在这里了。",
-  "details.refused.one": "其中一人无法由您添加。",
-  "details.refused.some": "其中一些人无法由您添加。",
+  "details.refused": "你不能添加{names}。",
   "details.members": "成员",
   "details.more": { other: "再显示 {count} 人" },
   "details.own": "{name}（我）",

@@ -167,9 +167,12 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await until(() => ann.isVisible("#composer"), true);
     await other.click("#account-button");
     await ann.click("#account-button");
+    await ann.click("#profile-button");
     await ann.fill("#own-name", "Ann the Second");
     await ann.press("#own-name", "Enter");
     await until(() => other.textContent("#account-body .hero-title"), "Ann the Second");
+    await ann.keyboard.press("Escape");
+    await until(() => ann.locator("dialog[open]").count(), 1);
     await ann.keyboard.press("Escape");
     await other.keyboard.press("Escape");
     await ben.setRole(group.id, me.id, "admin");

@@ -89,10 +89,13 @@ test("forwards", { timeout: 240_000 }, async (t) => {
 
   await t.test("the person is not named where others forward, if they say so", async () => {
     await ann.click("#account-button");
+    await ann.click("#privacy-button");
     await until(() => ann.isEnabled("#own-forward_name"), true);
     await until(() => ann.isChecked("#own-forward_name"), true);
     await ann.uncheck("#own-forward_name");
     await ann.waitForSelector("#toasts >> text=Saved.");
+    await ann.keyboard.press("Escape");
+    await until(() => ann.locator("dialog[open]").count(), 1);
     await ann.keyboard.press("Escape");
     await until(() => ann.locator("dialog[open]").count(), 0);
     const { seq } = (await ben.listMessages(crew.id)).messages.find(({ content }) => content.text === "my own words");

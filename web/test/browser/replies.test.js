@@ -158,16 +158,16 @@ test("reactions, replies, mentions and receipts", { timeout: 480_000 }, async (t
     await until(() => rowOf("and this?").locator(".state").getAttribute("title"), "read");
     // Without receipts of the own, one does not see those of others.
     await ann.click("#account-button");
+    await ann.click("#privacy-button");
     await until(() => ann.isEnabled("#own-read_receipts"), true);
     await until(() => ann.isChecked("#own-read_receipts"), true);
     await ann.uncheck("#own-read_receipts");
     await until(async () => (await ben.getConversation(direct.id)).peer_read_seq, null);
-    await ann.keyboard.press("Escape");
     await until(() => rowOf("and this?").locator(".state").getAttribute("title"), "stored");
-    await ann.click("#account-button");
-    await until(() => ann.isEnabled("#own-read_receipts"), true);
     await ann.check("#own-read_receipts");
     await until(async () => (await ben.getConversation(direct.id)).peer_read_seq > 0, true);
+    await ann.keyboard.press("Escape");
+    await until(() => ann.locator("dialog[open]").count(), 1);
     await ann.keyboard.press("Escape");
   });
 

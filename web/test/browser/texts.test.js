@@ -9,7 +9,7 @@ import { api } from "./support/people.js";
 
 const FOLDER = new URL("../../app/texts/", import.meta.url);
 const tables = Object.fromEntries(
-  await Promise.all((await readdir(FOLDER)).map(async (file) => [file.replace(".js", ""), (await import(new URL(file, FOLDER))).default])),
+  await Promise.all((await readdir(FOLDER)).filter((file) => file.endsWith(".js")).map(async (file) => [file.replace(".js", ""), (await import(new URL(file, FOLDER))).default])),
 );
 const sources = await Promise.all(
   ["index.html", "app.js", ...(await readdir(new URL("../../app/", import.meta.url))).filter((file) => file.endsWith(".js")).map((file) => `app/${file}`)].map((file) =>
@@ -150,12 +150,64 @@ test("in a browser", { timeout: 240_000 }, async (t) => {
       await closed();
     }
     await sheet("#account-button", "#devices .tile", "account");
+    await sheet("#profile-button", "#own-status", "profile");
+    await page.selectOption("#own-end", "at");
+    await page.fill("#own-status", "datastatus");
+    await page.press("#own-status", "Enter");
+    await page.waitForSelector("#own-status-form-error:not([hidden])");
+    await look("profile, refused");
+    await page.selectOption("#own-end", "3600");
+    await page.click("#own-emoji");
+    await look("profile, emoji");
+    await page.click("#own-emoji-panel button >> nth=0");
+    await page.click("#own-status-form [data-key=own-status-form-go]");
+    await page.waitForSelector("[data-key=own-clear]");
+    await look("profile, with a status");
+    await page.keyboard.press("Escape");
+    await sheet("#privacy-button", "#privacy-direct", "privacy");
+    await page.keyboard.press("Escape");
+    await until(() => page.locator("dialog[open]").count(), 1);
     await page.click("#account-body >> css=section:last-child button");
     await look("log out");
     await page.keyboard.press("Escape");
     await closed();
     await sheet("#help-button", "#help-dialog[open]", "help");
     await closed();
+    await sheet("#contacts-button", "#contacts-none:not([hidden])", "contacts, none");
+    await page.check("#contacts-view [value=requests]");
+    await look("requests, none");
+    await closed();
+    await ben.updateMe({ bio: "databio", avatar_url: "https://data.example/data.png" });
+    await ben.setStatus({ emoji: "🌴", text: "datastatus", until: new Date(Date.now() + 3_600_000) });
+    await mira.requestContact((await api(t, server, "datacem", "DataCem")).user.id, { message: "datamessage" });
+    await ben.requestContact(mira.user.id, { message: "datamessage" });
+    await page.waitForSelector("#contacts-badge:not([hidden])");
+    await sheet("#contacts-button", "#requests .request", "requests");
+    await page.click("#requests .person-row >> nth=1");
+    await page.waitForSelector("[data-key=cancel]");
+    await look("person, asked");
+    await page.keyboard.press("Escape");
+    await page.click("#requests .person-row >> nth=0");
+    await page.waitForSelector(".bio");
+    await look("person, asks");
+    await page.click("[data-key=accept] >> visible=true");
+    await page.waitForSelector("#person-alias");
+    await look("person, a friend");
+    await page.fill("#person-tags", "x".repeat(33));
+    await page.press("#person-tags", "Enter");
+    await page.waitForSelector("#person-notes-error:not([hidden])");
+    await page.fill("#person-tags", "datatag");
+    await page.press("#person-tags", "Enter");
+    await page.click("[data-key=remove]");
+    await look("person, removing");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Escape");
+    await until(() => page.locator("dialog[open]").count(), 1);
+    await page.check("#contacts-view [value=list]");
+    await page.waitForSelector("#contacts .tags");
+    await look("contacts");
+    await closed();
+    await mira.removeContact(ben.user.id);
 
     await enter(page, "DataGroup");
     await page.waitForSelector("#rows .text");

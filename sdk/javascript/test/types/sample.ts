@@ -1,7 +1,7 @@
 // Never run: uses everything once, so that the compiler checks the types.
 
 import { Tideline, TidelineError, browserStorage, memoryStorage, newerState, uuidv7 } from "../../src/tideline.js";
-import type { Content, Conversation, Entry, Message, MessageVersion, NewMessage, OutboxItem, TidelineStorage, User } from "../../src/tideline.js";
+import type { Account, Audience, Contact, ContactRequest, Content, Conversation, Entry, Message, MessageVersion, NewMessage, OutboxItem, Profile, TidelineStorage, User } from "../../src/tideline.js";
 
 const storage: TidelineStorage = { ...memoryStorage(), get: async (key) => key };
 
@@ -42,6 +42,27 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const blocks = await tideline.listBlocks({ limit: 10 });
   await tideline.listBlocks({ cursor: blocks.next_cursor });
   await tideline.unblockUser(ben.id);
+
+  const account: Account = await tideline.updateMe({ avatar_url: null, bio: "Sails on Sundays", attributes: { team: null } }, { signal });
+  const { status } = await tideline.setStatus({ availability: "busy", emoji: "⛵", text: account.bio, until: new Date() });
+  if (status?.until && status.availability === "busy") await tideline.clearStatus({ signal });
+  const privacy = await tideline.updatePrivacy({ direct: "contacts", discoverable: null, read_receipts: false });
+  const audience: Audience = (await tideline.getPrivacy()).presence ?? privacy.effective.presence;
+  const profile: Profile = await tideline.getUser(ben.id, { signal });
+  const contact: Contact = await tideline.putContact(ben.id, { alias: "Benny", tags: ["work", audience], starred: true }, { signal });
+  const results = await tideline.putContacts([{ user_id: profile.id }, { user_id: ben.id, alias: null }]);
+  for (const { problem, contact: put } of results) if (problem?.code !== put?.alias) await tideline.removeContact(ben.id);
+  const mine = await tideline.listContacts({ limit: 10, state: contact.state, tag: "work" });
+  await tideline.listContacts({ cursor: mine.next_cursor }, { signal });
+  const { count, capped } = await tideline.countMutualContacts(ben.id);
+  const asked: ContactRequest = await tideline.requestContact(ben.id, { message: `${count} ${capped}` });
+  if (asked.state === "pending") await tideline.cancelContact(asked.user.id);
+  const { requests } = await tideline.listContactRequests({ direction: "in", limit: 10 });
+  for (const { user, mutual_count } of requests) await (mutual_count ? tideline.acceptContact(user.id, { tags: [] }) : tideline.declineContact(user.id));
+  tideline.on("contacts", ({ contacts, requests, inbox_seq, epoch }) => [...contacts, ...requests, inbox_seq, epoch]);
+  tideline.on("contact", async ({ user_id, contact }) => contact?.alias ?? (await tideline.getContact(user_id)).alias);
+  tideline.on("contact_request", ({ user_id, request }) => request?.message ?? user_id);
+  tideline.on("me", ({ conversation_id, unread }) => `${conversation_id} ${unread}`);
 
   const off: () => void = tideline.on("message", async ({ message }) => show(message), { signal });
   tideline.on("resync", ({ reason, conversations }) => reason === "start" && conversations.map(({ me }) => me.read_seq));
