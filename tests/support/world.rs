@@ -170,8 +170,8 @@ const BROKEN: &[(&str, &str)] = &[
         "SELECT receiver_id::text || ':' || e.conversation_id AS what FROM (
              SELECT receiver_id, conversation_id, (array_agg(kind ORDER BY seq))[1] AS first,
                  (array_agg(kind ORDER BY seq DESC))[1] AS last, (array_agg(unread ORDER BY seq DESC))[1] AS unread
-             FROM inbox WHERE conversation_id <> '00000000-0000-0000-0000-000000000000' AND kind NOT IN ('contact', 'contact_request')
-             GROUP BY 1, 2) AS e
+             FROM inbox WHERE conversation_id <> '00000000-0000-0000-0000-000000000000'
+                 AND kind NOT IN ('contact', 'contact_request') GROUP BY 1, 2) AS e
          LEFT JOIN members m ON m.user_id = receiver_id AND m.conversation_id = e.conversation_id
          WHERE (first <> 'conversation' AND receiver_id NOT IN (SELECT receiver_id FROM inbox GROUP BY 1 HAVING min(seq) > 1))
              OR (last = 'left') <> (m.user_id IS NULL) OR (last = 'left' AND unread <> 0)",
