@@ -123,6 +123,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
   await t.test("a request is declined, and the other person is not told", async () => {
     const fay = await api(t, server, "fay", "Fay");
     await fay.requestContact(me.id);
+    await until(() => label(phone), "Contacts, 1 request (Alt C)");
     await phone.click("#contacts-button");
     await phone.screenshot({ path: `${SCREENS}requests-narrow.png` });
     await phone.getByRole("button", { name: "Decline Fay" }).click();
