@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the only place")]
 
+mod media_hosts;
 pub mod origins;
 mod privacy;
 mod proxies;
@@ -78,8 +79,12 @@ pub struct Config {
     pub mention_all_limit: usize,
     /// `TIDELINE_REACTION_FANOUT`: the most members of a conversation of which each gets an entry for a reaction.
     pub reaction_fanout: usize,
+    /// `TIDELINE_TYPING_MEMBERS`: the most members of a conversation in which people see who types; 0: nobody does.
+    pub typing_members: i32,
     /// `TIDELINE_RECEIPTS`: people see who has read their messages.
     pub receipts: bool,
+    /// `TIDELINE_ERASE_DAYS`: how long after its deletion an account is erased.
+    pub erase_days: i32,
     /// `TIDELINE_PRIVACY`: what holds for users who have chosen nothing.
     pub privacy: EffectivePrivacy,
     /// `TIDELINE_DRAIN_SECONDS`
@@ -238,7 +243,9 @@ impl Config {
             edit_history: edit_history(lookup)?,
             mention_all_limit: number(lookup, "TIDELINE_MENTION_ALL_LIMIT", 50, 0, 1_000_000)?,
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
+            typing_members: number(lookup, "TIDELINE_TYPING_MEMBERS", 100, 0, 5_000)?,
             receipts: receipts(lookup)?,
+            erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
@@ -321,27 +328,12 @@ fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {
 
 fn trusted_media_hosts(lookup: Lookup<'_>) -> Result<Vec<String>, ConfigError> {
     let text = lookup("TIDELINE_TRUSTED_MEDIA_HOSTS").unwrap_or_default();
-    let parts = text.split(',').map(str::trim);
-    let hosts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-    if hosts.iter().all(|host| *host == "*" || is_media_host(host)) {
-        return Ok(hosts.into_iter().map(str::to_owned).collect());
-    }
-    Err(ConfigError::Bad(
+    media_hosts::parse(&text).ok_or(ConfigError::Bad(
         "TIDELINE_TRUSTED_MEDIA_HOSTS",
         text,
         "*, or hosts with commas between them, in lower case, with a port unless it is the scheme's default, or *. and a host for \
          its subdomains, such as media.example, *.cdn.example, 10.0.0.7:9000",
     ))
-}
-
-/// Whether this is a host as browsers write it in a URL.
-fn is_media_host(text: &str) -> bool {
-    let rest = text.strip_prefix("*.").unwrap_or(text);
-    let (host, port) = rest.split_once(':').unwrap_or((rest, "1"));
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
-    host.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && host.chars().all(fits)
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn redis_url(lookup: Lookup<'_>) -> Result<Secret<String>, ConfigError> {

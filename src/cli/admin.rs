@@ -79,7 +79,7 @@ async fn create_user(
     display_name: Option<String>,
     password: Option<String>,
 ) -> Result<(), Box<dyn Error>> {
-    let name = Username::parse(username)
+    let name = Username::new_name(username)
         .ok_or_else(|| format!("--username {username:?} {}", Username::RULE))?;
     let display_name = display_name.map(Name::from);
     if let Some(display_name) = &display_name {

@@ -24,7 +24,7 @@ pub enum Error {
     Muted,
     /// One of the two people blocks the other.
     Blocked,
-    /// The privacy settings of the other person do not allow it.
+    /// The privacy settings of the other person do not allow it, or their account is not in use.
     NotAccepted,
     /// The name is taken.
     Conflict(&'static str),
@@ -34,6 +34,8 @@ pub enum Error {
     LimitReachedFor(&'static str, Duration),
     /// Unknown user, or wrong password.
     InvalidCredentials,
+    /// The operator has deactivated the account.
+    UserDeactivated,
     /// The access token is missing or invalid.
     Unauthenticated,
     /// The access token was valid and has expired.

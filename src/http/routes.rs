@@ -1,6 +1,6 @@
 //! The list of endpoints, from which the handlers are mounted and the OpenAPI document is made.
 
-use crate::http::identity::{accounts, devices};
+use crate::http::identity::{account_ends, accounts, devices};
 use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
@@ -12,8 +12,8 @@ use crate::http::messaging::{
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
-use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles};
-use crate::http::sync::{inbox, notices, unread};
+use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles, search};
+use crate::http::sync::{inbox, notices, typing, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -123,11 +123,13 @@ macro_rules! endpoints {
 pub(super) fn endpoints() -> Vec<Endpoint> {
     endpoints! {
         accounts: register_user, login_user, refresh_session, logout_session;
-        profiles: get_me, update_me, set_status, delete_status, get_user, list_users;
+        profiles: get_me, update_me, update_status, delete_status, get_user, list_users;
+        account_ends: deactivate_me, delete_me;
+        search: search_users;
         devices: list_devices, remove_device, change_password;
         privacy: get_privacy, update_privacy;
-        contacts: list_contacts, get_contact, put_contact, remove_contact, put_contacts, count_mutual_contacts;
-        contact_requests: list_requests, ask_contact, accept_request, decline_request, cancel_request;
+        contacts: list_contacts, get_contact, update_contact, remove_contact, update_contacts, get_mutual_count;
+        contact_requests: list_requests, create_request, accept_request, decline_request, remove_request;
         blocks: list_blocks, block_user, unblock_user;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;
@@ -146,6 +148,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         pins: pin_message, unpin_message, list_pins;
         inbox: fetch_inbox;
         notices: wait_notices;
+        typing: update_typing;
         unread: get_unread;
         health: get_capabilities, get_live, get_ready;
         diagnostics: diagnose_longpoll;

@@ -19,13 +19,21 @@ pub struct DeviceInfo {
 pub struct Username(String);
 
 impl Username {
-    /// The rule for usernames, as an error text.
-    pub const RULE: &str = "must be 3 to 32 of a-z, 0-9, '_', '.' and '-' after lower-casing";
+    /// The most characters of a username.
+    pub const MAX: usize = 32;
 
-    /// Parses a username as typed; none if it is invalid.
+    /// The rule for usernames, as an error text.
+    pub const RULE: &str = "must be 3 to 32 of a-z, 0-9, '_', '.' and '-' after lower-casing, and not begin with 'deleted-'";
+
+    /// A new name as typed; none if it is invalid, or looks like that of a deleted account.
+    pub fn new_name(typed: &str) -> Option<Self> {
+        Self::parse(typed).filter(|name| !name.0.starts_with("deleted-"))
+    }
+
+    /// Parses a username as typed, to look it up; none if it is invalid.
     pub fn parse(typed: &str) -> Option<Self> {
         let name = typed.to_ascii_lowercase();
-        let fits = (3..=32).contains(&name.len())
+        let fits = (3..=Self::MAX).contains(&name.len())
             && name
                 .bytes()
                 .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
@@ -36,6 +44,26 @@ impl Username {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Who has deactivated an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeactivatedBy {
+    /// Its owner: a login ends it.
+    Person,
+    /// The operator.
+    Operator,
+}
+
+/// Whether an account is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    /// It is.
+    Active,
+    /// It is not for now.
+    Deactivated(DeactivatedBy),
+    /// It is erased for good.
+    Deleted,
 }
 
 /// The most code points of a password in its normal form.

@@ -15,6 +15,8 @@ pub enum Subject {
     Address(IpAddr),
     /// One username of login attempts, whether such a user exists or not.
     Login(String),
+    /// The searches of one user for others.
+    Search(UserId),
 }
 
 impl Subject {
@@ -38,7 +40,7 @@ pub fn network(address: IpAddr) -> IpAddr {
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::User(user) => write!(f, "{user}"),
+            Self::User(user) | Self::Search(user) => write!(f, "{user}"),
             Self::Address(address) => write!(f, "{address}"),
             Self::Login(name) => f.write_str(name),
         }

@@ -1,5 +1,6 @@
 //! Custom garde validators: garde's default messages (0.23) name neither the unit nor the allowed range.
 
+use crate::model::account::Username;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -70,4 +71,11 @@ pub fn is_emoji(text: &str, _: &()) -> garde::Result {
     }
     let detail = format!("must be 1 to {MAX} bytes of UTF-8, without control characters");
     Err(garde::Error::new(detail))
+}
+
+/// A new username.
+pub fn is_username(text: &str, _: &()) -> garde::Result {
+    Username::new_name(text)
+        .map(drop)
+        .ok_or_else(|| garde::Error::new(Username::RULE))
 }

@@ -22,7 +22,7 @@ use crate::storage::error::StorageError;
 use crate::storage::pg::operations::instance;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::client::Redis;
-use crate::storage::redis::sync::notices::{Notices, Signal};
+use crate::storage::redis::sync::notices::{Channel, Notices, Signal};
 use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
@@ -153,7 +153,18 @@ impl Handles {
                     conversation,
                     reader,
                 } => waiters.reads.announced(conversation, reader),
-                Signal::Subscribed(user) => waiters.head_cache.invalidate(user),
+                Signal::Typing {
+                    conversation,
+                    user,
+                    is_typing,
+                } => waiters.typing.receive(conversation, user, is_typing),
+                Signal::Subscribed(Channel::Inbox(user)) => {
+                    waiters.head_cache.invalidate(user);
+                    waiters.typing.forget_access(user);
+                }
+                Signal::Subscribed(Channel::Watch(conversation)) => {
+                    waiters.typing.subscribed(conversation);
+                }
                 Signal::Gap => lost.notify_one(),
             }
         };

@@ -88,11 +88,13 @@ impl Node {
             task!(notices, delivery),
             task!(revocations, auth),
             task!(auditor, delivery),
+            task!(account_erasures, delivery),
             task!(erasures, delivery),
             task!(delivered, delivery),
             task!(expiry, delivery),
             task!(read_moves, delivery),
             task!(scheduled, delivery),
+            task!(typing, delivery),
         ];
         Ok(Self {
             tasks,

@@ -1,5 +1,6 @@
 //! Background tasks. Each is a loop that ends when the node stops. After a failure it continues with the next round.
 
+pub mod account_erasures;
 pub mod auditor;
 pub mod delivered;
 pub mod erasures;
@@ -10,3 +11,4 @@ pub mod read_moves;
 pub mod revocations;
 pub mod scheduled;
 pub mod sweep;
+pub mod typing;

@@ -54,6 +54,8 @@ pub struct Metrics {
     pub notices_parked: IntGauge,
     /// Waits that the sweep woke.
     pub notices_recovered: IntCounter,
+    /// Starts and stops of typing that were published.
+    pub typing_published: IntCounter,
     /// Reads of unread counts that PostgreSQL answered, because Redis could not.
     pub unread_rebuilds: IntCounter,
     /// Users whose counts in Redis the auditor compared with PostgreSQL.
@@ -134,6 +136,10 @@ impl Metrics {
             notices_recovered: new.counter(
                 "tideline_notices_recovered_total",
                 "Waits that the sweep woke, because no signal had",
+            )?,
+            typing_published: new.counter(
+                "tideline_typing_published_total",
+                "Starts and stops of typing that were published to the nodes",
             )?,
             unread_rebuilds: new.counter(
                 "tideline_unread_rebuilds_total",

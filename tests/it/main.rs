@@ -79,7 +79,14 @@ mod operations {
 }
 
 mod people {
+    mod account_end;
     mod blocks;
+    mod contacts;
+    mod privacy;
+    mod profiles;
+    mod requests;
+    mod search;
+    mod usernames;
 }
 
 mod storage {
@@ -95,6 +102,7 @@ mod sync {
     mod inbox;
     mod nodes;
     mod notices;
+    mod typing;
     mod unread;
 }
 

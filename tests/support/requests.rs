@@ -89,6 +89,7 @@ impl Operation {
             stranger,
         } = scene;
         let (mut query, mut token) = (String::new(), None);
+        let newcomer_id;
         let (mut own_id, mut user) = ((*chat).to_owned(), &member.id);
         let mut seq = "1".to_owned();
         if ["edit_message", "recall_message"].contains(&self.id.as_str()) {
@@ -129,7 +130,52 @@ impl Operation {
                 Value::Null
             }
             "change_password" => json!({"old_password": PASSWORD, "new_password": PASSWORD}),
-            "update_me" => json!({"display_name": "Somebody"}),
+            "deactivate_me" | "delete_me" => {
+                let name = id()[14..].replace('-', "");
+                token = Some(Person::register(&app.http, &app.url(), &name).await.token);
+                json!({"password": PASSWORD})
+            }
+            "update_me" => {
+                json!({"display_name": "Somebody", "avatar_url": "https://files.example/me.png", "bio": "Sails",
+                "attributes": {"team": "harbour"}})
+            }
+            "update_status" => {
+                json!({"availability": "busy", "emoji": "🌴", "text": "On holiday", "until": tomorrow()})
+            }
+            "update_privacy" => json!({"last_seen": "nobody", "discoverable": null}),
+            "get_contact" => {
+                let path = format!("/me/contacts/{}", member.id);
+                caller.put(&path, json!({})).await;
+                Value::Null
+            }
+            "update_contact" => json!({"alias": "A friend", "tags": ["work"], "starred": true}),
+            "update_contacts" => {
+                json!({"contacts": [{"user_id": stranger.id, "alias": "Another"}]})
+            }
+            "get_mutual_count" => {
+                own_id = stranger.id.clone();
+                Value::Null
+            }
+            "list_requests" => {
+                query = "?direction=in".to_owned();
+                Value::Null
+            }
+            "create_request" | "accept_request" | "decline_request" | "remove_request"
+            | "remove_contact" => {
+                let name = id()[14..].replace('-', "");
+                let [newcomer] = app.people([name.as_str()]).await;
+                newcomer_id = newcomer.id.clone();
+                user = &newcomer_id;
+                let path = format!("/me/contact-requests/{}", caller.id);
+                match self.id.as_str() {
+                    "create_request" => json!({"message": "We met at the harbour"}),
+                    "accept_request" => {
+                        newcomer.put(&path, json!({})).await.ok(201);
+                        json!({"alias": "A friend"})
+                    }
+                    _ => Value::Null,
+                }
+            }
             "remove_device" => {
                 own_id = caller.another_device(app).await.device;
                 Value::Null
@@ -140,6 +186,10 @@ impl Operation {
             }
             "list_users" => {
                 query = format!("?ids={},{}", member.id, stranger.id);
+                Value::Null
+            }
+            "search_users" => {
+                query = "?prefix=sea&limit=20".to_owned();
                 Value::Null
             }
             "block_user" | "unblock_user" | "ban_user" | "unban_user" => {
@@ -154,6 +204,7 @@ impl Operation {
             "send_messages" => json!({"messages": [text("words")]}),
             "edit_message" => json!({"version": 1, "content": {"text": "changed"}}),
             "mark_read" => json!({"seq": 1}),
+            "update_typing" => json!({"typing": true}),
             "update_settings" => {
                 json!({"notify": {"level": "mentions", "until": "2100-01-01T00:00:00.000Z"},
                 "pinned": true, "archived": true, "hidden_through": 1, "nickname": "work"})
@@ -183,8 +234,9 @@ impl Operation {
                 query = "?timeout=0".to_owned();
                 Value::Null
             }
-            "add_reaction" | "get_capabilities" | "get_conversation" | "get_live" | "get_me"
-            | "get_message" | "get_ready" | "get_unread" | "list_bans" | "list_blocks"
+            "add_reaction" | "delete_status" | "get_capabilities" | "get_conversation"
+            | "get_live" | "get_me" | "get_message" | "get_privacy" | "get_ready"
+            | "list_contacts" | "get_unread" | "list_bans" | "list_blocks"
             | "list_conversations" | "list_devices" | "list_drafts" | "list_members"
             | "list_messages" | "list_mentions" | "list_pins" | "list_reactions"
             | "list_receipts" | "list_replies" | "list_scheduled" | "list_versions"

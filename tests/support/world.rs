@@ -170,7 +170,8 @@ const BROKEN: &[(&str, &str)] = &[
         "SELECT receiver_id::text || ':' || e.conversation_id AS what FROM (
              SELECT receiver_id, conversation_id, (array_agg(kind ORDER BY seq))[1] AS first,
                  (array_agg(kind ORDER BY seq DESC))[1] AS last, (array_agg(unread ORDER BY seq DESC))[1] AS unread
-             FROM inbox WHERE conversation_id <> '00000000-0000-0000-0000-000000000000' GROUP BY 1, 2) AS e
+             FROM inbox WHERE conversation_id <> '00000000-0000-0000-0000-000000000000' AND kind NOT IN ('contact', 'contact_request')
+             GROUP BY 1, 2) AS e
          LEFT JOIN members m ON m.user_id = receiver_id AND m.conversation_id = e.conversation_id
          WHERE (first <> 'conversation' AND receiver_id NOT IN (SELECT receiver_id FROM inbox GROUP BY 1 HAVING min(seq) > 1))
              OR (last = 'left') <> (m.user_id IS NULL) OR (last = 'left' AND unread <> 0)",
@@ -198,7 +199,7 @@ const BROKEN: &[(&str, &str)] = &[
         "every failure of a scheduled message has its entry",
         "SELECT COALESCE(i.receiver_id, f.user_id)::text AS what FROM (SELECT * FROM inbox WHERE kind = 'scheduled_failed') AS i
          FULL JOIN scheduled_failures f ON f.user_id = i.receiver_id AND f.number = i.ref_seq
-         WHERE f.number IS NULL OR i.seq IS NULL AND f.user_id NOT IN (SELECT receiver_id FROM inbox GROUP BY 1 HAVING min(seq) > 1)",
+         WHERE f.number IS NULL AND i.receiver_id NOT IN (SELECT id FROM users WHERE state = 'deleted') OR i.seq IS NULL AND f.user_id NOT IN (SELECT receiver_id FROM inbox GROUP BY 1 HAVING min(seq) > 1)",
     ),
     (
         "only a member has a draft, and the newest message of each member is known",
@@ -235,6 +236,22 @@ const BROKEN: &[(&str, &str)] = &[
          JOIN messages m ON m.conversation_id = i.conversation_id AND m.seq = i.ref_seq
          JOIN blocks b ON b.blocker_id = i.receiver_id AND b.blocked_id = m.sender_id AND b.created_at < m.created_at
          WHERE i.kind = 'mention'",
+    ),
+    (
+        "a name is that of its user or reserved, and only the names of erased accounts have no user",
+        "SELECT u.id::text AS what FROM users u LEFT JOIN usernames n ON n.username = u.username AND n.reserved_until IS NULL
+         WHERE CASE u.state WHEN 'deleted' THEN n.username IS NOT NULL ELSE n.user_id IS DISTINCT FROM u.id END
+         UNION ALL
+         SELECT n.username FROM usernames n LEFT JOIN users u ON u.id = n.user_id
+         WHERE CASE WHEN n.user_id IS NULL THEN n.reserved_until IS NULL
+             ELSE u.state = 'deleted' OR n.reserved_until IS NULL AND n.username <> u.username END",
+    ),
+    (
+        "accounts in use have no end, deactivated ones have somebody who has ended them, and erased ones have nothing",
+        "SELECT id::text AS what FROM users WHERE CASE state
+             WHEN 'active' THEN deactivated_by IS NOT NULL OR erase_at IS NOT NULL
+             WHEN 'deactivated' THEN deactivated_by NOT IN ('self', 'operator') OR deactivated_by IS NULL
+             ELSE (username, display_name, password_hash) <> ('deleted-' || right(id::text, 12), 'Deleted account', '!') END",
     ),
     (
         "nobody was let in by somebody of whom a block had kept them",

@@ -133,6 +133,8 @@ export class Drafts {
   #came(conversation, came) {
     if (!this.#user) return true;
     const { text, stored } = this.#both(conversation);
+    // Another tab may write at this moment: a value that stays is not written again.
+    if (text === came && stored === came) return true;
     const own = text !== stored;
     this.#keep(conversation, own ? text : came, came);
     if (!own) this.#changed();

@@ -36,7 +36,7 @@ export class Api extends People {
 
   /**
    * A new group. Because of its `client_conversation_id` a repeat returns the group instead of making another. `refused` of
-   * the result names the people who are left out: because of a block, or because they do not accept it.
+   * the result names the people who are left out: a block, their privacy settings, or an account that is not in use.
    */
   createGroup({ title, member_ids = [], client_conversation_id = uuidv7(), parent }, { signal } = {}) {
     const body = { kind: "group", title, member_ids, client_conversation_id, parent };
@@ -252,6 +252,11 @@ export class Api extends People {
   /** Moves only forward. The other devices get a `read` entry. */
   async markRead(conversationId, seq, { signal } = {}) {
     return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/read`, { body: { seq }, signal });
+  }
+
+  /** Tells the members that look at the conversation that the user types: every 5 seconds, and false at the end. A message ends it too. */
+  async updateTyping(conversationId, typing, { signal } = {}) {
+    return this.#session.call("PUT", `/v1/conversations/${uuid(conversationId)}/typing`, { body: { typing }, signal });
   }
 
   /** With `mentions` also the counts of messages that name the user. */

@@ -62,8 +62,8 @@ export class People {
   }
 
   /** Changes the given fields. `attributes` is a merge patch: a member that is null is removed, and null removes all. */
-  async updateMe({ display_name, avatar_url, bio, attributes, read_receipts, forward_name }, { signal } = {}) {
-    const body = { display_name, avatar_url, bio, attributes, read_receipts, forward_name };
+  async updateMe({ username, display_name, avatar_url, bio, attributes, read_receipts, forward_name }, { signal } = {}) {
+    const body = { username, display_name, avatar_url, bio, attributes, read_receipts, forward_name };
     return this.#session.changed(await this.#session.call("PATCH", "/v1/me", { body, signal }));
   }
 
@@ -125,6 +125,11 @@ export class People {
 
   async findUser(username, { signal } = {}) {
     return (await this.listUsers({ username }, { signal }))[0] ?? null;
+  }
+
+  /** Up to 20 people whose usernames begin so: at least three characters. */
+  async searchUsers(prefix, { limit } = {}, { signal } = {}) {
+    return (await this.#session.call("GET", "/v1/users/search", { query: { prefix, limit }, signal })).users;
   }
 
   async listDevices({ signal } = {}) {

@@ -333,6 +333,23 @@ export class Session {
     }
   }
 
+  /** Logs all devices out, until the next login. */
+  async deactivate(proof, options) {
+    await this.#endAccount("POST", "/v1/me/deactivate", proof, options);
+  }
+
+  /** Logs all devices out. The account is erased at `erase_at` of the result, unless the person logs in before. */
+  deleteAccount(proof, options) {
+    return this.#endAccount("DELETE", "/v1/me", proof, options);
+  }
+
+  async #endAccount(method, path, { password } = {}, { signal } = {}) {
+    const { user } = await this.sessionNow();
+    const ended = await this.call(method, path, { body: { password }, user: user.id, repeat: "refusal", signal });
+    if (this.user?.id === user.id) await this.#leave(user.id);
+    return ended;
+  }
+
   async #leave(userId) {
     const reason = loggedOutError("logged out");
     const { store, outbox, tabs } = this.#core;

@@ -11,6 +11,8 @@ export interface User {
   /** The number of the profile. It grows with each change that others can see. */
   rev: number;
   created_at: string;
+  /** The account is erased: show `display_name` and no profile. Absent: an older server. */
+  deleted?: boolean;
 }
 
 /** What others see of the user's presence. `auto`: what the devices show. */
@@ -705,8 +707,14 @@ export class Tideline {
   login(account: { username: string; password: string; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
   logout(options?: CallOptions): Promise<void>;
   getMe(options?: CallOptions): Promise<Account>;
+  /** Logs all devices out, until the next login. An account without a password leaves it out. */
+  deactivate(proof: { password?: string | undefined }, options?: CallOptions): Promise<void>;
+  /** The same, and the account is erased at `erase_at`, unless the person logs in before. */
+  deleteAccount(proof: { password?: string | undefined }, options?: CallOptions): Promise<{ erase_at: string }>;
   updateMe(
     change: {
+      /** Once in 14 days. */
+      username?: string | undefined;
       display_name?: string | undefined;
       avatar_url?: string | null | undefined;
       bio?: string | null | undefined;
@@ -739,6 +747,8 @@ export class Tideline {
   getUser(userId: string, options?: CallOptions): Promise<Profile>;
   listUsers(which: { ids: string[] } | { username: string }, options?: CallOptions): Promise<User[]>;
   findUser(username: string, options?: CallOptions): Promise<User | null>;
+  /** Up to 20 people whose usernames begin so: at least three characters. */
+  searchUsers(prefix: string, page?: { limit?: number | undefined }, options?: CallOptions): Promise<User[]>;
   listDevices(options?: CallOptions): Promise<Device[]>;
   removeDevice(deviceId: string, options?: CallOptions): Promise<null>;
   listBlocks(page?: PageOptions, options?: CallOptions): Promise<{ users: User[]; next_cursor: string | null }>;
@@ -891,6 +901,7 @@ export class Tideline {
     conversations: { conversation_id: string; unread: number; mentions?: number }[];
     as_of_seq: number;
   }>;
+  updateTyping(conversationId: string, typing: boolean, options?: CallOptions): Promise<null>;
   markUnread(conversationId: string, options?: CallOptions): Promise<null>;
   updateSettings(
     conversationId: string,

@@ -109,6 +109,14 @@ export class Tideline extends Api {
     return this.#core.timelines.watch(conversationId);
   }
 
+  deactivate(proof, options) {
+    return this.#core.session.deactivate(proof, options);
+  }
+
+  deleteAccount(proof, options) {
+    return this.#core.session.deleteAccount(proof, options);
+  }
+
   /**
    * Sends a text, `{ kind, content }`, or `{ forward: { conversation_id, seq } }`, a copy of another message. `mentions` are the ids
    * of members whom the text names; `mention_all` names everyone, and `reply_to` is the seq of the message to which it replies. The

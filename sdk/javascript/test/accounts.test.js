@@ -84,6 +84,36 @@ describe("accounts", () => {
     await ben.createDirect(ann.user.id);
   });
 
+  it("changes a username, deactivates an account and deletes it", async (t) => {
+    const storage = memoryStorage();
+    const [ann, ben] = [await person(t, server.url, { storage }), await person(t, server.url)];
+    const { username } = ann.user;
+    const renamed = `${username}-b`.slice(-32);
+    assert.equal((await ann.updateMe({ username: renamed })).username, renamed);
+    assert.equal(ann.user.username, renamed);
+    await assert.rejects(ann.updateMe({ username: `${username}-c`.slice(-32) }), { code: "limit_reached", status: 409 });
+    await assert.rejects(ben.updateMe({ username }), { code: "conflict" });
+    assert.deepEqual((await ben.searchUsers(renamed, { limit: 1 })).map(({ id, deleted }) => [id, deleted]), [[ann.user.id, false]]);
+    await assert.rejects(ben.searchUsers("x"), { code: "validation" });
+
+    const loggedOut = record(ann, "signed_out");
+    const { id } = ann.user;
+    await assert.rejects(ann.deactivate({ password: "wrong horse" }), { code: "invalid_credentials" });
+    assert.equal(ann.user.id, id);
+    await ann.deactivate({ password });
+    assert.deepEqual([ann.user, loggedOut.signed_out], [null, [{ reason: "signed_out" }]]);
+    assert.equal(await client(t, server.url, { storage }).restore(), null);
+    assert.deepEqual(await ben.searchUsers(renamed), []);
+    await assert.rejects(ben.createDirect(id), { code: "not_accepted", status: 403 });
+
+    await ann.login({ username: renamed, password });
+    const { erase_at } = await ann.deleteAccount({ password });
+    assert.ok(new Date(erase_at) > Date.now());
+    assert.equal(ann.user, null);
+    await ann.login({ username: renamed, password });
+    assert.equal(ann.user.id, id);
+  });
+
   it("refreshes once for many calls, when the token has ended, and survives lost responses", async (t) => {
     const between = await proxy(t, server.url);
     const ann = await person(t, between.url);

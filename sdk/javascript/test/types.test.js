@@ -43,6 +43,7 @@ it("has a method for every operation of the API", async () => {
     list_requests: "listContactRequests", ask_contact: "requestContact", accept_request: "acceptContact", decline_request: "declineContact",
     cancel_request: "cancelContact", delete_status: "clearStatus",
     edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
+    deactivate_me: "deactivate", delete_me: "deleteAccount",
   };
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
   const operations = Object.values(document.paths).flatMap((path) => Object.values(path)).map(({ operationId }) => operationId).filter(Boolean);

@@ -1,5 +1,6 @@
 //! Accounts, sessions and devices.
 
+pub mod account_ends;
 pub mod accounts;
 pub mod devices;
 pub mod revocations;

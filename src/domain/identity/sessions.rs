@@ -9,12 +9,13 @@ use crate::engine::auth::passwords::MatchedHash;
 use crate::engine::auth::tokens::RefreshToken;
 use crate::engine::auth::used_generations::REPEAT;
 use crate::engine::error::Error;
-use crate::model::account::{Caller, DeviceInfo, Password, Username};
+use crate::model::account::{AccountState, Caller, DeactivatedBy, DeviceInfo, Password, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::wire::user::User;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
-use crate::storage::pg::identity::{accounts as rows, devices, users};
+use crate::storage::pg::identity::account_ends::LockedAccount;
+use crate::storage::pg::identity::{account_ends, accounts as rows, devices, users};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -104,11 +105,13 @@ fn still_matches(
     conn: &mut Connection,
     user: UserId,
     matched: &MatchedHash,
-) -> StorageResult<bool> {
-    Ok(rows::lock_user(conn, user)?.as_ref() == Some(&matched.hash))
+) -> StorageResult<Option<LockedAccount>> {
+    let account = account_ends::lock(conn, user)?;
+    Ok(account.filter(|account| account.password_hash == matched.hash))
 }
 
-/// Logs in on a device. `None` if the password was changed after the check.
+/// Logs in on a device. `None` if the password was changed after the check. An account that its owner has deactivated is in use again,
+/// and its erasure is called off.
 async fn log_in(
     auth: &Auth,
     user: UserId,
@@ -122,8 +125,17 @@ async fn log_in(
     let logged_in = auth
         .pg
         .transaction("log_in", move |conn| {
-            if !still_matches(conn, user, &matched)? {
+            let Some(account) = still_matches(conn, user, &matched)? else {
                 return Ok(Ok(None));
+            };
+            match account.state {
+                AccountState::Active => {}
+                AccountState::Deactivated(DeactivatedBy::Person) => {
+                    account_ends::reactivate(conn, user)?;
+                }
+                AccountState::Deactivated(DeactivatedBy::Operator) | AccountState::Deleted => {
+                    return Ok(Err(Error::UserDeactivated));
+                }
             }
             if let Some(renewed) = &matched.renewed {
                 rows::replace_password(conn, user, renewed)?;
@@ -139,7 +151,7 @@ async fn log_in(
             let removed = devices::make_room(conn, user, LIMIT - 1)?;
             let refresh = tokens.first_refresh(user, new_device, 0);
             rows::create_device(conn, user, new_device, &info, &refresh.hash(), seconds)?;
-            Ok(Ok::<_, Error>(Some((refresh, removed))))
+            Ok(Ok(Some((refresh, removed))))
         })
         .await??;
     Ok(logged_in.map(|(refresh, removed)| {
@@ -285,7 +297,7 @@ pub async fn change_password(
         let removed = auth
             .pg
             .transaction("change_password", move |conn| {
-                if !still_matches(conn, caller.user, &matched)? {
+                if still_matches(conn, caller.user, &matched)?.is_none() {
                     return Ok(Ok(None));
                 }
                 let (user, device) = (caller.user, caller.device);
@@ -293,7 +305,7 @@ pub async fn change_password(
                     return Ok(Err(Error::DeviceRevoked));
                 }
                 rows::replace_password(conn, user, &hash)?;
-                Ok(Ok(Some(devices::remove_others(conn, user, device)?)))
+                Ok(Ok(Some(devices::remove_others(conn, user, Some(device))?)))
             })
             .await??;
         if let Some(removed) = removed {

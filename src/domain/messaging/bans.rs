@@ -39,7 +39,7 @@ pub async fn ban(
         Ok(Ok(Change::removing(removed)))
     };
     let operation = Operation::about("ban", vec![user]);
-    change(delivery, operation, caller, id, decide).await?;
+    change(delivery, operation, caller.user, id, decide).await?;
     Ok(())
 }
 
@@ -60,7 +60,7 @@ pub async fn unban(
     change(
         delivery,
         Operation::about("unban", Vec::new()),
-        caller,
+        caller.user,
         id,
         decide,
     )

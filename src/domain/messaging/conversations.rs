@@ -44,7 +44,8 @@ pub struct Created {
     pub conversation: Conversation,
     /// It was created by this request.
     pub is_new: bool,
-    /// Users who were not added, because of a block between them and the caller or because of their privacy settings.
+    /// Users who were not added, because of a block between them and the caller, their privacy settings, or an account that is not
+    /// in use.
     pub refused: Vec<UserId>,
 }
 
@@ -66,7 +67,7 @@ pub async fn create_direct(
             if users::users_by_ids(conn, &[peer])?.is_empty() {
                 return Ok(Err(Error::NotFound));
             }
-            blocks::hold(conn, &[caller.user].into())?;
+            blocks::hold(conn, &[caller.user, peer].into())?;
             if !uniqueness_keys::reserve_direct_pair(conn, pair, id)? {
                 // It exists, or another transaction has just created it: a new statement sees the committed row.
                 let id =
@@ -136,7 +137,8 @@ pub async fn create_group(
     let settled = delivery
         .pg
         .transaction("create_group", move |conn| {
-            blocks::hold(conn, &[caller.user].into())?;
+            let people = others.iter().copied().chain([caller.user]);
+            blocks::hold(conn, &people.collect())?;
             let blocked = blocks::around(conn, caller.user, &others)?;
             let refusing = refusing(conn, caller.user, &others, Policy::GroupAdd, defaults)?;
             let (refused, added): (Vec<_>, Vec<_>) = others
@@ -298,7 +300,7 @@ pub async fn update(
         allows_direct: update == of_direct,
         ..Operation::about("update_conversation", Vec::new())
     };
-    change(delivery, operation, caller, id, move |_, group| {
+    change(delivery, operation, caller.user, id, move |_, group| {
         Ok(decide(group, &update))
     })
     .await?;

@@ -9,7 +9,6 @@
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::model::account::Caller;
 use crate::model::events::membership::{CONVERSATION, LEFT, MEMBERS};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::unread::CommittedEntry;
@@ -108,7 +107,7 @@ pub(in crate::domain) struct Operation {
     pub(in crate::domain) name: &'static str,
     /// In a large group, only these members and the caller are read.
     pub(in crate::domain) users: Vec<UserId>,
-    /// It depends on blocks between the caller and other users.
+    /// It depends on blocks between the caller and other users, and on whether their accounts are in use.
     pub(in crate::domain) checks_blocks: bool,
     /// A direct conversation can be changed so.
     pub(in crate::domain) allows_direct: bool,
@@ -130,19 +129,19 @@ impl Operation {
 pub(in crate::domain) async fn change<F>(
     delivery: &Delivery,
     mut operation: Operation,
-    caller: Caller,
+    actor: UserId,
     id: ConversationId,
     decide: F,
 ) -> Result<Change, Error>
 where
     F: Fn(&mut Connection, &mut Group) -> StorageResult<Result<Change, Error>> + Send + 'static,
 {
-    operation.users.push(caller.user);
+    operation.users.push(actor);
     let (change, committed) = delivery
         .pg
         .transaction(operation.name, move |conn| {
             if operation.checks_blocks {
-                blocks::hold(conn, &[caller.user].into())?;
+                blocks::hold(conn, &operation.users.iter().copied().collect())?;
             }
             // Lock first, read afterwards: the statements below see members who joined or left during the wait for the lock.
             let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
@@ -155,7 +154,7 @@ where
                 Some(_) => rows::some(conn, id, &operation.users)?,
                 None => rows::all(conn, id)?,
             };
-            let own = members.iter().find(|one| one.user == caller.user).copied();
+            let own = members.iter().find(|one| one.user == actor).copied();
             // A public group without members cannot be joined: it would have no owner.
             if own.is_none() && !(it.public && it.member_count > 0) {
                 return Ok(Err(Error::NotFound));
@@ -174,7 +173,7 @@ where
             };
             match decide(conn, &mut group)? {
                 Ok(change) => {
-                    let committed = write(conn, id, caller.user, group, &change)?;
+                    let committed = write(conn, id, actor, group, &change)?;
                     Ok(Ok((change, committed)))
                 }
                 Err(refusal) => Ok(Err(refusal)),

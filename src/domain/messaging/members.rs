@@ -23,7 +23,8 @@ use std::collections::{BTreeSet, HashSet};
 pub struct Added {
     /// The new members.
     pub added: Vec<UserId>,
-    /// Users with a ban, with a block between them and the caller, or whose privacy settings refuse it.
+    /// Users with a ban, with a block between them and the caller, whose privacy settings refuse it, or whose account is not in
+    /// use.
     pub refused: Vec<UserId>,
 }
 
@@ -93,7 +94,8 @@ pub async fn add(
             ..Change::default()
         }))
     };
-    let Change { added, refused, .. } = change(delivery, operation, caller, id, decide).await?;
+    let Change { added, refused, .. } =
+        change(delivery, operation, caller.user, id, decide).await?;
     Ok(Added { added, refused })
 }
 
@@ -105,10 +107,20 @@ pub async fn remove(
     id: ConversationId,
     user: UserId,
 ) -> Result<(), Error> {
+    if user == caller.user {
+        return leave(delivery, user, id).await;
+    }
+    let decide = move |_: &mut Connection, group: &mut Group| {
+        Ok(group.below(user).map(|_| Change::removing(vec![user])))
+    };
+    let operation = Operation::about("remove_member", vec![user]);
+    change(delivery, operation, caller.user, id, decide).await?;
+    Ok(())
+}
+
+/// Removes a member at the member's own wish, or at the end of the member's account.
+pub async fn leave(delivery: &Delivery, user: UserId, id: ConversationId) -> Result<(), Error> {
     let decide = move |conn: &mut Connection, group: &mut Group| {
-        if user != caller.user {
-            return Ok(group.below(user).map(|_| Change::removing(vec![user])));
-        }
         let mut changed = Vec::new();
         match group.caller() {
             Err(refusal) => return Ok(Err(refusal)),
@@ -127,8 +139,8 @@ pub async fn remove(
             ..Change::removing(vec![user])
         }))
     };
-    let operation = Operation::about("remove_member", vec![user]);
-    change(delivery, operation, caller, id, decide).await?;
+    let operation = Operation::about("remove_member", Vec::new());
+    change(delivery, operation, user, id, decide).await?;
     Ok(())
 }
 
@@ -159,7 +171,7 @@ pub async fn update(
         }))
     };
     let operation = Operation::about("update_member", vec![user]);
-    change(delivery, operation, caller, id, decide).await?;
+    change(delivery, operation, caller.user, id, decide).await?;
     delivery
         .pg
         .read("member", move |conn| rows::get(conn, id, user))

@@ -205,6 +205,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::NotAccepted
         | Error::LimitReachedFor(..)
         | Error::InvalidCredentials
+        | Error::UserDeactivated
         | Error::Unauthenticated
         | Error::TokenExpired
         | Error::DeviceRevoked

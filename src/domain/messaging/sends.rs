@@ -7,6 +7,7 @@ use crate::domain::messaging::messages::shown;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::reading::{hidden_messages, message_views};
+use crate::engine::waiting::typing_stop;
 use crate::engine::writer::commands::send::{Send, Sent, Source};
 use crate::model::account::Caller;
 use crate::model::content::Content;
@@ -36,6 +37,9 @@ pub async fn send(
     };
     let answer = delivery.writers.submit(conversation, caller.user, send)?;
     let results = answer.wait().await?;
+    if results.iter().flatten().any(|sent| !sent.replayed) {
+        typing_stop::end_with_message(delivery, caller.user, conversation);
+    }
     // A stored message may have changed since, and the sender may have hidden it.
     let is_personal = |sent: &Sent| sent.replayed || sent.message.state.is_some();
     if results.iter().flatten().any(is_personal) {

@@ -2,11 +2,13 @@
 //! and mentions by the blocked person do not reach the blocker.
 
 use crate::domain::people::contact_requests;
+use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::Caller;
-use crate::model::ids::UserId;
+use crate::model::events::own::ME;
 use crate::model::ids::pair;
+use crate::model::ids::{ConversationId, UserId};
 use crate::model::page::by_user;
 use crate::model::page::{Page, PageSize, UserCursor};
 use crate::model::wire::user::User;
@@ -15,7 +17,7 @@ use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::{conversations, uniqueness_keys};
 use crate::storage::pg::people::blocks;
-use crate::storage::pg::sync::inbox;
+use crate::storage::pg::sync::inbox::{self, NewEntry};
 
 /// The maximum number of people that a user may block.
 pub const LIMIT: i64 = 1_000;
@@ -33,30 +35,60 @@ pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<
                 return Ok(Err(Error::NotFound));
             };
             let count = blocks::count(conn, caller.user)?;
-            blocks::insert(conn, caller.user, user)?;
+            let is_new = blocks::insert(conn, caller.user, user)?;
             if count >= LIMIT && blocks::count(conn, caller.user)? > count {
                 return Ok(Err(Error::LimitReached("too many people are blocked")));
             }
             update_direct(conn, caller.user, user)?;
-            let entries = contact_requests::end_by_block(conn, caller.user, user)?;
+            let mut entries = contact_requests::end_by_block(conn, caller.user, user)?;
+            entries.extend(is_new.then(|| me(caller)));
             Ok(Ok(inbox::deliver(conn, &Changes::default(), &entries, at)?))
         })
         .await??;
     delivery.writers.publish(committed);
+    forget_access(delivery, [caller.user, user]);
     Ok(())
 }
 
 /// Ends a block, if it exists.
 pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Result<(), Error> {
-    delivery
+    let committed = delivery
         .pg
         .transaction("unblock", move |conn| {
-            blocks::lock(conn, pair(caller.user, user))?;
-            blocks::delete(conn, caller.user, user)?;
-            update_direct(conn, caller.user, user)?;
-            Ok(Ok(()))
+            let at = blocks::lock(conn, pair(caller.user, user))?;
+            let was_there = remove(conn, caller.user, user)?;
+            Ok(Ok::<_, Error>(match at.filter(|_| was_there) {
+                Some(at) => inbox::deliver(conn, &Changes::default(), &[me(caller)], at)?,
+                None => Vec::new(),
+            }))
         })
-        .await?
+        .await??;
+    delivery.writers.publish(committed);
+    forget_access(delivery, [caller.user, user]);
+    Ok(())
+}
+
+/// Other devices of the caller learn that the list has changed, and nodes that what they have cached of the caller is void.
+fn me(caller: Caller) -> NewEntry {
+    entry(caller.user, &ME, ConversationId::NONE)
+}
+
+/// The other person has no entry that would end what this node has cached.
+fn forget_access(delivery: &Delivery, pair: [UserId; 2]) {
+    for user in pair {
+        delivery.waiters.typing.forget_access(user);
+    }
+}
+
+/// Removes a block, if it exists. Under the lock of the two users.
+pub(in crate::domain) fn remove(
+    conn: &mut Connection,
+    blocker: UserId,
+    blocked: UserId,
+) -> StorageResult<bool> {
+    let was_there = blocks::delete(conn, blocker, blocked)?;
+    update_direct(conn, blocker, blocked)?;
+    Ok(was_there)
 }
 
 /// Updates the flag `blocked` of the direct conversation of two people, under its lock.

@@ -46,7 +46,7 @@ pub struct Asked {
 }
 
 /// The entry of a request, for the devices of one side.
-fn request_entry(user: UserId, peer: UserId) -> NewEntry {
+pub(super) fn request_entry(user: UserId, peer: UserId) -> NewEntry {
     entry(user, &CONTACT_REQUEST, ConversationId(peer.0))
 }
 
@@ -219,7 +219,7 @@ pub async fn decline(delivery: &Delivery, caller: Caller, person: UserId) -> Res
 
 /// Takes the caller's own request back, if it is pending.
 pub async fn cancel(delivery: &Delivery, caller: Caller, person: UserId) -> Result<(), Error> {
-    end(delivery, "cancel_request", caller, person, cancelled).await
+    end(delivery, "remove_request", caller, person, cancelled).await
 }
 
 async fn end<F>(

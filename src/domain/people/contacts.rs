@@ -110,7 +110,7 @@ pub async fn put(
     person: UserId,
     update: ContactChange,
 ) -> Result<Contact, Error> {
-    change(delivery, "put_contact", caller, person, move |conn| {
+    change(delivery, "update_contact", caller, person, move |conn| {
         let before = rows::get(conn, caller.user, person)?;
         let notes = update.apply(before.as_ref());
         let is_new = before.is_none();

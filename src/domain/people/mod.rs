@@ -1,7 +1,9 @@
-//! Profiles, and relations between people.
+//! Profiles, relations between people, and the search for people.
 
 pub mod blocks;
 pub mod contact_requests;
 pub mod contacts;
+pub mod erasure;
 pub mod privacy;
 pub mod profiles;
+pub mod search;

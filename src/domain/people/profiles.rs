@@ -2,13 +2,16 @@
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::model::account::Caller;
+use crate::model::account::{Caller, Username};
 use crate::model::events::own::ME;
 use crate::model::events::spec::EventSpec;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::profile::{Account, Profile};
-use crate::model::wire::user::{Availability, Status};
+use crate::model::wire::user::{Availability, Status, User};
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::identity::usernames;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::people::profiles as rows;
 use crate::storage::pg::sync::inbox::{self, NewEntry};
@@ -29,6 +32,8 @@ const KEY_BYTES: usize = 32;
 /// A change of an account; nothing stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
+    /// The username.
+    pub username: Option<Username>,
     /// The display name.
     pub display_name: Option<String>,
     /// The picture; `Some(None)` removes it.
@@ -78,8 +83,13 @@ pub async fn update(
     caller: Caller,
     update: AccountChange,
 ) -> Result<Account, Error> {
-    let decide = move |account: &mut Account, _| {
+    let decide = move |conn: &mut Connection, account: &mut Account, _| {
         let update = update.clone();
+        if let Some(username) = &update.username
+            && let Err(refusal) = rename(conn, &mut account.profile.user, username)?
+        {
+            return Ok(Err(refusal));
+        }
         let profile = &mut account.profile;
         let user = &mut profile.user;
         if let Some(patch) = &update.attributes {
@@ -89,16 +99,42 @@ pub async fn update(
                 Value::Object(attributes) => attributes,
                 _ => serde_json::Map::new(),
             };
-            check_attributes(&profile.attributes)?;
+            if let Err(refusal) = check_attributes(&profile.attributes) {
+                return Ok(Err(refusal));
+            }
         }
         user.display_name = update.display_name.unwrap_or(user.display_name.clone());
         user.avatar_url = update.avatar_url.unwrap_or(user.avatar_url.take());
         profile.bio = update.bio.unwrap_or(profile.bio.take());
         account.read_receipts = update.read_receipts.unwrap_or(account.read_receipts);
         account.forward_name = update.forward_name.unwrap_or(account.forward_name);
-        Ok(())
+        Ok(Ok(()))
     };
     change(delivery, "update_account", caller, decide).await
+}
+
+/// Changes a username, once in 14 days. A former name may be taken back at any time. Under the lock of the user's row.
+fn rename(
+    conn: &mut Connection,
+    user: &mut User,
+    username: &Username,
+) -> StorageResult<Result<(), Error>> {
+    if user.username == username.as_str() {
+        return Ok(Ok(()));
+    }
+    let was_own = usernames::take_back(conn, user.id, username)?;
+    if !was_own {
+        if usernames::is_renamed(conn, user.id)? {
+            let what = "a username changes at most once in 14 days";
+            return Ok(Err(Error::LimitReached(what)));
+        }
+        if !usernames::claim(conn, user.id, username)? {
+            return Ok(Err(Error::Conflict("the username is taken or reserved")));
+        }
+    }
+    usernames::rename(conn, user.id, username, !was_own)?;
+    username.as_str().clone_into(&mut user.username);
+    Ok(Ok(()))
 }
 
 fn check_attributes(attributes: &serde_json::Map<String, Value>) -> Result<(), Error> {
@@ -138,21 +174,21 @@ fn fits(value: &Value, levels: usize) -> bool {
 }
 
 /// Sets the caller's status, or with nothing but `auto` ends it.
-pub async fn set_status(
+pub async fn update_status(
     delivery: &Delivery,
     caller: Caller,
     status: Status,
 ) -> Result<Account, Error> {
     let says = status.emoji.is_some() || status.text.is_some();
     let is_set = says || status.availability != Some(Availability::Auto);
-    let decide = move |account: &mut Account, at: Timestamp| {
+    let decide = move |_: &mut Connection, account: &mut Account, at: Timestamp| {
         if status.until.is_some_and(|until| until <= at) {
-            return Err(Error::invalid("/until", "must not be in the past"));
+            return Ok(Err(Error::invalid("/until", "must not be in the past")));
         }
         account.profile.user.status = Some(status.clone()).filter(|_| is_set);
-        Ok(())
+        Ok(Ok(()))
     };
-    change(delivery, "set_status", caller, decide).await
+    change(delivery, "update_status", caller, decide).await
 }
 
 /// Changes the caller's account as `decide` does, under its lock. A change gets an entry for the caller's devices; one that others can
@@ -164,7 +200,9 @@ async fn change<F>(
     decide: F,
 ) -> Result<Account, Error>
 where
-    F: Fn(&mut Account, Timestamp) -> Result<(), Error> + Send + 'static,
+    F: Fn(&mut Connection, &mut Account, Timestamp) -> StorageResult<Result<(), Error>>
+        + Send
+        + 'static,
 {
     let (account, committed) = delivery
         .pg
@@ -176,7 +214,7 @@ where
                 return Ok(Err(Error::NotFound));
             };
             let mut account = before.clone();
-            if let Err(refusal) = decide(&mut account, at) {
+            if let Err(refusal) = decide(conn, &mut account, at)? {
                 return Ok(Err(refusal));
             }
             if account == before {

@@ -5,4 +5,5 @@ pub mod inbox;
 pub mod notices;
 pub mod position;
 pub mod read_moves;
+pub mod typing;
 pub mod unread;

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::domain::sync::position::{check_position, resync};
+use crate::domain::sync::typing;
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::auth::Auth;
@@ -15,6 +16,7 @@ use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::moved::{TimelineHeads, WatchPosition};
 use crate::model::rate_limit::{Policy, QuotaStatus};
+use crate::model::wire::signals::{Signals, TypingMark};
 use crate::storage::redis::sync::notices::Channel;
 use crate::storage::redis::sync::unread::Total;
 use std::collections::{HashMap, HashSet};
@@ -60,6 +62,8 @@ pub struct Notice {
     pub watched: Vec<(ConversationId, TimelineHeads)>,
     /// The watched conversation in which another member's read position has moved.
     pub reads_moved: Option<ConversationId>,
+    /// The signals, if any were asked for.
+    pub signals: Option<Box<Signals>>,
 }
 
 /// The position from which a wait waits.
@@ -71,6 +75,15 @@ pub struct Position {
     pub epoch: Option<Epoch>,
     /// Watched conversations, and how much of each the device has.
     pub watch: Vec<(ConversationId, WatchPosition)>,
+    /// The signals that are asked for. Most waits ask for none.
+    pub looks: Option<Box<Looks>>,
+}
+
+/// The signals that a wait asks for, with what its client has.
+#[derive(Clone, Debug)]
+pub struct Looks {
+    /// Who types in these conversations.
+    pub typing: Vec<(ConversationId, TypingMark)>,
 }
 
 impl Position {
@@ -134,7 +147,9 @@ pub async fn wait(
     let is_news = |id, seen, head| delivery.waiters.changes.is_news(id, seen, head);
     let has_news = seen.head > position.since || !position.moved(seen.watched, is_news).is_empty();
     let Some(guard) = guard.filter(|_| !has_news) else {
-        return Ok(Wait::Over(answer(delivery, caller, &position).await?));
+        let notice = answer(delivery, caller, &position).await?;
+        let notice = with_signals(delivery, caller, &position, notice).await;
+        return Ok(Wait::Over(notice));
     };
     if lifecycle.is_draining() {
         return Ok(Wait::Over(reconnect(delivery, caller, &position).await?));
@@ -165,13 +180,21 @@ fn register(
     let guard = delivery
         .waiters
         .register(caller, position.since, &position.watch, limit);
-    guard.map(Some).ok_or_else(|| too_many_waits(max))
+    let mut guard = guard.ok_or_else(|| too_many_waits(max))?;
+    // Before the subscription, so that its time is known.
+    if let Some(looks) = &position.looks {
+        guard.look(&looks.typing);
+    }
+    Ok(Some(guard))
 }
 
 /// Subscribes to the signals of other nodes. Without Redis the sweep wakes the wait.
 async fn subscribe(delivery: &Delivery, caller: Caller, position: &Position) -> bool {
     let watched = position.watch.iter().map(|(id, _)| Channel::Watch(*id));
-    let channels: Vec<_> = watched.chain([Channel::Inbox(caller.user)]).collect();
+    let looks = position.looks.iter().flat_map(|looks| &looks.typing);
+    let looks = looks.map(|(id, _)| Channel::Watch(*id));
+    let channels = watched.chain(looks).chain([Channel::Inbox(caller.user)]);
+    let channels: Vec<_> = channels.collect();
     delivery.notices.subscribe(&channels).await.is_ok()
 }
 
@@ -248,13 +271,9 @@ impl Sleeper {
                 total: Some(total),
             })) = wake
                 && self.total_is_all
+                && self.position.looks.is_none()
             {
-                return Ok(Notice {
-                    news: true,
-                    last_seq: seq,
-                    total_unread: total,
-                    ..Notice::default()
-                });
+                return Ok(news(seq, total));
             }
             // Boxed, so that a sleeping wait does not hold the memory of this future.
             Box::pin(self.finish(wake.map_err(|_elapsed| ()))).await
@@ -263,22 +282,58 @@ impl Sleeper {
 
     async fn finish(&self, wake: Result<Option<Wake>, ()>) -> Result<Notice, Error> {
         let (delivery, caller, position) = (&self.delivery, self.caller, &self.position);
-        match wake {
-            Ok(Some(Wake::Revoked)) => Err(Error::DeviceRevoked),
-            Ok(Some(Wake::Reconnect)) => reconnect(delivery, caller, position).await,
-            Ok(Some(Wake::Conversation)) | Err(()) => {
-                unchanged(delivery, caller, position, self.total_is_all).await
+        let notice = match wake {
+            Ok(Some(Wake::Revoked)) => return Err(Error::DeviceRevoked),
+            Ok(Some(Wake::Reconnect)) => return reconnect(delivery, caller, position).await,
+            Ok(Some(Wake::Superseded)) => {
+                return Ok(Notice {
+                    superseded: true,
+                    ..answer(delivery, caller, position).await?
+                });
+            }
+            Ok(Some(Wake::Conversation | Wake::Typing)) | Err(()) => {
+                unchanged(delivery, caller, position, self.total_is_all).await?
             }
             Ok(Some(Wake::Reads(id))) => {
                 let cached = unread_totals::cached(delivery, caller.user).await;
-                answer_with(delivery, caller, position, cached, Some(id)).await
+                answer_with(delivery, caller, position, cached, Some(id)).await?
             }
-            Ok(Some(Wake::Superseded)) => Ok(Notice {
-                superseded: true,
-                ..answer(delivery, caller, position).await?
-            }),
-            Ok(Some(Wake::News { .. }) | None) => answer(delivery, caller, position).await,
-        }
+            Ok(Some(Wake::News {
+                seq,
+                total: Some(total),
+            })) if self.total_is_all => news(seq, total),
+            Ok(Some(Wake::News { .. }) | None) => answer(delivery, caller, position).await?,
+        };
+        Ok(with_signals(delivery, caller, position, notice).await)
+    }
+}
+
+/// The answer when the inbox has this head and this unread total.
+fn news(seq: InboxSeq, total: i64) -> Notice {
+    Notice {
+        news: true,
+        last_seq: seq,
+        total_unread: total,
+        ..Notice::default()
+    }
+}
+
+/// Adds the signals that were asked for.
+async fn with_signals(
+    delivery: &Delivery,
+    caller: Caller,
+    position: &Position,
+    notice: Notice,
+) -> Notice {
+    let Some(looks) = &position.looks else {
+        return notice;
+    };
+    let typing = typing::signals(delivery, caller.user, &looks.typing).await;
+    Notice {
+        signals: Some(Box::new(Signals {
+            typing: Some(typing),
+        })),
+        ..notice
     }
 }
 
@@ -344,12 +399,14 @@ async fn reconnect(
 
 /// Ends the subscriptions that no wait of this node needs.
 pub async fn unsubscribe_idle(delivery: &Delivery) {
+    delivery.waiters.typing.evict();
     let wanted = || -> HashSet<_> {
         let users = delivery.waiters.positions().into_iter();
         let watched = delivery.waiters.watched().into_iter();
+        let looked_at = delivery.waiters.typing.looked_at();
         users
             .map(|(user, _)| Channel::Inbox(user))
-            .chain(watched.map(Channel::Watch))
+            .chain(watched.chain(looked_at).map(Channel::Watch))
             .collect()
     };
     let before = wanted();

@@ -1,4 +1,5 @@
-//! Rate limits: a bucket for each user, for each address without a valid token, and for each name in login attempts.
+//! Rate limits: a bucket for each user, for each address without a valid token, for each name in login attempts, and for the
+//! searches of each user.
 //!
 //! All nodes share the buckets through Redis. To avoid a Redis call per request, each node may grant 10 % of a limit
 //! locally. Only usage beyond that is checked in Redis. So `n` nodes together grant at most `1 + n / 10` of the limit,
@@ -29,6 +30,13 @@ const LOGIN: Policy = Policy {
     name: "login",
     interval: Duration::from_secs(6),
     burst: 10,
+};
+
+/// Searches of one user for others: thirty, and then one every two seconds. More is collecting names.
+const SEARCH: Policy = Policy {
+    name: "search",
+    interval: Duration::from_secs(2),
+    burst: 30,
 };
 
 /// The rate limits, with the buckets of this node.
@@ -180,6 +188,7 @@ impl RateLimits {
             Subject::User(_) => Policy::per_second("user", limit.per_second, limit.burst),
             Subject::Address(_) => Policy::per_second("address", limit.per_second, limit.burst),
             Subject::Login(_) => LOGIN,
+            Subject::Search(_) => SEARCH,
         };
         let status = self.take(subject, policy, cost(policy)).await;
         if status.retry_after.is_some() {

@@ -1,5 +1,6 @@
 //! Waits: the registry, the queries of inbox heads, and the caches that save queries.
 
+pub mod access_cache;
 pub mod announced_changes;
 pub mod delivered;
 pub mod diagnostic_slots;
@@ -9,3 +10,5 @@ pub mod read_moves;
 pub mod reconcile;
 pub mod registry;
 pub mod total_cache;
+pub mod typing;
+pub mod typing_stop;

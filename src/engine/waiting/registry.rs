@@ -5,10 +5,12 @@ use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::waiting::announced_changes::{AnnouncedChanges, Announcement};
 use crate::engine::waiting::head_cache::InboxHeadCache;
 use crate::engine::waiting::read_moves::ReadMoves;
+use crate::engine::waiting::typing::Typing;
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use crate::model::moved::{Moved, WatchPosition};
 use crate::model::rate_limit::network;
+use crate::model::wire::signals::TypingMark;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -30,6 +32,8 @@ pub enum Wake {
     Conversation,
     /// Another member's read position of this watched conversation has moved.
     Reads(ConversationId),
+    /// Other people type in a conversation of `typing`.
+    Typing,
     /// A newer wait of the same device runs on this node.
     Superseded,
     /// The device was logged out.
@@ -75,6 +79,8 @@ pub struct WaitRegistry {
     pub changes: AnnouncedChanges,
     /// The read positions that moved.
     pub reads: ReadMoves,
+    /// Who types.
+    pub typing: Typing,
     /// The heads that need no query.
     pub head_cache: InboxHeadCache,
 }
@@ -85,8 +91,14 @@ pub struct WaitGuard {
     user: UserId,
     address: IpAddr,
     watch: Box<[ConversationId]>,
+    /// The conversations at which it looks, if any.
+    looks_at: Option<Box<LooksAt>>,
     id: u64,
     woken: oneshot::Receiver<Wake>,
+}
+
+struct LooksAt {
+    conversations: Vec<ConversationId>,
 }
 
 /// The weight of a wait in the limit of its address: 100 watched conversations take ten times its memory.
@@ -101,6 +113,13 @@ impl WaitGuard {
         for wake in self.waiters.take_matching(self.user, is_older) {
             wake.send(Wake::Superseded);
         }
+    }
+
+    /// The wait is woken when others type in these conversations than the marks say.
+    pub fn look(&mut self, marks: &[(ConversationId, TypingMark)]) {
+        self.waiters.typing.look(self.id, self.user, marks);
+        let conversations = marks.iter().map(|(id, _)| *id).collect();
+        self.looks_at = Some(Box::new(LooksAt { conversations }));
     }
 
     /// Sleeps until the wait is woken; `None` when its sender was dropped.
@@ -146,6 +165,9 @@ impl Drop for WaitGuard {
                     }
                 }
             }
+        }
+        if let Some(LooksAt { conversations }) = self.looks_at.as_deref() {
+            self.waiters.typing.end(self.id, conversations);
         }
         self.waiters.registered.fetch_sub(1, Ordering::Relaxed);
         let mut by_address = self.waiters.addresses();
@@ -209,6 +231,7 @@ impl WaitRegistry {
                 .iter()
                 .map(|(conversation, _)| *conversation)
                 .collect(),
+            looks_at: None,
             id,
             woken,
         })
@@ -223,6 +246,7 @@ impl WaitRegistry {
         let take = |(user, seq, total)| {
             // In this order: a registered wait is woken, and one that registers later does not use the old head.
             self.head_cache.invalidate(user);
+            self.typing.forget_access(user);
             let wakes = self.take_matching(user, |waiter| waiter.since < seq);
             wakes
                 .into_iter()
@@ -312,8 +336,13 @@ impl WaitRegistry {
             .map(|(id, watcher)| (watcher.user, id))
             .collect();
         drop(watchers);
+        self.wake_waits(woken, wake)
+    }
+
+    /// Wakes waits of users, by the id of the wait, and returns their number.
+    pub fn wake_waits(&self, waits: impl IntoIterator<Item = (UserId, u64)>, wake: Wake) -> usize {
         let take = |(user, id)| self.take_matching(user, |waiter| waiter.id == id);
-        let taken: Vec<_> = woken.into_iter().flat_map(take).collect();
+        let taken: Vec<_> = waits.into_iter().flat_map(take).collect();
         let count = taken.len();
         send_all(taken.into_iter().map(|one| one.ready(wake)));
         count

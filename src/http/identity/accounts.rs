@@ -9,6 +9,7 @@ use crate::model::account::{Caller, DeviceInfo, Password, Username};
 use crate::model::ids::DeviceId;
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
+use crate::model::validators::is_username;
 use crate::model::wire::user::{Platform, User};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
@@ -51,7 +52,7 @@ pub struct LoginDevice {
 #[schema(example = json!({"username": "ann", "password": "correct horse", "display_name": "Ann",
     "device": {"name": "Ann's laptop", "platform": "web"}}))]
 pub struct RegisterRequest {
-    /// 3 to 32 characters of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing. Unique.
+    /// 3 to 32 characters of `a-z`, `0-9`, `_`, `.` and `-`, after lower-casing, without `deleted-` at the beginning. Unique.
     #[garde(custom(is_username))]
     #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: String,
@@ -139,12 +140,6 @@ pub fn is_password(text: &str, _: &()) -> garde::Result {
         .ok_or_else(|| garde::Error::new(Password::RULE))
 }
 
-fn is_username(text: &str, _: &()) -> garde::Result {
-    Username::parse(text)
-        .map(drop)
-        .ok_or_else(|| garde::Error::new(Username::RULE))
-}
-
 /// Sign up
 ///
 /// Creates an account and logs it in on one device. If the response is lost, a repeat may answer `conflict`: then log in.
@@ -158,7 +153,7 @@ pub async fn register_user(
     guest: Guest,
     Body(body): Body<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let name = Username::parse(&body.username)
+    let name = Username::new_name(&body.username)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/username", Username::RULE)]))?;
     let password = Password::parse(body.password)
         .ok_or_else(|| Problem::invalid(vec![Violation::new("/password", Password::RULE)]))?;
@@ -182,10 +177,11 @@ pub async fn register_user(
 
 /// Log in
 ///
-/// Logs in on a new device, or again on an existing device of the user (`device.id`).
+/// Logs in on a new device, or again on an existing device of the user (`device.id`). An account that its owner has deactivated or
+/// deleted, and that is not erased yet, is in use again.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "Accounts", request_body = LoginRequest,
     responses((status = 200, description = "A session", body = SessionBody)),
-    security(()), extensions(("x-problems" = json!(["invalid_credentials"]))))]
+    security(()), extensions(("x-problems" = json!(["invalid_credentials", "user_deactivated"]))))]
 pub async fn login_user(
     request: HttpRequest,
     auth: Handle<Auth>,

@@ -1,4 +1,5 @@
 //! Endpoints of accounts, sessions and devices.
 
+pub mod account_ends;
 pub mod accounts;
 pub mod devices;

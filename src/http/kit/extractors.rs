@@ -284,15 +284,18 @@ impl<T: DeserializeOwned> Query<T> {
     }
 }
 
-/// The values of a repeated parameter, and the query string without it.
-pub fn repeated(query: &str, name: &str) -> (Vec<String>, String) {
-    let mut values = Vec::new();
+/// The values of repeated parameters, and the query string without them.
+pub fn repeated<const N: usize>(query: &str, names: [&str; N]) -> ([Vec<String>; N], String) {
+    let mut values = [const { Vec::new() }; N];
     let mut rest = form_urlencoded::Serializer::new(String::new());
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        if key == name {
-            values.push(value.into_owned());
-        } else {
-            rest.append_pair(&key, &value);
+        match names
+            .iter()
+            .zip(&mut values)
+            .find(|(name, _)| key == **name)
+        {
+            Some((_, values)) => values.push(value.into_owned()),
+            None => drop(rest.append_pair(&key, &value)),
         }
     }
     (values, rest.finish())

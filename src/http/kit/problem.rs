@@ -62,6 +62,8 @@ codes! {
         "The refresh token is unknown, spent or expired. Log in again.";
     InvalidCredentials "invalid_credentials" UNAUTHORIZED "Wrong username or password"
         "The user does not exist, or the password is wrong. The response is the same for both.";
+    UserDeactivated "user_deactivated" UNAUTHORIZED "Account deactivated"
+        "The operator has deactivated this account, and only the operator can end that.";
     Forbidden "forbidden" FORBIDDEN "Forbidden"
         "The caller is not permitted to do this here. Do not repeat the request.";
     Muted "muted" FORBIDDEN "Muted"
@@ -69,7 +71,7 @@ codes! {
     Blocked "blocked" FORBIDDEN "Blocked"
         "One of the two people blocks the other: neither can send to the other or add the other to a group.";
     NotAccepted "not_accepted" FORBIDDEN "Not accepted"
-        "The privacy settings of the other person do not allow this to the caller. Do not repeat the request.";
+        "The privacy settings of the other person do not allow this to the caller, or their account is not in use. Do not repeat the request.";
     NotFound "not_found" NOT_FOUND "Not found"
         "The resource does not exist, or the caller may not see it. The response is the same for both on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
@@ -83,7 +85,7 @@ codes! {
     HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request headers too large"
         "The headers are larger than 128 KiB (16 KiB for a wait), or too many. Send fewer or shorter headers, such as cookies.";
     Conflict "conflict" CONFLICT "Already taken"
-        "The username is taken. Choose another one. If the response to `register` was lost, log in.";
+        "The username is taken or reserved. Choose another one. If the response to `register` was lost, log in.";
     LimitReached "limit_reached" CONFLICT "Limit reached"
         "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     MessageGone "message_gone" CONFLICT "Message gone"
@@ -331,6 +333,7 @@ impl From<Error> for Problem {
                 Self::detailed(Code::Blocked, "one of the two of you blocks the other")
             }
             Error::NotAccepted => Self::new(Code::NotAccepted),
+            Error::UserDeactivated => Self::new(Code::UserDeactivated),
             Error::LimitReached(what) => Self::detailed(Code::LimitReached, what),
             Error::LimitReachedFor(what, time) => Self {
                 retry_after: Some(time),

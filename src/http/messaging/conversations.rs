@@ -220,7 +220,8 @@ pub struct ListConversationsQuery {
 /// unless it repeats a `client_conversation_id`; if the caller has left that group, the answer is `not_found`. A channel always
 /// has read fan-out, and a group with more members than the server's limit (500 by default) as well. A person that blocks the
 /// caller, or that the caller blocks, is not added to a group (`refused`); if they are the only other person, the answer is
-/// `blocked`.
+/// `blocked`. The same holds for a person that does not accept it (privacy settings, or an account that is not in use), with
+/// `not_accepted`.
 #[utoipa::path(post, path = "/v1/conversations", tag = "Conversations",
     request_body(content = CreateConversationRequest, examples(
         ("direct" = (value = json!({"kind": "direct", "user_id": "0199a3c0-0000-7000-8000-00000000000b"}))),

@@ -107,8 +107,9 @@ pub async fn list_members(
 /// and get a `conversation` entry; the other members get a `members` entry, with read fan-out only the caller. With more members
 /// than the server's limit (500 by default) a group switches to read fan-out permanently, and every member gets a
 /// `conversation` entry with `fanout: "read"`. If a user is unknown, or the limit of members would be exceeded, nobody is added.
-/// A person that is banned, blocks the caller or is blocked by the caller is not added (`refused`); without any other person in
-/// the request the answer is `forbidden` or `blocked`. To a banned person a public channel is `not_found`, and so is a channel
+/// A person that is banned, blocks the caller, is blocked by the caller, does not accept it (privacy settings, or an account that is
+/// not in use) is not added (`refused`); without any other person in the request the answer is `forbidden`, `blocked` or
+/// `not_accepted`. To a banned person a public channel is `not_found`, and so is a channel
 /// without members to everybody. A person that left while muted is still muted until the same time; the `members` entry has it
 /// in `changed`.
 #[utoipa::path(post, path = "/v1/conversations/{id}/members", tag = "Members",

@@ -4,6 +4,7 @@ use crate::domain::identity::devices;
 use crate::domain::operations::health;
 use crate::domain::people::blocks;
 use crate::domain::sync::notices;
+use crate::domain::sync::typing::TYPING_WATCH;
 use crate::engine::delivery::Delivery;
 use crate::engine::lifecycle::Lifecycle;
 use crate::http::kit::extractors::{BODY_BYTES, Guest, Handle};
@@ -72,6 +73,10 @@ pub struct Limits {
     scheduled: i64,
     /// The most pinned messages of a conversation.
     pins: usize,
+    /// The most conversations of which one wait shows who types.
+    typing_watch: usize,
+    /// In a conversation with more members, and in channels, nobody sees who types. 0: nowhere.
+    typing_members: i32,
 }
 
 /// The process is alive.
@@ -101,6 +106,7 @@ pub async fn get_capabilities(
     _: Guest,
 ) -> Result<web::Json<Capabilities>, Problem> {
     let receipts = delivery.config.receipts.then_some("receipts");
+    let typing = (delivery.config.typing_members > 0).then_some("typing");
     Ok(web::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
         epoch: delivery.epoch,
@@ -125,9 +131,12 @@ pub async fn get_capabilities(
             "scheduled",
             "pins",
             "slow_mode",
+            "account_ends",
+            "user_search",
         ]
         .into_iter()
         .chain(receipts)
+        .chain(typing)
         .collect(),
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -148,6 +157,8 @@ pub async fn get_capabilities(
             hidden: MAX_HIDDEN,
             scheduled: MAX_SCHEDULED,
             pins: MAX_PINS,
+            typing_watch: TYPING_WATCH,
+            typing_members: delivery.config.typing_members,
         },
     }))
 }

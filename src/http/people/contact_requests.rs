@@ -11,6 +11,7 @@ use crate::model::ids::UserId;
 use crate::model::page::from_cursor;
 use crate::model::validators::chars;
 use crate::model::wire::contact::{Contact, ContactRequest, Direction, RequestState};
+use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -60,11 +61,12 @@ pub struct RequestPage {
 /// is not shown.
 #[utoipa::path(put, path = "/v1/me/contact-requests/{user_id}", tag = "Contacts", request_body = AskRequest,
     params(("user_id" = Uuid, Path, description = "The person")),
-    responses((status = 201, description = "The request is pending", body = ContactRequest),
+    responses((status = 201, description = "The request is pending", body = ContactRequest,
+            headers(("Location" = String, description = "The request, to take it back"))),
         (status = 200, description = "The two are friends, or the request was pending before", body = ContactRequest,
             headers(("Idempotent-Replayed" = String, description = "`true` if it was pending before")))),
     extensions(("x-problems" = json!(["blocked", "not_accepted", "not_found", "limit_reached"]))))]
-pub async fn ask_contact(
+pub async fn create_request(
     delivery: Handle<Delivery>,
     caller: Caller,
     Ids([person]): Ids<1>,
@@ -74,7 +76,12 @@ pub async fn ask_contact(
     let asked = contact_requests::ask(&delivery, caller, UserId(person), message).await?;
     let mut response = match (asked.is_replay, asked.request.state) {
         (true, _) => replayed(),
-        (false, RequestState::Pending | RequestState::Expired) => HttpResponse::Created(),
+        (false, RequestState::Pending | RequestState::Expired) => {
+            let location = format!("/v1/me/contact-requests/{person}");
+            let mut response = HttpResponse::Created();
+            response.insert_header((header::LOCATION, location));
+            response
+        }
         (false, RequestState::Accepted) => HttpResponse::Ok(),
     };
     Ok(response.json(asked.request))
@@ -119,7 +126,7 @@ pub async fn decline_request(
     params(("user_id" = Uuid, Path, description = "The person whom the caller has asked")),
     responses((status = 204, description = "There is no request to the person, now or before")),
     extensions(("x-problems" = json!(["validation", "not_found"]))))]
-pub async fn cancel_request(
+pub async fn remove_request(
     delivery: Handle<Delivery>,
     caller: Caller,
     Ids([person]): Ids<1>,

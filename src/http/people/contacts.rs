@@ -68,6 +68,7 @@ pub(super) fn distinct(tags: Vec<Name>) -> Vec<String> {
 /// Contacts to add or change.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"contacts": [{"user_id": "0199a3c0-0000-7000-8000-000000000001", "alias": "Ann from work"}]}))]
 pub struct PutContactsRequest {
     /// 1 to 100 contacts.
     #[garde(custom(items(1..=MAX_BATCH)), dive)]
@@ -225,7 +226,7 @@ pub async fn get_contact(
     params(("user_id" = Uuid, Path, description = "The person")),
     responses((status = 200, description = "The contact", body = Contact)),
     extensions(("x-problems" = json!(["not_found", "limit_reached"]))))]
-pub async fn put_contact(
+pub async fn update_contact(
     delivery: Handle<Delivery>,
     caller: Caller,
     Ids([person]): Ids<1>,
@@ -256,7 +257,7 @@ pub async fn remove_contact(
 /// A refused contact does not affect the others. A repeat is safe.
 #[utoipa::path(post, path = "/v1/me/contacts/batch", tag = "Contacts", request_body = PutContactsRequest,
     responses((status = 200, description = "The outcome of each contact", body = PutContactsResults)))]
-pub async fn put_contacts(
+pub async fn update_contacts(
     request: HttpRequest,
     delivery: Handle<Delivery>,
     request_id: RequestId,
@@ -296,7 +297,7 @@ pub async fn put_contacts(
     params(("id" = Uuid, Path, description = "The other person")),
     responses((status = 200, description = "The count", body = MutualCount)),
     extensions(("x-problems" = json!(["not_found"]))))]
-pub async fn count_mutual_contacts(
+pub async fn get_mutual_count(
     delivery: Handle<Delivery>,
     caller: Caller,
     Ids([person]): Ids<1>,

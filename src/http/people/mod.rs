@@ -1,7 +1,8 @@
-//! Endpoints of profiles and relations.
+//! Endpoints of profiles, relations and the search for people.
 
 pub mod blocks;
 pub mod contact_requests;
 pub mod contacts;
 pub mod privacy;
 pub mod profiles;
+pub mod search;

@@ -12,7 +12,7 @@ use crate::model::ids::UserId;
 use crate::model::name::{Name, is_name};
 use crate::model::strict::Strict;
 use crate::model::time::Timestamp;
-use crate::model::validators::{chars, is_emoji, web_url};
+use crate::model::validators::{chars, is_emoji, is_username, web_url};
 use crate::model::wire::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::model::wire::violation::Violation;
@@ -31,6 +31,11 @@ const MAX_IDS: usize = 100;
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1, example = json!({"display_name": "Ann", "bio": "Sails on Sundays"}))]
 pub struct UpdateMeRequest {
+    /// The username, with the same rules as at registration. It changes at most once in 14 days. The former name finds nobody, is
+    /// reserved for its owner for 30 days, and may be taken back at any time.
+    #[garde(inner(custom(is_username)))]
+    #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
+    username: Option<String>,
     /// The name that other people see, 1 to 64 Unicode code points, with the same rules as at registration.
     #[garde(inner(custom(is_name(64))))]
     #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
@@ -116,13 +121,15 @@ pub async fn get_me(
 ///
 /// A field that is absent is not changed. The caller's devices get a `me` entry, unless nothing has changed.
 #[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
-    responses((status = 200, description = "The caller, changed", body = Account)))]
+    responses((status = 200, description = "The caller, changed", body = Account)),
+    extensions(("x-problems" = json!(["conflict", "limit_reached"]))))]
 pub async fn update_me(
     delivery: Handle<Delivery>,
     caller: Caller,
     Body(body): Body<UpdateMeRequest>,
 ) -> Result<web::Json<Account>, Problem> {
     let change = AccountChange {
+        username: body.username.as_deref().and_then(Username::new_name),
         display_name: body.display_name.map(String::from),
         avatar_url: body.avatar_url,
         bio: body.bio,
@@ -151,7 +158,7 @@ pub async fn update_me(
 /// `until`. The caller's devices get a `me` entry, unless nothing has changed.
 #[utoipa::path(put, path = "/v1/me/status", tag = "Accounts", request_body = StatusRequest,
     responses((status = 200, description = "The caller, changed", body = Account)))]
-pub async fn set_status(
+pub async fn update_status(
     delivery: Handle<Delivery>,
     caller: Caller,
     Body(body): Body<StatusRequest>,
@@ -163,7 +170,7 @@ pub async fn set_status(
         until: body.until,
     };
     Ok(web::Json(
-        profiles::set_status(&delivery, caller, status).await?,
+        profiles::update_status(&delivery, caller, status).await?,
     ))
 }
 
@@ -180,7 +187,7 @@ pub async fn delete_status(
         text: None,
         until: None,
     };
-    profiles::set_status(&delivery, caller, none).await?;
+    profiles::update_status(&delivery, caller, none).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -2,4 +2,5 @@
 
 pub mod inbox;
 pub mod notices;
+pub mod typing;
 pub mod unread;

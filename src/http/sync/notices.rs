@@ -1,6 +1,7 @@
 //! The long-poll.
 
-use crate::domain::sync::notices::{self, Position, WATCH, Wait};
+use crate::domain::sync::notices::{self, Looks, Position, WATCH, Wait};
+use crate::domain::sync::typing::TYPING_WATCH;
 use crate::engine::admission::Admission;
 use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
@@ -11,6 +12,7 @@ use crate::http::transport::parking;
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::moved::WatchPosition;
+use crate::model::wire::signals::{Signals, TypingMark};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -64,6 +66,33 @@ fn watched(given: &[String]) -> Result<Vec<(ConversationId, WatchPosition)>, Vio
     Ok(watched.into_iter().collect())
 }
 
+/// Parses the values of `typing`, without duplicates.
+fn looks(given: &[String]) -> Result<Option<Box<Looks>>, Violation> {
+    let invalid = |detail: String| Violation::new("typing", detail);
+    if given.is_empty() {
+        return Ok(None);
+    }
+    if given.len() > TYPING_WATCH {
+        return Err(invalid(format!(
+            "must not be given more than {TYPING_WATCH} times"
+        )));
+    }
+    let mut typing = BTreeMap::new();
+    for text in given {
+        let parts = text.split_once(':');
+        let id = parts.and_then(|(id, _)| Uuid::try_parse(id).ok());
+        let mark = parts.and_then(|(_, mark)| TypingMark::parse(mark));
+        let (id, mark) = id.zip(mark).ok_or_else(|| {
+            invalid("must be <conversation_id>:<mark>, with 0 as the first mark".to_owned())
+        })?;
+        if typing.insert(ConversationId(id), mark).is_some() {
+            return Err(invalid(format!("must not name {id} twice")));
+        }
+    }
+    let typing = typing.into_iter().collect();
+    Ok(Some(Box::new(Looks { typing })))
+}
+
 /// The parts of a value of `watch`.
 fn parts(text: &str) -> Option<(Uuid, i64, Option<i64>)> {
     let mut parts = text.split(':');
@@ -99,6 +128,10 @@ pub struct NoticeBody {
     /// With `reconnect`: wait again after this time, in milliseconds.
     #[schema(required = true)]
     retry_after_ms: Option<u64>,
+    /// What the wait has asked for with `typing`. Absent otherwise, and with `superseded` and `reconnect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    signals: Option<Box<Signals>>,
 }
 
 /// A watched conversation with new messages or changes.
@@ -121,11 +154,16 @@ pub struct Watched {
 /// changes after its number, or in a small watched conversation with a change number another member has read more; at the latest after the timeout, or when the access token expires, then with `news: false`. Each device has one wait: a newer wait
 /// ends the older one. If the caller is not a member of a watched conversation, the response is `not_found`: fetch the inbox,
 /// which has an entry for each conversation that the caller has left. A seq beyond the conversation's latest is `cursor_ahead`.
+/// `signals` are best effort. A response that only has signals has `news: false`.
 #[utoipa::path(get, path = "/v1/notices", tag = "Sync", params(WaitNoticesQuery,
         ("watch" = Option<Vec<String>>, Query, style = Form, explode, max_items = 100, description = "A conversation \
             to wait for, as `<conversation_id>:<seq>:<change_seq>` with the last seq and the last change of it that the device \
             has. Without the third part, changes of messages do not end the wait. Repeat the parameter for each, up to 100 \
-            times.")),
+            times."),
+        ("typing" = Option<Vec<String>>, Query, style = Form, explode, max_items = 4, description = "A conversation of which \
+            the device shows who types, as `<conversation_id>:<mark>` with the mark of its last signal, 0 at first. The wait \
+            ends after one second at the earliest when other people type than the mark says. Repeat the parameter for each, up to \
+            `limits.typing_watch` times. A conversation that the caller is not in is not refused, and has no signals.")),
     responses((status = 200, description = "The result of the wait", body = NoticeBody)),
     extensions(("x-problems" = json!(["validation", "not_found", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
 pub async fn wait_notices(
@@ -137,12 +175,13 @@ pub async fn wait_notices(
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
     parking::check_head(&request)?;
-    let (watch, rest) = repeated(request.query_string(), "watch");
+    let ([watch, typing], rest) = repeated(request.query_string(), ["watch", "typing"]);
     let Query(query) = Query::<WaitNoticesQuery>::parse(&rest)?;
     let position = Position {
         since: InboxSeq::parse("since_seq", query.since_seq)?,
         epoch: query.epoch,
         watch: watched(&watch)?,
+        looks: looks(&typing)?,
     };
     let timeout = timeout(query.timeout)?;
     let epoch = delivery.epoch;
@@ -184,5 +223,6 @@ fn response(epoch: Epoch, notice: notices::Notice) -> HttpResponse {
         retry_after_ms: notice
             .reconnect_after
             .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        signals: notice.signals,
     })
 }

@@ -104,8 +104,8 @@ pub enum Event {
         /// The seq of the message in the conversation.
         hidden_seq: ConvSeq,
     },
-    /// The profile, the status or the privacy settings of the reader have changed, on this device or another: read `/v1/me`. The
-    /// `conversation_id` of the entry is the nil UUID.
+    /// The profile, the status, the privacy settings or the blocks of the reader have changed, on this device or another: read
+    /// `/v1/me`. The `conversation_id` of the entry is the nil UUID.
     Me {},
     /// The reader has added, changed or removed a contact, on this device or another; or the two have become friends, or are no longer.
     /// The `conversation_id` of the entry is the nil UUID.

@@ -14,6 +14,7 @@ pub mod reaction;
 pub mod receipt;
 pub mod scheduled;
 pub mod settings;
+pub mod signals;
 pub mod unread;
 pub mod user;
 pub mod violation;

@@ -109,6 +109,7 @@ impl EffectivePrivacy {
 pub struct Privacy {
     /// What the caller has chosen.
     #[serde(flatten)]
+    #[schema(inline)]
     pub choices: PrivacyChoices,
     /// Others see what the caller has read, and the caller sees what they have read. Off: neither.
     pub read_receipts: bool,

@@ -27,6 +27,8 @@ pub struct User {
     pub rev: i64,
     /// When the account was created.
     pub created_at: Timestamp,
+    /// The account is erased: nothing of the person is left but the id. A deactivated account is not deleted.
+    pub deleted: bool,
 }
 
 /// What a user says about the present. It ends at `until`.

@@ -198,7 +198,7 @@ async fn allowed_origin_can_read_every_response() {
         ("GET", "/v1/nothing", "", String::new(), 404),
         ("GET", "/nothing", "", String::new(), 404),
         ("GET", "/docs/nothing", "", String::new(), 404),
-        ("DELETE", "/v1/me", "", String::new(), 405),
+        ("DELETE", "/v1/unread", "", String::new(), 405),
         ("GET", "/v1/inbox?since_seq=99", "", String::new(), 409),
         ("POST", &sends, json_type, large, 413),
         ("POST", &sends, "text/plain", text("hi").to_string(), 415),
@@ -218,15 +218,9 @@ async fn allowed_origin_can_read_every_response() {
     readable(&stranger, PAGE);
     stranger.problem(401, "unauthenticated");
     let mut conn = app.database();
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN display_name TO lost",
-    );
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN bio TO lost");
     let bug = me(&ann.token).await;
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN lost TO display_name",
-    );
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN lost TO bio");
     readable(&bug, PAGE);
     bug.problem(500, "internal");
     app.postgres.cut();

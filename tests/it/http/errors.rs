@@ -27,6 +27,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "people::blocks::block_stops_only_direct_sends_in_both_directions",
     ),
     (
+        "not_accepted",
+        "people::account_end::deactivated_account_accepts_nothing_new",
+    ),
+    (
+        "user_deactivated",
+        "people::account_end::login_does_not_end_a_deactivation_by_the_operator",
+    ),
+    (
         "head_too_large",
         "http::parking::wait_with_an_oversized_head_is_rejected",
     ),
@@ -197,7 +205,7 @@ async fn requests(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     }
     for (method, path, allow) in [
         ("DELETE", "/unread", "GET, HEAD"),
-        ("POST", "/me", "GET, HEAD, PATCH"),
+        ("POST", "/me", "DELETE, GET, HEAD, PATCH"),
         ("HEAD", "/auth/login", "POST"),
     ] {
         let answer = ann.try_call(method, path, None).await.unwrap();
@@ -319,16 +327,10 @@ async fn sync_positions(app: &App, ann: &Person, seen: &mut Seen) {
 /// Failures of the server.
 async fn failures(app: &App, ann: &Person, chat: &str, seen: &mut Seen) {
     let mut conn = app.database();
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN display_name TO lost",
-    );
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN bio TO lost");
     let bug = seen.see(ann.get("/me").await, 500, "internal");
-    assert!(!bug.to_string().contains("display_name"), "{bug}");
-    execute(
-        &mut conn,
-        "ALTER TABLE users RENAME COLUMN lost TO display_name",
-    );
+    assert!(!bug.to_string().contains("bio"), "{bug}");
+    execute(&mut conn, "ALTER TABLE users RENAME COLUMN lost TO bio");
     ann.get("/me").await.ok(200);
 
     let healed = async |what| {
@@ -466,7 +468,8 @@ async fn v1_responses_are_not_cacheable() {
         ("GET", "/inbox?since_seq=x", 400),
         ("GET", "/inbox?since_seq=9", 409),
         ("GET", "/nothing", 404),
-        ("DELETE", "/me", 405),
+        ("DELETE", "/me", 415),
+        ("DELETE", "/unread", 405),
         ("POST", "/auth/login", 415),
         ("POST", "/auth/logout", 204),
         ("GET", "/me", 401),

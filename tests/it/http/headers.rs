@@ -13,7 +13,7 @@ async fn every_response_has_security_headers() {
         ("GET", "/v1/me", 200),
         ("GET", "/v1/me?x=y", 400),
         ("GET", "/v1/nothing", 404),
-        ("DELETE", "/v1/me", 405),
+        ("DELETE", "/v1/unread", 405),
         ("OPTIONS", "/v1/me", 204),
         ("POST", "/v1/conversations", 415),
         ("POST", "/v1/auth/logout", 204),

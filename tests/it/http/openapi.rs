@@ -21,9 +21,40 @@ const PUBLIC: &[&str] = &[
 
 /// The allowed verbs of operationIds.
 const VERBS: &[&str] = &[
-    "add", "ban", "block", "clear", "create", "delete", "fetch", "edit", "find", "get", "hide",
-    "leave", "list", "login", "logout", "mark", "recall", "refresh", "register", "remove",
-    "rename", "send", "unban", "unblock", "update", "wait", "change", "diagnose", "pin", "unpin",
+    "add",
+    "ban",
+    "block",
+    "clear",
+    "create",
+    "delete",
+    "fetch",
+    "edit",
+    "find",
+    "get",
+    "hide",
+    "leave",
+    "list",
+    "login",
+    "logout",
+    "mark",
+    "recall",
+    "refresh",
+    "register",
+    "remove",
+    "rename",
+    "send",
+    "accept",
+    "decline",
+    "unban",
+    "unblock",
+    "update",
+    "wait",
+    "change",
+    "diagnose",
+    "pin",
+    "unpin",
+    "search",
+    "deactivate",
 ];
 
 fn document() -> Value {
@@ -212,7 +243,7 @@ fn kinds_are_expanded_for_client_generators() {
     assert!(!document.to_string().contains("allOf"));
     for (name, count) in [
         ("CreateConversationRequest", 3),
-        ("Entry", 14),
+        ("Entry", 17),
         ("Message", 9),
         ("SendMessage", 6),
     ] {
@@ -388,6 +419,37 @@ async fn real_responses_match_their_schemas() {
         ann.get(&format!("/users/{}", ben.id)).await,
     );
     fits("list_users", 200, ann.get("/users?username=ben").await);
+    let found = ann.get("/users/search?prefix=ann&limit=1").await;
+    fits("search_users", 200, found);
+    let short = ann.get("/users/search?prefix=an").await;
+    fits("search_users", 400, short);
+    let (proof, wrong) = (json!({"password": PASSWORD}), json!({"password": "x"}));
+    let [eve, fay] = app.people(["eve", "fay"]).await;
+    let end = "/me/deactivate";
+    fits("deactivate_me", 401, eve.post(end, wrong.clone()).await);
+    fits("deactivate_me", 204, eve.post(end, proof.clone()).await);
+    let delete = async |body: &Value| fay.try_call("DELETE", "/me", Some(body)).await.unwrap();
+    fits("delete_me", 401, delete(&wrong).await);
+    fits("delete_me", 202, delete(&proof).await);
+    let refused = json!({"kind": "direct", "user_id": fay.id});
+    let refused = ann.post("/conversations", refused).await;
+    fits("create_conversation", 403, refused);
+    let renamed = fits(
+        "update_me",
+        200,
+        ann.patch("/me", json!({"username": "anna"})).await,
+    );
+    assert_eq!(renamed["username"], "anna");
+    fits(
+        "update_me",
+        409,
+        ann.patch("/me", json!({"username": "annb"})).await,
+    );
+    fits(
+        "update_me",
+        200,
+        ann.patch("/me", json!({"username": "ann"})).await,
+    );
 
     let direct = json!({"kind": "direct", "user_id": ben.id});
     let chat = fits(
@@ -517,6 +579,55 @@ async fn real_responses_match_their_schemas() {
     fits("block_user", 204, ann.put(&path, nothing).await);
     fits("list_blocks", 200, ann.get("/me/blocks").await);
     fits("unblock_user", 204, ann.call("DELETE", &path).await);
+    let path = format!("/me/contacts/{}", ben.id);
+    let notes = json!({"alias": "Ben", "tags": ["work"], "starred": true});
+    fits("update_contact", 200, ann.put(&path, notes).await);
+    fits("get_contact", 200, ann.get(&path).await);
+    fits("list_contacts", 200, ann.get("/me/contacts?limit=1").await);
+    let batch = json!({"contacts": [{"user_id": ben.id}, {"user_id": id()}]});
+    fits(
+        "update_contacts",
+        200,
+        ann.post("/me/contacts/batch", batch).await,
+    );
+    let asks = format!("/me/contact-requests/{}", ben.id);
+    let asked = format!("/me/contact-requests/{}", ann.id);
+    let message = json!({"message": "hello"});
+    fits("create_request", 201, ann.put(&asks, message.clone()).await);
+    fits("create_request", 200, ann.put(&asks, message.clone()).await);
+    fits(
+        "list_requests",
+        200,
+        ann.get("/me/contact-requests?direction=out").await,
+    );
+    fits(
+        "list_requests",
+        200,
+        ben.get("/me/contact-requests?direction=in").await,
+    );
+    let accept = format!("{asked}/accept");
+    fits("accept_request", 200, ben.post(&accept, json!({})).await);
+    fits("create_request", 200, ann.put(&asks, message.clone()).await);
+    let mutual = format!("/users/{}/mutual-contacts/count", ben.id);
+    fits("get_mutual_count", 200, ann.get(&mutual).await);
+    fits("remove_contact", 204, ann.call("DELETE", &path).await);
+    fits("create_request", 201, ann.put(&asks, message.clone()).await);
+    let decline = format!("{asked}/decline");
+    fits("decline_request", 204, ben.call("POST", &decline).await);
+    fits("remove_request", 204, ann.call("DELETE", &asks).await);
+    fits("create_request", 409, ann.put(&asks, message).await);
+    fits("get_privacy", 200, ann.get("/me/privacy").await);
+    let closed = json!({"contact_request": "nobody"});
+    fits(
+        "update_privacy",
+        200,
+        ben.patch("/me/privacy", closed).await,
+    );
+    let status = json!({"availability": "busy", "text": "at sea"});
+    fits("update_status", 200, ann.put("/me/status", status).await);
+    fits("delete_status", 204, ann.call("DELETE", "/me/status").await);
+    fits("fetch_inbox", 200, ann.get("/inbox?since_seq=0").await);
+    fits("fetch_inbox", 200, ben.get("/inbox?since_seq=0").await);
     fits(
         "get_conversation",
         404,
@@ -534,6 +645,21 @@ async fn real_responses_match_their_schemas() {
         204,
         ben.put(&format!("{chat}/marked_unread"), Value::Null).await,
     );
+    let (typing, types) = (format!("{chat}/typing"), json!({"typing": true}));
+    let head = ann.head().await;
+    let id = chat.trim_start_matches("/conversations/");
+    let look = format!("/notices?since_seq={head}&timeout=5&typing={id}:0");
+    let types = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        ben.put(&typing, types).await
+    };
+    let (looked, typed) = tokio::join!(ann.get(&look), types);
+    assert_eq!(
+        looked.body["signals"]["typing"][0]["user_ids"],
+        json!([ben.id])
+    );
+    fits("wait_notices", 200, looked);
+    fits("update_typing", 204, typed);
     let draft = format!("{chat}/draft");
     let text = json!({"version": 0, "content": {"text": "hi"}, "after_seq": 1});
     fits("update_draft", 200, ann.put(&draft, text.clone()).await);

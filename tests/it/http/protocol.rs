@@ -165,6 +165,7 @@ async fn head_is_supported_wherever_get_is() {
         "/v1/me/devices",
         "/v1/me/blocks",
         "/v1/users?username=ann",
+        "/v1/users/search?prefix=ann",
         "/v1/conversations",
         &conversation,
         &format!("{conversation}/members"),
@@ -201,7 +202,7 @@ async fn head_is_supported_wherever_get_is() {
         assert_eq!((head.status, head.header("allow")), (405, allow), "{path}");
     }
     let other = ask("OPTIONS", "/v1/me").await;
-    assert_eq!(other.header("allow"), "GET, HEAD, PATCH");
+    assert_eq!(other.header("allow"), "GET, HEAD, PATCH, DELETE");
     app.finish().await;
 }
 

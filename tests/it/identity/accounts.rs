@@ -43,8 +43,23 @@ pub fn is_session(body: &Value) {
 fn is_user(body: &Value) {
     assert_eq!(
         fields(body),
-        ["created_at", "display_name", "id", "username"]
+        [
+            "avatar_url",
+            "created_at",
+            "deleted",
+            "display_name",
+            "id",
+            "rev",
+            "status",
+            "username"
+        ]
     );
+}
+
+/// A body without these fields.
+fn without(body: &Value, names: &[&str]) -> Value {
+    let each = names.iter();
+    each.fold(body.clone(), |body, name| with(&body, name, None))
 }
 
 async fn register(app: &App, body: Value) -> Answer {
@@ -74,10 +89,11 @@ async fn registration_creates_account_and_session() {
     let ann = Person::of_session(&app, &session);
     assert_eq!(location, format!("/v1/users/{}", ann.id));
     let fetched = ann.get(location.strip_prefix("/v1").unwrap()).await;
-    assert_eq!(&fetched.ok(200), user);
+    let profile = fetched.ok(200);
+    assert_eq!(&without(&profile, &["bio", "attributes"]), user);
     let account = ann.get("/me").await.ok(200);
-    let public = with(&with(&account, "read_receipts", None), "forward_name", None);
-    assert_eq!(&public, user);
+    let public = without(&account, &["read_receipts", "forward_name"]);
+    assert_eq!(public, profile);
 
     let taken = json!({"username": "ANN_.-9", "password": "another one"});
     let taken = register(&app, taken).await.problem(409, "conflict");
@@ -167,6 +183,14 @@ async fn login_does_not_reveal_whether_a_username_exists() {
         "INSERT INTO users VALUES ('0199a3c0-0000-7000-8000-000000000001', 'bot', 'bot', '!');
          INSERT INTO usernames VALUES ('bot', '0199a3c0-0000-7000-8000-000000000001')",
     );
+    // A former name of ann, and the name of an erased account.
+    execute(
+        &mut app.database(),
+        &format!(
+            "INSERT INTO usernames VALUES ('anna', '{}', now() + interval '1 day'), ('gone', NULL, now() + interval '1 day')",
+            ann.id
+        ),
+    );
     for (name, password) in [
         ("ann", "wrong horse"),
         ("ann", ""),
@@ -174,6 +198,8 @@ async fn login_does_not_reveal_whether_a_username_exists() {
         ("nobody", PASSWORD),
         ("not a name", PASSWORD),
         ("bot", "!"),
+        ("anna", PASSWORD),
+        ("gone", PASSWORD),
     ] {
         let answer = login(&app, name, password, Value::Null).await;
         assert!(answer.header("www-authenticate").starts_with("Bearer"));
@@ -184,8 +210,8 @@ async fn login_does_not_reveal_whether_a_username_exists() {
 
     // The response time does not reveal it either: each refusal hashes a password, and without the hash it would take a tenth
     // of the time. Other load only adds time, so the names take turns and the quickest time of each counts.
-    let names = ["ann", "nobody", "not a name", "bot"];
-    let mut times: [Vec<Duration>; 4] = Default::default();
+    let names = ["ann", "nobody", "not a name", "bot", "anna", "gone"];
+    let mut times: [Vec<Duration>; 6] = Default::default();
     for round in 0..15 {
         for turn in 0..names.len() {
             let which = (round + turn) % names.len();
@@ -247,14 +273,14 @@ async fn display_name_can_be_updated() {
     );
     // Others see the user, without the settings of the account.
     let seen = ben.get(&format!("/users/{}", ann.id)).await.ok(200);
-    is_user(&seen);
-    let public = with(&with(&named, "read_receipts", None), "forward_name", None);
+    is_user(&without(&seen, &["bio", "attributes"]));
+    let public = without(&named, &["read_receipts", "forward_name"]);
     assert_eq!(public, seen);
     for body in [
         json!({"display_name": ""}),
         json!({"display_name": "x".repeat(65)}),
         json!({"display_name": null}),
-        json!({"display_name": "x", "username": "root"}),
+        json!({"display_name": "x", "username": "deleted-x"}),
         json!({"display_name": "x", "id": ben.id}),
         json!({}),
         json!([]),
@@ -328,7 +354,8 @@ async fn users_are_found_by_id_and_by_exact_username() {
             .await
             .problem(400, "validation");
     }
-    is_user(&ann.get(&format!("/users/{}", ben.id)).await.ok(200));
+    let profile = ann.get(&format!("/users/{}", ben.id)).await.ok(200);
+    is_user(&without(&profile, &["bio", "attributes"]));
     for nobody in [id(), "ben".to_owned(), "me".to_owned()] {
         ann.get(&format!("/users/{nobody}"))
             .await

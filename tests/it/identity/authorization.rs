@@ -27,14 +27,32 @@ const TABLE: &str = "
     logout_session       token      204       204       204       204       204        204   204
     get_me               token      200       200       200       200       200        200   200
     update_me            token      200       200       200       200       200        200   200
+    deactivate_me        token      204       204       204       204       204        204   204
+    delete_me            token      202       202       202       202       202        202   202
     change_password      token      204       204       204       204       204        204   204
     list_devices         token      200       200       200       200       200        200   200
     remove_device        token      204       204       204       204       204        204   204
+    update_status           token      200       200       200       200       200        200   200
+    delete_status        token      204       204       204       204       204        204   204
+    get_privacy          token      200       200       200       200       200        200   200
+    update_privacy       token      200       200       200       200       200        200   200
+    list_contacts        token      200       200       200       200       200        200   200
+    get_contact          token      200       200       200       200       200        200   200
+    update_contact          token      200       200       200       200       200        200   200
+    update_contacts         token      200       200       200       200       200        200   200
+    remove_contact       token      204       204       204       204       204        204   204
+    list_requests        token      200       200       200       200       200        200   200
+    create_request          token      201       201       201       201       201        201   201
+    accept_request       token      200       200       200       200       200        200   200
+    decline_request      token      204       204       204       204       204        204   204
+    remove_request       token      204       204       204       204       204        204   204
+    get_mutual_count token     200       200       200       200       200        200   200
     list_blocks          token      200       200       200       200       200        200   200
     block_user           token      204       204       204       204       204        204   204
     unblock_user         token      204       204       204       204       204        204   204
     get_user             token      200       200       200       200       200        200   200
     list_users           token      200       200       200       200       200        200   200
+    search_users         token      200       200       200       200       200        200   200
     create_conversation  token      201       201       201       201       blocked    201   201
     list_conversations   token      200       200       200       200       200        200   200
     get_conversation     token      not_found not_found 200       200       200        200   200
@@ -75,6 +93,7 @@ const TABLE: &str = "
     update_settings      token      not_found not_found 200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200
+    update_typing        token      not_found not_found 204       204       204        204   204
     diagnose_longpoll    token      200       200       200       200       200        200   200
     get_unread           token      200       200       200       200       200        200   200
 ";

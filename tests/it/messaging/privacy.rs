@@ -49,6 +49,7 @@ const OF_MESSAGE: &[(&str, &str, &str)] = &[
 /// Requests about a conversation, with those about its messages all that the document has.
 const OF_CONVERSATION: &[(&str, &str, &str)] = &[
     ("GET", "/conversations/{id}", ""),
+    ("PUT", "/conversations/{id}/typing", r#"{"typing": true}"#),
     ("PATCH", "/conversations/{id}", r#"{"title": "x"}"#),
     ("GET", "/conversations/{id}/members", ""),
     (

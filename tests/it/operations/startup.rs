@@ -153,7 +153,8 @@ async fn capabilities_report_the_effective_limits() {
         "limits": {"body_bytes": 1_048_576, "text_bytes": 16_384, "batch": 100, "page": 500,
             "members": 100_000, "devices": 20, "blocks": 1_000, "watch": 100, "notice_timeout_seconds": 55,
             "edit_seconds": 172_800, "recall_seconds": 172_800, "versions": 100, "mention_all": 50, "emoji": 20,
-            "emoji_per_user": 5, "hidden": 10_000, "scheduled": 100, "pins": 100},
+            "emoji_per_user": 5, "hidden": 10_000, "scheduled": 100, "pins": 100,
+            "typing_watch": 4, "typing_members": 100},
     });
     assert_eq!(capabilities, expected);
     let features = capabilities["features"].as_array().unwrap();
@@ -174,6 +175,9 @@ async fn capabilities_report_the_effective_limits() {
         "replies",
         "pins",
         "slow_mode",
+        "typing",
+        "account_ends",
+        "user_search",
     ] {
         assert!(features.contains(&json!(feature)), "{feature}");
     }
@@ -301,6 +305,11 @@ fn invalid_setting_stops_startup_with_a_message() {
             "TIDELINE_RECEIPTS",
             "yes",
             "TIDELINE_RECEIPTS is \"yes\", but must be on or off",
+        ),
+        (
+            "TIDELINE_ERASE_DAYS",
+            "-1",
+            "TIDELINE_ERASE_DAYS is \"-1\", but must be a whole number from 0 to 3650",
         ),
         (
             "REDIS_URL",

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tideline::domain::messaging::{reactions, scheduled};
-use tideline::domain::operations::{expiry, retention};
+use tideline::domain::operations::{account_erasure, expiry, retention};
+use tideline::domain::people::contact_requests;
 use tideline::domain::sync::{delivered, unread};
 use tideline::engine::waiting::reconcile;
 use tideline::model::time::Timestamp;
@@ -37,6 +38,11 @@ const TIME_PASSES: &str = "
     UPDATE messages m SET extra = '{\"expires_at\": \"2026-01-01T00:00:00Z\"}' FROM expiring e
     WHERE m.conversation_id = e.conversation_id AND m.seq = e.seq AND e.expires_at < now() + interval '1 day';
     UPDATE expiring SET expires_at = '2026-01-01T00:00:00Z' WHERE expires_at < now() + interval '1 day'";
+
+/// Requests can be made again, and nobody is on a list.
+const RELATIONS_END: &str = "
+    DELETE FROM contact_requests WHERE ended_at IS NOT NULL;
+    DELETE FROM contacts WHERE owner_id IN (SELECT id FROM users WHERE username NOT LIKE 'stranger%')";
 
 /// Statements that no node sends while it serves, by some of their words, and when they are sent.
 const NOT_SERVING: [(&str, &str); 10] = [
@@ -216,6 +222,48 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
     .await;
 }
 
+/// Contacts and requests in their states.
+async fn relate(app: &App, [ann, ben, cat, dan, _]: &[Person; 5]) {
+    let contact = |one: &Person| format!("/me/contacts/{}", one.id);
+    let request = |one: &Person| format!("/me/contact-requests/{}", one.id);
+    for one in [ben, cat] {
+        ask(ann, "PUT", &contact(one), json!({"tags": ["x"]})).await;
+    }
+    let page = get(ann, "/me/contacts?limit=1&tag=x&state=contact").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    get(ann, &format!("/me/contacts?limit=1&cursor={cursor}")).await;
+    for one in [ann, dan] {
+        ask(one, "PUT", &request(ben), json!({})).await;
+        get(ben, "/me/contact-requests?direction=in&limit=1").await;
+        ask(ben, "POST", &format!("{}/accept", request(one)), json!({})).await;
+    }
+    get(ann, &format!("/users/{}/mutual-contacts/count", dan.id)).await;
+    ask(
+        dan,
+        "PATCH",
+        "/me/privacy",
+        json!({"contact_request": "contacts", "direct": "contacts"}),
+    )
+    .await;
+    ann.put(&request(dan), json!({}))
+        .await
+        .problem(403, "not_accepted");
+    ask(
+        dan,
+        "PATCH",
+        "/me/privacy",
+        json!({"contact_request": null, "direct": null}),
+    )
+    .await;
+    ask(ann, "PUT", &request(dan), json!({})).await;
+    ask(ann, "DELETE", &request(dan), Value::Null).await;
+    for one in [ann, dan] {
+        ask(ben, "DELETE", &contact(one), Value::Null).await;
+    }
+    let delivery = &app.nodes[0].handles.delivery;
+    contact_requests::delete_expired(delivery).await;
+}
+
 /// All other causes of queries.
 async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     let again = json!({"username": eve.name, "password": PASSWORD, "device": {"id": eve.device}});
@@ -253,7 +301,7 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     let cursor = page["next_cursor"].as_str().unwrap();
     get(ann, &format!("/me/scheduled?cursor={cursor}")).await;
     let head = ann.head().await;
-    for since in [0, head / 2, head] {
+    for since in [0, head / 2, (head - 20).max(0), head] {
         get(ann, &format!("/inbox?since_seq={since}&limit=50")).await;
     }
     let trimmed = dan.get("/inbox?since_seq=0").await;
@@ -285,6 +333,67 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     retention::expire_before(&node.delivery, long_ago, |_| ())
         .await
         .unwrap();
+}
+
+/// Accounts that end: one that is erased, with everything that it has, and one without a password.
+async fn end_accounts(app: &App, conn: &mut PgConnection, [ann, ben, _, _, eve]: &[Person; 5]) {
+    let delivery = &app.nodes[0].handles.delivery;
+    let name = || format!("end-{}", &id()[24..]);
+    let [gone, other] = app.people([name().as_str(), name().as_str()]).await;
+    ask(&gone, "PATCH", "/me", json!({"username": name()})).await;
+    ask(&gone, "PATCH", "/me", json!({"username": gone.name})).await;
+    get(ann, "/users/search?prefix=stranger").await;
+    get(ann, "/users/search?prefix=end-").await;
+    let made = json!({"kind": "group", "title": "x", "member_ids": [ben.id], "client_conversation_id": id()});
+    let group = ask(&gone, "POST", "/conversations", made).await["id"].clone();
+    let group = format!("/conversations/{}", group.as_str().unwrap());
+    let chat = format!("/conversations/{}", gone.direct(ann).await);
+    for place in [&group, &chat] {
+        let draft = json!({"version": 0, "content": {"text": "x"}, "after_seq": 0});
+        ask(&gone, "PUT", &format!("{place}/draft"), draft).await;
+        let mut message = text("you");
+        message["content"]["mentions"] = json!([gone.id]);
+        let by = if place == &chat { ann } else { ben };
+        ask(by, "POST", &format!("{place}/messages"), message).await;
+        ask(
+            &gone,
+            "PUT",
+            &format!("{place}/hidden"),
+            json!({"seqs": [1]}),
+        )
+        .await;
+        let later = json!({"conversation_id": place.rsplit('/').next(), "send_at": crate::support::tomorrow(),
+            "kind": "text", "content": {"text": "x"}});
+        ask(&gone, "PUT", &format!("/me/scheduled/{}", id()), later).await;
+    }
+    ask(&gone, "PUT", &format!("/me/blocks/{}", ann.id), Value::Null).await;
+    ask(&gone, "PUT", &format!("/me/contacts/{}", eve.id), json!({})).await;
+    ask(eve, "PUT", &format!("/me/contacts/{}", gone.id), json!({})).await;
+    ask(
+        &gone,
+        "PUT",
+        &format!("/me/contact-requests/{}", other.id),
+        json!({}),
+    )
+    .await;
+    ask(&gone, "DELETE", "/me", json!({"password": PASSWORD})).await;
+    let due = "UPDATE users SET erase_at = now() WHERE erase_at IS NOT NULL;
+        UPDATE usernames SET reserved_until = now() - interval '1 day' WHERE username LIKE 'end-%' AND reserved_until IS NOT NULL";
+    execute(conn, due);
+    account_erasure::erase_due(delivery).await;
+
+    let no_password = format!(
+        "UPDATE users SET password_hash = '!' WHERE id = '{}'",
+        other.id
+    );
+    execute(conn, &no_password);
+    ask(&other, "POST", "/me/deactivate", json!({})).await;
+    let back = format!(
+        "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE id = '{}') WHERE id = '{}'",
+        ann.id, other.id
+    );
+    execute(conn, &back);
+    other.another_device(app).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,6 +431,9 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         talk(&people, small).await;
         talk(&people, large).await;
         work(&app, &people, large).await;
+        relate(&app, &people).await;
+        execute(&mut conn, RELATIONS_END);
+        end_accounts(&app, &mut conn, &people).await;
         execute(&mut conn, TIME_PASSES);
         expiry::sweep(&app.nodes[0].handles.delivery).await;
     }

@@ -52,10 +52,10 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await ann.waitForSelector("#rows figure");
     await ben.recall(direct.id, 2);
     await until(() => shown(ann), [STUB, STUB, STUB]);
-    assert.equal(await ann.locator("#rows figure").count(), 0);
+    await until(() => ann.locator("#rows figure").count(), 0);
     await ann.locator("#rows .row").first().hover();
     await ann.locator("#rows .row-menu").first().click();
-    assert.deepEqual(await ann.locator("[role=menuitem]").allTextContents(), ["Hide for me"]);
+    await until(() => ann.locator("[role=menuitem]").allTextContents(), ["Hide for me"]);
     await ann.keyboard.press("Escape");
     await until(() => ann.textContent("#announcer"), `Ben: ${STUB}`);
     assert.equal(await ann.evaluate(() => document.body.innerHTML.includes("secret")), false);
@@ -76,13 +76,13 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     assert.match(await ann.locator("#versions .soft").first().textContent(), /^Version 2 · /);
     await keys("Escape");
     await until(() => ann.locator("dialog[open]").count(), 0);
-    assert.equal(await focused(), "edited");
+    await until(() => focused(), "edited");
     // What is recalled is not shown any longer, in the list of versions neither.
     await label.click();
     await until(() => ann.locator("#versions .text").count(), 2);
     await ben.recall(direct.id, 4);
     await until(() => ann.locator("dialog[open]").count(), 0);
-    assert.equal(await ann.locator("#versions li").count(), 0);
+    await until(() => ann.locator("#versions li").count(), 0);
     await until(async () => (await shown(ann)).at(-1), STUB);
   });
 
@@ -99,9 +99,9 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await ann.fill("#text", "");
     await keys("ArrowUp");
     assert.deepEqual([await composer(ann), await edits(ann), await ann.isVisible("#attach-button")], ["@ben secnd", true, false]);
-    assert.equal(await ann.locator(".row.marked .text").textContent(), "@ben secnd");
+    await until(() => ann.locator(".row.marked .text").textContent(), "@ben secnd");
     await until(() => ann.textContent("#announcer"), "Editing your message. Escape keeps it as it is.");
-    assert.equal(await ann.getByLabel("New text of your message").count(), 1);
+    await until(() => ann.getByLabel("New text of your message").count(), 1);
     await keys("Escape");
     assert.deepEqual([await composer(ann), await edits(ann), await focused(), await ann.isVisible("#chat")], ["", false, "text", true]);
     await keys("ArrowUp");
@@ -111,7 +111,7 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await until(async () => (await shown(ann)).slice(-2), ["@ben second", "an answer"]);
     const { version, content } = await stored(6);
     assert.deepEqual([version, content], [2, { text: "@ben second", mentions: [ben.user.id] }]);
-    assert.equal(await focused(), "text");
+    await until(() => focused(), "text");
     // Nothing was changed: nothing is sent.
     await keys("ArrowUp", "Enter");
     assert.deepEqual([await edits(ann), (await stored(6)).version], [false, 2]);
@@ -122,7 +122,7 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await rowOf(ann, "first").hover();
     await rowOf(ann, "first").locator(".row-menu").click();
     await ann.click("[role=menuitem]:has-text('Edit')");
-    assert.equal(await composer(ann), "first");
+    await until(() => composer(ann), "first");
     await ann.fill("#text", "first of all");
     await ann.goto(`${server.url}/#/`);
     await enter(ann, "Ben");
@@ -138,20 +138,20 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     const isFocused = (text) => button(text).evaluate((node) => node === document.activeElement);
     // The menus are one stop of the Tab key, at the last message first.
     while (!(await ann.evaluate(() => document.activeElement.matches(".row-menu")))) await keys("Tab");
-    assert.equal(await isFocused("an answer"), true);
+    await until(() => isFocused("an answer"), true);
     await keys("ArrowUp");
-    assert.equal(await isFocused("second"), true);
-    assert.equal(await button("second").getAttribute("aria-label"), "Actions for “@ben second”");
+    await until(() => isFocused("second"), true);
+    await until(() => button("second").getAttribute("aria-label"), "Actions for “@ben second”");
     await keys("ArrowUp");
-    assert.equal(await isFocused("first"), true);
+    await until(() => isFocused("first"), true);
     await keys("Enter");
-    assert.deepEqual(await ann.locator("[role=menu] [role=menuitem]").allTextContents(), ["Reply", "Add a reaction", "Forward", "Pin", "Edit", "Hide for me", "Recall"]);
-    assert.equal(await button("first").getAttribute("aria-expanded"), "true");
+    await until(() => ann.locator("[role=menu] [role=menuitem]").allTextContents(), ["Reply", "Add a reaction", "Forward", "Pin", "Edit", "Hide for me", "Recall"]);
+    await until(() => button("first").getAttribute("aria-expanded"), "true");
     await keys("Escape");
     assert.deepEqual([await ann.locator("[role=menu]").count(), await isFocused("first"), await ann.isVisible("#chat")], [0, true, true]);
     await keys("Enter", "End", "Enter");
     await ann.waitForSelector("#confirm-dialog[open]");
-    assert.equal(await ann.textContent("#confirm-title"), "Recall this message?");
+    await until(() => ann.textContent("#confirm-title"), "Recall this message?");
     await keys("Escape");
     await until(() => ann.locator("dialog[open]").count(), 0);
     assert.deepEqual([await isFocused("first"), (await stored(5)).kind], [true, "text"]);
@@ -161,7 +161,7 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await keys("Enter");
     await until(async () => (await shown(ann)).includes("first"), false);
     assert.equal((await stored(5)).kind, "recalled");
-    assert.equal(await focused(), "round row-menu");
+    await until(() => focused(), "round row-menu");
   });
 
   await t.test("a conflict shows the present text, and the person decides", async () => {
@@ -176,7 +176,7 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await open("mine");
     await edit(other, 6, "theirs");
     await until(() => ann.textContent("#conflict-text"), "theirs");
-    assert.equal(await composer(ann), "mine");
+    await until(() => composer(ann), "mine");
     await ann.press("#text", "Enter");
     assert.equal(await focused(), "conflict-mine", "nothing is sent before the decision");
     await ann.click("#conflict-theirs");
@@ -204,7 +204,7 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await other.recall(direct.id, 6);
     await until(() => edits(ann), false);
     await ann.waitForSelector("#toasts >> text=This message was recalled or has expired.");
-    assert.equal(await composer(ann), "");
+    await until(() => composer(ann), "");
   });
 
   await t.test("a save that fails can be repeated, and its lost response edits once", async () => {
@@ -376,12 +376,12 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
       else {
         await rowOf(page, "changed").last().hover();
         await rowOf(page, "changed").last().locator(".row-menu").click();
-        assert.deepEqual(await page.locator("[role=menuitem]").allTextContents(), ["Reply", "Add a reaction", "Forward", "Pin", "Hide for me"]);
+        await until(() => page.locator("[role=menuitem]").allTextContents(), ["Reply", "Add a reaction", "Forward", "Pin", "Hide for me"]);
         await page.keyboard.press("Escape");
       }
       await page.click("#text");
       await page.keyboard.press("ArrowUp");
-      assert.equal(await edits(page), false);
+      await until(() => edits(page), false);
       await installation.close();
     }
   });

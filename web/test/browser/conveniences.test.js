@@ -39,17 +39,17 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await enter(ann, "Crew");
     await ann.fill("#text", "a draft for the crew");
     await enter(ann, "Ben Bo");
-    assert.equal(await ann.inputValue("#text"), "");
+    await until(() => ann.inputValue("#text"), "");
     await ann.fill("#text", "a draft for Ben");
     await ann.reload();
     await until(() => ann.inputValue("#text"), "a draft for Ben");
     await enter(ann, "Crew");
-    assert.equal(await ann.inputValue("#text"), "a draft for the crew");
+    await until(() => ann.inputValue("#text"), "a draft for the crew");
     await ann.press("#text", "Enter");
     await until(() => texts(ann), ["a draft for the crew"]);
     await ann.reload();
     await until(() => texts(ann), ["a draft for the crew"]);
-    assert.equal(await ann.inputValue("#text"), "");
+    await until(() => ann.inputValue("#text"), "");
   });
 
   await t.test("drafts end with the session, in every tab", async () => {
@@ -76,16 +76,16 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await ann.click("#text");
     await ann.keyboard.type("hi @");
     await until(() => ann.locator("#mentions [role=option] .soft").allTextContents(), ["@ben", "@cem", "@all"]);
-    assert.equal(await ann.getAttribute("#text", "aria-activedescendant"), "mention-0");
+    await until(() => ann.getAttribute("#text", "aria-activedescendant"), "mention-0");
     await ann.keyboard.press("ArrowDown");
-    assert.equal(await ann.locator("#mentions [aria-selected=true] .mention-name").textContent(), "Cem");
+    await until(() => ann.locator("#mentions [aria-selected=true] .mention-name").textContent(), "Cem");
     await ann.keyboard.press("Tab");
-    assert.equal(await ann.inputValue("#text"), "hi @cem ");
+    await until(() => ann.inputValue("#text"), "hi @cem ");
     await ann.keyboard.type("and @Bo");
     await until(() => ann.locator("#mentions [role=option] .soft").allTextContents(), ["@ben"]);
     await ann.keyboard.press("Escape");
-    assert.equal(await ann.isVisible("#mentions"), false);
-    assert.equal(await ann.isVisible("#chat"), true);
+    await until(() => ann.isVisible("#mentions"), false);
+    await until(() => ann.isVisible("#chat"), true);
     await ann.keyboard.press("Enter");
     await until(async () => (await texts(ann)).at(-1), "hi @cem and @Bo");
     await until(async () => (await cem.listMessages(group.id)).messages.at(-1).content.mentions, [cem.user.id]);
@@ -93,11 +93,11 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
 
   await t.test("names are completed with the pointer, and an address of mail is no name", async () => {
     await ann.keyboard.type("x@b");
-    assert.equal(await ann.isVisible("#mentions"), false);
+    await until(() => ann.isVisible("#mentions"), false);
     await ann.fill("#text", "");
     await ann.keyboard.type("@b");
     await ann.click("#mentions [role=option]");
-    assert.equal(await ann.inputValue("#text"), "@ben ");
+    await until(() => ann.inputValue("#text"), "@ben ");
     assert.equal(await ann.evaluate(() => document.activeElement.id), "text");
     await ann.press("#text", "Enter");
     await until(async () => (await texts(ann)).at(-1), "@ben");
@@ -109,8 +109,8 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     assert.equal(await ann.evaluate(() => window.asked), 0);
     await ann.click("#ask-yes");
     assert.equal(await ann.evaluate(() => window.asked), 1);
-    assert.equal(await ann.isVisible("#ask"), false);
-    assert.equal(await ann.getAttribute("#bell", "aria-pressed"), "true");
+    await until(() => ann.isVisible("#ask"), false);
+    await until(() => ann.getAttribute("#bell", "aria-pressed"), "true");
   });
 
   await t.test("what arrives elsewhere is notified of, and rings for a mention or a person", async () => {
@@ -143,15 +143,15 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
   await t.test("one click ends notifications", async () => {
     await ann.goto(`${server.url}/#/`);
     await ann.click("#bell");
-    assert.equal(await ann.getAttribute("#bell", "aria-pressed"), "false");
+    await until(() => ann.getAttribute("#bell", "aria-pressed"), "false");
     const before = await badge(ann, "Ben Bo");
     await ben.send(direct.id, "quiet now");
     await until(() => badge(ann, "Ben Bo"), before + 1);
     await ann.waitForTimeout(500);
     assert.deepEqual(await shown(), []);
     await ann.reload();
-    assert.equal(await ann.getAttribute("#bell", "aria-pressed"), "false");
-    assert.equal(await ann.isVisible("#ask"), false);
+    await until(() => ann.getAttribute("#bell", "aria-pressed"), "false");
+    await until(() => ann.isVisible("#ask"), false);
   });
 
   await t.test("a block and new names in one tab reach the others", async () => {
@@ -194,11 +194,11 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await until(() => badge(ann, "Cem"), 420);
     await enter(ann, "Cem");
     await ann.waitForSelector(".divider");
-    assert.equal(await ann.isVisible("#first-unread"), false);
+    await until(() => ann.isVisible("#first-unread"), false);
     await ann.click("#jump");
     await until(async () => (await texts(ann)).at(-1), "message 420");
     // The divider is not on a loaded page.
-    assert.equal(await ann.locator(".divider").count(), 0);
+    await until(() => ann.locator(".divider").count(), 0);
     await ann.click("#first-unread");
     await ann.waitForSelector(".divider");
     await until(() => ann.isVisible("#first-unread"), false);
@@ -244,7 +244,7 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await until(() => ann.locator("#details-body .members li").count(), 500);
     await ann.click("text=Show 22 more");
     await until(() => ann.locator("#details-body .members li").count(), 522);
-    assert.equal(await ann.locator("[data-key=more]").count(), 0);
+    await until(() => ann.locator("[data-key=more]").count(), 0);
     assert.equal(new Set(await ann.locator("#details-body .members .soft").allTextContents()).size, 522);
     await ann.keyboard.press("Escape");
   });

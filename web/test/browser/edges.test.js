@@ -49,7 +49,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     });
     await enter(ann, "Ben");
     await ann.waitForTimeout(1_000);
-    assert.equal(await badge(ann, "Ben"), 200);
+    await until(() => badge(ann, "Ben"), 200);
     release();
     await ann.waitForSelector(".divider");
     await ann.unroute(/\/messages\?/);
@@ -170,7 +170,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await ann.reload();
     await ann.waitForSelector("#status[data-state=online]");
     await enter(ann, "Eve");
-    assert.equal(await ann.isVisible("#composer"), true);
+    await until(() => ann.isVisible("#composer"), true);
     await ann.waitForTimeout(3_000);
     await ann.unroute(/\/v1\/me\/blocks/);
     await until(() => ann.isVisible("#blocked-action"), true);
@@ -226,10 +226,10 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await page.fill("#text", "half a sentence");
     await kim.changePassword({ old_password: password, new_password: "another horse" });
     await page.waitForSelector("#welcome:not([hidden])");
-    assert.equal(await page.inputValue("#text"), "");
+    await until(() => page.inputValue("#text"), "");
     await logIn(page, "ann");
     await enter(page, "Ben");
-    assert.equal(await page.inputValue("#text"), "");
+    await until(() => page.inputValue("#text"), "");
     await logOut(page);
     await kim.changePassword({ old_password: "another horse", new_password: password });
     await logIn(page, "kim");
@@ -252,7 +252,7 @@ test("edges", { timeout: 300_000 }, async (t) => {
     await ben.removeMember(crew.id, annId);
     await context.setOffline(false);
     await until(() => page.locator("#lost .lost-text").allTextContents(), ["my long unsent text"]);
-    assert.equal(await page.isVisible("#lost"), true);
+    await until(() => page.isVisible("#lost"), true);
     await page.reload();
     await until(() => page.isVisible("#lost"), true);
     await page.click("#lost >> text=Discard");

@@ -43,12 +43,12 @@ test("messages that expire", { timeout: 240_000 }, async (t) => {
     await until(() => shown(), ["the code is 4711", "did you get it?", "and a last word"]);
     assert.match(await rowOf("the code is 4711").locator(".facts").first().getAttribute("title"), /^Expires in \d+ seconds$/);
     assert.match(await rowOf("the code is 4711").locator(".facts .sr-only").first().textContent(), /^Expires in \d+ seconds /);
-    assert.equal(await rowOf("did you get it?").locator(".facts .icon").count(), 0);
+    await until(() => rowOf("did you get it?").locator(".facts .icon").count(), 0);
     await until(() => rowOf("did you get it?").locator(".quote-text").textContent(), "the code is 4711");
     assert.deepEqual(await menuOf("and a last word"), ["Reply", "Add a reaction", "Forward", "Pin", "When it expires", "Hide for me"]);
     await ann.click("[role=menuitem]:has-text('When it expires')");
     await until(async () => /^Expires in \d+ seconds/.test(await ann.textContent("#info-body")), true);
-    assert.equal(await ann.textContent("#info-title"), "When it expires");
+    await until(() => ann.textContent("#info-title"), "When it expires");
     const requests = [];
     for (const page of [ann, phone]) page.on("request", (request) => /messages/.test(request.url()) && requests.push(request.url()));
     for (const page of [ann, phone]) await until(() => shown(page), [STUB, "did you get it?", STUB]);
@@ -75,6 +75,6 @@ test("messages that expire", { timeout: 240_000 }, async (t) => {
   await t.test("a reload shows the stubs of the server", async () => {
     await ann.reload();
     await until(() => shown(), [STUB, "did you get it?", STUB]);
-    assert.equal(await ann.locator(".row .facts .icon").count(), 0);
+    await until(() => ann.locator(".row .facts .icon").count(), 0);
   });
 });

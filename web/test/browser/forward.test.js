@@ -42,13 +42,13 @@ test("forwards", { timeout: 240_000 }, async (t) => {
     await enter(ann, "Ben");
     await until(() => rowOf("sail at nine").count(), 1);
     await forward("sail at nine");
-    assert.equal(await ann.textContent("#forward-text"), "sail at nine");
+    await until(() => ann.textContent("#forward-text"), "sail at nine");
     assert.equal(await ann.evaluate(() => document.activeElement.id), "forward-find");
     // Conversations in which the person may not write are left out.
     assert.deepEqual((await choices()).sort(), ["Ben", "Crew"]);
     await ann.keyboard.type("nobody");
     await until(() => choices(), []);
-    assert.equal(await ann.textContent("#forward-none"), "Nothing by this name.");
+    await until(() => ann.textContent("#forward-none"), "Nothing by this name.");
     await ann.fill("#forward-find", "");
     await ann.keyboard.press("ArrowDown");
     const chosen = await ann.locator("#forward-list [aria-selected=true]").textContent();
@@ -91,7 +91,7 @@ test("forwards", { timeout: 240_000 }, async (t) => {
     await ann.click("#account-button");
     await ann.click("#privacy-button");
     await until(() => ann.isEnabled("#own-forward_name"), true);
-    assert.equal(await ann.isChecked("#own-forward_name"), true);
+    await until(() => ann.isChecked("#own-forward_name"), true);
     await ann.uncheck("#own-forward_name");
     await ann.waitForSelector("#toasts >> text=Saved.");
     await ann.keyboard.press("Escape");
@@ -121,7 +121,7 @@ test("forwards", { timeout: 240_000 }, async (t) => {
     await forward("a mistake");
     await cem.recall(crew.id, seq);
     await until(() => ann.locator("dialog[open]").count(), 0);
-    assert.equal((await ann.evaluate(() => document.body.innerHTML)).includes("a mistake"), false);
+    await until(async () => (await ann.evaluate(() => document.body.innerHTML)).includes("a mistake"), false);
     const { seq: other } = await cem.send(crew.id, "another mistake");
     await until(() => rowOf("another mistake").count(), 1);
     await context.setOffline(true);

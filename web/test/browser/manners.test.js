@@ -69,8 +69,8 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await ann.fill("#text", "half a sentence");
     making.release();
     await until(() => ann.locator("#conversations .title", { hasText: "Given up" }).count(), 1);
-    assert.equal(await ann.textContent("#chat-title"), "Cato");
-    assert.equal(await ann.inputValue("#text"), "half a sentence");
+    await until(() => ann.textContent("#chat-title"), "Cato");
+    await until(() => ann.inputValue("#text"), "half a sentence");
     await ann.fill("#text", "");
   });
 
@@ -83,7 +83,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await ann.fill("#rename", "Our crew");
     await ben.updateConversation(crew.id, { title: "New crew" });
     await until(() => ann.textContent("#details-body .hero-title"), "New crew");
-    assert.equal(await ann.inputValue("#rename"), "Our crew");
+    await until(() => ann.inputValue("#rename"), "Our crew");
     await ann.fill("#add-people", "cato");
     await ann.press("#add-people", "Enter");
     // Elements outside of an open dialog are inert and hidden from screen readers.
@@ -98,8 +98,8 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await press({ key: "Enter", isComposing: true });
     await press({ key: "Enter", keyCode: 229 });
     await press({ key: "Escape", keyCode: 229 });
-    assert.equal(await ann.inputValue("#text"), "にほん");
-    assert.equal(await ann.isVisible("#chat"), true);
+    await until(() => ann.inputValue("#text"), "にほん");
+    await until(() => ann.isVisible("#chat"), true);
     await ann.press("#text", "Enter");
     await until(async () => (await texts(ann)).at(-1), "にほん");
   });
@@ -110,9 +110,9 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await until(() => ann.locator("#conversations li").count(), 1);
     await ann.keyboard.press("Escape");
     await until(() => ann.locator("#conversations li").count(), 4);
-    assert.equal(await ann.inputValue("#filter"), "");
-    assert.equal(await ann.isVisible("#chat"), true);
-    assert.equal(await focused(), "filter");
+    await until(() => ann.inputValue("#filter"), "");
+    await until(() => ann.isVisible("#chat"), true);
+    await until(() => focused(), "filter");
   });
 
   await t.test("on a Mac the Option key writes letters where one writes", async () => {
@@ -125,11 +125,11 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await enter(mac, "Cato");
     await mac.focus("#text");
     for (const key of ["a", "e", "h", "n", "ArrowUp"]) await mac.press("#text", `Alt+${key}`);
-    assert.equal(await mac.locator("dialog[open]").count(), 0);
-    assert.equal(await mac.isVisible("#emoji-panel"), false);
-    assert.equal(await mac.textContent("#chat-title"), "Cato");
+    await until(() => mac.locator("dialog[open]").count(), 0);
+    await until(() => mac.isVisible("#emoji-panel"), false);
+    await until(() => mac.textContent("#chat-title"), "Cato");
     await mac.press("#details-button", "Alt+h");
-    assert.equal(await mac.locator("#help-dialog[open]").count(), 1);
+    await until(() => mac.locator("#help-dialog[open]").count(), 1);
     await context.close();
   });
 
@@ -140,7 +140,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await until(() => badge(ann, "Ben"), 1);
     // Longer than a read mark takes.
     await ann.waitForTimeout(600);
-    assert.equal(await badge(ann, "Ben"), 1);
+    await until(() => badge(ann, "Ben"), 1);
     await ann.keyboard.press("Escape");
     await until(() => badge(ann, "Ben"), 0);
 
@@ -158,8 +158,8 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await ann.context().setOffline(true);
     await until(() => ann.getAttribute("#status", "data-state"), "offline");
     await say(ann, "@cato and @ben, look");
-    assert.equal(await ann.inputValue("#text"), "");
-    assert.equal(await ann.locator(".row.mine[data-state=sending]").count(), 1);
+    await until(() => ann.inputValue("#text"), "");
+    await until(() => ann.locator(".row.mine[data-state=sending]").count(), 1);
     await ann.context().setOffline(false);
     await until(() => ann.locator(".row.mine[data-state=sending]").count(), 0);
     const { messages } = await cato.listMessages(crew.id);
@@ -215,7 +215,7 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await ann.click("#confirm-yes");
     await until(() => ann.isVisible("#welcome"), true);
     assert.ok(lost > 0);
-    assert.equal(await ann.isVisible("#welcome-notice"), false);
+    await until(() => ann.isVisible("#welcome-notice"), false);
     await until(() => ann.evaluate(() => document.body.textContent.match(/secret|last word|crew|Cato/gi)), null);
     assert.equal(await ann.evaluate(() => [...document.querySelectorAll("input:not([type=radio], [type=checkbox]), textarea")].map(({ value }) => value).join("")), "");
     await until(() => ann.title(), "Tideline");
@@ -225,8 +225,8 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await ann.click("#sign-submit");
     await until(() => ann.locator("#conversations li").count(), 2);
     await enter(ann, "Ann");
-    assert.equal(await ann.inputValue("#text"), "");
-    assert.equal(await ann.isVisible("#composer"), true);
+    await until(() => ann.inputValue("#text"), "");
+    await until(() => ann.isVisible("#composer"), true);
   });
 
   await t.test("a response that comes after a logout does not change the page of the next person", async () => {
@@ -245,6 +245,6 @@ test("manners", { timeout: 240_000 }, async (t) => {
     await enter(ann, "Ann");
     blocks.release();
     await ann.waitForTimeout(500);
-    assert.equal(await ann.isVisible("#composer"), true);
+    await until(() => ann.isVisible("#composer"), true);
   });
 });

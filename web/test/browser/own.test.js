@@ -59,7 +59,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     await context.setOffline(false);
     await until(() => ann.getAttribute("#status", "data-state"), "online");
     await until(() => phone.inputValue("#text"), "from the tunnel");
-    assert.equal(await ann.inputValue("#text"), "from the tunnel");
+    await until(() => ann.inputValue("#text"), "from the tunnel");
     await ann.fill("#text", "");
     await until(() => phone.inputValue("#text"), "");
     // A new device has the drafts.
@@ -93,7 +93,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     for (const page of [ann, phone]) await until(() => titles(page), ["Crew", "Benny"]);
     await ann.keyboard.press("Escape");
     await until(() => ann.textContent("#chat-title"), "Benny");
-    assert.equal(await ann.textContent("#chat-subtitle"), "Ben · @ben");
+    await until(() => ann.textContent("#chat-subtitle"), "Ben · @ben");
     await ann.fill("#filter", "ben");
     await until(() => titles(), ["Benny"]);
     await ann.fill("#filter", "");
@@ -120,7 +120,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     await until(() => badge(ann, "Crew"), 0);
     await choose("Mark as unread");
     await until(() => phone.isVisible("#archive-mark"), true);
-    assert.equal(await phone.isVisible("#archive-badge"), false);
+    await until(() => phone.isVisible("#archive-badge"), false);
     await enter(ann, "Crew");
     await until(() => phone.isVisible("#archive-mark"), false);
     // On a phone the toast leaves the composer free.
@@ -137,7 +137,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     await home(phone);
     await choose("Take out");
     for (const page of [ann, phone]) await until(() => titles(page), ["Crew", "Ben"]);
-    assert.equal(await ann.isVisible("#archive-button"), false);
+    await until(() => ann.isVisible("#archive-button"), false);
   });
 
   await t.test("a hidden conversation comes back with its next message, and a search finds it", async () => {
@@ -203,7 +203,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     await ann.locator("#rows .row").last().hover();
     await ann.locator("#rows .row").last().locator(".row-menu").click();
     await ann.click("[role=menuitem]:has-text('Hide for me')");
-    assert.equal(await ann.textContent("#confirm-title"), "Hide this message?");
+    await until(() => ann.textContent("#confirm-title"), "Hide this message?");
     await ann.click("#confirm-yes");
     for (const page of [ann, phone]) await until(() => page.evaluate(() => document.body.innerHTML.includes("a secret for Ann")), false);
     await until(() => preview("Ben"), "Message hidden by you");
@@ -226,7 +226,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     await enter(phone, "Crew");
     await until(async () => (await texts(phone)).length > 0, true);
     await choose("Clear the history");
-    assert.equal(await ann.textContent("#confirm-title"), "Clear the history of “Crew”?");
+    await until(() => ann.textContent("#confirm-title"), "Clear the history of “Crew”?");
     await ann.click("#confirm-yes");
     for (const page of [ann, phone]) await until(() => page.locator("#rows .row").count(), 0);
     await until(() => ann.textContent("#log-top"), "You have cleared what was here before.");

@@ -58,7 +58,7 @@ test("pinned messages", { timeout: 240_000 }, async (t) => {
     await ann.focus("#pins .mentioned-row >> nth=0");
     await ann.keyboard.press("Enter");
     await until(() => ann.locator(".row.marked .text").allTextContents(), ["the address is Pier 4"]);
-    assert.equal(await ann.locator("dialog[open]").count(), 0);
+    await until(() => ann.locator("dialog[open]").count(), 0);
   });
 
   await t.test("an edit, a recall and the end of a pin change the bar and the list", async () => {
@@ -88,7 +88,7 @@ test("pinned messages", { timeout: 240_000 }, async (t) => {
       await until(() => bar(), ["1 pinned", `welcome to ${title}`]);
       await ann.click("#pins-bar");
       await until(() => rows(), [`welcome to ${title}`]);
-      assert.equal(await ann.locator("#pins .round").count(), 0);
+      await until(() => ann.locator("#pins .round").count(), 0);
       await ann.keyboard.press("Escape");
       await until(() => ann.locator("dialog[open]").count(), 0);
       await ben.updateConversation(group.id, { pinning: "all" });

@@ -37,23 +37,23 @@ test("rules", { timeout: 240_000 }, async (t) => {
     await until(rules, ["all", "all", 0, null]);
     await ann.selectOption("#rule-ttl", "86400");
     await until(rules, ["all", "all", 0, 86_400]);
-    assert.deepEqual(await ann.locator("#rule-slow option").allTextContents(), ["Off", "10 seconds", "30 seconds", "1 minute", "5 minutes", "15 minutes", "1 hour", "6 hours"]);
+    await until(() => ann.locator("#rule-slow option").allTextContents(), ["Off", "10 seconds", "30 seconds", "1 minute", "5 minutes", "15 minutes", "1 hour", "6 hours"]);
     // A value that is not among the choices, from another program.
     await cem.updateConversation(crew.id, { slow_mode_seconds: 45 });
     await until(() => ann.locator("#rule-slow option:checked").textContent(), "45 seconds");
     await cem.updateConversation(crew.id, { slow_mode_seconds: 0 });
     await details(ben);
     await ben.waitForSelector(".members li");
-    assert.equal(await ben.locator(".rules").count(), 0);
+    await until(() => ben.locator(".rules").count(), 0);
     await closed(ben);
   });
 
   await t.test("where only admins write, a line takes the place of the composer", async () => {
     await ann.selectOption("#rule-posting", "admins");
     await until(() => ben.isVisible("#composer"), false);
-    assert.equal(await ben.textContent("#blocked-text"), "Only the owner and admins write here.");
+    await until(() => ben.textContent("#blocked-text"), "Only the owner and admins write here.");
     await ben.locator("#rows .row").first().locator(".row-menu").click();
-    assert.deepEqual(await ben.locator("[role=menuitem]").allTextContents(), ["Add a reaction", "Forward", "Pin", "Hide for me"]);
+    await until(() => ben.locator("[role=menuitem]").allTextContents(), ["Add a reaction", "Forward", "Pin", "Hide for me"]);
     await ben.keyboard.press("Escape");
     await ann.selectOption("#rule-posting", "all");
     await until(() => ben.isVisible("#composer"), true);
@@ -66,7 +66,7 @@ test("rules", { timeout: 240_000 }, async (t) => {
     await ann.route(/\/v1\/conversations\/[^/]+$/, (route) => (route.request().method() === "PATCH" ? route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ code: "forbidden" }) }) : route.continue()));
     await ann.selectOption("#rule-posting", "admins");
     await ann.waitForSelector("#toasts >> text=You are not allowed to do this here.");
-    assert.equal(await ann.inputValue("#rule-posting"), "all");
+    await until(() => ann.inputValue("#rule-posting"), "all");
     await ann.unroute(/\/v1\/conversations\/[^/]+$/);
   });
 
@@ -80,7 +80,7 @@ test("rules", { timeout: 240_000 }, async (t) => {
     await until(async () => /^Slow mode: your message is sent in \d+ seconds?\.$/.test((await ben.isVisible("#slow-note")) ? await ben.textContent("#slow-note") : ""), true);
     await until(() => ben.textContent("#announcer").then((said) => /^Slow mode/.test(said)), true);
     assert.equal(await ben.evaluate(() => document.documentElement.scrollWidth), 320);
-    assert.equal(await ben.locator("#rows .row").last().getAttribute("data-state"), "sending");
+    await until(() => ben.locator("#rows .row").last().getAttribute("data-state"), "sending");
     await until(() => texts(ann), ["welcome", "thanks", "one", "two"]);
     await until(() => ben.isVisible("#slow-note"), false);
     await cem.updateConversation(crew.id, { slow_mode_seconds: 3_000 });

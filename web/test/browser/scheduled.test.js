@@ -31,7 +31,7 @@ test("scheduled messages", { timeout: 240_000 }, async (t) => {
 
   await t.test("a text is scheduled in local time, with its mentions and the message to which it replies", async () => {
     await enter(ann, "Ben");
-    assert.equal(await ann.isVisible("#later-button"), false);
+    await until(() => ann.isVisible("#later-button"), false);
     await ann.locator("#rows .row").first().hover();
     await ann.click("#rows .row-menu");
     await ann.click("[role=menuitem]:has-text('Reply')");
@@ -41,7 +41,7 @@ test("scheduled messages", { timeout: 240_000 }, async (t) => {
     assert.deepEqual([await ann.textContent("#later-text"), await ann.evaluate(() => document.activeElement.id)], ["happy birthday @ben", "later-time"]);
     await ann.fill("#later-time", "2020-01-01T12:00");
     await ann.click("#later-submit");
-    assert.equal(await ann.textContent("#later-error"), "Please give a time in the future.");
+    await until(() => ann.textContent("#later-error"), "Please give a time in the future.");
     await ann.fill("#later-time", local(noon));
     await ann.press("#later-time", "Enter");
     await ann.waitForSelector("#toasts >> text=Will be sent:");
@@ -49,7 +49,7 @@ test("scheduled messages", { timeout: 240_000 }, async (t) => {
     assert.deepEqual([one.send_at, one.conversation_id, one.content, one.reply_to], [noon.toISOString(), direct.id, { text: "happy birthday @ben", mentions: [ben.user.id] }, 1]);
     assert.deepEqual([await ann.inputValue("#text"), await ann.isVisible("#replying")], ["", false]);
     await until(() => ann.textContent("#later-badge"), "1");
-    assert.equal(await ann.getAttribute("#later-button", "aria-label"), "Send later: 1 message waits");
+    await until(() => ann.getAttribute("#later-button", "aria-label"), "Send later: 1 message waits");
     await until(async () => (await tablet.listDrafts()).drafts.length, 0);
   });
 
@@ -58,9 +58,9 @@ test("scheduled messages", { timeout: 240_000 }, async (t) => {
     await until(() => ann.isVisible("#later-button"), true);
     await ann.click("#later-button");
     await until(rows, ["happy birthday @ben"]);
-    assert.equal(await ann.isVisible("#later-form"), false);
+    await until(() => ann.isVisible("#later-form"), false);
     const later = new Date(noon.getTime() + 3_600_000);
-    assert.equal(await ann.inputValue("#later-list input"), local(noon));
+    await until(() => ann.inputValue("#later-list input"), local(noon));
     await ann.fill("#later-list input", local(later));
     await ann.press("#later-list input", "Enter");
     await until(async () => (await scheduled())[0].send_at, later.toISOString());
@@ -114,10 +114,10 @@ test("scheduled messages", { timeout: 240_000 }, async (t) => {
     await ann.fill("#text", "");
     await cem.updateConversation(crew.id, { posting: "admins" });
     await until(() => ann.isVisible("#later-failed"), true);
-    assert.equal(await ann.locator("#later-failed-list p").first().textContent(), "A scheduled message to Crew could not be sent: You are not allowed to do this here.");
-    assert.equal(await ann.locator("#later-failed-list .lost-text").textContent(), "to the crew");
+    await until(() => ann.locator("#later-failed-list p").first().textContent(), "A scheduled message to Crew could not be sent: You are not allowed to do this here.");
+    await until(() => ann.locator("#later-failed-list .lost-text").textContent(), "to the crew");
     await ann.click("#later-failed-ok");
-    assert.equal(await ann.isVisible("#later-failed"), false);
+    await until(() => ann.isVisible("#later-failed"), false);
   });
 
   await t.test("it fits on a phone of 320 pixels", async () => {

@@ -362,7 +362,7 @@ test("in a browser", { timeout: 240_000 }, async (t) => {
     const context = await browser.installation({ locale: "zh-TW" });
     const page = await browser.tab(context);
     await until(() => page.textContent("#sign-submit"), tables.zh["sign.in.submit"]);
-    assert.equal(await page.getAttribute("html", "lang"), "zh-Hans");
+    await until(() => page.getAttribute("html", "lang"), "zh-Hans");
     await page.selectOption("#sign-language", "en");
     await until(() => page.textContent("#sign-submit"), tables.en["sign.in.submit"]);
     await page.fill("#username", "datamira");

@@ -28,7 +28,11 @@ export async function everything(signal: AbortSignal): Promise<string> {
   if (!restored) await tideline.register({ username: "ann", password: "correct horse", display_name: "Ann" }, { signal });
   const user = await tideline.login({ username: "ann", password: "correct horse", device: { platform: "bot" } });
   await tideline.getMe({ signal });
-  await tideline.updateMe({ display_name: user.display_name });
+  await tideline.updateMe({ username: user.username, display_name: user.display_name });
+  const [similar] = await tideline.searchUsers("ann", { limit: 5 }, { signal });
+  if (similar?.deleted) await tideline.deactivate({ password: "correct horse" });
+  const { erase_at } = await tideline.deleteAccount({ password: "correct horse" }, { signal });
+  new Date(erase_at);
   await tideline.changePassword({ old_password: "correct horse", new_password: "battery staple" });
   const ben = (await tideline.findUser("ben")) ?? (await tideline.getUser(uuidv7()));
   const [both] = await tideline.listUsers({ ids: [ben.id, user.id] });
@@ -151,6 +155,7 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { as_of_seq } = await tideline.getUnread();
   const { total_mentions, conversations: counts } = await tideline.getUnread({ mentions: true, signal });
   if ((total_mentions ?? 0) > (counts[0]?.mentions ?? 0)) await tideline.markUnread(direct.id);
+  await tideline.updateTyping(direct.id, true);
   const unwatch: () => void = tideline.watch(direct.id);
   unwatch();
   const settings = await tideline.updateSettings(direct.id, { pinned: true, notify: { level: "mentions" }, nickname: null }, { signal });

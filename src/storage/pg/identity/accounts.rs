@@ -4,6 +4,7 @@ use crate::model::account::{DeviceInfo, Username};
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::wire::user::Platform;
 use crate::storage::error::StorageResult;
+use crate::storage::pg::identity::usernames;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{Binaries, Texts, Uuids};
 use diesel::pg::PgConnection;
@@ -17,13 +18,7 @@ pub fn create_user(
     display_name: &str,
     password_hash: &str,
 ) -> StorageResult<bool> {
-    let taken =
-        sql("INSERT INTO usernames (username, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind::<Text, _>(username.as_str())
-            .bind::<SqlUuid, _>(id)
-            .execute(conn)?
-            == 0;
-    if taken {
+    if !usernames::claim(conn, id, username)? {
         return Ok(false);
     }
     sql("INSERT INTO users (id, username, display_name, password_hash) VALUES ($1, $2, $3, $4)")
@@ -44,18 +39,7 @@ pub fn password_hash(conn: &mut PgConnection, user: UserId) -> StorageResult<Opt
         .optional()?)
 }
 
-/// Locks a user's row and returns its current password hash.
-pub fn lock_user(conn: &mut PgConnection, user: UserId) -> StorageResult<Option<String>> {
-    Ok(
-        sql("SELECT password_hash FROM users WHERE id = $1 FOR UPDATE")
-            .bind::<SqlUuid, _>(user)
-            .scalar::<Text>()
-            .get_result(conn)
-            .optional()?,
-    )
-}
-
-/// Replaces a password hash. Under [`lock_user`].
+/// Replaces a password hash. Under the lock of the user's row.
 pub fn replace_password(conn: &mut PgConnection, user: UserId, hash: &str) -> StorageResult<()> {
     sql("UPDATE users SET password_hash = $1 WHERE id = $2")
         .bind::<Text, _>(hash)

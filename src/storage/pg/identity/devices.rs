@@ -107,18 +107,18 @@ pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> Storag
         == 1)
 }
 
-/// Logs out all other devices of a user, and returns them.
+/// Logs out all devices of a user but this one, and returns them.
 pub fn remove_others(
     conn: &mut PgConnection,
     user: UserId,
-    keep: DeviceId,
+    keep: Option<DeviceId>,
 ) -> StorageResult<Vec<DeviceId>> {
     Ok(sql(
-        "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL
+        "UPDATE devices SET revoked_at = now() WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND revoked_at IS NULL
          RETURNING id",
     )
     .bind::<SqlUuid, _>(user)
-    .bind::<SqlUuid, _>(keep)
+    .bind::<Nullable<SqlUuid>, _>(keep)
     .scalar::<SqlUuid>()
     .load(conn)?)
 }

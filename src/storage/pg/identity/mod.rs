@@ -1,5 +1,7 @@
 //! Accounts and devices in PostgreSQL.
 
+pub mod account_ends;
 pub mod accounts;
 pub mod devices;
+pub mod usernames;
 pub mod users;

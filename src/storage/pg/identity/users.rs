@@ -8,7 +8,7 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 use std::collections::HashSet;
 
@@ -33,6 +33,8 @@ pub(in crate::storage::pg) struct UserRow {
     pub(in crate::storage::pg) rev: i64,
     #[diesel(sql_type = Timestamptz)]
     pub(in crate::storage::pg) created_at: Timestamp,
+    #[diesel(sql_type = Bool)]
+    pub(in crate::storage::pg) deleted: bool,
 }
 
 impl From<UserRow> for User {
@@ -52,6 +54,7 @@ impl From<UserRow> for User {
             status: is_shown.then_some(status),
             rev: row.rev,
             created_at: row.created_at,
+            deleted: row.deleted,
         }
     }
 }
@@ -59,7 +62,7 @@ impl From<UserRow> for User {
 /// The users with these ids, in the order of their ids; unknown ids are left out.
 pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Vec<User>> {
     let rows: Vec<UserRow> = sql(
-        "SELECT id, username, display_name, avatar_url, status_emoji, status_text, status_until, rev, created_at
+        "SELECT id, username, display_name, avatar_url, status_emoji, status_text, status_until, rev, created_at, deleted
          FROM users_now WHERE id = ANY($1) ORDER BY id",
     )
     .bind::<Uuids, _>(ids)
@@ -69,8 +72,8 @@ pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Ve
 
 /// The user with this username.
 pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResult<Option<User>> {
-    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at
-         FROM usernames n JOIN users_now u ON u.id = n.user_id WHERE n.username = $1")
+    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted
+         FROM usernames n JOIN users_now u ON u.id = n.user_id WHERE n.username = $1 AND n.reserved_until IS NULL")
     .bind::<Text, _>(username.as_str())
     .get_result(conn)
     .optional()?;

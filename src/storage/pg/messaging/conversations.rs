@@ -322,6 +322,8 @@ struct ConversationRow {
     peer_rev: Option<i64>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     peer_created_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    peer_deleted: Option<bool>,
     #[diesel(sql_type = Nullable<BigInt>)]
     peer_read_seq: Option<ConvSeq>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -399,6 +401,7 @@ impl ConversationRow {
                     status_until: self.peer_status_until,
                     rev,
                     created_at,
+                    deleted: self.peer_deleted == Some(true),
                 }))
             }
             _ => None,

@@ -13,6 +13,7 @@ SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq
        u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
        u.avatar_url AS peer_avatar_url, u.status_emoji AS peer_status_emoji, u.status_text AS peer_status_text,
        u.status_until AS peer_status_until, u.rev AS peer_rev, u.created_at AS peer_created_at,
+       u.deleted AS peer_deleted,
        CASE WHEN u.read_receipts AND own.read_receipts THEN p.read_seq END AS peer_read_seq,
        lm.id AS message_id, lm.sender_id AS message_sender_id, lm.client_msg_id AS message_client_msg_id,
        lm.kind AS message_kind, lm.content AS message_content, lm.created_at AS message_created_at,

@@ -124,3 +124,15 @@ pub fn delete(
         .execute(conn)?;
     Ok(())
 }
+
+/// Deletes drafts of a user, at most `limit`. Returns how many.
+pub fn erase_some(conn: &mut PgConnection, user: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(
+        sql("DELETE FROM drafts WHERE user_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM drafts WHERE user_id = $2 ORDER BY conversation_id LIMIT $3))")
+        .bind::<SqlUuid, _>(user)
+        .bind::<SqlUuid, _>(user)
+        .bind::<BigInt, _>(limit)
+        .execute(conn)?,
+    )
+}

@@ -86,3 +86,15 @@ pub fn among(
         .load(conn)?;
     Ok(rows.into_iter().collect())
 }
+
+/// Deletes what a user has hidden, at most `limit` messages. Returns how many.
+pub fn erase_some(conn: &mut PgConnection, user: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(
+        sql("DELETE FROM hidden_messages WHERE user_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM hidden_messages WHERE user_id = $2 ORDER BY conversation_id, seq LIMIT $3))")
+        .bind::<SqlUuid, _>(user)
+        .bind::<SqlUuid, _>(user)
+        .bind::<BigInt, _>(limit)
+        .execute(conn)?,
+    )
+}

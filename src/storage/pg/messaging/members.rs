@@ -340,7 +340,7 @@ pub fn get(
     user: UserId,
 ) -> StorageResult<Option<Member>> {
     let row: Option<MemberRow> = sql(
-        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at,
+        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
              m.role, m.joined_at, m.muted_until
          FROM members m JOIN users_now u ON u.id = m.user_id WHERE m.conversation_id = $1 AND m.user_id = $2",
     )
@@ -359,7 +359,7 @@ pub fn page(
     limit: PageSize,
 ) -> StorageResult<Vec<Member>> {
     let rows: Vec<MemberRow> = sql(
-        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at,
+        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
              m.role, m.joined_at, m.muted_until
          FROM members m JOIN users_now u ON u.id = m.user_id
          WHERE m.conversation_id = $1 AND m.user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
@@ -418,4 +418,25 @@ pub fn sent(
     .columns::<(SqlUuid, BigInt)>()
     .load(conn)?;
     Ok(rows.into_iter().collect())
+}
+
+/// A page of the conversations that a user is in, by id, each with whether its members can leave it.
+pub fn conversations(
+    conn: &mut PgConnection,
+    user: UserId,
+    after: Option<ConversationId>,
+    limit: i64,
+) -> StorageResult<Vec<(ConversationId, bool)>> {
+    Ok(
+        sql("SELECT m.conversation_id, c.can_leave FROM members m CROSS JOIN LATERAL (
+             SELECT kind <> 'direct' AS can_leave FROM conversations WHERE id = m.conversation_id LIMIT 1
+         ) AS c
+         WHERE m.user_id = $1 AND m.conversation_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')
+         ORDER BY m.conversation_id LIMIT $3")
+        .bind::<SqlUuid, _>(user)
+        .bind::<Nullable<SqlUuid>, _>(after)
+        .bind::<BigInt, _>(limit)
+        .columns::<(SqlUuid, Bool)>()
+        .load(conn)?,
+    )
 }

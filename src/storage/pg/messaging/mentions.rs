@@ -219,3 +219,15 @@ pub fn ranges(
     };
     Ok(rows.into_iter().map(build).collect())
 }
+
+/// Deletes a user's list of mentions, at most `limit` of them. Returns how many.
+pub fn erase_some(conn: &mut PgConnection, user: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(sql(
+        "DELETE FROM mentions WHERE user_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM mentions WHERE user_id = $2 ORDER BY at LIMIT $3))",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(user)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)?)
+}

@@ -224,3 +224,27 @@ pub fn failures(
     };
     rows.into_iter().map(build).collect()
 }
+
+/// Deletes scheduled messages of a user, at most `limit`. Returns how many.
+pub fn erase_some(conn: &mut PgConnection, user: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(sql(
+        "DELETE FROM scheduled WHERE user_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM scheduled WHERE user_id = $2 ORDER BY client_msg_id LIMIT $3))",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(user)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)?)
+}
+
+/// Deletes failures of a user's scheduled messages, at most `limit`. Returns how many.
+pub fn erase_failures(conn: &mut PgConnection, user: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(sql(
+        "DELETE FROM scheduled_failures WHERE user_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM scheduled_failures WHERE user_id = $2 ORDER BY number LIMIT $3))",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(user)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)?)
+}

@@ -139,3 +139,15 @@ pub fn forget(
     .execute(conn)?;
     Ok(())
 }
+
+/// Deletes settings of a user, at most `limit`. Returns how many. The user's hidden messages are deleted before.
+pub fn erase_some(conn: &mut PgConnection, user: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(
+        sql("DELETE FROM conversation_settings WHERE user_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM conversation_settings WHERE user_id = $2 ORDER BY conversation_id LIMIT $3))")
+        .bind::<SqlUuid, _>(user)
+        .bind::<SqlUuid, _>(user)
+        .bind::<BigInt, _>(limit)
+        .execute(conn)?,
+    )
+}

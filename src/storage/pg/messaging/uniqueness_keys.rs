@@ -6,7 +6,7 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Binary, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Binary, Nullable, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 
 /// The direct conversation of a pair of users.
@@ -90,4 +90,16 @@ pub fn reserve_group_id(
     .bind::<Uuids, _>(&group.refused)
     .execute(conn)?
         == 1)
+}
+
+/// Deletes a creator's ids of groups, at most `limit`. Returns how many.
+pub fn erase_some(conn: &mut PgConnection, creator: UserId, limit: i64) -> StorageResult<usize> {
+    Ok(
+        sql("DELETE FROM client_conversations WHERE creator_id = $1 AND ctid = ANY(ARRAY(
+             SELECT ctid FROM client_conversations WHERE creator_id = $2 ORDER BY client_conversation_id LIMIT $3))")
+        .bind::<SqlUuid, _>(creator)
+        .bind::<SqlUuid, _>(creator)
+        .bind::<BigInt, _>(limit)
+        .execute(conn)?,
+    )
 }

@@ -35,7 +35,8 @@ pub fn lock(
     Ok(locked.last().copied().filter(|_| locked.len() == 2))
 }
 
-/// Locks the blocks of these users against changes until the transaction ends. Read them in a later statement.
+/// Locks the blocks of these users against changes until the transaction ends, and their accounts against their end. Read both in a later
+/// statement.
 pub fn hold(conn: &mut PgConnection, users: &BTreeSet<UserId>) -> StorageResult<()> {
     // This lock mode does not block a change of the display name.
     sql("SELECT id FROM users WHERE id = ANY($1) ORDER BY id FOR KEY SHARE")
@@ -44,25 +45,27 @@ pub fn hold(conn: &mut PgConnection, users: &BTreeSet<UserId>) -> StorageResult<
     Ok(())
 }
 
-/// Adds a block, unless it exists.
-pub fn insert(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<()> {
-    sql(
+/// Adds a block. Returns whether it is new.
+pub fn insert(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<bool> {
+    Ok(sql(
         "INSERT INTO blocks (blocker_id, blocked_id, created_at) VALUES ($1, $2, clock_timestamp())
          ON CONFLICT DO NOTHING",
     )
     .bind::<SqlUuid, _>(blocker)
     .bind::<SqlUuid, _>(blocked)
-    .execute(conn)?;
-    Ok(())
+    .execute(conn)?
+        == 1)
 }
 
-/// Removes a block, if it exists.
-pub fn delete(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<()> {
-    sql("DELETE FROM blocks WHERE blocker_id = $1 AND blocked_id = $2")
-        .bind::<SqlUuid, _>(blocker)
-        .bind::<SqlUuid, _>(blocked)
-        .execute(conn)?;
-    Ok(())
+/// Removes a block. Returns whether it existed.
+pub fn delete(conn: &mut PgConnection, blocker: UserId, blocked: UserId) -> StorageResult<bool> {
+    Ok(
+        sql("DELETE FROM blocks WHERE blocker_id = $1 AND blocked_id = $2")
+            .bind::<SqlUuid, _>(blocker)
+            .bind::<SqlUuid, _>(blocked)
+            .execute(conn)?
+            == 1,
+    )
 }
 
 /// Those of these blocks that exist.

@@ -153,12 +153,14 @@ pub fn befriend(conn: &mut PgConnection, one: UserId, other: UserId) -> StorageR
 
 /// Ends a friendship: each keeps the other as a contact. Returns whether they were friends.
 pub fn unfriend(conn: &mut PgConnection, one: UserId, other: UserId) -> StorageResult<bool> {
-    let ended = sql("UPDATE contacts SET state = 'contact', friends_since = NULL
-         FROM unnest($1, $2) AS p(o, c)
-         WHERE owner_id = p.o AND contact_id = p.c AND state = 'friend'")
-    .bind::<Uuids, _>(vec![one, other])
-    .bind::<Uuids, _>(vec![other, one])
-    .execute(conn)?;
+    let mut ended = 0;
+    for (owner, person) in [(one, other), (other, one)] {
+        ended += sql("UPDATE contacts SET state = 'contact', friends_since = NULL
+             WHERE owner_id = $1 AND contact_id = $2 AND state = 'friend'")
+        .bind::<SqlUuid, _>(owner)
+        .bind::<SqlUuid, _>(person)
+        .execute(conn)?;
+    }
     Ok(ended > 0)
 }
 

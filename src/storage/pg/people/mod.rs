@@ -1,7 +1,9 @@
-//! Profiles and relations in PostgreSQL.
+//! Profiles, relations and the search for people in PostgreSQL.
 
 pub mod blocks;
 pub mod contact_requests;
 pub mod contacts;
+pub mod erasure;
 pub mod privacy;
 pub mod profiles;
+pub mod search;

@@ -3,5 +3,6 @@
 pub mod delivered;
 pub mod inbox;
 pub mod partitions;
+pub mod typing;
 pub mod unread;
 pub mod watched;

@@ -49,8 +49,17 @@ pub enum Signal {
         /// The member, if it is only one.
         reader: Option<UserId>,
     },
-    /// The channel of a user's inbox is subscribed from now on. Earlier signals may have been lost.
-    Subscribed(UserId),
+    /// A member types, or no longer does.
+    Typing {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The member.
+        user: UserId,
+        /// The member types.
+        is_typing: bool,
+    },
+    /// A channel is subscribed from now on. Earlier signals may have been lost.
+    Subscribed(Channel),
     /// Subscriptions are missing: their signals are lost meanwhile.
     Gap,
 }
@@ -156,6 +165,12 @@ impl Notices {
             return Ok(());
         }
         self.request(&channels).await
+    }
+
+    /// Whether the signals of a channel arrive.
+    pub fn is_active(&self, channel: Channel) -> bool {
+        let subscriptions = self.table.subscriptions();
+        matches!(subscriptions.get(&channel), Some(Subscription::Active(_)))
     }
 
     /// Marks channels as missing, unless they are active.
@@ -307,8 +322,8 @@ impl SubscriptionTable {
             PushKind::SSubscribe => {
                 let channel = text().and_then(|name| Channel::parse(&name));
                 // Before the subscription is visible as active.
-                if let Some(Channel::Inbox(user)) = channel {
-                    (self.on_signal)(Signal::Subscribed(user));
+                if let Some(channel) = channel {
+                    (self.on_signal)(Signal::Subscribed(channel));
                 }
                 let mut subscriptions = self.subscriptions();
                 if let Some(one) = channel.and_then(|one| subscriptions.get_mut(&one)) {
@@ -364,6 +379,16 @@ pub async fn publish_reads(
     publish_texts(redis, epoch, texts).await;
 }
 
+/// Publishes that a member types, or no longer does.
+pub async fn publish_typing(
+    redis: &Redis,
+    epoch: Epoch,
+    (conversation, user, is_typing): (ConversationId, UserId, bool),
+) {
+    let text = format!("t:{user}:{}", u8::from(is_typing));
+    publish_texts(redis, epoch, [(conversation, text)].into_iter()).await;
+}
+
 async fn publish_texts(
     redis: &Redis,
     epoch: Epoch,
@@ -406,6 +431,12 @@ fn parse_reads(text: &str) -> Option<Option<UserId>> {
     }
 }
 
+/// Parses the message of `publish_typing`.
+fn parse_typing(text: &str) -> Option<(UserId, bool)> {
+    let (user, is_typing) = text.strip_prefix("t:")?.split_once(':')?;
+    Some((UserId(Uuid::try_parse(user).ok()?), is_typing == "1"))
+}
+
 fn parse_heads(text: &str) -> Option<Moved> {
     let mut parts = text.split(':');
     let seq = ConvSeq(parts.next()?.parse().ok()?);
@@ -419,8 +450,8 @@ fn parse_heads(text: &str) -> Option<Moved> {
     Some(Moved { seq, change })
 }
 
-/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text` or `reads_text` on that
-/// of a conversation.
+/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text`, `reads_text` or `publish_typing` on
+/// that of a conversation.
 fn parse_signal(name: &str, text: &str) -> Option<Signal> {
     let user = match Channel::parse(name)? {
         Channel::Inbox(user) => user,
@@ -429,6 +460,13 @@ fn parse_signal(name: &str, text: &str) -> Option<Signal> {
                 return Some(Signal::Reads {
                     conversation,
                     reader,
+                });
+            }
+            if let Some((user, is_typing)) = parse_typing(text) {
+                return Some(Signal::Typing {
+                    conversation,
+                    user,
+                    is_typing,
                 });
             }
             let heads = parse_heads(text)?;

@@ -11,17 +11,24 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
             Value::Object(members) => {
                 let mut names: Vec<_> = members.keys().map(String::as_str).collect();
                 names.sort_unstable();
-                let user = ["created_at", "display_name", "id", "username"];
-                // Only the person's own account has the settings.
-                let account = [
+                let user = [
+                    "avatar_url",
                     "created_at",
+                    "deleted",
                     "display_name",
-                    "forward_name",
                     "id",
-                    "read_receipts",
+                    "rev",
+                    "status",
                     "username",
                 ];
-                if members.contains_key("username") && names != user && names != account {
+                let (mut profile, mut account) = (user.to_vec(), user.to_vec());
+                profile.extend(["attributes", "bio"]);
+                // Only the person's own account has the settings.
+                account.extend(["attributes", "bio", "forward_name", "read_receipts"]);
+                profile.sort_unstable();
+                account.sort_unstable();
+                let known = names == user || names == profile || names == account;
+                if members.contains_key("username") && !known {
                     found.push(format!("a user with {names:?}"));
                 }
                 let session = members.contains_key("expires_in");
@@ -46,7 +53,7 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
 
 #[test]
 fn disclosure_check_finds_secret_fields() {
-    let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1});
+    let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1, "avatar_url": 1, "rev": 1, "status": 1, "deleted": 1});
     let mut more = user.clone();
     more["last_seen_at"] = json!(1);
     let session = json!({"access_token": 1, "refresh_token": 1, "expires_in": 1, "user": user});
@@ -147,8 +154,9 @@ async fn unknown_body_fields_are_rejected() {
             let mut places = Vec::new();
             objects(&body, "", &mut places);
             for place in places {
-                // A draft may have any content.
-                if operation.id == "update_draft" && place == "/content" {
+                // A draft may have any content, and a profile any attributes.
+                let free = [("update_draft", "/content"), ("update_me", "/attributes")];
+                if free.contains(&(operation.id.as_str(), place.as_str())) {
                     continue;
                 }
                 for name in &names {
@@ -156,7 +164,8 @@ async fn unknown_body_fields_are_rejected() {
                     let object = body.pointer_mut(&place).unwrap().as_object_mut().unwrap();
                     let takes = [("/device", "id"), ("", "role"), ("", "device")];
                     let optional = takes.contains(&(place.as_str(), name))
-                        && ["login_user", "update_member"].contains(&operation.id.as_str());
+                        && ["login_user", "update_member"].contains(&operation.id.as_str())
+                        || operation.id == "update_me" && name == "username";
                     if object.contains_key(name) || optional {
                         continue;
                     }

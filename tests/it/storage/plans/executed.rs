@@ -139,7 +139,9 @@ fn is_by_key(node: &Value, indexes: &Indexes) -> bool {
     let begins = || {
         let first = indexes.get(node["Index Name"].as_str()?)?;
         let condition = node["Index Cond"].as_str()?;
-        Some(condition.contains(&format!("({first} ")))
+        // PostgreSQL shows a column with another collation as `(column)::text`.
+        let names = [format!("({first} "), format!("({first})::text ")];
+        Some(names.iter().any(|name| condition.contains(name)))
     };
     begins().unwrap_or_else(|| node["TID Cond"].is_string())
 }

@@ -7,6 +7,10 @@ INSERT INTO devices (user_id, id, platform, refresh_hash, refresh_expires_at, re
 SELECT s.id, gen_random_uuid(), 'web', '', now(), CASE d WHEN 2 THEN now() - interval '90 days' END
 FROM strangers s CROSS JOIN generate_series(1, 3) AS d;
 INSERT INTO blocks SELECT a.id, b.id FROM strangers a JOIN strangers b ON b.n IN (a.n + 11, a.n + 12, a.n + 13);
+INSERT INTO contacts (owner_id, contact_id, state, created_at, friends_since)
+SELECT a.id, b.id, 'friend', now(), now() FROM strangers a JOIN strangers b ON a.n <> b.n AND abs(a.n - b.n) <= 30;
+INSERT INTO contact_requests (user_id, peer_id, outgoing, created_at, expires_at)
+SELECT a.id, b.id, a.n < b.n, now(), now() + interval '30 days' FROM strangers a JOIN strangers b ON abs(a.n - b.n) BETWEEN 31 AND 60;
 INSERT INTO client_conversations
 SELECT id, gen_random_uuid(), gen_random_uuid() FROM strangers CROSS JOIN generate_series(1, 3);
 
