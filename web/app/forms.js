@@ -32,5 +32,5 @@ export function form({ id, title, fields, label, more = [] }, submit) {
     });
   };
   const buttons = more.length > 0 ? el("div", { class: "inline" }, go, ...more) : go;
-  return el("form", { class: "section", novalidate: true, onsubmit: send }, title ? el("h3", {}, title) : null, ...fields, error, buttons);
+  return el("form", { id, class: "section", novalidate: true, onsubmit: send }, title ? el("h3", {}, title) : null, ...fields, error, buttons);
 }

@@ -108,6 +108,12 @@ function tell(entry: Schemas["Entry"]): string {
       return `cleared up to ${entry.cleared_seq}`;
     case "hidden":
       return `hid ${entry.hidden_seq}`;
+    case "me":
+      return "the own account has changed";
+    case "contact":
+      return entry.contact === null ? `no contact ${entry.user_id}` : `${entry.contact.state} ${entry.contact.user.username}`;
+    case "contact_request":
+      return entry.request === null ? `no request of ${entry.user_id}` : `${entry.request.direction}: ${entry.request.message ?? ""}`;
     case "scheduled_failed":
       return `could not send ${entry.client_msg_id}: ${entry.problem.code}`;
     default: {

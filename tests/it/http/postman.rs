@@ -16,6 +16,7 @@ const FOLDERS: &[&str] = &[
     "Sync and long-poll",
     "Large groups and channels",
     "Devices",
+    "People",
     "Blocks",
     "Account ends",
     "Errors",

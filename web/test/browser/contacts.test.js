@@ -123,6 +123,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
   await t.test("a request is declined, and the other person is not told", async () => {
     const fay = await api(t, server, "fay", "Fay");
     await fay.requestContact(me.id);
+    await until(() => label(phone), "Contacts, 1 request (Alt C)");
     await phone.click("#contacts-button");
     await phone.screenshot({ path: `${SCREENS}requests-narrow.png` });
     await phone.getByRole("button", { name: "Decline Fay" }).click();
@@ -181,7 +182,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
     await ann.waitForSelector(".members li");
     await ann.fill("#add-people", "cem");
     await ann.press("#add-people", "Enter");
-    await until(() => ann.textContent("#add-people-error"), "The privacy settings of this person do not allow it.");
+    await until(() => ann.textContent("#add-people-error"), "This person does not accept this.");
     await ann.locator("#details-body").getByRole("button", { name: "Dora", exact: true }).click();
     await until(() => ann.textContent("#person-body .hero-title"), "Dora");
     await shut();
@@ -189,7 +190,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
     await ann.click("#contacts-button");
     await add("dora");
     await ann.click("#person-body >> text=Message");
-    await ann.waitForSelector("#toasts >> text=The privacy settings of this person do not allow it.");
+    await ann.waitForSelector("#toasts >> text=This person does not accept this.");
     await shut();
   });
 

@@ -105,7 +105,7 @@ test("profiles", { timeout: 480_000 }, async (t) => {
     await ann.waitForTimeout(600);
     assert.deepEqual(await ann.evaluate(() => window.shown.length), 0);
     await own();
-    await ann.click("text=Clear");
+    await ann.click("[data-key=own-clear]");
     await until(async () => (await profile()).status, null);
     await shut();
     await ben.send(direct.id, "and now?");

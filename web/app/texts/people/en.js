@@ -108,7 +108,6 @@ export default {
 
   "help.contacts": "contacts and requests",
 
-  "error.not_accepted": "The privacy settings of this person do not allow it.",
   "error.validation.avatar_url": "Please give a whole address, with https:// or http:// before it.",
   "error.validation.bio": "A text about you has up to 500 characters.",
   "error.validation.alias": "A name has 1 to 64 characters.",

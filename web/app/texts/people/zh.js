@@ -108,7 +108,6 @@ export default {
 
   "help.contacts": "联系人与请求",
 
-  "error.not_accepted": "此人的隐私设置不允许。",
   "error.validation.avatar_url": "请给出完整地址，以 https:// 或 http:// 开头。",
   "error.validation.bio": "关于你的文字最多 500 个字符。",
   "error.validation.alias": "名称为 1 到 64 个字符。",
