@@ -9,7 +9,7 @@ mod privacy;
 mod proxies;
 
 use crate::config::origins::Origins;
-use crate::model::wire::privacy::EffectivePrivacy;
+use crate::model::wire::people::privacy::EffectivePrivacy;
 use ipnet::IpNet;
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! The operator's privacy settings.
 
 use crate::config::{ConfigError, Lookup};
-use crate::model::wire::privacy::{Audience, EffectivePrivacy};
+use crate::model::wire::people::privacy::{Audience, EffectivePrivacy};
 
 /// What holds for users who have chosen nothing: the built-in settings, with those that the variable names.
 pub(super) fn defaults(lookup: Lookup<'_>) -> Result<EffectivePrivacy, ConfigError> {

@@ -1,6 +1,6 @@
 //! What the owner of a contact notes, and which contacts a page has.
 
-use crate::model::wire::contact::ContactState;
+use crate::model::wire::people::contact::ContactState;
 
 /// What the owner of a contact has noted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ export class People {
     }, 60_000);
   }
 
-  /** The view is told of every change. */
+  /** The view is called on every change. */
   on(view) {
     this.#views.add(view);
   }

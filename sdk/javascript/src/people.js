@@ -177,7 +177,7 @@ export class People {
     return this.#session.call("GET", contactPath(userId), { signal });
   }
 
-  /** Adds a person to the list of contacts, or changes the given fields. The person is not told. */
+  /** Adds a person to the list of contacts, or changes the given fields. The person is not notified. */
   async putContact(userId, { alias, tags, starred } = {}, { signal } = {}) {
     return this.#session.call("PUT", contactPath(userId), { body: { alias, tags, starred }, signal });
   }
@@ -212,7 +212,7 @@ export class People {
     return this.#session.call("POST", `${requestPath(userId)}/accept`, { body: { alias, tags, starred }, signal });
   }
 
-  /** Declines the request of a person, who is not told. */
+  /** Declines the request of a person, who is not notified. */
   async declineContact(userId, { signal } = {}) {
     return this.#session.call("POST", `${requestPath(userId)}/decline`, { signal });
   }

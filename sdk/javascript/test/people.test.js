@@ -144,10 +144,10 @@ describe("people", () => {
     assert.deepEqual([error.code, error.retryAfterMs > 6 * 86_400_000], ["limit_reached", true]);
     // A block ends the friendship.
     const phone = await again(t, ann, server.url);
-    const told = record(phone, "contact");
+    const seen = record(phone, "contact");
     await phone.start();
     await ann.blockUser(ben.user.id);
-    await eventually("no friends", () => told.contact.at(-1)?.contact?.state === "contact");
+    await eventually("no friends", () => seen.contact.at(-1)?.contact?.state === "contact");
   });
 
   it("are all there again after a trimmed inbox, with what changes meanwhile", async (t) => {

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::domain::messaging::group_change::{
     Change, Group, MEMBER_LIMIT_REACHED, Operation, change,
 };
-use crate::domain::people::privacy::{Policy, refusing};
+use crate::domain::people::privacy::{Permit, refusing};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -77,7 +77,7 @@ pub async fn create_direct(
             if !blocks::around(conn, caller.user, &[peer])?.is_empty() {
                 return Ok(Err(Error::Blocked));
             }
-            if !refusing(conn, caller.user, &[peer], Policy::Direct, defaults)?.is_empty() {
+            if !refusing(conn, caller.user, &[peer], Permit::Direct, defaults)?.is_empty() {
                 return Ok(Err(Error::NotAccepted));
             }
             let people = [(pair.0, Role::Member), (pair.1, Role::Member)];
@@ -140,7 +140,7 @@ pub async fn create_group(
             let people = others.iter().copied().chain([caller.user]);
             blocks::hold(conn, &people.collect())?;
             let blocked = blocks::around(conn, caller.user, &others)?;
-            let refusing = refusing(conn, caller.user, &others, Policy::GroupAdd, defaults)?;
+            let refusing = refusing(conn, caller.user, &others, Permit::GroupAdd, defaults)?;
             let (refused, added): (Vec<_>, Vec<_>) = others
                 .iter()
                 .partition(|user| blocked.contains(user) || refusing.contains(user));

@@ -3,7 +3,7 @@
 use crate::domain::messaging::group_change::{
     Change, Group, MEMBER_LIMIT_REACHED, Operation, change,
 };
-use crate::domain::people::privacy::{Policy, refusing};
+use crate::domain::people::privacy::{Permit, refusing};
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
@@ -56,7 +56,7 @@ pub async fn add(
         let blocked = blocks::around(conn, caller.user, &new)?;
         let refusing = match joins {
             true => HashSet::new(),
-            false => refusing(conn, caller.user, &new, Policy::GroupAdd, defaults)?,
+            false => refusing(conn, caller.user, &new, Permit::GroupAdd, defaults)?,
         };
         if joins && !banned.is_empty() {
             return Ok(Err(Error::NotFound));

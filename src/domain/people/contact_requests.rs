@@ -7,7 +7,7 @@
 use crate::domain::people::contacts::{
     ContactChange, TOO_MANY, change, contact_entry, is_friend, present,
 };
-use crate::domain::people::privacy::{Policy, refusing};
+use crate::domain::people::privacy::{Permit, refusing};
 use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -15,7 +15,7 @@ use crate::model::account::Caller;
 use crate::model::events::person::CONTACT_REQUEST;
 use crate::model::ids::{ConversationId, UserId};
 use crate::model::page::{Page, PageSize, UserCursor, by_user};
-use crate::model::wire::contact::{
+use crate::model::wire::people::contact::{
     Contact, ContactRequest, Direction, MAX_CONTACTS, MAX_REQUESTS, RequestState,
 };
 use crate::storage::error::{StorageError, StorageResult};
@@ -101,7 +101,7 @@ pub async fn ask(
             }
             None => {}
         }
-        let policy = Policy::ContactRequest;
+        let policy = Permit::ContactRequest;
         if !refusing(conn, caller.user, &[person], policy, defaults)?.is_empty() {
             return Ok(Err(Error::NotAccepted));
         }
@@ -199,7 +199,7 @@ pub async fn accept(
     .await
 }
 
-/// Declines a person's request, if there is one. The person is not told.
+/// Declines a person's request, if there is one. The person is not notified.
 pub async fn decline(delivery: &Delivery, caller: Caller, person: UserId) -> Result<(), Error> {
     end(
         delivery,
@@ -209,9 +209,8 @@ pub async fn decline(delivery: &Delivery, caller: Caller, person: UserId) -> Res
         |conn, own, other| {
             let asked = Side::asking(other, own).asked();
             let was_pending = rows::remove(conn, asked)?;
-            Ok(was_pending
-                .then(|| vec![request_entry(own, other)])
-                .unwrap_or_default())
+            let entry = was_pending.then(|| request_entry(own, other));
+            Ok(entry.into_iter().collect())
         },
     )
     .await

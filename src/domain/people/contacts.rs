@@ -1,9 +1,9 @@
-//! Contacts: the people on a user's list. The other person is not told. Friends are on the list of each other, by a request that was
+//! Contacts: the people on a user's list. The other person is not notified. Friends are on the list of each other, by a request that was
 //! accepted.
 //!
 //! A change locks the rows of both users first, and reads afterwards, so of concurrent changes of a pair each sees the one before.
 
-use crate::domain::people::privacy::{Policy, refusing};
+use crate::domain::people::privacy::{Permit, refusing};
 use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -15,7 +15,7 @@ use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId, pair};
 use crate::model::page::{ContactCursor, Page, PageSize, to_cursor};
 use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
-use crate::model::wire::contact::{Contact, ContactState, MAX_CONTACTS};
+use crate::model::wire::people::contact::{Contact, ContactState, MAX_CONTACTS};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
@@ -214,7 +214,7 @@ pub async fn mutual_count(
     let count = delivery
         .pg
         .read("mutual_count", move |conn| {
-            let policy = Policy::ContactsVisible;
+            let policy = Permit::ContactsVisible;
             let hides = refusing(conn, caller.user, &[person], policy, defaults)?;
             let blocked = blocks::around(conn, caller.user, &[person])?;
             if !hides.is_empty() || !blocked.is_empty() {

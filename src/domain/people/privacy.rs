@@ -6,7 +6,7 @@ use crate::engine::error::Error;
 use crate::model::account::Caller;
 use crate::model::events::own::ME;
 use crate::model::ids::{ConversationId, UserId};
-use crate::model::wire::privacy::{Audience, EffectivePrivacy, Privacy, PrivacyChoices};
+use crate::model::wire::people::privacy::{Audience, EffectivePrivacy, Privacy, PrivacyChoices};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
@@ -114,7 +114,7 @@ pub async fn update(
 
 /// What a setting allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum Permit {
     /// Create a direct conversation.
     Direct,
     /// Add to a group.
@@ -130,14 +130,14 @@ pub fn refusing(
     conn: &mut Connection,
     user: UserId,
     people: &[UserId],
-    policy: Policy,
+    policy: Permit,
     defaults: EffectivePrivacy,
 ) -> StorageResult<HashSet<UserId>> {
     let (setting, default) = match policy {
-        Policy::Direct => ("direct", defaults.direct),
-        Policy::GroupAdd => ("group_add", defaults.group_add),
-        Policy::ContactRequest => ("contact_request", defaults.contact_request),
-        Policy::ContactsVisible => ("contacts_visible", defaults.contacts_visible),
+        Permit::Direct => ("direct", defaults.direct),
+        Permit::GroupAdd => ("group_add", defaults.group_add),
+        Permit::ContactRequest => ("contact_request", defaults.contact_request),
+        Permit::ContactsVisible => ("contacts_visible", defaults.contacts_visible),
     };
     rows::refusing(conn, user, people, setting, default)
 }

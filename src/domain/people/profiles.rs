@@ -7,7 +7,7 @@ use crate::model::events::own::ME;
 use crate::model::events::spec::EventSpec;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::time::Timestamp;
-use crate::model::wire::profile::{Account, Profile};
+use crate::model::wire::people::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;

@@ -10,7 +10,7 @@ use crate::model::account::Caller;
 use crate::model::ids::UserId;
 use crate::model::page::from_cursor;
 use crate::model::validators::chars;
-use crate::model::wire::contact::{Contact, ContactRequest, Direction, RequestState};
+use crate::model::wire::people::contact::{Contact, ContactRequest, Direction, RequestState};
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use garde::Validate;
@@ -107,7 +107,7 @@ pub async fn accept_request(
 
 /// Decline a request
 ///
-/// The person who has asked is not told: the request stays pending there until it expires.
+/// The person who has asked is not notified: the request stays pending there until it expires.
 #[utoipa::path(post, path = "/v1/me/contact-requests/{user_id}/decline", tag = "Contacts",
     params(("user_id" = Uuid, Path, description = "The person who has asked")),
     responses((status = 204, description = "There is no request of the person, now or before")),

@@ -13,7 +13,8 @@ use crate::model::name::{Name, is_name};
 use crate::model::page::from_cursor;
 use crate::model::rate_limit::Subject;
 use crate::model::validators::items;
-use crate::model::wire::contact::{Contact, ContactState, MAX_TAGS};
+use crate::model::wire::people::contact::{Contact, ContactState, MAX_TAGS};
+use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, web};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -191,9 +192,13 @@ pub async fn list_contacts(
 ) -> Result<web::Json<ContactPage>, Problem> {
     let limit = limit(query.limit)?;
     let cursor = query.cursor.as_deref().map(from_cursor).transpose()?;
+    let tag = query.tag.map(Name::from);
+    if let Some(Err(refusal)) = tag.as_ref().map(|tag| is_name(32)(tag, &())) {
+        return Err(Violation::new("tag", refusal.message()).into());
+    }
     let filter = ContactFilter {
         state: query.state,
-        tag: query.tag,
+        tag: tag.map(String::from),
     };
     let list = contacts::list(&delivery, caller, filter, cursor, limit).await?;
     Ok(web::Json(ContactPage {
@@ -221,7 +226,7 @@ pub async fn get_contact(
 
 /// Add or change a contact
 ///
-/// The person is not told, and need not agree. The caller's devices get a `contact` entry, unless nothing has changed.
+/// The person is not notified, and need not agree. The caller's devices get a `contact` entry, unless nothing has changed.
 #[utoipa::path(put, path = "/v1/me/contacts/{user_id}", tag = "Contacts", request_body = PutContactRequest,
     params(("user_id" = Uuid, Path, description = "The person")),
     responses((status = 200, description = "The contact", body = Contact)),

@@ -6,7 +6,7 @@ use crate::http::kit::extractors::{Body, Handle};
 use crate::http::kit::optional::{given, present};
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
-use crate::model::wire::privacy::{Audience, Privacy};
+use crate::model::wire::people::privacy::{Audience, Privacy};
 use crate::model::wire::violation::Violation;
 use actix_web::web;
 use garde::Validate;

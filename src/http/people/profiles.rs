@@ -13,7 +13,7 @@ use crate::model::name::{Name, is_name};
 use crate::model::strict::Strict;
 use crate::model::time::Timestamp;
 use crate::model::validators::{chars, is_emoji, is_username, web_url};
-use crate::model::wire::profile::{Account, Profile};
+use crate::model::wire::people::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpResponse, web};

@@ -1,12 +1,12 @@
 //! What an inbox event is, in the database and on the wire.
 
 use crate::model::ids::{ConvSeq, UserId};
-use crate::model::wire::contact::{Contact, ContactRequest};
 use crate::model::wire::conversation::Conversation;
 use crate::model::wire::draft::Draft;
 use crate::model::wire::entry::Event;
 use crate::model::wire::member::MembersChanged;
 use crate::model::wire::message::Message;
+use crate::model::wire::people::contact::{Contact, ContactRequest};
 use crate::model::wire::scheduled::ScheduledFailed;
 use crate::model::wire::settings::ConversationSettings;
 

@@ -2,11 +2,11 @@
 
 use crate::model::ids::{ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::time::Timestamp;
-use crate::model::wire::contact::{Contact, ContactRequest};
 use crate::model::wire::conversation::Conversation;
 use crate::model::wire::draft::Draft;
 use crate::model::wire::member::MembersChanged;
 use crate::model::wire::message::Message;
+use crate::model::wire::people::contact::{Contact, ContactRequest};
 use crate::model::wire::scheduled::ScheduledFailed;
 use crate::model::wire::settings::ConversationSettings;
 use serde::Serialize;

@@ -1,6 +1,5 @@
 //! The types of requests and responses. A rename here changes the API.
 
-pub mod contact;
 pub mod content;
 pub mod conversation;
 pub mod draft;
@@ -8,8 +7,7 @@ pub mod entry;
 pub mod member;
 pub mod message;
 pub mod message_ref;
-pub mod privacy;
-pub mod profile;
+pub mod people;
 pub mod reaction;
 pub mod receipt;
 pub mod scheduled;

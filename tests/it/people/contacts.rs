@@ -32,7 +32,7 @@ async fn contact_is_added_changed_and_removed() {
         (&json!("contact"), &Value::Null, &json!(ben.id))
     );
     assert_eq!(ann.get(&path(&ben)).await.ok(200), contact);
-    // The other person is not told. Own devices are, with the contact as it is now.
+    // The other person is not notified. Own devices get an entry with the contact as it is now.
     assert_eq!(ben.head().await, 0);
     let entry = phone.entries(0).await.remove(0);
     assert_eq!(

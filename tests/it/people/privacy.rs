@@ -2,7 +2,7 @@
 
 use crate::support::{App, Person, id};
 use serde_json::{Value, json};
-use tideline::model::wire::privacy::Audience;
+use tideline::model::wire::people::privacy::Audience;
 
 async fn set(person: &Person, change: Value) -> Value {
     person.patch("/me/privacy", change).await.ok(200)

@@ -321,7 +321,7 @@ async fn block_looks_like_a_pending_request() {
     app.finish().await;
 }
 
-/// Both ask at once, on two nodes: they are friends, with one entry each, and no request is pending.
+/// Both ask simultaneously, on two nodes: they are friends, with one entry each, and no request is pending.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn crossing_requests_make_friends_once() {
     const PAIRS: usize = 1_000;

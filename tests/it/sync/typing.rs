@@ -350,7 +350,7 @@ async fn typing_that_nobody_may_see_is_accepted_and_not_shown() {
         types(&ben, &group, true).await.ok(204);
         published(&app, 0)
     };
-    eventually("the node hears of it", Duration::from_secs(5), again, |n| {
+    eventually("the node gets the entry", Duration::from_secs(5), again, |n| {
         *n == 1
     })
     .await;

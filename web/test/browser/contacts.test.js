@@ -31,9 +31,9 @@ test("contacts", { timeout: 480_000 }, async (t) => {
   };
   const label = (page = ann) => page.getAttribute("#contacts-button", "aria-label");
 
-  await t.test("people are added by username, and are not told", async () => {
+  await t.test("people are added by username, and are not notified", async () => {
     await ann.click("#contacts-button");
-    await until(() => ann.textContent("#contacts-none"), "No contacts yet. Add somebody by username: they are not told.");
+    await until(() => ann.textContent("#contacts-none"), "No contacts yet. Add somebody by username: they are not notified.");
     await add("nobody");
     await until(() => ann.textContent("#contacts-error"), "Nobody is called “nobody”.");
     await add("ann");
@@ -120,7 +120,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
     await ann.selectOption("#contacts-which", "");
   });
 
-  await t.test("a request is declined, and the other person is not told", async () => {
+  await t.test("a request is declined, and the other person is not notified", async () => {
     const fay = await api(t, server, "fay", "Fay");
     await fay.requestContact(me.id);
     await until(() => label(phone), "Contacts, 1 request (Alt C)");

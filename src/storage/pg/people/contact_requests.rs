@@ -3,7 +3,7 @@
 use crate::model::ids::UserId;
 use crate::model::page::PageSize;
 use crate::model::time::Timestamp;
-use crate::model::wire::contact::{ContactRequest, Direction, RequestState};
+use crate::model::wire::people::contact::{ContactRequest, Direction, RequestState};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::identity::users::UserRow;
 use crate::storage::pg::sql::sql;

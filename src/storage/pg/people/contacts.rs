@@ -4,7 +4,7 @@ use crate::model::contact::{ContactFilter, ContactNotes};
 use crate::model::ids::UserId;
 use crate::model::page::PageSize;
 use crate::model::time::Timestamp;
-use crate::model::wire::contact::{Contact, ContactState};
+use crate::model::wire::people::contact::{Contact, ContactState};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::identity::users::UserRow;
 use crate::storage::pg::sql::sql;

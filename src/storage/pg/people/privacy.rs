@@ -1,7 +1,7 @@
 //! What users have chosen about their privacy.
 
 use crate::model::ids::UserId;
-use crate::model::wire::privacy::{Audience, Privacy, PrivacyChoices};
+use crate::model::wire::people::privacy::{Audience, Privacy, PrivacyChoices};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;

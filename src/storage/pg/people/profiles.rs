@@ -2,7 +2,7 @@
 
 use crate::model::ids::UserId;
 use crate::model::time::Timestamp;
-use crate::model::wire::profile::{Account, Profile};
+use crate::model::wire::people::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::identity::users::UserRow;

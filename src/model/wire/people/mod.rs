@@ -1,0 +1,5 @@
+//! Profiles, privacy, contacts and requests.
+
+pub mod contact;
+pub mod privacy;
+pub mod profile;
