@@ -40,8 +40,9 @@ it("has a method for every operation of the API", async () => {
   const otherwise = {
     register_user: "register", login_user: "login", logout_session: "logout", refresh_session: "restore", wait_notices: "start",
     fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send",
-    list_requests: "listContactRequests", ask_contact: "requestContact", accept_request: "acceptContact", decline_request: "declineContact",
-    cancel_request: "cancelContact", delete_status: "clearStatus",
+    list_requests: "listContactRequests", create_request: "requestContact", accept_request: "acceptContact", decline_request: "declineContact",
+    remove_request: "cancelContact", update_status: "setStatus", delete_status: "clearStatus", update_contact: "putContact", update_contacts: "putContacts",
+    get_mutual_count: "countMutualContacts",
     edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
     deactivate_me: "deactivate", delete_me: "deleteAccount",
   };

@@ -112,6 +112,7 @@ static FILES: &[File] = &[
     sdk!("tabs.js"),
     sdk!("tideline.js"),
     sdk!("timelines.js"),
+    sdk!("typing.js"),
 ];
 
 /// The element with the hosts whose media the page loads without asking the user.
