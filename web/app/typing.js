@@ -23,7 +23,7 @@ export class Typing {
       this.#draw();
     });
     store.on("people", () => this.#draw());
-    $("#text").addEventListener("blur", () => this.#told(false));
+    $("#text").addEventListener("blur", () => this.#sent(false));
   }
 
   open(id) {
@@ -33,16 +33,16 @@ export class Typing {
   }
 
   close() {
-    this.#told(false);
+    this.#sent(false);
     this.open(null);
   }
 
   /** The text was changed by the person. */
   wrote(text) {
-    this.#told(text !== "");
+    this.#sent(text !== "");
   }
 
-  #told(typing) {
+  #sent(typing) {
     const conversation = this.#store.conversations.get(this.#id);
     const { features, typingMembers } = this.#store;
     if (!conversation || conversation.kind === "channel" || !features.has("typing") || conversation.member_count > typingMembers) return;

@@ -111,7 +111,7 @@ export class Tideline extends Api {
   }
 
   /**
-   * The user types in a conversation, or no longer: to be called as often as the text changes. The server is told at most every
+   * The user types in a conversation, or no longer: to be called as often as the text changes. A request is sent at most every
    * 5 seconds, and of the end.
    */
   typing(conversationId, typing = true) {

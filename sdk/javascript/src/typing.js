@@ -1,10 +1,10 @@
-// Who types: what the user does here is told to the server, and what waits say about others becomes events.
+// Who types: what the user does here is sent to the server, and what waits say about others becomes events.
 //
 // A wait names the conversations that the application watches, each with the mark of what was said last. Nothing of this is stored.
 
 import { uuid } from "./ids.js";
 
-/** While the user types, the server is told again after this time. */
+/** While the user types, it is sent again after this time. */
 const REPEAT_MS = 5_000;
 /** Without a repeat the server ends it after this time. */
 const ENDS_MS = 8_000;
@@ -17,8 +17,8 @@ export class Typing {
   #core;
   /** Whether the server tells who types. */
   exist = true;
-  /** When the server was told last that the user types, and whether it still holds, by conversation. */
-  #told = new Map();
+  /** When it was sent last that the user types, and whether it still holds, by conversation. */
+  #sent = new Map();
   /** The others that type, by conversation, and the mark of the signal that said so. */
   #others = new Map();
 
@@ -29,17 +29,17 @@ export class Typing {
   /** The user types in a conversation, or no longer: as often as the application likes. */
   note(id, typing) {
     uuid(id);
-    const { at = -Infinity, holds = false } = this.#told.get(id) ?? {};
+    const { at = -Infinity, holds = false } = this.#sent.get(id) ?? {};
     const age = Date.now() - at;
     if (typing ? age < (holds ? REPEAT_MS : PAUSE_MS) : !holds || age >= ENDS_MS) return;
-    this.#told.set(id, { at: typing ? Date.now() : at, holds: typing });
+    this.#sent.set(id, { at: typing ? Date.now() : at, holds: typing });
     this.#core.spawn(this.#core.session.call("PUT", `/v1/conversations/${id}/typing`, { body: { typing }, repeat: "never" }));
   }
 
   /** A message ends it on the server too. */
   sent(id) {
-    const told = this.#told.get(id);
-    if (told) told.holds = false;
+    const sent = this.#sent.get(id);
+    if (sent) sent.holds = false;
   }
 
   /** The conversations of a wait. */
@@ -75,7 +75,7 @@ export class Typing {
     this.#tell(id, others.user_ids);
   }
 
-  /** The leader has told who types. */
+  /** The leader has the users who type. */
   receive({ conversation_id, user_ids }) {
     this.#others.set(conversation_id, { user_ids, mark: "0" });
     this.#core.emit("typing", { conversation_id, user_ids });
@@ -83,7 +83,7 @@ export class Typing {
 
   /** Without a connection nobody knows who types. */
   clear() {
-    this.#told.clear();
+    this.#sent.clear();
     const shown = [...this.#others].filter(([, { user_ids }]) => user_ids.length > 0);
     this.#others.clear();
     for (const [conversation_id] of shown) this.#core.emit("typing", { conversation_id, user_ids: [] });

@@ -1,4 +1,4 @@
-// Who types: what is told to the server, and what others are told.
+// Who types: what is sent to the server, and what others see.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -17,7 +17,7 @@ describe("typing", () => {
     for (const end of ends) await end();
   });
 
-  it("is told to those who look, until a message comes or it ends", async (t) => {
+  it("is shown to those who look, until a message comes or it ends", async (t) => {
     const between = await proxy(t, server.url);
     const [ann, ben] = [await person(t, between.url), await person(t, between.url)];
     let looks = 0;
@@ -28,10 +28,10 @@ describe("typing", () => {
     const unwatch = ben.watch(chat.id);
     await eventually("a wait that looks", () => looks > 0);
     await sleep(300);
-    const told = () => between.seen.filter((one) => one.endsWith("/typing")).length;
+    const sent = () => between.seen.filter((one) => one.endsWith("/typing")).length;
     for (let n = 0; n < 5; n++) ann.typing(chat.id);
     await eventually("typing", () => events.typing.length === 1);
-    assert.deepEqual([events.typing[0], told()], [{ conversation_id: chat.id, user_ids: [ann.user.id] }, 1]);
+    assert.deepEqual([events.typing[0], sent()], [{ conversation_id: chat.id, user_ids: [ann.user.id] }, 1]);
     await ann.send(chat.id, "hello");
     await eventually("the end", () => events.typing.at(-1).user_ids.length === 0);
     assert.equal(events.message.length, 1);
@@ -41,7 +41,7 @@ describe("typing", () => {
     ann.typing(chat.id, false);
     ann.typing(chat.id, false);
     await eventually("the end", () => events.typing.at(-1).user_ids.length === 0);
-    assert.equal(told(), 3);
+    assert.equal(sent(), 3);
     unwatch();
     assert.throws(() => ann.typing("x"), { code: "validation" });
   });

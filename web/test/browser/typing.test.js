@@ -17,7 +17,7 @@ test("typing, and suggestions", { timeout: 300_000 }, async (t) => {
   const me = await ben.findUser("ann");
   const crew = await ben.createGroup({ title: "Crew", member_ids: [me.id, cem.user.id, dora.user.id] });
   const line = () => ann.textContent("#typing");
-  /** Others are told of typing from the next request on, so it is repeated as the SDK does, but sooner. */
+  /** Others see typing from the next request on, so it is repeated as the SDK does, but sooner. */
   const type = async (client, expected) => {
     for (let n = 0; n < 12 && (await line()) !== expected; n++) {
       await client.updateTyping(crew.id, true);
@@ -37,23 +37,23 @@ test("typing, and suggestions", { timeout: 300_000 }, async (t) => {
     await until(line, "", 12_000);
   });
 
-  await t.test("what one types is told, at most every five seconds, and the end too", async () => {
-    const told = [];
+  await t.test("typing is sent, at most every five seconds, and the end too", async () => {
+    const sent = [];
     await ann.route(/\/typing$/, (route) => {
-      told.push(route.request().postDataJSON().typing);
+      sent.push(route.request().postDataJSON().typing);
       return route.continue();
     });
     await ann.locator("#text").pressSequentially("hello", { delay: 30 });
-    await until(() => told, [true]);
+    await until(() => sent, [true]);
     await ann.fill("#text", "");
-    await until(() => told, [true, false]);
+    await until(() => sent, [true, false]);
     await sleep(2_100);
     await ann.locator("#text").pressSequentially("and", { delay: 30 });
-    await until(() => told, [true, false, true]);
+    await until(() => sent, [true, false, true]);
     await say(ann, "and now");
     await ann.locator("#text").blur();
     await sleep(300);
-    assert.deepEqual(told, [true, false, true], "a message ends it");
+    assert.deepEqual(sent, [true, false, true], "a message ends it");
   });
 
   await t.test("people are found by the beginning of their usernames", async () => {
