@@ -30,7 +30,7 @@ export class Suggest {
     this.#people = people;
     this.#input = input;
     this.#list = el("ul", { class: "choices suggestions scroll", role: "listbox", id: `${input.id}-suggestions`, "aria-label": t("suggest.label"), hidden: true });
-    input.after(this.#list);
+    (input.closest(".inline") ?? input).after(this.#list);
     for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-expanded", "false"], ["aria-controls", this.#list.id]]) input.setAttribute(name, value);
     input.addEventListener("input", () => this.#look());
     input.addEventListener("keydown", (event) => this.#key(event));

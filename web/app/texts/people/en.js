@@ -90,9 +90,9 @@ export default {
   "profile.availability.invisible": "Invisible",
 
   "privacy.title": "Privacy",
-  "privacy.lede": "“Contacts” are the people on your own list.",
-  "privacy.default": "As the operator has set it",
-  "privacy.default.is": "As the operator has set it: {what}",
+  "privacy.lede": "“Default” is what the operator has set. “Contacts” are the people on your own list.",
+  "privacy.default": "Default",
+  "privacy.default.is": "Default: {what}",
   "privacy.audience.everyone": "Everyone",
   "privacy.audience.contacts": "Contacts",
   "privacy.audience.nobody": "Nobody",

@@ -90,9 +90,9 @@ export default {
   "profile.availability.invisible": "隐身",
 
   "privacy.title": "隐私",
-  "privacy.lede": "“联系人”是你自己列表中的人。",
-  "privacy.default": "按运营者的设置",
-  "privacy.default.is": "按运营者的设置：{what}",
+  "privacy.lede": "“默认”是管理员的设置。“联系人”是你自己列表中的人。",
+  "privacy.default": "默认",
+  "privacy.default.is": "默认：{what}",
   "privacy.audience.everyone": "所有人",
   "privacy.audience.contacts": "联系人",
   "privacy.audience.nobody": "无人",
