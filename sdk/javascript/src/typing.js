@@ -8,8 +8,8 @@ import { uuid } from "./ids.js";
 const REPEAT_MS = 5_000;
 /** Without a repeat the server ends it after this time. */
 const ENDS_MS = 8_000;
-/** The server drops a request that comes sooner after another one. */
-const PAUSE_MS = 2_000;
+/** The server drops a request less than 2 s after another one, by its own clock. */
+const PAUSE_MS = 2_500;
 /** The most conversations of one wait. */
 const WATCHED = 4;
 

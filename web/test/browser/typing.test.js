@@ -47,7 +47,7 @@ test("typing, and suggestions", { timeout: 300_000 }, async (t) => {
     await until(() => sent, [true]);
     await ann.fill("#text", "");
     await until(() => sent, [true, false]);
-    await sleep(2_100);
+    await sleep(2_700);
     await ann.locator("#text").pressSequentially("and", { delay: 30 });
     await until(() => sent, [true, false, true]);
     await say(ann, "and now");
