@@ -28,4 +28,6 @@ CREATE TABLE contact_requests (
     ended_at     timestamptz,
     PRIMARY KEY (user_id, outgoing, peer_id)
 ) WITH (fillfactor = 80);
+-- Requests that were taken back stay for a while, and lists and counts do not read them.
+CREATE INDEX contact_requests_open ON contact_requests (user_id, outgoing, peer_id) WHERE ended_at IS NULL;
 CREATE INDEX contact_requests_expiry ON contact_requests (expires_at);

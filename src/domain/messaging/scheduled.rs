@@ -24,6 +24,7 @@ use crate::model::wire::scheduled::{
 use crate::model::wire::violation::Violation;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
+use crate::storage::pg::identity::users;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::{conversations, scheduled as rows};
 use crate::storage::pg::sync::inbox;
@@ -155,6 +156,10 @@ async fn attempt(
     user: UserId,
     scheduled: ScheduledMessage,
 ) -> Result<(), Error> {
+    let is_active = move |conn: &mut Connection| users::is_active(conn, user);
+    if !delivery.pg.read("is_active", is_active).await? {
+        return Err(Error::Forbidden("the account is not in use"));
+    }
     let content = Strict(serde_json::from_str(scheduled.content.get())?);
     let message = NewMessage {
         client_msg_id: scheduled.client_msg_id,

@@ -5,7 +5,7 @@
 //! asker writes that row alone.
 
 use crate::domain::people::contacts::{
-    ContactChange, TOO_MANY, change, contact_entry, is_friend, present,
+    ContactChange, MAX_COUNT, TOO_MANY, change, contact_entry, is_friend, present,
 };
 use crate::domain::people::privacy::{Permit, refusing};
 use crate::domain::people::profiles::entry;
@@ -18,10 +18,11 @@ use crate::model::page::{Page, PageSize, UserCursor, by_user};
 use crate::model::wire::people::contact::{
     Contact, ContactRequest, Direction, MAX_CONTACTS, MAX_REQUESTS, RequestState,
 };
+use crate::model::wire::people::privacy::Audience;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
 use crate::storage::pg::people::contact_requests::{self as rows, Side};
-use crate::storage::pg::people::{blocks, contacts};
+use crate::storage::pg::people::{blocks, contacts, privacy};
 use crate::storage::pg::sync::inbox::NewEntry;
 use std::time::Duration;
 
@@ -111,8 +112,14 @@ pub async fn ask(
         rows::put(conn, own, message.as_deref(), None, DAYS)?;
         let mut entries = vec![request_entry(caller.user, person)];
         if !is_blocked {
-            let most = crate::domain::people::contacts::MAX_COUNT;
-            let mutual = contacts::mutual_count(conn, caller.user, person, most)?;
+            // Who asks shows the count to the other, unless the own setting shows it to nobody.
+            let own_privacy = defaults.with(privacy::choices(conn, caller.user)?);
+            let mutual = match own_privacy.contacts_visible {
+                Audience::Nobody => 0,
+                Audience::Everyone | Audience::Contacts => {
+                    contacts::mutual_count(conn, caller.user, person, MAX_COUNT)?
+                }
+            };
             rows::put(conn, own.asked(), message.as_deref(), Some(mutual), DAYS)?;
             entries.push(request_entry(person, caller.user));
         }

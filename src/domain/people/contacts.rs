@@ -214,8 +214,8 @@ pub async fn mutual_count(
     let count = delivery
         .pg
         .read("mutual_count", move |conn| {
-            let policy = Permit::ContactsVisible;
-            let hides = refusing(conn, caller.user, &[person], policy, defaults)?;
+            let permit = Permit::ContactsVisible;
+            let hides = refusing(conn, caller.user, &[person], permit, defaults)?;
             let blocked = blocks::around(conn, caller.user, &[person])?;
             if !hides.is_empty() || !blocked.is_empty() {
                 return Ok(0);

@@ -17,6 +17,11 @@ use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::{typing as rows, watched};
 use crate::storage::redis::sync::notices::{Channel, publish_typing};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long it is cached whether a user may see another type. A block by the other writes no entry for the user, so on other nodes than
+/// that of the block only this time ends it.
+const READER_TTL: Duration = Duration::from_secs(5);
 
 /// The maximum number of conversations of which a wait shows who types.
 pub const TYPING_WATCH: usize = 4;
@@ -100,7 +105,7 @@ async fn visible(delivery: &Delivery, changes: Vec<TypingChange>) -> Vec<Option<
     for change in &changes {
         for other in change.typists.iter().chain([&change.reader]) {
             let access = (change.conversation, *other);
-            match readers.get(change.reader, access, TTL) {
+            match readers.get(change.reader, access, READER_TTL) {
                 Some(may) => drop(known.insert((change.reader, access), may)),
                 None => unknown.push((change.reader, access)),
             }

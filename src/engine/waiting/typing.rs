@@ -249,16 +249,17 @@ impl Typing {
     }
 
     /// Notes that a signal of a user is published, and returns whether it has to be: a start that repeats an earlier one too soon is
-    /// not, and a stop always is.
+    /// not, and neither is a stop that repeats one.
     pub fn publishes(&self, user: UserId, conversation: ConversationId, is_typing: bool) -> bool {
         let mut published = self.published();
         let now = Instant::now();
         let last = published.get_mut(&(user, conversation));
         if !is_typing {
-            if let Some(last) = last {
-                last.is_typing = false;
-            }
-            return true;
+            let repeats = |last: &mut Published| {
+                let was_typing = std::mem::take(&mut last.is_typing);
+                !was_typing && last.start.elapsed() < LIFE
+            };
+            return !last.is_some_and(repeats);
         }
         if last.is_some_and(|last| last.start.elapsed() < REPEAT) {
             return false;

@@ -35,7 +35,7 @@ pub struct FoundUsers {
 /// Search for people
 ///
 /// By the beginning of their usernames. Without deactivated and deleted accounts, people that do not want to be found
-/// (`discoverable` of the privacy settings), and people that block the caller or that the caller blocks. Only the first 500 names that begin so are looked at: a longer prefix may find more. 30 searches a minute.
+/// (`discoverable` of the privacy settings), and people that the caller blocks. Only the first 500 names that begin so are looked at: a longer prefix may find more. 30 searches a minute.
 #[utoipa::path(get, path = "/v1/users/search", tag = "Accounts", params(SearchQuery),
     responses((status = 200, description = "The people, possibly none", body = FoundUsers)),
     extensions(("x-problems" = json!(["validation"]))))]

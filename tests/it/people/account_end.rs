@@ -692,3 +692,31 @@ async fn nobody_adds_a_tombstone_to_a_group() {
     }
     app.finish().await;
 }
+
+/// Who is away for good does not get a group, and nothing is sent in the name of an account that is not in use.
+#[tokio::test(flavor = "multi_thread")]
+async fn account_that_is_not_in_use_gets_no_group_and_sends_nothing() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let group = ann.group(&[&ben, &cat]).await;
+    ann.change(&group, &ben, json!({"role": "admin"}))
+        .await
+        .ok(200);
+    let soon = json!({"conversation_id": group, "send_at": tomorrow(), "kind": "text", "content": {"text": "later"}});
+    ben.put(&format!("/me/scheduled/{}", id()), soon)
+        .await
+        .ok(200);
+    ben.post("/me/deactivate", json!({"password": PASSWORD}))
+        .await
+        .ok(204);
+    execute(&mut app.database(), "UPDATE scheduled SET send_at = now()");
+    let before = cat.history(&group, 0).await.len();
+    scheduled::fire(&app.nodes[0].handles.delivery).await;
+    assert_eq!(cat.history(&group, 0).await.len(), before);
+    ann.remove(&group, &ann).await.ok(204);
+    assert_eq!(cat.roles(&group).await[&cat.id], "owner");
+    let back = ben.another_device(&app).await;
+    let failed = back.entries(0).await.into_iter();
+    let mut failed = failed.filter(|entry| entry["kind"] == "scheduled_failed");
+    assert_eq!(failed.next().unwrap()["problem"]["code"], "forbidden");
+    app.finish().await;
+}

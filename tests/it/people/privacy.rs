@@ -1,6 +1,6 @@
 //! Privacy settings, and what they stop.
 
-use crate::support::{App, Person, id};
+use crate::support::{App, Person, execute, id};
 use serde_json::{Value, json};
 use tideline::model::wire::people::privacy::Audience;
 
@@ -198,6 +198,18 @@ async fn friends_in_common_are_counted_for_the_audience() {
                 expected,
                 "{audience}, on the list: {on_list}"
             );
+            // A request from ann shows ben the count, unless she shows it to nobody.
+            let request = format!("/me/contact-requests/{}", ben.id);
+            ann.put(&request, json!({})).await.ok(201);
+            let page = ben.get("/me/contact-requests?direction=in").await.ok(200);
+            let mutual = &page["requests"][0]["mutual_count"];
+            assert_eq!(
+                *mutual,
+                if audience == "nobody" { 0 } else { 2 },
+                "{audience}"
+            );
+            ann.call("DELETE", &request).await.ok(204);
+            execute(&mut app.database(), "DELETE FROM contact_requests");
             ann.block(&ben).await.ok(204);
             assert_eq!(count(&ann.id).await, unknown);
             ann.call("DELETE", &format!("/me/blocks/{}", ben.id))

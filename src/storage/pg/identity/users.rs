@@ -80,6 +80,16 @@ pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResu
     Ok(row.map(User::from))
 }
 
+/// Whether the account of a user is in use.
+pub fn is_active(conn: &mut PgConnection, user: UserId) -> StorageResult<bool> {
+    Ok(
+        sql("SELECT state = 'active' AS is_active FROM users WHERE id = $1")
+            .bind::<SqlUuid, _>(user)
+            .scalar::<Bool>()
+            .get_result(conn)?,
+    )
+}
+
 /// The users, of these, that show their read positions.
 pub fn showing_reads(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<HashSet<UserId>> {
     let shown: Vec<UserId> = sql("SELECT id FROM users WHERE id = ANY($1) AND read_receipts")

@@ -114,15 +114,19 @@ pub fn some(
     rows.into_iter().map(StateRow::build).collect()
 }
 
-/// The successor of an owner: the admin that joined first, else the member that joined first. Reads all members, which
-/// happens only when an owner leaves.
+/// The successor of an owner: the admin that joined first, else the member that joined first, and whose account is in use before others.
+/// Reads all members, which happens only when an owner leaves.
 pub fn successor(
     conn: &mut PgConnection,
     conversation: ConversationId,
     owner: UserId,
 ) -> StorageResult<Option<MemberState>> {
-    let row: Option<StateRow> = sql("SELECT user_id, role, read_seq, muted_until FROM members
-         WHERE conversation_id = $1 AND user_id <> $2 ORDER BY role = 'admin' DESC, joined_at, user_id LIMIT 1")
+    let row: Option<StateRow> = sql(
+        "SELECT m.user_id, m.role, m.read_seq, m.muted_until FROM members m
+         CROSS JOIN LATERAL (SELECT state FROM users WHERE id = m.user_id LIMIT 1) AS u
+         WHERE m.conversation_id = $1 AND m.user_id <> $2
+         ORDER BY u.state = 'active' DESC, m.role = 'admin' DESC, m.joined_at, m.user_id LIMIT 1",
+    )
     .bind::<SqlUuid, _>(conversation)
     .bind::<SqlUuid, _>(owner)
     .get_result(conn)

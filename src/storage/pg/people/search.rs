@@ -12,8 +12,8 @@ use diesel::sql_types::{BigInt, Bool, Text, Uuid as SqlUuid};
 /// The most usernames that a search reads. Of those, it returns the ones that the caller may find.
 const READ: i64 = 500;
 
-/// The people whose usernames begin so, in the order of the names, without those that block the caller, that the caller blocks, or that
-/// do not want to be found. `is_discoverable` is for those who have not chosen. The prefix has only characters of usernames.
+/// The people whose usernames begin so, in the order of the names, without those that the caller blocks, or that do not want to be
+/// found. Those that block the caller are found, as by their exact names. `is_discoverable` is for those who have not chosen. The prefix has only characters of usernames.
 pub fn by_prefix(
     conn: &mut PgConnection,
     caller: UserId,
@@ -27,7 +27,6 @@ pub fn by_prefix(
         .bind::<Text, _>(prefix)
         .bind::<Text, _>(format!("{prefix}\u{7f}"))
         .bind::<BigInt, _>(READ)
-        .bind::<SqlUuid, _>(caller)
         .bind::<SqlUuid, _>(caller)
         .bind::<Bool, _>(is_discoverable)
         .bind::<BigInt, _>(limit)

@@ -5,7 +5,6 @@ FROM (
     WHERE state = 'active' AND username COLLATE "C" >= $1 AND username COLLATE "C" < $2 ORDER BY username COLLATE "C" LIMIT $3
 ) AS n
 LEFT JOIN LATERAL (SELECT blocked_id FROM blocks WHERE blocker_id = $4 AND blocked_id = n.id LIMIT 1) AS own ON true
-LEFT JOIN LATERAL (SELECT blocked_id FROM blocks WHERE blocker_id = n.id AND blocked_id = $5 LIMIT 1) AS others ON true
 CROSS JOIN LATERAL (SELECT * FROM users_now WHERE id = n.id LIMIT 1) AS u
-WHERE own.blocked_id IS NULL AND others.blocked_id IS NULL AND COALESCE((n.privacy ->> 'discoverable')::boolean, $6)
-ORDER BY n.username COLLATE "C" LIMIT $7
+WHERE own.blocked_id IS NULL AND COALESCE((n.privacy ->> 'discoverable')::boolean, $5)
+ORDER BY n.username COLLATE "C" LIMIT $6
