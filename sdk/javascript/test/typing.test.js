@@ -37,11 +37,14 @@ describe("typing", () => {
     assert.equal(events.message.length, 1);
     // A message ends it: there is nothing to take back.
     ann.typing(chat.id, false);
+    const began = Date.now();
     await eventually("typing again", () => (ann.typing(chat.id), events.typing.at(-1).user_ids.length === 1));
     ann.typing(chat.id, false);
     ann.typing(chat.id, false);
     await eventually("the end", () => events.typing.at(-1).user_ids.length === 0);
-    assert.equal(sent(), 3);
+    // A start, a start again and its end; on a busy machine the start is repeated after five seconds.
+    const most = 3 + Math.floor((Date.now() - began) / 5_000);
+    assert.ok(sent() >= 3 && sent() <= most, `${sent()} of at most ${most}`);
     unwatch();
     assert.throws(() => ann.typing("x"), { code: "validation" });
   });
