@@ -80,10 +80,10 @@ const go = (id, seq = null) => {
 
 const closeDialogs = () => $$("dialog[open]").forEach((dialog) => dialog.close());
 
-/** Shows the conversation that the URL names, and closes everything above it. */
-function show() {
+/** Shows the conversation that the URL names, and closes everything above it, unless `keeps`. */
+function show({ keeps = false } = {}) {
   if (!tideline.user || !store.ready) return;
-  closeDialogs();
+  if (!keeps) closeDialogs();
   const id = location.hash.match(/^#\/c\/([0-9a-f-]{36})$/)?.[1] ?? null;
   const known = id !== null && store.conversations.has(id);
   $("#app").classList.toggle("in-chat", known);
@@ -114,7 +114,8 @@ async function enter() {
   await tideline.start().catch(() => {});
   if (!tideline.user) return;
   store.load();
-  show();
+  // The person may have opened a dialog meanwhile.
+  show({ keeps: true });
   if (!chat.id) $("#new-button").focus();
 }
 

@@ -14,6 +14,7 @@ use crate::model::message::MAX_BATCH;
 use crate::model::page::PageSize;
 use crate::model::wire::content::TEXT_BYTES;
 use crate::model::wire::message::{MAX_HIDDEN, MAX_PINS, MAX_VERSIONS};
+use crate::model::wire::people::contact::{MAX_CONTACTS, MAX_REQUESTS, MAX_TAGS};
 use crate::model::wire::reaction::{MAX_EMOJIS, MAX_PER_USER};
 use crate::model::wire::scheduled::MAX_SCHEDULED;
 use actix_web::{HttpResponse, web};
@@ -77,6 +78,12 @@ pub struct Limits {
     typing_watch: usize,
     /// In a conversation with more members, and in channels, nobody sees who types. 0: nowhere.
     typing_members: i32,
+    /// The most people on a user's list of contacts.
+    contacts: i64,
+    /// The most requests of a user to become friends that are pending.
+    requests_pending: i64,
+    /// The most tags of a contact.
+    tags: usize,
 }
 
 /// The process is alive.
@@ -131,6 +138,8 @@ pub async fn get_capabilities(
             "scheduled",
             "pins",
             "slow_mode",
+            "profiles",
+            "contacts",
             "account_ends",
             "user_search",
         ]
@@ -159,6 +168,9 @@ pub async fn get_capabilities(
             pins: MAX_PINS,
             typing_watch: TYPING_WATCH,
             typing_members: delivery.config.typing_members,
+            contacts: MAX_CONTACTS,
+            requests_pending: MAX_REQUESTS,
+            tags: MAX_TAGS,
         },
     }))
 }
