@@ -12,6 +12,7 @@ pub mod message;
 pub mod moved;
 pub mod name;
 pub mod page;
+pub mod presence;
 pub mod rate_limit;
 pub mod resync;
 pub mod strict;

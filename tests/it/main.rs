@@ -82,6 +82,7 @@ mod people {
     mod account_end;
     mod blocks;
     mod contacts;
+    mod presence;
     mod privacy;
     mod profiles;
     mod requests;

@@ -203,6 +203,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::Internal(_)
         | Error::Conflict(_)
         | Error::NotAccepted
+        | Error::PresenceCursorInvalid
         | Error::LimitReachedFor(..)
         | Error::InvalidCredentials
         | Error::UserDeactivated

@@ -350,9 +350,12 @@ async fn typing_that_nobody_may_see_is_accepted_and_not_shown() {
         types(&ben, &group, true).await.ok(204);
         published(&app, 0)
     };
-    eventually("the node gets the entry", Duration::from_secs(5), again, |n| {
-        *n == 1
-    })
+    eventually(
+        "the node gets the entry",
+        Duration::from_secs(5),
+        again,
+        |n| *n == 1,
+    )
     .await;
     // A block in a group: neither sees the other, and a third person sees both.
     let both = ann.group(&[&ben, &cat]).await;
