@@ -27,6 +27,7 @@ import { Profile } from "./app/profile.js";
 import { Sign } from "./app/sign.js";
 import { Status } from "./app/status.js";
 import { Store } from "./app/store.js";
+import { suggestAt } from "./app/suggest.js";
 import { Tabs } from "./app/tabs.js";
 import { fill, has, t } from "./app/texts.js";
 
@@ -45,8 +46,9 @@ const person = new Person(tideline, store, people, (id) => go(id));
 /** Shows the profile of a person; the own one can be changed. */
 const showPerson = (id) => (id === tideline.user?.id ? profile.show() : person.show(id));
 const contacts = new Contacts(tideline, store, people, showPerson, (id) => go(id));
+suggestAt(tideline, store, people);
 const details = new Details(tideline, store, showPerson);
-const account = new Account(tideline, store, drafts, { profile, privacy });
+const account = new Account(tideline, store, drafts, { profile, privacy }, (text) => sign.show(text));
 const status = new Status(tideline);
 const fresh = new New(tideline, store, (id) => go(id));
 const sign = new Sign(tideline, async () => {

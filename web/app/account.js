@@ -1,6 +1,7 @@
 // The account: its pages, the password, the devices, and logging out.
 
 import { $, busy, confirm, el, icon, open, toast } from "./dom.js";
+import { Ends } from "./ends.js";
 import { explain } from "./errors.js";
 import { face, says } from "./faces.js";
 import { field, form } from "./forms.js";
@@ -15,16 +16,18 @@ export class Account {
   #store;
   #drafts;
   #pages;
+  #ends;
   #devices = null;
   #dialog = $("#account-dialog");
   #body = $("#account-body");
 
-  /** `pages` are the profile and the privacy page. */
-  constructor(tideline, store, drafts, pages) {
+  /** `pages` are the profile and the privacy page, `goodbye` shows a sentence after the end of the account. */
+  constructor(tideline, store, drafts, pages, goodbye) {
     this.#tideline = tideline;
     this.#store = store;
     this.#drafts = drafts;
     this.#pages = pages;
+    this.#ends = new Ends(tideline, (work) => this.#leaving(() => drafts.settle().then(work)), goodbye);
     store.on("people", () => $(".hero", this.#body)?.replaceWith(this.#hero()));
   }
 
@@ -56,13 +59,16 @@ export class Account {
   }
 
   #draw() {
+    const { rename, last } = this.#ends.parts(this.#user);
     const page = (name) => el("button", { type: "button", class: "plain", id: `${name}-button`, onclick: () => this.#pages[name].show() }, t(`${name}.title`));
     this.#body.replaceChildren(
       this.#hero(),
       el("section", { class: "buttons" }, page("profile"), page("privacy")),
       this.#looks(),
       el("section", {}, el("h3", {}, t("account.devices")), el("p", { class: "soft" }, t("account.devices.text")), el("ul", { class: "members", id: "devices" })),
+      rename,
       this.#passwordForm(),
+      last,
       el("section", {}, el("button", { type: "button", class: "danger quiet", onclick: ({ currentTarget }) => this.#leave(currentTarget) }, t("account.out"))),
     );
     this.#drawDevices();
@@ -133,8 +139,15 @@ export class Account {
     const text = unsent > 0 ? t("account.out.unsent", { count: unsent }) : t("account.out.text");
     if (!(await confirm({ title: t("account.out.ask"), text, yes: t("account.out") }))) return;
     // Logs out here even when the server is unreachable.
+    await busy(button, () => this.#leaving(() => this.#drafts.settle().then(() => this.#tideline.logout()).catch(() => {})));
+  }
+
+  async #leaving(work) {
     this.leaving = true;
-    await busy(button, () => this.#drafts.settle().then(() => this.#tideline.logout()).catch(() => {}));
-    this.leaving = false;
+    try {
+      return await work();
+    } finally {
+      this.leaving = false;
+    }
   }
 }

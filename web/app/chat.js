@@ -19,6 +19,7 @@ import { Reading } from "./reading.js";
 import { barredFrom, SlowMode } from "./rules.js";
 import { Scheduled } from "./scheduled.js";
 import { t } from "./texts.js";
+import { Typing } from "./typing.js";
 
 export class Chat {
   log;
@@ -29,6 +30,7 @@ export class Chat {
   pins;
   forward;
   later;
+  typing;
   #slow;
   #tideline;
   #store;
@@ -63,6 +65,7 @@ export class Chat {
     this.reading = new Reading(tideline, store, () => this.log.seen);
     this.editing = new Editing(tideline, store, this);
     this.#slow = new SlowMode(tideline);
+    this.typing = new Typing(tideline, store);
     this.composer = new Composer(tideline, store, drafts, this);
     this.later = new Scheduled(tideline, store, this);
     store.on("conversations", () => this.#drawFrame());
@@ -92,6 +95,7 @@ export class Chat {
     this.reading.open(id);
     this.pins.open(id);
     this.#slow.open(id);
+    this.typing.open(id);
     this.later.again();
     this.#unwatch = this.#tideline.watch(id);
     this.#store.refresh(id).catch(() => {});
@@ -107,6 +111,7 @@ export class Chat {
     this.reading.close();
     this.pins.close();
     this.#slow.close();
+    this.typing.close();
     if (this.#id) this.editing.stop(false);
     this.log.close();
     this.composer.close();

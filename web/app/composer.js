@@ -123,7 +123,10 @@ export class Composer {
 
   /** The draft is stored while it is written: a page may end at any time. */
   #typed() {
-    if (!this.#chat.editing.isOpen) this.#drafts.set(this.#chat.id, this.#text.value);
+    if (!this.#chat.editing.isOpen) {
+      this.#drafts.set(this.#chat.id, this.#text.value);
+      this.#chat.typing.wrote(this.#text.value);
+    }
     this.fit();
   }
 

@@ -174,13 +174,13 @@ export class Contacts {
       await this.#people.accept(user.id);
       toast(t("requests.accepted", { name }));
     };
-    const time = direction === "in" ? moment(created_at) : t("requests.expires", { time: inTime(expires_at) });
+    const time = direction === "in" ? el("time", { datetime: created_at }, moment(created_at)) : t("requests.expires", { time: inTime(expires_at) });
     return el("li", { class: "request" },
       el("button", { type: "button", class: "person-row", "data-key": `asked ${user.id}`, onclick: () => this.#show(user.id) },
         face(user),
         el("span", { class: "member-words" },
           el("span", { class: "member-name" }, el("bdi", { class: "name" }, name)),
-          el("span", { class: "soft" }, el("bdi", {}, `@${user.username}`), ` · ${time}`),
+          el("span", { class: "soft" }, el("bdi", {}, `@${user.username}`), " · ", time),
           mutual_count > 0 ? el("span", { class: "soft" }, t("person.mutual", { count: mutual_count })) : null)),
       message ? el("blockquote", { class: "said-to", dir: "auto" }, message) : null,
       el("div", { class: "buttons" }, ...(direction === "in" ? [act("accept", accept, "plain"), act("decline", () => this.#people.decline(user.id), "danger quiet")] : [act("cancel", () => this.#people.cancel(user.id), "plain")])));

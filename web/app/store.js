@@ -27,6 +27,8 @@ export class Store {
   /** The features of the server, and the largest conversation in which everybody may name everyone. */
   features = new Set();
   mentionAll = 0;
+  /** The largest conversation in which people see who types. */
+  typingMembers = 0;
   /** Whether the first state has arrived: before that, an empty list has no meaning. */
   ready = false;
   #threads = new Map();
@@ -272,6 +274,7 @@ export class Store {
       const { features, limits } = await this.#ofSession(this.#tideline.getCapabilities());
       this.features = new Set(features);
       this.mentionAll = limits.mention_all ?? 0;
+      this.typingMembers = limits.typing_members ?? 0;
       const seconds = (name) => (features.includes(name) ? limits[`${name}_seconds`] : 0);
       this.windows = { edit: seconds("edit"), recall: seconds("recall") };
       for (const id of this.#threads.keys()) this.#changed("thread", id);

@@ -12,6 +12,7 @@ import { localStorageOrNull, memoryStorage, Store } from "./storage.js";
 import { Sync } from "./sync.js";
 import { Tabs } from "./tabs.js";
 import { Timelines } from "./timelines.js";
+import { Typing } from "./typing.js";
 
 const NETWORK_EVENTS = ["online", "offline", "pageshow", "visibilitychange"];
 const DEFAULTS = { requestTimeoutMs: 30_000, waitSeconds: 25, leaderSilenceMs: 15_000, resume: false, backfill: false };
@@ -27,6 +28,7 @@ export class Core {
   outbox = new Outbox(this);
   timelines = new Timelines(this);
   changes = new Changes(this);
+  typing = new Typing(this);
   sync = new Sync(this);
   tabs = new Tabs(this);
   #handlers = new Map();

@@ -3,7 +3,7 @@
 /** After these codes the application resyncs, with all conversations. */
 export const RESYNC = ["cursor_ahead", "epoch_changed", "inbox_trimmed"];
 /** With these codes the server has ended the session. */
-export const SESSION_ENDED = ["unauthenticated", "device_revoked", "refresh_invalid"];
+export const SESSION_ENDED = ["unauthenticated", "device_revoked", "refresh_invalid", "user_deactivated"];
 
 /** Every failure: a refusal of the server (switch on `code`), or `network`, `timeout`, `closed`, … with status 0. */
 export class TidelineError extends Error {

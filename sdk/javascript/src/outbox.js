@@ -133,6 +133,7 @@ export class Outbox {
 
   #enqueue(item, signal) {
     item = { ...item, state: "sending", error: null };
+    this.#core.typing.sent(item.conversation_id);
     const stored = this.#promise(item.client_msg_id, signal);
     this.#settled.delete(item.client_msg_id);
     if (this.#loadedFor !== item.user_id) {

@@ -42,6 +42,7 @@ export class Sync {
   setConnection(state, error = null, retryInMs = null) {
     if (state === this.connection && !error) return;
     this.connection = state;
+    if (state !== "online") this.#core.typing.clear();
     this.#core.emit("connection", { state, leader: this.#core.tabs.leader, error, retryInMs });
     if (this.#core.tabs.leader) this.#core.tabs.announce();
   }
@@ -96,6 +97,7 @@ export class Sync {
     this.#rewatching = null;
     this.#core.timelines.clear();
     this.#core.changes.clear();
+    this.#core.typing.exist = true;
     this.setConnection("stopped");
   }
 
@@ -194,6 +196,7 @@ export class Sync {
         if (this.#isNew(entry)) {
           this.#core.changes.noteEntry(entry);
           await this.#core.deliver(entry.kind, entry, signal);
+          if (entry.kind === "message") this.#core.typing.arrived(entry.message);
           this.#core.timelines.follow(entry);
           if (entry.kind === "me" && this.#core.tabs.leader) this.#core.session.reread();
           if (entry.kind === "conversation") this.#core.outbox.wake(entry.conversation_id);
@@ -272,13 +275,15 @@ export class Sync {
     const { since, epoch } = this.position;
     const { timelines, changes } = this.#core;
     const watch = timelines.watched(changes.exist);
-    const options = { query: { since_seq: since, epoch, timeout, watch }, signal: wait.signal, timeoutMs: timeout * 1_000 + RESPONSE_MS };
+    const typing = this.#core.typing.asked();
+    const options = { query: { since_seq: since, epoch, timeout, watch, typing }, signal: wait.signal, timeoutMs: timeout * 1_000 + RESPONSE_MS };
     let notice;
     try {
       notice = await this.ask("GET", "/v1/notices", options);
     } catch (error) {
       if (error.code === "hurry") return;
-      // A node of an older version refuses numbers.
+      // A node of an older version refuses what it does not know: who types, and numbers.
+      if (error.code === "validation" && typing.length > 0) return void (this.#core.typing.exist = false);
       if (error.code === "validation" && watch.length > 0 && changes.exist) return void (changes.exist = false);
       if (error.code !== "not_found") throw error;
       // The person is no longer a member of a watched conversation. The inbox has an entry about it.
@@ -291,6 +296,7 @@ export class Sync {
     }
     this.setConnection("online");
     await this.serially(() => this.#takeNotice(notice, signal));
+    this.#core.typing.take(notice.signals?.typing);
     if (notice.reconnect) await this.#core.pause(asked(notice.retry_after_ms) ?? backoff(this.#core.backoff, 0), signal);
     if (!notice.superseded) return;
     this.setConnection("superseded");

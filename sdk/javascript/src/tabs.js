@@ -104,7 +104,7 @@ export class Tabs {
   }
 
   #receive(data) {
-    const { session, outbox, sync, timelines } = this.#core;
+    const { session, outbox, sync, timelines, typing } = this.#core;
     if (data.type === "session") return this.#core.spawn(session.receive(data));
     if (!session.current || data.user_id !== session.owner) return;
     const { item } = data;
@@ -116,11 +116,15 @@ export class Tabs {
     if (this.leader) {
       if (data.type === "ping" || data.type === "look") this.announce();
       if (data.type === "look") sync.look();
-      if (data.type === "watch") timelines.watchFor(data.tab, data.ids);
+      if (data.type === "watch") {
+        timelines.watchFor(data.tab, data.ids);
+        typing.tellAgain(data.ids);
+      }
       if (data.type === "resume") sync.resume?.();
       return;
     }
     if (data.type === "watches") return this.tellWatched();
+    if (data.type === "typing") return timelines.own.includes(data.conversation_id) && typing.receive(data);
     if (data.type === "reads") return this.#core.emit("reads_moved", { conversation_id: data.conversation_id });
     if (!["head", "entries", "history", "changes"].includes(data.type)) return;
     this.#leaderSeenAt = Date.now();

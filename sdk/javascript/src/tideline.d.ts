@@ -603,6 +603,8 @@ export interface Events {
   /** The draft of a conversation has another content, from another device or because a message has made it void. */
   draft_changed: { conversation_id: string; content: Record<string, unknown> | null };
   unread: Unread;
+  /** The others that type now in a conversation that is watched, at most 4 of these. Empty: nobody does any more. It is not awaited. */
+  typing: { conversation_id: string; user_ids: string[] };
   /** Every change of a message in the outbox. `error` together with `sending`: an attempt failed and will be repeated. */
   send: { state: OutboxItem["state"]; item: OutboxItem; message: Message | null; error: TidelineError | OutboxItem["error"] };
   connection: { state: ConnectionState; leader: boolean; error: TidelineError | null; retryInMs: number | null };
@@ -959,6 +961,8 @@ export class Tideline {
   discard(clientMsgId: string): Promise<void>;
 
   on<Name extends keyof Events>(name: Name, handler: (event: Events[Name]) => unknown, options?: CallOptions): () => void;
+  /** The user types in a conversation, or no longer: to be called as often as the text changes. */
+  typing(conversationId: string, typing?: boolean): void;
   /** Watches a conversation that the application shows, until the returned function is called. */
   watch(conversationId: string): () => void;
   start(options?: CallOptions): Promise<void>;

@@ -17,6 +17,7 @@
 //   timelines the conversations that are watched and read
 //   changes   the numbers of changed messages, and messages that expire
 //   drafts    drafts on all devices
+//   typing    who types
 //   tabs      one tab waits for all
 //
 // Two rules hold everywhere. A request without a response is repeated with the same id, because the server keeps the first
@@ -107,6 +108,14 @@ export class Tideline extends Api {
    */
   watch(conversationId) {
     return this.#core.timelines.watch(conversationId);
+  }
+
+  /**
+   * The user types in a conversation, or no longer: to be called as often as the text changes. A request is sent at most every
+   * 5 seconds, and of the end.
+   */
+  typing(conversationId, typing = true) {
+    this.#core.typing.note(conversationId, typing);
   }
 
   deactivate(proof, options) {

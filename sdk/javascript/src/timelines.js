@@ -91,6 +91,11 @@ export class Timelines {
     return found;
   }
 
+  /** The conversations that the application shows, in this tab or another one. */
+  get shown() {
+    return [...this.#shown];
+  }
+
   get #shown() {
     return new Set([...this.#own.keys(), ...[...this.#others.values()].flat()]);
   }
@@ -222,6 +227,7 @@ export class Timelines {
       for (const entry of entries) {
         const { seq, sender_id } = entry.message;
         await this.#core.deliver("message", entry, signal);
+        this.#core.typing.arrived(entry.message);
         of[id] = seq;
         this.noteHead(id, seq);
         // A send also marks the conversation as read.

@@ -192,7 +192,8 @@ it("an id that is none goes into no address", async (t) => {
     edit: [id, 1, {}], recall: [id, 1], versions: [id, 1], changedSince: [id, 0], addReaction: [id, 1, "x"], removeReaction: [id, 1, "x"],
     listReactions: [id, 1], listReplies: [id, 1], listReceipts: [id, 1], markUnread: [id], updateSettings: [id, {}], clearHistory: [id, 1],
     hideMessages: [id, [1]], updateDraft: [id, {}], deleteDraft: [id, 1], updateScheduled: [id, chat, {}], deleteScheduled: [id], pinMessage: [id, 1],
-    unpinMessage: [id, 1], listPins: [id], updateTyping: [id, true],
+    unpinMessage: [id, 1], listPins: [id], updateTyping: [id, true], putContact: [id], getContact: [id], removeContact: [id],
+    requestContact: [id], acceptContact: [id], declineContact: [id], cancelContact: [id], countMutualContacts: [id],
   });
   for (const id of bad) {
     for (const [name, args] of Object.entries(calls(id))) await assert.rejects(tideline[name](...args), { code: "validation" }, `${name} ${id}`);

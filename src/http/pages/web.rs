@@ -55,6 +55,7 @@ static FILES: &[File] = &[
     file!(SCRIPT, "app/drafts.js"),
     file!(SCRIPT, "app/editing.js"),
     file!(SCRIPT, "app/emoji.js"),
+    file!(SCRIPT, "app/ends.js"),
     file!(SCRIPT, "app/errors.js"),
     file!(SCRIPT, "app/faces.js"),
     file!(SCRIPT, "app/format.js"),
@@ -83,6 +84,7 @@ static FILES: &[File] = &[
     file!(SCRIPT, "app/status.js"),
     file!(SCRIPT, "app/steady.js"),
     file!(SCRIPT, "app/store.js"),
+    file!(SCRIPT, "app/suggest.js"),
     file!(SCRIPT, "app/tabs.js"),
     file!(SCRIPT, "app/texts.js"),
     file!(SCRIPT, "app/texts/en.js"),
@@ -90,6 +92,7 @@ static FILES: &[File] = &[
     file!(SCRIPT, "app/texts/people/zh.js"),
     file!(SCRIPT, "app/texts/zh.js"),
     file!(SCRIPT, "app/thread.js"),
+    file!(SCRIPT, "app/typing.js"),
     file!(DRAWING, "icon.svg"),
     file!(DRAWING, "squiggle.svg"),
     file!(SCRIPT, "tideline.js"),
@@ -112,6 +115,7 @@ static FILES: &[File] = &[
     sdk!("tabs.js"),
     sdk!("tideline.js"),
     sdk!("timelines.js"),
+    sdk!("typing.js"),
 ];
 
 /// The element with the hosts whose media the page loads without asking the user.

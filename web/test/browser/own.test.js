@@ -183,6 +183,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     await cem.recall(crew.id, seq);
     await until(notes, []);
     await enter(ann, "Crew");
+    await until(() => badge(ann, "Crew"), 0);
     await choose("No notifications");
     await until(() => rowOf("Crew").evaluate((row) => row.classList.contains("quiet")), true);
     await home();

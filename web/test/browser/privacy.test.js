@@ -26,9 +26,9 @@ test("privacy", { timeout: 300_000 }, async (t) => {
   await t.test("each setting shows what the operator has set", async () => {
     await pages(ann);
     await pages(phone);
-    assert.equal(await chosen(ann, "direct"), "As the operator has set it: Contacts");
-    assert.equal(await chosen(ann, "group_add"), "As the operator has set it: Everyone");
-    assert.equal(await chosen(ann, "discoverable"), "As the operator has set it: No");
+    assert.equal(await chosen(ann, "direct"), "Default: Contacts");
+    assert.equal(await chosen(ann, "group_add"), "Default: Everyone");
+    assert.equal(await chosen(ann, "discoverable"), "Default: No");
     await ann.screenshot({ path: `${SCREENS}privacy-wide.png` });
     await phone.screenshot({ path: `${SCREENS}privacy-narrow.png` });
   });
@@ -47,7 +47,7 @@ test("privacy", { timeout: 300_000 }, async (t) => {
     await until(() => chosen(phone, "discoverable"), "Yes");
     await ann.focus("#privacy-direct");
     await ann.selectOption("#privacy-direct", "");
-    await until(() => chosen(ann, "direct"), "As the operator has set it: Contacts");
+    await until(() => chosen(ann, "direct"), "Default: Contacts");
     assert.equal(await ann.evaluate(() => document.activeElement.id), "privacy-direct", "the focus stays");
     await until(async () => (await device.getPrivacy()).direct, null);
   });
@@ -64,7 +64,7 @@ test("privacy", { timeout: 300_000 }, async (t) => {
     await ann.route(/\/v1\/me\/privacy$/, (route) => (route.request().method() === "PATCH" ? route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ code: "forbidden" }) }) : route.continue()));
     await ann.selectOption("#privacy-presence", "nobody");
     await ann.waitForSelector("#toasts >> text=You are not allowed to do this here.");
-    await until(() => chosen(ann, "presence"), "As the operator has set it: Everyone");
+    await until(() => chosen(ann, "presence"), "Default: Everyone");
     await ann.unroute(/\/v1\/me\/privacy$/);
   });
 });

@@ -167,6 +167,18 @@ test("in a browser", { timeout: 240_000 }, async (t) => {
     await sheet("#privacy-button", "#privacy-direct", "privacy");
     await page.keyboard.press("Escape");
     await until(() => page.locator("dialog[open]").count(), 1);
+    await page.fill("#own-username", "databen");
+    await page.press("#own-username", "Enter");
+    await page.waitForSelector("#username-form-error:not([hidden])");
+    await look("username, taken");
+    for (const what of ["deactivate", "delete"]) {
+      await page.click(`#${what}-button`);
+      await page.fill("#ends-password", "wrong horse");
+      await page.click("#ends-yes");
+      await page.waitForSelector("#ends-error:not([hidden])");
+      await look(what);
+      await page.click("#ends-dialog [data-close]");
+    }
     await page.click("#account-body >> css=section:last-child button");
     await look("log out");
     await page.keyboard.press("Escape");

@@ -159,6 +159,9 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { total_mentions, conversations: counts } = await tideline.getUnread({ mentions: true, signal });
   if ((total_mentions ?? 0) > (counts[0]?.mentions ?? 0)) await tideline.markUnread(direct.id);
   await tideline.updateTyping(direct.id, true);
+  tideline.typing(direct.id);
+  tideline.typing(direct.id, false);
+  tideline.on("typing", ({ conversation_id, user_ids }) => conversation_id === direct.id && user_ids.includes(ben.id));
   const unwatch: () => void = tideline.watch(direct.id);
   unwatch();
   const settings = await tideline.updateSettings(direct.id, { pinned: true, notify: { level: "mentions" }, nickname: null }, { signal });

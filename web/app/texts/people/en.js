@@ -90,9 +90,9 @@ export default {
   "profile.availability.invisible": "Invisible",
 
   "privacy.title": "Privacy",
-  "privacy.lede": "“Contacts” are the people on your own list.",
-  "privacy.default": "As the operator has set it",
-  "privacy.default.is": "As the operator has set it: {what}",
+  "privacy.lede": "“Default” is what the operator has set. “Contacts” are the people on your own list.",
+  "privacy.default": "Default",
+  "privacy.default.is": "Default: {what}",
   "privacy.audience.everyone": "Everyone",
   "privacy.audience.contacts": "Contacts",
   "privacy.audience.nobody": "Nobody",
@@ -111,4 +111,30 @@ export default {
   "error.validation.avatar_url": "Please give a whole address, with https:// or http:// before it.",
   "error.validation.bio": "A text about you has up to 500 characters.",
   "error.validation.alias": "A name has 1 to 64 characters.",
+
+  "typing.one": "{names} is typing…",
+  "typing.some": "{names} are typing…",
+  "typing.many": { one: "{count} person is typing…", other: "{count} people are typing…" },
+
+  "suggest.label": "People",
+
+  "ends.username": "Username",
+  "ends.username.help": "It can be changed once in 14 days. Your former name is kept for you for 30 days.",
+  "ends.username.later": "You can change it again {time}.",
+  "ends.username.limit": "It was changed less than 14 days ago.",
+  "ends.title": "The end of this account",
+  "ends.help": "Your messages stay with the people you have talked to.",
+  "ends.deactivate": "Deactivate",
+  "ends.deactivate.ask": "Deactivate your account?",
+  "ends.deactivate.text": "All your devices are logged out, and nobody can begin anything new with you. Log in to use the account again.",
+  "ends.deactivate.yes": "Deactivate",
+  "ends.deactivate.done": "Your account is deactivated. Log in to use it again.",
+  "ends.delete": "Delete",
+  "ends.delete.ask": "Delete your account?",
+  "ends.delete.text": "All your devices are logged out. The account is erased after some days; log in before that to keep it.",
+  "ends.delete.yes": "Delete",
+  "ends.delete.done": "Your account will be erased on {time}. Log in before then to keep it.",
+  "ends.password.wrong": "The password is wrong.",
+
+  "sign.ended.user_deactivated": "This account was deactivated by the operator.",
 };

@@ -90,9 +90,9 @@ export default {
   "profile.availability.invisible": "隐身",
 
   "privacy.title": "隐私",
-  "privacy.lede": "“联系人”是你自己列表中的人。",
-  "privacy.default": "按运营者的设置",
-  "privacy.default.is": "按运营者的设置：{what}",
+  "privacy.lede": "“默认”是管理员的设置。“联系人”是你自己列表中的人。",
+  "privacy.default": "默认",
+  "privacy.default.is": "默认：{what}",
   "privacy.audience.everyone": "所有人",
   "privacy.audience.contacts": "联系人",
   "privacy.audience.nobody": "无人",
@@ -111,4 +111,30 @@ export default {
   "error.validation.avatar_url": "请给出完整地址，以 https:// 或 http:// 开头。",
   "error.validation.bio": "关于你的文字最多 500 个字符。",
   "error.validation.alias": "名称为 1 到 64 个字符。",
+
+  "typing.one": "{names} 正在输入…",
+  "typing.some": "{names} 正在输入…",
+  "typing.many": { other: "{count} 人正在输入…" },
+
+  "suggest.label": "用户",
+
+  "ends.username": "用户名",
+  "ends.username.help": "每 14 天可更改一次。原用户名为你保留 30 天。",
+  "ends.username.later": "{time}可再次更改。",
+  "ends.username.limit": "距上次更改不足 14 天。",
+  "ends.title": "结束此账号",
+  "ends.help": "你的消息会留在与你交谈过的人那里。",
+  "ends.deactivate": "停用",
+  "ends.deactivate.ask": "停用你的账号？",
+  "ends.deactivate.text": "你的所有设备都会退出登录，其他人无法与你开始新的联系。登录即可重新使用账号。",
+  "ends.deactivate.yes": "停用",
+  "ends.deactivate.done": "你的账号已停用。登录即可重新使用。",
+  "ends.delete": "删除",
+  "ends.delete.ask": "删除你的账号？",
+  "ends.delete.text": "你的所有设备都会退出登录。账号会在若干天后被清除；在此之前登录即可保留。",
+  "ends.delete.yes": "删除",
+  "ends.delete.done": "你的账号将于 {time} 被清除。在此之前登录即可保留。",
+  "ends.password.wrong": "密码错误。",
+
+  "sign.ended.user_deactivated": "此账号已被管理员停用。",
 };
