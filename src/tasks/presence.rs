@@ -1,6 +1,6 @@
 //! Publishes who is online, and finds out which nodes are gone.
 
-use crate::domain::sync::presence::{self, Departed, Published};
+use crate::domain::sync::presence::{self, Heartbeat, Published};
 use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -42,13 +42,13 @@ async fn count(delivery: &Delivery) {
 async fn beat(delivery: &Delivery) {
     let timings = delivery.waiters.presence.timings;
     let mut beats = every(timings.beat);
-    let mut departed = Departed::default();
+    let mut heartbeat = Heartbeat::default();
     let mut stored = Instant::now();
     loop {
         beats.tick().await;
-        presence::beat(delivery, &mut departed).await;
+        presence::beat(delivery, &mut heartbeat).await;
         if stored.elapsed() >= timings.last_seen {
-            presence::store_last_seen(delivery, &mut departed).await;
+            presence::store_last_seen(delivery, &mut heartbeat).await;
             stored = Instant::now();
         }
     }

@@ -83,6 +83,8 @@ mod people {
     mod blocks;
     mod contacts;
     mod presence;
+    mod presence_nodes;
+    mod presence_rides;
     mod privacy;
     mod profiles;
     mod requests;

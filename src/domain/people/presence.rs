@@ -14,7 +14,7 @@ use crate::engine::presence::states::Shown;
 use crate::model::account::Caller;
 use crate::model::ids::UserId;
 use crate::model::time::Timestamp;
-use crate::model::wire::people::presence::{Presence, PresenceSignal, PresenceState};
+use crate::model::wire::people::presence::{PersonPresence, PresenceSignal, PresenceState};
 use crate::model::wire::people::privacy::{Audience, EffectivePrivacy};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::people::presence::{self as rows, PresencePair};
@@ -111,7 +111,7 @@ pub async fn follow(
     caller: Caller,
     people: Vec<UserId>,
     now: i64,
-) -> Result<(Vec<Presence>, String), Error> {
+) -> Result<(Vec<PersonPresence>, String), Error> {
     admission.admit(Priority::History)?;
     let online = &delivery.waiters.presence;
     // Before the permissions: whatever changes them later also moves a number.
@@ -122,7 +122,7 @@ pub async fn follow(
         let view = view(user);
         let shown = visible(shown, view.is_visible);
         let is_offline = shown.state == PresenceState::Offline;
-        let presence = Presence {
+        let presence = PersonPresence {
             last_seen_at: view.last_seen_at.filter(|_| is_offline),
             ..shown.presence(user)
         };

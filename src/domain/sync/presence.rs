@@ -4,7 +4,7 @@ use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
 use crate::engine::presence::mine::DeviceFacts;
 use crate::model::ids::UserId;
-use crate::model::presence::{NodeId, PersonFacts};
+use crate::model::people::presence::{NodeId, PersonFacts};
 use crate::model::wire::user::{Availability, Platform};
 use crate::storage::pg::identity::online::{self, OnlineDevice};
 use crate::storage::pg::people::presence as rows;
@@ -128,24 +128,28 @@ fn facts(row: OnlineDevice) -> DeviceFacts {
     }
 }
 
-/// Nodes that are gone, and their people who are online nowhere else.
+/// The beats of this node, and what it has concluded from those of the others.
 #[derive(Default)]
-pub struct Departed {
+pub struct Heartbeat {
+    beats: u64,
+    /// Nodes that are gone.
     nodes: Vec<(NodeId, u64)>,
+    /// Their people who are online nowhere else.
     users: Vec<UserId>,
 }
 
 /// Counts a beat, and concludes from those of the others which of them are gone.
-pub async fn beat(delivery: &Delivery, departed: &mut Departed) {
+pub async fn beat(delivery: &Delivery, heartbeat: &mut Heartbeat) {
     let people = &delivery.waiters.presence;
     let (epoch, node, timings) = (delivery.epoch, people.node, &people.timings);
-    let removed = &departed.nodes;
-    let beats = shared::beat(&delivery.redis, epoch, node, removed, timings.expiry).await;
+    heartbeat.beats += 1;
+    let (own, gone) = ((node, heartbeat.beats), &heartbeat.nodes);
+    let beats = shared::beat(&delivery.redis, epoch, own, gone, timings.expiry).await;
     let Ok(beats) = beats else {
         people.replica.beat_unanswered(timings);
         return;
     };
-    departed.nodes.clear();
+    heartbeat.nodes.clear();
     let gone = people.replica.beat_answered(node, &beats, timings);
     let channels: Vec<_> = gone
         .nodes
@@ -155,17 +159,17 @@ pub async fn beat(delivery: &Delivery, departed: &mut Departed) {
     delivery.notices.unsubscribe(&channels).await;
     // The node with the lowest id stores when the people were last seen.
     if people.replica.nodes().iter().all(|other| node < *other) {
-        departed.users.extend(gone.users);
+        heartbeat.users.extend(gone.users);
     }
-    departed.nodes.extend(gone.nodes);
+    heartbeat.nodes.extend(gone.nodes);
 }
 
 /// Stores when people were last seen: those who have left, who stay for long, or whose node is gone.
-pub async fn store_last_seen(delivery: &Delivery, departed: &mut Departed) {
+pub async fn store_last_seen(delivery: &Delivery, heartbeat: &mut Heartbeat) {
     let people = &delivery.waiters.presence;
     let timings = &people.timings;
     let seen = people.mine.take_seen(timings);
-    let of_gone = std::mem::take(&mut departed.users);
+    let of_gone = std::mem::take(&mut heartbeat.users);
     let silence = timings.beat * timings.still_beats;
     let silence = i32::try_from(silence.as_secs()).unwrap_or(i32::MAX);
     let seen = seen.into_iter().map(|user| (user, 0));

@@ -5,7 +5,7 @@
 
 use crate::config::presence::PresenceTimings;
 use crate::model::ids::{DeviceId, UserId};
-use crate::model::presence::{DeviceChange, DeviceKey, DevicePresence, PersonFacts};
+use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, PersonFacts};
 use crate::model::wire::people::presence::Activity;
 use crate::model::wire::user::{Availability, Platform};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};

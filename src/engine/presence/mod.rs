@@ -15,7 +15,7 @@ use crate::engine::presence::permissions::Permissions;
 use crate::engine::presence::replica::Replica;
 use crate::engine::presence::states::Shown;
 use crate::model::ids::UserId;
-use crate::model::presence::NodeId;
+use crate::model::people::presence::NodeId;
 
 /// The handle for presence.
 pub struct OnlinePeople {

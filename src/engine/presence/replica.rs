@@ -7,7 +7,7 @@
 use crate::config::presence::PresenceTimings;
 use crate::engine::presence::states::Shown;
 use crate::model::ids::UserId;
-use crate::model::presence::{DeviceChange, DeviceKey, DevicePresence, NodeId};
+use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, NodeId};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,8 +1,10 @@
 //! What others see of a user with several devices: the best of them, and over it what the user has chosen.
 
 use crate::model::ids::UserId;
-use crate::model::presence::DevicePresence;
-use crate::model::wire::people::presence::{Activity, Presence, PresenceChange, PresenceState};
+use crate::model::people::presence::DevicePresence;
+use crate::model::wire::people::presence::{
+    Activity, PersonPresence, PresenceChange, PresenceState,
+};
 use crate::model::wire::user::{Availability, Platform};
 use std::collections::HashMap;
 
@@ -108,8 +110,8 @@ impl Shown {
     }
 
     /// As an answer.
-    pub fn presence(self, user: UserId) -> Presence {
-        Presence {
+    pub fn presence(self, user: UserId) -> PersonPresence {
+        PersonPresence {
             user_id: user,
             state: self.state,
             platforms: self.platforms(),

@@ -10,7 +10,7 @@ use crate::model::account::Caller;
 use crate::model::ids::UserId;
 use crate::model::rate_limit::Subject;
 use crate::model::validators::items;
-use crate::model::wire::people::presence::{PRESENCE_IDS, Presence};
+use crate::model::wire::people::presence::{PRESENCE_IDS, PersonPresence};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, web};
 use garde::Validate;
@@ -32,7 +32,7 @@ pub struct PresenceQuery {
 #[derive(Serialize, ToSchema)]
 pub struct Presences {
     /// In the order of the request.
-    presences: Vec<Presence>,
+    presences: Vec<PersonPresence>,
 }
 
 /// The people that a client follows.
@@ -50,7 +50,7 @@ pub struct CreatePresenceCursorRequest {
 #[derive(Serialize, ToSchema)]
 pub struct FollowedPresences {
     /// In the order of the request.
-    presences: Vec<Presence>,
+    presences: Vec<PersonPresence>,
     /// The cursor for `presence` of a wait. It is valid for 24 hours, for the caller only.
     cursor: String,
 }

@@ -273,7 +273,7 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
         ("admission/limit.lua", vec!["1000000", "10", "1"]),
         ("sync/unread_apply.lua", vec![channel, "1", "1", "c", "1"]),
         ("sync/unread_merge.lua", vec!["60000", "1", "c", "1"]),
-        ("sync/beat.lua", vec!["node", "60000"]),
+        ("sync/beat.lua", vec!["node", "1", "60000"]),
         (
             "sync/present_tell.lua",
             vec![channel, "1", "60000", "", "1", "f", "value", "g"],

@@ -39,7 +39,8 @@ pub enum PresenceState {
 
 /// The presence of a user, as the caller may see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Presence {
+#[schema(as = Presence)]
+pub struct PersonPresence {
     /// The user.
     pub user_id: UserId,
     /// What others see.

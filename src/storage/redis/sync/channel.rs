@@ -1,7 +1,7 @@
 //! The sharded channels on which nodes send signals to each other.
 
 use crate::model::ids::{ConversationId, Epoch, UserId};
-use crate::model::presence::NodeId;
+use crate::model::people::presence::NodeId;
 use uuid::Uuid;
 
 /// The subject of signals.

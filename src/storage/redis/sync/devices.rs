@@ -1,7 +1,7 @@
 //! The devices of a node as bytes: the fields and values of its hash, and the messages on its channel.
 
 use crate::model::ids::UserId;
-use crate::model::presence::{DeviceChange, DeviceKey, DevicePresence, PersonFacts};
+use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, PersonFacts};
 use crate::model::wire::people::presence::Activity;
 use crate::model::wire::user::{Availability, Platform};
 use uuid::Uuid;
@@ -108,7 +108,7 @@ pub(super) fn parse_message(bytes: &[u8]) -> Option<(u64, Vec<DeviceChange>)> {
 mod tests {
     use super::{parse_message, payload};
     use crate::model::ids::UserId;
-    use crate::model::presence::{DeviceKey, DevicePresence, PersonFacts};
+    use crate::model::people::presence::{DeviceKey, DevicePresence, PersonFacts};
     use crate::model::wire::people::presence::Activity;
     use crate::model::wire::user::{Availability, Platform};
     use uuid::Uuid;

@@ -7,7 +7,7 @@
 
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::moved::{Moved, MovedChange};
-use crate::model::presence::{DeviceChange, NodeId};
+use crate::model::people::presence::{DeviceChange, NodeId};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::sync::devices::parse_message;

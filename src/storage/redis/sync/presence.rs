@@ -2,7 +2,7 @@
 //! change on its channel.
 
 use crate::model::ids::Epoch;
-use crate::model::presence::{DeviceChange, DeviceKey, DevicePresence, NodeId};
+use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, NodeId};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::sync::devices::{
@@ -175,17 +175,18 @@ pub async fn read(
 /// The beats of all nodes.
 pub type Beats = HashMap<NodeId, u64>;
 
-/// Counts a beat of this node, and returns those of all nodes. Nodes that are gone are removed.
+/// Stores a beat of this node, and returns those of all nodes. Nodes that are gone are removed.
 pub async fn beat(
     redis: &Redis,
     epoch: Epoch,
-    node: NodeId,
+    (node, beats): (NodeId, u64),
     gone: &[(NodeId, u64)],
     expiry: Duration,
 ) -> Result<Beats, RedisUnavailable> {
     let key = format!("tl:{epoch}:beats:{{nodes}}");
     let mut call = BEAT.key(&key);
-    call.arg(node.0.to_string()).arg(milliseconds(expiry));
+    call.arg(node.0.to_string());
+    call.arg(beats).arg(milliseconds(expiry));
     for (node, beats) in gone {
         call.arg(node.0.to_string()).arg(*beats);
     }
