@@ -28,6 +28,7 @@ async fn publish(delivery: &Delivery, auth: &Auth) {
     loop {
         ticks.tick().await;
         presence::tick(delivery, auth, &mut published).await;
+        presence::wake(delivery).await;
     }
 }
 

@@ -85,6 +85,7 @@ mod people {
     mod presence;
     mod presence_nodes;
     mod presence_rides;
+    mod presence_seen;
     mod privacy;
     mod profiles;
     mod requests;

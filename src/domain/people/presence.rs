@@ -244,8 +244,6 @@ pub async fn changes(
     if changes.is_empty() {
         return None;
     }
-    let count = u64::try_from(changes.len()).unwrap_or_default();
-    delivery.metrics.presence_changes.inc_by(count);
     let cursor = PresenceCursor {
         made_at: cursor.made_at,
         audience_rev: viewer_rev.unwrap_or(cursor.audience_rev),

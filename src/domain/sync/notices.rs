@@ -90,7 +90,9 @@ pub struct Looks {
     /// Who types in these conversations, if that is asked for.
     pub typing: Vec<(ConversationId, TypingMark)>,
     /// Who is online.
-    pub presence: Option<PresenceCursor>,
+    pub presence: Option<Arc<PresenceCursor>>,
+    /// A change of presence ends the wait.
+    pub wakes: bool,
 }
 
 impl Position {
@@ -148,6 +150,10 @@ pub async fn wait(
     if let Some(guard) = &mut guard {
         guard.supersede_older(caller.device);
         guard.keep_online(caller.device, position.activity, auth.tokens.clock.now());
+        let looks = position.looks.as_deref().filter(|looks| looks.wakes);
+        if let Some(cursor) = looks.and_then(|looks| looks.presence.as_ref()) {
+            guard.subscribe(cursor);
+        }
     }
     // Redis counts no conversation with read fan-out, and a watched one may have a new message as well.
     let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
@@ -301,7 +307,7 @@ impl Sleeper {
                     ..answer(delivery, caller, position).await?
                 });
             }
-            Ok(Some(Wake::Conversation | Wake::Typing)) | Err(()) => {
+            Ok(Some(Wake::Conversation | Wake::Typing | Wake::Presence)) | Err(()) => {
                 unchanged(delivery, caller, position, self.total_is_all).await?
             }
             Ok(Some(Wake::Reads(id))) => {
@@ -343,7 +349,11 @@ async fn with_signals(
         signals.typing = Some(typing::signals(delivery, caller.user, &looks.typing).await);
     }
     if let Some(cursor) = &looks.presence {
-        signals.presence = Some(presence::changes(delivery, caller.user, cursor).await);
+        let changes = presence::changes(delivery, caller.user, cursor).await;
+        let count = changes.as_ref().map_or(0, |signal| signal.changes.len());
+        let count = u64::try_from(count).unwrap_or_default();
+        delivery.metrics.presence_changes.inc_by(count);
+        signals.presence = Some(changes);
     }
     Notice {
         signals: Some(Box::new(signals)),

@@ -1,8 +1,10 @@
 //! Keeps the copies of all nodes' devices: publishes those of this node, reads those of others, and concludes which nodes are gone.
 
+use crate::domain::people::presence;
 use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
 use crate::engine::presence::mine::DeviceFacts;
+use crate::engine::waiting::registry::Wake;
 use crate::model::ids::UserId;
 use crate::model::people::presence::{NodeId, PersonFacts};
 use crate::model::wire::user::{Availability, Platform};
@@ -10,6 +12,7 @@ use crate::storage::pg::identity::online::{self, OnlineDevice};
 use crate::storage::pg::people::presence as rows;
 use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::sync::presence as shared;
+use futures_util::future::join_all;
 use std::time::Instant;
 
 /// Devices or people of one statement.
@@ -70,6 +73,20 @@ pub async fn tick(delivery: &Delivery, auth: &Auth, published: &mut Published) {
         published.is_stored = uploaded.await.is_ok();
         published.called_at = Some(Instant::now());
     }
+}
+
+/// Wakes the waits that have something to show, unless PostgreSQL is busy: they stay for the timeout.
+pub async fn wake(delivery: &Delivery) {
+    let online = &delivery.waiters.presence;
+    let moved = online.replica.take_moved();
+    online.subscribers.moved(&moved, &online.timings);
+    let due = online.subscribers.take_due().into_iter();
+    let found = due.map(async |wait| {
+        let changes = presence::changes(delivery, wait.user, &wait.cursor).await;
+        changes.map(|_| (wait.user, wait.id))
+    });
+    let woken = join_all(found).await.into_iter().flatten();
+    delivery.waiters.wake_waits(woken, Wake::Presence);
 }
 
 /// Reads the nodes whose devices are not known whole.

@@ -6,6 +6,7 @@ pub mod mine;
 pub mod permissions;
 pub mod replica;
 pub mod states;
+pub mod subscribers;
 
 use crate::clock;
 use crate::config::presence::PresenceTimings;
@@ -14,6 +15,7 @@ use crate::engine::presence::mine::OwnDevices;
 use crate::engine::presence::permissions::Permissions;
 use crate::engine::presence::replica::Replica;
 use crate::engine::presence::states::Shown;
+use crate::engine::presence::subscribers::Subscribers;
 use crate::model::ids::UserId;
 use crate::model::people::presence::NodeId;
 
@@ -33,6 +35,8 @@ pub struct OnlinePeople {
     pub keys: CursorKeys,
     /// Who may see whom.
     pub permissions: Permissions,
+    /// The waits that a change ends.
+    pub subscribers: Subscribers,
 }
 
 impl OnlinePeople {
@@ -46,6 +50,7 @@ impl OnlinePeople {
             replica: Replica::default(),
             keys: CursorKeys::new(secret)?,
             permissions: Permissions::default(),
+            subscribers: Subscribers::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
 use crate::engine::presence::OnlinePeople;
+use crate::engine::presence::cursor::PresenceCursor;
 use crate::engine::waiting::announced_changes::{AnnouncedChanges, Announcement};
 use crate::engine::waiting::head_cache::InboxHeadCache;
 use crate::engine::waiting::read_moves::ReadMoves;
@@ -36,6 +37,8 @@ pub enum Wake {
     Reads(ConversationId),
     /// Other people type in a conversation of `typing`.
     Typing,
+    /// People of `presence` have changed.
+    Presence,
     /// A newer wait of the same device runs on this node.
     Superseded,
     /// The device was logged out.
@@ -96,6 +99,8 @@ pub struct WaitGuard {
     watch: Box<[ConversationId]>,
     /// The conversations at which it looks, if any.
     looks_at: Option<Box<LooksAt>>,
+    /// A change of presence ends it.
+    is_subscriber: bool,
     /// The device that the wait keeps online.
     online: Option<DeviceId>,
     id: u64,
@@ -135,6 +140,14 @@ impl WaitGuard {
             mine.begin(self.user, device, activity, stamp);
             self.online = Some(device);
         }
+    }
+
+    /// A change of the people of a cursor ends the wait.
+    pub fn subscribe(&mut self, cursor: &Arc<PresenceCursor>) {
+        let presence = &self.waiters.presence;
+        let (subscribers, timings) = (&presence.subscribers, &presence.timings);
+        subscribers.begin(self.id, self.user, Arc::clone(cursor), timings);
+        self.is_subscriber = true;
     }
 
     /// Sleeps until the wait is woken; `None` when its sender was dropped.
@@ -180,6 +193,9 @@ impl Drop for WaitGuard {
                     }
                 }
             }
+        }
+        if self.is_subscriber {
+            self.waiters.presence.subscribers.end(self.id);
         }
         if let Some(device) = self.online {
             self.waiters.presence.mine.end(device);
@@ -267,6 +283,7 @@ impl WaitRegistry {
                 .map(|(conversation, _)| *conversation)
                 .collect(),
             looks_at: None,
+            is_subscriber: false,
             online: None,
             id,
             woken,

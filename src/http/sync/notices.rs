@@ -20,6 +20,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -193,7 +194,8 @@ pub async fn wait_notices(
     let cursor = |text| presence::parse_cursor(&delivery, caller, text, now);
     let looks = Looks {
         typing: typing(&looks_at)?,
-        presence: presence.map(cursor).transpose()?,
+        presence: presence.map(cursor).transpose()?.map(Arc::new),
+        wakes: query.presence_wake == Some(true),
     };
     let has_looks = !looks.typing.is_empty() || looks.presence.is_some();
     let position = Position {

@@ -306,6 +306,54 @@ fn poll(person: &Person, activities: &'static [&'static str]) -> JoinHandle<()> 
     })
 }
 
+/// A change ends a wait that asks for it, not before some time, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn change_ends_only_waits_that_ask_for_it() {
+    let app = start().await;
+    let [ann, ben, cat, dan] = app.people(["ann", "ben", "cat", "dan"]).await;
+    shows(&ben, &ann, "offline").await;
+    let began = Instant::now();
+    let waiting = async |who: &Person, more: &str| {
+        let cursor = Follower::of(who, &[&ann]).await.cursor;
+        let notice = wait(who, &cursor, 5, more).await.ok(200);
+        (began.elapsed(), notice)
+    };
+    let come = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        vec![stay(&ann, "")]
+    };
+    let (woken, riding, plain, waits) = tokio::join!(
+        waiting(&ben, "&presence_wake=true"),
+        waiting(&cat, "&presence_wake=false"),
+        dan.wait(0, 5),
+        come,
+    );
+    let (took, notice) = woken;
+    assert_eq!(
+        notice["signals"]["presence"]["changes"][0]["state"],
+        "online"
+    );
+    assert_eq!(notice["news"], false);
+    let latest = TIMINGS.wake_after + TIMINGS.wake_spread + Duration::from_millis(1_500);
+    assert!((TIMINGS.wake_after..latest).contains(&took), "{took:?}");
+    let (took, notice) = riding;
+    assert_eq!(
+        notice["signals"]["presence"]["changes"][0]["state"],
+        "online"
+    );
+    assert!(took >= Duration::from_millis(4_900), "{took:?}");
+    assert!(plain.get("signals").is_none() && began.elapsed() >= Duration::from_millis(4_900));
+    // One that began before its change was seen is woken for it, too; and for nothing it is not.
+    let mut follower = Follower::of(&ben, &[&ann]).await;
+    assert_eq!(follower.wait(2, "&presence_wake=true").await, 0);
+    waits.into_iter().for_each(|one| one.abort());
+    shows(&cat, &ann, "offline").await;
+    let began = Instant::now();
+    assert_eq!(follower.wait(5, "&presence_wake=true").await, 1);
+    assert!(began.elapsed() < latest);
+    app.finish().await;
+}
+
 /// Random steps over two nodes, with answers that are lost: a client that applies the changes ends with what is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn follower_ends_with_what_is() {
