@@ -5,10 +5,12 @@
 
 mod media_hosts;
 pub mod origins;
+pub mod presence;
 mod privacy;
 mod proxies;
 
 use crate::config::origins::Origins;
+use crate::config::presence::PresenceTimings;
 use crate::model::wire::people::privacy::EffectivePrivacy;
 use ipnet::IpNet;
 use std::cell::RefCell;
@@ -81,6 +83,10 @@ pub struct Config {
     pub reaction_fanout: usize,
     /// `TIDELINE_TYPING_MEMBERS`: the most members of a conversation in which people see who types; 0: nobody does.
     pub typing_members: i32,
+    /// `TIDELINE_PRESENCE`: people see who is online.
+    pub presence: bool,
+    /// The times of presence.
+    pub presence_timings: PresenceTimings,
     /// `TIDELINE_RECEIPTS`: people see who has read their messages.
     pub receipts: bool,
     /// `TIDELINE_ERASE_DAYS`: how long after its deletion an account is erased.
@@ -244,7 +250,9 @@ impl Config {
             mention_all_limit: number(lookup, "TIDELINE_MENTION_ALL_LIMIT", 50, 0, 1_000_000)?,
             reaction_fanout: number(lookup, "TIDELINE_REACTION_FANOUT", 10, 0, 5_000)?,
             typing_members: number(lookup, "TIDELINE_TYPING_MEMBERS", 100, 0, 5_000)?,
-            receipts: receipts(lookup)?,
+            presence: switch(lookup, "TIDELINE_PRESENCE")?,
+            presence_timings: PresenceTimings::default(),
+            receipts: switch(lookup, "TIDELINE_RECEIPTS")?,
             erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
@@ -286,9 +294,10 @@ fn edit_history(lookup: Lookup<'_>) -> Result<EditHistory, ConfigError> {
     word(lookup, name, words, "members, leads or off")
 }
 
-fn receipts(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
+/// A feature that is on unless it is switched off.
+fn switch(lookup: Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
     let words = [("on", true), ("off", false)];
-    word(lookup, "TIDELINE_RECEIPTS", words, "on or off")
+    word(lookup, name, words, "on or off")
 }
 
 fn registration(lookup: Lookup<'_>) -> Result<bool, ConfigError> {

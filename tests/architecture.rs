@@ -48,7 +48,10 @@ const STORAGE_ABOVE: &[(&str, &str)] = &[
 /// Tables by the area whose SQL may name them.
 const TABLES: &[(&str, &[&str])] = &[
     ("identity", &["devices", "usernames"]),
-    ("people", &["blocks", "contact_requests", "contacts"]),
+    (
+        "people",
+        &["blocks", "contact_requests", "contacts", "last_seen"],
+    ),
     (
         "messaging",
         &[

@@ -52,6 +52,8 @@ pub enum Error {
     DraftConflict(Box<Draft>),
     /// The time in which a message may be changed so has passed.
     WindowClosed(&'static str),
+    /// The cursor is not one of presence of this caller, or is too old.
+    PresenceCursorInvalid,
     /// The client_msg_id belongs to another message of this sender in this conversation.
     ClientMsgIdReused,
     /// The client_conversation_id belongs to another group or channel of this creator.

@@ -12,7 +12,9 @@ use crate::http::messaging::{
 use crate::http::operations::{diagnostics, health};
 use crate::http::pages::docs;
 use crate::http::pages::web as client;
-use crate::http::people::{blocks, contact_requests, contacts, privacy, profiles, search};
+use crate::http::people::{
+    blocks, contact_requests, contacts, presence, privacy, profiles, search,
+};
 use crate::http::sync::{inbox, notices, typing, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
@@ -130,6 +132,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         privacy: get_privacy, update_privacy;
         contacts: list_contacts, get_contact, update_contact, remove_contact, update_contacts, get_mutual_count;
         contact_requests: list_requests, create_request, accept_request, decline_request, remove_request;
+        presence: get_presence, create_presence_cursor;
         blocks: list_blocks, block_user, unblock_user;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;

@@ -3,7 +3,6 @@
 //! (docs/decisions/0003).
 
 pub mod account;
-pub mod contact;
 pub mod content;
 pub mod events;
 pub mod ids;
@@ -12,6 +11,7 @@ pub mod message;
 pub mod moved;
 pub mod name;
 pub mod page;
+pub mod people;
 pub mod rate_limit;
 pub mod resync;
 pub mod strict;

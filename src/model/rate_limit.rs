@@ -17,6 +17,8 @@ pub enum Subject {
     Login(String),
     /// The searches of one user for others.
     Search(UserId),
+    /// The people whose presence one user reads.
+    Presence(UserId),
 }
 
 impl Subject {
@@ -40,7 +42,7 @@ pub fn network(address: IpAddr) -> IpAddr {
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::User(user) | Self::Search(user) => write!(f, "{user}"),
+            Self::User(user) | Self::Search(user) | Self::Presence(user) => write!(f, "{user}"),
             Self::Address(address) => write!(f, "{address}"),
             Self::Login(name) => f.write_str(name),
         }

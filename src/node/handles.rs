@@ -12,6 +12,7 @@ use crate::engine::auth::used_generations::UsedGenerations;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::lifecycle::Lifecycle;
+use crate::engine::presence::OnlinePeople;
 use crate::engine::reading::{inbox_pages, unread_counts};
 use crate::engine::waiting::delivered::DeliveredPositions;
 use crate::engine::waiting::head_query;
@@ -22,7 +23,8 @@ use crate::storage::error::StorageError;
 use crate::storage::pg::operations::instance;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::client::Redis;
-use crate::storage::redis::sync::notices::{Channel, Notices, Signal};
+use crate::storage::redis::sync::channel::Channel;
+use crate::storage::redis::sync::notices::{Notices, Signal};
 use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::telemetry::{Metrics, MetricsError};
 use std::sync::Arc;
@@ -135,7 +137,12 @@ impl Handles {
         let redis = Arc::new(Redis::connect(&config.redis_url.0)?);
         let epoch = pg.read("epoch", instance::epoch).await?;
         let clock = SharedClock::showing(pg.read("clock", instance::clock).await?);
-        let waiters = Arc::new(WaitRegistry::default());
+        let secret = &config.jwt_secret.0;
+        let presence = OnlinePeople::new(config.presence, config.presence_timings, secret);
+        let presence = presence.ok_or_else(|| {
+            OpenError::Secrets(Error::Internal("the secret cannot be a key".to_owned()))
+        })?;
+        let waiters = Arc::new(WaitRegistry::new(presence));
         let notices_lost = Arc::new(Notify::new());
         let on_signal = {
             let (waiters, lost) = (Arc::clone(&waiters), Arc::clone(&notices_lost));
@@ -158,9 +165,21 @@ impl Handles {
                     user,
                     is_typing,
                 } => waiters.typing.receive(conversation, user, is_typing),
+                Signal::Person(user) => waiters.presence.mine.reload(user),
+                Signal::Devices { node, changes } => match changes {
+                    Some((version, changes)) => {
+                        let replica = &waiters.presence.replica;
+                        replica.receive(node, version, changes);
+                    }
+                    None => waiters.presence.replica.lose(node),
+                },
                 Signal::Subscribed(Channel::Inbox(user)) => {
                     waiters.head_cache.invalidate(user);
                     waiters.typing.forget_access(user);
+                    waiters.presence.mine.reload(user);
+                }
+                Signal::Subscribed(Channel::Node(node)) => {
+                    waiters.presence.replica.lose(node);
                 }
                 Signal::Subscribed(Channel::Watch(conversation)) => {
                     waiters.typing.subscribed(conversation);

@@ -85,6 +85,7 @@ impl Node {
         let tasks = vec![
             task!(sweep, delivery),
             task!(partitions, delivery, lifecycle),
+            task!(presence, delivery, auth),
             task!(notices, delivery),
             task!(revocations, auth),
             task!(auditor, delivery),

@@ -7,6 +7,7 @@ pub mod erasures;
 pub mod expiry;
 pub mod notices;
 pub mod partitions;
+pub mod presence;
 pub mod read_moves;
 pub mod revocations;
 pub mod scheduled;

@@ -56,6 +56,14 @@ pub struct Metrics {
     pub notices_recovered: IntCounter,
     /// Starts and stops of typing that were published.
     pub typing_published: IntCounter,
+    /// People with a device that waits, on any node.
+    pub presence_online: IntGauge,
+    /// Changes of devices of this node that were published.
+    pub presence_published: IntCounter,
+    /// Changes of people that waits have answered.
+    pub presence_changes: IntCounter,
+    /// Answers without presence, because PostgreSQL was busy or did not answer.
+    pub presence_shed: IntCounter,
     /// Reads of unread counts that PostgreSQL answered, because Redis could not.
     pub unread_rebuilds: IntCounter,
     /// Users whose counts in Redis the auditor compared with PostgreSQL.
@@ -140,6 +148,22 @@ impl Metrics {
             typing_published: new.counter(
                 "tideline_typing_published_total",
                 "Starts and stops of typing that were published to the nodes",
+            )?,
+            presence_online: new.gauge(
+                "tideline_presence_online",
+                "People with a device that waits, on any node",
+            )?,
+            presence_published: new.counter(
+                "tideline_presence_published_total",
+                "Changes of devices of this node that were published to the nodes",
+            )?,
+            presence_changes: new.counter(
+                "tideline_presence_changes_total",
+                "Changes of people that waits have answered",
+            )?,
+            presence_shed: new.counter(
+                "tideline_presence_shed_total",
+                "Answers without presence, because PostgreSQL was busy or did not answer",
             )?,
             unread_rebuilds: new.counter(
                 "tideline_unread_rebuilds_total",

@@ -82,6 +82,10 @@ mod people {
     mod account_end;
     mod blocks;
     mod contacts;
+    mod presence;
+    mod presence_nodes;
+    mod presence_rides;
+    mod presence_seen;
     mod privacy;
     mod profiles;
     mod requests;

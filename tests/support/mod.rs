@@ -14,6 +14,7 @@
 mod answer;
 mod client;
 mod cluster;
+pub mod online;
 mod person;
 mod process;
 mod proxy;

@@ -192,6 +192,11 @@ impl Operation {
                 query = "?prefix=sea&limit=20".to_owned();
                 Value::Null
             }
+            "get_presence" => {
+                query = format!("?ids={},{}", member.id, stranger.id);
+                Value::Null
+            }
+            "create_presence_cursor" => json!({"user_ids": [member.id, stranger.id]}),
             "block_user" | "unblock_user" | "ban_user" | "unban_user" => {
                 user = &stranger.id;
                 Value::Null

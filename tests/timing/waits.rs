@@ -8,7 +8,7 @@ use tideline::config::Secret;
 use tideline::domain::sync::notices::unsubscribe_idle;
 use tideline::model::ids::UserId;
 use tideline::node::Node;
-use tideline::storage::redis::sync::notices::Channel;
+use tideline::storage::redis::sync::channel::Channel;
 use tideline::storage::redis::sync::unread;
 
 /// Ben waits on the first node, Ann sends through the second.

@@ -132,6 +132,16 @@ export class People {
     return (await this.#session.call("GET", "/v1/users/search", { query: { prefix, limit }, signal })).users;
   }
 
+  /** Whether these people are online: up to 100. */
+  async presence(userIds, { signal } = {}) {
+    return (await this.#session.call("GET", "/v1/presence", { query: { ids: userIds.join(",") }, signal })).presences;
+  }
+
+  /** The same, and the cursor from which a wait has the changes. */
+  presenceCursor(userIds, { signal } = {}) {
+    return this.#session.call("POST", "/v1/presence/cursors", { body: { user_ids: userIds }, signal });
+  }
+
   async listDevices({ signal } = {}) {
     return (await this.#session.call("GET", "/v1/me/devices", { signal })).devices;
   }

@@ -9,6 +9,8 @@ import { readContacts } from "./people.js";
 import { abortable, backoff, linked } from "./signals.js";
 
 const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "pin", "read", "conversation", "members", "settings", "draft", "cleared", "hidden", "me", "contact", "contact_request", "scheduled_failed"];
+/** The longest pause between two waits: the server shows a device offline 45 seconds after its last one. */
+const MAX_PAUSE_MS = 20_000;
 /** How long after the time-out of a wait its response may take. */
 const RESPONSE_MS = 10_000;
 /** A wait that began less than this time ago is not replaced. */
@@ -115,7 +117,8 @@ export class Sync {
           reason = error.code;
           if (resyncs++ === 0) continue;
         }
-        const ms = backoff(this.#core.backoff, failures++, error);
+        const { base, cap } = this.#core.backoff;
+        const ms = backoff({ base, cap: Math.min(cap, MAX_PAUSE_MS) }, failures++, error);
         if (error.code === "handler_failed" || !error.transient) this.#core.report(error);
         if (error.code !== "handler_failed") this.setConnection("offline", error, ms);
         await this.#core.pause(ms, signal, { atLeast: error.retryAfterMs ?? 0 });

@@ -43,6 +43,18 @@ export interface Account extends Profile {
 }
 
 /** Who may see or do something. `contacts`: the people on the user's own list. */
+export type Platform = "web" | "ios" | "android" | "desktop" | "bot" | "other";
+
+/** Whether a user is online. A user who may not be seen is `unknown`. */
+export interface Presence {
+  user_id: string;
+  state: "online" | "away" | "busy" | "offline" | "unknown";
+  platforms: Platform[];
+  last_seen_at: string | null;
+  /** If it differs from that of the user, read the user again. */
+  rev: number | null;
+}
+
 export type Audience = "everyone" | "contacts" | "nobody";
 
 /** Who sees and may do what. */
@@ -751,6 +763,10 @@ export class Tideline {
   findUser(username: string, options?: CallOptions): Promise<User | null>;
   /** Up to 20 people whose usernames begin so: at least three characters. */
   searchUsers(prefix: string, page?: { limit?: number | undefined }, options?: CallOptions): Promise<User[]>;
+  /** Whether these people are online: up to 100. */
+  presence(userIds: string[], options?: CallOptions): Promise<Presence[]>;
+  /** The same, and the cursor from which a wait has the changes. */
+  presenceCursor(userIds: string[], options?: CallOptions): Promise<{ presences: Presence[]; cursor: string }>;
   listDevices(options?: CallOptions): Promise<Device[]>;
   removeDevice(deviceId: string, options?: CallOptions): Promise<null>;
   listBlocks(page?: PageOptions, options?: CallOptions): Promise<{ users: User[]; next_cursor: string | null }>;

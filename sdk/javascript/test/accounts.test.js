@@ -95,6 +95,11 @@ describe("accounts", () => {
     await assert.rejects(ben.updateMe({ username }), { code: "conflict" });
     assert.deepEqual((await ben.searchUsers(renamed, { limit: 1 })).map(({ id, deleted }) => [id, deleted]), [[ann.user.id, false]]);
     await assert.rejects(ben.searchUsers("x"), { code: "validation" });
+    const { presences, cursor } = await ben.presenceCursor([ann.user.id]);
+    assert.deepEqual(presences.map((one) => [one.user_id, typeof one.state]), [[ann.user.id, "string"]]);
+    assert.match(cursor, /^[\w-]+$/);
+    assert.deepEqual((await ben.presence([ann.user.id, ben.user.id])).map((one) => one.user_id), [ann.user.id, ben.user.id]);
+    await assert.rejects(ben.presence([]), { code: "validation" });
 
     const loggedOut = record(ann, "signed_out");
     const { id } = ann.user;

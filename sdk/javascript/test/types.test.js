@@ -42,6 +42,7 @@ it("has a method for every operation of the API", async () => {
     fetch_inbox: "start", create_conversation: "createDirect", send_message: "send", send_messages: "send",
     list_requests: "listContactRequests", create_request: "requestContact", accept_request: "acceptContact", decline_request: "declineContact",
     remove_request: "cancelContact", update_contact: "putContact", update_contacts: "putContacts", get_mutual_count: "countMutualContacts",
+    get_presence: "presence", create_presence_cursor: "presenceCursor",
     update_status: "setStatus", delete_status: "clearStatus",
     edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
     deactivate_me: "deactivate", delete_me: "deleteAccount",

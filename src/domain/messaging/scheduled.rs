@@ -208,6 +208,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::Internal(_)
         | Error::Conflict(_)
         | Error::NotAccepted
+        | Error::PresenceCursorInvalid
         | Error::LimitReachedFor(..)
         | Error::InvalidCredentials
         | Error::UserDeactivated

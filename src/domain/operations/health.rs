@@ -72,6 +72,8 @@ pub async fn metrics(delivery: &Delivery, lifecycle: &Lifecycle) -> Result<Strin
             .set(gauge(waiting));
     }
     metrics.notices_parked.set(gauge(delivery.waiters.asleep()));
+    let online = delivery.waiters.presence.replica.count();
+    metrics.presence_online.set(gauge(online));
     let usage = delivery.pg.usage();
     metrics.postgres_in_use.set(usage.in_use.into());
     metrics.postgres_max.set(usage.max.into());

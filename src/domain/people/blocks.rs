@@ -2,6 +2,7 @@
 //! and mentions by the blocked person do not reach the blocker.
 
 use crate::domain::people::contact_requests;
+use crate::domain::people::presence;
 use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -41,10 +42,14 @@ pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<
             }
             update_direct(conn, caller.user, user)?;
             let mut entries = contact_requests::end_by_block(conn, caller.user, user)?;
-            entries.extend(is_new.then(|| me(caller)));
+            if is_new {
+                presence::move_audience(conn, caller.user)?;
+                entries.push(me(caller));
+            }
             Ok(Ok(inbox::deliver(conn, &Changes::default(), &entries, at)?))
         })
         .await??;
+    presence::publish(delivery, &[caller.user]);
     delivery.writers.publish(committed);
     forget_access(delivery, [caller.user, user]);
     Ok(())
@@ -58,11 +63,15 @@ pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Resul
             let at = blocks::lock(conn, pair(caller.user, user))?;
             let was_there = remove(conn, caller.user, user)?;
             Ok(Ok::<_, Error>(match at.filter(|_| was_there) {
-                Some(at) => inbox::deliver(conn, &Changes::default(), &[me(caller)], at)?,
+                Some(at) => {
+                    presence::move_audience(conn, caller.user)?;
+                    inbox::deliver(conn, &Changes::default(), &[me(caller)], at)?
+                }
                 None => Vec::new(),
             }))
         })
         .await??;
+    presence::publish(delivery, &[caller.user]);
     delivery.writers.publish(committed);
     forget_access(delivery, [caller.user, user]);
     Ok(())

@@ -7,6 +7,7 @@
 use crate::domain::people::contacts::{
     ContactChange, MAX_COUNT, TOO_MANY, change, contact_entry, is_friend, present,
 };
+use crate::domain::people::presence;
 use crate::domain::people::privacy::{Permit, refusing};
 use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
@@ -18,7 +19,7 @@ use crate::model::page::{Page, PageSize, UserCursor, by_user};
 use crate::model::wire::people::contact::{
     Contact, ContactRequest, Direction, MAX_CONTACTS, MAX_REQUESTS, RequestState,
 };
-use crate::model::wire::people::privacy::Audience;
+use crate::model::wire::people::privacy::{Audience, EffectivePrivacy};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
 use crate::storage::pg::people::contact_requests::{self as rows, Side};
@@ -77,7 +78,7 @@ pub async fn ask(
             if contact.is_none() && contacts::count(conn, caller.user)? >= MAX_CONTACTS {
                 return Ok(Err(TOO_MANY));
             }
-            let entries = befriend(conn, caller.user, person)?;
+            let entries = befriend(conn, caller.user, person, defaults)?;
             let contact = present(contacts::get(conn, caller.user, person)?)?;
             return accepted(contact, Direction::In, entries);
         }
@@ -169,12 +170,19 @@ fn accepted(
 }
 
 /// Makes two people friends. All requests of the two are gone, and each gets one entry.
-fn befriend(conn: &mut Connection, one: UserId, other: UserId) -> StorageResult<Vec<NewEntry>> {
+fn befriend(
+    conn: &mut Connection,
+    one: UserId,
+    other: UserId,
+    defaults: EffectivePrivacy,
+) -> StorageResult<Vec<NewEntry>> {
     for side in [Side::asking(one, other), Side::asking(other, one)] {
         rows::remove(conn, side)?;
         rows::remove(conn, side.asked())?;
     }
     contacts::befriend(conn, one, other)?;
+    // Each came onto the list of the other; the number of one of them is enough.
+    presence::move_contacts_audience(conn, one, other, defaults)?;
     Ok(vec![contact_entry(one, other), contact_entry(other, one)])
 }
 
@@ -185,6 +193,7 @@ pub async fn accept(
     person: UserId,
     notes: ContactChange,
 ) -> Result<Contact, Error> {
+    let defaults = delivery.config.privacy;
     change(delivery, "accept_request", caller, person, move |conn| {
         let before = contacts::get(conn, caller.user, person)?;
         if is_friend(before.as_ref()) {
@@ -197,7 +206,7 @@ pub async fn accept(
         if before.is_none() && contacts::count(conn, caller.user)? >= MAX_CONTACTS {
             return Ok(Err(TOO_MANY));
         }
-        let entries = befriend(conn, caller.user, person)?;
+        let entries = befriend(conn, caller.user, person, defaults)?;
         let notes = notes.apply(before.as_ref());
         contacts::put(conn, caller.user, person, &notes)?;
         let contact = present(contacts::get(conn, caller.user, person)?)?;

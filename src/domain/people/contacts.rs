@@ -3,19 +3,22 @@
 //!
 //! A change locks the rows of both users first, and reads afterwards, so of concurrent changes of a pair each sees the one before.
 
+use crate::domain::people::presence;
 use crate::domain::people::privacy::{Permit, refusing};
 use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::waiting::head_query;
 use crate::model::account::Caller;
-use crate::model::contact::{ContactFilter, ContactNotes};
+use crate::model::events::own::ME;
 use crate::model::events::person::CONTACT;
 use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId, pair};
 use crate::model::page::{ContactCursor, Page, PageSize, to_cursor};
+use crate::model::people::contact::{ContactFilter, ContactNotes};
 use crate::model::time::Timestamp;
 use crate::model::unread::CommittedEntry;
 use crate::model::wire::people::contact::{Contact, ContactState, MAX_CONTACTS};
+use crate::model::wire::people::privacy::EffectivePrivacy;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
@@ -59,6 +62,17 @@ pub(super) fn contact_entry(owner: UserId, person: UserId) -> NewEntry {
     entry(owner, &CONTACT, ConversationId(person.0))
 }
 
+/// After somebody came onto the list of the user or went from it: the entry for the user's devices, if only contacts see the user.
+fn audience_entry(
+    conn: &mut Connection,
+    user: UserId,
+    person: UserId,
+    defaults: EffectivePrivacy,
+) -> StorageResult<Option<NewEntry>> {
+    let decides = presence::move_contacts_audience(conn, user, person, defaults)?;
+    Ok(decides.then(|| entry(user, &ME, ConversationId::NONE)))
+}
+
 /// Makes a change of the relations of the caller with a person in one transaction, under the lock of the pair.
 pub(super) async fn change<T, F>(
     delivery: &Delivery,
@@ -88,6 +102,9 @@ where
             Ok(Ok((answer, committed)))
         })
         .await??;
+    if !committed.is_empty() {
+        presence::publish(delivery, &[caller.user]);
+    }
     delivery.writers.publish(committed);
     Ok(answer)
 }
@@ -110,6 +127,7 @@ pub async fn put(
     person: UserId,
     update: ContactChange,
 ) -> Result<Contact, Error> {
+    let defaults = delivery.config.privacy;
     change(delivery, "update_contact", caller, person, move |conn| {
         let before = rows::get(conn, caller.user, person)?;
         let notes = update.apply(before.as_ref());
@@ -122,7 +140,11 @@ pub async fn put(
         }
         rows::put(conn, caller.user, person, &notes)?;
         let contact = present(rows::get(conn, caller.user, person)?)?;
-        Ok(Ok((contact, vec![contact_entry(caller.user, person)])))
+        let mut entries = vec![contact_entry(caller.user, person)];
+        if is_new {
+            entries.extend(audience_entry(conn, caller.user, person, defaults)?);
+        }
+        Ok(Ok((contact, entries)))
     })
     .await
 }
@@ -138,6 +160,7 @@ pub(super) fn present(contact: Option<Contact>) -> StorageResult<Contact> {
 
 /// Removes a person from the caller's list. If they were friends, the other keeps the caller as a contact.
 pub async fn remove(delivery: &Delivery, caller: Caller, person: UserId) -> Result<(), Error> {
+    let defaults = delivery.config.privacy;
     change(delivery, "remove_contact", caller, person, move |conn| {
         let mut entries = Vec::new();
         if rows::unfriend(conn, caller.user, person)? {
@@ -145,6 +168,7 @@ pub async fn remove(delivery: &Delivery, caller: Caller, person: UserId) -> Resu
         }
         if rows::remove(conn, caller.user, person)? {
             entries.push(contact_entry(caller.user, person));
+            entries.extend(audience_entry(conn, caller.user, person, defaults)?);
         }
         Ok(Ok(((), entries)))
     })

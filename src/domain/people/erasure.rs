@@ -11,7 +11,7 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::people::contact_requests::{self as requests, Side};
-use crate::storage::pg::people::{blocks, contacts, erasure as rows};
+use crate::storage::pg::people::{blocks, contacts, erasure as rows, presence};
 use crate::storage::pg::sync::inbox;
 
 /// The most relations of a kind that are looked up together.
@@ -23,7 +23,8 @@ pub async fn end_relations(delivery: &Delivery, user: UserId) -> Result<(), Erro
         let related = move |conn: &mut Connection| rows::related(conn, user, SLICE);
         let related = delivery.pg.read("relations", related).await?;
         if related.is_empty() {
-            return Ok(());
+            let forget = move |conn: &mut Connection| presence::forget_last_seen(conn, user);
+            return Ok(delivery.pg.read("forget_last_seen", forget).await?);
         }
         for person in related {
             let end = move |conn: &mut Connection| end(conn, user, person).map(Ok::<_, Error>);

@@ -1,5 +1,6 @@
 //! The caller's privacy settings, and what those of others allow the caller.
 
+use crate::domain::people::presence;
 use crate::domain::people::profiles::entry;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
@@ -103,11 +104,15 @@ pub async fn update(
                 return Ok(Ok((privacy, Vec::new())));
             }
             rows::put(conn, caller.user, &privacy)?;
+            presence::move_audience(conn, caller.user)?;
             let entries = [entry(caller.user, &ME, ConversationId::NONE)];
             let committed = inbox::deliver(conn, &Changes::default(), &entries, at)?;
             Ok(Ok((privacy, committed)))
         })
         .await??;
+    if !committed.is_empty() {
+        presence::publish(delivery, &[caller.user]);
+    }
     delivery.writers.publish(committed);
     Ok(privacy)
 }

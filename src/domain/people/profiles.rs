@@ -1,5 +1,6 @@
 //! Profiles, and the settings of the caller's own account.
 
+use crate::domain::people::presence;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::{Caller, Username};
@@ -229,6 +230,9 @@ where
             Ok(Ok((account, committed)))
         })
         .await??;
+    if !committed.is_empty() {
+        presence::publish(delivery, &[caller.user]);
+    }
     delivery.writers.publish(committed);
     Ok(account)
 }

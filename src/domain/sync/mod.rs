@@ -4,6 +4,7 @@ pub mod delivered;
 pub mod inbox;
 pub mod notices;
 pub mod position;
+pub mod presence;
 pub mod read_moves;
 pub mod typing;
 pub mod unread;

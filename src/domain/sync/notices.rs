@@ -1,6 +1,7 @@
 //! The wait: register, read the heads, sleep.
 
 use crate::clock;
+use crate::domain::people::presence;
 use crate::domain::sync::position::{check_position, resync};
 use crate::domain::sync::typing;
 use crate::engine::admission::Admission;
@@ -9,6 +10,7 @@ use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::lifecycle::Lifecycle;
+use crate::engine::presence::cursor::PresenceCursor;
 use crate::engine::reading::unread_totals;
 use crate::engine::waiting::head_query::{HeadSnapshot, load_heads};
 use crate::engine::waiting::registry::{WaitGuard, Wake};
@@ -16,8 +18,9 @@ use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::moved::{TimelineHeads, WatchPosition};
 use crate::model::rate_limit::{Policy, QuotaStatus};
+use crate::model::wire::people::presence::Activity;
 use crate::model::wire::signals::{Signals, TypingMark};
-use crate::storage::redis::sync::notices::Channel;
+use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::sync::unread::Total;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -75,15 +78,21 @@ pub struct Position {
     pub epoch: Option<Epoch>,
     /// Watched conversations, and how much of each the device has.
     pub watch: Vec<(ConversationId, WatchPosition)>,
+    /// What the user of the device does, if the client says it.
+    pub activity: Option<Activity>,
     /// The signals that are asked for. Most waits ask for none.
     pub looks: Option<Box<Looks>>,
 }
 
 /// The signals that a wait asks for, with what its client has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Looks {
-    /// Who types in these conversations.
+    /// Who types in these conversations, if that is asked for.
     pub typing: Vec<(ConversationId, TypingMark)>,
+    /// Who is online.
+    pub presence: Option<Arc<PresenceCursor>>,
+    /// A change of presence ends the wait.
+    pub wakes: bool,
 }
 
 impl Position {
@@ -132,14 +141,19 @@ pub async fn wait(
     timeout: Duration,
 ) -> Result<Wait, Error> {
     admission.admit(Priority::Wait)?;
-    let guard = register(delivery, admission, caller, &position, timeout)?;
+    let mut guard = register(delivery, admission, caller, &position, timeout)?;
     let is_subscribed = guard.is_some() && subscribe(delivery, caller, &position).await;
     let seen = snapshot(delivery, caller, &position, is_subscribed).await?;
     validate(delivery, caller, &position, &seen).await?;
     delivery.delivered.note(caller, position.since);
-    // Not before: a wait that is refused leaves the older one alone.
-    if let Some(guard) = &guard {
+    // Not before: a wait that is refused leaves the older one alone, and shows nobody online.
+    if let Some(guard) = &mut guard {
         guard.supersede_older(caller.device);
+        guard.keep_online(caller.device, position.activity, auth.tokens.clock.now());
+        let looks = position.looks.as_deref().filter(|looks| looks.wakes);
+        if let Some(cursor) = looks.and_then(|looks| looks.presence.as_ref()) {
+            guard.subscribe(cursor);
+        }
     }
     // Redis counts no conversation with read fan-out, and a watched one may have a new message as well.
     let total_is_all = seen.large_unread.is_none() && position.watch.is_empty();
@@ -182,7 +196,9 @@ fn register(
         .register(caller, position.since, &position.watch, limit);
     let mut guard = guard.ok_or_else(|| too_many_waits(max))?;
     // Before the subscription, so that its time is known.
-    if let Some(looks) = &position.looks {
+    if let Some(looks) = &position.looks
+        && !looks.typing.is_empty()
+    {
         guard.look(&looks.typing);
     }
     Ok(Some(guard))
@@ -291,7 +307,7 @@ impl Sleeper {
                     ..answer(delivery, caller, position).await?
                 });
             }
-            Ok(Some(Wake::Conversation | Wake::Typing)) | Err(()) => {
+            Ok(Some(Wake::Conversation | Wake::Typing | Wake::Presence)) | Err(()) => {
                 unchanged(delivery, caller, position, self.total_is_all).await?
             }
             Ok(Some(Wake::Reads(id))) => {
@@ -328,11 +344,19 @@ async fn with_signals(
     let Some(looks) = &position.looks else {
         return notice;
     };
-    let typing = typing::signals(delivery, caller.user, &looks.typing).await;
+    let mut signals = Signals::default();
+    if !looks.typing.is_empty() {
+        signals.typing = Some(typing::signals(delivery, caller.user, &looks.typing).await);
+    }
+    if let Some(cursor) = &looks.presence {
+        let changes = presence::changes(delivery, caller.user, cursor).await;
+        let count = changes.as_ref().map_or(0, |signal| signal.changes.len());
+        let count = u64::try_from(count).unwrap_or_default();
+        delivery.metrics.presence_changes.inc_by(count);
+        signals.presence = Some(changes);
+    }
     Notice {
-        signals: Some(Box::new(Signals {
-            typing: Some(typing),
-        })),
+        signals: Some(Box::new(signals)),
         ..notice
     }
 }
@@ -404,9 +428,16 @@ pub async fn unsubscribe_idle(delivery: &Delivery) {
         let users = delivery.waiters.positions().into_iter();
         let watched = delivery.waiters.watched().into_iter();
         let looked_at = delivery.waiters.typing.looked_at();
+        let online = &delivery.waiters.presence;
+        let nodes = online.replica.nodes().into_iter().map(Channel::Node);
+        // What others see of a device may change while it does not wait.
+        let lingering = online.mine.users().into_iter();
         users
-            .map(|(user, _)| Channel::Inbox(user))
+            .map(|(user, _)| user)
+            .chain(lingering)
+            .map(Channel::Inbox)
             .chain(watched.chain(looked_at).map(Channel::Watch))
+            .chain(nodes)
             .collect()
     };
     let before = wanted();

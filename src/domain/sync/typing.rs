@@ -15,7 +15,8 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::sync::{typing as rows, watched};
-use crate::storage::redis::sync::notices::{Channel, publish_typing};
+use crate::storage::redis::sync::channel::Channel;
+use crate::storage::redis::sync::notices::publish_typing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Rate limits: a bucket for each user, for each address without a valid token, for each name in login attempts, and for the
-//! searches of each user.
+//! searches and the reads of presence of each user.
 //!
 //! All nodes share the buckets through Redis. To avoid a Redis call per request, each node may grant 10 % of a limit
 //! locally. Only usage beyond that is checked in Redis. So `n` nodes together grant at most `1 + n / 10` of the limit,
@@ -37,6 +37,13 @@ const SEARCH: Policy = Policy {
     name: "search",
     interval: Duration::from_secs(2),
     burst: 30,
+};
+
+/// The people whose presence one user reads: 500, and then 100 a second.
+const PRESENCE: Policy = Policy {
+    name: "presence",
+    interval: Duration::from_millis(10),
+    burst: 500,
 };
 
 /// The rate limits, with the buckets of this node.
@@ -189,6 +196,7 @@ impl RateLimits {
             Subject::Address(_) => Policy::per_second("address", limit.per_second, limit.burst),
             Subject::Login(_) => LOGIN,
             Subject::Search(_) => SEARCH,
+            Subject::Presence(_) => PRESENCE,
         };
         let status = self.take(subject, policy, cost(policy)).await;
         if status.retry_after.is_some() {

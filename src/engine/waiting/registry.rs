@@ -2,6 +2,8 @@
 //! connection to PostgreSQL or Redis.
 
 use crate::engine::batching::reply::{ReplySender, channel, send_all};
+use crate::engine::presence::OnlinePeople;
+use crate::engine::presence::cursor::PresenceCursor;
 use crate::engine::waiting::announced_changes::{AnnouncedChanges, Announcement};
 use crate::engine::waiting::head_cache::InboxHeadCache;
 use crate::engine::waiting::read_moves::ReadMoves;
@@ -10,6 +12,7 @@ use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use crate::model::moved::{Moved, WatchPosition};
 use crate::model::rate_limit::network;
+use crate::model::wire::people::presence::Activity;
 use crate::model::wire::signals::TypingMark;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,6 +37,8 @@ pub enum Wake {
     Reads(ConversationId),
     /// Other people type in a conversation of `typing`.
     Typing,
+    /// People of `presence` have changed.
+    Presence,
     /// A newer wait of the same device runs on this node.
     Superseded,
     /// The device was logged out.
@@ -65,7 +70,6 @@ impl Watcher {
 }
 
 /// All waits of this node.
-#[derive(Default)]
 pub struct WaitRegistry {
     by_user: Mutex<HashMap<UserId, Vec<Waiter>>>,
     /// By the id of the wait, so that removing one of ten thousand watchers does not scan the others.
@@ -81,6 +85,8 @@ pub struct WaitRegistry {
     pub reads: ReadMoves,
     /// Who types.
     pub typing: Typing,
+    /// Who is online.
+    pub presence: OnlinePeople,
     /// The heads that need no query.
     pub head_cache: InboxHeadCache,
 }
@@ -93,6 +99,10 @@ pub struct WaitGuard {
     watch: Box<[ConversationId]>,
     /// The conversations at which it looks, if any.
     looks_at: Option<Box<LooksAt>>,
+    /// A change of presence ends it.
+    is_subscriber: bool,
+    /// The device that the wait keeps online.
+    online: Option<DeviceId>,
     id: u64,
     woken: oneshot::Receiver<Wake>,
 }
@@ -120,6 +130,24 @@ impl WaitGuard {
         self.waiters.typing.look(self.id, self.user, marks);
         let conversations = marks.iter().map(|(id, _)| *id).collect();
         self.looks_at = Some(Box::new(LooksAt { conversations }));
+    }
+
+    /// The wait keeps its device online. `stamp` is the time, in seconds since 1970 by the database's clock.
+    pub fn keep_online(&mut self, device: DeviceId, activity: Option<Activity>, stamp: i64) {
+        if self.waiters.presence.is_on && self.online.is_none() {
+            let stamp = u32::try_from(stamp).unwrap_or_default();
+            let mine = &self.waiters.presence.mine;
+            mine.begin(self.user, device, activity, stamp);
+            self.online = Some(device);
+        }
+    }
+
+    /// A change of the people of a cursor ends the wait.
+    pub fn subscribe(&mut self, cursor: &Arc<PresenceCursor>) {
+        let presence = &self.waiters.presence;
+        let (subscribers, timings) = (&presence.subscribers, &presence.timings);
+        subscribers.begin(self.id, self.user, Arc::clone(cursor), timings);
+        self.is_subscriber = true;
     }
 
     /// Sleeps until the wait is woken; `None` when its sender was dropped.
@@ -166,6 +194,12 @@ impl Drop for WaitGuard {
                 }
             }
         }
+        if self.is_subscriber {
+            self.waiters.presence.subscribers.end(self.id);
+        }
+        if let Some(device) = self.online {
+            self.waiters.presence.mine.end(device);
+        }
         if let Some(LooksAt { conversations }) = self.looks_at.as_deref() {
             self.waiters.typing.end(self.id, conversations);
         }
@@ -181,6 +215,23 @@ impl Drop for WaitGuard {
 }
 
 impl WaitRegistry {
+    /// No waits.
+    pub fn new(presence: OnlinePeople) -> Self {
+        Self {
+            by_user: Mutex::default(),
+            watchers: Mutex::default(),
+            by_address: Mutex::default(),
+            next_id: AtomicU64::default(),
+            registered: AtomicUsize::default(),
+            asleep: AtomicUsize::default(),
+            changes: AnnouncedChanges::default(),
+            reads: ReadMoves::default(),
+            typing: Typing::default(),
+            presence,
+            head_cache: InboxHeadCache::default(),
+        }
+    }
+
     /// Registers a wait, unless the weights of its address would exceed `max`.
     pub fn register(
         self: &Arc<Self>,
@@ -232,6 +283,8 @@ impl WaitRegistry {
                 .map(|(conversation, _)| *conversation)
                 .collect(),
             looks_at: None,
+            is_subscriber: false,
+            online: None,
             id,
             woken,
         })
@@ -355,6 +408,7 @@ impl WaitRegistry {
 
     /// Ends the waits of a device that was logged out.
     pub fn end_device(&self, user: UserId, device: DeviceId) {
+        self.presence.mine.forget(device);
         for wake in self.take_matching(user, |waiter| waiter.device == device) {
             wake.send(Wake::Revoked);
         }
@@ -421,73 +475,4 @@ impl WaitRegistry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{WaitRegistry, Wake};
-    use crate::model::account::Caller;
-    use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
-    use crate::model::moved::WatchPosition;
-    use std::net::IpAddr;
-    use std::sync::Arc;
-    use uuid::Uuid;
-
-    fn caller(n: u128, address: &str) -> Caller {
-        Caller {
-            user: UserId(Uuid::from_u128(n)),
-            device: DeviceId(Uuid::from_u128(n)),
-            generation: 0,
-            token_expires: 0,
-            address: address.parse::<IpAddr>().unwrap(),
-        }
-    }
-
-    #[test]
-    fn waits_of_an_address_are_limited() {
-        let waiters = Arc::new(WaitRegistry::default());
-        let register = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
-        let first = register(1, "192.0.2.1").unwrap();
-        let mut second = register(2, "192.0.2.1").unwrap();
-        assert!(register(3, "192.0.2.1").is_none());
-        assert!(register(3, "::ffff:192.0.2.1").is_none());
-        let _elsewhere = register(3, "192.0.2.2").unwrap();
-        drop(first);
-        // A newer wait of the same device ends the older one, which counts until it is dropped.
-        let third = register(2, "192.0.2.1").unwrap();
-        assert!(second.woken.try_recv().is_err());
-        third.supersede_older(DeviceId(Uuid::from_u128(2)));
-        assert_eq!(second.woken.try_recv(), Ok(Wake::Superseded));
-        assert!(register(4, "192.0.2.1").is_none());
-        drop(second);
-        assert!(register(4, "192.0.2.1").is_some());
-        assert_eq!(waiters.count(), 2);
-    }
-
-    #[test]
-    fn ipv6_addresses_of_a_64_count_as_one() {
-        let waiters = Arc::new(WaitRegistry::default());
-        let register = |n, address| waiters.register(caller(n, address), InboxSeq(0), &[], 2);
-        let _waits = ["2001:db8::1", "2001:db8::2:0:0:1"].map(|one| register(1, one).unwrap());
-        assert!(register(3, "2001:db8::3").is_none());
-        assert!(register(3, "2001:db8:0:1::3").is_some());
-    }
-
-    #[test]
-    fn watched_conversations_add_weight() {
-        let waiters = Arc::new(WaitRegistry::default());
-        let watch: Vec<_> = (0..20)
-            .map(|n| {
-                let position = WatchPosition {
-                    last_seq: ConvSeq(0),
-                    change_seq: None,
-                };
-                (ConversationId(Uuid::from_u128(n)), position)
-            })
-            .collect();
-        let register = |n, watch| waiters.register(caller(n, "192.0.2.1"), InboxSeq(0), watch, 4);
-        let heavy = register(1, &watch).unwrap();
-        assert!(register(2, &watch).is_none());
-        let _light = register(2, &[]).unwrap();
-        assert!(register(3, &[]).is_none());
-        drop(heavy);
-        assert!(register(3, &watch).is_some());
-    }
-}
+mod tests;

@@ -52,6 +52,8 @@ macro_rules! codes {
 codes! {
     Validation "validation" BAD_REQUEST "Validation failed"
         "Malformed or out-of-range input. `errors` lists each fault with its position in the input. Do not repeat the request unchanged.";
+    PresenceCursorInvalid "presence_cursor_invalid" BAD_REQUEST "Invalid presence cursor"
+        "The cursor is older than 24 hours, belongs to another user or was not made here. Make a new one: `POST /v1/presence/cursors`.";
     Unauthenticated "unauthenticated" UNAUTHORIZED "No valid access token"
         "The access token is missing, malformed or not issued by this server. Log in.";
     TokenExpired "token_expired" UNAUTHORIZED "Access token expired"
@@ -333,6 +335,7 @@ impl From<Error> for Problem {
                 Self::detailed(Code::Blocked, "one of the two of you blocks the other")
             }
             Error::NotAccepted => Self::new(Code::NotAccepted),
+            Error::PresenceCursorInvalid => Self::new(Code::PresenceCursorInvalid),
             Error::UserDeactivated => Self::new(Code::UserDeactivated),
             Error::LimitReached(what) => Self::detailed(Code::LimitReached, what),
             Error::LimitReachedFor(what, time) => Self {

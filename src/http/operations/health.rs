@@ -15,6 +15,7 @@ use crate::model::page::PageSize;
 use crate::model::wire::content::TEXT_BYTES;
 use crate::model::wire::message::{MAX_HIDDEN, MAX_PINS, MAX_VERSIONS};
 use crate::model::wire::people::contact::{MAX_CONTACTS, MAX_REQUESTS, MAX_TAGS};
+use crate::model::wire::people::presence::PRESENCE_IDS;
 use crate::model::wire::reaction::{MAX_EMOJIS, MAX_PER_USER};
 use crate::model::wire::scheduled::MAX_SCHEDULED;
 use actix_web::{HttpResponse, web};
@@ -74,6 +75,8 @@ pub struct Limits {
     scheduled: i64,
     /// The most pinned messages of a conversation.
     pins: usize,
+    /// The most people whose presence is read or followed together.
+    presence_ids: usize,
     /// The most conversations of which one wait shows who types.
     typing_watch: usize,
     /// In a conversation with more members, and in channels, nobody sees who types. 0: nowhere.
@@ -113,6 +116,7 @@ pub async fn get_capabilities(
     _: Guest,
 ) -> Result<web::Json<Capabilities>, Problem> {
     let receipts = delivery.config.receipts.then_some("receipts");
+    let presence = delivery.config.presence.then_some("presence");
     let typing = (delivery.config.typing_members > 0).then_some("typing");
     Ok(web::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
@@ -146,6 +150,7 @@ pub async fn get_capabilities(
         .into_iter()
         .chain(receipts)
         .chain(typing)
+        .chain(presence)
         .collect(),
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -166,6 +171,7 @@ pub async fn get_capabilities(
             hidden: MAX_HIDDEN,
             scheduled: MAX_SCHEDULED,
             pins: MAX_PINS,
+            presence_ids: PRESENCE_IDS,
             typing_watch: TYPING_WATCH,
             typing_members: delivery.config.typing_members,
             contacts: MAX_CONTACTS,

@@ -1,5 +1,6 @@
 //! The long-poll.
 
+use crate::domain::people::presence;
 use crate::domain::sync::notices::{self, Looks, Position, WATCH, Wait};
 use crate::domain::sync::typing::TYPING_WATCH;
 use crate::engine::admission::Admission;
@@ -12,12 +13,14 @@ use crate::http::transport::parking;
 use crate::model::account::Caller;
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq};
 use crate::model::moved::WatchPosition;
+use crate::model::wire::people::presence::Activity;
 use crate::model::wire::signals::{Signals, TypingMark};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -35,6 +38,15 @@ pub struct WaitNoticesQuery {
     /// The epoch of `since_seq`; checked if given.
     #[param(value_type = Option<Uuid>)]
     epoch: Option<Epoch>,
+    /// What the user of this device does. Default: `active`. A device with the platform `bot` is shown online only if it is given. A
+    /// change is sent with a new wait, which ends the one before.
+    #[param(inline)]
+    activity: Option<Activity>,
+    /// The cursor of the people whose presence the device shows, of `POST /v1/presence/cursors` or of the last `signals.presence`. The
+    /// response then has the changes since.
+    presence: Option<String>,
+    /// A change of presence ends the wait, at most once in 10 seconds. Only with `presence`.
+    presence_wake: Option<bool>,
 }
 
 /// Parses the values of `watch`, without duplicates.
@@ -67,11 +79,8 @@ fn watched(given: &[String]) -> Result<Vec<(ConversationId, WatchPosition)>, Vio
 }
 
 /// Parses the values of `typing`, without duplicates.
-fn looks(given: &[String]) -> Result<Option<Box<Looks>>, Violation> {
+fn typing(given: &[String]) -> Result<Vec<(ConversationId, TypingMark)>, Violation> {
     let invalid = |detail: String| Violation::new("typing", detail);
-    if given.is_empty() {
-        return Ok(None);
-    }
     if given.len() > TYPING_WATCH {
         return Err(invalid(format!(
             "must not be given more than {TYPING_WATCH} times"
@@ -89,8 +98,7 @@ fn looks(given: &[String]) -> Result<Option<Box<Looks>>, Violation> {
             return Err(invalid(format!("must not name {id} twice")));
         }
     }
-    let typing = typing.into_iter().collect();
-    Ok(Some(Box::new(Looks { typing })))
+    Ok(typing.into_iter().collect())
 }
 
 /// The parts of a value of `watch`.
@@ -128,7 +136,7 @@ pub struct NoticeBody {
     /// With `reconnect`: wait again after this time, in milliseconds.
     #[schema(required = true)]
     retry_after_ms: Option<u64>,
-    /// What the wait has asked for with `typing`. Absent otherwise, and with `superseded` and `reconnect`.
+    /// What the wait has asked for with `typing` and `presence`. Absent otherwise, and with `superseded` and `reconnect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     signals: Option<Box<Signals>>,
@@ -165,7 +173,7 @@ pub struct Watched {
             ends after one second at the earliest when other people type than the mark says. Repeat the parameter for each, up to \
             `limits.typing_watch` times. A conversation that the caller is not in is not refused, and has no signals.")),
     responses((status = 200, description = "The result of the wait", body = NoticeBody)),
-    extensions(("x-problems" = json!(["validation", "not_found", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
+    extensions(("x-problems" = json!(["validation", "not_found", "presence_cursor_invalid", "head_too_large", "epoch_changed", "cursor_ahead"]))))]
 pub async fn wait_notices(
     request: HttpRequest,
     delivery: Handle<Delivery>,
@@ -175,13 +183,27 @@ pub async fn wait_notices(
     caller: Caller,
 ) -> Result<HttpResponse, Problem> {
     parking::check_head(&request)?;
-    let ([watch, typing], rest) = repeated(request.query_string(), ["watch", "typing"]);
+    let ([watch, looks_at], rest) = repeated(request.query_string(), ["watch", "typing"]);
     let Query(query) = Query::<WaitNoticesQuery>::parse(&rest)?;
+    let presence = query.presence.as_deref();
+    if query.presence_wake.is_some() && presence.is_none() {
+        let detail = "must be given with presence only";
+        return Err(Violation::new("presence_wake", detail).into());
+    }
+    let now = auth.tokens.clock.now();
+    let cursor = |text| presence::parse_cursor(&delivery, caller, text, now);
+    let looks = Looks {
+        typing: typing(&looks_at)?,
+        presence: presence.map(cursor).transpose()?.map(Arc::new),
+        wakes: query.presence_wake == Some(true),
+    };
+    let has_looks = !looks.typing.is_empty() || looks.presence.is_some();
     let position = Position {
         since: InboxSeq::parse("since_seq", query.since_seq)?,
         epoch: query.epoch,
         watch: watched(&watch)?,
-        looks: looks(&typing)?,
+        activity: query.activity,
+        looks: has_looks.then(|| Box::new(looks)),
     };
     let timeout = timeout(query.timeout)?;
     let epoch = delivery.epoch;

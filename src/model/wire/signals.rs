@@ -1,6 +1,7 @@
 //! Signals of a wait: what a client sees while it looks at a conversation. They are in no inbox and are never stored.
 
 use crate::model::ids::{ConversationId, UserId};
+use crate::model::wire::people::presence::PresenceSignal;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use utoipa::ToSchema;
@@ -8,6 +9,10 @@ use utoipa::ToSchema;
 /// The signals of a wait. A part that the wait has not asked for is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Signals {
+    /// The changes since the cursor of `presence`. Null: nothing has changed, or the server is busy: keep the cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PresenceSignal>)]
+    pub presence: Option<Option<PresenceSignal>>,
     /// The conversations of `typing` in which other people type than the mark says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -108,6 +108,16 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Web,
+        Self::Ios,
+        Self::Android,
+        Self::Desktop,
+        Self::Bot,
+        Self::Other,
+    ];
+
     /// The name on the wire and in the database.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -31,6 +31,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "people::account_end::deactivated_account_accepts_nothing_new",
     ),
     (
+        "presence_cursor_invalid",
+        "people::presence::bad_ids_and_cursors_are_refused",
+    ),
+    (
         "user_deactivated",
         "people::account_end::login_does_not_end_a_deactivation_by_the_operator",
     ),

@@ -77,7 +77,7 @@ fn is_refused(answer: &Answer) -> bool {
         Some(one) => &one["problem"],
         None => &answer.body,
     };
-    problem["code"] == "validation"
+    problem["code"] == "validation" || problem["code"] == "presence_cursor_invalid"
 }
 
 /// The operations with a body, each with a valid request of `ann`. Session operations use `ben`, since they log devices out

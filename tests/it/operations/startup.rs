@@ -154,7 +154,7 @@ async fn capabilities_report_the_effective_limits() {
             "members": 100_000, "devices": 20, "blocks": 1_000, "watch": 100, "notice_timeout_seconds": 55,
             "edit_seconds": 172_800, "recall_seconds": 172_800, "versions": 100, "mention_all": 50, "emoji": 20,
             "emoji_per_user": 5, "hidden": 10_000, "scheduled": 100, "pins": 100,
-            "typing_watch": 4, "typing_members": 100,
+            "presence_ids": 100, "typing_watch": 4, "typing_members": 100,
             "contacts": 5000, "requests_pending": 200, "tags": 32},
     });
     assert_eq!(capabilities, expected);

@@ -243,6 +243,9 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
     for _ in 0..130 {
         ann.get("/me").await.ok(200);
     }
+    let nodes = app.nodes.iter();
+    let nodes = nodes.map(|node| node.handles.delivery.waiters.presence.node.0.to_string());
+    let nodes: HashSet<_> = nodes.chain(["nodes".to_owned()]).collect();
     let people = others.iter().chain([&ann]).map(|one| one.id.as_str());
     let (people, mut kinds): (HashSet<_>, _) = (people.collect(), HashSet::new());
     for (_, keys) in keys(&app, cluster) {
@@ -250,11 +253,13 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
             let rest = key.split_once(':').unwrap().1.split_once(':').unwrap().1;
             let (kind, tag) = rest.split_once(":{").unwrap();
             let (tag, end) = tag.split_once('}').unwrap();
-            assert!(people.contains(tag) && end.is_empty(), "{key}");
+            let is_tag = people.contains(tag) || nodes.contains(tag);
+            assert!(is_tag && end.is_empty(), "{key}");
             kinds.insert(kind.to_owned());
         }
     }
-    assert_eq!(kinds, ["limit:user", "unread"].map(str::to_owned).into());
+    let expected = ["beats", "limit:user", "present", "unread"];
+    assert_eq!(kinds, expected.map(str::to_owned).into());
 
     let (here, slot) = ("tl:x:test:{here}", |key: &str| -> u16 {
         cluster.ask(0, &["CLUSTER", "KEYSLOT", key])
@@ -268,6 +273,11 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
         ("admission/limit.lua", vec!["1000000", "10", "1"]),
         ("sync/unread_apply.lua", vec![channel, "1", "1", "c", "1"]),
         ("sync/unread_merge.lua", vec!["60000", "1", "c", "1"]),
+        ("sync/beat.lua", vec!["node", "1", "60000"]),
+        (
+            "sync/present_tell.lua",
+            vec![channel, "1", "60000", "", "1", "f", "value", "g"],
+        ),
     ] {
         let source = fs::read_to_string(scripts().join(script)).unwrap();
         let run = |source: &str| {
@@ -294,7 +304,7 @@ async fn keys_have_hash_tags_and_scripts_stay_in_one_slot() {
     let areas = fs::read_dir(scripts()).unwrap();
     let files = areas.flat_map(|area| fs::read_dir(area.unwrap().path()).into_iter().flatten());
     let all = files.filter(|one| one.as_ref().unwrap().path().extension() == Some("lua".as_ref()));
-    assert_eq!(all.count(), 3, "a new script belongs into this test");
+    assert_eq!(all.count(), 5, "a new script belongs into this test");
     app.finish().await;
 }
 

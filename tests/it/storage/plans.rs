@@ -18,8 +18,9 @@ use std::time::Duration;
 use tideline::domain::messaging::{reactions, scheduled};
 use tideline::domain::operations::{account_erasure, expiry, retention};
 use tideline::domain::people::contact_requests;
-use tideline::domain::sync::{delivered, unread};
+use tideline::domain::sync::{delivered, presence, unread};
 use tideline::engine::waiting::reconcile;
+use tideline::model::ids::UserId;
 use tideline::model::time::Timestamp;
 
 /// Autovacuum would update the statistics at any time.
@@ -322,6 +323,9 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
         ann.send(large, "moved").await;
     });
     delivered::flush(&node.delivery).await;
+    let user = UserId(ann.id.parse().unwrap());
+    node.delivery.waiters.presence.mine.keep_seen([user]);
+    presence::store_last_seen(&node.delivery, &mut presence::Heartbeat::default()).await;
     // Counts with and without a hash in Redis.
     ann.unread().await;
     let start = Default::default();

@@ -1,13 +1,14 @@
 //! Several nodes on one database and one Redis. `tests/timing` measures how quickly one wakes the waits of another.
 
+use crate::support::waits::IMMEDIATE;
 use crate::support::waits::{parked, time_out_and_sweep, two_nodes};
-use crate::support::{App, Person, text};
+use crate::support::{App, Person, eventually, text};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tideline::domain::sync::notices::unsubscribe_idle;
-use tideline::model::ids::UserId;
-use tideline::storage::redis::sync::notices::Channel;
+use tideline::model::ids::{DeviceId, UserId};
+use tideline::storage::redis::sync::channel::Channel;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn repoll_without_news_skips_postgres() {
@@ -49,16 +50,27 @@ async fn repoll_without_news_skips_redis() {
     app.finish().await;
 }
 
+fn inbox(person: &Person) -> Channel {
+    Channel::Inbox(UserId(person.id.parse().unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_idle_subscriptions_are_ended() {
     let (app, _, ann, ben, chat) = two_nodes().await;
     let node = &app.nodes[0].handles;
     ann.wait(1, 1).await;
-    let wait = parked(&app, &ben, 1).await;
-    assert_eq!(node.delivery.notices.channels().len(), 2);
+    // The subscription stays while the device is shown online.
     unsubscribe_idle(&node.delivery).await;
-    let bens = Channel::Inbox(UserId(ben.id.parse().unwrap()));
-    assert_eq!(node.delivery.notices.channels(), [bens]);
+    assert!(node.delivery.notices.is_active(inbox(&ann)));
+    let device = DeviceId(ann.device.parse().unwrap());
+    node.delivery.waiters.presence.mine.forget(device);
+    let gone = async || node.delivery.waiters.presence.mine.users();
+    eventually("it is gone", IMMEDIATE * 2, gone, Vec::is_empty).await;
+    let wait = parked(&app, &ben, 1).await;
+    assert!(node.delivery.notices.is_active(inbox(&ann)));
+    unsubscribe_idle(&node.delivery).await;
+    assert!(!node.delivery.notices.channels().contains(&inbox(&ann)));
+    assert!(node.delivery.notices.is_active(inbox(&ben)));
     ann.send(&chat, "x").await;
     wait.await.unwrap();
     app.finish().await;

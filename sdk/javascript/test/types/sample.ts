@@ -30,6 +30,9 @@ export async function everything(signal: AbortSignal): Promise<string> {
   await tideline.getMe({ signal });
   await tideline.updateMe({ username: user.username, display_name: user.display_name });
   const [similar] = await tideline.searchUsers("ann", { limit: 5 }, { signal });
+  const [seen] = await tideline.presence([user.id], { signal });
+  const { presences, cursor } = await tideline.presenceCursor([user.id]);
+  if (seen?.state === "online" && seen.platforms.includes("web")) console.log(presences.length, cursor, seen.last_seen_at);
   if (similar?.deleted) await tideline.deactivate({ password: "correct horse" });
   const { erase_at } = await tideline.deleteAccount({ password: "correct horse" }, { signal });
   new Date(erase_at);

@@ -1,5 +1,6 @@
-//! Profiles, privacy, contacts and requests.
+//! Profiles, presence, privacy, contacts and requests.
 
 pub mod contact;
+pub mod presence;
 pub mod privacy;
 pub mod profile;

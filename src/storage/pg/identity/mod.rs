@@ -3,5 +3,6 @@
 pub mod account_ends;
 pub mod accounts;
 pub mod devices;
+pub mod online;
 pub mod usernames;
 pub mod users;

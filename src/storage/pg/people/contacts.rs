@@ -1,8 +1,8 @@
 //! Contacts. The rows of a pair of people change under the lock of both users (`blocks::lock`).
 
-use crate::model::contact::{ContactFilter, ContactNotes};
 use crate::model::ids::UserId;
 use crate::model::page::PageSize;
+use crate::model::people::contact::{ContactFilter, ContactNotes};
 use crate::model::time::Timestamp;
 use crate::model::wire::people::contact::{Contact, ContactState};
 use crate::storage::error::{StorageError, StorageResult};

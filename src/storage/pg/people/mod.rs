@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod contact_requests;
 pub mod contacts;
 pub mod erasure;
+pub mod presence;
 pub mod privacy;
 pub mod profiles;
 pub mod search;

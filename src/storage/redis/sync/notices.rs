@@ -1,5 +1,5 @@
 //! Signals between nodes: a sharded channel for each waiting user, to which `unread_apply.lua` publishes, and one for each watched
-//! conversation. A signal may be lost; the sweep finds its news.
+//! conversation, and one for each node. A signal may be lost; the sweep finds its news.
 //!
 //! A subscription is active from the server's push that confirms it until its connection is lost or the server ends it, because
 //! the slot moved. A wanted subscription that is not active is missing, and `tasks/notices.rs` retries it. Only pushes are
@@ -7,7 +7,10 @@
 
 use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::moved::{Moved, MovedChange};
+use crate::model::people::presence::{DeviceChange, NodeId};
 use crate::storage::redis::client::Redis;
+use crate::storage::redis::sync::channel::Channel;
+use crate::storage::redis::sync::devices::parse_message;
 use crate::storage::redis::transport::server::RedisUnavailable;
 use crate::storage::redis::transport::server::{ConnectionId, RESPONSE_TIMEOUT, Servers};
 use crate::storage::redis::transport::slots::Slots;
@@ -20,11 +23,14 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+/// The message on the channel of a user for a change of the person.
+const PERSON: &str = "person";
+
 /// How many missing subscriptions one command requests.
 const CHUNK: usize = 500;
 
 /// A signal to a subscriber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// A user's inbox has reached `seq`.
     Inbox {
@@ -58,38 +64,19 @@ pub enum Signal {
         /// The member types.
         is_typing: bool,
     },
+    /// Something has changed that decides what others see of a user's presence.
+    Person(UserId),
+    /// A node has published changes of its devices; none if they cannot be read.
+    Devices {
+        /// The node.
+        node: NodeId,
+        /// The version of its devices, and the changes.
+        changes: Option<(u64, Vec<DeviceChange>)>,
+    },
     /// A channel is subscribed from now on. Earlier signals may have been lost.
     Subscribed(Channel),
     /// Subscriptions are missing: their signals are lost meanwhile.
     Gap,
-}
-
-/// The subject of signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// The inbox of a user.
-    Inbox(UserId),
-    /// A watched conversation.
-    Watch(ConversationId),
-}
-
-impl Channel {
-    /// The name in Redis. The hash tag keeps all keys of a user in one slot.
-    pub(in crate::storage::redis) fn name(self, epoch: Epoch) -> String {
-        match self {
-            Self::Inbox(user) => format!("tl:{epoch}:notice:{{{user}}}"),
-            Self::Watch(conversation) => format!("tl:{epoch}:watch:{{{conversation}}}"),
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        let (kind, id) = name.strip_suffix('}')?.rsplit_once('{')?;
-        let id = Uuid::try_parse(id).ok()?;
-        Some(match kind.ends_with(":watch:") {
-            true => Self::Watch(ConversationId(id)),
-            false => Self::Inbox(UserId(id)),
-        })
-    }
 }
 
 enum Subscription {
@@ -307,14 +294,17 @@ impl SubscriptionTable {
 
     /// Handles a push of a server, or the loss of its connection.
     fn push(&self, from: &ConnectionId, push: PushInfo) {
-        let mut data = push.data.into_iter().map(String::from_redis_value);
-        let mut text = || data.next()?.ok();
+        let mut data = push.data.into_iter();
+        let mut text = || String::from_redis_value(data.next()?).ok();
         match push.kind {
             PushKind::Disconnection => self.mark_lost(|_, by| by == from),
             PushKind::SMessage => {
-                if let Some(signal) = text()
-                    .zip(text())
-                    .and_then(|(name, text)| parse_signal(&name, &text))
+                let channel = text().and_then(|name| Channel::parse(&name));
+                let bytes = data.next().map(Vec::<u8>::from_redis_value);
+                let bytes = bytes.and_then(Result::ok);
+                if let Some(signal) = channel
+                    .zip(bytes)
+                    .and_then(|(channel, bytes)| parse_signal(channel, &bytes))
                 {
                     (self.on_signal)(signal);
                 }
@@ -379,6 +369,13 @@ pub async fn publish_reads(
     publish_texts(redis, epoch, texts).await;
 }
 
+/// Publishes that something has changed that decides what others see of the presence of these users.
+pub async fn publish_people(redis: &Redis, epoch: Epoch, users: &[UserId]) {
+    let texts = users.iter().map(|user| (Channel::Inbox(*user), PERSON));
+    let texts = texts.map(|(channel, text)| (channel, text.to_owned()));
+    publish_to(redis, epoch, texts).await;
+}
+
 /// Publishes that a member types, or no longer does.
 pub async fn publish_typing(
     redis: &Redis,
@@ -394,8 +391,13 @@ async fn publish_texts(
     epoch: Epoch,
     texts: impl Iterator<Item = (ConversationId, String)>,
 ) {
+    let texts = texts.map(|(id, text)| (Channel::Watch(id), text));
+    publish_to(redis, epoch, texts).await;
+}
+
+async fn publish_to(redis: &Redis, epoch: Epoch, texts: impl Iterator<Item = (Channel, String)>) {
     let named: Vec<_> = texts
-        .map(|(id, text)| (Channel::Watch(id).name(epoch), text))
+        .map(|(channel, text)| (channel.name(epoch), text))
         .collect();
     let run = async |mut connection: MultiplexedConnection, named: Vec<&(String, String)>| {
         let mut pipe = redis::pipe();
@@ -450,10 +452,17 @@ fn parse_heads(text: &str) -> Option<Moved> {
     Some(Moved { seq, change })
 }
 
-/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text`, `reads_text` or `publish_typing` on
-/// that of a conversation.
-fn parse_signal(name: &str, text: &str) -> Option<Signal> {
-    let user = match Channel::parse(name)? {
+/// Parses a message: `seq`, `seq:total` or `person` on the channel of a user, the text of `heads_text`, `reads_text` or `publish_typing`
+/// on that of a conversation, and changes of devices on that of a node.
+fn parse_signal(channel: Channel, bytes: &[u8]) -> Option<Signal> {
+    if let Channel::Node(node) = channel {
+        let changes = parse_message(bytes);
+        return Some(Signal::Devices { node, changes });
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    let user = match channel {
+        Channel::Node(_) => return None,
+        Channel::Inbox(user) if text == PERSON => return Some(Signal::Person(user)),
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {
             if let Some(reader) = parse_reads(text) {

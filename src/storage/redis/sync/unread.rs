@@ -4,7 +4,7 @@ use crate::model::ids::{ConversationId, Epoch, InboxSeq, UserId};
 use crate::model::unread::CommittedEntry;
 use crate::model::wire::unread::{ConversationUnread, Unread};
 use crate::storage::redis::client::Redis;
-use crate::storage::redis::sync::notices::Channel;
+use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::transport::server::RedisUnavailable;
 use redis::Script;
 use redis::aio::MultiplexedConnection;

@@ -1,0 +1,2 @@
+DROP TABLE last_seen;
+ALTER TABLE users DROP COLUMN audience_rev;
