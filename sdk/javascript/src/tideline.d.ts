@@ -42,9 +42,6 @@ export interface Account extends Profile {
   forward_name?: boolean;
 }
 
-/** Who may see or do something. `contacts`: the people on the user's own list. */
-export type Platform = "web" | "ios" | "android" | "desktop" | "bot" | "other";
-
 /** Whether a user is online. A user who may not be seen is `unknown`. */
 export interface Presence {
   user_id: string;
@@ -55,6 +52,7 @@ export interface Presence {
   rev: number | null;
 }
 
+/** Who may see or do something. `contacts`: the people on the user's own list. */
 export type Audience = "everyone" | "contacts" | "nobody";
 
 /** Who sees and may do what. */
