@@ -82,6 +82,7 @@ mod people {
     mod account_end;
     mod blocks;
     mod contacts;
+    mod erasure;
     mod presence;
     mod presence_nodes;
     mod presence_rides;

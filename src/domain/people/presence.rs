@@ -233,7 +233,7 @@ pub async fn changes(
         let (user, may) = (one.before.user, one.may.unwrap_or_default());
         let shown = visible(one.shown, may);
         let after = followed(user, shown, may, one.revs.1);
-        // Somebody of whom nothing is known looks like somebody who hides.
+        // A person without data looks like a hidden person.
         let was_unknown = [HIDDEN, Shown::default().digest()].contains(&one.before.digest);
         let is_unknown = shown.state == PresenceState::Unknown;
         if after.digest != one.before.digest && !(was_unknown && is_unknown) {

@@ -106,7 +106,7 @@ async fn read_nodes(delivery: &Delivery) {
     }
 }
 
-/// Reads what PostgreSQL has of people who are new, or of whom something has changed.
+/// Reads the rows of new people, and of people that have changed.
 async fn read_people(delivery: &Delivery) {
     let people = &delivery.waiters.presence;
     let unread = people.mine.take_unread(&people.timings);

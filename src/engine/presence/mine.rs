@@ -27,7 +27,7 @@ struct State {
     ended: VecDeque<(u64, DeviceId)>,
     /// People whose devices may not be as they were published.
     touched: HashSet<UserId>,
-    /// People of whom PostgreSQL may have something else than this node.
+    /// People whose rows may have changed since this node has read them.
     unread: HashSet<UserId>,
     /// When an availability ends, in seconds since 1970.
     ends: BTreeSet<(i64, UserId)>,

@@ -55,8 +55,19 @@ impl From<PutContactRequest> for ContactChange {
     }
 }
 
+/// A contact of a batch, without the person.
+impl From<NewContact> for PutContactRequest {
+    fn from(contact: NewContact) -> Self {
+        Self {
+            alias: contact.alias,
+            tags: contact.tags,
+            starred: contact.starred,
+        }
+    }
+}
+
 /// Tags in their order, each once.
-pub(super) fn distinct(tags: Vec<Name>) -> Vec<String> {
+fn distinct(tags: Vec<Name>) -> Vec<String> {
     let mut kept = Vec::with_capacity(tags.len());
     for tag in tags.into_iter().map(String::from) {
         if !kept.contains(&tag) {
@@ -275,12 +286,8 @@ pub async fn update_contacts(
     let mut results = Vec::with_capacity(body.contacts.len());
     for contact in body.contacts {
         let user_id = contact.user_id;
-        let change = ContactChange {
-            alias: contact.alias.map(|alias| alias.map(String::from)),
-            tags: contact.tags.map(distinct),
-            starred: contact.starred,
-        };
-        let put = contacts::put(&delivery, caller, user_id, change).await;
+        let notes = PutContactRequest::from(contact);
+        let put = contacts::put(&delivery, caller, user_id, notes.into()).await;
         let (status, contact, problem) = match put.map_err(Problem::from) {
             Ok(contact) => (200, Some(contact), None),
             Err(problem) => (problem.code.status().as_u16(), None, Some(problem)),
