@@ -29,9 +29,11 @@ pub struct Environment {
 /// A database, and one node that serves it.
 pub struct Deployment {
     pub database_url: String,
-    redis_url: String,
+    pub redis_url: String,
     pub node: Node,
     pub people: Vec<Person>,
+    /// Variables of the nodes that start from now on, beside those of every node.
+    pub variables: Vec<(&'static str, &'static str)>,
 }
 
 /// A node as a process.
@@ -72,10 +74,11 @@ impl Environment {
         let seeded = run(&mut tideline(&seed, &database_url, &redis_url), "").await;
         let people: BTreeMap<_, _> = seeded.lines().map(Person::seeded).collect();
         Deployment {
-            node: Node::start(&database_url, &redis_url).await,
+            node: Node::start(&database_url, &redis_url, &[]).await,
             people: people.into_values().collect(),
             database_url,
             redis_url,
+            variables: Vec::new(),
         }
     }
 
@@ -104,7 +107,7 @@ impl Deployment {
 
     /// Starts another node of this deployment.
     pub async fn another(&self) -> Node {
-        Node::start(&self.database_url, &self.redis_url).await
+        Node::start(&self.database_url, &self.redis_url, &self.variables).await
     }
 
     /// Replaces the node by a new process.
@@ -130,16 +133,20 @@ impl Deployment {
 }
 
 impl Node {
-    async fn start(database_url: &str, redis_url: &str) -> Self {
+    async fn start(database_url: &str, redis_url: &str, variables: &[(&str, &str)]) -> Self {
         loop {
-            if let Some(node) = Self::try_start(database_url, redis_url).await {
+            if let Some(node) = Self::try_start(database_url, redis_url, variables).await {
                 return node;
             }
         }
     }
 
     /// None if the process has ended: one of the thousands of clients may have taken its port meanwhile.
-    async fn try_start(database_url: &str, redis_url: &str) -> Option<Self> {
+    async fn try_start(
+        database_url: &str,
+        redis_url: &str,
+        variables: &[(&str, &str)],
+    ) -> Option<Self> {
         let [address, metrics] = [(); 2].map(|()| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap()
@@ -152,6 +159,7 @@ impl Node {
             .env("TIDELINE_RATE_LIMIT", "off")
             // Enough to answer 18,000 waits.
             .env("TIDELINE_DRAIN_SECONDS", "5")
+            .envs(variables.iter().copied())
             .stderr(log)
             .spawn()
             .unwrap();

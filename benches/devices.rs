@@ -46,6 +46,7 @@ pub struct WaitingDevices {
     config: WaitConfig,
     watch: Option<Arc<str>>,
     changes: bool,
+    presence_of: Option<Arc<str>>,
 }
 
 /// State of all devices: the node's address, and counters.
@@ -61,6 +62,17 @@ struct Notice {
     news: bool,
     last_seq: usize,
     watched: Vec<Watched>,
+    signals: Option<Signals>,
+}
+
+#[derive(Deserialize)]
+struct Signals {
+    presence: Option<PresenceSignal>,
+}
+
+#[derive(Deserialize)]
+struct PresenceSignal {
+    cursor: String,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +100,7 @@ impl WaitingDevices {
             config,
             watch: None,
             changes: false,
+            presence_of: None,
         }
     }
 
@@ -102,6 +115,11 @@ impl WaitingDevices {
         self.changes = true;
     }
 
+    /// Devices that are added later are also notified of this person's presence, with answers that they get anyway.
+    pub fn watch_presence(&mut self, user: &str) {
+        self.presence_of = Some(user.into());
+    }
+
     /// Adds devices, until each of these people has one.
     pub fn grow(&mut self, people: &[Person]) {
         for (who, person) in people.iter().enumerate().skip(self.waiting.len()) {
@@ -112,6 +130,8 @@ impl WaitingDevices {
                 watch: self.watch.clone(),
                 watched: 0,
                 change: self.changes.then_some(0),
+                presence_of: self.presence_of.clone(),
+                presence: None,
                 shared: Arc::clone(&self.shared),
                 on_wake: self.on_wake.clone(),
                 config: self.config,
@@ -155,6 +175,9 @@ struct Device {
     watched: usize,
     /// The last change that it has seen, if it waits for changes.
     change: Option<usize>,
+    presence_of: Option<Arc<str>>,
+    /// The cursor of the presence of this person, once it is there.
+    presence: Option<String>,
     shared: Arc<SharedState>,
     on_wake: mpsc::UnboundedSender<Woken>,
     config: WaitConfig,
@@ -184,6 +207,15 @@ impl Device {
         };
         connection.use_browser_headers();
         let mut polls = 0;
+        if let Some(user) = &self.presence_of {
+            let body = format!(r#"{{"user_ids":["{user}"]}}"#);
+            let made = connection.post("/v1/presence/cursors", &self.person, body);
+            let made: PresenceSignal = match made.await {
+                Ok(answer) => serde_json::from_slice(&answer.ok(200)).unwrap(),
+                Err(error) => return error.into(),
+            };
+            self.presence = Some(made.cursor);
+        }
         loop {
             let short = polls < self.config.short_waits;
             let timeout = match self.config.timeout {
@@ -195,6 +227,9 @@ impl Device {
             if let Some(watch) = &self.watch {
                 path += &format!("&watch={watch}:{}", self.watched);
                 path.extend(self.change.map(|change| format!(":{change}")));
+            }
+            if let Some(cursor) = &self.presence {
+                path += &format!("&presence={cursor}");
             }
             self.shared.polls.fetch_add(1, Ordering::Relaxed);
             let answer = match connection.get(&path, &self.person).await {
@@ -219,7 +254,10 @@ impl Device {
             self.watched = watched.last_seq;
             self.change = self.change.map(|_| watched.change_seq);
         }
-        if notice.news || !notice.watched.is_empty() {
+        let presence = notice.signals.and_then(|signals| signals.presence);
+        let changed = presence.is_some();
+        self.presence = presence.map(|it| it.cursor).or(self.presence.take());
+        if notice.news || changed || !notice.watched.is_empty() {
             self.since = notice.last_seq;
             // Fails when the row has ended.
             let _ended = self.on_wake.send(Woken {

@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,8"
+        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,15,16,8"
     )]
     row: Vec<u8>,
     /// Rounds; the median is the result
@@ -150,6 +150,8 @@ async fn bench(environment: &Environment, options: &Options) {
             12 => rows::changes::measure(environment, options).await,
             13 => rows::changes::unchanged(environment, options).await,
             14 => rows::group::storm(environment, options).await,
+            15 => rows::presence::unused(environment, options).await,
+            16 => rows::presence::subscribers(environment, options).await,
             _ => panic!("there is no row {row}"),
         };
         measured.iter().for_each(Line::print_now);

@@ -7,6 +7,7 @@ pub mod fetch;
 pub mod group;
 pub mod nodes;
 pub mod parked;
+pub mod presence;
 pub mod reconnect;
 pub mod sends;
 

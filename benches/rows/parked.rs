@@ -40,7 +40,7 @@ pub async fn memory(environment: &Environment, options: &Options) -> Vec<Line> {
 }
 
 /// The memory per wait in KiB, by least squares.
-async fn slope(deployment: &Deployment, short_waits: usize) -> f64 {
+pub async fn slope(deployment: &Deployment, short_waits: usize) -> f64 {
     let config = WaitConfig {
         timeout: LONG,
         spread: false,
