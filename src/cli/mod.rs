@@ -9,6 +9,7 @@ use crate::cli::logging::TARGET;
 use crate::config::{self, Config, environment};
 #[cfg(feature = "dev")]
 use crate::dev;
+use crate::engine::media::decode;
 use crate::http::openapi;
 use crate::node::LEAVING;
 use crate::storage::pg::operations::instance;
@@ -16,7 +17,7 @@ use crate::storage::pg::stop_connecting;
 use clap::{Parser, Subcommand};
 use log::Level;
 use std::error::Error;
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 use tokio::runtime::{self, Runtime};
 
@@ -36,6 +37,9 @@ enum Command {
     Migrate,
     /// Print the OpenAPI document
     Openapi,
+    /// Inspect one upload, for a node that starts this as its child
+    #[command(hide = true)]
+    Decode,
     #[cfg(feature = "dev")]
     /// Everything on one machine: a private PostgreSQL and Redis, migrations, serve
     Dev {
@@ -51,6 +55,12 @@ enum Command {
 /// Runs the command of the process's arguments. An error of the command is logged, and the exit code is 1.
 pub fn run() -> io::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Command::Decode = arguments.command {
+        // It reads bytes that anybody may have made: it gets no configuration, and it has no log.
+        decode::confine()?;
+        decode::run(stdin().lock(), stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let format = config::log_format(&environment);
     let filter = config::log_filter(&environment);
     let log = logging::start(
@@ -93,6 +103,8 @@ fn dispatch(command: Command) -> Result<(), Box<dyn Error>> {
             }
             Ok(())
         }
+        // Has run already.
+        Command::Decode => Ok(()),
         Command::Openapi => Ok(stdout().write_all(openapi::json()?.as_bytes())?),
         #[cfg(feature = "dev")]
         Command::Dev { dir } => Ok(dev::run(&dir, &runtime()?)?),

@@ -6,6 +6,7 @@ pub mod batching;
 pub mod delivery;
 pub mod error;
 pub mod lifecycle;
+pub mod media;
 pub mod presence;
 pub mod reading;
 pub mod waiting;

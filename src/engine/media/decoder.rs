@@ -1,0 +1,281 @@
+//! The node's side of the decoder: a child process for each upload, of which nothing is trusted.
+
+use crate::engine::media::protocol::{
+    HEAD_BYTES, InspectionReply, InspectionRequest, MAX_LINE_BYTES, MAX_SIDE, MEDIUM_SIDE,
+    OutputHeader, OutputName, Rejection, SMALL_SIDE,
+};
+use crate::model::media::MediaKind;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How many uploads may wait for a child.
+const QUEUE: usize = 64;
+
+/// After this time a child is killed.
+const TIME: Duration = Duration::from_secs(10);
+
+/// What the original may have more than the upload: an orientation is written anew.
+const ADDED_BYTES: usize = 1024;
+
+/// What an encoded variant may have more than its pixels.
+const VARIANT_OVERHEAD: usize = 64 * 1024;
+
+/// The longest placeholder.
+const MAX_THUMBHASH_BYTES: usize = 25;
+
+/// The signals that end a process for what it did itself: SIGILL, SIGABRT (an allocation failed), SIGBUS, SIGFPE, SIGSEGV and
+/// SIGXCPU (its processor time is used up).
+const OWN_SIGNALS: [i32; 6] = [4, 6, 7, 8, 11, 24];
+
+/// Inspects uploads in child processes, a few at a time.
+pub struct Decoder {
+    program: PathBuf,
+    /// One permit for each child that may run.
+    children: Semaphore,
+    /// One permit for each upload that runs or waits.
+    places: Semaphore,
+}
+
+/// What an inspection found.
+#[derive(Debug)]
+pub enum Inspection {
+    /// The upload may be used.
+    Accepted {
+        /// The type that was found.
+        mime: String,
+        /// The width in pixels as displayed, of an image.
+        width: Option<u32>,
+        /// The height in pixels as displayed, of an image.
+        height: Option<u32>,
+        /// The placeholder, of an image.
+        thumbhash: Option<Vec<u8>>,
+        /// What to store. None for a video or a file, which is stored as it came.
+        outputs: Vec<Output>,
+    },
+    /// The upload may not be used.
+    Rejected(Rejection),
+}
+
+/// What is to be stored of a picture.
+#[derive(Debug)]
+pub struct Output {
+    /// Which one it is.
+    pub name: OutputName,
+    /// Its type.
+    pub mime: String,
+    /// Its width in pixels, as displayed.
+    pub width: u32,
+    /// Its height in pixels, as displayed.
+    pub height: u32,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// Why there is no result. Both may be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum DecoderError {
+    /// Too many uploads wait.
+    #[error("too many uploads wait for a decoder")]
+    Busy,
+    /// The child did not start, was killed from outside, took too long, or did not follow the protocol.
+    #[error("the decoder failed: {0}")]
+    Failed(String),
+}
+
+impl From<std::io::Error> for DecoderError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Decoder {
+    /// A decoder whose children run `program decode`, at most `children` at a time.
+    pub fn new(program: PathBuf, children: usize) -> Self {
+        Self {
+            program,
+            children: Semaphore::new(children),
+            places: Semaphore::new(children + QUEUE),
+        }
+    }
+
+    /// Inspects an upload of this kind and declared type. Of an image `bytes` is all, of a video or a file the beginning is enough.
+    /// Waits while others are inspected. Dropping the future ends the child.
+    pub async fn inspect(
+        &self,
+        kind: MediaKind,
+        mime: &str,
+        bytes: Bytes,
+    ) -> Result<Inspection, DecoderError> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(DecoderError::Busy);
+        };
+        let Ok(_turn) = self.children.acquire().await else {
+            return Err(DecoderError::Busy);
+        };
+        let mut upload = bytes;
+        if kind != MediaKind::Image {
+            upload.truncate(HEAD_BYTES);
+        }
+        let request = InspectionRequest {
+            kind,
+            mime: mime.to_owned(),
+        };
+        let mut child = self.start()?;
+        match timeout(TIME, converse(&mut child, &request, &upload)).await {
+            Ok(result) => result,
+            Err(_) => {
+                child.kill().await?;
+                let seconds = TIME.as_secs();
+                Err(DecoderError::Failed(format!("no result after {seconds} s")))
+            }
+        }
+    }
+
+    /// A child without environment, whose only descriptors are its pipes: the environment of a node has its secrets.
+    fn start(&self) -> Result<Child, DecoderError> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("decode")
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command.spawn()?)
+    }
+}
+
+/// Gives the child the upload, reads its reply, and waits until it has ended.
+async fn converse(
+    child: &mut Child,
+    request: &InspectionRequest,
+    upload: &Bytes,
+) -> Result<Inspection, DecoderError> {
+    let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(DecoderError::Failed("it has no pipes".to_owned()));
+    };
+    let mut line = serde_json::to_vec(request).map_err(|error| failed(&error.to_string()))?;
+    line.push(b'\n');
+    let write = async move {
+        // A child may end before it has read all.
+        let _ = stdin.write_all(&line).await;
+        let _ = stdin.write_all(upload).await;
+    };
+    let read = async {
+        let inspection = read_reply(&mut stdout, request, upload.len()).await;
+        // A child that still writes would never end.
+        drop(stdout);
+        inspection
+    };
+    let ((), inspection) = tokio::join!(write, read);
+    let status = child.wait().await?;
+    if status.success() {
+        inspection
+    } else {
+        judge(status)
+    }
+}
+
+/// What the end of a child without success means.
+fn judge(status: ExitStatus) -> Result<Inspection, DecoderError> {
+    match status.signal() {
+        Some(signal) if OWN_SIGNALS.contains(&signal) => {
+            Ok(Inspection::Rejected(Rejection::Damaged))
+        }
+        _ => Err(failed(&status.to_string())),
+    }
+}
+
+fn failed(text: &str) -> DecoderError {
+    DecoderError::Failed(text.to_owned())
+}
+
+async fn read_reply(
+    stdout: &mut tokio::process::ChildStdout,
+    request: &InspectionRequest,
+    upload: usize,
+) -> Result<Inspection, DecoderError> {
+    let mut stdout = BufReader::new(stdout);
+    let mut line = Vec::new();
+    let mut start = (&mut stdout).take(MAX_LINE_BYTES);
+    start.read_until(b'\n', &mut line).await?;
+    let reply = serde_json::from_slice(&line).map_err(|error| failed(&error.to_string()))?;
+    let (mime, width, height, thumbhash, headers) = match reply {
+        InspectionReply::Rejected { reason } => return Ok(Inspection::Rejected(reason)),
+        InspectionReply::Accepted {
+            mime,
+            width,
+            height,
+            thumbhash,
+            outputs,
+        } => (mime, width, height, thumbhash, outputs),
+    };
+    let thumbhash = match thumbhash {
+        Some(text) => Some(STANDARD.decode(text).map_err(|e| failed(&e.to_string()))?),
+        None => None,
+    };
+    let hash_bytes = thumbhash.as_ref().map_or(0, Vec::len);
+    let expected: &[OutputName] = match (request.kind, headers.as_slice()) {
+        (MediaKind::Image, [_, _, ..]) => {
+            &[OutputName::Original, OutputName::Small, OutputName::Medium]
+        }
+        (MediaKind::Image, _) => &[OutputName::Original],
+        _ => &[],
+    };
+    if hash_bytes > MAX_THUMBHASH_BYTES || expected.is_empty() && !headers.is_empty() {
+        return Err(failed("its reply is out of bounds"));
+    }
+    let mut outputs = Vec::new();
+    for header in headers {
+        if header.bytes > most_bytes(&header, upload) {
+            return Err(failed("an output is out of bounds"));
+        }
+        let mut bytes = Vec::with_capacity(header.bytes);
+        let mut body = (&mut stdout).take(header.bytes as u64);
+        if body.read_to_end(&mut bytes).await? != header.bytes {
+            return Err(failed("an output is cut off"));
+        }
+        outputs.push(Output {
+            name: header.name,
+            mime: header.mime,
+            width: header.width,
+            height: header.height,
+            bytes: bytes.into(),
+        });
+    }
+    Ok(Inspection::Accepted {
+        mime,
+        width,
+        height,
+        thumbhash,
+        outputs,
+    })
+}
+
+/// The most bytes that this output of an upload of `upload` bytes may have; 0 if its size in pixels is not possible.
+fn most_bytes(header: &OutputHeader, upload: usize) -> usize {
+    let side = match header.name {
+        OutputName::Original => MAX_SIDE,
+        OutputName::Small => SMALL_SIDE,
+        OutputName::Medium => MEDIUM_SIDE,
+    };
+    if header.width > side || header.height > side {
+        return 0;
+    }
+    match header.name {
+        OutputName::Original => upload + ADDED_BYTES,
+        OutputName::Small | OutputName::Medium => {
+            4 * header.width as usize * header.height as usize + VARIANT_OVERHEAD
+        }
+    }
+}
