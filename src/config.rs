@@ -3,12 +3,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the only place")]
 
+pub mod media;
 mod media_hosts;
 pub mod origins;
 pub mod presence;
 mod privacy;
 mod proxies;
 
+use crate::config::media::MediaConfig;
 use crate::config::origins::Origins;
 use crate::config::presence::PresenceTimings;
 use crate::model::wire::people::privacy::EffectivePrivacy;
@@ -93,6 +95,10 @@ pub struct Config {
     pub erase_days: i32,
     /// `TIDELINE_PRIVACY`: what holds for users who have chosen nothing.
     pub privacy: EffectivePrivacy,
+    /// The settings of the media store, if there is one.
+    pub media: Option<MediaConfig>,
+    /// The program that decodes media: this one.
+    pub decoder: PathBuf,
     /// `TIDELINE_DRAIN_SECONDS`
     pub drain: Duration,
     /// `TIDELINE_LOG`
@@ -255,6 +261,8 @@ impl Config {
             receipts: switch(lookup, "TIDELINE_RECEIPTS")?,
             erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,
+            media: media::load(lookup)?,
+            decoder: std::env::current_exe().unwrap_or_default(),
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })
@@ -297,6 +305,12 @@ fn edit_history(lookup: Lookup<'_>) -> Result<EditHistory, ConfigError> {
 /// A feature that is on unless it is switched off.
 fn switch(lookup: Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
     let words = [("on", true), ("off", false)];
+    word(lookup, name, words, "on or off")
+}
+
+/// A feature that is off unless it is switched on.
+fn option(lookup: Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
+    let words = [("off", false), ("on", true)];
     word(lookup, name, words, "on or off")
 }
 

@@ -27,6 +27,9 @@ const METRICS: &str = "127.0.0.1:8081";
 /// The variable with the drain time.
 const DRAIN: &str = "TIDELINE_DRAIN_SECONDS";
 
+/// The variable with the media store.
+const MEDIA_URL: &str = "TIDELINE_MEDIA_URL";
+
 /// Why `tideline dev` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
@@ -67,6 +70,7 @@ async fn serve(services: &Services) -> Result<(), DevError> {
         METRICS_BIND => environment(METRICS_BIND)
             .or_else(|| (!is_empty(METRICS_BIND)).then(|| METRICS.to_owned())),
         // Short, because no load balancer has to notice the drain.
+        MEDIA_URL => environment(MEDIA_URL).or_else(|| Some(media_url(services.data_dir()))),
         DRAIN => environment(DRAIN).or_else(|| Some("3".to_owned())),
         other => environment(other),
     })?;
@@ -90,6 +94,11 @@ async fn serve(services: &Services) -> Result<(), DevError> {
     greet(&url, &metrics, services.data_dir(), &env)?;
     stop.received().await;
     Ok(node.stop().await?)
+}
+
+/// The media store of this directory.
+fn media_url(dir: &Path) -> String {
+    format!("file://{}", dir.join("media").display())
 }
 
 /// The file with the key of this directory's tokens, created by the first run.

@@ -1,6 +1,7 @@
 //! The operations of Tideline, a function each. Independent of HTTP status codes and SQL tables.
 
 pub mod identity;
+pub mod media;
 pub mod messaging;
 pub mod operations;
 pub mod people;

@@ -1,6 +1,7 @@
 //! The handle for conversations, messages and synchronization: writers, PostgreSQL, Redis, waits, and caches.
 
 use crate::config::Config;
+use crate::engine::media::MediaService;
 use crate::engine::reading::inbox_pages::Pages;
 use crate::engine::reading::unread_counts::Recounts;
 use crate::engine::waiting::delivered::DeliveredPositions;
@@ -30,6 +31,8 @@ pub struct Delivery {
     pub redis: Arc<Redis>,
     /// The batching writers.
     pub writers: Writers,
+    /// Media, if there is a store.
+    pub media: Option<Arc<MediaService>>,
     /// The waits of this node.
     pub waiters: Arc<WaitRegistry>,
     /// Queries inbox heads.

@@ -44,6 +44,10 @@ pub enum Error {
     DeviceRevoked,
     /// The refresh token is unknown, used or expired.
     RefreshInvalid,
+    /// The server keeps no media.
+    MediaDisabled,
+    /// The media are not ready, or were rejected.
+    MediaNotReady,
     /// The message is recalled or has expired.
     MessageGone,
     /// The version that the caller has seen is not the present one; with the message as it is now.

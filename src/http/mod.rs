@@ -3,6 +3,7 @@
 
 pub mod identity;
 pub mod kit;
+pub mod media;
 pub mod messaging;
 pub mod openapi;
 pub mod operations;

@@ -1,12 +1,15 @@
 //! Message content on its way in. It is parsed here once, and the JSON of the parsed value is stored, so no unchecked content
 //! reaches the archive.
 
-use crate::model::ids::UserId;
+use crate::model::ids::{MediaId, UserId};
 use crate::model::input;
 use crate::model::strict::Strict;
-use crate::model::wire::content::{StoredBody, TypedContent};
+use crate::model::wire::content::{
+    NewFile, NewImage, NewVideo, StoredBody, TypedContent, UploadedContent,
+};
 use crate::model::wire::violation::Violation;
 use garde::Validate;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 /// The most levels of a custom content. A page of messages then has fewer than 128 levels, the limit of common JSON parsers.
@@ -21,6 +24,8 @@ pub struct Content {
     kind: &'static str,
     json: String,
     mentions: Vec<UserId>,
+    /// Media that the server keeps.
+    media: Option<UploadedContent>,
 }
 
 impl Content {
@@ -29,9 +34,18 @@ impl Content {
         let typed = match kind {
             "text" => TypedContent::Text(checked(content)?),
             "emoji" => TypedContent::Emoji(checked(content)?),
-            "image" => TypedContent::Image(checked(content)?),
-            "video" => TypedContent::Video(checked(content)?),
-            "file" => TypedContent::File(checked(content)?),
+            "image" if is_upload(&content) => {
+                TypedContent::Image(NewImage::Upload(upload(kind, content)?))
+            }
+            "video" if is_upload(&content) => {
+                TypedContent::Video(NewVideo::Upload(upload(kind, content)?))
+            }
+            "file" if is_upload(&content) => {
+                TypedContent::File(NewFile::Upload(upload(kind, content)?))
+            }
+            "image" => TypedContent::Image(NewImage::Link(checked(content)?)),
+            "video" => TypedContent::Video(NewVideo::Link(checked(content)?)),
+            "file" => TypedContent::File(NewFile::Link(checked(content)?)),
             "custom" => match content.0 {
                 Value::Object(map) if depth(&map) <= MAX_CUSTOM_DEPTH => TypedContent::Custom(map),
                 Value::Object(_) => {
@@ -57,18 +71,22 @@ impl Content {
         let value = value.map_err(|_unreachable| {
             vec![Violation::new("/content", "cannot be written as JSON")]
         })?;
-        let mentions = match typed {
-            TypedContent::Text(text) => text.mentions,
+        let (mentions, media) = match typed {
+            TypedContent::Text(text) => (text.mentions, None),
+            TypedContent::Image(NewImage::Upload(media))
+            | TypedContent::Video(NewVideo::Upload(media))
+            | TypedContent::File(NewFile::Upload(media)) => (Vec::new(), Some(media)),
             TypedContent::Emoji(_)
-            | TypedContent::Image(_)
-            | TypedContent::Video(_)
-            | TypedContent::File(_)
-            | TypedContent::Custom(_) => Vec::new(),
+            | TypedContent::Image(NewImage::Link(_))
+            | TypedContent::Video(NewVideo::Link(_))
+            | TypedContent::File(NewFile::Link(_))
+            | TypedContent::Custom(_) => (Vec::new(), None),
         };
         Ok(Self {
             kind,
             json: value.to_string(),
             mentions,
+            media,
         })
     }
 
@@ -87,6 +105,7 @@ impl Content {
             kind,
             json,
             mentions: Vec::new(),
+            media: stored_media(stored),
         })
     }
 
@@ -105,10 +124,18 @@ impl Content {
         &self.mentions
     }
 
+    /// Media that the server keeps, of an image, video or file. The content to store is made of them and of this.
+    pub fn media(&self) -> Option<&UploadedContent> {
+        self.media.as_ref()
+    }
+
     /// Whether a stored message has the same kind and, compared as JSON values, the same content.
     pub fn is_same(&self, stored: &StoredBody) -> bool {
         if self.kind != stored.kind {
             return false;
+        }
+        if self.media.is_some() {
+            return self.media == stored_media(stored);
         }
         self.json == stored.content.get()
             || match (
@@ -184,6 +211,37 @@ fn checked<T: DeserializeOwned + Validate<Context = ()>>(
         .validate()
         .map_err(|report| Violation::from_report("/content", &report))?;
     Ok(content)
+}
+
+/// Whether a content names media that the server keeps.
+fn is_upload(content: &Strict) -> bool {
+    content.0.get("media_id").is_some()
+}
+
+fn upload(kind: &str, content: Strict) -> Result<UploadedContent, Vec<Violation>> {
+    let media: UploadedContent = checked(content)?;
+    if kind != "video" && media.poster_media_id.is_some() {
+        let detail = "must be given for videos only";
+        return Err(vec![Violation::new("/content/poster_media_id", detail)]);
+    }
+    Ok(media)
+}
+
+/// What the sender of a stored message has named of media that the server keeps.
+fn stored_media(stored: &StoredBody) -> Option<UploadedContent> {
+    #[derive(Deserialize)]
+    struct Named {
+        media_id: MediaId,
+        poster_media_id: Option<MediaId>,
+        alt: Option<String>,
+    }
+    let is_of_media = ["image", "video", "file"].contains(&&*stored.kind);
+    let named: Named = is_of_media.then(|| serde_json::from_str(stored.content.get()).ok())??;
+    Some(UploadedContent {
+        media_id: named.media_id,
+        poster_media_id: named.poster_media_id,
+        alt: named.alt,
+    })
 }
 
 fn depth(map: &Map<String, Value>) -> usize {

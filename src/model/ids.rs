@@ -45,6 +45,10 @@ id! {
     ClientMsgId,
     /// A creator's id for a group: the idempotency key.
     ClientConversationId,
+    /// A picture, video or file that the server keeps.
+    MediaId,
+    /// An owner's id for an upload: the idempotency key.
+    ClientMediaId,
     /// The id of the data. It changes after a restore from a backup.
     Epoch,
 }

@@ -1,6 +1,6 @@
 //! Pages of timelines and listings.
 
-use crate::model::ids::{ClientMsgId, ConversationId, InboxSeq, UserId};
+use crate::model::ids::{ClientMsgId, ConversationId, InboxSeq, MediaId, UserId};
 use crate::model::wire::conversation::Order;
 use crate::model::wire::violation::Violation;
 use base64::Engine;
@@ -65,6 +65,14 @@ pub struct Page<T> {
 pub struct UserCursor {
     /// The last user of the previous page.
     pub after: UserId,
+}
+
+/// Where the next page of media begins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaCursor {
+    /// The last media of the previous page.
+    pub before: MediaId,
 }
 
 /// Where the next page of contacts begins.

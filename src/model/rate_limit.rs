@@ -19,6 +19,10 @@ pub enum Subject {
     Search(UserId),
     /// The people whose presence one user reads.
     Presence(UserId),
+    /// The mebibytes that one user uploads.
+    Upload(UserId),
+    /// The media that one user reads.
+    Download(UserId),
 }
 
 impl Subject {
@@ -42,7 +46,11 @@ pub fn network(address: IpAddr) -> IpAddr {
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::User(user) | Self::Search(user) | Self::Presence(user) => write!(f, "{user}"),
+            Self::User(user)
+            | Self::Search(user)
+            | Self::Presence(user)
+            | Self::Upload(user)
+            | Self::Download(user) => write!(f, "{user}"),
             Self::Address(address) => write!(f, "{address}"),
             Self::Login(name) => f.write_str(name),
         }

@@ -10,6 +10,13 @@ use utoipa::ToSchema;
 #[schema(value_type = String, format = DateTime, example = "2026-11-20T09:30:00.123Z")]
 pub struct Timestamp(pub DateTime<Utc>);
 
+impl Timestamp {
+    /// The time this number of seconds after the beginning of 1970.
+    pub fn of_seconds(seconds: i64) -> Self {
+        Self(DateTime::from_timestamp(seconds, 0).unwrap_or_default())
+    }
+}
+
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))

@@ -1,6 +1,6 @@
 //! Opens the handles of a process.
 
-use crate::clock::SharedClock;
+use crate::clock::{self, SharedClock};
 use crate::config::Config;
 use crate::engine::admission::Admission;
 use crate::engine::admission::rate_limits::RateLimits;
@@ -12,6 +12,7 @@ use crate::engine::auth::used_generations::UsedGenerations;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::lifecycle::Lifecycle;
+use crate::engine::media::MediaService;
 use crate::engine::presence::OnlinePeople;
 use crate::engine::reading::{inbox_pages, unread_counts};
 use crate::engine::waiting::delivered::DeliveredPositions;
@@ -19,7 +20,10 @@ use crate::engine::waiting::head_query;
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::engine::waiting::total_cache::UnreadTotalCache;
 use crate::engine::writer::Writers;
+use crate::model::ids::Epoch;
 use crate::storage::error::StorageError;
+use crate::storage::objects::Objects;
+use crate::storage::pg::media::deletions;
 use crate::storage::pg::operations::instance;
 use crate::storage::pg::{DEADLINE, Pg};
 use crate::storage::redis::client::Redis;
@@ -189,6 +193,7 @@ impl Handles {
         };
         let tokens = Tokens::new(&config.jwt_secret.0, config.access_token, clock)
             .map_err(OpenError::Secrets)?;
+        let media = open_media(&config, &pg, epoch).await?;
         let auth = Auth {
             config: Arc::clone(&config),
             pg: pg.clone(),
@@ -217,6 +222,7 @@ impl Handles {
             pages: inbox_pages::start(&pg, config.writers, config.receipts),
             notices: Notices::new(&redis, epoch, on_signal),
             config: Arc::clone(&config),
+            media,
             metrics,
             epoch,
             pg,
@@ -233,4 +239,54 @@ impl Handles {
             connections,
         })
     }
+}
+
+/// The media store of this database. A node with another one, such as a directory of its own, keeps no media: half of the pictures would be
+/// missing there.
+async fn open_media(
+    config: &Config,
+    pg: &Pg,
+    epoch: Epoch,
+) -> Result<Option<Arc<MediaService>>, OpenError> {
+    let Some(settings) = &config.media else {
+        return Ok(None);
+    };
+    let failed = |why: &str| log::error!("media: this node keeps none: {why}");
+    let objects = match Objects::open(settings) {
+        Ok(objects) => objects,
+        Err(error) => {
+            failed(&error.to_string());
+            return Ok(None);
+        }
+    };
+    let known = pg.read("media_store", deletions::store_id).await?;
+    let id = known.unwrap_or_else(clock::new_id);
+    match objects.is_of(id, known.is_none()).await {
+        Ok(true) => {}
+        Ok(false) => {
+            failed("TIDELINE_MEDIA_URL is not the store of this database");
+            return Ok(None);
+        }
+        // It may be back when it is needed.
+        Err(error) if known.is_some() => log::warn!("{error}"),
+        Err(error) => {
+            failed(&error.to_string());
+            return Ok(None);
+        }
+    }
+    if known.is_none() {
+        let claim = move |conn: &mut _| deletions::claim_store(conn, id).map(Ok::<_, Error>);
+        let claimed = pg.transaction("media_store", claim).await?;
+        if claimed.map_err(OpenError::Secrets)? != Some(id) {
+            failed("another node has just chosen another store");
+            return Ok(None);
+        }
+    }
+    let program = config.decoder.clone();
+    let secret = &config.jwt_secret.0;
+    let service = MediaService::new(settings.clone(), objects, program, secret, epoch);
+    let service = service.ok_or_else(|| {
+        OpenError::Secrets(Error::Internal("the secret cannot be a key".to_owned()))
+    })?;
+    Ok(Some(Arc::new(service)))
 }

@@ -93,6 +93,7 @@ impl Node {
             task!(erasures, delivery),
             task!(delivered, delivery),
             task!(expiry, delivery),
+            task!(media, delivery),
             task!(read_moves, delivery),
             task!(scheduled, delivery),
             task!(typing, delivery),

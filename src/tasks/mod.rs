@@ -5,6 +5,7 @@ pub mod auditor;
 pub mod delivered;
 pub mod erasures;
 pub mod expiry;
+pub mod media;
 pub mod notices;
 pub mod partitions;
 pub mod presence;

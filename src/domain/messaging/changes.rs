@@ -114,7 +114,7 @@ pub async fn changed_since(
             let is_known = |message: &&Message| number(message) <= Some(view.change_seq);
             messages.truncate(messages.iter().take_while(is_known).count());
             // The member may see all of them: none has changed after the membership was read.
-            present(conn, caller, conversation, &view, &mut messages)?;
+            present(conn, caller.user, conversation, &view, &mut messages)?;
             Ok(Some((view, messages, read)))
         })
         .await?

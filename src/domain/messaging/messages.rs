@@ -8,7 +8,7 @@ use crate::engine::reading::{hidden_messages, message_views, unread_totals};
 use crate::engine::writer::commands::mark_read::MarkRead;
 use crate::engine::writer::commands::mark_unread::MarkUnread;
 use crate::model::account::Caller;
-use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, UserId};
 use crate::model::page::{PAGE_BYTES, PageSize, Range};
 use crate::model::resync::Resync;
 use crate::model::wire::message::Message;
@@ -89,7 +89,7 @@ pub async fn page(
             // The page ends at the head that was read with the caller's membership: later messages may have been sent after
             // the caller was removed.
             messages.retain(|message| message.seq <= view.last_seq);
-            if !present(conn, caller, conversation, &view, &mut messages)? {
+            if !present(conn, caller.user, conversation, &view, &mut messages)? {
                 return Ok(None);
             }
             let replied = match with_replied {
@@ -138,7 +138,7 @@ pub async fn some(
                 return Ok(None);
             };
             Ok(Some(TimelinePage {
-                messages: shown(conn, caller, conversation, &view, seqs.iter().copied())?,
+                messages: shown(conn, caller.user, conversation, &view, seqs.iter().copied())?,
                 last_seq: view.last_seq,
                 change_seq: view.change_seq,
                 has_more: false,
@@ -155,7 +155,7 @@ pub async fn some(
 /// membership is read again.
 pub fn present(
     conn: &mut Connection,
-    caller: Caller,
+    user: UserId,
     conversation: ConversationId,
     view: &View,
     messages: &mut [Message],
@@ -165,16 +165,16 @@ pub fn present(
         change.is_some_and(|change| change > view.change_seq)
     };
     if messages.iter().any(is_later) {
-        let now = conversations::view(conn, conversation, caller.user)?;
+        let now = conversations::view(conn, conversation, user)?;
         if now.is_none_or(|now| now.visible_after != view.visible_after) {
             return Ok(false);
         }
     }
-    hidden_messages::replace(conn, caller.user, view.hides, messages.iter_mut())?;
+    hidden_messages::replace(conn, user, view.hides, messages.iter_mut())?;
     let views = messages
         .iter_mut()
         .map(|message| message_views::ShownMessage {
-            reader: caller.user,
+            reader: user,
             message,
             after: view.visible_after,
         });
@@ -185,7 +185,7 @@ pub fn present(
 /// Those of these messages that a member may see.
 pub fn shown(
     conn: &mut Connection,
-    caller: Caller,
+    user: UserId,
     conversation: ConversationId,
     view: &View,
     seqs: impl Iterator<Item = ConvSeq>,
@@ -198,7 +198,7 @@ pub fn shown(
     }
     let mut messages = archive::some(conn, &keys)?;
     messages.sort_unstable_by_key(|one| one.seq);
-    match present(conn, caller, conversation, view, &mut messages)? {
+    match present(conn, user, conversation, view, &mut messages)? {
         true => Ok(messages),
         false => Ok(Vec::new()),
     }
@@ -216,7 +216,7 @@ fn replied(
     let to = |one: &Message| Some(one.state.as_ref()?.reply_to?.seq);
     let seqs = page.iter().filter_map(to);
     let seqs = seqs.filter(|seq| !there.contains(seq));
-    shown(conn, caller, conversation, view, seqs)
+    shown(conn, caller.user, conversation, view, seqs)
 }
 
 /// A page of the replies to a message and to its replies.
@@ -240,7 +240,7 @@ pub async fn replies(
             let mut messages = archive::replies(conn, conversation, root, since, limit)?;
             let read = messages.len();
             messages.retain(|message| message.seq <= view.last_seq);
-            if !present(conn, caller, conversation, &view, &mut messages)? {
+            if !present(conn, caller.user, conversation, &view, &mut messages)? {
                 return Ok(None);
             }
             // A page that was cut may be followed by more.
@@ -293,7 +293,7 @@ pub async fn visible(
                 return Ok(None);
             };
             let one = std::slice::from_mut(&mut message);
-            Ok(present(conn, caller, conversation, &view, one)?.then_some(message))
+            Ok(present(conn, caller.user, conversation, &view, one)?.then_some(message))
         })
         .await?
         .ok_or(Error::NotFound)

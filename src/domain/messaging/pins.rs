@@ -42,7 +42,7 @@ pub async fn list(
             let mut messages = rows::list(conn, conversation, view.visible_after)?;
             // The sweep ends the pins of expired messages a little later.
             messages.retain(|one| one.seq <= view.last_seq && one.body.kind != EXPIRED);
-            let shown = present(conn, caller, conversation, &view, &mut messages)?;
+            let shown = present(conn, caller.user, conversation, &view, &mut messages)?;
             Ok(shown.then_some((messages, view.change_seq)))
         })
         .await?

@@ -4,11 +4,12 @@
 //! that dies in between leaves the row, which another node sends again: that is a replay of the stored message.
 
 use crate::domain::messaging::own_change::{OwnChange, own_change};
+use crate::domain::messaging::sends::prepared;
 use crate::engine::admission::Admission;
 use crate::engine::admission::load_shedding::Priority;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::writer::commands::send::Send;
+use crate::engine::media::sources;
 use crate::model::account::Caller;
 use crate::model::content::Content;
 use crate::model::events::scheduled::SCHEDULED_FAILED;
@@ -31,7 +32,6 @@ use crate::storage::pg::sync::inbox;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::HashMap;
 use std::convert::Infallible;
 
 /// How far ahead a message may be scheduled.
@@ -66,6 +66,13 @@ pub async fn put(
         if rows::others(conn, caller.user, scheduled.client_msg_id)? >= MAX_SCHEDULED {
             let what = "`limits.scheduled` messages of a user";
             return Ok(Err(Error::LimitReached(what)));
+        }
+        // The timeline is locked before the media: whoever locks media for a change locks no timeline afterwards.
+        if let Some(media) = content.media() {
+            let held = sources::hold_for_later(conn, caller.user, content.kind(), media)?;
+            if let Err(refusal) = held {
+                return Ok(Err(refusal));
+            }
         }
         if !rows::put(conn, caller.user, &scheduled)? {
             return Ok(Err(Error::WindowClosed("rescheduled")));
@@ -171,11 +178,7 @@ async fn attempt(
             forward: None,
         },
     };
-    let send = Send {
-        messages: vec![message],
-        sources: HashMap::new(),
-        mention_all_limit: delivery.config.mention_all_limit,
-    };
+    let send = prepared(delivery, user, vec![message]).await?;
     let id = scheduled.conversation_id;
     let sent = delivery.writers.submit(id, user, send)?.wait().await?;
     sent.into_iter().try_for_each(|result| result.map(drop))
@@ -197,6 +200,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         Error::Blocked => ("blocked", "one of the two blocks the other".to_owned()),
         Error::LimitReached(what) => ("limit_reached", (*what).to_owned()),
         Error::MessageGone => ("message_gone", "a message is gone".to_owned()),
+        Error::MediaNotReady => ("media_not_ready", "the media are gone".to_owned()),
         Error::ClientMsgIdReused => {
             let detail = "another message was sent under this client_msg_id";
             ("client_msg_id_reused", detail.to_owned())
@@ -207,6 +211,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::SlowMode(_)
         | Error::Internal(_)
         | Error::Conflict(_)
+        | Error::MediaDisabled
         | Error::NotAccepted
         | Error::PresenceCursorInvalid
         | Error::LimitReachedFor(..)

@@ -6,6 +6,7 @@
 use crate::domain::messaging::messages::shown;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::media::sources as media;
 use crate::engine::reading::{hidden_messages, message_views};
 use crate::engine::waiting::typing_stop;
 use crate::engine::writer::commands::send::{Send, Sent, Source};
@@ -29,12 +30,7 @@ pub async fn send(
     conversation: ConversationId,
     messages: Vec<NewMessage>,
 ) -> Result<Vec<Result<Sent, Error>>, Error> {
-    let sources = sources(delivery, caller, &messages).await?;
-    let send = Send {
-        messages,
-        sources,
-        mention_all_limit: delivery.config.mention_all_limit,
-    };
+    let send = prepared(delivery, caller.user, messages).await?;
     let answer = delivery.writers.submit(conversation, caller.user, send)?;
     let results = answer.wait().await?;
     if results.iter().flatten().any(|sent| !sent.replayed) {
@@ -59,25 +55,49 @@ pub async fn send(
     Ok(results)
 }
 
-/// The messages that these messages forward, as the caller may see them now. A failure is for the message alone, since a repeated send
-/// needs no source. Nothing is read without a forward.
-async fn sources(
+/// The send of these messages, with what it needs of others: the messages that they forward, and the media that they refer to, as the
+/// sender may see them now. A failure is for the message alone, since a repeated send needs neither. Nothing is read without any.
+pub(super) async fn prepared(
     delivery: &Delivery,
-    caller: Caller,
-    messages: &[NewMessage],
-) -> Result<HashMap<MessageRef, Result<Source, Error>>, Error> {
+    sender: UserId,
+    messages: Vec<NewMessage>,
+) -> Result<Send, Error> {
     let forwarded = messages.iter().filter_map(|one| one.options.forward);
     let forwarded: BTreeSet<_> = forwarded.collect();
-    if forwarded.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let read = move |conn: &mut Connection| read(conn, caller, &forwarded);
-    Ok(delivery.pg.read("forwarded", read).await?)
+    let contents = messages.iter().filter_map(|one| one.content.as_ref());
+    let named = contents.filter_map(Content::media);
+    let named = named.flat_map(|one| [Some(one.media_id), one.poster_media_id]);
+    let named: BTreeSet<_> = named.flatten().collect();
+    let (sources, media) = match forwarded.is_empty() && named.is_empty() {
+        true => Default::default(),
+        false => {
+            let read = move |conn: &mut Connection| {
+                let sources = read(conn, sender, &forwarded)?;
+                let of_media = sources.iter().filter(|(_, source)| {
+                    let content = source.as_ref().ok().map(|source| &source.content);
+                    content.is_some_and(|content| content.media().is_some())
+                });
+                let of_media: Vec<_> = of_media.map(|(of, _)| *of).collect();
+                let mut media = media::of_forwarded(conn, &of_media)?;
+                media.extend(media::usable(conn, sender, &named)?);
+                Ok((sources, media))
+            };
+            delivery.pg.read("sources", read).await?
+        }
+    };
+    let media_base = delivery.media.as_ref();
+    Ok(Send {
+        messages,
+        sources,
+        media,
+        media_base: media_base.and_then(|media| media.config.public_url.clone()),
+        mention_all_limit: delivery.config.mention_all_limit,
+    })
 }
 
 fn read(
     conn: &mut Connection,
-    caller: Caller,
+    sender: UserId,
     forwarded: &BTreeSet<MessageRef>,
 ) -> StorageResult<HashMap<MessageRef, Result<Source, Error>>> {
     let mut by_conversation: BTreeMap<ConversationId, Vec<ConvSeq>> = BTreeMap::new();
@@ -87,8 +107,8 @@ fn read(
     }
     let mut found = Vec::new();
     for (id, seqs) in by_conversation {
-        if let Some(view) = conversations::view(conn, id, caller.user)? {
-            found.extend(shown(conn, caller, id, &view, seqs.into_iter())?);
+        if let Some(view) = conversations::view(conn, id, sender)? {
+            found.extend(shown(conn, sender, id, &view, seqs.into_iter())?);
         }
     }
     let origins: Vec<_> = found.iter().map(origin).collect();

@@ -6,6 +6,7 @@ use crate::model::ids::{ConvSeq, ConversationId};
 use crate::model::unread::CommittedEntry;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
+use crate::storage::pg::media::references;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::mentions::{MentionChanges, NamedUser};
 use crate::storage::pg::messaging::{archive, conversations, expiry as rows, mentions};
@@ -53,6 +54,7 @@ fn erase(
     let keys: Vec<_> = seqs.iter().map(|seq| (id, *seq)).collect();
     for message in archive::some(conn, &keys)? {
         rows::erase(conn, &message)?;
+        references::remove(conn, (id, message.seq))?;
     }
     let mut gone = MentionChanges::default();
     for (key, users) in mentions::named(conn, &keys)? {

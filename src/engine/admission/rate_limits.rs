@@ -46,6 +46,20 @@ const PRESENCE: Policy = Policy {
     burst: 500,
 };
 
+/// The mebibytes that one user uploads: 2,048, and then ten thousand an hour.
+const UPLOAD: Policy = Policy {
+    name: "media_upload",
+    interval: Duration::from_millis(360),
+    burst: 2_048,
+};
+
+/// The media that one user reads: 500, and then 100 a second. A page of a conversation may show a hundred pictures.
+const DOWNLOAD: Policy = Policy {
+    name: "media",
+    interval: Duration::from_millis(10),
+    burst: 500,
+};
+
 /// The rate limits, with the buckets of this node.
 pub struct RateLimits {
     /// `None` if no limits are set.
@@ -197,6 +211,8 @@ impl RateLimits {
             Subject::Login(_) => LOGIN,
             Subject::Search(_) => SEARCH,
             Subject::Presence(_) => PRESENCE,
+            Subject::Upload(_) => UPLOAD,
+            Subject::Download(_) => DOWNLOAD,
         };
         let status = self.take(subject, policy, cost(policy)).await;
         if status.retry_after.is_some() {

@@ -6,7 +6,69 @@
 
 pub mod decode;
 pub mod decoder;
+pub mod links;
+pub mod part_budget;
 pub mod protocol;
+pub mod reader;
+pub mod scan;
 mod sniff;
+pub mod sources;
 mod strip;
 mod variants;
+
+use crate::config::media::MediaConfig;
+use crate::engine::media::decoder::Decoder;
+use crate::engine::media::links::LinkKeys;
+use crate::engine::media::part_budget::PartBudget;
+use crate::model::ids::Epoch;
+use crate::storage::objects::Objects;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+/// The most uploads that a node processes at a time.
+const RUNS: usize = 4;
+
+/// The handle for media.
+pub struct MediaService {
+    /// The settings.
+    pub config: MediaConfig,
+    /// The store.
+    pub objects: Objects,
+    /// The decoder of pictures.
+    pub decoder: Decoder,
+    /// The keys of links.
+    pub links: LinkKeys,
+    /// The memory for parts of uploads.
+    pub parts: PartBudget,
+    /// The runs of the processing.
+    pub runs: Semaphore,
+    /// No upload may begin: the store is nearly full.
+    pub is_full: AtomicBool,
+    /// Where the processing runs: it outlives the request that starts it.
+    pub runtime: Handle,
+}
+
+impl MediaService {
+    /// For this store, on the current Tokio runtime. None if the secret cannot be a key.
+    pub fn new(
+        config: MediaConfig,
+        objects: Objects,
+        decoder: PathBuf,
+        secret: &[u8],
+        epoch: Epoch,
+    ) -> Option<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Some(Self {
+            decoder: Decoder::new(decoder, (cores / 2).max(1)),
+            links: LinkKeys::new(secret, epoch)?,
+            parts: PartBudget::default(),
+            runs: Semaphore::new(RUNS),
+            is_full: AtomicBool::new(objects.is_full()),
+            runtime: Handle::current(),
+            config,
+            objects,
+        })
+    }
+}

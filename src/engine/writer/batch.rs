@@ -9,6 +9,8 @@ use crate::model::unread::CommittedEntry;
 use crate::model::wire::message::Message;
 use crate::model::wire::message_ref::MessageRef;
 use crate::storage::error::{StorageError, StorageResult};
+use crate::storage::pg::media::rows::StoredMedia;
+use crate::storage::pg::media::{references, rows as media};
 use crate::storage::pg::messaging::archive::{Key, MemberRow, MessageKey, Presence};
 use crate::storage::pg::messaging::conversations::LockedConversation;
 use crate::storage::pg::messaging::mentions as rows;
@@ -100,6 +102,7 @@ fn attempt(
         if !mentioning.is_empty() {
             blocks::hold(conn, &mentioning)?;
         }
+        let media = held_media(conn, commands)?;
         // Lock first, read afterwards: every statement below starts after this one has returned, so it sees the commits of
         // the transactions that held these locks before.
         let locked = conversations::lock(conn, &ids)?;
@@ -144,6 +147,7 @@ fn attempt(
             forwarded,
             pins,
             sent,
+            media,
         });
         let mut plan = Plan {
             at: state.now,
@@ -165,6 +169,21 @@ fn attempt(
     // At the first deadline the transaction is given up, and the other commands run again without that one.
     let until = commands.iter().map(|command| command.deadline()).min();
     Ok(session.transaction(work, until, more)?.ok())
+}
+
+/// The media that new messages refer to. Their locks come before those of conversations.
+fn held_media(
+    conn: &mut Connection,
+    commands: &[Box<dyn Command>],
+) -> StorageResult<Vec<StoredMedia>> {
+    let keys: BTreeSet<_> = commands
+        .iter()
+        .flat_map(|command| command.media())
+        .collect();
+    match keys.is_empty() {
+        true => Ok(Vec::new()),
+        false => media::hold(conn, &keys.into_iter().collect::<Vec<_>>()),
+    }
 }
 
 /// The mentions in commands: conversation, mentioned user, sender.
@@ -407,6 +426,10 @@ fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry
     }
     rows::write(conn, &plan.mentions)?;
     expiry::add(conn, &plan.expiring)?;
+    references::add(conn, &plan.media)?;
+    for message in &plan.without_media {
+        references::remove(conn, *message)?;
+    }
     let committed = inbox::deliver(conn, &plan.changes, &plan.entries, at)?;
     // Under the locks of the timelines, which the entries have taken.
     for (user, last) in &plan.cleared {

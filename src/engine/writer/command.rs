@@ -6,7 +6,7 @@
 use crate::engine::batching::reply::{Reply, ReplySender};
 use crate::engine::error::Error;
 use crate::engine::writer::state::{Plan, State};
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MediaId, UserId};
 use crate::model::wire::message_ref::MessageRef;
 use crate::storage::pg::messaging::archive::{Key, MessageKey};
 use std::cell::RefCell;
@@ -54,6 +54,11 @@ pub trait Rule: Send + 'static {
 
     /// The messages that it copies from other conversations: the batch reads whether the caller still sees them.
     fn forwards(&self) -> Vec<MessageRef> {
+        Vec::new()
+    }
+
+    /// The media that its messages refer to, with their owners: the batch keeps them from being deleted, and reads them.
+    fn media(&self) -> Vec<(UserId, MediaId)> {
         Vec::new()
     }
 
@@ -105,6 +110,7 @@ pub(super) trait Command: Send {
     fn messages(&self) -> Vec<MessageKey>;
     fn replies(&self) -> Vec<MessageKey>;
     fn forwards(&self) -> Vec<MessageRef>;
+    fn media(&self) -> Vec<(UserId, MediaId)>;
     fn mentions_all(&self) -> bool;
     fn names_users(&self) -> bool;
     fn reacts(&self) -> bool;
@@ -159,6 +165,10 @@ impl<R: Rule> Command for Queued<R> {
 
     fn forwards(&self) -> Vec<MessageRef> {
         self.rule.forwards()
+    }
+
+    fn media(&self) -> Vec<(UserId, MediaId)> {
+        self.rule.media()
     }
 
     fn mentions_all(&self) -> bool {

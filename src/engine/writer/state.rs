@@ -1,12 +1,14 @@
 //! The state of a batch under its locks, and the plan of its writes.
 
 use crate::engine::error::Error;
-use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ChangeSeq, ConvSeq, ConversationId, MediaId, UserId};
 use crate::model::moved::{Moved, MovedChange};
 use crate::model::time::Timestamp;
 use crate::model::wire::message::Message;
 use crate::model::wire::message_ref::MessageRef;
 use crate::storage::pg::RowHandle;
+use crate::storage::pg::media::references::MediaReference;
+use crate::storage::pg::media::rows::StoredMedia;
 use crate::storage::pg::messaging::archive::{
     Changes, ConversationHead, Key, MemberRow, MessageKey, Presence, StoredSend,
 };
@@ -29,6 +31,10 @@ pub struct Plan {
     pub(super) entries: Vec<NewEntry>,
     /// Messages that expire, and when.
     pub(super) expiring: Vec<(MessageKey, Timestamp)>,
+    /// The media of new messages.
+    pub(super) media: Vec<MediaReference>,
+    /// Messages whose content is erased, and with it what they refer to.
+    pub(super) without_media: Vec<MessageKey>,
     /// Histories that members have cleared, each up to a message.
     pub(super) cleared: Vec<(UserId, MessageKey)>,
     /// The new heads of watched conversations.
@@ -164,6 +170,7 @@ pub(super) struct Loaded {
     pub(super) forwarded: HashMap<(UserId, MessageRef), Presence>,
     pub(super) pins: Vec<(ConversationId, i64)>,
     pub(super) sent: Vec<Message>,
+    pub(super) media: Vec<StoredMedia>,
 }
 
 /// The locked state of a batch, as of its beginning.
@@ -181,6 +188,8 @@ pub struct State {
     pub(super) blocks: HashSet<Block>,
     /// The messages of other conversations that callers copy, as far as they still see them.
     pub(super) forwarded: HashMap<(UserId, MessageRef), Presence>,
+    /// The media that new messages refer to.
+    pub(super) media: HashMap<MediaId, StoredMedia>,
 }
 
 impl State {
@@ -197,6 +206,7 @@ impl State {
             forwarded,
             pins,
             sent,
+            media,
         } = loaded;
         let now = members.first().map(|member| member.now);
         let mut conversations: HashMap<_, _> = locked
@@ -271,6 +281,7 @@ impl State {
             named,
             blocks,
             forwarded,
+            media: media.into_iter().map(|one| (one.media.id, one)).collect(),
         }
     }
 }

@@ -14,11 +14,12 @@ use actix_web::http::header::{
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 /// Request headers that a page may set, besides the CORS-safelisted ones.
-const ALLOWED_HEADERS: &str = "Authorization, Content-Type, X-Request-Id";
+const ALLOWED_HEADERS: &str = "Authorization, Content-Type, X-Request-Id, Content-Digest, Range, If-Range, \
+    If-None-Match";
 
 /// Response headers that a page may read, besides the CORS-safelisted ones.
 const EXPOSED_HEADERS: &str = "Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy, \
-    WWW-Authenticate, Date";
+    WWW-Authenticate, Date, ETag, Content-Range, Accept-Ranges, Content-Length, Content-Disposition";
 
 /// How long a browser may cache a preflight, in seconds: two hours, the most that every browser accepts.
 const MAX_AGE: &str = "7200";

@@ -74,6 +74,8 @@ codes! {
         "One of the two people blocks the other: neither can send to the other or add the other to a group.";
     NotAccepted "not_accepted" FORBIDDEN "Not accepted"
         "The privacy settings of the other person do not allow this to the caller, or their account is not in use. Do not repeat the request.";
+    MediaDisabled "media_disabled" FORBIDDEN "No media store"
+        "This server keeps no media (`media` is missing in the features of `GET /v1/capabilities`). Send links to media elsewhere.";
     NotFound "not_found" NOT_FOUND "Not found"
         "The resource does not exist, or the caller may not see it. The response is the same for both on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
@@ -81,9 +83,9 @@ codes! {
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "Request timeout"
         "The body did not arrive in time. Repeat the request.";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large"
-        "The body is larger than `limits.body_bytes` of `GET /v1/capabilities`.";
+        "The body is larger than `limits.body_bytes` of `GET /v1/capabilities`, or an upload than `limits.media_bytes` or `limits.media_image_bytes`.";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type"
-        "Bodies must be uncompressed JSON: send `Content-Type: application/json` and no `Content-Encoding`.";
+        "Bodies must be uncompressed JSON: send `Content-Type: application/json` and no `Content-Encoding`. Parts of an upload are `application/octet-stream`. An upload that is refused so has a type that its kind does not allow.";
     HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request headers too large"
         "The headers are larger than 128 KiB (16 KiB for a wait), or too many. Send fewer or shorter headers, such as cookies.";
     Conflict "conflict" CONFLICT "Already taken"
@@ -92,6 +94,8 @@ codes! {
         "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     MessageGone "message_gone" CONFLICT "Message gone"
         "The message was recalled or has expired: it cannot be changed any more. Show what is left of it.";
+    MediaNotReady "media_not_ready" CONFLICT "Media not ready"
+        "The media are still uploaded or processed, or were rejected: `GET /v1/media/{id}` says which. Send the message when `state` is `ready`.";
     VersionConflict "version_conflict" CONFLICT "Version conflict"
         "Another change came first. The problem has the `message` or the `draft` as it is now: show it, and let the user decide.";
     WindowClosed "window_closed" FORBIDDEN "Too late"
@@ -348,6 +352,8 @@ impl From<Error> for Problem {
             Error::TokenExpired => Self::new(Code::TokenExpired),
             Error::DeviceRevoked => Self::new(Code::DeviceRevoked),
             Error::RefreshInvalid => Self::new(Code::RefreshInvalid),
+            Error::MediaDisabled => Self::new(Code::MediaDisabled),
+            Error::MediaNotReady => Self::new(Code::MediaNotReady),
             Error::MessageGone => Self::new(Code::MessageGone),
             Error::VersionConflict(message) => Self {
                 message: Some(message),

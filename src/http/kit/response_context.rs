@@ -18,6 +18,9 @@ use std::future::{Ready, ready};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// The path of links to media, without their tokens.
+pub const MEDIA_LINKS: &str = "/v1/media/l/";
+
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,6 +68,14 @@ fn rate_limit(quota: QuotaStatus) -> (String, String) {
     )
 }
 
+/// A path for the log. A link to media is a secret.
+fn logged_path(path: &str) -> String {
+    match path.strip_prefix(MEDIA_LINKS) {
+        Some(_) => format!("{MEDIA_LINKS}…"),
+        None => path.to_owned(),
+    }
+}
+
 /// The arrival time of a request, in its extensions.
 pub(in crate::http) struct Started(pub Instant);
 
@@ -93,7 +104,7 @@ impl ResponseContext {
             started: extensions.get::<Started>()?.0,
             id: extensions.get::<RequestId>()?.clone(),
             method: request.method().clone(),
-            path: request.path().to_owned(),
+            path: logged_path(request.path()),
             class: request
                 .app_data::<ResponseClass>()
                 .copied()
@@ -137,9 +148,10 @@ impl ResponseContext {
 
     /// Adds the common headers, and records the response in the metrics and the log.
     pub(in crate::http) fn finalize<B>(self, response: &mut HttpResponse<B>) {
+        let class = response.extensions().get::<ResponseClass>().copied();
         let headers = response.headers_mut();
         self.cors.apply(headers);
-        security_headers::apply(headers, self.class);
+        security_headers::apply(headers, class.unwrap_or(self.class));
         if let Ok(value) = HeaderValue::from_str(&self.id.0) {
             headers.insert(X_REQUEST_ID, value);
         }

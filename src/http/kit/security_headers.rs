@@ -24,7 +24,10 @@ const CLIENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 's
     media-src http: https:; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The kind of content at a path, which decides its policy.
+/// For media, which are bytes of users: nothing in them runs, whatever type a browser takes them for.
+const MEDIA_POLICY: &str = "sandbox; default-src 'none'";
+
+/// The kind of content at a path, or of a response, which decides its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseClass {
     /// The API, for programs.
@@ -33,6 +36,10 @@ pub enum ResponseClass {
     Docs,
     /// The browser client and its files.
     Client,
+    /// Media, for requests with a token.
+    Media,
+    /// Media, for pages that have a link to them.
+    LinkedMedia,
 }
 
 impl ResponseClass {
@@ -41,6 +48,7 @@ impl ResponseClass {
             Self::Api => API_POLICY,
             Self::Docs => DOCS_POLICY,
             Self::Client => CLIENT_POLICY,
+            Self::Media | Self::LinkedMedia => MEDIA_POLICY,
         }
     }
 }
@@ -51,8 +59,14 @@ pub fn apply(headers: &mut HeaderMap, class: ResponseClass) {
     set(CONTENT_SECURITY_POLICY, class.policy());
     // A JSON error is not sniffed as HTML, even if it repeats text of the client.
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // Pages of other origins cannot embed a response. Reads by CORS are not affected.
-    set(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
+    // Pages of other origins cannot embed a response, but for media by a link. Reads by CORS are not affected.
+    let embedders = match class {
+        ResponseClass::LinkedMedia => "cross-origin",
+        ResponseClass::Api | ResponseClass::Docs | ResponseClass::Client | ResponseClass::Media => {
+            "same-origin"
+        }
+    };
+    set(CROSS_ORIGIN_RESOURCE_POLICY, embedders);
     if class != ResponseClass::Api {
         set(REFERRER_POLICY, "no-referrer");
         // For browsers without `frame-ancestors`.

@@ -13,6 +13,7 @@ use crate::model::ids::Epoch;
 use crate::model::message::MAX_BATCH;
 use crate::model::page::PageSize;
 use crate::model::wire::content::TEXT_BYTES;
+use crate::model::wire::media::{IMAGE_BYTES, MAX_UPLOADS, PART_BYTES};
 use crate::model::wire::message::{MAX_HIDDEN, MAX_PINS, MAX_VERSIONS};
 use crate::model::wire::people::contact::{MAX_CONTACTS, MAX_REQUESTS, MAX_TAGS};
 use crate::model::wire::people::presence::PRESENCE_IDS;
@@ -87,6 +88,16 @@ pub struct Limits {
     requests_pending: i64,
     /// The most tags of a contact.
     tags: usize,
+    /// The largest upload, in bytes. 0: the server keeps no media.
+    media_bytes: i64,
+    /// The largest picture, in bytes.
+    media_image_bytes: i64,
+    /// The size of the parts of an upload, in bytes.
+    media_part_bytes: i64,
+    /// The most bytes of a user's media and uploads.
+    media_quota_bytes: i64,
+    /// The most unfinished uploads of a user.
+    media_open_uploads: i32,
 }
 
 /// The process is alive.
@@ -117,6 +128,8 @@ pub async fn get_capabilities(
 ) -> Result<web::Json<Capabilities>, Problem> {
     let receipts = delivery.config.receipts.then_some("receipts");
     let presence = delivery.config.presence.then_some("presence");
+    let service = delivery.media.as_deref();
+    let media_bytes = service.map_or(0, |service| service.config.bytes);
     let typing = (delivery.config.typing_members > 0).then_some("typing");
     Ok(web::Json(Capabilities {
         version: env!("CARGO_PKG_VERSION"),
@@ -151,6 +164,7 @@ pub async fn get_capabilities(
         .chain(receipts)
         .chain(typing)
         .chain(presence)
+        .chain(service.map(|_| "media"))
         .collect(),
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -177,6 +191,11 @@ pub async fn get_capabilities(
             contacts: MAX_CONTACTS,
             requests_pending: MAX_REQUESTS,
             tags: MAX_TAGS,
+            media_bytes,
+            media_image_bytes: IMAGE_BYTES.min(media_bytes),
+            media_part_bytes: PART_BYTES,
+            media_quota_bytes: service.map_or(0, |service| service.config.quota),
+            media_open_uploads: MAX_UPLOADS,
         },
     }))
 }

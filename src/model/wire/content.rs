@@ -1,7 +1,8 @@
 //! The kinds of message content and their limits.
 
-use crate::model::ids::UserId;
+use crate::model::ids::{MediaId, UserId};
 use crate::model::validators::{bytes, items, web_url, within};
+use crate::model::wire::media::Variant;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,6 +14,9 @@ pub const TEXT_BYTES: usize = 16 * 1024;
 
 /// The most users that a text mentions.
 pub const MAX_MENTIONS: usize = 100;
+
+/// The longest description of a picture, in bytes of UTF-8.
+pub const ALT_BYTES: usize = 1_000;
 
 /// Plain text.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -118,6 +122,118 @@ pub struct FileContent {
     pub size: i64,
 }
 
+/// An image, video or file that the server keeps (`POST /v1/media`), of the same kind and `ready`: the caller's own, or one of a message that
+/// the caller may read. The server adds type, size and dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UploadedContent {
+    /// The media.
+    #[garde(skip)]
+    pub media_id: MediaId,
+    /// The still picture of a video: media of kind `image`. Only for a video.
+    #[garde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub poster_media_id: Option<MediaId>,
+    /// What a picture or video shows, for people who do not see it: 1 to 1000 bytes of UTF-8.
+    #[garde(inner(custom(bytes(1..=ALT_BYTES))))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "A cat on a boat")]
+    pub alt: Option<String>,
+}
+
+/// What a stored message has of media that the server keeps, beside the fields of a link.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StoredMediaFields {
+    /// The media. Read them at `url`, or by a link (`POST /v1/media/links`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub media_id: Option<MediaId>,
+    /// The still picture of a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub poster_media_id: Option<MediaId>,
+    /// File name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "cat.jpg")]
+    pub name: Option<String>,
+    /// What it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub alt: Option<String>,
+    /// A placeholder: a thumbhash of up to 25 bytes, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub thumbhash: Option<String>,
+    /// The smaller forms of a picture, or of the still picture of a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub variants: Option<Vec<Variant>>,
+}
+
+/// An image, by its URL or as media that the server keeps.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum NewImage {
+    /// By its URL.
+    Link(ImageContent),
+    /// As media that the server keeps.
+    Upload(UploadedContent),
+}
+
+/// A video, by its URL or as media that the server keeps.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum NewVideo {
+    /// By its URL.
+    Link(VideoContent),
+    /// As media that the server keeps.
+    Upload(UploadedContent),
+}
+
+/// A file, by its URL or as media that the server keeps.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum NewFile {
+    /// By its URL.
+    Link(FileContent),
+    /// As media that the server keeps.
+    Upload(UploadedContent),
+}
+
+/// A stored image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoredImage {
+    #[serde(flatten)]
+    link: ImageContent,
+    #[serde(flatten)]
+    media: StoredMediaFields,
+}
+
+/// A stored video.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoredVideo {
+    #[serde(flatten)]
+    link: VideoContent,
+    #[serde(flatten)]
+    media: StoredMediaFields,
+}
+
+/// A stored file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoredFile {
+    #[serde(flatten)]
+    link: FileContent,
+    /// The media, of a file that the server keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    media_id: Option<MediaId>,
+    /// What it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    alt: Option<String>,
+}
+
 /// Kind and content of a message, typed, as in the OpenAPI document.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", content = "content", rename_all = "snake_case")]
@@ -127,11 +243,11 @@ pub enum TypedContent {
     /// One emoji.
     Emoji(EmojiContent),
     /// An image.
-    Image(ImageContent),
+    Image(NewImage),
     /// A video.
-    Video(VideoContent),
+    Video(NewVideo),
     /// A file.
-    File(FileContent),
+    File(NewFile),
     /// Any JSON object with at most 100 levels, for integrations.
     #[schema(value_type = Object)]
     Custom(Map<String, Value>),
@@ -146,11 +262,11 @@ pub enum StoredContent {
     /// One emoji.
     Emoji(EmojiContent),
     /// An image.
-    Image(ImageContent),
+    Image(StoredImage),
     /// A video.
-    Video(VideoContent),
+    Video(StoredVideo),
     /// A file.
-    File(FileContent),
+    File(StoredFile),
     /// Any JSON object with at most 100 levels, for integrations.
     #[schema(value_type = Object)]
     Custom(Map<String, Value>),

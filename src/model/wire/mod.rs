@@ -4,6 +4,7 @@ pub mod content;
 pub mod conversation;
 pub mod draft;
 pub mod entry;
+pub mod media;
 pub mod member;
 pub mod message;
 pub mod message_ref;

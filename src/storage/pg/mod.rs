@@ -2,6 +2,7 @@
 
 mod access;
 pub mod identity;
+pub mod media;
 pub mod messaging;
 pub mod operations;
 pub mod people;

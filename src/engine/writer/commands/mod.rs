@@ -1,5 +1,6 @@
 //! The commands of the writer, a file each.
 
+mod attached;
 pub mod clear;
 pub mod edit;
 pub mod mark_read;

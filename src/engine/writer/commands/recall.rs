@@ -6,6 +6,7 @@ use crate::engine::writer::state::{Plan, State, Urgency, key};
 use crate::model::events::message::RECALL;
 use crate::model::events::receipt::{MARKED_UNREAD, READ};
 use crate::model::ids::ConvSeq;
+use crate::model::media::MediaKind;
 use crate::model::window::Window;
 use crate::model::wire::content::StoredBody;
 use crate::model::wire::message::{Message, MessageState, Recalled};
@@ -85,6 +86,9 @@ impl Rule for Recall {
         {
             conversation.pins = conversation.pins.saturating_sub(1);
             plan.states.pins.insert((id, seq), None);
+        }
+        if MediaKind::parse(&message.body.kind).is_some() {
+            plan.without_media.push((id, seq));
         }
         conversation.change_seq = conversation.change_seq.next();
         message.body = StoredBody::recalled();

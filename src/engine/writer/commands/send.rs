@@ -2,11 +2,13 @@
 
 use crate::clock;
 use crate::engine::error::Error;
+use crate::engine::media::sources::MediaSource;
 use crate::engine::writer::command::{CommandTarget, Rule};
+use crate::engine::writer::commands::attached::Attached;
 use crate::engine::writer::state::{Plan, State};
 use crate::model::content::Content;
 use crate::model::events::message::{MENTION, MESSAGE};
-use crate::model::ids::{ClientMsgId, ConvSeq, MessageId, UserId};
+use crate::model::ids::{ClientMsgId, ConvSeq, MediaId, MessageId, UserId};
 use crate::model::message::{Extra, NewMessage};
 use crate::model::moved::Moved;
 use crate::model::time::Timestamp;
@@ -28,6 +30,10 @@ pub struct Send {
     pub mention_all_limit: usize,
     /// The messages that they forward, as they were read before.
     pub sources: HashMap<MessageRef, Result<Source, Error>>,
+    /// Where the media are that they refer to, as far as the caller may use them.
+    pub media: HashMap<MediaId, MediaSource>,
+    /// What the path of media follows in the `url` of a message.
+    pub media_base: Option<String>,
 }
 
 /// A message to forward.
@@ -70,7 +76,14 @@ impl Rule for Send {
 
     fn forwards(&self) -> Vec<MessageRef> {
         let messages = self.messages.iter();
-        messages.filter_map(|one| one.options.forward).collect()
+        let forwarded = messages.filter_map(|one| one.options.forward);
+        let via = self.media.values().filter_map(|source| source.via);
+        forwarded.chain(via).collect()
+    }
+
+    fn media(&self) -> Vec<(UserId, MediaId)> {
+        let media = self.media.iter();
+        media.map(|(id, source)| (source.owner, *id)).collect()
     }
 
     fn mentions_all(&self) -> bool {
@@ -195,7 +208,22 @@ impl Send {
             forward_sender: origin.and_then(|origin| origin.sender_id),
             forward_created_at: origin.map(|origin| origin.created_at),
         };
-        let raw = RawValue::from_string(content.json().to_owned())
+        let json = match content.media() {
+            None => content.json().to_owned(),
+            Some(named) => {
+                let media = Attached::find(
+                    self,
+                    &state.media,
+                    &state.forwarded,
+                    (sender, content.kind()),
+                    named,
+                )?;
+                let content = media.content(self.media_base.as_deref(), id, seq, named);
+                plan.media.extend(media.references(id, seq));
+                serde_json::to_string(&content)?
+            }
+        };
+        let raw = RawValue::from_string(json.clone())
             .map_err(|error| Error::Internal(error.to_string()))?;
         // Sending a message marks it as read.
         own.read_seq = seq;
@@ -278,7 +306,7 @@ impl Send {
         rows.senders.push(sender);
         rows.client_msg_ids.push(new.client_msg_id);
         rows.kinds.push(content.kind());
-        rows.contents.push(content.json().to_owned());
+        rows.contents.push(json);
         rows.extras.push(extra.to_json()?);
         rows.at.push(conversation.at);
         let stored = StoredSend {

@@ -96,6 +96,17 @@ pub fn delivered(
     Ok(rows.into_iter().collect())
 }
 
+/// Whether a device of this user is logged in.
+pub fn exists(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<bool> {
+    let found: Vec<DeviceId> =
+        sql("SELECT id FROM devices WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL")
+            .bind::<SqlUuid, _>(device)
+            .bind::<SqlUuid, _>(user)
+            .scalar::<SqlUuid>()
+            .load(conn)?;
+    Ok(!found.is_empty())
+}
+
 /// Logs out one device of a user. Returns whether it was logged in.
 pub fn remove(conn: &mut PgConnection, user: UserId, device: DeviceId) -> StorageResult<bool> {
     Ok(sql(

@@ -1,0 +1,119 @@
+//! The collection of media that no message refers to, and of objects that nobody needs.
+
+use crate::domain::media::service;
+use crate::domain::media::uploads::LIFE;
+use crate::engine::delivery::Delivery;
+use crate::engine::error::Error;
+use crate::model::ids::{MediaId, UserId};
+use crate::model::time::Timestamp;
+use crate::model::wire::media::MediaState;
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::media::references::ReferredBy;
+use crate::storage::pg::media::rows::{self, StoredMedia};
+use crate::storage::pg::media::{collection, deletions, references, uploads as parts, usage};
+use std::sync::atomic::Ordering;
+
+/// The most rows of a step.
+const SLICE: i64 = 100;
+
+/// How long a node may take to delete objects before another one tries, in seconds.
+const CLAIM_SECONDS: i32 = 60;
+
+/// Marks media as deleted, and gives back what they reserve. Their objects follow. Under the locks of the owner's usage and of the media.
+pub(super) fn delete(
+    conn: &mut Connection,
+    mut stored: StoredMedia,
+    at: Timestamp,
+) -> StorageResult<()> {
+    let (owner, id) = (stored.owner, stored.media.id);
+    let is_open = [MediaState::Uploading, MediaState::Processing].contains(&stored.media.state);
+    let received = parts::parts(conn, owner, id)?;
+    let part_keys = received.into_iter().map(|part| part.key);
+    let keys: Vec<_> = stored.keys().into_iter().chain(part_keys).collect();
+    deletions::add(conn, &keys, 0)?;
+    parts::delete_parts(conn, owner, id)?;
+    usage::add(conn, owner, -stored.reserved, -i32::from(is_open))?;
+    stored.media.state = MediaState::Deleted;
+    stored.reserved = 0;
+    stored.expires_at = Some(Timestamp(at.0 + LIFE));
+    rows::write(conn, &stored)
+}
+
+/// Looks at media that are due, or that have lost a reference: those that a message refers to stay, the others are deleted, and the rows
+/// of deleted ones end after a day.
+fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()> {
+    let (_, at) = usage::lock(conn, owner)?;
+    let Some(mut stored) = rows::lock(conn, owner, id)? else {
+        return Ok(());
+    };
+    let is_due = stored.expires_at.is_some_and(|expires_at| expires_at <= at);
+    if stored.media.state == MediaState::Deleted {
+        return match is_due {
+            true => collection::forget(conn, owner, id),
+            false => Ok(()),
+        };
+    }
+    // After the lock, which a send shares: a message that refers to it is here, or its send comes later and finds it deleted.
+    stored.expires_at = match references::referred_by(conn, id)? {
+        None => return delete(conn, stored, at),
+        Some(_) if !is_due => return Ok(()),
+        Some(ReferredBy::Message) => None,
+        // A message that is not sent in the end leaves no other trace.
+        Some(ReferredBy::Scheduled) => Some(Timestamp(at.0 + LIFE)),
+    };
+    rows::write(conn, &stored)
+}
+
+/// A round: media that have lost a reference, media whose time is over, and objects to delete.
+pub async fn collect(delivery: &Delivery) -> Result<(), Error> {
+    let service = service(delivery)?;
+    let lost = |conn: &mut Connection| collection::candidates(conn, SLICE);
+    for (owner, id, at) in delivery.pg.read("media_candidates", lost).await? {
+        let step = move |conn: &mut Connection| {
+            settle(conn, owner, id)?;
+            collection::seen(conn, owner, id, at)?;
+            Ok(Ok::<_, Error>(()))
+        };
+        delivery.pg.transaction("media_candidate", step).await??;
+    }
+    let due = |conn: &mut Connection| collection::due(conn, SLICE);
+    for (owner, id) in delivery.pg.read("media_due", due).await? {
+        let step = move |conn: &mut Connection| settle(conn, owner, id).map(Ok::<_, Error>);
+        delivery.pg.transaction("media_expiry", step).await??;
+    }
+    while delete_objects(delivery).await? {}
+    let total = delivery.pg.read("media_total", usage::total).await?;
+    let is_full = service.objects.is_full() || total >= service.config.total;
+    service.is_full.store(is_full, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Deletes objects that are due. Returns whether there may be more.
+async fn delete_objects(delivery: &Delivery) -> Result<bool, Error> {
+    let service = service(delivery)?;
+    // Claimed, so that no transaction is open while the store works.
+    let claim = |conn: &mut Connection| {
+        let keys = deletions::due(conn, SLICE)?;
+        deletions::add(conn, &keys, CLAIM_SECONDS)?;
+        Ok(Ok::<_, Error>(keys))
+    };
+    let keys = delivery.pg.transaction("media_objects", claim).await??;
+    if keys.is_empty() {
+        return Ok(false);
+    }
+    let left = service.objects.delete(keys.clone()).await;
+    let gone: Vec<_> = keys.iter().filter(|key| !left.contains(key)).collect();
+    let gone: Vec<_> = gone.into_iter().cloned().collect();
+    let has_more = i64::try_from(keys.len()) == Ok(SLICE) && !gone.is_empty();
+    let done = move |conn: &mut Connection| {
+        deletions::deleted(conn, &gone)?;
+        deletions::retry_later(conn, &left)?;
+        Ok(Ok::<_, Error>(()))
+    };
+    delivery
+        .pg
+        .transaction("media_objects_gone", done)
+        .await??;
+    Ok(has_more)
+}

@@ -1,0 +1,368 @@
+//! Uploads: created with their size, sent in parts, and completed.
+//!
+//! Every part is an object of its own. Its key is among those to delete before it is written, and its row names it afterwards. So a part
+//! that is sent twice, or whose node dies, leaves nothing that is not deleted later, and the object that is served is made from the parts
+//! by the processing: nothing on the wire can reach it.
+
+use crate::clock;
+use crate::domain::media::{collection, processing, service, store_error};
+use crate::engine::delivery::Delivery;
+use crate::engine::error::Error;
+use crate::model::account::Caller;
+use crate::model::ids::{ClientMediaId, MediaId, UserId};
+use crate::model::media::MediaKind;
+use crate::model::time::Timestamp;
+use crate::model::wire::media::{MAX_UPLOADS, Media, MediaState, PART_BYTES, Upload, UploadPart};
+use crate::storage::error::StorageResult;
+use crate::storage::pg::Connection;
+use crate::storage::pg::media::rows::{self, StoredMedia, object_key};
+use crate::storage::pg::media::uploads::StoredPart;
+use crate::storage::pg::media::usage::MediaUsage;
+use crate::storage::pg::media::{deletions, references, uploads as parts, usage};
+use bytes::Bytes;
+use chrono::TimeDelta;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How long an upload may take, and how long it lives when it is ready and no message refers to it.
+pub(super) const LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// When an object is deleted that was begun and not kept: after two days, longer than an upload lives.
+pub(super) const UNKEPT_SECONDS: i32 = 2 * 86_400;
+
+/// An upload to create.
+#[derive(Clone, Debug)]
+pub struct NewUpload {
+    /// The owner's id for it.
+    pub client_id: ClientMediaId,
+    /// Its kind.
+    pub kind: MediaKind,
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub mime: String,
+    /// Size in bytes.
+    pub size: i64,
+    /// The digest, in base64.
+    pub sha256: Option<String>,
+    /// Width and height in pixels, of a video.
+    pub dimensions: Option<(i32, i32)>,
+    /// Length in milliseconds, of a video.
+    pub duration_ms: Option<i64>,
+    /// The request, to recognise a repeat.
+    pub declared: String,
+}
+
+impl NewUpload {
+    fn media(&self, id: MediaId, created_at: Timestamp) -> Media {
+        Media {
+            id,
+            kind: self.kind,
+            name: self.name.clone(),
+            mime: self.mime.clone(),
+            size: self.size,
+            state: MediaState::Uploading,
+            reason: None,
+            width: self.dimensions.map(|(width, _)| width),
+            height: self.dimensions.map(|(_, height)| height),
+            duration_ms: self.duration_ms,
+            thumbhash: None,
+            variants: Vec::new(),
+            sha256: self.sha256.clone(),
+            created_at,
+        }
+    }
+}
+
+/// A created upload.
+pub struct CreatedUpload {
+    /// The upload.
+    pub upload: Upload,
+    /// It was created before.
+    pub replayed: bool,
+}
+
+/// Creates an upload, and reserves its size.
+pub async fn create(
+    delivery: &Delivery,
+    caller: Caller,
+    new: NewUpload,
+) -> Result<CreatedUpload, Error> {
+    let service = service(delivery)?;
+    let quota = service.config.quota;
+    let is_full = service.is_full.load(Ordering::Relaxed);
+    let (id, owner) = (MediaId(clock::new_id()), caller.user);
+    let (stored, parts, replayed) = delivery
+        .pg
+        .transaction("create_media", move |conn| {
+            let (used, at) = usage::lock(conn, owner)?;
+            if let Some(stored) = rows::of_client(conn, owner, new.client_id)? {
+                if stored.declared != new.declared || stored.media.state == MediaState::Deleted {
+                    return Ok(Err(Error::ClientMsgIdReused));
+                }
+                let parts = parts::parts(conn, owner, stored.media.id)?;
+                return Ok(Ok((stored, parts, true)));
+            }
+            if is_full {
+                return Ok(Err(Error::StorageUnavailable));
+            }
+            if let Err(refusal) = check_quota(used, new.size, quota) {
+                return Ok(Err(refusal));
+            }
+            let media = new.media(id, at);
+            let expires_at = Timestamp(at.0 + LIFE);
+            let client_id = new.client_id;
+            parts::create(conn, owner, client_id, &media, &new.declared, expires_at)?;
+            usage::add(conn, owner, media.size, 1)?;
+            let stored = rows::get(conn, owner, id)?.ok_or(Error::NotFound);
+            Ok(stored.map(|stored| (stored, Vec::new(), false)))
+        })
+        .await??;
+    Ok(CreatedUpload {
+        upload: upload(stored, &parts),
+        replayed,
+    })
+}
+
+fn check_quota(used: MediaUsage, size: i64, quota: i64) -> Result<(), Error> {
+    if used.uploads >= MAX_UPLOADS {
+        let what = "the most unfinished uploads (media_open_uploads)";
+        return Err(Error::LimitReached(what));
+    }
+    if used.bytes.saturating_add(size) > quota {
+        let what = "the most bytes of media (media_quota_bytes)";
+        return Err(Error::LimitReached(what));
+    }
+    Ok(())
+}
+
+/// The number of parts of an upload of this size.
+fn part_count(size: i64) -> i32 {
+    let count = (size + PART_BYTES - 1) / PART_BYTES;
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// The size of a part of an upload; none if it has no such part.
+fn part_size(size: i64, part: i32) -> Option<i64> {
+    let before = (i64::from(part) - 1) * PART_BYTES;
+    (part >= 1 && before < size).then(|| PART_BYTES.min(size - before))
+}
+
+fn upload(stored: StoredMedia, received: &[StoredPart]) -> Upload {
+    let received: HashMap<i32, i64> = received
+        .iter()
+        .map(|one| (one.part, i64::from(one.size)))
+        .collect();
+    let size = stored.media.size;
+    let is_uploading = stored.media.state == MediaState::Uploading;
+    let parts = (1..=part_count(size)).filter_map(|part| {
+        let size = part_size(size, part)?;
+        Some(UploadPart {
+            part,
+            size,
+            received: !is_uploading || received.get(&part) == Some(&size),
+        })
+    });
+    Upload {
+        part_bytes: PART_BYTES,
+        parts: parts.collect(),
+        expires_at: stored.expires_at,
+        direct: None,
+        media: stored.media,
+    }
+}
+
+/// Media of a user that are not deleted.
+fn own(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<Option<StoredMedia>> {
+    let stored = rows::get(conn, owner, id)?;
+    Ok(stored.filter(|stored| stored.media.state != MediaState::Deleted))
+}
+
+/// What the server has of an upload of the caller.
+pub async fn get_upload(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<Upload, Error> {
+    service(delivery)?;
+    let read = move |conn: &mut Connection| {
+        let Some(stored) = own(conn, caller.user, id)? else {
+            return Ok(None);
+        };
+        let parts = parts::parts(conn, caller.user, id)?;
+        Ok(Some(upload(stored, &parts)))
+    };
+    let found = delivery.pg.read("upload", read).await?;
+    found.ok_or(Error::NotFound)
+}
+
+/// Media of the caller.
+pub async fn get(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<StoredMedia, Error> {
+    service(delivery)?;
+    let read = move |conn: &mut Connection| own(conn, caller.user, id);
+    let found = delivery.pg.read("media", read).await?;
+    found.ok_or(Error::NotFound)
+}
+
+/// A part that a client may send.
+#[derive(Clone, Debug)]
+pub struct ExpectedPart {
+    owner: UserId,
+    media: MediaId,
+    part: i32,
+    /// Its size in bytes.
+    pub size: i64,
+    key: String,
+}
+
+/// Begins a part of an upload of the caller.
+pub async fn begin_part(
+    delivery: &Delivery,
+    caller: Caller,
+    id: MediaId,
+    part: i32,
+) -> Result<ExpectedPart, Error> {
+    service(delivery)?;
+    let key = object_key(id, clock::new_id(), "part");
+    let owner = caller.user;
+    let begin = move |conn: &mut Connection| {
+        let stored = own(conn, owner, id)?;
+        let size = stored
+            .as_ref()
+            .and_then(|stored| part_size(stored.media.size, part));
+        let (Some(stored), Some(size)) = (stored, size) else {
+            return Ok(Err(Error::NotFound));
+        };
+        if stored.media.state != MediaState::Uploading {
+            return Ok(Err(Error::Conflict("the upload is complete")));
+        }
+        deletions::add(conn, std::slice::from_ref(&key), UNKEPT_SECONDS)?;
+        Ok(Ok(ExpectedPart {
+            owner,
+            media: id,
+            part,
+            size,
+            key: key.clone(),
+        }))
+    };
+    delivery.pg.transaction("begin_part", begin).await?
+}
+
+/// Stores a part of an upload, or replaces it.
+pub async fn put_part(
+    delivery: &Delivery,
+    expected: ExpectedPart,
+    bytes: Vec<Bytes>,
+) -> Result<(), Error> {
+    let objects = &service(delivery)?.objects;
+    let put = objects.put(&expected.key, bytes).await;
+    put.map_err(|error| store_error(&error))?;
+    let ExpectedPart { owner, media, .. } = expected;
+    let stored = StoredPart {
+        part: expected.part,
+        size: i32::try_from(expected.size).unwrap_or(i32::MAX),
+        key: expected.key,
+    };
+    let name = move |conn: &mut Connection| {
+        let upload = rows::lock(conn, owner, media)?;
+        let upload = upload.filter(|one| one.media.state != MediaState::Deleted);
+        match upload.map(|one| one.media.state) {
+            None => return Ok(Err(Error::NotFound)),
+            Some(MediaState::Uploading) => {}
+            Some(_) => return Ok(Err(Error::Conflict("the upload is complete"))),
+        }
+        let before = parts::parts(conn, owner, media)?;
+        let replaced = before.into_iter().filter(|one| one.part == stored.part);
+        let replaced: Vec<_> = replaced.map(|one| one.key).collect();
+        deletions::add(conn, &replaced, 0)?;
+        parts::put_part(conn, owner, media, &stored)?;
+        Ok(Ok(()))
+    };
+    delivery.pg.transaction("put_part", name).await?
+}
+
+/// Completes an upload of the caller: begins its processing, if it has all parts, and waits for the end for a while.
+pub async fn complete(
+    delivery: &Arc<Delivery>,
+    caller: Caller,
+    id: MediaId,
+) -> Result<Media, Error> {
+    service(delivery)?;
+    let (owner, object) = (caller.user, clock::new_id());
+    let begin = move |conn: &mut Connection| {
+        let upload = rows::lock(conn, owner, id)?;
+        let upload = upload.filter(|one| one.media.state != MediaState::Deleted);
+        let Some(upload) = upload else {
+            return Ok(Err(Error::NotFound));
+        };
+        if upload.media.state != MediaState::Uploading {
+            return Ok(Ok(false));
+        }
+        let received = parts::parts(conn, owner, id)?.len();
+        if i32::try_from(received) != Ok(part_count(upload.media.size)) {
+            return Ok(Err(Error::Conflict("the upload lacks a part")));
+        }
+        processing::begin(conn, owner, id, object)?;
+        Ok(Ok(true))
+    };
+    let begun = delivery.pg.transaction("complete_media", begin).await??;
+    if begun {
+        processing::spawn(delivery, owner, id, object);
+    }
+    processing::wait(delivery, owner, id).await
+}
+
+/// Deletes media of the caller that no message refers to.
+pub async fn delete(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<(), Error> {
+    service(delivery)?;
+    let owner = caller.user;
+    let delete = move |conn: &mut Connection| {
+        let (_, at) = usage::lock(conn, owner)?;
+        let Some(stored) = rows::lock(conn, owner, id)? else {
+            return Ok(Err(Error::NotFound));
+        };
+        // After the lock, which a send shares.
+        if references::referred_by(conn, id)?.is_some() {
+            let why = "a message refers to it: recall the message";
+            return Ok(Err(Error::Conflict(why)));
+        }
+        if stored.media.state != MediaState::Deleted {
+            collection::delete(conn, stored, at)?;
+        }
+        Ok(Ok(()))
+    };
+    delivery.pg.transaction("delete_media", delete).await?
+}
+
+/// A page of the caller's media.
+pub struct MediaPage {
+    /// The media, newest first.
+    pub media: Vec<Media>,
+    /// There are more.
+    pub has_more: bool,
+    /// What the caller has reserved, in bytes.
+    pub used: i64,
+}
+
+/// A page of the caller's media, newest first.
+pub async fn page(
+    delivery: &Delivery,
+    caller: Caller,
+    before: Option<MediaId>,
+    limit: i64,
+) -> Result<MediaPage, Error> {
+    service(delivery)?;
+    let owner = caller.user;
+    let (found, used) = delivery
+        .pg
+        .read("media_page", move |conn| {
+            let used = usage::get(conn, owner)?.bytes;
+            Ok((rows::page(conn, owner, before, limit + 1)?, used))
+        })
+        .await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = found.len() > limit;
+    let media = found.into_iter().take(limit).map(|one| one.media);
+    Ok(MediaPage {
+        media: media.collect(),
+        has_more,
+        used,
+    })
+}

@@ -1,0 +1,138 @@
+//! The body of a part of an upload: raw bytes of a known length, hashed as they come.
+
+use crate::engine::media::part_budget::PartMemory;
+use crate::http::kit::problem::{Code, Problem};
+use crate::model::wire::violation::Violation;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use sha2::{Digest, Sha256};
+use std::future::{Ready, ready};
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// How long a client may send nothing, and after which the rate is looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The lowest rate, in bytes a second.
+const LOWEST_RATE: u64 = 64 * 1024;
+
+/// A body that is not read yet.
+pub struct PartBody {
+    payload: Payload,
+    declared: Option<u64>,
+    digest: Option<Vec<u8>>,
+}
+
+impl FromRequest for PartBody {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Self::of(request, payload))
+    }
+}
+
+impl PartBody {
+    fn of(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let mut encodings = headers.get_all(header::CONTENT_ENCODING);
+        if !encodings.all(|one| one.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Problem::compressed_body());
+        }
+        let content_type = request.content_type();
+        if !content_type.eq_ignore_ascii_case("application/octet-stream") {
+            return Err(Problem::new(Code::UnsupportedMediaType));
+        }
+        let declared = headers.get(header::CONTENT_LENGTH);
+        let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
+        let digest = match headers.get("content-digest") {
+            None => None,
+            Some(value) => {
+                let parsed = value.to_str().ok().and_then(parse_digest);
+                let detail = "must have a digest sha-256=:…: of 32 bytes in base64";
+                let wrong = || Violation::new("Content-Digest", detail);
+                Some(parsed.ok_or_else(wrong)?)
+            }
+        };
+        Ok(Self {
+            payload: payload.take(),
+            declared,
+            digest,
+        })
+    }
+
+    /// Reads it. Other than this number of bytes, or than the digest says, is an error.
+    pub async fn read(
+        mut self,
+        size: i64,
+        mut memory: PartMemory,
+    ) -> Result<(Vec<Bytes>, PartMemory), Problem> {
+        let wrong_length = || {
+            let detail = format!("must be {size} bytes long");
+            Problem::from(Violation::new("", detail))
+        };
+        let size_u64 = u64::try_from(size).unwrap_or_default();
+        if self.declared.is_some_and(|declared| declared != size_u64) {
+            return Err(wrong_length());
+        }
+        let (mut chunks, mut received, mut hasher) = (Vec::new(), 0_u64, Sha256::new());
+        let begun = Instant::now();
+        loop {
+            let next = timeout(PATIENCE, self.payload.next()).await;
+            let Some(chunk) = next.map_err(|_elapsed| Problem::new(Code::RequestTimeout))? else {
+                break;
+            };
+            let chunk = chunk.map_err(|_broken| Violation::new("", "does not come to its end"))?;
+            received += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            if received > size_u64 {
+                return Err(wrong_length());
+            }
+            let time = begun.elapsed();
+            if time > PATIENCE && received < time.as_secs() * LOWEST_RATE {
+                return Err(Problem::new(Code::RequestTimeout));
+            }
+            memory.grow(chunk.len())?;
+            hasher.update(&chunk);
+            chunks.push(chunk);
+        }
+        if received != size_u64 {
+            return Err(wrong_length());
+        }
+        let found = hasher.finalize();
+        if self.digest.is_some_and(|digest| digest != found.as_slice()) {
+            let detail = "is not the digest of the bytes that have come";
+            return Err(Violation::new("Content-Digest", detail).into());
+        }
+        Ok((chunks, memory))
+    }
+}
+
+/// The SHA-256 digest of a `Content-Digest` (RFC 9530), which may have others too.
+fn parse_digest(value: &str) -> Option<Vec<u8>> {
+    let members = value.split(',').map(str::trim);
+    let base64 = members
+        .filter_map(|member| member.strip_prefix("sha-256=:"))
+        .find_map(|rest| rest.strip_suffix(':'))?;
+    let digest = BASE64_STANDARD.decode(base64).ok()?;
+    (digest.len() == 32).then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_digest;
+
+    #[test]
+    fn digest_is_read_among_others() {
+        let digest = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+        assert_eq!(parse_digest(digest).unwrap().len(), 32);
+        assert!(parse_digest(&format!("sha-512=:AA==:, {digest}")).is_some());
+        for wrong in ["", "sha-256=AA==", "sha-256=:AA==:", "md5=:AA==:"] {
+            assert_eq!(parse_digest(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The media store: the objects that hold the bytes of media, in a directory or in S3.
+//!
+//! An object has only a key and bytes. Everything else about it is in PostgreSQL. Nothing here lists objects.
+
+use crate::config::media::MediaConfig;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{
+    ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
+};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// How long an operation on one part of an object may take.
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// The store has to keep this share of its disk free.
+const FREE_SHARE: u64 = 20;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// There is no such object.
+    #[error("the media store has no such object")]
+    Missing,
+    /// The store does not answer, or cannot do it now.
+    #[error("the media store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl From<object_store::Error> for ObjectError {
+    fn from(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self::Missing,
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// The result of an operation on the store.
+pub type ObjectResult<T> = Result<T, ObjectError>;
+
+/// The media store.
+#[derive(Clone)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    directory: Option<PathBuf>,
+}
+
+impl Objects {
+    /// Opens the store of the settings. It need not answer.
+    pub fn open(config: &MediaConfig) -> ObjectResult<Self> {
+        if let Some(path) = config.url.strip_prefix("file://") {
+            let failed = |error: std::io::Error| ObjectError::Unavailable(error.to_string());
+            std::fs::create_dir_all(path).map_err(failed)?;
+            let store = LocalFileSystem::new_with_prefix(path)?
+                .with_fsync(true)
+                .with_automatic_cleanup(true);
+            return Ok(Self {
+                store: Arc::new(store),
+                directory: Some(path.into()),
+            });
+        }
+        let (store, prefix) = s3(config)?;
+        let store: Arc<dyn ObjectStore> = match prefix.is_empty() {
+            true => Arc::new(store),
+            false => Arc::new(PrefixStore::new(store, prefix)),
+        };
+        Ok(Self {
+            store,
+            directory: None,
+        })
+    }
+
+    /// Writes an object, or replaces it.
+    pub async fn put(&self, key: &str, bytes: Vec<Bytes>) -> ObjectResult<()> {
+        let payload = PutPayload::from_iter(bytes);
+        within(self.store.put(&Path::from(key), payload)).await?;
+        Ok(())
+    }
+
+    /// Begins an object that is written part by part.
+    pub async fn write(&self, key: &str) -> ObjectResult<ObjectWriter> {
+        let upload = within(self.store.put_multipart(&Path::from(key))).await?;
+        Ok(ObjectWriter(upload))
+    }
+
+    /// The bytes of an object.
+    pub async fn get(&self, key: &str) -> ObjectResult<Bytes> {
+        within(async { self.store.get(&Path::from(key)).await?.bytes().await }).await
+    }
+
+    /// A range of the bytes of an object.
+    pub async fn range(&self, key: &str, range: Range<u64>) -> ObjectResult<Bytes> {
+        within(self.store.get_range(&Path::from(key), range)).await
+    }
+
+    /// Deletes objects. Those that do not exist count as deleted. Returns those that could not be deleted.
+    pub async fn delete(&self, keys: Vec<String>) -> Vec<String> {
+        let paths = keys.iter().map(|key| Ok(Path::from(key.as_str())));
+        let paths: BoxStream<'static, _> =
+            futures_util::stream::iter(paths.collect::<Vec<_>>()).boxed();
+        let results: Vec<_> =
+            match timeout(10 * DEADLINE, self.store.delete_stream(paths).collect()).await {
+                Ok(results) => results,
+                Err(_elapsed) => return keys,
+            };
+        let is_gone = |result: Result<Path, object_store::Error>| match result {
+            Ok(path) => Some(path),
+            Err(object_store::Error::NotFound { path, .. }) => Some(Path::from(path)),
+            Err(_) => None,
+        };
+        let gone: Vec<_> = results.into_iter().filter_map(is_gone).collect();
+        let left = keys.into_iter();
+        left.filter(|key| !gone.contains(&Path::from(key.as_str())))
+            .collect()
+    }
+
+    /// Whether this is the store that belongs to the database with this id. A new store gets the id.
+    pub async fn is_of(&self, id: Uuid, is_new: bool) -> ObjectResult<bool> {
+        let key = format!("store/{id}");
+        if is_new {
+            self.put(&key, vec![Bytes::from_static(b"tideline")])
+                .await?;
+        }
+        match self.get(&key).await {
+            Ok(_) => Ok(true),
+            Err(ObjectError::Missing) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the disk of a directory is nearly full.
+    pub fn is_full(&self) -> bool {
+        let Some(directory) = &self.directory else {
+            return false;
+        };
+        rustix::fs::statvfs(directory).is_ok_and(|disk| disk.f_bavail < disk.f_blocks / FREE_SHARE)
+    }
+}
+
+/// An object that is being written. It exists once it is complete.
+pub struct ObjectWriter(Box<dyn MultipartUpload>);
+
+impl ObjectWriter {
+    /// Writes the next part. All but the last have the same size.
+    pub async fn part(&mut self, bytes: Bytes) -> ObjectResult<()> {
+        within(self.0.put_part(bytes.into())).await
+    }
+
+    /// Makes the object.
+    pub async fn complete(mut self) -> ObjectResult<()> {
+        within(self.0.complete()).await?;
+        Ok(())
+    }
+
+    /// Gives it up.
+    pub async fn abort(mut self) {
+        // A failure leaves parts that the store's own rules remove.
+        let _left = within(self.0.abort()).await;
+    }
+}
+
+async fn within<T>(work: impl Future<Output = object_store::Result<T>>) -> ObjectResult<T> {
+    match timeout(DEADLINE, work).await {
+        Ok(result) => Ok(result?),
+        Err(_elapsed) => Err(ObjectError::Unavailable("no answer in time".to_owned())),
+    }
+}
+
+fn s3(config: &MediaConfig) -> ObjectResult<(AmazonS3, String)> {
+    let rest = config.url.strip_prefix("s3://").unwrap_or_default();
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_client_options(ClientOptions::new().with_timeout(DEADLINE))
+        .with_retry(RetryConfig {
+            max_retries: 2,
+            retry_timeout: DEADLINE,
+            ..RetryConfig::default()
+        });
+    for (name, value) in &config.store_options.0 {
+        let key = name.parse().map_err(ObjectError::from)?;
+        builder = builder.with_config(key, value);
+    }
+    Ok((builder.build()?, prefix.trim_end_matches('/').to_owned()))
+}
