@@ -2,6 +2,7 @@
 //!
 //! Text is never recognised: whether bytes are HTML depends on who reads them.
 
+use crate::model::media::MediaKind;
 use image::ImageFormat;
 
 /// The type of a file that is not known, or not what its sender says.
@@ -14,6 +15,9 @@ const PICTURES: &[(ImageFormat, &[&str])] = &[
     (ImageFormat::Gif, &["image/gif"]),
     (ImageFormat::WebP, &["image/webp"]),
 ];
+
+/// The containers of videos.
+const VIDEOS: [&str; 3] = ["video/mp4", "video/quicktime", "video/webm"];
 
 /// The brands of ISO base media files that are MP4 videos, as their beginnings.
 const MP4_BRANDS: &[&[u8]] = &[
@@ -134,9 +138,7 @@ fn container(head: &[u8]) -> Option<&'static str> {
         };
     }
     let found = infer::get(head)?.mime_type();
-    ["video/webm", "video/quicktime"]
-        .into_iter()
-        .find(|name| *name == found)
+    VIDEOS.into_iter().find(|name| *name == found)
 }
 
 /// The type under which a file is handed out: the declared one only if the bytes agree.
@@ -152,6 +154,16 @@ pub fn file(head: &[u8], declared: &str) -> &'static str {
             name
         }
         _ => UNKNOWN,
+    }
+}
+
+/// Whether an upload of this kind may have been found to be of this type.
+pub fn is_type_of(kind: MediaKind, mime: &str) -> bool {
+    let first = |names: &[&str]| names.first() == Some(&mime);
+    match kind {
+        MediaKind::Image => PICTURES.iter().any(|(_, names)| first(names)),
+        MediaKind::Video => VIDEOS.contains(&mime),
+        MediaKind::File => mime == UNKNOWN || FILES.iter().any(|(_, names)| first(names)),
     }
 }
 
