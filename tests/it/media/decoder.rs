@@ -548,7 +548,7 @@ async fn files_of_two_types_are_pictures_only() {
     let end = gif.len() - 1;
     gif.splice(
         end..end,
-        b"\x21\xfe\x14*/=1;alert('canary');\0".iter().copied(),
+        b"\x21\xfe\x15*/=1;alert('canary');\0".iter().copied(),
     );
     files.push((Gif, gif));
     for (format, file) in files {

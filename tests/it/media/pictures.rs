@@ -22,16 +22,6 @@ pub fn quarters(width: u32, height: u32) -> DynamicImage {
     RgbImage::from_fn(width, height, pixel).into()
 }
 
-/// A picture in which neighbours differ, so that it does not compress well.
-pub fn noise(width: u32, height: u32) -> DynamicImage {
-    let pixel = |x: u32, y: u32| {
-        let mixed = (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca6b)).rotate_left(11);
-        let [a, b, c, _] = mixed.wrapping_mul(0xc2b2_ae35).to_be_bytes();
-        Rgb([a / 2, b / 2 + (x % 128) as u8, c / 2 + (y % 128) as u8])
-    };
-    RgbImage::from_fn(width, height, pixel).into()
-}
-
 /// A disc before nothing.
 pub fn disc(width: u32, height: u32) -> DynamicImage {
     let pixel = |x: u32, y: u32| {

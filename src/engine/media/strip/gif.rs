@@ -50,7 +50,10 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
                 let [_, _, _, _, w0, w1, h0, h1, flags] = descriptor;
                 let [width, height] = [[w0, w1], [h0, h1]].map(u16::from_le_bytes).map(u64::from);
                 frame_bytes.get_or_insert(width * height * PIXEL);
-                output.extend_from_slice(control);
+                if !control.is_empty() {
+                    output.extend_from_slice(&[EXTENSION, GRAPHIC_CONTROL]);
+                    output.extend_from_slice(control);
+                }
                 output.push(IMAGE);
                 output.extend_from_slice(&descriptor);
                 // The colours, and the size of the codes.
@@ -59,13 +62,14 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
                 control = &[];
             }
             EXTENSION => {
-                let before = input.0;
                 let kind = input.byte()?;
                 let data = sub_blocks(&mut input)?;
                 match kind {
                     GRAPHIC_CONTROL => {
-                        let [4, ..] = data else { return None };
-                        control = before.get(..7)?;
+                        let [4, _, _, _, _, 0] = data else {
+                            return None;
+                        };
+                        control = data;
                     }
                     PLAIN_TEXT => control = &[],
                     APPLICATION => output.extend_from_slice(&repetitions(data).unwrap_or_default()),
