@@ -41,6 +41,12 @@ mod identity {
     pub mod tokens;
 }
 
+mod media {
+    mod decoder;
+    mod decoder_process;
+    mod pictures;
+}
+
 mod messaging {
     mod bans;
     mod changes;

@@ -1,7 +1,25 @@
 //! The child's side: inspects one upload and writes what is to be stored.
 
+use crate::engine::media::protocol::{
+    InspectionReply, InspectionRequest, MAX_LINE_BYTES, MAX_SIDE, OutputName, Rejection,
+};
+use crate::engine::media::sniff;
+use crate::engine::media::strip::{self, Stripped};
+use crate::engine::media::variants::{self, Variant};
+use crate::model::media::MediaKind;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::metadata::Orientation;
+use image::{ImageDecoder, ImageFormat, ImageReader};
 use rlimit::Resource;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Cursor, Read, Write};
+use std::{iter, panic};
+
+/// The most pixels of a picture.
+const MAX_PIXELS: u64 = 50_000_000;
+
+/// The most bytes that a decoded picture takes.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// The memory of a child. The largest picture that is accepted needs less.
 const MEMORY_BYTES: u64 = 512 << 20;
@@ -32,6 +50,91 @@ pub fn confine() -> io::Result<()> {
 }
 
 /// Reads a request and an upload, writes a reply and the outputs.
-pub fn run(_input: impl BufRead, _output: impl Write) -> io::Result<()> {
-    Ok(())
+pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut start = (&mut input).take(MAX_LINE_BYTES);
+    start.read_until(b'\n', &mut line)?;
+    let request: InspectionRequest = serde_json::from_slice(&line)?;
+    let mut upload = Vec::new();
+    input.read_to_end(&mut upload)?;
+    // A decoder that panics would do so again.
+    let inspected = panic::catch_unwind(|| inspect(&request, upload));
+    let (reply, bodies) = inspected
+        .unwrap_or(Err(Rejection::Damaged))
+        .unwrap_or_else(|reason| (InspectionReply::Rejected { reason }, Vec::new()));
+    serde_json::to_writer(&mut output, &reply)?;
+    output.write_all(b"\n")?;
+    for body in bodies {
+        output.write_all(&body)?;
+    }
+    output.flush()
+}
+
+/// The reply, and the bytes of its outputs.
+type Inspected = Result<(InspectionReply, Vec<Vec<u8>>), Rejection>;
+
+fn inspect(request: &InspectionRequest, upload: Vec<u8>) -> Inspected {
+    let found = match request.kind {
+        MediaKind::Image => return inspect_picture(&request.mime, upload),
+        MediaKind::Video => sniff::video(&upload, &request.mime).ok_or(Rejection::Type)?,
+        MediaKind::File => sniff::file(&upload, &request.mime),
+    };
+    let reply = InspectionReply::Accepted {
+        mime: found.to_owned(),
+        width: None,
+        height: None,
+        thumbhash: None,
+        outputs: Vec::new(),
+    };
+    Ok((reply, Vec::new()))
+}
+
+fn inspect_picture(declared: &str, upload: Vec<u8>) -> Inspected {
+    let (format, mime) = sniff::picture(&upload, declared).ok_or(Rejection::Type)?;
+    let stripped = strip::strip(format, &upload).ok_or(Rejection::Damaged)?;
+    drop(upload);
+    let (width, height) = check_size(format, &stripped)?;
+    let picture = image::load_from_memory_with_format(&stripped.bytes, format);
+    let derived = picture.and_then(|picture| variants::derive(picture, stripped.orientation));
+    let Ok(derived) = derived else {
+        return Err(Rejection::Damaged);
+    };
+    let (width, height) = match stripped.orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => (height, width),
+        _ => (width, height),
+    };
+    let original = Variant {
+        name: OutputName::Original,
+        mime,
+        width,
+        height,
+        bytes: stripped.bytes,
+    };
+    let outputs = iter::once(original).chain(derived.variants);
+    let (headers, bodies) = outputs.map(Variant::split).unzip();
+    let reply = InspectionReply::Accepted {
+        mime: mime.to_owned(),
+        width: Some(width),
+        height: Some(height),
+        thumbhash: Some(STANDARD.encode(derived.thumbhash)),
+        outputs: headers,
+    };
+    Ok((reply, bodies))
+}
+
+/// The width and height as stored. A picture that is too large is refused by its header, before memory is reserved for it.
+fn check_size(format: ImageFormat, stripped: &Stripped) -> Result<(u32, u32), Rejection> {
+    let reader = ImageReader::with_format(Cursor::new(&stripped.bytes), format);
+    let Ok(header) = reader.into_decoder() else {
+        return Err(Rejection::Damaged);
+    };
+    let (width, height) = header.dimensions();
+    // `Limits::max_alloc` of the crate did not stop a picture of 392 MB.
+    let bytes = header.total_bytes().saturating_add(stripped.frame_bytes);
+    let pixels = u64::from(width) * u64::from(height);
+    let fits = width.max(height) <= MAX_SIDE && pixels <= MAX_PIXELS && bytes <= MAX_BYTES;
+    fits.then_some((width, height)).ok_or(Rejection::Dimensions)
 }

@@ -4,16 +4,18 @@ use crate::engine::media::protocol::{
     HEAD_BYTES, InspectionReply, InspectionRequest, MAX_LINE_BYTES, MAX_SIDE, MEDIUM_SIDE,
     OutputHeader, OutputName, Rejection, SMALL_SIDE,
 };
+use crate::engine::media::sniff;
 use crate::model::media::MediaKind;
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine};
 use bytes::Bytes;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -25,6 +27,12 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// What the original may have more than the upload: an orientation is written anew.
 const ADDED_BYTES: usize = 1024;
+
+/// The bytes of a pixel.
+const PIXEL: usize = 4;
+
+/// The outputs of a picture, in their order. Later ones may be missing.
+const ORDER: [OutputName; 3] = [OutputName::Original, OutputName::Small, OutputName::Medium];
 
 /// What an encoded variant may have more than its pixels.
 const VARIANT_OVERHEAD: usize = 64 * 1024;
@@ -91,10 +99,26 @@ pub enum DecoderError {
     Failed(String),
 }
 
-impl From<std::io::Error> for DecoderError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Failed(error.to_string())
+impl From<io::Error> for DecoderError {
+    fn from(error: io::Error) -> Self {
+        failed(&error.to_string())
     }
+}
+
+impl From<serde_json::Error> for DecoderError {
+    fn from(error: serde_json::Error) -> Self {
+        failed(&error.to_string())
+    }
+}
+
+impl From<DecodeError> for DecoderError {
+    fn from(error: DecodeError) -> Self {
+        failed(&error.to_string())
+    }
+}
+
+fn failed(text: &str) -> DecoderError {
+    DecoderError::Failed(text.to_owned())
 }
 
 impl Decoder {
@@ -134,8 +158,7 @@ impl Decoder {
             Ok(result) => result,
             Err(_) => {
                 child.kill().await?;
-                let seconds = TIME.as_secs();
-                Err(DecoderError::Failed(format!("no result after {seconds} s")))
+                Err(failed("it took too long"))
             }
         }
     }
@@ -162,9 +185,9 @@ async fn converse(
     upload: &Bytes,
 ) -> Result<Inspection, DecoderError> {
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(DecoderError::Failed("it has no pipes".to_owned()));
+        return Err(failed("it has no pipes"));
     };
-    let mut line = serde_json::to_vec(request).map_err(|error| failed(&error.to_string()))?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     let write = async move {
         // A child may end before it has read all.
@@ -172,7 +195,7 @@ async fn converse(
         let _ = stdin.write_all(upload).await;
     };
     let read = async {
-        let inspection = read_reply(&mut stdout, request, upload.len()).await;
+        let inspection = read_reply(&mut stdout, request.kind, upload.len()).await;
         // A child that still writes would never end.
         drop(stdout);
         inspection
@@ -196,21 +219,17 @@ fn judge(status: ExitStatus) -> Result<Inspection, DecoderError> {
     }
 }
 
-fn failed(text: &str) -> DecoderError {
-    DecoderError::Failed(text.to_owned())
-}
-
+/// Reads the reply and its outputs. None of what it says is believed before it is checked.
 async fn read_reply(
-    stdout: &mut tokio::process::ChildStdout,
-    request: &InspectionRequest,
+    stdout: &mut ChildStdout,
+    kind: MediaKind,
     upload: usize,
 ) -> Result<Inspection, DecoderError> {
     let mut stdout = BufReader::new(stdout);
     let mut line = Vec::new();
     let mut start = (&mut stdout).take(MAX_LINE_BYTES);
     start.read_until(b'\n', &mut line).await?;
-    let reply = serde_json::from_slice(&line).map_err(|error| failed(&error.to_string()))?;
-    let (mime, width, height, thumbhash, headers) = match reply {
+    let (mime, width, height, thumbhash, headers) = match serde_json::from_slice(&line)? {
         InspectionReply::Rejected { reason } => return Ok(Inspection::Rejected(reason)),
         InspectionReply::Accepted {
             mime,
@@ -220,26 +239,25 @@ async fn read_reply(
             outputs,
         } => (mime, width, height, thumbhash, outputs),
     };
-    let thumbhash = match thumbhash {
-        Some(text) => Some(STANDARD.decode(text).map_err(|e| failed(&e.to_string()))?),
-        None => None,
-    };
+    let thumbhash = thumbhash.map(|text| STANDARD.decode(text)).transpose()?;
     let hash_bytes = thumbhash.as_ref().map_or(0, Vec::len);
-    let expected: &[OutputName] = match (request.kind, headers.as_slice()) {
-        (MediaKind::Image, [_, _, ..]) => {
-            &[OutputName::Original, OutputName::Small, OutputName::Medium]
-        }
-        (MediaKind::Image, _) => &[OutputName::Original],
-        _ => &[],
-    };
-    if hash_bytes > MAX_THUMBHASH_BYTES || expected.is_empty() && !headers.is_empty() {
+    let shown = headers
+        .first()
+        .map(|original| (original.width, original.height));
+    let names: Vec<_> = headers.iter().map(|output| output.name).collect();
+    let is_possible = sniff::is_type_of(kind, &mime)
+        && hash_bytes <= MAX_THUMBHASH_BYTES
+        && shown.unzip() == (width, height)
+        && ORDER.starts_with(&names)
+        && names.is_empty() == (kind != MediaKind::Image)
+        && headers
+            .iter()
+            .all(|output| is_possible(output, &mime, upload));
+    if !is_possible {
         return Err(failed("its reply is out of bounds"));
     }
     let mut outputs = Vec::new();
     for header in headers {
-        if header.bytes > most_bytes(&header, upload) {
-            return Err(failed("an output is out of bounds"));
-        }
         let mut bytes = Vec::with_capacity(header.bytes);
         let mut body = (&mut stdout).take(header.bytes as u64);
         if body.read_to_end(&mut bytes).await? != header.bytes {
@@ -253,6 +271,9 @@ async fn read_reply(
             bytes: bytes.into(),
         });
     }
+    if stdout.read(&mut [0]).await? > 0 {
+        return Err(failed("more than its outputs came"));
+    }
     Ok(Inspection::Accepted {
         mime,
         width,
@@ -262,20 +283,18 @@ async fn read_reply(
     })
 }
 
-/// The most bytes that this output of an upload of `upload` bytes may have; 0 if its size in pixels is not possible.
-fn most_bytes(header: &OutputHeader, upload: usize) -> usize {
-    let side = match header.name {
-        OutputName::Original => MAX_SIDE,
-        OutputName::Small => SMALL_SIDE,
-        OutputName::Medium => MEDIUM_SIDE,
-    };
-    if header.width > side || header.height > side {
-        return 0;
-    }
-    match header.name {
-        OutputName::Original => upload + ADDED_BYTES,
+/// Whether an upload of this type and of `upload` bytes can have such an output.
+fn is_possible(output: &OutputHeader, mime: &str, upload: usize) -> bool {
+    let OutputHeader { width, height, .. } = *output;
+    let area = width as usize * height as usize;
+    let (side, bytes, has_type) = match output.name {
+        OutputName::Original => (MAX_SIDE, upload + ADDED_BYTES, output.mime == mime),
         OutputName::Small | OutputName::Medium => {
-            4 * header.width as usize * header.height as usize + VARIANT_OVERHEAD
+            let is_small = output.name == OutputName::Small;
+            let side = if is_small { SMALL_SIDE } else { MEDIUM_SIDE };
+            let has_type = ["image/jpeg", "image/webp"].contains(&output.mime.as_str());
+            (side, area * PIXEL + VARIANT_OVERHEAD, has_type)
         }
-    }
+    };
+    has_type && area > 0 && width.max(height) <= side && output.bytes <= bytes
 }

@@ -1,1 +1,166 @@
-//! Soon.
+//! What is shown instead of a picture: smaller ones, and a placeholder.
+
+use crate::engine::media::protocol::{MEDIUM_SIDE, OutputHeader, OutputName, SMALL_SIDE};
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::imageops::FilterType;
+use image::metadata::Orientation;
+use image::{DynamicImage, GenericImageView, ImageResult, RgbaImage};
+
+/// The quality of a JPEG variant, of 100.
+const QUALITY: u8 = 80;
+
+/// The longest side of which a placeholder is made.
+const PLACEHOLDER_SIDE: u32 = 100;
+
+/// A picture is first reduced to twice the larger variant by averaging, which needs little memory and time; a filter does the
+/// rest.
+const REDUCED_SIDE: u32 = 2 * MEDIUM_SIDE;
+
+/// A picture to be stored.
+pub struct Variant {
+    /// Which one it is.
+    pub name: OutputName,
+    /// Its type.
+    pub mime: &'static str,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+impl Variant {
+    /// The description of the file, and the file.
+    pub fn split(self) -> (OutputHeader, Vec<u8>) {
+        let header = OutputHeader {
+            name: self.name,
+            mime: self.mime.to_owned(),
+            bytes: self.bytes.len(),
+            width: self.width,
+            height: self.height,
+        };
+        (header, self.bytes)
+    }
+}
+
+/// What is made of a picture.
+pub struct Derived {
+    /// The smaller pictures, those that are smaller than the picture.
+    pub variants: Vec<Variant>,
+    /// The placeholder.
+    pub thumbhash: Vec<u8>,
+}
+
+/// Makes the variants and the placeholder, upright and without metadata.
+pub fn derive(mut picture: DynamicImage, orientation: Orientation) -> ImageResult<Derived> {
+    let longest = picture.width().max(picture.height());
+    weigh_by_alpha(&mut picture);
+    let mut reduced = match fit(&picture, REDUCED_SIDE) {
+        Some((width, height)) => picture.thumbnail_exact(width, height),
+        None => picture,
+    };
+    reduced.apply_orientation(orientation);
+    let mut variants = Vec::new();
+    let sizes = [
+        (OutputName::Medium, MEDIUM_SIDE),
+        (OutputName::Small, SMALL_SIDE),
+    ];
+    for (name, side) in sizes {
+        if side < longest {
+            reduced = resize(reduced, side);
+            variants.push(encode(name, &reduced)?);
+        }
+    }
+    variants.reverse();
+    let placeholder = unweigh(&resize(reduced, PLACEHOLDER_SIDE));
+    let [width, height] = [placeholder.width(), placeholder.height()].map(|side| side as usize);
+    Ok(Derived {
+        variants,
+        thumbhash: thumbhash::rgba_to_thumb_hash(width, height, &placeholder),
+    })
+}
+
+/// The size of the picture with a longer side of `side`; none if it is not larger.
+fn fit(picture: &DynamicImage, side: u32) -> Option<(u32, u32)> {
+    let (width, height) = picture.dimensions();
+    let longest = width.max(height);
+    let scale = |length: u32| {
+        let scaled =
+            (u64::from(length) * u64::from(side) + u64::from(longest) / 2) / u64::from(longest);
+        u32::try_from(scaled).unwrap_or(side).max(1)
+    };
+    (longest > side).then(|| (scale(width), scale(height)))
+}
+
+fn resize(picture: DynamicImage, side: u32) -> DynamicImage {
+    match fit(&picture, side) {
+        Some((width, height)) => picture.resize_exact(width, height, FilterType::CatmullRom),
+        None => picture,
+    }
+}
+
+fn encode(name: OutputName, picture: &DynamicImage) -> ImageResult<Variant> {
+    let mut bytes = Vec::new();
+    let upright = unweigh(picture);
+    let is_opaque = upright.pixels().all(|pixel| pixel.0[3] == u8::MAX);
+    let mime = if is_opaque {
+        let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+        DynamicImage::from(upright)
+            .into_rgb8()
+            .write_with_encoder(encoder)?;
+        "image/jpeg"
+    } else {
+        upright.write_with_encoder(WebPEncoder::new_lossless(&mut bytes))?;
+        "image/webp"
+    };
+    Ok(Variant {
+        name,
+        mime,
+        width: picture.width(),
+        height: picture.height(),
+        bytes,
+    })
+}
+
+/// Multiplies the colours by the transparency, so that those of pixels that are not seen do not show at edges after scaling.
+fn weigh_by_alpha(picture: &mut DynamicImage) {
+    match picture {
+        DynamicImage::ImageLumaA8(samples) => weigh::<2, u8>(samples, u8::MAX.into()),
+        DynamicImage::ImageRgba8(samples) => weigh::<4, u8>(samples, u8::MAX.into()),
+        DynamicImage::ImageLumaA16(samples) => weigh::<2, u16>(samples, u16::MAX.into()),
+        DynamicImage::ImageRgba16(samples) => weigh::<4, u16>(samples, u16::MAX.into()),
+        _ => {}
+    }
+}
+
+/// The same for pixels of `N` samples, of which the last is the transparency and `max` is the largest value.
+fn weigh<const N: usize, T: Copy + Into<u32> + TryFrom<u32>>(samples: &mut [T], max: u32) {
+    for pixel in samples.as_chunks_mut::<N>().0 {
+        let Some((alpha, colours)) = pixel.split_last_mut() else {
+            continue;
+        };
+        let weight = (*alpha).into();
+        if weight != max {
+            for colour in colours {
+                let weighed = ((*colour).into() * weight + max / 2) / max;
+                *colour = T::try_from(weighed).unwrap_or(*colour);
+            }
+        }
+    }
+}
+
+/// The colours as they were before [`weigh_by_alpha`].
+fn unweigh(picture: &DynamicImage) -> RgbaImage {
+    let mut picture = picture.to_rgba8();
+    for pixel in picture.pixels_mut() {
+        let [colours @ .., alpha] = &mut pixel.0;
+        let weight = u16::from(*alpha);
+        for colour in colours {
+            let wanted = (u16::from(*colour) * u16::from(u8::MAX) + weight / 2).checked_div(weight);
+            *colour = u8::try_from(wanted.unwrap_or_default()).unwrap_or(u8::MAX);
+        }
+    }
+    picture
+}

@@ -1,1 +1,40 @@
-//! Soon.
+//! Metadata of pictures is removed without decoding the picture: containers are taken apart, and only the parts that a decoder
+//! needs are written again. So the pixels stay as they are, and a part that nobody knows is not kept.
+//!
+//! What is left beside the picture is the orientation, as the only tag of an EXIF block, and the ICC profile. Bytes after the end
+//! are dropped: a file that is also HTML or an archive is not so afterwards. A picture without its end is damaged; decoders
+//! would show what there is.
+
+mod byte_reader;
+mod exif;
+mod gif;
+mod jpeg;
+mod png;
+#[cfg(test)]
+mod tests;
+mod webp;
+
+use image::ImageFormat;
+use image::metadata::Orientation;
+
+/// A picture without metadata.
+#[derive(Debug)]
+pub struct Stripped {
+    /// The whole file.
+    pub bytes: Vec<u8>,
+    /// How the picture is to be turned before it is shown.
+    pub orientation: Orientation,
+    /// The bytes that decoding the first frame takes beside the picture itself.
+    pub frame_bytes: u64,
+}
+
+/// The picture without its metadata; none if it is damaged.
+pub fn strip(format: ImageFormat, bytes: &[u8]) -> Option<Stripped> {
+    match format {
+        ImageFormat::Jpeg => jpeg::strip(bytes),
+        ImageFormat::Png => png::strip(bytes),
+        ImageFormat::Gif => gif::strip(bytes),
+        ImageFormat::WebP => webp::strip(bytes),
+        _ => None,
+    }
+}

@@ -1,0 +1,109 @@
+//! PNG: chunks of a length, a name, a body and a checksum.
+
+use super::byte_reader::ByteReader;
+use super::{Stripped, exif};
+use image::codecs::png::PngDecoder;
+use image::metadata::Orientation;
+use image::{ImageDecoder, Limits};
+use std::io::Cursor;
+
+const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
+
+/// What is kept beside the header: pixels, colours, density and frames.
+const KEPT: [&[u8; 4]; 17] = [
+    b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"bKGD", b"cHRM", b"cICP",
+    b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"pHYs", b"sBIT", b"sRGB",
+];
+
+/// The largest ICC profile. A larger one, or one that cannot be read, is not kept.
+const MAX_ICC_BYTES: u64 = 4 << 20;
+
+/// The length of a chunk beside its body.
+const FRAME: usize = 12;
+
+pub fn strip(bytes: &[u8]) -> Option<Stripped> {
+    let all = take_apart(bytes, true)?;
+    if !all.has_profile || has_small_profile(&all.stripped.bytes) {
+        return Some(all.stripped);
+    }
+    take_apart(bytes, false).map(|without| without.stripped)
+}
+
+struct Parts {
+    stripped: Stripped,
+    has_profile: bool,
+}
+
+fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
+    let mut input = ByteReader(bytes);
+    if input.array()? != SIGNATURE {
+        return None;
+    }
+    let (name, header) = next_chunk(&mut input)?;
+    if name != b"IHDR" {
+        return None;
+    }
+    let mut rest = Vec::with_capacity(bytes.len());
+    let mut orientation = None;
+    let mut has_profile = false;
+    loop {
+        let (name, chunk) = next_chunk(&mut input)?;
+        match name {
+            b"eXIf" => {
+                let body = chunk.get(8..chunk.len() - 4)?;
+                orientation = orientation.or(exif::orientation(body));
+            }
+            b"iCCP" => {
+                has_profile = true;
+                if with_profile {
+                    rest.extend_from_slice(chunk);
+                }
+            }
+            _ if KEPT.contains(&name) => rest.extend_from_slice(chunk),
+            _ => {}
+        }
+        if name == b"IEND" {
+            break;
+        }
+    }
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    let mut output = [&SIGNATURE, header].concat();
+    if let Some(block) = exif::block(orientation) {
+        let named = [b"eXIf", &block[..]].concat();
+        output.extend_from_slice(&(block.len() as u32).to_be_bytes());
+        output.extend_from_slice(&named);
+        output.extend_from_slice(&checksum(&named).to_be_bytes());
+    }
+    output.append(&mut rest);
+    Some(Parts {
+        stripped: Stripped {
+            bytes: output,
+            orientation,
+            frame_bytes: 0,
+        },
+        has_profile,
+    })
+}
+
+/// The name of the next chunk, and all of it.
+fn next_chunk<'a>(input: &mut ByteReader<'a>) -> Option<(&'a [u8; 4], &'a [u8])> {
+    let length = u32::from_be_bytes(*input.0.first_chunk()?);
+    let chunk = input.take(usize::try_from(length).ok()?.checked_add(FRAME)?)?;
+    Some((chunk.get(4..)?.first_chunk()?, chunk))
+}
+
+/// Whether a reader of the profile inflates no more than a profile needs.
+fn has_small_profile(bytes: &[u8]) -> bool {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_ICC_BYTES);
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits);
+    decoder.is_ok_and(|mut decoder| decoder.icc_profile().is_ok_and(|icc| icc.is_some()))
+}
+
+/// CRC-32 of the few bytes of a chunk that is made here.
+fn checksum(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), step)
+    })
+}
