@@ -40,9 +40,9 @@ const VARIANT_OVERHEAD: usize = 64 * 1024;
 /// The longest placeholder.
 const MAX_THUMBHASH_BYTES: usize = 25;
 
-/// The signals that end a process for what it did itself: SIGILL, SIGABRT (an allocation failed), SIGBUS, SIGFPE, SIGSEGV and
-/// SIGXCPU (its processor time is used up).
-const OWN_SIGNALS: [i32; 6] = [4, 6, 7, 8, 11, 24];
+/// The signals that end a process for what it did itself: SIGILL, SIGABRT (an allocation failed), SIGBUS, SIGFPE, SIGSEGV,
+/// SIGXCPU (its processor time is used up) and SIGXFSZ.
+const OWN_SIGNALS: [i32; 7] = [4, 6, 7, 8, 11, 24, 25];
 
 /// Inspects uploads in child processes, a few at a time.
 pub struct Decoder {

@@ -447,11 +447,7 @@ async fn large_pictures_are_refused_by_their_header() {
         ];
         [screen.concat(), picture.concat()].concat()
     };
-    for file in [
-        screen(65_535, 65_535, 1),
-        screen(10, 10, 65_535),
-        screen(7_000, 7_000, 6_999),
-    ] {
+    for file in [screen(65_535, 65_535, 1), screen(10, 10, 65_535)] {
         assert_eq!(reject(&file, "image/gif").await, Rejection::Dimensions);
     }
     let mut jpeg = encode(&pictures::quarters(16, 16), Jpeg);
