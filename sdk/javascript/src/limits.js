@@ -19,7 +19,7 @@ export const BETWEEN_WAITS_MS = 40_000;
 export const MAX_PAUSE_MS = 20_000;
 /** How long after its time-out the response of a wait may take. */
 export const RESPONSE_MS = 10_000;
-/** After a wait, no page is asked for later than this: the rest comes with the next wait, which has news at once. */
+/** After a wait, no page is asked for later than this: the rest comes with the next wait, which has news immediately. */
 export const FETCHING_MS = 10_000;
 /** The timeout of other requests, unless the application sets one. */
 export const REQUEST_MS = 30_000;

@@ -1,6 +1,6 @@
 // Who is online: the people that the application shows, and whether the user is active here.
 //
-// The cursor of a wait says what the server has told, and the answer has the difference. So a lost answer loses nothing, and other people
+// The cursor of a wait says what the client knows, and the answer has the difference. So a lost answer loses nothing, and other people
 // need another cursor. Without people and without an activity a wait has nothing of this.
 
 import { uuid } from "./ids.js";
@@ -25,8 +25,8 @@ export class Presence {
   /** What the application wants in this tab, and in others by tab. */
   #own = { ids: [], wake: false, activity: undefined };
   #tabs = new Map();
-  /** What the server has told of the people of the cursor, by id. */
-  #told = new Map();
+  /** The last states of the people of the cursor, by id. */
+  #states = new Map();
   #cursor = null;
   /** Whether the states are shown. After a restart or a long time without a connection, only an answer makes them current. */
   #isShown = false;
@@ -48,7 +48,7 @@ export class Presence {
     const before = new Set(this.#own.ids);
     this.#own.ids = [...new Set(ids)].slice(0, FOLLOWED).map(uuid);
     this.#own.wake = Boolean(wake);
-    if (this.#isShown) this.#emit([...this.#told.values()].filter(({ user_id }) => !before.has(user_id)));
+    if (this.#isShown) this.#emit([...this.#states.values()].filter(({ user_id }) => !before.has(user_id)));
     this.#look();
   }
 
@@ -77,8 +77,8 @@ export class Presence {
     const before = this.#tabs.get(tab)?.ids ?? [];
     this.#tabs.delete(tab);
     if (ids.length > 0 || activity) this.#tabs.set(tab, { ids, wake, activity, at: Date.now() });
-    const more = ids.filter((id) => (isBehind || !before.includes(id)) && this.#told.has(id));
-    if (this.#isShown && more.length > 0) this.#core.tabs.post({ type: "presence", presences: more.map((id) => this.#told.get(id)) });
+    const more = ids.filter((id) => (isBehind || !before.includes(id)) && this.#states.has(id));
+    if (this.#isShown && more.length > 0) this.#core.tabs.post({ type: "presence", presences: more.map((id) => this.#states.get(id)) });
     this.#look();
   }
 
@@ -124,7 +124,7 @@ export class Presence {
   // The cursor.
 
   get #fits() {
-    return this.#cursor !== null && this.#wanted.every((id) => this.#told.has(id));
+    return this.#cursor !== null && this.#wanted.every((id) => this.#states.has(id));
   }
 
   get #isReady() {
@@ -148,7 +148,7 @@ export class Presence {
 
   #drop() {
     this.#cursor = null;
-    this.#told.clear();
+    this.#states.clear();
     this.#isShown = false;
   }
 
@@ -183,13 +183,13 @@ export class Presence {
 
   #begin(cursor, presences) {
     this.#cursor = cursor;
-    this.#told = new Map(presences.map((one) => [one.user_id, one]));
+    this.#states = new Map(presences.map((one) => [one.user_id, one]));
     this.#isShown = false;
   }
 
   #show() {
     this.#isShown = true;
-    const all = [...this.#told.values()];
+    const all = [...this.#states.values()];
     this.#tell(all);
     this.#core.spawn(this.profiles.readAgain(all));
   }
@@ -213,10 +213,10 @@ export class Presence {
 
   async #remember() {
     if (!this.#core.options.resume || !this.#core.sync.run || this.#cursor === null) return;
-    await this.#core.store.write(this.#key, { cursor: this.#cursor, presences: [...this.#told.values()] });
+    await this.#core.store.write(this.#key, { cursor: this.#cursor, presences: [...this.#states.values()] });
   }
 
-  // What is told.
+  // The states.
 
   /** The signal of a wait that has asked for it. */
   take(signal, { presence }) {
@@ -224,7 +224,7 @@ export class Presence {
     if (presence === undefined || presence !== this.#cursor || signal === undefined) return;
     this.#failures = 0;
     const changes = (signal?.changes ?? []).map((one) => ({ ...one, last_seen_at: null }));
-    for (const one of changes) this.#told.set(one.user_id, one);
+    for (const one of changes) this.#states.set(one.user_id, one);
     this.#cursor = signal?.cursor ?? presence;
     if (!this.#isShown) this.#show();
     else if (changes.length > 0) {
@@ -241,9 +241,9 @@ export class Presence {
   async #readSeen(ids, signal) {
     await this.#core.pause(SEEN_MS, signal);
     const { presences } = await this.#core.sync.ask("GET", "/v1/presence", { query: { ids: ids.join(",") }, signal });
-    const found = presences.filter(({ user_id, last_seen_at }) => last_seen_at && this.#told.get(user_id)?.state === "offline");
-    for (const one of found) this.#told.set(one.user_id, { ...this.#told.get(one.user_id), last_seen_at: one.last_seen_at });
-    if (this.#isShown) this.#tell(found.map(({ user_id }) => this.#told.get(user_id)));
+    const found = presences.filter(({ user_id, last_seen_at }) => last_seen_at && this.#states.get(user_id)?.state === "offline");
+    for (const one of found) this.#states.set(one.user_id, { ...this.#states.get(one.user_id), last_seen_at: one.last_seen_at });
+    if (this.#isShown) this.#tell(found.map(({ user_id }) => this.#states.get(user_id)));
   }
 
   #tell(presences) {
@@ -258,7 +258,7 @@ export class Presence {
 
   /** The leader has these states. */
   receive({ presences }) {
-    for (const one of presences) this.#told.set(one.user_id, one);
+    for (const one of presences) this.#states.set(one.user_id, one);
     // The cursor of an earlier time as the leader is another one's now.
     this.#cursor = null;
     this.#isShown = true;
@@ -274,7 +274,7 @@ export class Presence {
   }
 
   #hide() {
-    const shown = this.#isShown ? [...this.#told.keys()] : [];
+    const shown = this.#isShown ? [...this.#states.keys()] : [];
     this.#isShown = false;
     this.#emit(shown.map((user_id) => ({ user_id, state: "unknown", platforms: [], last_seen_at: null, rev: null })));
   }

@@ -30,7 +30,7 @@ export class Sync {
   #wait = null;
   #hurry = false;
   /** When the last wait was answered. */
-  #heardAt = -Infinity;
+  #answeredAt = -Infinity;
   #rewatching = null;
 
   constructor(core) {
@@ -121,7 +121,7 @@ export class Sync {
           reason = error.code;
           if (resyncs++ === 0) continue;
         }
-        const { ms, atLeast } = pauseBetweenWaits(this.#core.backoff, failures++, error, Date.now() - this.#heardAt);
+        const { ms, atLeast } = pauseBetweenWaits(this.#core.backoff, failures++, error, Date.now() - this.#answeredAt);
         if (error.code === "handler_failed" || !error.transient) this.#core.report(error);
         if (error.code !== "handler_failed") this.setConnection("offline", error, ms);
         await this.#core.pause(ms, signal, { atLeast });
@@ -308,7 +308,7 @@ export class Sync {
       wait.done();
       this.#wait = null;
     }
-    this.#heardAt = Date.now();
+    this.#answeredAt = Date.now();
     this.setConnection("online");
     await this.serially(() => this.#takeNotice(notice, signal));
     this.#core.typing.take(notice.signals?.typing);
@@ -321,7 +321,7 @@ export class Sync {
   }
 
   async #takeNotice({ news, watched, total_unread }, signal) {
-    const until = this.#heardAt + FETCHING_MS;
+    const until = this.#answeredAt + FETCHING_MS;
     if (news) await this.fetchAll(signal, until);
     const { timelines, changes } = this.#core;
     for (const { conversation_id, last_seq, change_seq, reads_moved } of watched) {

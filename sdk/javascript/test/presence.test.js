@@ -15,7 +15,7 @@ const soon = { waitSeconds: 2 };
 /** The server changes the state of a person every 10 seconds at most. */
 const PAUSE_MS = 20_000;
 
-/** The last states that a client was told, by user. */
+/** The last states that a client has, by user. */
 function shown(tideline) {
   const states = {};
   tideline.on("presence", ({ presences }) => presences.forEach((one) => (states[one.user_id] = one)));
@@ -61,7 +61,7 @@ describe("presence", { concurrency: true }, () => {
     await eventually("offline", () => states[id].state === "offline", PAUSE_MS);
     assert.equal(between.seen.filter((one) => one === "POST /v1/presence/cursors").length, 1, "one cursor for all of it");
     assert.ok(asked.every((query) => !query.has("activity") && !query.has("presence_wake")));
-    // Other people: those of before are no longer told.
+    // Other people: nothing more comes of those before.
     ben.watchPresence([]);
     await eventually("a wait without", () => !asked.at(-1).has("presence"));
   });
@@ -215,7 +215,7 @@ it("all tabs show the people that one of them asks for, and a tab with an active
   await other.start();
   await eventually("both are asked for", () => script.asked.at(-1).presence === "c2" || script.cursors.at(-1)?.length === 2);
   await eventually("all states", () => theirs[BEN]?.state === "busy" && theirs[ANN]?.state === "online" && own[ANN]?.state === "online");
-  assert.equal(own[BEN], undefined, "a tab is told what it shows");
+  assert.equal(own[BEN], undefined, "a tab gets what it shows");
   await eventually("active", () => script.asked.at(-1).activity === "active" && script.asked.at(-1).presence);
   script.signals.push({ changes: [presence(BEN, "offline")], cursor: "c9" });
   leader.watch(ANN);

@@ -108,6 +108,7 @@ static FILES: &[File] = &[
     sdk!("locks.js"),
     sdk!("outbox.js"),
     sdk!("people.js"),
+    sdk!("presence.js"),
     sdk!("session.js"),
     sdk!("signals.js"),
     sdk!("storage.js"),
