@@ -73,6 +73,7 @@ static FILES: &[File] = &[
     file!(SCRIPT, "app/people.js"),
     file!(SCRIPT, "app/person.js"),
     file!(SCRIPT, "app/pins.js"),
+    file!(SCRIPT, "app/presence.js"),
     file!(SCRIPT, "app/privacy.js"),
     file!(SCRIPT, "app/profile.js"),
     file!(SCRIPT, "app/reactions.js"),
