@@ -115,18 +115,46 @@ test("presence", { timeout: 480_000 }, async (t) => {
     await until(() => seen("#person-body"), true);
     await ann.setViewportSize({ width: 390, height: 780 });
     await shots(ann, "person");
-    await ann.keyboard.press("Escape");
+    for (let n = 0; n < 2; n++) await ann.keyboard.press("Escape");
+    await until(() => ann.locator("dialog[open]").count(), 0);
     await shots(ann, "seen");
     await ann.setViewportSize({ width: 1280, height: 800 });
   });
 
   await t.test("a block hides both", async () => {
-    await ann.keyboard.press("Escape");
     await until(() => dot(ann, "Cem"), "away");
     await enter(ann, "Cem");
     await until(() => present(ann), "away");
     await cem.blockUser(me.id);
     await until(() => dot(ann, "Cem"), null, PATIENCE_MS);
     assert.equal(await present(ann), null);
+  });
+
+  await t.test("who hides the page or does nothing is away", async () => {
+    const waits = [];
+    const context = await browser.installation({ reducedMotion: "reduce" });
+    await context.clock.install();
+    context.on("request", (request) => request.url().includes("/v1/notices") && waits.push(new URL(request.url()).searchParams.get("activity")));
+    const dan = await browser.tab(context);
+    await dan.click("#swap");
+    for (const [id, value] of [["username", "dan"], ["password", "correct horse"]]) await dan.fill(`#${id}`, value);
+    await dan.click("#sign-submit");
+    await until(() => waits.at(-1), "active");
+    const look = (state) =>
+      dan.evaluate((state) => {
+        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, state);
+    await look("hidden");
+    await dan.clock.fastForward(30_000);
+    await until(() => waits.at(-1), "active");
+    await dan.clock.fastForward(45_000);
+    await until(() => waits.at(-1), "idle");
+    await look("visible");
+    await until(() => waits.at(-1), "active");
+    await dan.clock.fastForward(320_000);
+    await until(() => waits.at(-1), "idle");
+    await dan.mouse.move(100, 100);
+    await until(() => waits.at(-1), "active");
   });
 });
