@@ -3,7 +3,7 @@
 import { $, $$, el, icon, isComposing } from "./dom.js";
 import { face, says } from "./faces.js";
 import { avatar, kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
-import { dotted, presenceWords, spokenDot } from "./presence.js";
+import { dotted, spokenDot, stateOf } from "./presence.js";
 import { t } from "./texts.js";
 
 export class List {
@@ -145,7 +145,7 @@ export class List {
       : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
     const said = says(peer);
     // The list is drawn at every message, so it leaves unchanged elements alone.
-    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url, said?.textContent, presenceWords(peer)]);
+    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url, said?.textContent, stateOf(peer)]);
     if (row.dataset.seen !== seen) {
       row.dataset.seen = seen;
       const time = last?.created_at ?? conversation.created_at;

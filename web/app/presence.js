@@ -16,7 +16,7 @@ const INPUTS = ["pointermove", "pointerdown", "keydown", "wheel"];
 const known = new Map();
 
 /** `online`, `away`, `busy` or `offline`; null: it is not known, or may not be seen. */
-const stateOf = (user) => {
+export const stateOf = (user) => {
   const { state = "unknown" } = known.get(user?.id) ?? {};
   return state === "unknown" || user.deleted ? null : state;
 };

@@ -665,7 +665,7 @@ export interface TidelineOptions {
   locks?: TidelineLocks | undefined;
   /** The source of `online`, `offline` and `pageshow` events. Default: the window in browsers. */
   network?: EventTarget | undefined;
-  /** Pauses after failures: random, up to `base * 2 ** failures`, at most `cap`, in ms. Default: 500 and 30,000. */
+  /** Pauses after failures: random, up to `base * 2 ** failures`, at most `cap`, in ms. Default: 500 and 30,000. Between two waits at most 20,000. */
   backoff?: { base?: number | undefined; cap?: number | undefined } | undefined;
   /** The timeout of requests, except waits. Default: 30,000. */
   requestTimeoutMs?: number | undefined;
