@@ -6,7 +6,7 @@ use crate::engine::media::protocol::{
 use crate::engine::media::sniff;
 use crate::engine::media::strip::{self, Stripped};
 use crate::engine::media::variants::{self, Variant};
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::metadata::Orientation;

@@ -5,7 +5,7 @@ use crate::engine::media::protocol::{
     OutputHeader, OutputName, Rejection, SMALL_SIDE,
 };
 use crate::engine::media::sniff;
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine};
 use bytes::Bytes;

@@ -5,7 +5,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::http::kit::problem::Problem;
 use crate::http::kit::security_headers::ResponseClass;
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETag,

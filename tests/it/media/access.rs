@@ -1,4 +1,4 @@
-//! Who reads media: whoever may read a message that refers to them. Everybody else gets the answer for an unknown message.
+//! Who reads media: all who may read a message that refers to them. Everybody else gets the answer for an unknown message.
 
 use crate::support::media::Bytes;
 use crate::support::{App, Person, eventually, id, text};

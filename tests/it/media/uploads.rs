@@ -330,7 +330,7 @@ async fn another_node_takes_over_the_processing() {
     app.add_node().await;
     let upload = ann.begin_upload(file(10)).await;
     ann.put_parts(&upload, &[7; 10]).await;
-    // A run whose node has died at once.
+    // A run whose node has died immediately.
     let begun = format!(
         "UPDATE media SET state = 'processing', object_id = gen_random_uuid(), lease_until = now() WHERE id = '{}'",
         media_id(&upload)
