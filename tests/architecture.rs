@@ -105,6 +105,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["engine/auth/tokens.rs"]),
     ("argon2", &["engine/auth/passwords.rs"]),
     ("clap", &["cli/"]),
+    ("fast_image_resize", &["engine/media/variants.rs"]),
+    ("image", &["engine/media/"]),
+    ("infer", &["engine/media/sniff.rs"]),
+    ("thumbhash", &["engine/media/variants.rs"]),
     ("prometheus", &["telemetry/metrics.rs"]),
     ("env_logger", &["cli/logging.rs"]),
 ];

@@ -33,7 +33,7 @@ impl MediaKind {
 
 #[cfg(test)]
 mod tests {
-    use super::MediaKind;
+    use crate::model::media::MediaKind;
 
     #[test]
     fn names_are_those_of_json() {

@@ -231,14 +231,22 @@ async fn a_child_beyond_its_limits_is_a_damaged_picture() {
             "{signal}"
         );
     }
-    // A picture of 144 MB, and less memory than that.
-    let large = encode(&image::DynamicImage::new_rgb8(8_000, 6_000), Png).into();
-    let script = Script::new(&format!("ulimit -v 180000; exec {PROGRAM} decode"));
-    let decoder = script.decoder(1);
-    assert!(is_damaged(&inspect(&decoder, &large).await));
-    // The same is fine with the memory that a child has.
-    let result = inspect(&Decoder::new(PROGRAM.into(), 1), &large).await;
-    assert!(matches!(result, Ok(Inspection::Accepted { .. })));
+    // The memory that is enough for the small picture is too little for one of 36 MB.
+    let large = encode(&image::DynamicImage::new_rgb8(4_000, 3_000), Png).into();
+    let mut damaged = None;
+    for megabytes in (60..300).step_by(15) {
+        let limit = megabytes * 1_000;
+        let script = Script::new(&format!("ulimit -v {limit}; exec {PROGRAM} decode"));
+        let decoder = script.decoder(1);
+        if let Ok(Inspection::Accepted { .. }) = inspect(&decoder, &file).await {
+            damaged = Some(is_damaged(&inspect(&decoder, &large).await));
+            break;
+        }
+    }
+    assert_eq!(damaged, Some(true));
+    // With the memory that a child has, that one is accepted too.
+    let accepted = inspect(&Decoder::new(PROGRAM.into(), 1), &large).await;
+    assert!(matches!(accepted, Ok(Inspection::Accepted { .. })));
 }
 
 #[tokio::test]
