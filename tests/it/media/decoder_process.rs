@@ -9,12 +9,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tideline::engine::media::decoder::{Decoder, DecoderError, Inspection};
 use tideline::engine::media::protocol::Rejection;
 use tideline::model::media::MediaKind;
 use tokio::time::{sleep, timeout};
-use uuid::Uuid;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tideline");
 
@@ -26,11 +26,13 @@ pub struct Script {
 
 impl Script {
     pub fn new(text: &str) -> Self {
-        let name = Uuid::now_v7().simple().to_string();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Also the name of the process, by which its zombie would be found: at most 15 bytes are kept.
+        let name = format!("d{}x{number}", std::process::id());
         let dir = std::env::temp_dir().join(format!("tideline-decoder-{name}"));
         fs::create_dir(&dir).unwrap();
-        // The name of the process, by which its zombie would be found.
-        let path = dir.join(&name[20..]);
+        let path = dir.join(name);
         // Written by another process: a test that starts one in this moment would inherit the open file, and a file that is
         // open for writing cannot be run.
         let mut writer = Command::new("/bin/sh");
