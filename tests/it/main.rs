@@ -48,6 +48,8 @@ mod media {
     mod decoder_process;
     mod pictures;
     mod quotas;
+    mod s3;
+    mod scan;
     mod uploads;
 }
 
