@@ -16,6 +16,7 @@ use crate::model::validators::{bytes, within};
 use crate::model::wire::media::MediaKind;
 use crate::model::wire::media::{IMAGE_BYTES, Media, Upload};
 use crate::model::wire::violation::Violation;
+use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -177,7 +178,8 @@ impl CreateMediaRequest {
 /// `client_media_id` returns the upload as it is. An upload that is not complete after 24 hours is deleted, and so are media that no
 /// message refers to 24 hours after they are ready.
 #[utoipa::path(post, path = "/v1/media", tag = "Media", request_body = CreateMediaRequest,
-    responses((status = 201, description = "The upload", body = Upload),
+    responses((status = 201, description = "The upload", body = Upload,
+            headers(("Location" = String, description = "The media"))),
         (status = 200, description = "The upload was created before", body = Upload,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
     extensions(("x-problems" = json!(["media_disabled", "limit_reached", "client_msg_id_reused"]))))]
@@ -204,6 +206,8 @@ pub async fn create_media(
         true => replayed(),
         false => HttpResponse::Created(),
     };
+    let path = format!("/v1/media/{}", created.upload.media.id);
+    response.insert_header((LOCATION, path));
     Ok(response.json(created.upload))
 }
 
@@ -244,8 +248,8 @@ pub async fn upload_part(
     let (Ok(id), Ok(part)) = (Uuid::try_parse(&id), part.parse()) else {
         return Err(Problem::new(Code::NotFound));
     };
-    body.check()?;
     let expected = uploads::begin_part(&delivery, caller, MediaId(id), part).await?;
+    body.check()?;
     let service = service(&delivery)?;
     let memory = service.parts.begin(caller.user)?;
     let (bytes, _memory) = body.read(expected.size, memory).await?;

@@ -175,6 +175,8 @@ async fn within<T>(work: impl Future<Output = object_store::Result<T>>) -> Objec
 }
 
 fn s3(config: &MediaConfig) -> ObjectResult<(AmazonS3, String)> {
+    // For the whole process, unless it has one.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     let rest = config.url.strip_prefix("s3://").unwrap_or_default();
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let mut builder = AmazonS3Builder::new()
