@@ -1,8 +1,10 @@
 //! What a client has: the state of each person that it follows, sealed, so that the server stores nothing.
 //!
 //! A cursor also has what decides who may see whom, as numbers. It is encrypted, because they would show who exists and hides. The
-//! authentication code is also the start of the key stream (as in SIV, RFC 5297): equal cursors look equal, and nothing else shows.
+//! authentication code is also the start of the key stream (as in SIV, RFC 5297). Random bytes make each cursor another one: otherwise
+//! two of one second would be equal exactly as long as no number has moved.
 
+use crate::clock;
 use crate::model::ids::UserId;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -16,6 +18,9 @@ pub const CURSOR_LIFE: i64 = 86_400;
 
 /// Bytes of the authentication code.
 const CODE: usize = 16;
+
+/// Random bytes before the head.
+const RANDOM: usize = 8;
 
 /// Bytes of the head: when it was made, and the number of the caller.
 const HEAD: usize = 12;
@@ -71,6 +76,7 @@ impl CursorKeys {
     /// Seals a cursor for its owner.
     pub fn seal(&self, owner: UserId, cursor: &PresenceCursor) -> String {
         let mut bytes = vec![0; CODE];
+        bytes.extend(clock::random_bytes::<RANDOM>());
         bytes.extend(cursor.made_at.to_le_bytes());
         bytes.extend(cursor.audience_rev.to_le_bytes());
         for one in &cursor.people {
@@ -91,6 +97,7 @@ impl CursorKeys {
         let (code, content) = bytes.split_at_mut_checked(CODE)?;
         self.mask(code, content);
         self.code(owner, content).verify_truncated_left(code).ok()?;
+        let (_, content) = content.split_at_checked(RANDOM)?;
         let (head, people) = content.split_at_checked(HEAD)?;
         let (made_at, audience_rev) = head.split_first_chunk()?;
         let made_at = i64::from_le_bytes(*made_at);
@@ -155,6 +162,7 @@ mod tests {
         for people in [0, 1, 30, 100] {
             let cursor = cursor(people);
             let text = keys.seal(ann, &cursor);
+            assert_ne!(keys.seal(ann, &cursor), text);
             assert_eq!(keys.open(ann, &text, 1_000), Some(cursor.clone()));
             assert_eq!(keys.open(ann, &text, 1_000 + CURSOR_LIFE), Some(cursor));
             assert_eq!(keys.open(ann, &text, 1_001 + CURSOR_LIFE), None);
