@@ -138,7 +138,8 @@ impl Handles {
         let epoch = pg.read("epoch", instance::epoch).await?;
         let clock = SharedClock::showing(pg.read("clock", instance::clock).await?);
         let secret = &config.jwt_secret.0;
-        let presence = OnlinePeople::new(config.presence, config.presence_timings, secret);
+        let (timings, default) = (config.presence_timings, config.privacy.presence);
+        let presence = OnlinePeople::new(config.presence, timings, secret, default);
         let presence = presence.ok_or_else(|| {
             OpenError::Secrets(Error::Internal("the secret cannot be a key".to_owned()))
         })?;

@@ -6,6 +6,7 @@
 
 use crate::clock;
 use crate::model::ids::UserId;
+use crate::model::wire::people::privacy::Audience;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use hmac::digest::KeyInit;
@@ -60,11 +61,13 @@ pub struct CursorKeys {
 }
 
 impl CursorKeys {
-    /// Keys that are derived from the secret of tokens.
-    pub fn new(secret: &[u8]) -> Option<Self> {
+    /// Keys that are derived from the secret of tokens, and from who sees the presence of those who have chosen nothing: a permission
+    /// that the operator has ended is in no valid cursor.
+    pub fn new(secret: &[u8], default: Audience) -> Option<Self> {
         let key = |bytes: &[u8]| Hmac::<Sha256>::new_from_slice(bytes).ok();
         let derived = |name: &[u8]| {
-            let derived = key(secret)?.chain_update(name).finalize();
+            let derived = key(secret)?.chain_update(name);
+            let derived = derived.chain_update(default.as_str()).finalize();
             key(&derived.into_bytes())
         };
         Some(Self {
@@ -138,6 +141,7 @@ impl CursorKeys {
 mod tests {
     use super::{CURSOR_LIFE, CursorKeys, Followed, PresenceCursor};
     use crate::model::ids::UserId;
+    use crate::model::wire::people::privacy::Audience;
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
     use uuid::Uuid;
@@ -157,7 +161,7 @@ mod tests {
 
     #[test]
     fn only_its_owner_opens_a_cursor_and_only_for_a_day() {
-        let keys = CursorKeys::new(b"one secret").unwrap();
+        let keys = CursorKeys::new(b"one secret", Audience::Everyone).unwrap();
         let (ann, ben) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
         for people in [0, 1, 30, 100] {
             let cursor = cursor(people);
@@ -167,8 +171,13 @@ mod tests {
             assert_eq!(keys.open(ann, &text, 1_000 + CURSOR_LIFE), Some(cursor));
             assert_eq!(keys.open(ann, &text, 1_001 + CURSOR_LIFE), None);
             assert_eq!(keys.open(ben, &text, 1_000), None);
-            let other = CursorKeys::new(b"another secret").unwrap();
-            assert_eq!(other.open(ann, &text, 1_000), None);
+            for (secret, default) in [
+                (&b"another secret"[..], Audience::Everyone),
+                (b"one secret", Audience::Contacts),
+            ] {
+                let other = CursorKeys::new(secret, default).unwrap();
+                assert_eq!(other.open(ann, &text, 1_000), None);
+            }
         }
         // With 100 people it fits into the line of a request beside 100 watched conversations.
         assert!(keys.seal(ann, &cursor(100)).len() < 2_800);
@@ -176,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_found_and_no_id_is_legible() {
-        let keys = CursorKeys::new(b"one secret").unwrap();
+        let keys = CursorKeys::new(b"one secret", Audience::Everyone).unwrap();
         let ann = UserId(Uuid::from_u128(1));
         let bytes = BASE64.decode(keys.seal(ann, &cursor(2))).unwrap();
         let id = cursor(2).people[1].user;

@@ -18,6 +18,7 @@ use crate::engine::presence::states::Shown;
 use crate::engine::presence::subscribers::Subscribers;
 use crate::model::ids::UserId;
 use crate::model::people::presence::NodeId;
+use crate::model::wire::people::privacy::Audience;
 
 /// The handle for presence.
 pub struct OnlinePeople {
@@ -40,15 +41,20 @@ pub struct OnlinePeople {
 }
 
 impl OnlinePeople {
-    /// Nobody is online. None if the secret cannot be a key.
-    pub fn new(is_on: bool, timings: PresenceTimings, secret: &[u8]) -> Option<Self> {
+    /// Nobody is online. `default` sees the presence of those who have chosen nothing. None if the secret cannot be a key.
+    pub fn new(
+        is_on: bool,
+        timings: PresenceTimings,
+        secret: &[u8],
+        default: Audience,
+    ) -> Option<Self> {
         Some(Self {
             timings,
             is_on,
             node: NodeId(clock::new_id()),
             mine: OwnDevices::default(),
             replica: Replica::default(),
-            keys: CursorKeys::new(secret)?,
+            keys: CursorKeys::new(secret, default)?,
             permissions: Permissions::default(),
             subscribers: Subscribers::default(),
         })
