@@ -166,11 +166,9 @@ impl Handles {
                     user,
                     is_typing,
                 } => waiters.typing.receive(conversation, user, is_typing),
-                Signal::Person(user) => waiters.presence.mine.reload(user),
                 Signal::Devices { node, changes } => match changes {
                     Some((version, changes)) => {
-                        let replica = &waiters.presence.replica;
-                        replica.receive(node, version, changes);
+                        waiters.presence.receive(node, version, changes);
                     }
                     None => waiters.presence.replica.lose(node),
                 },

@@ -17,7 +17,7 @@ use crate::engine::presence::replica::Replica;
 use crate::engine::presence::states::Shown;
 use crate::engine::presence::subscribers::Subscribers;
 use crate::model::ids::UserId;
-use crate::model::people::presence::NodeId;
+use crate::model::people::presence::{DeviceChange, DeviceKey, NodeId};
 use crate::model::wire::people::privacy::Audience;
 
 /// The handle for presence.
@@ -58,6 +58,25 @@ impl OnlinePeople {
             permissions: Permissions::default(),
             subscribers: Subscribers::default(),
         })
+    }
+
+    /// Something has changed that decides what others see of a user: the nodes at which the user waits read it again, and the others do
+    /// not go on with what they had.
+    pub fn announce(&self, user: UserId) {
+        if self.is_on {
+            self.mine.reload(user);
+            self.mine.announce([user]);
+        }
+    }
+
+    /// Another node has published changes.
+    pub fn receive(&self, node: NodeId, version: u64, changes: Vec<DeviceChange>) {
+        for (key, _) in &changes {
+            if *key == DeviceKey::notice(key.user) {
+                self.mine.reload(key.user);
+            }
+        }
+        self.replica.receive(node, version, changes);
     }
 
     /// What others see of a user.
