@@ -5,7 +5,8 @@
 //! Time is counted in ticks: a process that was suspended does not take its own devices for gone.
 
 use crate::config::presence::PresenceTimings;
-use crate::engine::presence::replica::{Known, Replica};
+use crate::engine::presence::people::Known;
+use crate::engine::presence::replica::Replica;
 use crate::model::ids::{DeviceId, UserId};
 use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, PersonFacts};
 use crate::model::wire::people::presence::Activity;

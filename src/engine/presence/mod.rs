@@ -3,6 +3,7 @@
 
 pub mod cursor;
 pub mod mine;
+pub mod people;
 pub mod permissions;
 pub mod replica;
 pub mod states;

@@ -5,20 +5,15 @@
 //! answered. No clock is compared, except of nodes that were silent for long before this one has begun.
 
 use crate::config::presence::PresenceTimings;
+use crate::engine::presence::people::{Known, OWN, Seen, SeenPeople};
 use crate::engine::presence::states::{AudienceRev, Shown};
 use crate::model::ids::UserId;
-use crate::model::people::presence::{
-    Beat, DeviceChange, DeviceKey, DevicePresence, NodeId, PersonFacts,
-};
+use crate::model::people::presence::{Beat, DeviceChange, DeviceKey, DevicePresence, NodeId};
 use crate::model::wire::user::Availability;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
-
-/// How long the number of what decides who sees a person is remembered after the person has gone.
-const GONE_LIFE: Duration = Duration::from_secs(600);
+use std::time::Duration;
 
 /// How long a node may take to read the others before it is ready without them: Redis may be away.
 const READING: Duration = Duration::from_secs(10);
@@ -26,24 +21,15 @@ const READING: Duration = Duration::from_secs(10);
 /// The most changes of a node that are kept until it was read whole.
 const MAX_BUFFERED: usize = 10_000;
 
-/// The part of this node.
-const OWN: u32 = 0;
-
 /// The devices of all nodes.
 #[derive(Default)]
 pub struct Replica {
     state: RwLock<State>,
 }
 
-/// A time, in tenths of a second since the process has begun.
-type Tenths = NonZeroU32;
-
+#[derive(Default)]
 struct State {
-    began: Instant,
-    people: HashMap<UserId, Person>,
-    gone: HashMap<UserId, Left>,
-    /// The notices so far.
-    notices: u32,
+    people: SeenPeople,
     parts: HashMap<NodeId, Part>,
     parts_made: u32,
     /// Answered beats.
@@ -55,31 +41,6 @@ struct State {
     unanswered: u32,
     /// The other nodes' devices are unknown.
     is_cut_off: bool,
-    /// People who may look different since the last look.
-    moved: HashSet<UserId>,
-}
-
-/// A person with devices.
-struct Person {
-    seen: Box<[Seen]>,
-    /// When the devices have changed, apart from the numbers of the person.
-    changed: Option<Tenths>,
-    /// What decides who sees the person has changed since the numbers were read.
-    has_moved: bool,
-}
-
-/// A person whose devices have gone.
-struct Left {
-    audience_rev: AudienceRev,
-    at: Tenths,
-    changed: Option<Tenths>,
-}
-
-#[derive(Clone, Copy)]
-struct Seen {
-    part: u32,
-    device: u32,
-    presence: DevicePresence,
 }
 
 /// The devices of another node.
@@ -126,17 +87,6 @@ pub struct Gone {
     pub users: Vec<(UserId, i64)>,
 }
 
-/// What a node has to know of a person to publish the person's devices.
-#[derive(Default)]
-pub struct Known {
-    /// The devices that this node has published.
-    pub own: Vec<(u32, DevicePresence)>,
-    /// What other nodes show of devices.
-    pub others: Vec<(u32, DevicePresence)>,
-    /// How long ago any node has changed the devices, apart from the numbers of the person.
-    pub changed_ago: Option<Duration>,
-}
-
 impl Replica {
     /// What others see of a user.
     pub fn shown(&self, user: UserId, timings: &PresenceTimings) -> Shown {
@@ -146,54 +96,34 @@ impl Replica {
 
     /// What is known of a person.
     pub fn known(&self, user: UserId) -> Known {
-        let state = self.read();
-        let person = state.people.get(&user);
-        let changed = match person {
-            Some(person) => person.changed,
-            None => state.gone.get(&user).and_then(|left| left.changed),
-        };
-        let seen = person.into_iter().flat_map(|person| person.seen.iter());
-        let of = |is_own: bool| {
-            let seen = seen.clone().filter(|one| (one.part == OWN) == is_own);
-            seen.map(|one| (one.device, one.presence)).collect()
-        };
-        Known {
-            own: of(true),
-            others: of(false),
-            changed_ago: changed.map(|at| state.since(at)),
-        }
+        self.read().people.known(user)
     }
 
     /// All devices that this node has published.
     pub fn own(&self) -> Vec<(DeviceKey, DevicePresence)> {
-        self.read().of_part(OWN)
+        self.read().people.of_part(OWN)
     }
 
     /// The number of people with a device anywhere.
     pub fn count(&self) -> usize {
-        self.read().people.len()
+        self.read().people.count()
     }
 
     /// This node has just begun, and does not know yet who is online on the others.
     pub fn is_reading(&self) -> bool {
         let state = self.read();
-        !state.has_read && state.began.elapsed() < READING
+        !state.has_read && state.people.began.elapsed() < READING
     }
 
     /// Applies changes of this node.
     pub fn apply_own(&self, changes: &[DeviceChange]) {
-        self.write().apply(OWN, changes);
+        self.write().people.apply(OWN, changes);
     }
 
     /// PostgreSQL has this number of what decides who sees a person, after the last notice that it has moved.
     pub fn learn(&self, user: UserId, notice: AudienceRev, audience_rev: u32) {
-        if !matches!(notice, AudienceRev::Moved(_)) {
-            return;
-        }
-        if let Some(left) = self.write().gone.get_mut(&user)
-            && left.audience_rev == notice
-        {
-            left.audience_rev = AudienceRev::Left(audience_rev);
+        if matches!(notice, AudienceRev::Moved(_)) {
+            self.write().people.learn(user, notice, audience_rev);
         }
     }
 
@@ -218,7 +148,7 @@ impl Replica {
         }
         part.version = Some(version);
         let number = part.number;
-        state.apply(number, &changes);
+        state.people.apply(number, &changes);
     }
 
     /// Changes of a node may have been lost.
@@ -280,12 +210,12 @@ impl Replica {
         part.version = Some(reached);
         part.unread_beats = 0;
         let number = part.number;
-        let before = state.of_part(number).into_iter().map(|(key, _)| key);
+        let before = state.people.of_part(number).into_iter().map(|(key, _)| key);
         let ended = before.filter(|key| !devices.contains_key(key));
         let set = devices.iter().map(|(key, one)| (*key, Some(*one)));
         let mut changes: Vec<DeviceChange> = set.chain(ended.map(|key| (key, None))).collect();
         changes.extend(later);
-        state.apply(number, &changes);
+        state.people.apply(number, &changes);
         state.join(timings);
         true
     }
@@ -296,7 +226,7 @@ impl Replica {
         state.unanswered += 1;
         if state.unanswered > timings.silent_beats && !state.is_cut_off {
             state.is_cut_off = true;
-            state.all_moved();
+            state.people.all_moved();
         }
     }
 
@@ -315,7 +245,7 @@ impl Replica {
         if state.is_cut_off {
             state.is_cut_off = false;
             state.parts.values_mut().for_each(|part| part.still = 0);
-            state.all_moved();
+            state.people.all_moved();
         }
         for (node, beat) in beats.iter().filter(|(node, _)| **node != own) {
             match state.parts.entry(*node) {
@@ -350,16 +280,13 @@ impl Replica {
         }
         let found = state.conclude(beats, timings);
         state.join(timings);
-        let now = state.now();
-        let life = u32::try_from(GONE_LIFE.as_secs() * 10).unwrap_or(u32::MAX);
-        let is_new = |left: &Left| now.get() - left.at.get() < life;
-        state.gone.retain(|_, left| is_new(left));
+        state.people.forget();
         found
     }
 
     /// Takes the people who may look different since the last call.
     pub fn take_moved(&self) -> HashSet<UserId> {
-        std::mem::take(&mut self.write().moved)
+        std::mem::take(&mut self.write().people.moved)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -371,58 +298,18 @@ impl Replica {
     }
 }
 
-/// Whether one differs from the other at most in the numbers of the person.
-fn is_same_apart_from_revs(one: &DevicePresence, other: &DevicePresence) -> bool {
-    let facts = PersonFacts {
-        availability: one.facts.availability,
-        ..other.facts
-    };
-    DevicePresence { facts, ..*one } == *other && one.facts.availability == other.facts.availability
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            people: HashMap::new(),
-            gone: HashMap::new(),
-            notices: 0,
-            parts: HashMap::new(),
-            parts_made: 0,
-            answered: 0,
-            has_read: false,
-            has_joined: false,
-            unanswered: 0,
-            is_cut_off: false,
-            moved: HashSet::new(),
-        }
-    }
-}
-
 impl State {
-    fn now(&self) -> Tenths {
-        let tenths = self.began.elapsed().as_millis() / 100;
-        let tenths = u32::try_from(tenths).unwrap_or(u32::MAX);
-        NonZeroU32::MIN.saturating_add(tenths)
-    }
-
-    fn since(&self, at: Tenths) -> Duration {
-        Duration::from_millis(100) * (self.now().get() - at.get())
-    }
-
     fn shown(&self, user: UserId, timings: &PresenceTimings) -> Shown {
         let unusable = self.unusable(timings);
         let is_usable =
             |one: &&Seen| one.part == OWN || !self.is_cut_off && !unusable.contains(&one.part);
-        let person = self.people.get(&user).into_iter();
-        let seen = person.flat_map(|person| person.seen.iter());
+        let seen = self.people.seen(user).iter();
         let devices = seen.filter(is_usable).map(|one| (one.device, one.presence));
         if let Some(shown) = Shown::of(devices) {
             return shown;
         }
         let is_complete = self.has_joined && !self.is_cut_off && unusable.is_empty();
-        let audience_rev = self.gone.get(&user).map(|left| left.audience_rev);
-        Shown::without_devices(is_complete, audience_rev.unwrap_or_default())
+        Shown::without_devices(is_complete, self.people.audience_rev_of_gone(user))
     }
 
     fn unusable(&self, timings: &PresenceTimings) -> Vec<u32> {
@@ -431,32 +318,18 @@ impl State {
         unusable.map(|part| part.number).collect()
     }
 
-    fn of_part(&self, part: u32) -> Vec<(DeviceKey, DevicePresence)> {
-        let people = self.people.iter();
-        let seen = people.flat_map(|(user, person)| person.seen.iter().map(|one| (*user, one)));
-        let of_part = seen.filter(|(_, one)| one.part == part).map(|(user, one)| {
-            let device = one.device;
-            (DeviceKey { user, device }, one.presence)
-        });
-        of_part.collect()
-    }
-
     /// The second beat: with the first one, the others may just have found an empty Redis.
     fn join(&mut self, timings: &PresenceTimings) {
         let alive = || self.parts.values().filter(|part| !part.is_gone);
         let is_read = self.answered >= 2 && alive().all(|part| part.version.is_some());
         let is_old =
             |part: &Part| !part.was_silent && part.beat.count > u64::from(timings.still_beats) + 1;
-        let is_settled = self.began.elapsed() >= timings.silence() || alive().any(is_old);
+        let is_settled = self.people.began.elapsed() >= timings.silence() || alive().any(is_old);
         if is_read && !(self.has_read && self.has_joined) {
             self.has_read = true;
             self.has_joined = is_settled;
-            self.all_moved();
+            self.people.all_moved();
         }
-    }
-
-    fn all_moved(&mut self) {
-        self.moved.extend(self.people.keys().copied());
     }
 
     fn lose(&mut self, node: NodeId) {
@@ -465,91 +338,9 @@ impl State {
         };
         let was_known = part.version.is_some();
         part.lose();
-        // Among the lost changes may have been notices.
         if was_known {
-            self.notices += 1;
-            for left in self.gone.values_mut() {
-                left.audience_rev = AudienceRev::Moved(self.notices);
-            }
+            self.people.lose_notices();
         }
-    }
-
-    fn apply(&mut self, part: u32, changes: &[DeviceChange]) {
-        let now = self.now();
-        for (key, presence) in changes {
-            let (user, device) = (key.user, key.device);
-            self.moved.insert(user);
-            if *key == DeviceKey::notice(user) {
-                self.notice(user);
-                continue;
-            }
-            if !self.people.contains_key(&user) {
-                if presence.is_none() {
-                    continue;
-                }
-                let left = self.gone.remove(&user);
-                let person = Person {
-                    seen: Box::default(),
-                    changed: left.and_then(|left| left.changed),
-                    has_moved: false,
-                };
-                self.people.insert(user, person);
-            }
-            let Some(person) = self.people.get_mut(&user) else {
-                continue;
-            };
-            let is_it = |one: &Seen| (one.part, one.device) == (part, device);
-            let before = person.seen.iter().find(|one| is_it(one));
-            let before = before.map(|one| one.presence);
-            let is_same = match (&before, presence) {
-                (Some(before), Some(after)) => is_same_apart_from_revs(before, after),
-                (before, after) => before.is_none() && after.is_none(),
-            };
-            if !is_same {
-                person.changed = Some(now);
-            }
-            let facts = person.seen.iter().map(|one| one.presence.facts);
-            let (as_of, audience_rev) = facts.fold((0, 0), |(as_of, rev), one| {
-                (one.as_of.max(as_of), one.audience_rev.max(rev))
-            });
-            person.has_moved &= presence.is_none_or(|one| one.facts.as_of <= as_of);
-            let others = person.seen.iter().filter(|one| !is_it(one)).copied();
-            let set = presence.map(|presence| Seen {
-                part,
-                device,
-                presence,
-            });
-            person.seen = others.chain(set).collect();
-            if person.seen.is_empty() {
-                let left = Left {
-                    audience_rev: AudienceRev::Left(audience_rev),
-                    at: now,
-                    changed: person.changed,
-                };
-                let has_moved = person.has_moved;
-                self.people.remove(&user);
-                self.gone.insert(user, left);
-                if has_moved {
-                    self.notice(user);
-                }
-            }
-        }
-    }
-
-    /// What decides who sees a person has changed. Of a person with devices, the node of one will publish it.
-    fn notice(&mut self, user: UserId) {
-        if let Some(person) = self.people.get_mut(&user) {
-            person.has_moved = true;
-            return;
-        }
-        self.notices += 1;
-        let changed = self.gone.get(&user).and_then(|left| left.changed);
-        let left = Left {
-            audience_rev: AudienceRev::Moved(self.notices),
-            at: self.now(),
-            changed,
-        };
-        self.gone.insert(user, left);
     }
 
     /// Counts the beats in which the other nodes stand still, and removes the devices of those that are gone.
@@ -577,14 +368,14 @@ impl State {
             true
         });
         for (part, at) in parts {
-            let lost = self.of_part(part);
+            let lost = self.people.of_part(part);
             let ends: Vec<_> = lost.iter().map(|(key, _)| (*key, None)).collect();
-            self.apply(part, &ends);
+            self.people.apply(part, &ends);
             let seen = lost
                 .into_iter()
                 .filter(|(_, one)| one.facts.availability != Availability::Invisible)
                 .map(|(key, _)| key.user)
-                .filter(|user| !self.people.contains_key(user));
+                .filter(|user| self.people.seen(*user).is_empty());
             gone.users.extend(seen.map(|user| (user, at)));
         }
         gone
