@@ -29,7 +29,7 @@ struct State {
     touched: HashSet<UserId>,
     /// People whose rows may have changed since this node has read them.
     unread: HashSet<UserId>,
-    /// People of whom all nodes have to be told that what decides what others see has changed.
+    /// People whose change of what decides what others see is not published yet.
     announced: HashSet<UserId>,
     /// When an availability ends, in seconds since 1970.
     ends: BTreeSet<(i64, UserId)>,
@@ -167,7 +167,7 @@ impl OwnDevices {
         }
     }
 
-    /// Something has changed that decides what others see of these users: all nodes are told with the next tick.
+    /// Something has changed that decides what others see of these users: the next tick publishes it.
     pub fn announce(&self, users: impl IntoIterator<Item = UserId>) {
         self.lock().announced.extend(users);
     }

@@ -36,7 +36,7 @@ struct State {
     answered: u32,
     /// All nodes of the first answered beats were read.
     has_read: bool,
-    /// And one of the nodes has been there for so long that whoever is online has come back to one.
+    /// And one of the nodes has been there for so long that all who are online have come back to one.
     has_joined: bool,
     unanswered: u32,
     /// The other nodes' devices are unknown.

@@ -28,7 +28,7 @@ async fn hide(person: &Person, audience: &str) {
 
 /// Ann does not wait: no sweep finds a new entry of hers.
 #[tokio::test(flavor = "multi_thread")]
-async fn block_during_an_outage_is_told_after_it() {
+async fn block_during_an_outage_is_in_force_after_it() {
     let mut app = App::configured(|config| {
         config.presence_timings = TIMINGS;
         config.presence_timings.linger = Duration::from_secs(60);
@@ -122,8 +122,8 @@ async fn block_before_a_logout_is_in_force() {
         let path = format!("/me/devices/{}", ann.device);
         phone.call("DELETE", &path).await.ok(204);
         staying.abort();
-        let told = shown(&mut follower, &ann, Duration::from_secs(2)).await;
-        assert_eq!(told, ["unknown"]);
+        let states = shown(&mut follower, &ann, Duration::from_secs(2)).await;
+        assert_eq!(states, ["unknown"]);
     }
     waits.abort();
     app.finish().await;
@@ -173,8 +173,8 @@ async fn deactivated_person_is_unknown_until_the_return() {
     let proof = json!({"password": PASSWORD});
     ann.post("/me/deactivate", proof.clone()).await.ok(204);
     staying.abort();
-    let told = shown(&mut follower, &ann, SHOWN / 2).await;
-    assert_eq!(told, ["unknown"]);
+    let states = shown(&mut follower, &ann, SHOWN / 2).await;
+    assert_eq!(states, ["unknown"]);
     assert_eq!(presence(&ben, &ann).await["state"], "unknown");
     let mut late = Follower::of(&ben, &[&ann]).await;
     let back = ann.another_device(&app).await;
