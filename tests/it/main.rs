@@ -96,7 +96,9 @@ mod people {
     mod contacts;
     mod erasure;
     mod presence;
+    mod presence_flapping;
     mod presence_nodes;
+    mod presence_permissions;
     mod presence_rides;
     mod presence_seen;
     mod privacy;

@@ -386,8 +386,8 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     });
     delivered::flush(&node.delivery).await;
     let user = UserId(ann.id.parse().unwrap());
-    node.delivery.waiters.presence.mine.keep_seen([user]);
-    presence::store_last_seen(&node.delivery, &mut presence::Heartbeat::default()).await;
+    node.delivery.waiters.presence.mine.keep_seen([(user, 0)]);
+    presence::store_last_seen(&node.delivery, 0, &mut presence::Heartbeat::default()).await;
     // Counts with and without a hash in Redis.
     ann.unread().await;
     let start = Default::default();
