@@ -15,7 +15,7 @@ import { Drafts } from "./app/drafts.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
-import { forget as forgetMedia } from "./app/media.js";
+import { connect as connectMedia, forget as forgetMedia } from "./app/media.js";
 import { Mentioned } from "./app/mentioned.js";
 import { New } from "./app/new.js";
 import { Notify } from "./app/notify.js";
@@ -36,6 +36,7 @@ languages($("#sign-language"));
 
 const tideline = new Tideline({ device: { name: browserName() }, fetch: async (...request) => learn(await fetch(...request)) });
 const store = new Store(tideline);
+connectMedia(tideline, store);
 const drafts = new Drafts(tideline);
 const people = new People(tideline, store);
 const list = new List(tideline, store, drafts);

@@ -13,7 +13,7 @@ const pinPath = (conversationId, seq) => `/v1/conversations/${uuid(conversationI
 
 /** How long links are gathered for one request, how long before its end a link is renewed, and how many are kept. */
 const GATHER_MS = 5;
-const EARLY_MS = 60_000;
+const EARLY_MS = 300_000;
 const KEPT = 2_000;
 
 /** Links to media: those that are asked for together are one request, and each is kept until shortly before its end. */

@@ -470,6 +470,12 @@ export class Uploads {
     return this.#items.get(id) ?? null;
   }
 
+  /** The bytes of an upload, as far as they are stored here; null: they are not. */
+  async bytes(id) {
+    const item = this.#items.get(id);
+    return item ? (this.#bytes.get(id) ?? this.#core.store.readBytes(`${item.user_id}:bytes:${id}`)) : null;
+  }
+
   isWanted(id) {
     return this.#isSent(id);
   }

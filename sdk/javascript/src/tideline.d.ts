@@ -358,6 +358,8 @@ export interface Uploads {
       duration_ms?: number | undefined;
     },
   ): Upload;
+  /** The bytes of an upload, such as for a preview after a restart; null: they are not stored here. */
+  bytes(id: string): Promise<Blob | null>;
   /** The media when they are ready. Rejects when the upload has failed or was cancelled. */
   done(id: string, options?: CallOptions): Promise<Media>;
   /** Uploads a failed one again. `retry` of a message does it too. */
