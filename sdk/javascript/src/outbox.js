@@ -451,7 +451,7 @@ export class Uploads {
   #running = new Map();
   /** The writes of each upload, one after the other: a delete must come last. */
   #writes = new Map();
-  #told = new Map();
+  #emittedAt = new Map();
   #gone = new Set();
   #open = new Turns(UPLOADS);
   #parts = new Turns(UPLOADS_PARTS);
@@ -561,7 +561,7 @@ export class Uploads {
   #forget(id) {
     const item = this.#items.get(id);
     this.#gone.add(id);
-    for (const map of [this.#items, this.#bytes, this.#told]) map.delete(id);
+    for (const map of [this.#items, this.#bytes, this.#emittedAt]) map.delete(id);
     return item;
   }
 
@@ -581,14 +581,14 @@ export class Uploads {
     return writes;
   }
 
-  #change(item, told = true) {
+  #change(item) {
     this.#items.set(item.id, item);
     this.#then(item.id, () => this.#items.has(item.id) && this.#core.store.write(`${item.user_id}:upload:${item.id}`, this.#items.get(item.id)));
-    if (told) this.#tell(item);
+    this.#tell(item);
   }
 
   #tell(item) {
-    this.#told.set(item.id, Date.now());
+    this.#emittedAt.set(item.id, Date.now());
     this.#core.emit("upload", item);
     this.#core.tabs.post({ type: "upload", upload: item });
   }
@@ -598,7 +598,7 @@ export class Uploads {
     if (!item || sent === item.sent) return;
     const next = { ...item, sent: Math.min(sent, item.size), error: null };
     this.#items.set(id, next);
-    if (Date.now() - (this.#told.get(id) ?? 0) >= PROGRESS_MS || next.sent === next.size) this.#tell(next);
+    if (Date.now() - (this.#emittedAt.get(id) ?? 0) >= PROGRESS_MS || next.sent === next.size) this.#tell(next);
   }
 
   /** Another tab uploads it. If that tab closes, the leader goes on. */
@@ -628,7 +628,7 @@ export class Uploads {
   }
 
   clear() {
-    for (const map of [this.#items, this.#bytes, this.#told]) map.clear();
+    for (const map of [this.#items, this.#bytes, this.#emittedAt]) map.clear();
   }
 
   /** Their owner has logged out. */

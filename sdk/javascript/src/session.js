@@ -64,8 +64,8 @@ export class Session {
   }
 
   /**
-   * One request, once. `token` is the access token, if any. Instead of a `body` of JSON it may have `bytes`, whose progress is told;
-   * with `blob` the response is one.
+   * One request, once. `token` is the access token, if any. Instead of a `body` of JSON it may have `bytes`, of which `progress` gets
+   * how many were sent; with `blob` the response is a Blob.
    */
   async #once(method, path, { query, body, bytes, digest, blob, progress, signal, timeoutMs }, token) {
     this.#core.life.signal.throwIfAborted();

@@ -3,13 +3,22 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Tideline } from "../../../sdk/javascript/src/tideline.js";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, enter, password, say, texts, until } from "./support/browser.js";
 import { api } from "./support/people.js";
 
 const PART = 8 * 1024 * 1024;
+const SCREENS = fileURLToPath(new URL("../../../target/screens/", import.meta.url));
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const LOOKS = [
+  { name: "wide-light", viewport: { width: 1280, height: 800 }, media: { colorScheme: "light" } },
+  { name: "narrow-dark", viewport: { width: 360, height: 740 }, media: { colorScheme: "dark" } },
+  { name: "wide-forced", viewport: { width: 1280, height: 800 }, media: { colorScheme: "dark", forcedColors: "active" } },
+];
 
 /** A picture that a page has drawn. */
 async function drawing(page, width, height, type = "image/jpeg") {
@@ -119,7 +128,7 @@ test("media that the server keeps", { timeout: 400_000 }, async (t) => {
     assert.equal(await hand(ann, "paste", [{ name: "image.png", mimeType: "image/png", buffer: small }]), true);
     assert.deepEqual(await hand(ann, "drop", [{ name: "b.png", mimeType: "image/png", buffer: small }]), [false, false, true]);
     await until(() => cards(ann), ["noon.jpg", "list.txt", "image.png", "b.png"]);
-    // What stands here stays here, whatever is opened meanwhile.
+    // The files stay while another conversation is open.
     await ann.evaluate(() => (location.hash = "#/"));
     await enter(ann, "Harbour");
     await until(() => cards(ann), ["noon.jpg", "list.txt", "image.png", "b.png"]);
@@ -346,7 +355,45 @@ test("media that the server keeps", { timeout: 400_000 }, async (t) => {
     assert.ok(ranges.every((status) => [200, 206, 304].includes(status)), String(ranges));
   });
 
-  await t.test("a recall takes the picture away at once, also out of the viewer", async () => {
+  await t.test("the screens are accessible", async () => {
+    const findings = [];
+    const show = async (page, screen) => {
+      await page.screenshot({ path: `${SCREENS}${screen}.png` });
+      const { violations } = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
+      for (const { id, nodes } of violations) findings.push(`${screen}: ${id} at ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
+    };
+    const look = async (page, { viewport, media }) => {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ forcedColors: "none", reducedMotion: "reduce", ...media });
+    };
+    for (const { name, ...options } of LOOKS) {
+      await look(ann, options);
+      await look(ben, options);
+      await ann.route(/\/parts\//, (route) => route.abort());
+      await choose(ann, { name: "noon at the harbour, seen from the pier.jpg", mimeType: "image/jpeg", buffer: photo }, { name: "list.txt", mimeType: "text/plain", buffer: Buffer.from("rope") });
+      await until(() => ann.locator(".attachment canvas").count(), 1);
+      await show(ann, `media-attached-${name}`);
+      await ann.click("#send-button");
+      await until(() => ann.locator(".upload").count(), 2);
+      await show(ann, `media-sending-${name}`);
+      for (let n = 0; n < 2; n++) await ann.click(".upload .round >> nth=0");
+      await until(() => ann.locator(".upload").count(), 0);
+      await ann.unroute(/\/parts\//);
+      await ben.locator("#rows .picture").first().scrollIntoViewIfNeeded();
+      await until(() => isLoaded(ben, ".picture img >> nth=0"), true);
+      await show(ben, `media-thread-${name}`);
+      await ben.click(".picture >> nth=0");
+      await ben.waitForSelector(".viewer-frame.has-loaded");
+      await show(ben, `media-viewer-${name}`);
+      await ben.keyboard.press("Escape");
+      const width = await ben.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.equal(width, 0);
+    }
+    assert.deepEqual(findings, []);
+    for (const page of [ann, ben]) await look(page, LOOKS[0]);
+  });
+
+  await t.test("a recall removes the picture, also from the viewer", async () => {
     const { messages } = await cleo.listMessages(group.id);
     const { seq } = messages.find(({ content }) => content.name === "evening.jpg");
     await ben.click(`.row[data-seq="${seq}"] .picture`);
