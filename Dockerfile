@@ -15,7 +15,9 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libpq5 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 900 --no-create-home tideline
+    && useradd --system --uid 900 --no-create-home tideline \
+    # For a volume with media (TIDELINE_MEDIA_URL=file:///var/lib/tideline/media), which gets this owner.
+    && install -d -o 900 /var/lib/tideline
 COPY --from=build /tideline /usr/local/bin/tideline
 # A number, so that an orchestrator can check that it is not root.
 USER 900

@@ -5,6 +5,7 @@
 
 pub mod media;
 mod media_hosts;
+mod media_settings;
 pub mod origins;
 pub mod presence;
 mod privacy;
@@ -261,7 +262,7 @@ impl Config {
             receipts: switch(lookup, "TIDELINE_RECEIPTS")?,
             erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,
-            media: media::load(lookup)?,
+            media: media_settings::load(lookup)?,
             decoder: std::env::current_exe().unwrap_or_default(),
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,

@@ -22,6 +22,7 @@ import { Notify } from "./app/notify.js";
 import { stores } from "./app/settings.js";
 import { People } from "./app/people.js";
 import { Person } from "./app/person.js";
+import { Presence } from "./app/presence.js";
 import { Privacy } from "./app/privacy.js";
 import { Profile } from "./app/profile.js";
 import { Sign } from "./app/sign.js";
@@ -45,9 +46,15 @@ const profile = new Profile(tideline, store);
 const privacy = new Privacy(tideline, store);
 const person = new Person(tideline, store, people, (id) => go(id));
 /** Shows the profile of a person; the own one can be changed. */
-const showPerson = (id) => (id === tideline.user?.id ? profile.show() : person.show(id));
+const showPerson = (id) => {
+  if (id === tideline.user?.id) return profile.show();
+  person.show(id);
+  presence.look();
+};
 const contacts = new Contacts(tideline, store, people, showPerson, (id) => go(id));
 suggestAt(tideline, store, people);
+const presence = new Presence(tideline, store, people, () => [person.id, chat.peer]);
+for (const draw of [() => list.draw(), () => chat.drawFrame(), () => contacts.redraw(), () => person.redraw()]) presence.on(draw);
 const details = new Details(tideline, store, showPerson);
 const account = new Account(tideline, store, drafts, { profile, privacy }, (text) => sign.show(text));
 const status = new Status(tideline);
@@ -102,6 +109,7 @@ function show({ keeps = false } = {}) {
     if (id) history.replaceState(null, "", "#/");
   }
   tabs.look();
+  presence.look();
 }
 
 async function enter() {
@@ -124,7 +132,7 @@ tideline.on("signed_out", ({ reason }) => {
   closeDialogs();
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
-  for (const part of [account, details, list, chat, notify, mentioned, people, contacts, person, profile, privacy]) part.forget();
+  for (const part of [account, details, list, chat, notify, mentioned, people, contacts, person, presence, profile, privacy]) part.forget();
   drafts.end(account.leaving);
   forgetMedia();
   store.clear();

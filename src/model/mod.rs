@@ -7,7 +7,6 @@ pub mod content;
 pub mod events;
 pub mod ids;
 pub mod input;
-pub mod media;
 pub mod message;
 pub mod moved;
 pub mod name;

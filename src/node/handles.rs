@@ -194,6 +194,8 @@ impl Handles {
         let tokens = Tokens::new(&config.jwt_secret.0, config.access_token, clock)
             .map_err(OpenError::Secrets)?;
         let media = open_media(&config, &pg, epoch).await?;
+        let is_available = config.media.is_none() || media.is_some();
+        metrics.media_available.set(i64::from(is_available));
         let auth = Auth {
             config: Arc::clone(&config),
             pg: pg.clone(),

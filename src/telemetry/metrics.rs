@@ -64,6 +64,12 @@ pub struct Metrics {
     pub presence_changes: IntCounter,
     /// Answers without presence, because PostgreSQL was busy or did not answer.
     pub presence_shed: IntCounter,
+    /// Whether this node takes uploads, if it should.
+    pub media_available: IntGauge,
+    /// What all users have reserved of the media store.
+    pub media_bytes: IntGauge,
+    /// Failures of the media store.
+    pub media_store_errors: IntCounter,
     /// Reads of unread counts that PostgreSQL answered, because Redis could not.
     pub unread_rebuilds: IntCounter,
     /// Users whose counts in Redis the auditor compared with PostgreSQL.
@@ -164,6 +170,18 @@ impl Metrics {
             presence_shed: new.counter(
                 "tideline_presence_shed_total",
                 "Answers without presence, because PostgreSQL was busy or did not answer",
+            )?,
+            media_available: new.gauge(
+                "tideline_media_available",
+                "Whether this node takes uploads, if TIDELINE_MEDIA_URL is set",
+            )?,
+            media_bytes: new.gauge(
+                "tideline_media_bytes",
+                "Bytes of the media and uploads of all users",
+            )?,
+            media_store_errors: new.counter(
+                "tideline_media_store_errors_total",
+                "Failures of the media store, of the scanner and of decoders",
             )?,
             unread_rebuilds: new.counter(
                 "tideline_unread_rebuilds_total",

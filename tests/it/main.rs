@@ -42,9 +42,13 @@ mod identity {
 }
 
 mod media {
+    mod access;
+    mod collection;
     mod decoder;
     mod decoder_process;
     mod pictures;
+    mod quotas;
+    mod uploads;
 }
 
 mod messaging {

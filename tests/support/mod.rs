@@ -14,6 +14,7 @@
 mod answer;
 mod client;
 mod cluster;
+pub mod media;
 pub mod online;
 mod person;
 mod process;
@@ -80,12 +81,17 @@ impl App {
             // Off, so that tests are fast; tests of the limits set one.
             "TIDELINE_RATE_LIMIT" => Some("off".to_owned()),
             "TIDELINE_DRAIN_SECONDS" => Some("3".to_owned()),
+            "TIDELINE_MEDIA_URL" => Some(format!(
+                "file://{}",
+                services::media_dir(&database).display()
+            )),
             _ => None,
         })
         .unwrap();
         // Many nodes start simultaneously; ten connections each would overload two cores.
         config.workers = 1;
         config.db_pool = 6;
+        config.decoder = env!("CARGO_BIN_EXE_tideline").into();
         set(&mut config);
         let mut app = Self {
             nodes: Vec::new(),
@@ -151,6 +157,11 @@ impl App {
     /// A connection to the database, past the proxy.
     pub fn database(&self) -> PgConnection {
         PgConnection::establish(&self.database_url()).unwrap()
+    }
+
+    /// The media store.
+    pub fn media_dir(&self) -> std::path::PathBuf {
+        services::media_dir(&self.database)
     }
 
     /// The database's URL, past the proxy.

@@ -1,6 +1,8 @@
 //! A valid request of every operation of the document, for tests that go through all of them.
 
+use crate::support::media::file;
 use crate::support::{Answer, App, PASSWORD, Person, id, text, tomorrow};
+use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tideline::http::openapi;
@@ -32,6 +34,8 @@ pub struct Request {
     /// With the query.
     pub path: String,
     pub body: Option<Value>,
+    /// A body that is not JSON.
+    pub raw: Option<Vec<u8>>,
     /// A token of another device, for operations that end the device of the caller.
     pub token: Option<String>,
 }
@@ -152,6 +156,36 @@ impl Operation {
             "update_contacts" => {
                 json!({"contacts": [{"user_id": stranger.id, "alias": "Another"}]})
             }
+            "create_media" => file(10),
+            "get_upload" | "upload_part" | "get_media" | "delete_media" => {
+                let upload = caller.post("/media", file(10)).await.body;
+                own_id = upload["media"]["id"].as_str().unwrap().to_owned();
+                Value::Null
+            }
+            "complete_media" => {
+                let upload = caller.begin_upload(file(10)).await;
+                caller.put_parts(&upload, &[7; 10]).await;
+                own_id = upload["media"]["id"].as_str().unwrap().to_owned();
+                Value::Null
+            }
+            "get_media_content" => {
+                own_id = caller.upload(&[7; 10]).await;
+                Value::Null
+            }
+            "get_message_media" => {
+                refer(app, chat, member).await;
+                Value::Null
+            }
+            "create_media_links" => {
+                json!({"items": [{"conversation_id": chat, "seq": 1, "variant": "original"}]})
+            }
+            "get_linked_media" => {
+                refer(app, chat, member).await;
+                let link = member.link(chat, &json!(1), "original").await;
+                let url = link["url"].as_str().unwrap_or("/v1/media/l/none");
+                own_id = url.rsplit('/').next().unwrap().to_owned();
+                Value::Null
+            }
             "get_mutual_count" => {
                 own_id = stranger.id.clone();
                 Value::Null
@@ -241,7 +275,7 @@ impl Operation {
             }
             "add_reaction" | "delete_status" | "get_capabilities" | "get_conversation"
             | "get_live" | "get_me" | "get_message" | "get_privacy" | "get_ready"
-            | "list_contacts" | "get_unread" | "list_bans" | "list_blocks"
+            | "list_contacts" | "list_media" | "get_unread" | "list_bans" | "list_blocks"
             | "list_conversations" | "list_devices" | "list_drafts" | "list_members"
             | "list_messages" | "list_mentions" | "list_pins" | "list_reactions"
             | "list_receipts" | "list_replies" | "list_scheduled" | "list_versions"
@@ -253,15 +287,29 @@ impl Operation {
         let path = path
             .replace("{user_id}", user)
             .replace("{client_msg_id}", &own_id)
+            .replace("{token}", &own_id)
+            .replace("{part}", "1")
             .replace("{seq}", &seq)
             .replace("{emoji}", "%F0%9F%91%8D");
         Request {
             method: self.method.clone(),
             path: path + &query,
             body: (!body.is_null()).then_some(body),
+            raw: (self.id == "upload_part").then(|| vec![7; 10]),
             token,
         }
     }
+}
+
+/// Makes the first message of a conversation refer to media. Not by a send, which the rules of the conversation may refuse.
+async fn refer(app: &App, chat: &str, owner: &Person) {
+    let media = owner.upload(&[7; 10]).await;
+    let row = format!(
+        "INSERT INTO message_media (conversation_id, seq, role, media_id, owner_id)
+         SELECT id, 1, 'content', '{media}', '{}' FROM conversations WHERE id = '{chat}' ON CONFLICT DO NOTHING",
+        owner.id
+    );
+    app.database().batch_execute(&row).unwrap();
 }
 
 impl Request {
@@ -274,6 +322,10 @@ impl Request {
         }
         if let Some(body) = &self.body {
             request = request.json(body);
+        }
+        if let Some(raw) = &self.raw {
+            let kind = "application/octet-stream";
+            request = request.header("content-type", kind).body(raw.clone());
         }
         Answer::of(request.send().await.unwrap()).await
     }

@@ -49,9 +49,16 @@ pub fn throw_away_as(name: &str, identity: Option<Identity<'_>>) -> Services {
     panic!("all directories for {name} are in use");
 }
 
+/// The media store of a database.
+pub fn media_dir(database: &str) -> std::path::PathBuf {
+    services().data_dir().join("media").join(database)
+}
+
 pub fn create_database() -> String {
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let services = services();
+    // That of an earlier run.
+    let _none = std::fs::remove_dir_all(media_dir(&name));
     let guard = CREATING
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -3,6 +3,8 @@
 use crate::support::{App, Person, eventually};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 use tideline::domain::sync::unread::{self, Found};
 use tideline::model::ids::UserId;
@@ -254,6 +256,30 @@ const BROKEN: &[(&str, &str)] = &[
              ELSE (username, display_name, password_hash) <> ('deleted-' || right(id::text, 12), 'Deleted account', '!') END",
     ),
     (
+        "what users have reserved is the sum of their media",
+        "SELECT u.owner_id::text AS what FROM media_usage u LEFT JOIN (
+             SELECT owner_id, sum(reserved) AS bytes, count(*) FILTER (WHERE state IN ('uploading', 'processing')) AS uploads
+             FROM media GROUP BY 1
+         ) AS m USING (owner_id)
+         WHERE (u.bytes, u.uploads) <> (COALESCE(m.bytes, 0), COALESCE(m.uploads, 0))",
+    ),
+    (
+        "messages refer to media that are ready, and what is sent later too",
+        "SELECT r.conversation_id::text || ':' || r.seq AS what FROM message_media r
+         LEFT JOIN media m ON m.owner_id = r.owner_id AND m.id = r.media_id WHERE m.state IS DISTINCT FROM 'ready'
+         UNION ALL
+         SELECT s.client_msg_id::text FROM scheduled s LEFT JOIN media m ON m.id::text = s.content ->> 'media_id'
+         WHERE s.content ->> 'media_id' IS NOT NULL AND m.state IS DISTINCT FROM 'ready'",
+    ),
+    (
+        "a message with media has its reference, and a message that is gone has none",
+        "SELECT n.conversation_id::text || ':' || n.seq AS what FROM messages n
+         LEFT JOIN message_states s ON s.conversation_id = n.conversation_id AND s.seq = n.seq
+         LEFT JOIN message_media r ON r.conversation_id = n.conversation_id AND r.seq = n.seq AND r.role = 'content'
+         WHERE n.kind IN ('image', 'video', 'file') AND CASE WHEN n.content IS NULL OR s.recalled_at IS NOT NULL
+             THEN r.media_id IS NOT NULL ELSE (n.content ->> 'media_id') IS DISTINCT FROM r.media_id::text END",
+    ),
+    (
         "nobody was let in by somebody of whom a block had kept them",
         "SELECT m.user_id::text AS what FROM members m
          JOIN LATERAL (
@@ -286,6 +312,7 @@ pub async fn check(app: &App) {
         let broken: Vec<_> = broken.into_iter().map(|row| row.what).collect();
         assert!(broken.is_empty(), "{promise}: broken by {broken:?}");
     }
+    store_has_what_the_rows_say(app, &mut conn);
     // The recount is implemented again on purpose: it must not share a mistake with the server. (A thousand users are enough.)
     let recounts: Vec<Recount> = sql_query(
         "SELECT u.id AS user_id, COALESCE(json_object_agg(m.conversation_id, m.n)
@@ -345,4 +372,50 @@ impl Person {
         assert_eq!(unread["total"], sum, "{unread}");
         sum
     }
+}
+
+/// Every object of the media store has a row, and every object that media are read from is there.
+fn store_has_what_the_rows_say(app: &App, conn: &mut diesel::PgConnection) {
+    fn keys(query: &str, conn: &mut diesel::PgConnection) -> BTreeSet<String> {
+        let rows: Vec<Broken> = sql_query(query).load(conn).unwrap();
+        rows.into_iter().map(|row| row.what).collect()
+    }
+    fn walk(dir: &Path, root: &Path, found: &mut BTreeSet<String>) {
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            return;
+        };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, root, found);
+            } else {
+                let key = path.strip_prefix(root).unwrap().to_str().unwrap();
+                found.insert(key.to_owned());
+            }
+        }
+    }
+    let kept = keys(
+        "SELECT concat_ws('/', left(encode(sha256(uuid_send(id)), 'hex'), 2), id, object_id, f.form) AS what FROM media, LATERAL (
+             SELECT 'original' AS form UNION ALL SELECT v ->> 'name' FROM json_array_elements(variants) AS v
+         ) AS f WHERE state = 'ready'",
+        conn,
+    );
+    let deletions = keys("SELECT store_key AS what FROM blob_deletions", conn);
+    let root = app.media_dir();
+    let mut found = BTreeSet::new();
+    walk(&root, &root, &mut found);
+    let lost: Vec<_> = kept.difference(&found).collect();
+    assert!(lost.is_empty(), "media without their objects: {lost:?}");
+    let known = |key: &&String| {
+        // A file that is being written has a suffix.
+        let key = key.split('#').next().unwrap();
+        kept.contains(key) || deletions.contains(key) || key.starts_with("store/")
+    };
+    let strays: Vec<_> = found.iter().filter(|key| !known(key)).collect();
+    assert!(strays.is_empty(), "objects without a row: {strays:?}");
+    let both: Vec<_> = kept.intersection(&deletions).collect();
+    assert!(
+        both.is_empty(),
+        "objects to delete that are in use: {both:?}"
+    );
 }

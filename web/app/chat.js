@@ -5,7 +5,7 @@ import { Actions } from "./actions.js";
 import { announce, hush } from "./announce.js";
 import { Composer } from "./composer.js";
 import { now } from "./dates.js";
-import { $, busy, toast } from "./dom.js";
+import { $, busy, el, toast } from "./dom.js";
 import { Editing } from "./editing.js";
 import { explain } from "./errors.js";
 import { face, says } from "./faces.js";
@@ -14,6 +14,7 @@ import { Forward } from "./forward.js";
 import { Info } from "./info.js";
 import { Log } from "./log.js";
 import { Pins } from "./pins.js";
+import { dotted, presenceWords } from "./presence.js";
 import { Reactions } from "./reactions.js";
 import { Reading } from "./reading.js";
 import { barredFrom, SlowMode } from "./rules.js";
@@ -68,7 +69,7 @@ export class Chat {
     this.typing = new Typing(tideline, store);
     this.composer = new Composer(tideline, store, drafts, this);
     this.later = new Scheduled(tideline, store, this);
-    store.on("conversations", () => this.#drawFrame());
+    store.on("conversations", () => this.drawFrame());
     store.on("arrived", (conversation, message) => this.#arrived(conversation, message));
     store.on("edited", (conversation, message) => this.#changed(conversation, message));
     $("#blocked-action").addEventListener("click", ({ target }) => busy(target, () => this.#unblock()));
@@ -76,6 +77,11 @@ export class Chat {
 
   get id() {
     return this.#id;
+  }
+
+  /** The other person of the open direct conversation. */
+  get peer() {
+    return this.#conversation?.peer?.id ?? null;
   }
 
   get #conversation() {
@@ -90,7 +96,7 @@ export class Chat {
     $("#no-chat").hidden = true;
     $("#chat").hidden = false;
     this.composer.open(id);
-    this.#drawFrame();
+    this.drawFrame();
     this.log.open(id, this.#conversation.me);
     this.reading.open(id);
     this.pins.open(id);
@@ -166,7 +172,7 @@ export class Chat {
 
   // The frame: the title above, and below the composer or the reason why there is none.
 
-  #drawFrame() {
+  drawFrame() {
     const conversation = this.#conversation;
     if (!conversation) return;
     const { kind, peer, me } = conversation;
@@ -174,16 +180,17 @@ export class Chat {
     const members = kind === "direct" ? `@${peer?.username ?? "…"}` : kind === "channel" ? t("list.channel", { members: membersOf(conversation) }) : membersOf(conversation);
     const own = title === ownTitleOf(conversation) ? "" : `${ownTitleOf(conversation)} · `;
     const said = says(peer);
+    const present = presenceWords(peer);
     $("#chat-title").textContent = title;
-    $("#chat-subtitle").replaceChildren(`${own}${members}`, ...(said ? [" · ", said] : []));
-    $("#chat-avatar").replaceChildren(peer ? face(peer, title) : avatar(conversation.id, title, kind));
+    $("#chat-subtitle").replaceChildren(...(present ? [el("span", { class: "present" }, present), " · "] : []), `${own}${members}`, ...(said ? [" · ", said] : []));
+    $("#chat-avatar").replaceChildren(peer ? dotted(peer, face(peer, title)) : avatar(conversation.id, title, kind));
     $("#text").placeholder = t("chat.placeholder", { title });
     $("#arrange-button").hidden = !this.#store.features.has("settings");
     const blocked = kind === "direct" && this.#store.blocked.has(peer?.id);
     const mutedMs = me.muted_until ? new Date(me.muted_until) - now() : 0;
     clearTimeout(this.#unmute);
     // A timer takes at most 2^31 ms. For mutes longer than a day, a redraw after a day is enough.
-    if (mutedMs > 0) this.#unmute = setTimeout(() => this.#drawFrame(), Math.min(mutedMs + 500, 86_400_000));
+    if (mutedMs > 0) this.#unmute = setTimeout(() => this.drawFrame(), Math.min(mutedMs + 500, 86_400_000));
     const barred = barredFrom(conversation, this.#store.blocked);
     $("#composer").hidden = Boolean(barred);
     $("#blocked-bar").hidden = !$("#composer").hidden;
@@ -207,7 +214,7 @@ export class Chat {
     try {
       await this.#tideline.unblockUser(peer.id);
       this.#store.setBlocked(peer.id, false);
-      this.#drawFrame();
+      this.drawFrame();
       this.composer.focus();
     } catch (error) {
       toast(explain(error));

@@ -5,6 +5,7 @@ import { Complaint, explain } from "./errors.js";
 import { face, says } from "./faces.js";
 import { inTime, listed, moment, nameOf, plain, shownNameOf } from "./format.js";
 import { findPeople } from "./new.js";
+import { dotted, spokenDot } from "./presence.js";
 import { closing, steady } from "./steady.js";
 import { t } from "./texts.js";
 
@@ -59,6 +60,10 @@ export class Contacts {
     open(this.#dialog);
     if (!asked) $("#contacts-find").focus();
     this.#store.revise([...this.#people.contacts.keys()].slice(0, SHOWN)).catch(() => {});
+  }
+
+  redraw() {
+    if (this.#dialog.open) this.#draw();
   }
 
   /** Deletes the data of one person before the next one logs in. */
@@ -124,9 +129,9 @@ export class Contacts {
     const star = ({ currentTarget }) => this.#act(currentTarget, () => this.#people.note(user.id, { starred: !starred }));
     return el("li", {},
       el("button", { type: "button", class: "person-row", "data-key": `person ${user.id}`, onclick: () => this.#show(user.id) },
-        face(user),
+        dotted(user, face(user)),
         el("span", { class: "member-words" },
-          el("span", { class: "member-name" }, el("bdi", { class: "name" }, name), said ? " " : null, said),
+          el("span", { class: "member-name" }, el("bdi", { class: "name" }, name), spokenDot(user), said ? " " : null, said),
           el("span", { class: "soft" }, el("bdi", {}, about), state === "friend" ? ` · ${t("contacts.friend")}` : null),
           tags.length > 0 ? el("span", { class: "tags" }, ...tags.map((tag) => el("bdi", { class: "role" }, plain(tag)))) : null)),
       el("button", { type: "button", class: "round star", "data-key": `star ${user.id}`, "aria-pressed": String(starred), "aria-label": t("contacts.star", { name }), title: t("contacts.star", { name }), onclick: star }, icon("star")),

@@ -38,7 +38,7 @@ export function datesIn(locale) {
   }
 
   function ago(time) {
-    const minutes = Math.round((Date.now() - new Date(time)) / 60_000);
+    const minutes = Math.round((now() - new Date(time)) / 60_000);
     if (minutes < 60) return relative.format(-Math.max(0, minutes), "minute");
     return minutes < 1_440 ? relative.format(-Math.round(minutes / 60), "hour") : relative.format(-Math.round(minutes / 1_440), "day");
   }

@@ -3,6 +3,7 @@
 import { $, $$, el, icon, isComposing } from "./dom.js";
 import { face, says } from "./faces.js";
 import { avatar, kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
+import { dotted, spokenDot, stateOf } from "./presence.js";
 import { t } from "./texts.js";
 
 export class List {
@@ -127,7 +128,7 @@ export class List {
     return el("li", {},
       el("a", { href: `#/c/${id}` },
         el("span", { class: "face" }),
-        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("span", { class: "said" }), el("span", { class: "marks" }), el("time", {})),
+        el("span", { class: "first-line" }, el("span", { class: "title", dir: "auto" }), el("span", { class: "spoken" }), el("span", { class: "said" }), el("span", { class: "marks" }), el("time", {})),
         el("span", { class: "second-line" }, el("span", { class: "preview", dir: "auto" }), el("span", { class: "named-badge", hidden: true }, el("span", { "aria-hidden": "true" }, "@"), el("span", { class: "sr-only" })), el("span", { class: "badge", hidden: true }, el("span"), el("span", { class: "sr-only" }, ` ${t("list.unread")}`)), el("span", { class: "unread-mark", hidden: true }, el("span", { class: "sr-only" }, t("list.marked"))))));
   }
 
@@ -144,11 +145,12 @@ export class List {
       : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
     const said = says(peer);
     // The list is drawn at every message, so it leaves unchanged elements alone.
-    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url, said?.textContent]);
+    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url, said?.textContent, stateOf(peer)]);
     if (row.dataset.seen !== seen) {
       row.dataset.seen = seen;
       const time = last?.created_at ?? conversation.created_at;
-      $(".face", row).replaceChildren(peer ? face(peer, title) : avatar(conversation.id, title, kind));
+      $(".face", row).replaceChildren(peer ? dotted(peer, face(peer, title)) : avatar(conversation.id, title, kind));
+      $(".spoken", row).replaceChildren(...[spokenDot(peer)].filter(Boolean));
       $(".said", row).replaceChildren(...(said ? [said] : []));
       $(".title", row).textContent = title;
       $(".preview", row).textContent = preview;

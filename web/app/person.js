@@ -6,6 +6,7 @@ import { face, says, statusOf } from "./faces.js";
 import { field, form } from "./forms.js";
 import { inTime, moment, nameOf, shownNameOf, webUrl } from "./format.js";
 import { ask, isLoaded } from "./media.js";
+import { dotted, presenceWords } from "./presence.js";
 import { closing, steady } from "./steady.js";
 import { t } from "./texts.js";
 
@@ -34,9 +35,17 @@ export class Person {
     this.#people = people;
     this.#go = go;
     this.#draw = steady($("#person-body"), () => this.#parts(), closing(this.#dialog));
-    const again = () => this.#dialog.open && this.#draw();
-    people.on(again);
-    store.on("blocked", again);
+    people.on(() => this.redraw());
+    store.on("blocked", () => this.redraw());
+  }
+
+  redraw() {
+    if (this.#dialog.open) this.#draw();
+  }
+
+  /** The person who is shown. */
+  get id() {
+    return this.#dialog.open ? this.#id : null;
   }
 
   show(id) {
@@ -86,8 +95,10 @@ export class Person {
   #hero(user) {
     const name = nameOf(user);
     const shown = shownNameOf(user);
-    return el("div", { class: "hero" }, face(user), el("div", {},
+    const present = this.#store.blocked.has(user.id) ? null : presenceWords(user);
+    return el("div", { class: "hero" }, dotted(user, face(user)), el("div", {},
       el("p", { class: "hero-title", dir: "auto" }, name),
+      present ? el("p", { class: "present" }, present) : null,
       el("p", { class: "soft" }, el("bdi", {}, name === shown ? `@${user.username}` : `${shown} · @${user.username}`))));
   }
 

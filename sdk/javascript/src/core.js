@@ -4,8 +4,10 @@ import { Changes } from "./changes.js";
 import { Drafts } from "./drafts.js";
 import { inBrowser } from "./environment.js";
 import { LONGEST_PAUSE_MS, TidelineError } from "./errors.js";
+import { REQUEST_MS } from "./limits.js";
 import { Locks } from "./locks.js";
 import { Outbox } from "./outbox.js";
+import { Presence } from "./presence.js";
 import { Session } from "./session.js";
 import { abortable, linked } from "./signals.js";
 import { localStorageOrNull, memoryStorage, Store } from "./storage.js";
@@ -15,7 +17,7 @@ import { Timelines } from "./timelines.js";
 import { Typing } from "./typing.js";
 
 const NETWORK_EVENTS = ["online", "offline", "pageshow", "visibilitychange"];
-const DEFAULTS = { requestTimeoutMs: 30_000, waitSeconds: 25, leaderSilenceMs: 15_000, resume: false, backfill: false };
+const DEFAULTS = { requestTimeoutMs: REQUEST_MS, waitSeconds: 25, leaderSilenceMs: 15_000, resume: false, backfill: false };
 
 /** An option that is undefined counts as not given. */
 const given = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
@@ -31,6 +33,7 @@ export class Core {
   timelines = new Timelines(this);
   changes = new Changes(this);
   typing = new Typing(this);
+  presence = new Presence(this);
   sync = new Sync(this);
   tabs = new Tabs(this);
   #handlers = new Map();

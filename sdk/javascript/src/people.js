@@ -52,6 +52,7 @@ export class People {
   constructor(core) {
     this.#core = core;
     this.#session = core.session;
+    core.presence.profiles = { readAgain: (presences) => this.#readAgain(presences), keep: (users) => this.#tell(users) };
     core.on("signed_out", () => this.#known.clear());
     // Of other data the numbers have another meaning.
     core.on("resync", ({ reason }) => reason !== "start" && this.#known.clear());
@@ -121,6 +122,22 @@ export class People {
     this.#known.delete(user.id);
     this.#known.set(user.id, user);
     if (this.#known.size > KEPT) this.#known.delete(this.#known.keys().next().value);
+  }
+
+  /** Reads the people whose profiles have changed, for an application that handles it. */
+  async #readAgain(presences) {
+    const isOld = ({ user_id, rev }) => rev !== null && rev !== this.#known.get(user_id)?.rev;
+    const before = new Map(presences.filter(isOld).map(({ user_id }) => [user_id, this.#known.get(user_id)?.rev]));
+    if (before.size === 0 || !this.#core.handles("users")) return;
+    const users = (await this.listUsers({ ids: [...before.keys()] })).filter(({ id, rev }) => rev !== before.get(id));
+    if (users.length === 0) return;
+    this.#core.tabs.post({ type: "users", users });
+    this.#tell(users);
+  }
+
+  #tell(users) {
+    for (const user of users) this.#keep(user);
+    this.#core.emit("users", { users });
   }
 
   async findUser(username, { signal } = {}) {

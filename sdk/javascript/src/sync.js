@@ -4,19 +4,18 @@
 // changes without an entry by their numbers (changes.js).
 
 import { asked, RESYNC, TidelineError } from "./errors.js";
-import { PAGE, PAGE_LIMIT } from "./limits.js";
+import { FETCHING_MS, MAX_PAUSE_MS, PAGE, PAGE_LIMIT, RESPONSE_MS } from "./limits.js";
 import { readContacts } from "./people.js";
-import { abortable, backoff, linked } from "./signals.js";
+import { abortable, backoff, linked, pauseBetweenWaits } from "./signals.js";
 
 const ENTRY_KINDS = ["message", "mention", "edit", "recall", "reaction", "pin", "read", "conversation", "members", "settings", "draft", "cleared", "hidden", "me", "contact", "contact_request", "scheduled_failed"];
-/** The longest pause between two waits: the server shows a device offline 45 seconds after its last one. */
-const MAX_PAUSE_MS = 20_000;
-/** How long after the time-out of a wait its response may take. */
-const RESPONSE_MS = 10_000;
+/** The timeout of a wait after a failure, in seconds. The server takes one with 0 for no sign that the user is there. */
+const SHORT = 1;
 /** A wait that began less than this time ago is not replaced. */
 const RECENT_MS = 1_000;
 /** How long a wait goes on after the application has changed what it watches. */
 const REWATCH_MS = 100;
+
 export class Sync {
   #core;
   run = null;
@@ -30,6 +29,8 @@ export class Sync {
   #turn = Promise.resolve();
   #wait = null;
   #hurry = false;
+  /** When the last wait was answered. */
+  #answeredAt = -Infinity;
   #rewatching = null;
 
   constructor(core) {
@@ -45,6 +46,7 @@ export class Sync {
     if (state === this.connection && !error) return;
     this.connection = state;
     if (state !== "online") this.#core.typing.clear();
+    this.#core.presence.connected(state === "online");
     this.#core.emit("connection", { state, leader: this.#core.tabs.leader, error, retryInMs });
     if (this.#core.tabs.leader) this.#core.tabs.announce();
   }
@@ -77,6 +79,7 @@ export class Sync {
       this.#core.spawn(this.#core.tabs.elect(run.signal));
       if (this.#core.hasTabs) this.#core.spawn(this.#core.tabs.watchLeader(run.signal));
       this.#core.tabs.post({ type: "ping" });
+      this.#core.presence.tellLeader();
     })();
     // After a failed start, `start` can be called again.
     this.#core.spawn(run.started.catch((error) => (this.run === run && this.stop(error), Promise.reject(error))));
@@ -101,6 +104,7 @@ export class Sync {
     this.#core.changes.clear();
     this.#core.typing.exist = true;
     this.setConnection("stopped");
+    this.#core.presence.clear();
   }
 
   /** Repeats a step until it succeeds. Resyncs when the server requires it, and backs off after all other failures. */
@@ -117,11 +121,10 @@ export class Sync {
           reason = error.code;
           if (resyncs++ === 0) continue;
         }
-        const { base, cap } = this.#core.backoff;
-        const ms = backoff({ base, cap: Math.min(cap, MAX_PAUSE_MS) }, failures++, error);
+        const { ms, atLeast } = pauseBetweenWaits(this.#core.backoff, failures++, error, Date.now() - this.#answeredAt);
         if (error.code === "handler_failed" || !error.transient) this.#core.report(error);
         if (error.code !== "handler_failed") this.setConnection("offline", error, ms);
-        await this.#core.pause(ms, signal, { atLeast: error.retryAfterMs ?? 0 });
+        await this.#core.pause(ms, signal, { atLeast });
       }
     }
   }
@@ -168,15 +171,19 @@ export class Sync {
     this.#core.tabs.post({ type: "entries", since: inbox_seq, epoch, entries: [] });
   }
 
-  /** Fetches until there is no more. The leader shares each page before it takes it, so its handlers do not delay other tabs. */
-  async fetchAll(signal) {
-    for (let more = true; more; ) {
+  /**
+   * Fetches until there is no more, or until a time. The leader shares each page before it takes it, so its handlers do not delay other
+   * tabs.
+   */
+  async fetchAll(signal, until = Infinity) {
+    for (;;) {
       const { since, epoch } = this.position;
       const query = { since_seq: since, epoch, limit: PAGE_LIMIT };
       const page = await this.ask("GET", "/v1/inbox", { query, signal });
       if (this.#core.tabs.leader) this.#core.tabs.post({ type: "entries", since, epoch, entries: page.entries });
       await this.take(page.entries, signal);
-      more = page.has_more;
+      if (!page.has_more) break;
+      if (Date.now() > until) return;
     }
     this.#headAt = this.position.since;
     this.#core.changes.settle();
@@ -269,9 +276,11 @@ export class Sync {
     for (const { conversation_id: id, unread } of conversations) if (large[id]) timelines.noteHead(id, large[id].read_seq + unread);
   }
 
-  /** One wait, and a fetch of its news. After a failure the time-out is 0, to detect quickly that the server answers again. */
+  /** One wait, and a fetch of its news. After a failure it is short, to detect quickly that the server answers again. */
   async round(signal) {
-    const timeout = this.connection === "online" && !this.#hurry ? this.#core.options.waitSeconds : 0;
+    const asks = this.#core.presence.asked();
+    const isShort = this.connection !== "online" || this.#hurry || (asks.presence && this.#core.presence.isBehind);
+    const timeout = isShort ? SHORT : this.#core.options.waitSeconds;
     this.#hurry = false;
     const wait = Object.assign(linked([signal]), { began: Date.now() });
     this.#wait = wait;
@@ -279,13 +288,15 @@ export class Sync {
     const { timelines, changes } = this.#core;
     const watch = timelines.watched(changes.exist);
     const typing = this.#core.typing.asked();
-    const options = { query: { since_seq: since, epoch, timeout, watch, typing }, signal: wait.signal, timeoutMs: timeout * 1_000 + RESPONSE_MS };
+    const options = { query: { since_seq: since, epoch, timeout, watch, typing, ...asks }, signal: wait.signal, timeoutMs: timeout * 1_000 + RESPONSE_MS };
     let notice;
     try {
       notice = await this.ask("GET", "/v1/notices", options);
     } catch (error) {
       if (error.code === "hurry") return;
-      // A node of an older version refuses what it does not know: who types, and numbers.
+      if (error.code === "presence_cursor_invalid") return this.#core.presence.invalid();
+      // A node of an older version refuses what it does not know: who is online, who types, and numbers.
+      if (error.code === "validation" && Object.values(asks).some(Boolean)) return void (this.#core.presence.exist = false);
       if (error.code === "validation" && typing.length > 0) return void (this.#core.typing.exist = false);
       if (error.code === "validation" && watch.length > 0 && changes.exist) return void (changes.exist = false);
       if (error.code !== "not_found") throw error;
@@ -297,10 +308,12 @@ export class Sync {
       wait.done();
       this.#wait = null;
     }
+    this.#answeredAt = Date.now();
     this.setConnection("online");
     await this.serially(() => this.#takeNotice(notice, signal));
     this.#core.typing.take(notice.signals?.typing);
-    if (notice.reconnect) await this.#core.pause(asked(notice.retry_after_ms) ?? backoff(this.#core.backoff, 0), signal);
+    this.#core.presence.take(notice.signals?.presence, asks);
+    if (notice.reconnect) await this.#core.pause(Math.min(asked(notice.retry_after_ms) ?? backoff(this.#core.backoff, 0), MAX_PAUSE_MS), signal);
     if (!notice.superseded) return;
     this.setConnection("superseded");
     await abortable(new Promise((resolve) => (this.resume = resolve)), signal);
@@ -308,7 +321,8 @@ export class Sync {
   }
 
   async #takeNotice({ news, watched, total_unread }, signal) {
-    if (news) await this.fetchAll(signal);
+    const until = this.#answeredAt + FETCHING_MS;
+    if (news) await this.fetchAll(signal, until);
     const { timelines, changes } = this.#core;
     for (const { conversation_id, last_seq, change_seq, reads_moved } of watched) {
       if (reads_moved) {
@@ -318,11 +332,11 @@ export class Sync {
       timelines.noteHead(conversation_id, last_seq, change_seq);
       changes.exist ||= change_seq !== undefined;
     }
-    await timelines.catchUp(signal);
+    await timelines.catchUp(signal, until);
     // For conversations beyond the limit of a wait, the total is the only signal.
     if (!timelines.mostAreUnwatched || total_unread === this.unread.total) return;
     await this.#countAgain(signal);
-    await timelines.catchUp(signal);
+    await timelines.catchUp(signal, until);
   }
 
   /** Other conversations are watched: the wait is replaced, once for several changes in a row. */

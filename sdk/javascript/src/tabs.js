@@ -32,7 +32,10 @@ export class Tabs {
   }
 
   close() {
-    if (this.#channel && this.#core.session.owner) this.post({ type: "watch", tab: this.#self, ids: [] });
+    if (this.#channel && this.#core.session.owner) {
+      this.post({ type: "watch", tab: this.#self, ids: [] });
+      this.tellPeople({ ids: [] });
+    }
     this.#channel?.close();
     this.#channel = null;
   }
@@ -49,6 +52,10 @@ export class Tabs {
   /** The leader watches for all tabs. */
   tellWatched() {
     if (!this.leader) this.post({ type: "watch", tab: this.#self, ids: this.#core.timelines.own });
+  }
+
+  tellPeople(people) {
+    this.post({ type: "people", tab: this.#self, people });
   }
 
   /** A tab gets the lock when the leader closes, and loses it when another tab steals it because this one seemed frozen. */
@@ -95,6 +102,7 @@ export class Tabs {
     const ms = this.#core.options.leaderSilenceMs;
     for (;;) {
       await this.#core.pause(ms, signal);
+      this.#core.presence.tellLeader();
       if (this.leader || globalThis.document?.visibilityState === "hidden") continue;
       const askedAt = Date.now();
       this.post({ type: "ping" });
@@ -104,7 +112,7 @@ export class Tabs {
   }
 
   #receive(data) {
-    const { session, outbox, sync, timelines, typing } = this.#core;
+    const { session, outbox, sync, timelines, typing, presence } = this.#core;
     if (data.type === "session") return this.#core.spawn(session.receive(data));
     if (!session.current || data.user_id !== session.owner) return;
     const { item } = data;
@@ -122,11 +130,17 @@ export class Tabs {
         timelines.watchFor(data.tab, data.ids);
         typing.tellAgain(data.ids);
       }
+      if (data.type === "people") presence.watchFor(data.tab, data.people);
       if (data.type === "resume") sync.resume?.();
       return;
     }
-    if (data.type === "watches") return this.tellWatched();
+    if (data.type === "watches") {
+      presence.tellLeader();
+      return this.tellWatched();
+    }
     if (data.type === "typing") return timelines.own.includes(data.conversation_id) && typing.receive(data);
+    if (data.type === "presence") return presence.receive(data);
+    if (data.type === "users") return presence.profiles.keep(data.users);
     if (data.type === "reads") return this.#core.emit("reads_moved", { conversation_id: data.conversation_id });
     if (!["head", "entries", "history", "changes"].includes(data.type)) return;
     this.#leaderSeenAt = Date.now();

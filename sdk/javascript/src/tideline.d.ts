@@ -52,6 +52,9 @@ export interface Presence {
   rev: number | null;
 }
 
+/** What a user does at a device: `idle` shows the user `away`, unless another device is active. */
+export type Activity = "active" | "idle";
+
 /** Who may see or do something. `contacts`: the people on the user's own list. */
 export type Audience = "everyone" | "contacts" | "nobody";
 
@@ -735,6 +738,16 @@ export interface Events {
   unread: Unread;
   /** The others that type now in a conversation that is watched, at most 4 of these. Empty: nobody does any more. It is not awaited. */
   typing: { conversation_id: string; user_ids: string[] };
+  /**
+   * The states of people of `watchPresence`: all of them at first, later those that have changed. Without a connection for 45 seconds
+   * they are `unknown`. `last_seen_at` of a person who has just left comes some seconds later, in an event of its own. It is not awaited.
+   */
+  presence: { presences: Presence[] };
+  /**
+   * The profiles of people of `watchPresence` that the SDK has read because they were new to it, or had another `rev`. It reads them only
+   * when there is a handler. It is not awaited.
+   */
+  users: { users: User[] };
   /** Every change of a message in the outbox. `error` together with `sending`: an attempt failed and will be repeated. */
   send: { state: OutboxItem["state"]; item: OutboxItem; message: Message | null; error: TidelineError | OutboxItem["error"] };
   /** Every change of an upload, and its progress. */
@@ -796,7 +809,7 @@ export interface TidelineOptions {
   locks?: TidelineLocks | undefined;
   /** The source of `online`, `offline` and `pageshow` events. Default: the window in browsers. */
   network?: EventTarget | undefined;
-  /** Pauses after failures: random, up to `base * 2 ** failures`, at most `cap`, in ms. Default: 500 and 30,000. */
+  /** Pauses after failures: random, up to `base * 2 ** failures`, at most `cap`, in ms. Default: 500 and 30,000. Between two waits at most 20,000. */
   backoff?: { base?: number | undefined; cap?: number | undefined } | undefined;
   /** The timeout of requests, except waits. Default: 30,000. */
   requestTimeoutMs?: number | undefined;
@@ -1143,6 +1156,14 @@ export class Tideline {
   on<Name extends keyof Events>(name: Name, handler: (event: Events[Name]) => unknown, options?: CallOptions): () => void;
   /** The user types in a conversation, or no longer: to be called as often as the text changes. */
   typing(conversationId: string, typing?: boolean): void;
+  /**
+   * The application shows whether these people are online: up to 100, of more the first ones. They replace those before, and an empty
+   * list ends it. Changes come as `presence` events within the time of a wait. With `wake` a change ends the wait, at most once in 10
+   * seconds.
+   */
+  watchPresence(userIds: string[], options?: { wake?: boolean | undefined }): void;
+  /** What the user does at this device. Until it is set, a device that is started counts as active. */
+  setActivity(activity: Activity): void;
   /** Watches a conversation that the application shows, until the returned function is called. */
   watch(conversationId: string): () => void;
   start(options?: CallOptions): Promise<void>;

@@ -18,6 +18,7 @@
 //   changes   the numbers of changed messages, and messages that expire
 //   drafts    drafts on all devices
 //   typing    who types
+//   presence  who is online
 //   tabs      one tab waits for all
 //
 // Two rules hold everywhere. A request without a response is repeated with the same id, because the server keeps the first
@@ -121,6 +122,20 @@ export class Tideline extends Api {
    */
   typing(conversationId, typing = true) {
     this.#core.typing.note(conversationId, typing);
+  }
+
+  /**
+   * The application shows whether these people are online: up to 100, of more the first ones. They replace those before, and an empty
+   * list ends it. Their states come as `presence` events, and changes within the time of a wait; with `wake` sooner, which costs a
+   * request more, at most every 10 seconds.
+   */
+  watchPresence(userIds, options) {
+    this.#core.presence.watch(userIds, options);
+  }
+
+  /** What the user does here, for others to see: `active`, or `idle` for `away`. Until it is set, a device that waits is active. */
+  setActivity(activity) {
+    this.#core.presence.setActivity(activity);
   }
 
   deactivate(proof, options) {

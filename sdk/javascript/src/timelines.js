@@ -186,10 +186,10 @@ export class Timelines {
   }
 
   /**
-   * Reads the large conversations whose head is beyond the last seq that was taken, and then all changes. As with entries, a page
-   * is shared first.
+   * Reads the large conversations whose head is beyond the last seq that was taken, and then all changes, or until a time. As with
+   * entries, a page is shared first.
    */
-  async catchUp(signal) {
+  async catchUp(signal, until = Infinity) {
     const { sync, tabs, changes } = this.#core;
     const { of, large } = this.seqs;
     for (const id of Object.keys(large).filter((id) => of[id] < large[id].last_seq)) {
@@ -198,6 +198,7 @@ export class Timelines {
           const heads = page.messages.slice(-1).map(({ seq }) => [id, seq]);
           if (tabs.leader) tabs.post({ type: "history", ...sync.position, page, heads });
           await this.take(page, signal);
+          if (Date.now() > until) return;
         }
       } catch (error) {
         // The person is no longer a member. The inbox has this entry, or gets it soon.

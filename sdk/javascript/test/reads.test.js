@@ -24,7 +24,7 @@ describe("a read in flight", () => {
       const body = path.endsWith("/messages") ? { messages: [1, 2, 3].map((seq) => message(seq)), last_seq: 3, change_seq: 1, has_more: false, replied: [message(1)] } : message(2);
       return Response.json(body);
     };
-    const tideline = open(t, fake, { waitSeconds: 1 });
+    const tideline = open(t, fake);
     await tideline.login(account("xenia"));
     await tideline.start();
     const events = record(tideline, "edit", "recall", "hidden", "cleared");

@@ -126,7 +126,7 @@ it("leaves nothing behind that keeps a process alive", async () => {
     let answered = 0;
     const server = createServer((request, response) => {
       const notice = { news: false, last_seq: 0, total_unread: 0, epoch: "e", reconnect: false, superseded: false };
-      if (request.url.includes("timeout=0")) return response.end(JSON.stringify(notice));
+      if (request.url.includes("timeout=1&")) return response.end(JSON.stringify(notice));
       if (request.url.startsWith("/v1/conversations?")) {
         return response.end(JSON.stringify({ conversations: [], next_cursor: null, inbox_seq: 0, epoch: "e" }));
       }

@@ -282,11 +282,11 @@ describe("staying in sync", () => {
     const leader = tab({ network });
     await leader.login(account("xenia"));
     await leader.start();
-    await eventually("it waits", () => server.seen.some(({ path, query }) => path === "/v1/notices" && query.get("timeout") !== "0"));
+    await eventually("it waits", () => server.seen.some(({ path, query }) => path === "/v1/notices" && query.get("timeout") !== "1"));
     const follower = tab({ network: elsewhere });
     await follower.restore();
     await follower.start();
-    const asked = () => server.seen.filter(({ path, query }) => path === "/v1/notices" && query.get("timeout") === "0").length;
+    const asked = () => server.seen.filter(({ path, query }) => path === "/v1/notices" && query.get("timeout") === "1").length;
     for (const [target, event] of [[network, "online"], [network, "visibilitychange"], [elsewhere, "pageshow"]]) {
       await sleep(1_050);
       const before = asked();

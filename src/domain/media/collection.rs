@@ -1,7 +1,6 @@
 //! The collection of media that no message refers to, and of objects that nobody needs.
 
-use crate::domain::media::service;
-use crate::domain::media::uploads::LIFE;
+use crate::domain::media::{LIFE, service};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::ids::{MediaId, UserId};
@@ -9,9 +8,9 @@ use crate::model::time::Timestamp;
 use crate::model::wire::media::MediaState;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
-use crate::storage::pg::media::references::ReferredBy;
 use crate::storage::pg::media::rows::{self, StoredMedia};
 use crate::storage::pg::media::{collection, deletions, references, uploads as parts, usage};
+use crate::storage::pg::messaging::scheduled;
 use std::sync::atomic::Ordering;
 
 /// The most rows of a step.
@@ -55,14 +54,16 @@ fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()
         };
     }
     // After the lock, which a send shares: a message that refers to it is here, or its send comes later and finds it deleted.
-    stored.expires_at = match references::referred_by(conn, id)? {
-        None => return delete(conn, stored, at),
-        Some(_) if !is_due => return Ok(()),
-        Some(ReferredBy::Message) => None,
+    let is_sent = references::exists(conn, id)?;
+    if !is_sent && !scheduled::refers_to(conn, id)? {
+        return delete(conn, stored, at);
+    }
+    if is_due {
         // A message that is not sent in the end leaves no other trace.
-        Some(ReferredBy::Scheduled) => Some(Timestamp(at.0 + LIFE)),
-    };
-    rows::write(conn, &stored)
+        stored.expires_at = (!is_sent).then(|| Timestamp(at.0 + LIFE));
+        rows::write(conn, &stored)?;
+    }
+    Ok(())
 }
 
 /// A round: media that have lost a reference, media whose time is over, and objects to delete.
@@ -86,6 +87,8 @@ pub async fn collect(delivery: &Delivery) -> Result<(), Error> {
     let total = delivery.pg.read("media_total", usage::total).await?;
     let is_full = service.objects.is_full() || total >= service.config.total;
     service.is_full.store(is_full, Ordering::Relaxed);
+    delivery.metrics.media_available.set(i64::from(!is_full));
+    delivery.metrics.media_bytes.set(total);
     Ok(())
 }
 

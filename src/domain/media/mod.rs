@@ -9,7 +9,14 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::media::MediaService;
 use crate::storage::objects::ObjectError;
+use chrono::TimeDelta;
 use std::sync::Arc;
+
+/// How long an upload may take, and how long it lives when it is ready and no message refers to it.
+const LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// When an object is deleted that was begun and not kept: after two days, longer than an upload lives.
+const UNKEPT_SECONDS: i32 = 2 * 86_400;
 
 /// The handle for media, if there is a store.
 pub fn service(delivery: &Delivery) -> Result<&Arc<MediaService>, Error> {
@@ -17,7 +24,8 @@ pub fn service(delivery: &Delivery) -> Result<&Arc<MediaService>, Error> {
 }
 
 /// What a client gets for an error of the store.
-pub(super) fn store_error(error: &ObjectError) -> Error {
+pub(super) fn store_error(delivery: &Delivery, error: &ObjectError) -> Error {
     log::warn!("media: {error}");
+    delivery.metrics.media_store_errors.inc();
     Error::StorageUnavailable
 }

@@ -4,13 +4,12 @@
 //! `rejected`, or leaves the upload to the next one: while the store or the scanner is away, for as long as it takes.
 
 use crate::clock;
-use crate::domain::media::service;
-use crate::domain::media::uploads::{LIFE, UNKEPT_SECONDS};
+use crate::domain::media::{LIFE, UNKEPT_SECONDS, service};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::media::MediaService;
 use crate::engine::media::decoder::DecoderError;
-use crate::engine::media::reader::{self, Found, ReadError, Rejection};
+use crate::engine::media::reader::{self, FoundMedia, ReadError, RejectionReason};
 use crate::model::ids::{MediaId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::media::{Media, MediaState};
@@ -77,6 +76,7 @@ pub(super) fn spawn(delivery: &Arc<Delivery>, owner: UserId, id: MediaId, object
         let run = async {
             if let Err(error) = run(&delivery, &service, owner, id, object).await {
                 log::warn!("media: {id} is not processed yet: {error}");
+                delivery.metrics.media_store_errors.inc();
                 let end = move |conn: &mut Connection| parts::end_lease(conn, owner, id, object);
                 // Another run follows soon, or when the lease ends.
                 let _ended = delivery.pg.read("media_lease_end", end).await;
@@ -163,7 +163,7 @@ fn finish(
     owner: UserId,
     id: MediaId,
     object: Uuid,
-    verdict: &Result<Found, Rejection>,
+    verdict: &Result<FoundMedia, RejectionReason>,
 ) -> StorageResult<Result<(), ObjectError>> {
     let (_, at) = usage::lock(conn, owner)?;
     let stored = rows::lock(conn, owner, id)?;

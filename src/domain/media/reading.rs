@@ -7,7 +7,7 @@ use crate::engine::error::Error;
 use crate::engine::media::links::MediaLink;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, MediaId, UserId};
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use crate::model::wire::media::MediaState;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
@@ -224,5 +224,5 @@ pub async fn bytes(
 ) -> Result<Bytes, Error> {
     let objects = &service(delivery)?.objects;
     let bytes = objects.range(&object.key, range).await;
-    bytes.map_err(|error| store_error(&error))
+    bytes.map_err(|error| store_error(delivery, &error))
 }

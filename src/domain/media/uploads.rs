@@ -5,13 +5,13 @@
 //! by the processing: nothing on the wire can reach it.
 
 use crate::clock;
-use crate::domain::media::{collection, processing, service, store_error};
+use crate::domain::media::{LIFE, UNKEPT_SECONDS, collection, processing, service, store_error};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientMediaId, MediaId, UserId};
-use crate::model::media::MediaKind;
 use crate::model::time::Timestamp;
+use crate::model::wire::media::MediaKind;
 use crate::model::wire::media::{MAX_UPLOADS, Media, MediaState, PART_BYTES, Upload, UploadPart};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
@@ -19,17 +19,11 @@ use crate::storage::pg::media::rows::{self, StoredMedia, object_key};
 use crate::storage::pg::media::uploads::StoredPart;
 use crate::storage::pg::media::usage::MediaUsage;
 use crate::storage::pg::media::{deletions, references, uploads as parts, usage};
+use crate::storage::pg::messaging::scheduled;
 use bytes::Bytes;
-use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// How long an upload may take, and how long it lives when it is ready and no message refers to it.
-pub(super) const LIFE: TimeDelta = TimeDelta::hours(24);
-
-/// When an object is deleted that was begun and not kept: after two days, longer than an upload lives.
-pub(super) const UNKEPT_SECONDS: i32 = 2 * 86_400;
 
 /// An upload to create.
 #[derive(Clone, Debug)]
@@ -253,7 +247,7 @@ pub async fn put_part(
 ) -> Result<(), Error> {
     let objects = &service(delivery)?.objects;
     let put = objects.put(&expected.key, bytes).await;
-    put.map_err(|error| store_error(&error))?;
+    put.map_err(|error| store_error(delivery, &error))?;
     let ExpectedPart { owner, media, .. } = expected;
     let stored = StoredPart {
         part: expected.part,
@@ -319,7 +313,7 @@ pub async fn delete(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<
             return Ok(Err(Error::NotFound));
         };
         // After the lock, which a send shares.
-        if references::referred_by(conn, id)?.is_some() {
+        if references::exists(conn, id)? || scheduled::refers_to(conn, id)? {
             let why = "a message refers to it: recall the message";
             return Ok(Err(Error::Conflict(why)));
         }
@@ -332,7 +326,7 @@ pub async fn delete(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<
 }
 
 /// A page of the caller's media.
-pub struct MediaPage {
+pub struct OwnMedia {
     /// The media, newest first.
     pub media: Vec<Media>,
     /// There are more.
@@ -347,7 +341,7 @@ pub async fn page(
     caller: Caller,
     before: Option<MediaId>,
     limit: i64,
-) -> Result<MediaPage, Error> {
+) -> Result<OwnMedia, Error> {
     service(delivery)?;
     let owner = caller.user;
     let (found, used) = delivery
@@ -360,7 +354,7 @@ pub async fn page(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = found.len() > limit;
     let media = found.into_iter().take(limit).map(|one| one.media);
-    Ok(MediaPage {
+    Ok(OwnMedia {
         media: media.collect(),
         has_more,
         used,

@@ -67,7 +67,7 @@ pub async fn put(
             let what = "`limits.scheduled` messages of a user";
             return Ok(Err(Error::LimitReached(what)));
         }
-        // The timeline is locked before the media: whoever locks media for a change locks no timeline afterwards.
+        // The timeline is locked before the media: a transaction that locks media for a change locks no timeline afterwards.
         if let Some(media) = content.media() {
             let held = sources::hold_for_later(conn, caller.user, content.kind(), media)?;
             if let Err(refusal) = held {

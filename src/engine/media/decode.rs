@@ -6,7 +6,7 @@ use crate::engine::media::protocol::{
 use crate::engine::media::sniff;
 use crate::engine::media::strip::{self, Stripped};
 use crate::engine::media::variants::{self, Variant};
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::metadata::Orientation;
@@ -20,6 +20,9 @@ const MAX_PIXELS: u64 = 50_000_000;
 
 /// The most bytes that a decoded picture takes.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// The same with what its decoder holds beside it.
+const MAX_DECODING_BYTES: u64 = 384 << 20;
 
 /// The memory of a child. The largest picture that is accepted needs less.
 const MEMORY_BYTES: u64 = 512 << 20;
@@ -94,11 +97,9 @@ fn inspect_picture(declared: &str, upload: Vec<u8>) -> Inspected {
     let stripped = strip::strip(format, &upload).ok_or(Rejection::Damaged)?;
     drop(upload);
     let (width, height) = check_size(format, &stripped)?;
-    let picture = image::load_from_memory_with_format(&stripped.bytes, format);
+    let picture = image::load_from_memory_with_format(&stripped.bytes, format).ok();
     let derived = picture.and_then(|picture| variants::derive(picture, stripped.orientation));
-    let Ok(derived) = derived else {
-        return Err(Rejection::Damaged);
-    };
+    let derived = derived.ok_or(Rejection::Damaged)?;
     let (width, height) = match stripped.orientation {
         Orientation::Rotate90
         | Orientation::Rotate270
@@ -133,8 +134,11 @@ fn check_size(format: ImageFormat, stripped: &Stripped) -> Result<(u32, u32), Re
     };
     let (width, height) = header.dimensions();
     // `Limits::max_alloc` of the crate did not stop a picture of 392 MB.
-    let bytes = header.total_bytes().saturating_add(stripped.frame_bytes);
+    let bytes = header.total_bytes();
     let pixels = u64::from(width) * u64::from(height);
-    let fits = width.max(height) <= MAX_SIDE && pixels <= MAX_PIXELS && bytes <= MAX_BYTES;
+    let fits = width.max(height) <= MAX_SIDE
+        && pixels <= MAX_PIXELS
+        && bytes <= MAX_BYTES
+        && bytes + stripped.working_bytes <= MAX_DECODING_BYTES;
     fits.then_some((width, height)).ok_or(Rejection::Dimensions)
 }

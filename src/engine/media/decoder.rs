@@ -5,7 +5,7 @@ use crate::engine::media::protocol::{
     OutputHeader, OutputName, Rejection, SMALL_SIDE,
 };
 use crate::engine::media::sniff;
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine};
 use bytes::Bytes;
@@ -40,9 +40,9 @@ const VARIANT_OVERHEAD: usize = 64 * 1024;
 /// The longest placeholder.
 const MAX_THUMBHASH_BYTES: usize = 25;
 
-/// The signals that end a process for what it did itself: SIGILL, SIGABRT (an allocation failed), SIGBUS, SIGFPE, SIGSEGV and
-/// SIGXCPU (its processor time is used up).
-const OWN_SIGNALS: [i32; 6] = [4, 6, 7, 8, 11, 24];
+/// The signals that end a process for what it did itself: SIGILL, SIGABRT (an allocation failed), SIGBUS, SIGFPE, SIGSEGV,
+/// SIGXCPU (its processor time is used up) and SIGXFSZ.
+const OWN_SIGNALS: [i32; 7] = [4, 6, 7, 8, 11, 24, 25];
 
 /// Inspects uploads in child processes, a few at a time.
 pub struct Decoder {

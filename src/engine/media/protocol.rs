@@ -1,6 +1,6 @@
 //! What a node and its decoder say to each other: one line of JSON in each direction, each followed by bytes.
 
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use serde::{Deserialize, Serialize};
 
 /// The most bytes of either line.

@@ -4,8 +4,8 @@ use crate::engine::media::MediaService;
 use crate::engine::media::decoder::{DecoderError, Inspection, Output};
 use crate::engine::media::protocol::{HEAD_BYTES, OutputName};
 use crate::engine::media::scan::Scan;
-use crate::model::media::MediaKind;
-use crate::model::wire::media::Variant;
+use crate::model::wire::media::MediaKind;
+use crate::model::wire::media::MediaVariant;
 use crate::storage::error::StorageError;
 use crate::storage::objects::{ObjectError, ObjectWriter};
 use crate::storage::pg::media::rows::{ORIGINAL, StoredMedia};
@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 /// Why an upload is refused, as clients see it.
-pub type Rejection = &'static str;
+pub type RejectionReason = &'static str;
 
 /// Why there is no verdict. It may be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum ReadError {
 }
 
 /// What was found.
-pub struct Found {
+pub struct FoundMedia {
     /// Media type.
     pub mime: String,
     /// Bytes of the original, as it is served.
@@ -50,7 +50,7 @@ pub struct Found {
     /// The placeholder, in base64.
     pub thumbhash: Option<String>,
     /// The smaller forms.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<MediaVariant>,
 }
 
 /// Reads an upload and writes its objects.
@@ -58,7 +58,7 @@ pub async fn read(
     service: &MediaService,
     upload: &StoredMedia,
     received: &[StoredPart],
-) -> Result<Result<Found, Rejection>, ReadError> {
+) -> Result<Result<FoundMedia, RejectionReason>, ReadError> {
     match upload.media.kind {
         MediaKind::Image => picture(service, upload, received).await,
         MediaKind::Video | MediaKind::File => copy(service, upload, received).await,
@@ -70,7 +70,7 @@ async fn picture(
     service: &MediaService,
     upload: &StoredMedia,
     received: &[StoredPart],
-) -> Result<Result<Found, Rejection>, ReadError> {
+) -> Result<Result<FoundMedia, RejectionReason>, ReadError> {
     let mut bytes = BytesMut::new();
     for part in received {
         bytes.extend_from_slice(&service.objects.get(&part.key).await?);
@@ -111,7 +111,7 @@ async fn picture(
         service.objects.put(&key, bytes).await?;
     }
     let [width, height] = size.map(|side| side.map(pixels));
-    Ok(Ok(Found {
+    Ok(Ok(FoundMedia {
         mime,
         size: length(&original),
         sha256: digest(original).await,
@@ -130,8 +130,8 @@ fn pixels(side: u32) -> i32 {
     i32::try_from(side).unwrap_or(i32::MAX)
 }
 
-fn variant(output: &Output) -> Option<Variant> {
-    (output.name != OutputName::Original).then(|| Variant {
+fn variant(output: &Output) -> Option<MediaVariant> {
+    (output.name != OutputName::Original).then(|| MediaVariant {
         name: output.name.as_str().to_owned(),
         mime: output.mime.clone(),
         size: length(&output.bytes),
@@ -145,7 +145,7 @@ async fn copy(
     service: &MediaService,
     upload: &StoredMedia,
     received: &[StoredPart],
-) -> Result<Result<Found, Rejection>, ReadError> {
+) -> Result<Result<FoundMedia, RejectionReason>, ReadError> {
     let key = upload.key(ORIGINAL).ok_or(ObjectError::Missing)?;
     let mut writer = service.objects.write(&key).await?;
     match copied(service, upload, received, &mut writer).await {
@@ -165,7 +165,7 @@ async fn copied(
     upload: &StoredMedia,
     received: &[StoredPart],
     writer: &mut ObjectWriter,
-) -> Result<Result<Found, Rejection>, ReadError> {
+) -> Result<Result<FoundMedia, RejectionReason>, ReadError> {
     let mut scan = match &service.config.scan {
         Some(address) => Some(Scan::begin(address).await?),
         None => None,
@@ -203,7 +203,7 @@ async fn copied(
     let inspection = service.decoder.inspect(media.kind, &media.mime, head);
     Ok(match inspection.await? {
         Inspection::Rejected(reason) => Err(reason.as_str()),
-        Inspection::Accepted { mime, .. } => Ok(Found {
+        Inspection::Accepted { mime, .. } => Ok(FoundMedia {
             mime,
             size,
             sha256,

@@ -2,7 +2,7 @@
 //!
 //! Text is never recognised: whether bytes are HTML depends on who reads them.
 
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use image::ImageFormat;
 
 /// The type of a file that is not known, or not what its sender says.

@@ -2,8 +2,8 @@
 
 use crate::engine::error::Error;
 use crate::model::ids::{MediaId, UserId};
-use crate::model::media::MediaKind;
 use crate::model::wire::content::UploadedContent;
+use crate::model::wire::media::MediaKind;
 use crate::model::wire::media::MediaState;
 use crate::model::wire::message_ref::MessageRef;
 use crate::storage::error::StorageResult;
@@ -103,7 +103,7 @@ pub fn usable(
         if found.contains_key(id) {
             continue;
         }
-        let messages = references::seen_by(conn, sender, *id)?;
+        let messages = references::of_media(conn, *id)?;
         let keys: Vec<_> = messages.iter().map(|one| (sender, via(one))).collect();
         let seen = archive::seen_by(conn, &keys)?;
         let is_there =

@@ -1,21 +1,17 @@
 //! What is shown instead of a picture: smaller ones, and a placeholder.
 
 use crate::engine::media::protocol::{MEDIUM_SIDE, OutputHeader, OutputName, SMALL_SIDE};
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
-use image::imageops::FilterType;
 use image::metadata::Orientation;
-use image::{DynamicImage, GenericImageView, ImageResult, RgbaImage};
+use image::{DynamicImage, GenericImageView, RgbaImage};
 
 /// The quality of a JPEG variant, of 100.
 const QUALITY: u8 = 80;
 
 /// The longest side of which a placeholder is made.
 const PLACEHOLDER_SIDE: u32 = 100;
-
-/// A picture is first reduced to twice the larger variant by averaging, which needs little memory and time; a filter does the
-/// rest.
-const REDUCED_SIDE: u32 = 2 * MEDIUM_SIDE;
 
 /// A picture to be stored.
 pub struct Variant {
@@ -54,29 +50,25 @@ pub struct Derived {
 }
 
 /// Makes the variants and the placeholder, upright and without metadata.
-pub fn derive(mut picture: DynamicImage, orientation: Orientation) -> ImageResult<Derived> {
+pub fn derive(mut picture: DynamicImage, orientation: Orientation) -> Option<Derived> {
     let longest = picture.width().max(picture.height());
     weigh_by_alpha(&mut picture);
-    let mut reduced = match fit(&picture, REDUCED_SIDE) {
-        Some((width, height)) => picture.thumbnail_exact(width, height),
-        None => picture,
-    };
-    reduced.apply_orientation(orientation);
+    picture = shrink(picture, MEDIUM_SIDE)?;
+    picture.apply_orientation(orientation);
     let mut variants = Vec::new();
-    let sizes = [
+    for (name, side) in [
         (OutputName::Medium, MEDIUM_SIDE),
         (OutputName::Small, SMALL_SIDE),
-    ];
-    for (name, side) in sizes {
+    ] {
         if side < longest {
-            reduced = resize(reduced, side);
-            variants.push(encode(name, &reduced)?);
+            picture = shrink(picture, side)?;
+            variants.push(encode(name, &picture)?);
         }
     }
     variants.reverse();
-    let placeholder = unweigh(&resize(reduced, PLACEHOLDER_SIDE));
+    let placeholder = unweigh(&shrink(picture, PLACEHOLDER_SIDE)?);
     let [width, height] = [placeholder.width(), placeholder.height()].map(|side| side as usize);
-    Ok(Derived {
+    Some(Derived {
         variants,
         thumbhash: thumbhash::rgba_to_thumb_hash(width, height, &placeholder),
     })
@@ -94,14 +86,20 @@ fn fit(picture: &DynamicImage, side: u32) -> Option<(u32, u32)> {
     (longest > side).then(|| (scale(width), scale(height)))
 }
 
-fn resize(picture: DynamicImage, side: u32) -> DynamicImage {
-    match fit(&picture, side) {
-        Some((width, height)) => picture.resize_exact(width, height, FilterType::CatmullRom),
-        None => picture,
-    }
+fn shrink(picture: DynamicImage, side: u32) -> Option<DynamicImage> {
+    let Some((width, height)) = fit(&picture, side) else {
+        return Some(picture);
+    };
+    let mut smaller = DynamicImage::new(width, height, picture.color());
+    let filter = ResizeAlg::Convolution(FilterType::CatmullRom);
+    // The crate would weigh a copy of the picture.
+    let options = ResizeOptions::new().resize_alg(filter).use_alpha(false);
+    let mut resizer = Resizer::new();
+    resizer.resize(&picture, &mut smaller, &options).ok()?;
+    Some(smaller)
 }
 
-fn encode(name: OutputName, picture: &DynamicImage) -> ImageResult<Variant> {
+fn encode(name: OutputName, picture: &DynamicImage) -> Option<Variant> {
     let mut bytes = Vec::new();
     let upright = unweigh(picture);
     let is_opaque = upright.pixels().all(|pixel| pixel.0[3] == u8::MAX);
@@ -109,13 +107,16 @@ fn encode(name: OutputName, picture: &DynamicImage) -> ImageResult<Variant> {
         let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
         DynamicImage::from(upright)
             .into_rgb8()
-            .write_with_encoder(encoder)?;
+            .write_with_encoder(encoder)
+            .ok()?;
         "image/jpeg"
     } else {
-        upright.write_with_encoder(WebPEncoder::new_lossless(&mut bytes))?;
+        upright
+            .write_with_encoder(WebPEncoder::new_lossless(&mut bytes))
+            .ok()?;
         "image/webp"
     };
-    Ok(Variant {
+    Some(Variant {
         name,
         mime,
         width: picture.width(),

@@ -15,7 +15,12 @@ use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use std::sync::Arc;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
+
+/// The bytes of media. `Content-Type` is that of a picture, video or sound that a browser may show, else `application/octet-stream`.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct MediaBytes(#[expect(dead_code, reason = "only its schema is used")] Vec<u8>);
 
 /// The form of media, and how a browser takes it.
 #[derive(Deserialize, IntoParams)]
@@ -48,12 +53,12 @@ pub(super) fn form(name: &str, pointer: &str) -> Result<&'static str, Problem> {
 
 /// Read the media of a message
 ///
-/// For whoever may read the message. `GET` and `HEAD`, with one range (RFC 9110), `If-None-Match` and `If-Range`. A file is always
+/// For all who may read the message. `GET` and `HEAD`, with one range (RFC 9110), `If-None-Match` and `If-Range`. A file is always
 /// saved, but for audio; pictures and videos are shown.
 #[utoipa::path(get, path = "/v1/conversations/{id}/messages/{seq}/media", tag = "Media",
     params(("id" = Uuid, Path, description = "The conversation"), ("seq" = i64, Path, description = "The message"), MediaContentQuery),
-    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The range", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
         (status = 416, description = "No such range; `Content-Range` has the size")),
     extensions(("x-problems" = json!(["validation", "not_found", "media_disabled"]))))]
@@ -76,8 +81,8 @@ pub async fn get_message_media(
 /// As `GET /v1/conversations/{id}/messages/{seq}/media`, before a message refers to them.
 #[utoipa::path(get, path = "/v1/media/{id}/content", tag = "Media",
     params(("id" = Uuid, Path, description = "The media"), MediaContentQuery),
-    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The range", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
         (status = 416, description = "No such range; `Content-Range` has the size")),
     extensions(("x-problems" = json!(["validation", "not_found", "media_disabled"]))))]
@@ -110,8 +115,8 @@ pub struct LinkedMediaQuery {
 /// and may still read the message. An expired or altered link is `not_found`.
 #[utoipa::path(get, path = "/v1/media/l/{token}", tag = "Media",
     params(("token" = String, Path, description = "The token of the link"), LinkedMediaQuery),
-    responses((status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The range", body = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The range", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
         (status = 416, description = "No such range; `Content-Range` has the size")),
     extensions(("x-problems" = json!(["validation", "not_found", "media_disabled"]))), security(()))]

@@ -74,7 +74,7 @@ pub struct MediaLinkAnswer {
 
 /// Make links to media
 ///
-/// For `<img>` and `<video>`, which send no token. A link is a secret of the caller: whoever has it reads the media as long as the caller
+/// For `<img>` and `<video>`, which send no token. A link is a secret of the caller: everybody who has it reads the media as long as the caller
 /// may read the message and the device is logged in. The link to the same media stays the same for up to an hour, so that caches work.
 #[utoipa::path(post, path = "/v1/media/links", tag = "Media", request_body = CreateMediaLinksRequest,
     responses((status = 200, description = "The links", body = MediaLinks)),

@@ -5,7 +5,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::http::kit::problem::Problem;
 use crate::http::kit::security_headers::ResponseClass;
-use crate::model::media::MediaKind;
+use crate::model::wire::media::MediaKind;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETag,
@@ -98,14 +98,18 @@ pub async fn respond(
             range
         }
     };
-    // The first bytes are read before the head is sent: without the store the client gets a problem.
-    let first = range.start..range.end.min(range.start + CHUNK_BYTES);
-    let first = match request.method() == actix_web::http::Method::HEAD || first.is_empty() {
-        true => Bytes::new(),
-        false => reading::bytes(&delivery, &object, first).await?,
+    // The first bytes are read before the head is sent: without the store the client gets a problem. To HEAD none are sent.
+    let is_head = request.method() == actix_web::http::Method::HEAD;
+    let (left, first) = match is_head || range.is_empty() {
+        true => (range.end..range.end, Bytes::new()),
+        false => {
+            let first = range.start..range.end.min(range.start + CHUNK_BYTES);
+            let bytes = reading::bytes(&delivery, &object, first).await?;
+            (range.clone(), bytes)
+        }
     };
     let body = ObjectBody {
-        left: range.clone(),
+        left,
         size: range.end - range.start,
         next: Some(Box::pin(std::future::ready(Ok(first)))),
         begun: Instant::now(),

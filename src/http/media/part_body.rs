@@ -105,7 +105,7 @@ impl PartBody {
         }
         let found = hasher.finalize();
         if self.digest.is_some_and(|digest| digest != found.as_slice()) {
-            let detail = "is not the digest of the bytes that have come";
+            let detail = "must be the digest of the bytes";
             return Err(Violation::new("Content-Digest", detail).into());
         }
         Ok((chunks, memory))

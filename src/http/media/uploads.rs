@@ -6,13 +6,14 @@ use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::http::kit::extractors::{Body, Handle, Ids, Query, charge_more, limit, replayed};
 use crate::http::kit::problem::{Code, Problem};
+use crate::http::media::content::MediaBytes;
 use crate::http::media::part_body::PartBody;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientMediaId, MAX_SEQ, MediaId};
-use crate::model::media::MediaKind;
 use crate::model::page::{MediaCursor, from_cursor, to_cursor};
 use crate::model::rate_limit::Subject;
 use crate::model::validators::{bytes, within};
+use crate::model::wire::media::MediaKind;
 use crate::model::wire::media::{IMAGE_BYTES, Media, Upload};
 use crate::model::wire::violation::Violation;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -216,7 +217,7 @@ pub async fn get_upload(
 #[utoipa::path(put, path = "/v1/media/{id}/parts/{part}", tag = "Media",
     params(("id" = Uuid, Path, description = "The media"), ("part" = i32, Path, description = "The number of the part, from 1"),
         ("Content-Digest" = Option<String>, Header, description = "`sha-256=:…:`, the digest of the part in base64")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = MediaBytes, content_type = "application/octet-stream"),
     responses((status = 204, description = "The part is stored")),
     extensions(("x-problems" = json!(["validation", "not_found", "conflict", "media_disabled", "request_timeout",
         "unsupported_media_type"]))))]

@@ -34,6 +34,7 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "Conversations", description = "Creating, reading, listing and renaming conversations"),
         (name = "Members", description = "The members of conversations, with their roles, mutes and bans"),
         (name = "Messages", description = "Sending, reading and marking messages"),
+        (name = "Media", description = "Pictures, videos and files that the server keeps: upload, read, delete"),
         (name = "Sync", description = "How a device stays up to date: wait, fetch, remember the position"),
         (name = "Service", description = "Capabilities, health and diagnostics"),
     ),

@@ -2,7 +2,7 @@
 
 use crate::model::ids::{MediaId, UserId};
 use crate::model::validators::{bytes, items, web_url, within};
-use crate::model::wire::media::Variant;
+use crate::model::wire::media::MediaVariant;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -168,7 +168,7 @@ pub struct StoredMediaFields {
     /// The smaller forms of a picture, or of the still picture of a video.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub variants: Option<Vec<Variant>>,
+    pub variants: Option<Vec<MediaVariant>>,
 }
 
 /// An image, by its URL or as media that the server keeps.

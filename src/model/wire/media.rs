@@ -1,7 +1,6 @@
 //! Media: pictures, videos and files that the server keeps.
 
 use crate::model::ids::MediaId;
-use crate::model::media::MediaKind;
 use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +13,35 @@ pub const IMAGE_BYTES: i64 = 32 * 1024 * 1024;
 
 /// The most unfinished uploads of a user.
 pub const MAX_UPLOADS: i32 = 20;
+
+/// The kind of an upload, as its sender declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// A picture: checked, stripped of its metadata, shown in the client.
+    Image,
+    /// A video: its container is checked.
+    Video,
+    /// Anything else: stored as it comes, and only downloaded.
+    File,
+}
+
+impl MediaKind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::File => "file",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Image, Self::Video, Self::File];
+        all.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
 
 /// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -56,7 +84,7 @@ impl MediaState {
 
 /// A smaller form of a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Variant {
+pub struct MediaVariant {
     /// `small`: at most 320 pixels a side. `medium`: at most 1280.
     #[schema(example = "small")]
     pub name: String,
@@ -105,7 +133,7 @@ pub struct Media {
     #[schema(required = true)]
     pub thumbhash: Option<String>,
     /// The smaller forms of a picture.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<MediaVariant>,
     /// The SHA-256 digest of its bytes, in base64: as declared, and from `ready` on as found.
     #[schema(required = true)]
     pub sha256: Option<String>,

@@ -188,7 +188,7 @@ fn s3(config: &MediaConfig) -> ObjectResult<(AmazonS3, String)> {
             retry_timeout: DEADLINE,
             ..RetryConfig::default()
         });
-    for (name, value) in &config.store_options.0 {
+    for (name, value) in &config.store_options {
         let key = name.parse().map_err(ObjectError::from)?;
         builder = builder.with_config(key, value);
     }

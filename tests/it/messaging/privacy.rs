@@ -32,6 +32,7 @@ const OF_MESSAGE: &[(&str, &str, &str)] = &[
         "/conversations/{id}/messages/{seq}/reactions/{emoji}",
         "",
     ),
+    ("GET", "/conversations/{id}/messages/{seq}/media", ""),
     ("PUT", "/conversations/{id}/pins/{seq}", ""),
     ("DELETE", "/conversations/{id}/pins/{seq}", ""),
     (

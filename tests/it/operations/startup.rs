@@ -155,7 +155,9 @@ async fn capabilities_report_the_effective_limits() {
             "edit_seconds": 172_800, "recall_seconds": 172_800, "versions": 100, "mention_all": 50, "emoji": 20,
             "emoji_per_user": 5, "hidden": 10_000, "scheduled": 100, "pins": 100,
             "presence_ids": 100, "typing_watch": 4, "typing_members": 100,
-            "contacts": 5000, "requests_pending": 200, "tags": 32},
+            "contacts": 5000, "requests_pending": 200, "tags": 32,
+            "media_bytes": 104_857_600, "media_image_bytes": 33_554_432, "media_part_bytes": 8_388_608,
+            "media_quota_bytes": 10_737_418_240_i64, "media_open_uploads": 20},
     });
     assert_eq!(capabilities, expected);
     let features = capabilities["features"].as_array().unwrap();

@@ -77,7 +77,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
   await t.test("a conversation is begun from the list, under the own name", async () => {
     await rowOf("Benny").getByRole("button", { name: "Message Benny" }).click();
     await until(() => ann.textContent("#chat-title"), "Benny");
-    await until(() => ann.textContent("#chat-subtitle"), "Ben · @ben");
+    await until(() => ann.textContent("#chat-subtitle"), "offline · Ben · @ben");
     assert.equal(await ann.locator("dialog[open]").count(), 0);
     await shut(phone);
     await until(() => phone.locator("#conversations .title").allTextContents(), ["Benny"]);
@@ -89,7 +89,7 @@ test("contacts", { timeout: 480_000 }, async (t) => {
   await t.test("the status of the other person is beside the name", async () => {
     await ben.setStatus({ emoji: "🌴", text: "On holiday" });
     await enter(phone, "Benny");
-    await until(() => phone.textContent("#chat-subtitle"), "Ben · @ben · 🌴 On holiday");
+    await until(() => phone.textContent("#chat-subtitle"), "offline · Ben · @ben · 🌴 On holiday");
     await phone.click("#chat .back");
     await until(() => phone.textContent("#conversations .said"), "🌴 On holiday");
     await phone.screenshot({ path: `${SCREENS}status-narrow.png` });

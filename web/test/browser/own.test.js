@@ -93,7 +93,7 @@ test("one's own", { timeout: 480_000 }, async (t) => {
     for (const page of [ann, phone]) await until(() => titles(page), ["Crew", "Benny"]);
     await ann.keyboard.press("Escape");
     await until(() => ann.textContent("#chat-title"), "Benny");
-    await until(() => ann.textContent("#chat-subtitle"), "Ben · @ben");
+    await until(() => ann.textContent("#chat-subtitle"), "offline · Ben · @ben");
     await ann.fill("#filter", "ben");
     await until(() => titles(), ["Benny"]);
     await ann.fill("#filter", "");

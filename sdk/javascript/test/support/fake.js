@@ -67,7 +67,7 @@ export class FakeServer {
     if (what === "GET /notices") {
       const since = Number(query.get("since_seq"));
       const notice = { news: this.entries.length > since, watched: [], total_unread: 0, reconnect: false, superseded: false };
-      return notice.news || query.get("timeout") === "0" ? json(200, notice) : never(signal);
+      return notice.news || query.get("timeout") <= 1 ? json(200, notice) : never(signal);
     }
     const [, conversation] = path.match(/conversations\/([^/]+)\/messages$/) ?? [];
     if (conversation && method === "POST") return json(201, this.#store(user, conversation, body));

@@ -59,7 +59,7 @@ export async function proxy(t, target) {
     const verdict = state.onRequest(from);
     state.seen.push(`${from.method} ${from.url.split("?")[0]}`);
     if (verdict === "refuse") return void from.socket.destroy();
-    const waits = from.url.startsWith("/v1/notices") && !from.url.includes("timeout=0");
+    const waits = from.url.startsWith("/v1/notices") && !/timeout=1(&|$)/.test(from.url);
     if (waits) state.mostWaits = Math.max(state.mostWaits, ++state.waits);
     const options = { method: from.method, headers: from.headers };
     const onward = request(target + from.url, options, (response) => {

@@ -162,6 +162,11 @@ export async function everything(signal: AbortSignal): Promise<string> {
   tideline.typing(direct.id);
   tideline.typing(direct.id, false);
   tideline.on("typing", ({ conversation_id, user_ids }) => conversation_id === direct.id && user_ids.includes(ben.id));
+  tideline.on("presence", ({ presences }) => presences.filter(({ state, last_seen_at }) => state === "offline" && last_seen_at));
+  tideline.on("users", ({ users }) => users.map(({ rev }) => rev));
+  tideline.watchPresence([ben.id]);
+  tideline.watchPresence([ben.id], { wake: true });
+  tideline.setActivity("idle");
   const unwatch: () => void = tideline.watch(direct.id);
   unwatch();
   const settings = await tideline.updateSettings(direct.id, { pinned: true, notify: { level: "mentions" }, nickname: null }, { signal });

@@ -18,38 +18,29 @@ const PIXEL: u64 = 4;
 pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     let mut input = ByteReader(bytes);
     let mut output = Vec::with_capacity(bytes.len());
-    let header: [u8; 13] = input.array()?;
-    output.extend_from_slice(&header);
-    let [
-        b'G',
-        b'I',
-        b'F',
-        b'8',
-        b'7' | b'9',
-        b'a',
-        _,
-        _,
-        _,
-        _,
-        flags,
-        _,
-        _,
-    ] = header
-    else {
+    let version: [u8; 6] = input.array()?;
+    if ![*b"GIF87a", *b"GIF89a"].contains(&version) {
         return None;
-    };
+    }
+    let screen: [u8; 7] = input.array()?;
+    let [s0, s1, _, _, flags, _, _] = screen;
+    output.extend_from_slice(&version);
+    output.extend_from_slice(&screen);
     output.extend_from_slice(input.take(table_length(flags))?);
     // A control block belongs to the picture or the text behind it.
     let mut control: &[u8] = &[];
-    let mut frame_bytes = None;
+    let mut working_bytes = None;
     loop {
         match input.byte()? {
             TRAILER => break,
             IMAGE => {
                 let descriptor: [u8; 9] = input.array()?;
-                let [_, _, _, _, w0, w1, h0, h1, flags] = descriptor;
-                let [width, height] = [[w0, w1], [h0, h1]].map(u16::from_le_bytes).map(u64::from);
-                frame_bytes.get_or_insert(width * height * PIXEL);
+                let [l0, l1, _, _, w0, w1, h0, h1, flags] = descriptor;
+                let area = u64::from(u16::from_le_bytes([w0, w1]))
+                    * u64::from(u16::from_le_bytes([h0, h1]));
+                // A frame that is as wide as the screen is decoded in place.
+                let is_wide = [l0, l1, w0, w1] == [0, 0, s0, s1];
+                working_bytes.get_or_insert(if is_wide { 0 } else { area * PIXEL });
                 if !control.is_empty() {
                     output.extend_from_slice(&[EXTENSION, GRAPHIC_CONTROL]);
                     output.extend_from_slice(control);
@@ -83,7 +74,7 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     Some(Stripped {
         bytes: output,
         orientation: Orientation::NoTransforms,
-        frame_bytes: frame_bytes?,
+        working_bytes: working_bytes?,
     })
 }
 

@@ -6,6 +6,8 @@ use image::metadata::Orientation;
 use memchr::memchr;
 
 const TEM: u8 = 0x01;
+/// The header of a frame that is sent in several scans.
+const SOF2: u8 = 0xc2;
 const RST0: u8 = 0xd0;
 const RST7: u8 = 0xd7;
 const SOI: u8 = 0xd8;
@@ -31,6 +33,7 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     let mut rest = Vec::with_capacity(bytes.len());
     let mut orientation = None;
     let mut scans = 0;
+    let mut working_bytes = 0;
     loop {
         let marker = next_marker(&mut input)?;
         match marker {
@@ -42,6 +45,9 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
         }
         let length = u16::from_be_bytes(input.array()?).checked_sub(2)?;
         let body = input.take(length.into())?;
+        if marker == SOF2 {
+            working_bytes = coefficient_bytes(body)?;
+        }
         match marker {
             // The density, without the preview.
             APP0 if body.starts_with(b"JFIF\0") && head.len() == 2 => {
@@ -76,8 +82,21 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     Some(Stripped {
         bytes: head,
         orientation,
-        frame_bytes: 0,
+        working_bytes,
     })
+}
+
+/// The bytes of the coefficients of all blocks, which a decoder holds until the last scan.
+fn coefficient_bytes(frame: &[u8]) -> Option<u64> {
+    let [_, h0, h1, w0, w1, _, components @ ..] = frame else {
+        return None;
+    };
+    let area =
+        u64::from(u16::from_be_bytes([*h0, *h1])) * u64::from(u16::from_be_bytes([*w0, *w1]));
+    let factors = |component: &[u8; 3]| u64::from((component[1] >> 4) * (component[1] & 15));
+    let factors: Vec<_> = components.as_chunks().0.iter().map(factors).collect();
+    let most = factors.iter().max().copied()?;
+    (factors.iter().sum::<u64>() * area * 2).checked_div(most)
 }
 
 /// The next marker. Other bytes before it are skipped, as decoders do.

@@ -24,8 +24,8 @@ pub struct Stripped {
     pub bytes: Vec<u8>,
     /// How the picture is to be turned before it is shown.
     pub orientation: Orientation,
-    /// The bytes that decoding the first frame takes beside the picture itself.
-    pub frame_bytes: u64,
+    /// The bytes that the decoder of the format holds beside the picture.
+    pub working_bytes: u64,
 }
 
 /// The picture without its metadata; none if it is damaged.

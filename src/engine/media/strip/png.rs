@@ -79,7 +79,7 @@ fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
         stripped: Stripped {
             bytes: output,
             orientation,
-            frame_bytes: 0,
+            working_bytes: 0,
         },
         has_profile,
     })

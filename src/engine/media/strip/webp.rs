@@ -64,7 +64,7 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     Some(Stripped {
         bytes: output,
         orientation,
-        frame_bytes: 0,
+        working_bytes: 0,
     })
 }
 

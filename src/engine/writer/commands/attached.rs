@@ -1,12 +1,11 @@
 //! The media of a message that is stored: whether the sender may use them, and what the message says of them.
 
 use crate::engine::error::Error;
-use crate::engine::media::sources::{self, MediaSource};
-use crate::engine::writer::commands::send::Send;
+use crate::engine::media::sources::{MediaSource, check, named};
 use crate::model::ids::{ConvSeq, ConversationId, MediaId, UserId};
-use crate::model::media::MediaKind;
 use crate::model::wire::content::UploadedContent;
-use crate::model::wire::media::Variant;
+use crate::model::wire::media::MediaKind;
+use crate::model::wire::media::MediaVariant;
 use crate::model::wire::message_ref::MessageRef;
 use crate::storage::pg::media::references::{CONTENT, MediaReference, POSTER};
 use crate::storage::pg::media::rows::StoredMedia;
@@ -41,28 +40,28 @@ pub(super) struct AttachedContent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thumbhash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    variants: Option<&'a [Variant]>,
+    variants: Option<&'a [MediaVariant]>,
 }
 
 impl Attached {
     /// The media that a message of this kind names, if the sender may use them and they are ready.
     pub(super) fn find(
-        send: &Send,
+        sources: &HashMap<MediaId, MediaSource>,
         locked: &HashMap<MediaId, StoredMedia>,
         seen: &HashMap<(UserId, MessageRef), Presence>,
         (sender, kind): (UserId, &str),
-        named: &UploadedContent,
+        content: &UploadedContent,
     ) -> Result<Self, Error> {
         let find = |(id, kind, pointer)| {
-            let source: &MediaSource = send.media.get(&id).ok_or(Error::NotFound)?;
+            let source: &MediaSource = sources.get(&id).ok_or(Error::NotFound)?;
             // The sender may have left, or the message may be gone, since it was read.
             let is_seen = |via| seen.get(&(sender, via)) == Some(&Presence::There);
             let found = locked.get(&id).filter(|_| source.via.is_none_or(is_seen));
             let found = found.ok_or(Error::NotFound)?;
-            sources::check(found, kind, pointer)?;
+            check(found, kind, pointer)?;
             Ok(found.clone())
         };
-        let mut found = sources::named(kind, named).map(find);
+        let mut found = named(kind, content).map(find);
         Ok(Self {
             media: found.next().unwrap_or(Err(Error::NotFound))?,
             poster: found.next().transpose()?,

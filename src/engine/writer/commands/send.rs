@@ -212,7 +212,7 @@ impl Send {
             None => content.json().to_owned(),
             Some(named) => {
                 let media = Attached::find(
-                    self,
+                    &self.media,
                     &state.media,
                     &state.forwarded,
                     (sender, content.kind()),

@@ -92,51 +92,23 @@ pub fn of_messages(
     .load(conn)?)
 }
 
-/// The newest messages of a user's conversations that refer to this media: the user may send it again. The messages may be gone or
-/// hidden.
-pub fn seen_by(
-    conn: &mut PgConnection,
-    user: UserId,
-    media: MediaId,
-) -> StorageResult<Vec<MediaReference>> {
-    Ok(sql("SELECT r.conversation_id, r.seq, r.role, r.owner_id, r.media_id FROM (
-             SELECT * FROM message_media WHERE media_id = $1 ORDER BY seq DESC LIMIT 1000
-         ) AS r CROSS JOIN LATERAL (
-             SELECT FROM members
-             WHERE conversation_id = r.conversation_id AND user_id = $2 AND GREATEST(joined_seq, cleared_seq) < r.seq LIMIT 1
-         ) AS own LIMIT 10")
-    .bind::<SqlUuid, _>(media)
-    .bind::<SqlUuid, _>(user)
-    .columns::<(SqlUuid, BigInt, Text, SqlUuid, SqlUuid)>()
-    .load(conn)?)
+/// The most messages of one look for those that refer to media.
+const MANY: i64 = 1_000;
+
+/// Messages that refer to this media. They may be gone.
+pub fn of_media(conn: &mut PgConnection, media: MediaId) -> StorageResult<Vec<MediaReference>> {
+    Ok(sql("SELECT conversation_id, seq, role, owner_id, media_id FROM message_media WHERE media_id = $1 LIMIT $2")
+        .bind::<SqlUuid, _>(media)
+        .bind::<BigInt, _>(MANY)
+        .columns::<(SqlUuid, BigInt, Text, SqlUuid, SqlUuid)>()
+        .load(conn)?)
 }
 
-/// What refers to media.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReferredBy {
-    /// A message.
-    Message,
-    /// A message that is sent later.
-    Scheduled,
-}
-
-/// What refers to these media, if anything does.
-pub fn referred_by(conn: &mut PgConnection, media: MediaId) -> StorageResult<Option<ReferredBy>> {
+/// Whether a message refers to these media.
+pub fn exists(conn: &mut PgConnection, media: MediaId) -> StorageResult<bool> {
     let found: Vec<MediaId> = sql("SELECT media_id FROM message_media WHERE media_id = $1 LIMIT 1")
         .bind::<SqlUuid, _>(media)
         .scalar::<SqlUuid>()
         .load(conn)?;
-    if !found.is_empty() {
-        return Ok(Some(ReferredBy::Message));
-    }
-    let (content, poster) = (media.to_string(), media.to_string());
-    let scheduled: Vec<UserId> = sql(
-        "SELECT user_id FROM scheduled WHERE content ->> 'media_id' = $1
-         UNION ALL SELECT user_id FROM scheduled WHERE content ->> 'poster_media_id' = $2 LIMIT 1",
-    )
-    .bind::<Text, _>(content)
-    .bind::<Text, _>(poster)
-    .scalar::<SqlUuid>()
-    .load(conn)?;
-    Ok((!scheduled.is_empty()).then_some(ReferredBy::Scheduled))
+    Ok(!found.is_empty())
 }

@@ -1,9 +1,9 @@
 //! Rows of media.
 
 use crate::model::ids::{ClientMediaId, MediaId, UserId};
-use crate::model::media::MediaKind;
 use crate::model::time::Timestamp;
-use crate::model::wire::media::{Media, MediaState, Variant};
+use crate::model::wire::media::MediaKind;
+use crate::model::wire::media::{Media, MediaState, MediaVariant};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
@@ -284,6 +284,6 @@ pub fn write(conn: &mut PgConnection, stored: &StoredMedia) -> StorageResult<()>
     Ok(())
 }
 
-fn variants_json(variants: &[Variant]) -> StorageResult<String> {
+fn variants_json(variants: &[MediaVariant]) -> StorageResult<String> {
     serde_json::to_string(variants).map_err(|error| StorageError::Bug(error.to_string()))
 }

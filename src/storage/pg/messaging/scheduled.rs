@@ -1,6 +1,6 @@
 //! Messages that are sent later, and those that could not be sent.
 
-use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ClientMsgId, ConvSeq, ConversationId, MediaId, UserId};
 use crate::model::message::Extra;
 use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
@@ -61,6 +61,19 @@ pub fn others(conn: &mut PgConnection, user: UserId, id: ClientMsgId) -> Storage
             .scalar::<BigInt>()
             .get_result(conn)?,
     )
+}
+
+/// Whether a message refers to these media.
+pub fn refers_to(conn: &mut PgConnection, media: MediaId) -> StorageResult<bool> {
+    let found: Vec<UserId> = sql(
+        "SELECT user_id FROM scheduled WHERE content ->> 'media_id' = $1
+         UNION ALL SELECT user_id FROM scheduled WHERE content ->> 'poster_media_id' = $2 LIMIT 1",
+    )
+    .bind::<Text, _>(media.to_string())
+    .bind::<Text, _>(media.to_string())
+    .scalar::<SqlUuid>()
+    .load(conn)?;
+    Ok(!found.is_empty())
 }
 
 /// Stores a message, in place of an earlier one under its id. False: that one is being sent.

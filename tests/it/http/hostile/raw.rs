@@ -41,6 +41,7 @@ impl Head {
             method: "GET".to_owned(),
             path: String::new(),
             body: None,
+            raw: None,
             token: None,
         };
         Self::of(&request, person, path)
@@ -51,6 +52,7 @@ impl Head {
             method: "POST".to_owned(),
             path: String::new(),
             body: Some(body),
+            raw: None,
             token: None,
         };
         Self::of(&request, person, path)

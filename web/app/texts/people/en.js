@@ -116,6 +116,12 @@ export default {
   "typing.some": "{names} are typing…",
   "typing.many": { one: "{count} person is typing…", other: "{count} people are typing…" },
 
+  "presence.online": "online",
+  "presence.away": "away",
+  "presence.busy": "busy",
+  "presence.offline": "offline",
+  "presence.seen": "last seen {time}",
+
   "suggest.label": "People",
 
   "ends.username": "Username",

@@ -116,6 +116,12 @@ export default {
   "typing.some": "{names} 正在输入…",
   "typing.many": { other: "{count} 人正在输入…" },
 
+  "presence.online": "在线",
+  "presence.away": "离开",
+  "presence.busy": "忙碌",
+  "presence.offline": "离线",
+  "presence.seen": "最后在线：{time}",
+
   "suggest.label": "用户",
 
   "ends.username": "用户名",

@@ -1,0 +1,176 @@
+//! The collection: what nobody refers to goes, what somebody refers to stays, whatever happens at the same time.
+
+use crate::support::{App, Person, id};
+use diesel::connection::SimpleConnection;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tideline::domain::media::collection::collect;
+
+async fn round(app: &App) {
+    collect(&app.nodes[0].handles.delivery).await.unwrap();
+}
+
+/// The objects of media in the store, without those to delete.
+fn objects(app: &App, media: &str) -> usize {
+    let count = |dir: std::path::PathBuf| std::fs::read_dir(dir).map_or(0, Iterator::count);
+    let Ok(first) = std::fs::read_dir(app.media_dir()) else {
+        return 0;
+    };
+    let dirs = first.flat_map(|dir| std::fs::read_dir(dir.unwrap().path().join(media)));
+    let runs = dirs.flatten().map(|run| count(run.unwrap().path()));
+    runs.sum()
+}
+
+fn later(app: &App, media: &str) {
+    let passed = format!(
+        "UPDATE media SET expires_at = now() WHERE id = '{media}' AND expires_at IS NOT NULL;
+         UPDATE blob_deletions SET due_at = now()"
+    );
+    app.database().batch_execute(&passed).unwrap();
+}
+
+#[tokio::test]
+async fn media_live_as_long_as_a_message_refers_to_them() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let media = ann.upload(&[7; 100]).await;
+    let first = ann.attach(&chat, "file", &media).await.ok(201);
+    let second = ben.attach(&chat, "file", &media).await.ok(201);
+    let recall = async |who: &Person, sent: &Value| {
+        let path = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+        who.call("DELETE", &path).await.ok(200);
+    };
+    later(&app, &media);
+    round(&app).await;
+    ben.read_media(&chat, &first["seq"]).await.ok(200);
+    recall(&ann, &first).await;
+    round(&app).await;
+    ann.read_media(&chat, &second["seq"]).await.ok(200);
+    assert_eq!(ann.get("/media").await.ok(200)["used_bytes"], 100);
+    recall(&ben, &second).await;
+    round(&app).await;
+    assert_eq!(objects(&app, &media), 0);
+    assert_eq!(ann.get("/media").await.ok(200)["used_bytes"], 0);
+    ann.get(&format!("/media/{media}"))
+        .await
+        .problem(404, "not_found");
+    // Nobody sends them again.
+    ann.attach(&chat, "file", &media)
+        .await
+        .problem(404, "not_found");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_not_sent_goes_after_its_time() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let ready = ann.upload(&[7; 100]).await;
+    let upload = ann.begin_upload(crate::support::media::file(10)).await;
+    ann.put_parts(&upload, &[7; 10]).await;
+    let open = upload["media"]["id"].as_str().unwrap().to_owned();
+    round(&app).await;
+    assert_eq!((objects(&app, &ready), objects(&app, &open)), (1, 1));
+    for media in [&ready, &open] {
+        later(&app, media);
+    }
+    round(&app).await;
+    assert_eq!((objects(&app, &ready), objects(&app, &open)), (0, 0));
+    let page = ann.get("/media").await.ok(200);
+    assert_eq!(
+        (&page["used_bytes"], &page["media"]),
+        (&json!(0), &json!([]))
+    );
+    // A repeated deletion is answered as long as the row lasts.
+    let path = format!("/media/{ready}");
+    ann.call("DELETE", &path).await.ok(204);
+    later(&app, &ready);
+    round(&app).await;
+    ann.call("DELETE", &path).await.problem(404, "not_found");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn expired_message_gives_up_its_media() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let media = ann.upload(&[7; 100]).await;
+    let message = json!({"client_msg_id": id(), "kind": "file", "content": {"media_id": media}, "expires_in": 10});
+    let sent = ann.post_message(&chat, message).await.ok(201);
+    let passed = format!(
+        "UPDATE expiring SET expires_at = now() - interval '1 second' WHERE conversation_id = '{chat}';
+         UPDATE messages SET extra = json_build_object('expires_at', now() - interval '1 second') WHERE conversation_id = '{chat}'"
+    );
+    app.database().batch_execute(&passed).unwrap();
+    assert_eq!(ben.read_media(&chat, &sent["seq"]).await.status, 404);
+    tideline::domain::operations::expiry::sweep(&app.nodes[0].handles.delivery).await;
+    round(&app).await;
+    assert_eq!(objects(&app, &media), 0);
+    app.finish().await;
+}
+
+/// Sends against recalls and collections: a message that was accepted has its media.
+#[tokio::test]
+async fn no_message_is_left_whose_media_are_gone() {
+    let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    app.add_node().await;
+    let other = ben.at(&format!("http://{}", app.nodes[1].address));
+    let chat = ann.direct(&ben).await;
+    for n in 0..40 {
+        let media = ann.upload(&[7; 10]).await;
+        let sent = ann.attach(&chat, "file", &media).await.ok(201);
+        let path = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+        let forward = json!({"client_msg_id": id(), "forward": {"conversation_id": chat, "seq": sent["seq"]}});
+        let collect = async {
+            for _ in 0..3 {
+                round(&app).await;
+                tokio::time::sleep(std::time::Duration::from_millis(n % 7)).await;
+            }
+        };
+        let (_, sent, forwarded, ()) = tokio::join!(
+            ann.call("DELETE", &path),
+            other.attach(&chat, "file", &media),
+            other.post_message(&chat, forward),
+            collect
+        );
+        for one in [sent, forwarded] {
+            if one.status == 201 {
+                ann.read_media(&chat, &one.body["seq"]).await.ok(200);
+            } else {
+                let code = one.body["code"].as_str().unwrap();
+                assert!(
+                    ["not_found", "message_gone"].contains(&code),
+                    "{}",
+                    one.body
+                );
+            }
+        }
+    }
+    round(&app).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn deletion_wins_over_the_processing() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let uploads = (0..10).map(|_| async {
+        let upload = ann.begin_upload(crate::support::media::file(10)).await;
+        let media = upload["media"]["id"].as_str().unwrap();
+        ann.put_parts(&upload, &[7; 10]).await;
+        let (complete, path) = (
+            format!("/media/{media}/complete"),
+            format!("/media/{media}"),
+        );
+        let (completed, deleted) =
+            tokio::join!(ann.post(&complete, Value::Null), ann.call("DELETE", &path));
+        deleted.ok(204);
+        assert!([200, 404].contains(&completed.status), "{}", completed.body);
+        ann.get(&path).await.problem(404, "not_found");
+    });
+    // Two parts at a time.
+    for upload in uploads {
+        join_all([upload]).await;
+    }
+    round(&app).await;
+    assert_eq!(ann.get("/media").await.ok(200)["used_bytes"], 0);
+    app.finish().await;
+}
