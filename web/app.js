@@ -171,7 +171,8 @@ for (const name of ["blocked", "renamed", "retitled"]) store.on(name, (...what) 
 let refused = false;
 
 tideline.on("error", (error) => {
-  if (error.code !== "storage_failed") return console.warn(error);
+  // Without the bytes of an upload only a reload ends it.
+  if (error.code !== "storage_failed" || error.detail.includes(":bytes:")) return console.warn(error);
   if (!refused) toast(t("storage.refused"));
   refused = true;
 });
