@@ -282,7 +282,11 @@ function file(message) {
 
 // On their way.
 
-function sending({ kind, upload: id, client_msg_id }) {
+/** The messages whose uploads are not loaded yet, by the element that shows their progress. */
+const unknown = new WeakMap();
+
+function sending(message) {
+  const { kind, upload: id, client_msg_id } = message;
   const upload = tideline.uploads.get(id);
   const name = plain(upload?.name ?? t("share.kind.file"));
   const cancel = () => {
@@ -293,7 +297,10 @@ function sending({ kind, upload: id, client_msg_id }) {
     el("progress", { max: 1, value: 0, "aria-label": t("upload.label", { name }) }), el("span", { class: "upload-words" }),
     el("button", { type: "button", class: "round", "aria-label": t("upload.cancel", { name }), title: t("upload.cancel", { name }), onclick: cancel }, icon("close")));
   if (upload) dressUpload(strip, upload);
-  else strip.hidden = true;
+  else {
+    strip.hidden = true;
+    unknown.set(strip, message);
+  }
   if (kind === "file" || !(upload?.width > 0 || previews.has(id))) return el("div", { class: "uploading" }, el("div", { class: "file" }, icon("file"), fileWords(name, bytes(upload?.size))), strip);
   const shape = previews.get(id) ?? upload;
   const frame = shaped(el("div", { class: "frame kept" }, previews.has(id) ? copyOf(previews.get(id)) : icon("file")), shape);
@@ -321,7 +328,10 @@ function dressUpload(strip, { state, sent, size, error }) {
 function drawUpload(upload) {
   if (upload.state === "ready" && previews.has(upload.id)) keepPreview(upload.media.id, previews.get(upload.id));
   if (upload.state === "cancelled") previews.delete(upload.id);
-  for (const strip of $$(`[data-upload="${upload.id}"]`)) dressUpload(strip, upload);
+  for (const strip of $$(`[data-upload="${upload.id}"]`)) {
+    if (unknown.has(strip) && tideline.uploads.get(upload.id)) strip.parentElement.replaceWith(sending(unknown.get(strip)));
+    else dressUpload(strip, upload);
+  }
 }
 
 // The viewer: one picture on the whole page, and the others of the conversation by the arrow keys.

@@ -196,7 +196,6 @@ export class Outbox {
     const { session, store } = this.#core;
     const { owner } = session;
     try {
-      await this.uploads.load();
       const found = [];
       for (const key of await store.keys(`${owner}:outbox:`)) {
         const item = await store.read(key, (value) => value === null || this.#isItem(value, owner));
@@ -210,7 +209,7 @@ export class Outbox {
         else await this.#refuse(key, item);
       }
       this.#loadedFor = owner;
-      await this.uploads.tidy();
+      this.#core.spawn(this.uploads.restore());
       for (const id of this.#early.splice(0)) {
         const item = this.items.get(id);
         if (item) this.items.set(id, { ...item, order: this.#number() });
@@ -501,11 +500,12 @@ export class Uploads {
   }
 
   /** The media when they are ready. Rejects when the upload has failed or was cancelled. */
-  done(id, { signal } = {}) {
+  async done(id, { signal } = {}) {
+    if (!this.#items.has(id)) await this.#load();
     const item = this.#items.get(id);
-    if (!item) return handled(Promise.reject(refused(lost())));
-    if (item.state === "ready") return Promise.resolve(item.media);
-    if (item.state === "failed") return handled(Promise.reject(refused(new TidelineError(item.error))));
+    if (!item) throw refused(lost());
+    if (item.state === "ready") return item.media;
+    if (item.state === "failed") throw refused(new TidelineError(item.error));
     let waiting = this.#waiting.get(id);
     if (!waiting) {
       waiting = {};
@@ -513,7 +513,7 @@ export class Uploads {
       this.#waiting.set(id, waiting);
     }
     this.#start(id);
-    return handled(abortable(waiting.promise, signal));
+    return abortable(waiting.promise, signal);
   }
 
   /** Uploads a failed one again, and looks again at one that is ready: the server deletes media that no message has for a day. */
@@ -640,8 +640,14 @@ export class Uploads {
     for (const key of await this.#core.store.bytesKeys(`${owner}:bytes:`)) await this.#core.store.deleteBytes(key);
   }
 
-  /** Reads the uploads of an earlier run or of another tab. */
-  async load() {
+  /** Takes up the uploads of an earlier run or of another tab, after the messages that they belong to. */
+  async restore() {
+    await this.#load();
+    await this.#tidy();
+    if (this.#core.tabs.leader) this.startAll();
+  }
+
+  async #load() {
     const { session, store } = this.#core;
     const { owner } = session;
     const fits = (value) => value === null || (value.user_id === owner && isUuid(value.id) && typeof value.state === "string" && value.size >= 0);
@@ -654,7 +660,7 @@ export class Uploads {
   }
 
   /** Deletes what is left of uploads: the bytes of one that is not there, and one that has ended a day ago and belongs to no message. */
-  async tidy() {
+  async #tidy() {
     const { owner } = this.#core.session;
     const start = `${owner}:bytes:`;
     const stored = await this.#core.store.bytesKeys(start);
