@@ -15,7 +15,7 @@ import { Drafts } from "./app/drafts.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
-import { forget as forgetMedia } from "./app/media.js";
+import { connect as connectMedia, forget as forgetMedia } from "./app/media.js";
 import { Mentioned } from "./app/mentioned.js";
 import { New } from "./app/new.js";
 import { Notify } from "./app/notify.js";
@@ -37,6 +37,7 @@ languages($("#sign-language"));
 
 const tideline = new Tideline({ device: { name: browserName() }, fetch: async (...request) => learn(await fetch(...request)) });
 const store = new Store(tideline);
+connectMedia(tideline, store);
 const drafts = new Drafts(tideline);
 const people = new People(tideline, store);
 const list = new List(tideline, store, drafts);
@@ -170,7 +171,8 @@ for (const name of ["blocked", "renamed", "retitled"]) store.on(name, (...what) 
 let refused = false;
 
 tideline.on("error", (error) => {
-  if (error.code !== "storage_failed") return console.warn(error);
+  // Without the bytes of an upload only a reload ends it.
+  if (error.code !== "storage_failed" || error.detail.includes(":bytes:")) return console.warn(error);
   if (!refused) toast(t("storage.refused"));
   refused = true;
 });

@@ -140,6 +140,28 @@ def signs_up(directory):
     print("accounts: the commands to sign up work, and the operator's where registration is closed")
 
 
+JPEG = bytes.fromhex(
+    "ffd8ffe000104a46494600010100000100010000ffdb004300140e0f120f0d14121012171514181e32211e1c1c1e3d2c2e243249404c4b"
+    "47404645505a736250556d5645466488656d777b8182814e608d978c7d96737e817cffc0000b080001000101011100ffc4001400010000"
+    "0000000000000000000000000002ffc40014100100000000000000000000000000000000ffda0008010100003f000fffd9"
+)
+
+
+def sends_media(directory):
+    """The commands for media, with a picture of one pixel."""
+    (directory / "cat.jpg").write_bytes(JPEG)
+    with Node(directory, port=harness.free_port()) as node:
+        ann, ben = harness.sign_up(node.url, "ann"), harness.sign_up(node.url, "ben")
+        made = {"kind": "direct", "user_id": ben["user"]["id"]}
+        chat = ok(call(node.url, "POST", "/v1/conversations", made, token=ann["access_token"]))
+        names = f"TOKEN={ann['access_token']} CHAT={chat['id']}\n"
+        media = shell(directory, "media.sh", node, before=names)
+        assert media["state"] == "ready" and (media["width"], media["height"]) == (1, 1), media
+        for file in ["original.jpg", "small.jpg"]:
+            assert (directory / file).read_bytes()[:2] == JPEG[:2], file
+    print("accounts: the commands to upload, send and read media work")
+
+
 with harness.directory() as place:
     for file in ["client.py", "client.mjs"]:
         (place / file).write_text(listing(file))
@@ -148,3 +170,4 @@ with harness.directory() as place:
     shares_sessions(place, "Python", [sys.executable, "calls.py"])
     shares_sessions(place, "JavaScript", ["node", "calls.mjs"])
     signs_up(place)
+    sends_media(place)

@@ -1,8 +1,10 @@
-// Pictures, videos and files are shared by their URL. The browser determines the metadata that a message must have.
+// Pictures, videos and files: attached to what is written, where the server keeps media, or shared by their URL. The browser determines
+// the metadata that a message must have.
 
-import { $, busy, open, say } from "./dom.js";
-import { webUrl } from "./format.js";
-import { ask } from "./media.js";
+import { announce } from "./announce.js";
+import { $, busy, el, icon, open, say, toast } from "./dom.js";
+import { bytes, plain, webUrl } from "./format.js";
+import { ask, drawn, keepPreview } from "./media.js";
 import { t } from "./texts.js";
 
 const PATIENCE_MS = 15_000;
@@ -17,15 +19,27 @@ const dialog = $("#attach-dialog");
 /** The open dialog: the callback for its message, and a signal that ends with it. */
 let opening = null;
 
-/** Asks for a URL, and passes the message that shares it to `send`. */
-export function attach(send) {
+/** Asks for files, which `add` gets where the server keeps media, or for a URL; the message that shares it is passed to `send`. */
+function attach(send, add) {
   opening?.controller.abort();
-  opening = { send, controller: new AbortController() };
+  opening = { send, add, controller: new AbortController() };
   $("#attach-form").reset();
   say($("#attach-error"), null);
+  $("#attach-title").textContent = t(add ? "attach.title" : "share.title");
+  $("#attach-local").hidden = !add;
   open(dialog);
-  $("#attach-url").focus();
+  $(add ? "#attach-files" : "#attach-url").focus();
 }
+
+$("#attach-files").addEventListener("click", () => $("#attach-input").click());
+$("#attach-input").addEventListener("change", ({ target }) => {
+  const files = [...target.files];
+  target.value = "";
+  if (files.length === 0) return;
+  const { add } = opening;
+  dialog.close();
+  add(files);
+});
 
 // Work of one opening must not affect the next, which may be in another conversation.
 dialog.addEventListener("close", () => opening.controller.abort());
@@ -100,4 +114,270 @@ function loaded(media, name, address, size, signal) {
     media.src = address;
     media.addEventListener(name, () => clearTimeout(late), { once: true });
   });
+}
+
+// Files.
+
+/** The first bytes of a file say what it is to the server; its name may say something else. */
+const SIGNS = [
+  ["image/jpeg", /^\xff\xd8\xff/], ["image/png", /^\x89PNG\r\n\x1a\n/], ["image/gif", /^GIF8[79]a/], ["image/webp", /^RIFF[^]{4}WEBP/],
+  ["video/quicktime", /^[^]{4}ftypqt  /], ["video/mp4", /^[^]{4}ftyp(3g2|3gp|F4V|M4V|MSNV|XAVC|avc1|cmf|dash|iso|mmp4|mp4|mp71)/], ["video/webm", /^\x1a\x45\xdf\xa3[^]*webm/],
+];
+const HEAD = 64;
+/** What the server does not decode. */
+const SIDE = 16_384;
+const PIXELS = 50_000_000;
+/** The longer side of the still picture of a video. */
+const POSTER = 1_280;
+const ALT = 333;
+const NAME_BYTES = 255;
+
+/** The type of a picture or video that the server shows; null for all others. */
+async function sniff(file) {
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, HEAD).arrayBuffer()));
+  return SIGNS.find(([, sign]) => sign.test(head))?.[0] ?? null;
+}
+
+/** A name that the server takes: what is too long is left out before the ending. */
+export function shortName(name) {
+  const size = (text) => new TextEncoder().encode(text).length;
+  const dot = name.lastIndexOf(".");
+  const ending = dot > 0 && name.length - dot <= 16 ? name.slice(dot) : "";
+  let chars = [...name.slice(0, name.length - ending.length)];
+  while (size(chars.join("")) + size(ending) > NAME_BYTES) chars = chars.slice(0, -1);
+  return chars.join("") + ending || "file";
+}
+
+/** What is known of a file: its kind, its type, and for pictures and videos their dimensions and a drawing. */
+async function look(file, limits) {
+  const name = shortName(file.name);
+  const plainFile = { kind: "file", name, mime: file.type || OTHERWISE.file };
+  const mime = await sniff(file);
+  try {
+    if (mime?.startsWith("image/") && file.size <= limits.media_image_bytes) return { ...plainFile, ...(await lookAtPicture(file)), mime };
+    if (mime?.startsWith("video/")) return { ...plainFile, ...(await lookAtVideo(file)), mime };
+  } catch {
+    // This browser cannot show it. It is sent as it is.
+  }
+  return plainFile;
+}
+
+async function lookAtPicture(file) {
+  const bitmap = await createImageBitmap(file);
+  const { width, height } = bitmap;
+  if (Math.max(width, height) > SIDE || width * height > PIXELS) throw new Error("too large to decode");
+  const preview = drawn(bitmap, width, height);
+  bitmap.close();
+  return { kind: "image", width, height, preview };
+}
+
+async function lookAtVideo(file) {
+  const video = document.createElement("video");
+  video.muted = video.playsInline = true;
+  video.preload = "auto";
+  const url = URL.createObjectURL(file);
+  const event = (name) =>
+    new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error("no frame")), PATIENCE_MS);
+      const end = (how) => (clearTimeout(late), how());
+      video.addEventListener(name, () => end(resolve), { once: true });
+      video.addEventListener("error", () => end(reject), { once: true });
+    });
+  const seek = (time) => {
+    const there = event("seeked");
+    video.currentTime = time;
+    return there;
+  };
+  try {
+    const loaded = event("loadeddata");
+    video.src = url;
+    await loaded;
+    // The length of a recording is found at its end.
+    if (!Number.isFinite(video.duration)) await seek(Number.MAX_SAFE_INTEGER);
+    const duration_ms = Math.round(video.duration * 1_000);
+    await seek(Math.min(0.1, video.duration / 2));
+    const { videoWidth: width, videoHeight: height } = video;
+    if (!(width > 0 && height > 0 && duration_ms >= 0)) throw new Error("nothing to see");
+    const poster = await new Promise((resolve) => drawn(video, width, height, POSTER).toBlob(resolve, "image/jpeg", 0.85));
+    return { kind: "video", width, height, duration_ms, poster, preview: drawn(video, width, height) };
+  } finally {
+    video.removeAttribute("src");
+    video.load();
+    URL.revokeObjectURL(url);
+  }
+}
+
+/** The files that are attached to what is written in each conversation, until it is sent. */
+export class Attachments {
+  #tideline;
+  #store;
+  #chat;
+  #lists = new Map();
+  #list = $("#attachments");
+  /** How many files are being looked at. */
+  #looking = Promise.resolve();
+  #busy = 0;
+
+  /** `chat` has the `id`, whether the person may write, and the `editing`. */
+  constructor(tideline, store, chat) {
+    this.#tideline = tideline;
+    this.#store = store;
+    this.#chat = chat;
+    document.addEventListener("paste", (event) => this.#paste(event));
+    this.#takeDrops();
+  }
+
+  /** Opens the dialog. */
+  ask(send) {
+    const { id } = this.#chat;
+    attach(send, this.#isTaken ? (files) => this.add(files, id) : null);
+  }
+
+  get #isTaken() {
+    return this.#store.features.has("media");
+  }
+
+  get #isOpen() {
+    const { id, mayWrite, editing } = this.#chat;
+    return Boolean(id && mayWrite && !editing.isOpen && this.#isTaken && !$("dialog[open]:not(#attach-dialog)"));
+  }
+
+  get #own() {
+    return this.#lists.get(this.#chat.id) ?? [];
+  }
+
+  get any() {
+    return this.#own.length > 0;
+  }
+
+  get isBusy() {
+    return this.#busy > 0;
+  }
+
+  /** Waits until all files were looked at. */
+  settled() {
+    return this.#looking;
+  }
+
+  /** Attaches files to what is written in a conversation. */
+  add(files, id = this.#chat.id) {
+    const list = this.#lists.get(id) ?? [];
+    this.#lists.set(id, list);
+    const { media_bytes = Infinity, media_open_uploads: most = 20 } = this.#store.limits;
+    for (const file of files) {
+      if (list.length >= most) {
+        toast(t("attach.many", { count: most }));
+        break;
+      }
+      if (file.size > media_bytes) toast(t("attach.large", { name: plain(file.name), size: bytes(media_bytes) }));
+      else if (file.size === 0) toast(t("attach.empty", { name: plain(file.name) }));
+      else list.push({ file, about: null, alt: "" });
+    }
+    for (const one of list.filter(({ about }) => !about)) this.#look(one, id, list);
+    this.#draw();
+    $("#text").focus();
+    if (this.any) announce(t("attach.count", { count: this.#own.length }));
+  }
+
+  /** One after the other: a decoded picture takes much memory. */
+  #look(one, id, list) {
+    one.about = { kind: "file", name: one.file.name };
+    this.#busy++;
+    const work = async () => {
+      try {
+        one.about = await look(one.file, this.#store.limits);
+      } catch {
+        toast(t("attach.unread", { name: plain(one.file.name) }));
+        list.splice(list.indexOf(one), 1);
+      } finally {
+        this.#busy--;
+      }
+      if (id === this.#chat.id) this.#draw();
+    };
+    this.#looking = this.#looking.then(work);
+  }
+
+  /** The messages for what is attached, whose uploads begin now. Nothing is attached any more. */
+  take() {
+    const taken = this.#own;
+    this.#lists.delete(this.#chat.id);
+    this.#draw();
+    return taken.map(({ file, about: { kind, name, mime, width, height, duration_ms, poster, preview }, alt }) => {
+      const { id } = this.#tideline.uploads.add(file, { kind, name, mime, width, height, duration_ms });
+      if (preview) keepPreview(id, preview);
+      const still = poster && this.#tideline.uploads.add(poster, { kind: "image", name: "poster.jpg", mime: "image/jpeg" });
+      const content = kind !== "file" && alt.trim() ? { alt: alt.trim() } : {};
+      return { kind, upload: id, content, ...(still && { poster_upload: still.id }) };
+    });
+  }
+
+  forget() {
+    this.#lists.clear();
+    this.#draw();
+  }
+
+  /** Another conversation is open. */
+  draw() {
+    this.#draw();
+  }
+
+  /** While a message is edited, what is attached waits. */
+  show() {
+    this.#list.hidden = !this.any || this.#chat.editing.isOpen;
+  }
+
+  #draw() {
+    const focused = document.activeElement?.closest?.("#attachments") ? document.activeElement.dataset.at : null;
+    this.#list.replaceChildren(...this.#own.map((one, at) => this.#card(one, at)));
+    this.show();
+    if (focused != null) $(`[data-at="${focused}"]`, this.#list)?.focus();
+  }
+
+  #card(one, at) {
+    const { file, about } = one;
+    const name = plain(file.name);
+    const remove = () => {
+      this.#own.splice(this.#own.indexOf(one), 1);
+      this.#draw();
+      ($(".round", this.#list) ?? $("#text")).focus();
+    };
+    const describe = el("input", { class: "attachment-alt", maxlength: ALT, "data-at": `alt ${at}`, dir: "auto", autocomplete: "off", value: one.alt, placeholder: t("attach.alt"), "aria-label": t("attach.alt.of", { name }) });
+    describe.addEventListener("input", () => (one.alt = describe.value));
+    const picture = about.preview ? drawn(about.preview, about.preview.width, about.preview.height, 128) : icon("file");
+    return el("li", { class: "attachment" },
+      el("span", { class: "attachment-picture" }, picture),
+      el("span", { class: "attachment-words" }, el("bdi", { class: "file-name" }, name), el("span", { class: "soft" }, bytes(file.size)), about.kind === "file" ? null : describe),
+      el("button", { type: "button", class: "round", "data-at": `remove ${at}`, "aria-label": t("attach.remove", { name }), title: t("attach.remove", { name }), onclick: remove }, icon("close")));
+  }
+
+  /** Text comes before a picture of it, which some programs put beside it. */
+  #paste(event) {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length === 0 || event.clipboardData.types.includes("text/plain") || dialog.open || !this.#isOpen) return;
+    event.preventDefault();
+    this.add(files);
+  }
+
+  /** Files are dropped anywhere on the page. Where they are not taken, they must not replace the page either. */
+  #takeDrops() {
+    const note = $("#drop");
+    let depth = 0;
+    const on = (name, work) =>
+      document.addEventListener(name, (event) => {
+        if (!event.dataTransfer?.types.includes("Files")) return;
+        event.preventDefault();
+        work(event);
+        note.hidden = depth <= 0 || !this.#isOpen;
+      });
+    on("dragenter", () => depth++);
+    on("dragleave", () => depth--);
+    on("dragover", ({ dataTransfer }) => (dataTransfer.dropEffect = this.#isOpen ? "copy" : "none"));
+    on("drop", ({ dataTransfer }) => {
+      depth = 0;
+      const files = [...dataTransfer.files];
+      if (!this.#isOpen || files.length === 0) return;
+      if (dialog.open) dialog.close();
+      this.add(files);
+    });
+  }
 }

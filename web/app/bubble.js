@@ -3,7 +3,7 @@
 import { addressesIn } from "./addresses.js";
 import { $, el, icon } from "./dom.js";
 import { avatar, bytes, inTime, isGone, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
-import { ask, isLoaded } from "./media.js";
+import { ask, isLoaded, ofServer, shaped } from "./media.js";
 import { dressReactions } from "./reactions.js";
 import { t } from "./texts.js";
 
@@ -36,13 +36,6 @@ const host = (url) => el("span", { class: "host" }, url.host);
 
 function unshown(what, drawing = "box") {
   return el("p", { class: "unshown" }, icon(drawing), what);
-}
-
-/** A box with the shape of the picture, so that nothing moves when it has loaded. */
-function shaped(node, { width, height }) {
-  const ratio = Math.min(3, Math.max(0.5, width / height || 1));
-  node.style.setProperty("--ratio", String(ratio));
-  return node;
 }
 
 function picture(content, name) {
@@ -93,7 +86,10 @@ function file(content) {
   return link;
 }
 
-function body({ kind, content, forward }, name, me) {
+function body(message, name, me) {
+  const { kind, content, forward } = message;
+  const media = ofServer(message, name);
+  if (media) return media;
   if (forward && kind === undefined) return unshown(t("forward.waiting"), "forward");
   if (kind === "text" && typeof content?.text === "string") {
     const parts = linked(content.text);

@@ -1,6 +1,6 @@
 // The composer: the text that is written, its draft, the message to which it replies, and what else is sent.
 
-import { attach } from "./attach.js";
+import { Attachments } from "./attach.js";
 import { $, isComposing, say } from "./dom.js";
 import { fillPicker, isEmoji } from "./emoji.js";
 import { isGone, nameOf, namesIn, previewOf } from "./format.js";
@@ -17,6 +17,7 @@ export class Composer {
   #drafts;
   #chat;
   #mention;
+  #attachments;
   /** The seq of the message to which the text replies. */
   #reply = null;
   #text = $("#text");
@@ -54,9 +55,10 @@ export class Composer {
     document.addEventListener("pointerdown", (event) => {
       if (!event.target.closest("#emoji-panel, #emoji-button")) this.#showEmoji(false);
     });
+    this.#attachments = new Attachments(tideline, store, chat);
     $("#attach-button").addEventListener("click", () => {
       const { id } = this.#chat;
-      attach((message) => this.#send(id, message, this.#ofSession()));
+      this.#attachments.ask((message) => this.#send(id, message, this.#ofSession()));
     });
   }
 
@@ -64,6 +66,7 @@ export class Composer {
     this.#mention.conversation = id;
     this.restore();
     this.fit();
+    this.#attachments.draw();
   }
 
   close() {
@@ -75,6 +78,7 @@ export class Composer {
   /** Deletes the data of one person before the next one logs in. */
   forget() {
     this.#text.value = this.#text.placeholder = "";
+    this.#attachments.forget();
   }
 
   /** Focuses the text, or the element that replaces the composer. */
@@ -136,6 +140,7 @@ export class Composer {
     this.#text.style.setProperty("height", "auto");
     this.#text.style.setProperty("height", `${this.#text.scrollHeight}px`);
     this.#chat.later?.draw();
+    this.#attachments?.show();
     return over <= 0;
   }
 
@@ -183,9 +188,17 @@ export class Composer {
 
   submit() {
     const text = this.#text.value.trim();
-    if (!text || !this.fit()) return;
-    if (this.#chat.editing.isOpen) return void this.#chat.editing.save(text);
-    const { id } = this.#chat;
+    const { id, editing } = this.#chat;
+    const attached = this.#attachments.any && !editing.isOpen;
+    if (!(text || attached) || !this.fit()) return;
+    if (editing.isOpen) return void editing.save(text);
+    if (this.#attachments.isBusy) return void this.#attachments.settled().then(() => id === this.#chat.id && this.submit());
+    if (text) this.#submitText(id, text);
+    for (const message of this.#attachments.take()) this.#send(id, message, this.#ofSession());
+    this.#text.focus();
+  }
+
+  #submitText(id, text) {
     const mentions = this.named(text);
     this.#text.value = "";
     this.#drafts.sent(id);
@@ -193,7 +206,6 @@ export class Composer {
     this.#showEmoji(false);
     const options = { ...this.#ofSession(), ...(mentions.length > 0 && { mentions }), ...(this.#namesAll(text) && { mention_all: true }) };
     this.#send(id, isEmoji(text) ? { kind: "emoji", content: { emoji: text } } : text, options);
-    this.#text.focus();
   }
 
   #namesAll(text) {

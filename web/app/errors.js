@@ -21,5 +21,10 @@ export function explain(error) {
   return t(has(`error.${error?.code}`) ? `error.${error.code}` : "error.unknown");
 }
 
-/** Why a message was not sent. Only a forward is refused because a message is gone: the one that it copies. */
-export const explainSend = (error) => (error?.code === "message_gone" ? t("error.message_gone.forward") : explain(error));
+/** Why a message was not sent. Only a forward is refused because a message is gone, the one that it copies, and only media reach a limit. */
+export function explainSend(error) {
+  if (error?.code === "message_gone") return t("error.message_gone.forward");
+  if (error?.code === "limit_reached") return t("error.limit_reached.media");
+  const refused = error?.code === "media_rejected" ? `error.media_rejected.${error.errors?.[0]?.detail}` : "";
+  return has(refused) ? t(refused) : explain(error);
+}

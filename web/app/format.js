@@ -62,12 +62,12 @@ export function previewOf({ kind, content, forward }) {
   if (forward && kind === undefined) return t("forward.waiting");
   if (kind === "text") return content.text;
   if (kind === "emoji") return content.emoji;
-  if (kind === "image") return t("message.picture");
-  if (kind === "video") return t("message.video");
+  if (kind === "image") return content.alt ? t("message.picture.of", { text: content.alt }) : t("message.picture");
+  if (kind === "video") return content.alt ? t("message.video.of", { text: content.alt }) : t("message.video");
   if (kind === "recalled") return t("message.recalled");
   if (kind === "expired") return t("message.expired");
   if (kind === "hidden") return t("message.hidden");
-  return kind === "file" ? t("message.file", { name: plain(content.name) }) : t("message.other");
+  return kind === "file" ? t("message.file", { name: plain(content.name ?? "") }) : t("message.other");
 }
 
 const UNITS = [["year", 31_536_000], ["week", 604_800], ["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];

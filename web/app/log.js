@@ -338,7 +338,7 @@ export class Log {
       const wanted = {
         key: `${message.sender_id} ${message.client_msg_id}`,
         make: () => row(message, { mine, group, sender, me: this.#store.me, meant, reply, forwarded, versions: () => this.#versions(message) }),
-        shows: JSON.stringify([message.kind, message.version ?? 1, meant, mine ? "" : nameOf(sender), forwarded, reply && [reply.name, reply.quoted?.kind ?? String(reply.quoted), reply.quoted?.version]]),
+        shows: JSON.stringify([message.kind, message.version ?? 1, message.upload ?? null, meant, mine ? "" : nameOf(sender), forwarded, reply && [reply.name, reply.quoted?.kind ?? String(reply.quoted), reply.quoted?.version]]),
         look: { message, first, last: false, marked: Boolean(message.seq) && (message.seq === this.#marked || message.seq === this.#found), at, state: mark, read, error, act, react: this.#react, ...this.#recover(message) },
         seq: message.seq,
       };
@@ -389,8 +389,8 @@ export class Log {
   }
 
   /** The message to which a message replies is gone. */
-  #sendUnreplied({ conversation_id, client_msg_id, kind, content, forward, mention_all, expires_in }) {
-    this.#tideline.send(conversation_id, forward ? { forward } : { kind, content }, { mention_all, expires_in }).catch(() => {});
+  #sendUnreplied({ conversation_id, client_msg_id, kind, content, upload, poster_upload, forward, mention_all, expires_in }) {
+    this.#tideline.send(conversation_id, forward ? { forward } : { kind, content, upload, poster_upload }, { mention_all, expires_in }).catch(() => {});
     return this.#tideline.discard(client_msg_id);
   }
 

@@ -27,6 +27,8 @@ export class Store {
   /** The features of the server, and the largest conversation in which everybody may name everyone. */
   features = new Set();
   mentionAll = 0;
+  /** What the server allows. */
+  limits = {};
   /** The largest conversation in which people see who types. */
   typingMembers = 0;
   /** Whether the first state has arrived: before that, an empty list has no meaning. */
@@ -273,6 +275,7 @@ export class Store {
     this.#insist(async () => {
       const { features, limits } = await this.#ofSession(this.#tideline.getCapabilities());
       this.features = new Set(features);
+      this.limits = limits;
       this.mentionAll = limits.mention_all ?? 0;
       this.typingMembers = limits.typing_members ?? 0;
       const seconds = (name) => (features.includes(name) ? limits[`${name}_seconds`] : 0);

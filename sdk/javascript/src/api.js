@@ -2,22 +2,80 @@
 // body of the response.
 
 import { emojiOf, seqOf, uuid, uuidv7 } from "./ids.js";
-import { PAGE } from "./limits.js";
+import { LINKS, PAGE, SLOWEST } from "./limits.js";
 import { People } from "./people.js";
+import { abortable } from "./signals.js";
 
 /** The path of a message. */
 const messagePath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
 
 const pinPath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/pins/${seqOf(seq)}`;
 
+/** How long links are gathered for one request, how long before its end a link is renewed, and how many are kept. */
+const GATHER_MS = 5;
+const EARLY_MS = 300_000;
+const KEPT = 2_000;
+
+/** Links to media: those that are asked for together are one request, and each is kept until shortly before its end. */
+class Links {
+  #core;
+  #known = new Map();
+  /** What the next request asks for, by its key: the item, a promise, and how it is fulfilled. */
+  #wanted = new Map();
+
+  constructor(core) {
+    this.#core = core;
+    core.on("signed_out", () => this.#known.clear());
+  }
+
+  get(item, fresh) {
+    const key = JSON.stringify(Object.values(item));
+    const known = this.#known.get(key);
+    if (!fresh && known?.until > this.#core.changes.now) return Promise.resolve(known.url);
+    const before = this.#wanted.get(key);
+    if (before) return before.promise;
+    const wanted = { item };
+    wanted.promise = new Promise((resolve, reject) => Object.assign(wanted, { resolve, reject }));
+    this.#wanted.set(key, wanted);
+    if (this.#wanted.size === 1) setTimeout(() => this.#core.spawn(this.#ask()), GATHER_MS);
+    return wanted.promise;
+  }
+
+  async #ask() {
+    const wanted = [...this.#wanted];
+    this.#wanted.clear();
+    for (let from = 0; from < wanted.length; from += LINKS) {
+      const some = wanted.slice(from, from + LINKS);
+      try {
+        const items = some.map(([, { item }]) => item);
+        const { links } = await this.#core.session.call("POST", "/v1/media/links", { body: { items } });
+        for (const [at, [key, { resolve }]] of some.entries()) resolve(this.#keep(key, links[at]));
+      } catch (error) {
+        for (const [, { reject }] of some) reject(error);
+      }
+    }
+  }
+
+  #keep(key, link) {
+    this.#known.delete(key);
+    if (!link) return null;
+    const url = new URL(link.url, `${this.#core.url}/`).href;
+    this.#known.set(key, { url, until: Date.parse(link.expires_at) - EARLY_MS });
+    if (this.#known.size > KEPT) this.#known.delete(this.#known.keys().next().value);
+    return url;
+  }
+}
+
 export class Api extends People {
   #core;
   #session;
+  #links;
 
   constructor(core) {
     super(core);
     this.#core = core;
     this.#session = core.session;
+    this.#links = new Links(core);
   }
 
   /** Messages of a response may expire while the application has them. */
@@ -302,6 +360,68 @@ export class Api extends People {
 
   async deleteDraft(conversationId, version, { signal } = {}) {
     return this.#session.call("DELETE", `/v1/conversations/${uuid(conversationId)}/draft`, { query: { version }, signal });
+  }
+
+  // Media that the server keeps. `uploads` does the first four by itself.
+
+  /** Creates an upload. Because of its `client_media_id` a repeat returns the same upload. */
+  createMedia({ client_media_id = uuidv7(), kind, name, mime, size, sha256, width, height, duration_ms }, { signal } = {}) {
+    const body = { client_media_id, kind, name, mime, size, sha256, width, height, duration_ms };
+    return this.#session.call("POST", "/v1/media", { body, signal });
+  }
+
+  /** What the server has of an upload. */
+  async getUpload(mediaId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/media/${uuid(mediaId)}/upload`, { signal });
+  }
+
+  /** Sends a part, a Blob or bytes. With `digest`, its SHA-256 in base64, the server checks it. */
+  async uploadPart(mediaId, part, bytes, { digest, signal } = {}) {
+    const timeoutMs = this.#core.options.requestTimeoutMs + (bytes.size ?? bytes.byteLength) / SLOWEST;
+    return this.#session.call("PUT", `/v1/media/${uuid(mediaId)}/parts/${seqOf(part)}`, { bytes, digest, signal, timeoutMs });
+  }
+
+  /** The state of the media is `processing` when the server needs more than ten seconds: call it again. */
+  async completeMedia(mediaId, { signal } = {}) {
+    return this.#session.call("POST", `/v1/media/${uuid(mediaId)}/complete`, { signal });
+  }
+
+  async getMedia(mediaId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/media/${uuid(mediaId)}`, { signal });
+  }
+
+  /** Deletes media that no message has. */
+  async deleteMedia(mediaId, { signal } = {}) {
+    return this.#session.call("DELETE", `/v1/media/${uuid(mediaId)}`, { signal });
+  }
+
+  /** A page of the media of the user, newest first, and what they use of the quota. */
+  listMedia({ limit, cursor } = {}, { signal } = {}) {
+    return this.#session.call("GET", "/v1/media", { query: { limit, cursor }, signal });
+  }
+
+  /** The bytes of own media, as a Blob. */
+  async getMediaContent(mediaId, { variant } = {}, { signal } = {}) {
+    return this.#session.call("GET", `/v1/media/${uuid(mediaId)}/content`, { query: { variant }, blob: true, signal });
+  }
+
+  /** The bytes of the media of a message, as a Blob. */
+  async getMessageMedia(conversationId, seq, { variant } = {}, { signal } = {}) {
+    return this.#session.call("GET", `${messagePath(conversationId, seq)}/media`, { query: { variant }, blob: true, signal });
+  }
+
+  /** Links to media of up to 100 messages, each or null. */
+  async createMediaLinks(items, { signal } = {}) {
+    return (await this.#session.call("POST", "/v1/media/links", { body: { items }, signal })).links;
+  }
+
+  /**
+   * A link to the media of a message, for `<img>` and `<video>`, or null when the user may not see it. Links that are asked for at the
+   * same time are one request, and a link is kept until shortly before its end; `fresh` asks for another one, after a 404.
+   */
+  async mediaLink(conversationId, seq, variant = "original", { fresh = false, signal } = {}) {
+    const item = { conversation_id: uuid(conversationId), seq: Number(seqOf(seq)), variant };
+    return abortable(this.#links.get(item, fresh), signal);
   }
 
   /** Sleeps on the server for this number of seconds: if the response fails earlier, a proxy in between has cut it. */

@@ -26,6 +26,8 @@ export class Core {
   life = new AbortController();
   links = new Set();
   nudges = new Set();
+  /** What is to be ended when the network is gone. */
+  onOffline = new Set();
   session = new Session(this);
   outbox = new Outbox(this);
   timelines = new Timelines(this);

@@ -10,6 +10,15 @@ export const WATCH = 100;
 export const FOLLOWED = 100;
 /** With more changes than this, reading the conversation again costs less. */
 export const RESYNC_CHANGES = 1_000;
+/** The most parts of uploads that a user may send at a time, and the most uploads that are begun at a time here. */
+export const UPLOADS_PARTS = 2;
+export const UPLOADS = 4;
+/** The lowest rate of a part, in bytes a ms: a slower one is ended by the server. */
+export const SLOWEST = 64;
+/** The time after which the server deletes media that no message has. */
+export const DAY_MS = 86_400_000;
+/** The most links of one request. */
+export const LINKS = 100;
 
 // Others see a device offline 45 seconds after its last wait. The times between two waits keep to less, with 5 seconds for the way.
 

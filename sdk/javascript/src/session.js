@@ -12,6 +12,29 @@ const PATIENCE_MS = 10_000;
 /** A lost refresh is repeated soon: the server accepts the old token for only a minute. */
 const REFRESH_CAP_MS = 4_000;
 
+/** A request with bytes by XMLHttpRequest: `fetch` does not tell how much was sent. */
+function sendWatched(href, { method, headers, body, signal }, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const end = () => request.abort();
+    request.open(method, href);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded }) => progress(loaded);
+    request.onload = () => {
+      const names = request.getAllResponseHeaders().trim().split("\r\n").filter(Boolean).map((line) => line.split(": "));
+      const text = [204, 304].includes(request.status) ? null : request.responseText;
+      const response = new Response(text, { status: request.status, headers: names });
+      // It follows redirects.
+      const redirected = request.responseURL !== href;
+      resolve(redirected ? Object.defineProperties(response, { redirected: { value: true }, url: { value: request.responseURL } }) : response);
+    };
+    request.onerror = request.onabort = () => reject(new TypeError("no response"));
+    request.onloadend = () => signal.removeEventListener("abort", end);
+    signal.addEventListener("abort", end);
+    request.send(body);
+  });
+}
+
 const isSession = (value) =>
   value === null || [value.user?.id, value.access_token, value.refresh_token].every((text) => typeof text === "string");
 const loggedOutError = (detail) => new TidelineError({ code: "signed_out", detail });
@@ -40,8 +63,11 @@ export class Session {
     return this.current?.user ?? null;
   }
 
-  /** One request, once. `token` is the access token, if any. */
-  async #once(method, path, { query, body, signal, timeoutMs }, token) {
+  /**
+   * One request, once. `token` is the access token, if any. Instead of a `body` of JSON it may have `bytes`, of which `progress` gets
+   * how many were sent; with `blob` the response is a Blob.
+   */
+  async #once(method, path, { query, body, bytes, digest, blob, progress, signal, timeoutMs }, token) {
     this.#core.life.signal.throwIfAborted();
     const link = linked([signal], { ms: timeoutMs ?? this.#core.options.requestTimeoutMs, all: this.#core.links });
     const url = new URL(this.#core.url + path);
@@ -51,15 +77,20 @@ export class Session {
     const headers = { Accept: "application/json" };
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (bytes !== undefined) headers["Content-Type"] = "application/octet-stream";
+    if (digest) headers["Content-Digest"] = `sha-256=:${digest}:`;
     try {
       link.signal.throwIfAborted();
       // A redirect is not followed: its target would get the credentials.
       const request = { method, headers, signal: link.signal, cache: "no-store", credentials: "omit", redirect: "manual" };
       if (body !== undefined) request.body = JSON.stringify(body);
-      const response = await this.#fetch(url.href, request);
+      if (bytes !== undefined) request.body = bytes;
+      const watched = progress && typeof XMLHttpRequest === "function";
+      const response = await (watched ? abortable(sendWatched(url.href, request, progress), link.signal) : this.#fetch(url.href, request));
       this.#core.changes.learnTime(response);
       const redirects = response.type === "opaqueredirect" || response.redirected || (response.status >= 300 && response.status < 400);
       if (redirects) throw await this.#redirection(response, url, link.signal);
+      if (blob && response.ok) return await abortable(response.blob(), link.signal);
       const text = await abortable(response.text(), link.signal);
       if (response.status === 204) return null;
       let value;

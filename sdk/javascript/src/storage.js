@@ -1,10 +1,9 @@
-// The storage of the session, the outbox and the position.
+// The storage of the session, the outbox and the position, and of the bytes of uploads.
 
 import { inBrowser } from "./environment.js";
 import { TidelineError } from "./errors.js";
 
-/** Storage in memory, which ends with the process: the default in Node. */
-export function memoryStorage() {
+function mapped() {
   const values = new Map();
   return {
     get: (key) => values.get(key) ?? null,
@@ -14,13 +13,48 @@ export function memoryStorage() {
   };
 }
 
-/** The browser's localStorage, which all tabs of an origin share and which survives them. */
+/** Storage in memory, which ends with the process: the default in Node. */
+export function memoryStorage() {
+  return { ...mapped(), bytes: mapped() };
+}
+
+/** The browser's localStorage, which all tabs of an origin share and which survives them. The bytes of uploads are in IndexedDB. */
 export function browserStorage(local = globalThis.localStorage) {
   return {
     get: (key) => local.getItem(key),
     set: (key, value) => local.setItem(key, value),
     delete: (key) => local.removeItem(key),
     keys: (prefix) => Object.keys(local).filter((key) => key.startsWith(prefix)),
+    ...(globalThis.indexedDB && { bytes: indexed(globalThis.indexedDB) }),
+  };
+}
+
+/** Blobs in IndexedDB. The database is opened at the first use, and again after the browser has closed it. */
+function indexed(factory) {
+  let opening = null;
+  const open = () =>
+    (opening ??= new Promise((resolve, reject) => {
+      const request = factory.open("tideline", 1);
+      request.onupgradeneeded = () => request.result.createObjectStore("bytes");
+      request.onerror = () => ((opening = null), reject(request.error));
+      request.onsuccess = () => {
+        request.result.onclose = () => (opening = null);
+        resolve(request.result);
+      };
+    }));
+  const act = async (mode, work) => {
+    const transaction = (await open()).transaction("bytes", mode);
+    const request = work(transaction.objectStore("bytes"));
+    return new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error);
+    });
+  };
+  return {
+    get: (key) => act("readonly", (store) => store.get(key)),
+    set: (key, value) => act("readwrite", (store) => store.put(value, key)),
+    delete: (key) => act("readwrite", (store) => store.delete(key)),
+    keys: (prefix) => act("readonly", (store) => store.getAllKeys(IDBKeyRange.bound(prefix, `${prefix}\uffff`))),
   };
 }
 
@@ -73,6 +107,26 @@ export class Store {
   async keys(start) {
     const keys = await this.#try("list", start, (full) => this.#storage.keys(full), []);
     return keys.map((key) => key.slice(this.#prefix.length));
+  }
+
+  // The bytes of uploads. A storage without `bytes` keeps none.
+
+  /** A Blob, or null. */
+  async readBytes(key) {
+    return (await this.#try("read", key, (full) => this.#storage.bytes?.get(full), null)) ?? null;
+  }
+
+  writeBytes(key, blob) {
+    return this.#try("store", key, (full) => this.#storage.bytes?.set(full, blob));
+  }
+
+  deleteBytes(key) {
+    return this.#try("delete", key, (full) => this.#storage.bytes?.delete(full));
+  }
+
+  async bytesKeys(start) {
+    const keys = await this.#try("list", start, (full) => this.#storage.bytes?.keys(full), null);
+    return (keys ?? []).map((key) => key.slice(this.#prefix.length));
   }
 
   async #try(what, key, act, otherwise) {

@@ -349,6 +349,7 @@ export class Sync {
 
   networkChanged = (event) => {
     if (event.type === "online") for (const wake of [...this.#core.nudges]) wake();
+    if (event.type === "offline") for (const end of [...this.#core.onOffline]) end();
     // A wait that was active when the network was lost gets no more data.
     if (event.type === "offline") this.#wait?.abort(new TidelineError({ code: "network", detail: "the network is gone" }));
     else if (globalThis.document?.visibilityState !== "hidden") this.look();

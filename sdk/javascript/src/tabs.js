@@ -119,6 +119,8 @@ export class Tabs {
     if (data.type === "stored") return outbox.stored(item, data.message);
     if (data.type === "discarded") return outbox.discarded(item);
     if (data.type === "item") return outbox.receive(item);
+    if (data.type === "upload") return outbox.uploads.receive(data.upload);
+    if (data.type === "upload_gone") return outbox.uploads.gone(data.id);
     if (data.type === "block") return this.#core.emit("block", data.block);
     if (!sync.run || !sync.position) return;
     if (this.leader) {

@@ -203,20 +203,45 @@ export interface Member {
   muted_until: string | null;
 }
 
-export interface ImageContent {
+/** What a message has of media that the server keeps. */
+export interface StoredMedia {
+  media_id?: string;
+  /** The still picture of a video. */
+  poster_media_id?: string;
+  /** What it shows, for people who do not see it. */
+  alt?: string;
+  /** A placeholder: a thumbhash in base64. */
+  thumbhash?: string;
+  /** The smaller forms of a picture, or of the still picture of a video. */
+  variants?: MediaVariant[];
+}
+
+export interface MediaVariant {
+  /** At most 320 or 1280 pixels a side. */
+  name: "small" | "medium" | (string & {});
+  mime: string;
+  size: number;
+  width: number;
+  height: number;
+}
+
+export interface ImageContent extends StoredMedia {
+  /** Of media that the server keeps: a path that needs the token. Use `mediaLink`. */
   url: string;
   mime: string;
   size: number;
   width: number;
   height: number;
   thumbnail_url?: string | null | undefined;
+  /** The file name of media that the server keeps. */
+  name?: string;
 }
 
 export interface VideoContent extends ImageContent {
   duration_ms: number;
 }
 
-export interface FileContent {
+export interface FileContent extends StoredMedia {
   url: string;
   name: string;
   mime: string;
@@ -240,8 +265,111 @@ export interface ForwardMessage {
   forward: MessageRef;
 }
 
+/** A message with media that the server has. */
+export interface MediaMessage {
+  kind: MediaKind;
+  content: { media_id: string; poster_media_id?: string | undefined; alt?: string | undefined };
+}
+
+/** A message with media that are being uploaded: ids of `uploads`. */
+export interface UploadMessage {
+  kind: MediaKind;
+  upload: string;
+  /** The still picture of a video. */
+  poster_upload?: string | undefined;
+  content?: { alt?: string | undefined } | undefined;
+}
+
 /** A message to send. */
-export type NewMessage = Content | ForwardMessage;
+export type NewMessage = Content | ForwardMessage | MediaMessage | UploadMessage;
+
+export type MediaKind = "image" | "video" | "file";
+
+/** A picture, video or file that the server keeps. */
+export interface Media {
+  id: string;
+  kind: MediaKind;
+  name: string;
+  mime: string;
+  size: number;
+  state: "uploading" | "processing" | "ready" | "rejected";
+  /** Why it was rejected: `size`, `digest`, `type`, `dimensions`, `scan` or `damaged`. */
+  reason: string | null;
+  width: number | null;
+  height: number | null;
+  duration_ms: number | null;
+  thumbhash: string | null;
+  variants: MediaVariant[];
+  sha256: string | null;
+  created_at: string;
+}
+
+/** A form of media. Where a small picture has no smaller form, the next larger one is served. */
+export type MediaForm = "original" | "medium" | "small" | "poster";
+
+/** What the server has of an upload. */
+export interface MediaUpload {
+  media: Media;
+  /** The size of every part but the last one. */
+  part_bytes: number;
+  parts: { part: number; size: number; received: boolean }[];
+  expires_at: string | null;
+  direct: { part: number; url: string; headers: Record<string, string>; expires_at: string }[] | null;
+}
+
+/** An upload of `uploads`. */
+export interface Upload {
+  id: string;
+  client_media_id: string;
+  user_id: string;
+  /** Null until the server has created it. */
+  media_id: string | null;
+  kind: MediaKind;
+  name: string;
+  mime: string;
+  size: number;
+  width?: number | undefined;
+  height?: number | undefined;
+  duration_ms?: number | undefined;
+  state: "uploading" | "processing" | "ready" | "failed" | "cancelled";
+  /** How many of its bytes were sent. */
+  sent: number;
+  /** From `ready` on. */
+  media: Media | null;
+  /** The reason of the failure; while it is `uploading`, why it waits. */
+  error: OutboxItem["error"];
+  created_at: string;
+}
+
+/** The uploads of the user. They go on after a lost connection and after a restart; two parts are sent at a time. */
+export interface Uploads {
+  /** Those that run or have failed, and those that are ready and not sent yet. */
+  list(): Upload[];
+  get(id: string): Upload | null;
+  /**
+   * Begins an upload. Without `kind`, a picture of a type that the server shows is an `image`, a video with its dimensions and its length
+   * a `video`, and anything else a `file`. Name and type of a File are its own. Throws when nobody is logged in.
+   */
+  add(
+    bytes: Blob | ArrayBuffer | ArrayBufferView,
+    about?: {
+      kind?: MediaKind | undefined;
+      name?: string | undefined;
+      mime?: string | undefined;
+      width?: number | undefined;
+      height?: number | undefined;
+      duration_ms?: number | undefined;
+    },
+  ): Upload;
+  /** The bytes of an upload, such as for a preview after a restart; null: they are not stored here. */
+  bytes(id: string): Promise<Blob | null>;
+  /** The media when they are ready. Rejects when the upload has failed or was cancelled. */
+  done(id: string, options?: CallOptions): Promise<Media>;
+  /** Uploads a failed one again. `retry` of a message does it too. */
+  retry(id: string): void;
+  /** Ends an upload, and deletes what the server has of it. `discard` of a message does it too. */
+  cancel(id: string): Promise<void>;
+}
 
 export type Message = (Content | Stub) & {
   id: string;
@@ -526,8 +654,12 @@ export interface Violation {
   detail: string;
 }
 
-/** A message in the outbox. A forward has no `kind` and no `content` until it is stored. */
-export type OutboxItem = ((Content & { forward?: never }) | (ForwardMessage & { kind?: never; content?: never })) & {
+/** A message in the outbox. A forward has no `kind` and no `content` until it is stored, and one with an upload only its `alt`. */
+export type OutboxItem = (
+  | (Content & { forward?: never; upload?: never })
+  | (ForwardMessage & { kind?: never; content?: never; upload?: never })
+  | (UploadMessage & { content: { alt?: string | undefined }; forward?: never })
+) & {
   client_msg_id: string;
   conversation_id: string;
   user_id: string;
@@ -618,6 +750,8 @@ export interface Events {
   users: { users: User[] };
   /** Every change of a message in the outbox. `error` together with `sending`: an attempt failed and will be repeated. */
   send: { state: OutboxItem["state"]; item: OutboxItem; message: Message | null; error: TidelineError | OutboxItem["error"] };
+  /** Every change of an upload, and its progress. */
+  upload: Upload;
   connection: { state: ConnectionState; leader: boolean; error: TidelineError | null; retryInMs: number | null };
   /** `signed_out`, or the code with which the server ended the session. */
   signed_out: { reason: string };
@@ -631,13 +765,22 @@ export interface Events {
   error: Error;
 }
 
-/** The storage of the session, the outbox and the position. Values are text. Every method may be asynchronous. */
+/** The storage of the session, the outbox, the uploads and the position. Values are text. Every method may be asynchronous. */
 export interface TidelineStorage {
   get(key: string): string | null | Promise<string | null>;
   set(key: string, value: string): void | Promise<void>;
   delete(key: string): void | Promise<void>;
   /** All keys with this prefix. */
   keys(prefix: string): string[] | Promise<string[]>;
+  /** The bytes of uploads. Without it they are kept in memory: after a restart an upload has failed. */
+  bytes?:
+    | {
+        get(key: string): Blob | null | undefined | Promise<Blob | null | undefined>;
+        set(key: string, value: Blob): unknown;
+        delete(key: string): unknown;
+        keys(prefix: string): string[] | Promise<string[]>;
+      }
+    | undefined;
 }
 
 /** The part of `navigator.locks` that the SDK uses. */
@@ -650,6 +793,7 @@ export interface TidelineOptions {
   url?: string | URL | undefined;
   /** Default: localStorage in browsers, otherwise memory. */
   storage?: TidelineStorage | undefined;
+  /** Sends the requests. In browsers, `uploads` sends parts by XMLHttpRequest, which tells the progress. */
   fetch?: typeof globalThis.fetch | undefined;
   /** The name and platform of this installation at login. */
   device?: DeviceInfo | undefined;
@@ -699,7 +843,8 @@ export class TidelineError extends Error {
   });
   /**
    * A code of `/docs/problems`, or one of our own, with status 0: `network`, `timeout`, `closed`, `signed_out`,
-   * `discarded`, `handler_failed`, `storage_failed`, and `validation` for a malformed id or message. An open set.
+   * `discarded`, `handler_failed`, `storage_failed`, `bytes_lost` (the bytes of an upload are not stored here any more), `media_rejected`
+   * (the server has refused media; the detail of `errors[0]` is the reason), and `validation` for a malformed id or message. An open set.
    */
   readonly code: string;
   readonly status: number;
@@ -726,6 +871,7 @@ export class Tideline {
   readonly connection: ConnectionState;
   readonly leader: boolean;
   readonly drafts: Drafts;
+  readonly uploads: Uploads;
 
   restore(): Promise<User | null>;
   register(account: { username: string; password: string; display_name?: string | undefined; device?: DeviceInfo | undefined }, options?: CallOptions): Promise<User>;
@@ -952,6 +1098,42 @@ export class Tideline {
     options?: CallOptions,
   ): Promise<Draft>;
   deleteDraft(conversationId: string, version: number, options?: CallOptions): Promise<null>;
+
+  createMedia(
+    media: {
+      client_media_id?: string | undefined;
+      kind: MediaKind;
+      name: string;
+      mime: string;
+      size: number;
+      /** In base64. */
+      sha256?: string | undefined;
+      width?: number | undefined;
+      height?: number | undefined;
+      duration_ms?: number | undefined;
+    },
+    options?: CallOptions,
+  ): Promise<MediaUpload>;
+  getUpload(mediaId: string, options?: CallOptions): Promise<MediaUpload>;
+  /** `digest`: the SHA-256 of the part, in base64. */
+  uploadPart(
+    mediaId: string,
+    part: number,
+    bytes: Blob | ArrayBuffer | ArrayBufferView,
+    options?: CallOptions & { digest?: string | undefined },
+  ): Promise<null>;
+  completeMedia(mediaId: string, options?: CallOptions): Promise<Media>;
+  getMedia(mediaId: string, options?: CallOptions): Promise<Media>;
+  deleteMedia(mediaId: string, options?: CallOptions): Promise<null>;
+  listMedia(page?: PageOptions, options?: CallOptions): Promise<{ media: Media[]; next_cursor: string | null; used_bytes: number; quota_bytes: number }>;
+  getMediaContent(mediaId: string, which?: { variant?: MediaForm | undefined }, options?: CallOptions): Promise<Blob>;
+  getMessageMedia(conversationId: string, seq: number, which?: { variant?: MediaForm | undefined }, options?: CallOptions): Promise<Blob>;
+  createMediaLinks(
+    items: { conversation_id: string; seq: number; variant: MediaForm }[],
+    options?: CallOptions,
+  ): Promise<({ conversation_id: string; seq: number; variant: MediaForm; url: string; expires_at: string } | null)[]>;
+  /** A link to the media of a message, or null. It works for an hour or more: ask again for each element, and with `fresh` after a 404. */
+  mediaLink(conversationId: string, seq: number, variant?: MediaForm, options?: CallOptions & { fresh?: boolean | undefined }): Promise<string | null>;
   diagnoseLongpoll(timeout?: number, options?: CallOptions): Promise<{ asked_ms: number; waited_ms: number; reconnect: boolean }>;
   getCapabilities(options?: CallOptions): Promise<{ version: string; epoch: string; features: string[]; limits: Record<string, number> }>;
 

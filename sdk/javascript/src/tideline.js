@@ -12,7 +12,7 @@
 //   session   requests and the session
 //   api       a method per operation
 //   people    those of them that concern people: profiles, blocks, contacts, requests
-//   outbox    sending, with one message in flight per conversation
+//   outbox    sending, with one message in flight per conversation, and the uploads of its media
 //   sync      the loop: start over, wait, fetch, apply, remember
 //   timelines the conversations that are watched and read
 //   changes   the numbers of changed messages, and messages that expire
@@ -103,6 +103,11 @@ export class Tideline extends Api {
     return this.#core.drafts;
   }
 
+  /** The uploads of the user: media for messages. */
+  get uploads() {
+    return this.#core.outbox.uploads;
+  }
+
   /**
    * Watches a conversation that the application shows, until the returned function is called: its changes that have no entry in the
    * inbox arrive as `change` events, such as reactions in a group with many members.
@@ -142,8 +147,9 @@ export class Tideline extends Api {
   }
 
   /**
-   * Sends a text, `{ kind, content }`, or `{ forward: { conversation_id, seq } }`, a copy of another message. `mentions` are the ids
-   * of members whom the text names; `mention_all` names everyone, and `reply_to` is the seq of the message to which it replies. The
+   * Sends a text, `{ kind, content }`, `{ kind, upload, content: { alt } }` with the id of an upload (a video also with `poster_upload`), or
+   * `{ forward: { conversation_id, seq } }`, a copy of another message. A message with an upload is sent when the media are ready.
+   * `mentions` are the ids of members whom the text names; `mention_all` names everyone, and `reply_to` is the seq of the message to which it replies. The
    * promise yields the stored message. Awaiting it is optional, since `send` events report the same. An unstored message survives a
    * reload and is sent by the next `start`.
    */

@@ -194,11 +194,13 @@ it("an id that is none goes into no address", async (t) => {
     hideMessages: [id, [1]], updateDraft: [id, {}], deleteDraft: [id, 1], updateScheduled: [id, chat, {}], deleteScheduled: [id], pinMessage: [id, 1],
     unpinMessage: [id, 1], listPins: [id], updateTyping: [id, true], putContact: [id], getContact: [id], removeContact: [id],
     requestContact: [id], acceptContact: [id], declineContact: [id], cancelContact: [id], countMutualContacts: [id],
+    getUpload: [id], uploadPart: [id, 1, new Uint8Array(1)], completeMedia: [id], getMedia: [id], deleteMedia: [id], getMediaContent: [id],
+    getMessageMedia: [id, 1], mediaLink: [id, 1],
   });
   for (const id of bad) {
     for (const [name, args] of Object.entries(calls(id))) await assert.rejects(tideline[name](...args), { code: "validation" }, `${name} ${id}`);
     for (const name of ["removeMember", "updateMember", "setRole", "mute", "banUser", "unbanUser", "updateScheduled"]) await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
-    for (const name of ["getMessage", "edit", "recall", "versions", "addReaction", "removeReaction", "listReactions", "listReplies", "listReceipts", "pinMessage", "unpinMessage"]) if (id !== "1") await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
+    for (const name of ["getMessage", "edit", "recall", "versions", "addReaction", "removeReaction", "listReactions", "listReplies", "listReceipts", "pinMessage", "unpinMessage", "getMessageMedia", "mediaLink"]) if (id !== "1") await assert.rejects(tideline[name](chat, id, {}), { code: "validation" }, name);
     for (const emoji of ["", ".", "..", undefined]) await assert.rejects(tideline.addReaction(chat, 1, emoji), { code: "validation" });
     for (const call of [() => tideline.watch(id), () => tideline.drafts.set(id, null)]) assert.throws(call, { code: "validation" });
     await assert.rejects(tideline.history(id).next(), { code: "validation" });

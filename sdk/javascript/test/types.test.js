@@ -44,7 +44,7 @@ it("has a method for every operation of the API", async () => {
     remove_request: "cancelContact", update_contact: "putContact", update_contacts: "putContacts", get_mutual_count: "countMutualContacts",
     get_presence: "presence", create_presence_cursor: "presenceCursor",
     update_status: "setStatus", delete_status: "clearStatus",
-    edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
+    get_linked_media: "mediaLink", edit_message: "edit", recall_message: "recall", list_versions: "versions", get_live: null, get_ready: null,
     deactivate_me: "deactivate", delete_me: "deleteAccount",
   };
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());

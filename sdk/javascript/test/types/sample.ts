@@ -184,6 +184,21 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { read_receipts } = await tideline.updateMe({ read_receipts: direct.me.marked_unread });
   const { forward_name } = await tideline.updateMe({ forward_name: false });
   if (read_receipts || forward_name) messages.length = 0;
+  const upload = tideline.uploads.add(new Blob(["a"], { type: "video/mp4" }), { name: "a.mp4", width: 1, height: 1, duration_ms: 1 });
+  const poster = tideline.uploads.add(new Uint8Array(1), { kind: "image", mime: "image/png" });
+  await tideline.send(uuidv7(), { kind: upload.kind, upload: upload.id, poster_upload: poster.id, content: { alt: "a" } });
+  const { media, parts, part_bytes } = await tideline.createMedia({ kind: "file", name: "a", mime: "text/plain", size: 1 }, { signal });
+  for (const { part, received } of parts) if (!received) await tideline.uploadPart(media.id, part, new Uint8Array(part_bytes), { digest: "", signal });
+  const ready = await tideline.completeMedia((await tideline.getUpload(media.id)).media.id);
+  await tideline.send(uuidv7(), { kind: "file", content: { media_id: ready.id } });
+  const { used_bytes, quota_bytes } = await tideline.listMedia({ limit: 1 });
+  const [link] = await tideline.createMediaLinks([{ conversation_id: uuidv7(), seq: 1, variant: "small" }]);
+  const address: string | null = await tideline.mediaLink(uuidv7(), 1, link?.variant, { fresh: true, signal });
+  const blob: Blob = address ? await tideline.getMessageMedia(uuidv7(), 1, { variant: "poster" }) : await tideline.getMediaContent(media.id);
+  if (used_bytes + blob.size > quota_bytes) await tideline.deleteMedia((await tideline.getMedia(media.id)).id);
+  tideline.on("upload", ({ id, state, sent, size, error }) => console.log(id, state, sent / size, error?.code));
+  for (const one of tideline.uploads.list()) if (one.state === "failed") tideline.uploads.retry(one.id);
+  if (tideline.uploads.get(upload.id)) await tideline.uploads.cancel((await tideline.uploads.done(upload.id, { signal })).id);
   const { waited_ms } = await tideline.diagnoseLongpoll(0);
   const { limits, features } = await tideline.getCapabilities();
 
