@@ -24,7 +24,7 @@ pub const TIMINGS: PresenceTimings = PresenceTimings {
 };
 
 /// How long a change may take to be shown, with a busy machine.
-pub const SHOWN: Duration = Duration::from_secs(4);
+pub const SHOWN: Duration = Duration::from_secs(8);
 
 /// A deployment of one node with short times.
 pub async fn start() -> App {

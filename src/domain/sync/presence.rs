@@ -6,7 +6,7 @@ use crate::engine::delivery::Delivery;
 use crate::engine::presence::mine::DeviceFacts;
 use crate::engine::waiting::registry::Wake;
 use crate::model::ids::UserId;
-use crate::model::people::presence::{Beat, DeviceChange, DeviceKey, NodeId, PersonFacts};
+use crate::model::people::presence::{Beat, NodeId, PersonFacts};
 use crate::model::wire::user::{Availability, Platform};
 use crate::storage::pg::identity::online::{self, OnlineDevice};
 use crate::storage::pg::people::presence as rows;
@@ -40,10 +40,12 @@ pub async fn tick(delivery: &Delivery, auth: &Auth, published: &mut Published) {
     let replica = &people.replica;
     let changes = people.mine.take_changes(now, &people.timings, replica);
     people.replica.apply_own(&changes);
+    let notices = changes.iter().take_while(|(key, _)| key.is_notice());
+    let (notices, of_devices) = changes.split_at(notices.count());
     let metrics = &delivery.metrics;
     metrics
         .presence_published
-        .inc_by(u64::try_from(changes.len()).unwrap_or_default());
+        .inc_by(u64::try_from(of_devices.len()).unwrap_or_default());
     let (epoch, node, expiry) = (delivery.epoch, people.node, people.timings.expiry);
     // Without changes a call shows that none is missing, and that Redis still has all.
     let is_due = published
@@ -68,9 +70,9 @@ pub async fn tick(delivery: &Delivery, auth: &Auth, published: &mut Published) {
     }
     if !published.is_stored {
         // An upload has no notices.
-        let is_notice = |(key, _): &&DeviceChange| *key == DeviceKey::notice(key.user);
-        let notices = changes.iter().filter(is_notice);
-        people.mine.announce(notices.map(|(key, _)| key.user));
+        people
+            .mine
+            .announce(notices.iter().map(|(key, _)| key.user));
         published.version += UPLOAD_STEP;
         let devices = people.replica.own();
         let version = published.version;

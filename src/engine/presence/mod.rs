@@ -18,7 +18,7 @@ use crate::engine::presence::replica::Replica;
 use crate::engine::presence::states::Shown;
 use crate::engine::presence::subscribers::Subscribers;
 use crate::model::ids::UserId;
-use crate::model::people::presence::{DeviceChange, DeviceKey, NodeId};
+use crate::model::people::presence::{DeviceChange, NodeId};
 use crate::model::wire::people::privacy::Audience;
 
 /// The handle for presence.
@@ -73,7 +73,7 @@ impl OnlinePeople {
     /// Another node has published changes.
     pub fn receive(&self, node: NodeId, version: u64, changes: Vec<DeviceChange>) {
         for (key, _) in &changes {
-            if *key == DeviceKey::notice(key.user) {
+            if key.is_notice() {
                 self.mine.reload(key.user);
             }
         }

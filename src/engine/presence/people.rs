@@ -179,7 +179,7 @@ impl SeenPeople {
         for (key, presence) in changes {
             let (user, device) = (key.user, key.device);
             self.moved.insert(user);
-            if *key == DeviceKey::notice(user) {
+            if key.is_notice() {
                 self.notice(user);
                 continue;
             }

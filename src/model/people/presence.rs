@@ -46,6 +46,11 @@ impl DeviceKey {
     pub fn notice(user: UserId) -> Self {
         Self { user, device: 0 }
     }
+
+    /// Whether it is [`Self::notice`].
+    pub fn is_notice(self) -> bool {
+        self.device == 0
+    }
 }
 
 /// The presence of a device.

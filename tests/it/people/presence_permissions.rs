@@ -1,9 +1,7 @@
 //! Permissions of cursors that end, or begin, while a message is lost or somebody does not wait.
 
 use crate::people::presence_rides::Follower;
-use crate::support::online::{
-    SHOWN, TIMINGS, another_node, presence, shows, start, stay, two_nodes,
-};
+use crate::support::online::{TIMINGS, another_node, presence, shows, start, stay, two_nodes};
 use crate::support::{App, PASSWORD, Person};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -173,7 +171,7 @@ async fn deactivated_person_is_unknown_until_the_return() {
     let proof = json!({"password": PASSWORD});
     ann.post("/me/deactivate", proof.clone()).await.ok(204);
     staying.abort();
-    let states = shown(&mut follower, &ann, SHOWN / 2).await;
+    let states = shown(&mut follower, &ann, Duration::from_secs(2)).await;
     assert_eq!(states, ["unknown"]);
     assert_eq!(presence(&ben, &ann).await["state"], "unknown");
     let mut late = Follower::of(&ben, &[&ann]).await;
