@@ -263,7 +263,8 @@ impl Config {
             erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,
             media: media_settings::load(lookup)?,
-            decoder: std::env::current_exe().unwrap_or_default(),
+            // Also after an upgrade has replaced its file.
+            decoder: PathBuf::from("/proc/self/exe"),
             drain: Duration::from_secs(number(lookup, "TIDELINE_DRAIN_SECONDS", 10, 2, 300)?),
             log: log_format(lookup)?,
         })

@@ -81,10 +81,7 @@ impl App {
             // Off, so that tests are fast; tests of the limits set one.
             "TIDELINE_RATE_LIMIT" => Some("off".to_owned()),
             "TIDELINE_DRAIN_SECONDS" => Some("3".to_owned()),
-            "TIDELINE_MEDIA_URL" => Some(format!(
-                "file://{}",
-                services::media_dir(&database).display()
-            )),
+            "TIDELINE_MEDIA_URL" => Some(services::media_url(&database)),
             _ => None,
         })
         .unwrap();

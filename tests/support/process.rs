@@ -1,5 +1,6 @@
 //! A node as a process, for tests that need one: kill -9, SIGTERM, its log.
 
+use crate::support::services::media_url;
 use crate::support::{Proxy, SECRET};
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -37,6 +38,10 @@ impl NodeProcess {
         let redis = Proxy::before(redis_url);
         // As few threads and connections as the in-process nodes of the tests.
         let mut all = vec![("TIDELINE_WORKERS", "1"), ("TIDELINE_DB_POOL", "6")];
+        let database = database_url.rsplit('/').next().unwrap();
+        let database = database.split('?').next().unwrap();
+        let media = media_url(database);
+        all.push(("TIDELINE_MEDIA_URL", &media));
         all.extend(variables);
         Self {
             process: Process::serve(postgres.url(), redis.url(), &all),

@@ -54,6 +54,11 @@ pub fn media_dir(database: &str) -> std::path::PathBuf {
     services().data_dir().join("media").join(database)
 }
 
+/// The same, as a setting.
+pub fn media_url(database: &str) -> String {
+    format!("file://{}", media_dir(database).display())
+}
+
 pub fn create_database() -> String {
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let services = services();

@@ -402,6 +402,10 @@ fn store_has_what_the_rows_say(app: &App, conn: &mut diesel::PgConnection) {
     );
     let deletions = keys("SELECT store_key AS what FROM blob_deletions", conn);
     let root = app.media_dir();
+    let settings = app.config.media.as_ref();
+    if !settings.is_some_and(|media| media.url.starts_with("file://")) {
+        return;
+    }
     let mut found = BTreeSet::new();
     walk(&root, &root, &mut found);
     let lost: Vec<_> = kept.difference(&found).collect();

@@ -4,6 +4,8 @@ use crate::support::media::Bytes;
 use crate::support::{App, Person, eventually, id, text};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tideline::clock::unix_seconds;
+use tideline::model::time::Timestamp;
 
 const PICTURE: &[u8] = b"the bytes of a plan";
 
@@ -232,8 +234,8 @@ async fn scheduled_message_keeps_its_media() {
     let chat = ann.direct(&ben).await;
     let media = ann.upload(PICTURE).await;
     let later = |media: &str| {
-        let at = chrono::Utc::now() + chrono::TimeDelta::milliseconds(1_500);
-        json!({"conversation_id": chat, "send_at": at.to_rfc3339(), "kind": "file", "content": {"media_id": media}})
+        let at = Timestamp::of_seconds(unix_seconds() + 2);
+        json!({"conversation_id": chat, "send_at": at, "kind": "file", "content": {"media_id": media}})
     };
     let unknown = ann
         .put(&format!("/me/scheduled/{}", id()), later(&id()))

@@ -241,6 +241,8 @@ async fn attach(app: &App, [ann, ben, ..]: &[Person; 5], chat: &str) {
     let delivery = &app.nodes[0].handles.delivery;
     let media = ann.upload(&[7; 10]).await;
     let sent = ann.attach(chat, "file", &media).await.ok(201);
+    let unmuted = json!({"muted_until": null});
+    ann.change(chat, ben, unmuted).await.ok(200);
     ben.attach(chat, "file", &media).await.ok(201);
     let forward =
         json!({"client_msg_id": id(), "forward": {"conversation_id": chat, "seq": sent["seq"]}});

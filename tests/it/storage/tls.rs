@@ -10,7 +10,7 @@ use std::time::Duration;
 use tideline::dev::services::{Identity, Services};
 use tideline::storage::pg::operations::instance;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// Private servers with certificates for `localhost`.
 struct Secure {
@@ -124,6 +124,9 @@ async fn nodes_use_tls_with_a_private_ca() {
     };
     let (one, other) = (node(), node());
     for node in [&one, &other] {
+        let is = async || ready(&node.url).await;
+        let fine = |is: &Value| *is == with_redis(true);
+        eventually("ready", SOON, is, fine).await;
         assert_eq!(
             ready(&node.url).await,
             with_redis(true),
@@ -216,7 +219,9 @@ async fn untrusted_server_certificates_are_rejected() {
         (&by_number, &secure.authority, "not valid for name"),
     ] {
         let node = Process::serve(&good, url, &[("SSL_CERT_FILE", authority)]);
-        assert_eq!(ready(&node.url).await, with_redis(false));
+        let is = async || ready(&node.url).await;
+        let fine = |is: &Value| *is == with_redis(false);
+        eventually("ready", SOON, is, fine).await;
         let log_text = async || node.log().join("\n");
         let said = eventually("it says why", SOON, log_text, |log| log.contains(why)).await;
         assert!(!said.contains(password), "{said}");

@@ -112,8 +112,9 @@ SELECT s.id, gen_random_uuid(), gen_random_uuid(), 'file', 'plan.bin', '{}', 'te
 FROM strangers s CROSS JOIN generate_series(1, 30) AS m;
 INSERT INTO media_usage (owner_id, bytes, uploads) SELECT id, 300, 3 FROM strangers;
 INSERT INTO media_parts (owner_id, media_id, part, size, store_key)
-SELECT owner_id, id, p, 10, id || '/' || p FROM media CROSS JOIN generate_series(1, 3) AS p WHERE state = 'uploading';
+SELECT owner_id, id, p, 10, id || '/' || p FROM media CROSS JOIN generate_series(1, 3) AS p WHERE state = 'uploading' AND owner_id IN (SELECT id FROM strangers);
 INSERT INTO message_media (conversation_id, seq, role, media_id, owner_id)
-SELECT gen_random_uuid(), n, 'content', id, owner_id FROM media CROSS JOIN generate_series(1, 3) AS n WHERE state = 'ready';
+SELECT gen_random_uuid(), n, 'content', id, owner_id FROM media CROSS JOIN generate_series(1, 3) AS n
+WHERE state = 'ready' AND owner_id IN (SELECT id FROM strangers);
 INSERT INTO media_candidates (owner_id, media_id, at) SELECT id, gen_random_uuid(), now() FROM strangers WHERE n > 115;
 INSERT INTO blob_deletions (store_key, due_at) SELECT 'x/' || n, now() + interval '1 day' FROM generate_series(1, 5000) AS n;
