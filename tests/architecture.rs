@@ -125,6 +125,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("argon2", &["engine/auth/passwords.rs"]),
     ("clap", &["cli/"]),
     ("object_store", &["storage/objects/"]),
+    ("fast_image_resize", &["engine/media/variants.rs"]),
+    ("image", &["engine/media/"]),
+    ("infer", &["engine/media/sniff.rs"]),
+    ("thumbhash", &["engine/media/variants.rs"]),
     ("prometheus", &["telemetry/metrics.rs"]),
     ("env_logger", &["cli/logging.rs"]),
 ];

@@ -44,6 +44,8 @@ CREATE TABLE media_parts (
     part      integer NOT NULL,
     size      integer NOT NULL,
     store_key text    NOT NULL,
+    -- The client may send it to the store itself: it is looked for when the upload is completed.
+    is_direct boolean NOT NULL DEFAULT false,
     PRIMARY KEY (owner_id, media_id, part)
 );
 

@@ -16,7 +16,9 @@ pub struct MediaConfig {
     /// `TIDELINE_MEDIA_QUOTA`: the most bytes of a user.
     pub quota: i64,
     /// `TIDELINE_MEDIA_TOTAL`: the most bytes of all users.
-    pub total: i64,
+    pub total: Option<i64>,
+    /// A directory refuses uploads when less than this share of its disk is free, in percent.
+    pub least_free: u64,
     /// `TIDELINE_MEDIA_SCAN`: host and port of clamd.
     pub scan: Option<String>,
     /// `TIDELINE_MEDIA_PUBLIC_URL`: what the paths of links follow.

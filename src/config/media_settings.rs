@@ -25,7 +25,9 @@ pub(super) fn load(lookup: Lookup<'_>) -> Result<Option<MediaConfig>, ConfigErro
         redirect: option(lookup, "TIDELINE_MEDIA_REDIRECT")?,
         bytes: number(lookup, "TIDELINE_MEDIA_BYTES", 100 * MIB, 1, 1 << 40)?,
         quota: number(lookup, "TIDELINE_MEDIA_QUOTA", 10_240 * MIB, 1, 1 << 50)?,
-        total: number(lookup, "TIDELINE_MEDIA_TOTAL", 1 << 50, 1, 1 << 60)?,
+        total: Some(number(lookup, "TIDELINE_MEDIA_TOTAL", 0, 0, 1 << 60)?)
+            .filter(|total| *total > 0),
+        least_free: 5,
         scan: scan(lookup)?,
         public_url: public_url(lookup)?,
         store_options: options.collect(),

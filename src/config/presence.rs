@@ -34,6 +34,19 @@ pub struct PresenceTimings {
 /// The longest pause between two waits of a client that works: the SDK's longest pause after a failure.
 pub const MAX_CLIENT_PAUSE: Duration = Duration::from_secs(20);
 
+impl PresenceTimings {
+    /// How long a node may be silent.
+    pub fn silence(&self) -> Duration {
+        self.beat * self.still_beats
+    }
+
+    /// A time in ticks, rounded up.
+    pub fn ticks(&self, time: Duration) -> u32 {
+        let ticks = time.as_nanos().div_ceil(self.tick.as_nanos().max(1));
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+}
+
 impl Default for PresenceTimings {
     fn default() -> Self {
         Self {

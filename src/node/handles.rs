@@ -142,7 +142,8 @@ impl Handles {
         let epoch = pg.read("epoch", instance::epoch).await?;
         let clock = SharedClock::showing(pg.read("clock", instance::clock).await?);
         let secret = &config.jwt_secret.0;
-        let presence = OnlinePeople::new(config.presence, config.presence_timings, secret);
+        let (timings, default) = (config.presence_timings, config.privacy.presence);
+        let presence = OnlinePeople::new(config.presence, timings, secret, default);
         let presence = presence.ok_or_else(|| {
             OpenError::Secrets(Error::Internal("the secret cannot be a key".to_owned()))
         })?;
@@ -169,11 +170,9 @@ impl Handles {
                     user,
                     is_typing,
                 } => waiters.typing.receive(conversation, user, is_typing),
-                Signal::Person(user) => waiters.presence.mine.reload(user),
                 Signal::Devices { node, changes } => match changes {
                     Some((version, changes)) => {
-                        let replica = &waiters.presence.replica;
-                        replica.receive(node, version, changes);
+                        waiters.presence.receive(node, version, changes);
                     }
                     None => waiters.presence.replica.lose(node),
                 },

@@ -11,7 +11,11 @@ pub async fn run(delivery: &Delivery, auth: &Auth) {
         return;
     }
     // PostgreSQL may be slow, and a beat must not be late for that.
-    tokio::join!(publish(delivery, auth), count(delivery), beat(delivery));
+    tokio::join!(
+        publish(delivery, auth),
+        count(delivery),
+        beat(delivery, auth)
+    );
 }
 
 /// A process that was suspended does not count the time.
@@ -40,16 +44,20 @@ async fn count(delivery: &Delivery) {
     }
 }
 
-async fn beat(delivery: &Delivery) {
+async fn beat(delivery: &Delivery, auth: &Auth) {
     let timings = delivery.waiters.presence.timings;
-    let mut beats = every(timings.beat);
+    let now = || auth.tokens.clock.now();
     let mut heartbeat = Heartbeat::default();
+    // The second beat comes early: the node is not ready before.
+    presence::beat(delivery, now(), &mut heartbeat).await;
+    tokio::time::sleep(timings.tick).await;
+    let mut beats = every(timings.beat);
     let mut stored = Instant::now();
     loop {
         beats.tick().await;
-        presence::beat(delivery, &mut heartbeat).await;
+        presence::beat(delivery, now(), &mut heartbeat).await;
         if stored.elapsed() >= timings.last_seen {
-            presence::store_last_seen(delivery, &mut heartbeat).await;
+            presence::store_last_seen(delivery, now(), &mut heartbeat).await;
             stored = Instant::now();
         }
     }

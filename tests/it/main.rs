@@ -48,6 +48,8 @@ mod media {
     mod decoder_process;
     mod pictures;
     mod quotas;
+    mod s3;
+    mod scan;
     mod uploads;
 }
 
@@ -94,7 +96,9 @@ mod people {
     mod contacts;
     mod erasure;
     mod presence;
+    mod presence_flapping;
     mod presence_nodes;
+    mod presence_permissions;
     mod presence_rides;
     mod presence_seen;
     mod privacy;

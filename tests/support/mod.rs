@@ -91,7 +91,11 @@ impl App {
         // Many nodes start simultaneously; ten connections each would overload two cores.
         config.workers = 1;
         config.db_pool = 6;
+        // The disk of a machine for tests may be nearly full.
+        config.media.as_mut().unwrap().least_free = 0;
         config.decoder = env!("CARGO_BIN_EXE_tideline").into();
+        // A node is ready after the second tick.
+        config.presence_timings.tick = Duration::from_millis(50);
         set(&mut config);
         let mut app = Self {
             nodes: Vec::new(),
@@ -123,8 +127,20 @@ impl App {
 
     /// Starts another node on the same database and Redis.
     pub async fn add_node(&mut self) {
-        self.nodes
-            .push(Node::start(self.config.clone()).await.unwrap());
+        self.add_node_with(self.config.clone()).await;
+    }
+
+    /// Starts another node with these settings. It is ready, unless Redis is away.
+    pub async fn add_node_with(&mut self, config: Config) {
+        let node = Node::start(config).await.unwrap();
+        let online = &node.handles.delivery.waiters.presence;
+        for _ in 0..100 {
+            if !online.is_on || !online.replica.is_reading() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.nodes.push(node);
     }
 
     /// Starts another node on the same database and Redis as a process, behind its own proxies.

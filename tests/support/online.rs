@@ -5,7 +5,6 @@ use crate::support::{Answer, App, Person, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tideline::config::presence::PresenceTimings;
-use tideline::node::Node;
 use tokio::task::JoinHandle;
 
 /// The times of presence in the tests, in the proportions of the real ones.
@@ -25,7 +24,7 @@ pub const TIMINGS: PresenceTimings = PresenceTimings {
 };
 
 /// How long a change may take to be shown, with a busy machine.
-pub const SHOWN: Duration = Duration::from_secs(4);
+pub const SHOWN: Duration = Duration::from_secs(8);
 
 /// A deployment of one node with short times.
 pub async fn start() -> App {
@@ -44,9 +43,9 @@ pub async fn another_node(app: &mut App) -> (crate::support::Proxy, String) {
     let proxy = crate::support::Proxy::before(&crate::support::services().redis_url());
     let mut config = app.config.clone();
     config.redis_url = tideline::config::Secret(proxy.url().to_owned());
-    let node = Node::start(config).await.unwrap();
+    app.add_node_with(config).await;
+    let node = app.nodes.last().unwrap();
     let url = format!("http://{}", node.address);
-    app.nodes.push(node);
     (proxy, url)
 }
 

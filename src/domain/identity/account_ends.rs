@@ -84,6 +84,7 @@ async fn end(
             for device in removed {
                 forget_device(auth, user, device);
             }
+            auth.waiters.presence.announce(user);
             return Ok(erase_at);
         }
     }

@@ -84,11 +84,14 @@ pub async fn collect(delivery: &Delivery) -> Result<(), Error> {
         delivery.pg.transaction("media_expiry", step).await??;
     }
     while delete_objects(delivery).await? {}
-    let total = delivery.pg.read("media_total", usage::total).await?;
-    let is_full = service.objects.is_full() || total >= service.config.total;
+    let mut is_full = service.objects.has_less_than(service.config.least_free);
+    if let Some(most) = service.config.total {
+        let total = delivery.pg.read("media_total", usage::total).await?;
+        delivery.metrics.media_bytes.set(total);
+        is_full |= total >= most;
+    }
     service.is_full.store(is_full, Ordering::Relaxed);
     delivery.metrics.media_available.set(i64::from(!is_full));
-    delivery.metrics.media_bytes.set(total);
     Ok(())
 }
 

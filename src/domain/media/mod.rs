@@ -8,7 +8,7 @@ pub mod uploads;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::media::MediaService;
-use crate::storage::objects::ObjectError;
+use crate::storage::objects::error::ObjectError;
 use chrono::TimeDelta;
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use crate::model::ids::{MediaId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::media::{Media, MediaState};
 use crate::storage::error::StorageResult;
-use crate::storage::objects::ObjectError;
+use crate::storage::objects::error::ObjectError;
 use crate::storage::pg::Connection;
 use crate::storage::pg::media::rows::{self, ORIGINAL, StoredMedia};
 use crate::storage::pg::media::{deletions, uploads as parts, usage};

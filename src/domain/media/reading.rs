@@ -19,9 +19,13 @@ use crate::storage::pg::messaging::conversations;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::time::Duration;
 
 /// The form of a message's media that is the still picture of a video.
 const POSTER_FORM: &str = "poster";
+
+/// How long a client may read from the store itself.
+const REDIRECT_LIFE: Duration = Duration::from_secs(60);
 
 /// An object that a client may read.
 #[derive(Clone, Debug)]
@@ -214,6 +218,23 @@ fn readable(
         Some((((one.conversation, one.seq), role), one.media))
     };
     Ok(found.into_iter().filter_map(entry).collect())
+}
+
+/// Where a client reads an object from the store itself, if the operator has chosen so.
+pub async fn redirection(
+    delivery: &Delivery,
+    object: &ServedObject,
+    content_type: &str,
+    disposition: &str,
+) -> Result<Option<String>, Error> {
+    let service = service(delivery)?;
+    let presigner = service.objects.presigner.as_ref();
+    let Some(presigner) = presigner.filter(|_| service.config.redirect) else {
+        return Ok(None);
+    };
+    let url = presigner.get(&object.key, content_type, disposition, REDIRECT_LIFE);
+    let url = url.await.map_err(|error| store_error(delivery, &error))?;
+    Ok(Some(url))
 }
 
 /// A range of the bytes of an object.

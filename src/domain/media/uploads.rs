@@ -8,12 +8,16 @@ use crate::clock;
 use crate::domain::media::{LIFE, UNKEPT_SECONDS, collection, processing, service, store_error};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::media::MediaService;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientMediaId, MediaId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::media::MediaKind;
-use crate::model::wire::media::{MAX_UPLOADS, Media, MediaState, PART_BYTES, Upload, UploadPart};
+use crate::model::wire::media::{
+    DirectPart, MAX_UPLOADS, Media, MediaState, PART_BYTES, Upload, UploadPart,
+};
 use crate::storage::error::StorageResult;
+use crate::storage::objects::error::ObjectResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::media::rows::{self, StoredMedia, object_key};
 use crate::storage::pg::media::uploads::StoredPart;
@@ -24,6 +28,10 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a client may send parts to the store itself.
+const DIRECT_LIFE: Duration = Duration::from_secs(3_600);
 
 /// An upload to create.
 #[derive(Clone, Debug)]
@@ -44,6 +52,8 @@ pub struct NewUpload {
     pub dimensions: Option<(i32, i32)>,
     /// Length in milliseconds, of a video.
     pub duration_ms: Option<i64>,
+    /// The digests of the parts, in base64, if the client sends them to the store itself.
+    pub part_digests: Vec<String>,
     /// The request, to recognise a repeat.
     pub declared: String,
 }
@@ -87,6 +97,11 @@ pub async fn create(
     let quota = service.config.quota;
     let is_full = service.is_full.load(Ordering::Relaxed);
     let (id, owner) = (MediaId(clock::new_id()), caller.user);
+    let digests = match service.config.direct {
+        true => new.part_digests.clone(),
+        false => Vec::new(),
+    };
+    let direct = direct_parts(id, new.size, digests.len());
     let (stored, parts, replayed) = delivery
         .pg
         .transaction("create_media", move |conn| {
@@ -109,14 +124,78 @@ pub async fn create(
             let client_id = new.client_id;
             parts::create(conn, owner, client_id, &media, &new.declared, expires_at)?;
             usage::add(conn, owner, media.size, 1)?;
+            for part in &direct {
+                deletions::add(conn, std::slice::from_ref(&part.key), UNKEPT_SECONDS)?;
+                parts::put_part(conn, owner, id, part)?;
+            }
             let stored = rows::get(conn, owner, id)?.ok_or(Error::NotFound);
-            Ok(stored.map(|stored| (stored, Vec::new(), false)))
+            Ok(stored.map(|stored| (stored, direct.clone(), false)))
         })
         .await??;
+    let direct = match digests.is_empty() || stored.media.state != MediaState::Uploading {
+        true => None,
+        false => Some(presigned(service, &stored, &parts, &digests).await?),
+    };
     Ok(CreatedUpload {
-        upload: upload(stored, &parts),
+        upload: Upload {
+            direct,
+            ..upload(stored, &parts)
+        },
         replayed,
     })
+}
+
+/// The parts that a client sends to the store itself, by the number of their digests.
+fn direct_parts(id: MediaId, size: i64, count: usize) -> Vec<StoredPart> {
+    let numbers = part_numbers(size).take(count);
+    let part = |part| {
+        Some(StoredPart {
+            part,
+            size: i32::try_from(part_size(size, part)?).ok()?,
+            key: object_key(id, clock::new_id(), "part"),
+            is_direct: true,
+        })
+    };
+    numbers.filter_map(part).collect()
+}
+
+/// The requests for these parts.
+async fn presigned(
+    service: &MediaService,
+    stored: &StoredMedia,
+    parts: &[StoredPart],
+    digests: &[String],
+) -> Result<Vec<DirectPart>, Error> {
+    let mut direct = Vec::new();
+    let Some(presigner) = &service.objects.presigner else {
+        return Ok(direct);
+    };
+    for part in parts.iter().filter(|part| part.is_direct) {
+        let at = usize::try_from(part.part - 1).unwrap_or(usize::MAX);
+        let Some(digest) = digests.get(at) else {
+            continue;
+        };
+        let request = presigner.put(&part.key, digest, DIRECT_LIFE).await;
+        let request = request.map_err(|error| Error::Internal(error.to_string()))?;
+        direct.push(DirectPart {
+            part: part.part,
+            url: request.url,
+            headers: request.headers,
+            expires_at: Timestamp(stored.media.created_at.0 + DIRECT_LIFE),
+        });
+    }
+    Ok(direct)
+}
+
+/// Whether the store has all parts that the client has sent there.
+async fn has_direct_parts(service: &MediaService, parts: &[StoredPart]) -> ObjectResult<bool> {
+    for part in parts.iter().filter(|part| part.is_direct) {
+        let length = service.objects.length(&part.key).await?;
+        if length != u64::try_from(part.size).ok() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn check_quota(used: MediaUsage, size: i64, quota: i64) -> Result<(), Error> {
@@ -132,9 +211,13 @@ fn check_quota(used: MediaUsage, size: i64, quota: i64) -> Result<(), Error> {
 }
 
 /// The number of parts of an upload of this size.
-fn part_count(size: i64) -> i32 {
-    let count = (size + PART_BYTES - 1) / PART_BYTES;
-    i32::try_from(count).unwrap_or(i32::MAX)
+pub fn part_count(size: i64) -> usize {
+    usize::try_from((size + PART_BYTES - 1) / PART_BYTES).unwrap_or(usize::MAX)
+}
+
+/// The numbers of the parts of an upload of this size, from 1.
+fn part_numbers(size: i64) -> impl Iterator<Item = i32> {
+    (1..).take(part_count(size))
 }
 
 /// The size of a part of an upload; none if it has no such part.
@@ -146,11 +229,12 @@ fn part_size(size: i64, part: i32) -> Option<i64> {
 fn upload(stored: StoredMedia, received: &[StoredPart]) -> Upload {
     let received: HashMap<i32, i64> = received
         .iter()
+        .filter(|one| !one.is_direct)
         .map(|one| (one.part, i64::from(one.size)))
         .collect();
     let size = stored.media.size;
     let is_uploading = stored.media.state == MediaState::Uploading;
-    let parts = (1..=part_count(size)).filter_map(|part| {
+    let parts = part_numbers(size).filter_map(|part| {
         let size = part_size(size, part)?;
         Some(UploadPart {
             part,
@@ -253,6 +337,7 @@ pub async fn put_part(
         part: expected.part,
         size: i32::try_from(expected.size).unwrap_or(i32::MAX),
         key: expected.key,
+        is_direct: false,
     };
     let name = move |conn: &mut Connection| {
         let upload = rows::lock(conn, owner, media)?;
@@ -278,8 +363,14 @@ pub async fn complete(
     caller: Caller,
     id: MediaId,
 ) -> Result<Media, Error> {
-    service(delivery)?;
+    let service = service(delivery)?;
     let (owner, object) = (caller.user, clock::new_id());
+    let read = move |conn: &mut Connection| parts::parts(conn, owner, id);
+    let received = delivery.pg.read("media_parts", read).await?;
+    let is_there = has_direct_parts(service, &received).await;
+    if !is_there.map_err(|error| store_error(delivery, &error))? {
+        return Err(Error::Conflict("the upload lacks a part"));
+    }
     let begin = move |conn: &mut Connection| {
         let upload = rows::lock(conn, owner, id)?;
         let upload = upload.filter(|one| one.media.state != MediaState::Deleted);
@@ -290,7 +381,7 @@ pub async fn complete(
             return Ok(Ok(false));
         }
         let received = parts::parts(conn, owner, id)?.len();
-        if i32::try_from(received) != Ok(part_count(upload.media.size)) {
+        if received != part_count(upload.media.size) {
             return Ok(Err(Error::Conflict("the upload lacks a part")));
         }
         processing::begin(conn, owner, id, object)?;

@@ -34,6 +34,10 @@ pub async fn readiness(delivery: &Delivery, lifecycle: &Lifecycle) -> Readiness 
     if delivery.writers.has_panicked() {
         reasons.push("a writer has ended because of a bug: restart this node".to_owned());
     }
+    let online = &delivery.waiters.presence;
+    if online.is_on && online.replica.is_reading() {
+        reasons.push("the node reads who is online".to_owned());
+    }
     if lifecycle.is_draining() {
         reasons.push("the node is shutting down".to_owned());
     }

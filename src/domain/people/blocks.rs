@@ -49,7 +49,7 @@ pub async fn block(delivery: &Delivery, caller: Caller, user: UserId) -> Result<
             Ok(Ok(inbox::deliver(conn, &Changes::default(), &entries, at)?))
         })
         .await??;
-    presence::publish(delivery, &[caller.user]);
+    delivery.waiters.presence.announce(caller.user);
     delivery.writers.publish(committed);
     forget_access(delivery, [caller.user, user]);
     Ok(())
@@ -71,7 +71,7 @@ pub async fn unblock(delivery: &Delivery, caller: Caller, user: UserId) -> Resul
             }))
         })
         .await??;
-    presence::publish(delivery, &[caller.user]);
+    delivery.waiters.presence.announce(caller.user);
     delivery.writers.publish(committed);
     forget_access(delivery, [caller.user, user]);
     Ok(())

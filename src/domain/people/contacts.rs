@@ -103,7 +103,7 @@ where
         })
         .await??;
     if !committed.is_empty() {
-        presence::publish(delivery, &[caller.user]);
+        delivery.waiters.presence.announce(caller.user);
     }
     delivery.writers.publish(committed);
     Ok(answer)

@@ -10,7 +10,7 @@ use crate::engine::error::Error;
 use crate::engine::presence::OnlinePeople;
 use crate::engine::presence::cursor::{Followed, HIDDEN, PresenceCursor};
 use crate::engine::presence::permissions::PairRevs;
-use crate::engine::presence::states::Shown;
+use crate::engine::presence::states::{AudienceRev, Shown};
 use crate::model::account::Caller;
 use crate::model::ids::UserId;
 use crate::model::time::Timestamp;
@@ -19,10 +19,8 @@ use crate::model::wire::people::privacy::{Audience, EffectivePrivacy};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::people::presence::{self as rows, PresencePair};
 use crate::storage::pg::{Connection, WAITING};
-use crate::storage::redis::sync::notices::publish_people;
 use chrono::Timelike;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 /// What the caller may see of a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,40 +152,47 @@ pub fn parse_cursor(
 struct Candidate {
     before: Followed,
     shown: Shown,
-    /// The numbers of both, as far as they are known.
-    revs: PairRevs,
+    /// The number with which the person's permission was found.
+    person_rev: u16,
     /// Whether the caller may see the person, if that is known.
     may: Option<bool>,
 }
 
-/// Compares a person of a cursor with what this node has. While neither number has moved, the permission of then holds.
+/// Compares a person of a cursor with what this node has. While neither number has moved, the permission of then holds. `viewer_rev` is
+/// known while a device of the viewer waits: others may change without a notice that this node gets in time.
 fn candidate(
     online: &OnlinePeople,
-    viewer: (UserId, Option<u32>),
+    (viewer, viewer_rev): (UserId, Option<u32>),
     cursor: &PresenceCursor,
     before: Followed,
 ) -> Candidate {
-    let (viewer, viewer_rev) = viewer;
     let shown = online.shown(before.user);
-    let person_rev = shown.audience_rev.map(low);
+    let number = match shown.audience_rev {
+        AudienceRev::Live(rev) | AudienceRev::Left(rev) => Some(low(rev)),
+        AudienceRev::Unknown | AudienceRev::Moved(_) => None,
+    };
+    let person_rev = number.unwrap_or(before.audience_rev);
     let may_then = before.digest != HIDDEN;
-    let revs = (
-        low(viewer_rev.unwrap_or(cursor.audience_rev)),
-        person_rev.unwrap_or(before.audience_rev),
-    );
-    let is_same = revs == (low(cursor.audience_rev), before.audience_rev);
-    // Where a number is not known, the permission may have ended. That somebody is unknown may be shown to everyone.
-    let is_known = viewer_rev.is_some() && person_rev.is_some();
-    let shows =
-        may_then && shown.digest() != before.digest && shown.state != PresenceState::Unknown;
-    let may = match is_same && (is_known || !shows) {
-        true => Some(may_then),
-        false => online.permissions.get((viewer, before.user), revs),
+    let then = (low(cursor.audience_rev), before.audience_rev);
+    let now: PairRevs = (viewer_rev.map_or(then.0, low), person_rev);
+    // That somebody is unknown may be shown to everyone.
+    let is_news = match may_then {
+        true => shown.digest() != before.digest,
+        false => viewer_rev.is_none() && number.is_some(),
+    };
+    let shows = is_news && shown.state != PresenceState::Unknown;
+    // Where a number is not known, the permission may have ended.
+    let is_known = viewer_rev.is_some() && number.is_some();
+    let has_moved = matches!(shown.audience_rev, AudienceRev::Moved(_));
+    let may = match !has_moved && (is_known || !shows) {
+        true if now == then => Some(may_then),
+        true => online.permissions.get((viewer, before.user), now),
+        false => None,
     };
     Candidate {
         before,
         shown,
-        revs,
+        person_rev,
         may,
     }
 }
@@ -203,11 +208,18 @@ pub async fn changes(
     if !online.is_on {
         return None;
     }
-    let viewer_rev = online.shown(viewer).audience_rev;
+    let mut viewer_rev = match online.shown(viewer).audience_rev {
+        AudienceRev::Live(rev) => Some(rev),
+        AudienceRev::Unknown | AudienceRev::Moved(_) | AudienceRev::Left(_) => None,
+    };
     let people = cursor.people.iter();
     let people = people.map(|one| candidate(online, (viewer, viewer_rev), cursor, *one));
     let mut people: Vec<_> = people.collect();
     if people.iter().any(|one| one.may.is_none()) {
+        // The new cursor has one number of the viewer for all.
+        if viewer_rev.is_none() {
+            people.iter_mut().for_each(|one| one.may = None);
+        }
         let views = match delivery.pg.usage().waiting < WAITING / 2 {
             true => {
                 let unknown = people.iter().filter(|one| one.may.is_none());
@@ -220,11 +232,19 @@ pub async fn changes(
             delivery.metrics.presence_shed.inc();
             return None;
         };
+        viewer_rev = viewer_rev.or(views.get(&viewer).map(|view| view.viewer_rev));
         for one in people.iter_mut().filter(|one| one.may.is_none()) {
             let user = one.before.user;
-            let may = views.get(&user).is_some_and(|view| view.is_visible);
-            online.permissions.store((viewer, user), one.revs, may);
-            one.may = Some(may);
+            let view = views.get(&user).copied().unwrap_or_default();
+            one.person_rev = low(view.person_rev);
+            one.may = Some(view.is_visible);
+            let revs = (low(view.viewer_rev), one.person_rev);
+            online
+                .permissions
+                .store((viewer, user), revs, view.is_visible);
+            online
+                .replica
+                .learn(user, one.shown.audience_rev, view.person_rev);
         }
     }
     let mut changes = Vec::new();
@@ -232,7 +252,7 @@ pub async fn changes(
     for one in people {
         let (user, may) = (one.before.user, one.may.unwrap_or_default());
         let shown = visible(one.shown, may);
-        let after = followed(user, shown, may, one.revs.1);
+        let after = followed(user, shown, may, one.person_rev);
         // A person without data looks like a hidden person.
         let was_unknown = [HIDDEN, Shown::default().digest()].contains(&one.before.digest);
         let is_unknown = shown.state == PresenceState::Unknown;
@@ -274,16 +294,4 @@ pub(super) fn move_contacts_audience(
         rows::move_audience(conn, user)?;
     }
     Ok(own)
-}
-
-/// What decides what others see of these users has changed: the nodes at which they wait read it again.
-pub(in crate::domain) fn publish(delivery: &Delivery, users: &[UserId]) {
-    if !delivery.waiters.presence.is_on {
-        return;
-    }
-    for user in users {
-        delivery.waiters.presence.mine.reload(*user);
-    }
-    let (redis, epoch, users) = (Arc::clone(&delivery.redis), delivery.epoch, users.to_vec());
-    tokio::spawn(async move { publish_people(&redis, epoch, &users).await });
 }

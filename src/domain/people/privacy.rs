@@ -111,7 +111,7 @@ pub async fn update(
         })
         .await??;
     if !committed.is_empty() {
-        presence::publish(delivery, &[caller.user]);
+        delivery.waiters.presence.announce(caller.user);
     }
     delivery.writers.publish(committed);
     Ok(privacy)

@@ -1,6 +1,5 @@
 //! Profiles, and the settings of the caller's own account.
 
-use crate::domain::people::presence;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::{Caller, Username};
@@ -231,7 +230,7 @@ where
         })
         .await??;
     if !committed.is_empty() {
-        presence::publish(delivery, &[caller.user]);
+        delivery.waiters.presence.announce(caller.user);
     }
     delivery.writers.publish(committed);
     Ok(account)

@@ -6,13 +6,14 @@ use crate::engine::delivery::Delivery;
 use crate::engine::presence::mine::DeviceFacts;
 use crate::engine::waiting::registry::Wake;
 use crate::model::ids::UserId;
-use crate::model::people::presence::{NodeId, PersonFacts};
+use crate::model::people::presence::{Beat, NodeId, PersonFacts};
 use crate::model::wire::user::{Availability, Platform};
 use crate::storage::pg::identity::online::{self, OnlineDevice};
 use crate::storage::pg::people::presence as rows;
 use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::sync::presence as shared;
 use futures_util::future::join_all;
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// Devices or people of one statement.
@@ -36,13 +37,15 @@ pub async fn tick(delivery: &Delivery, auth: &Auth, published: &mut Published) {
     read_people(delivery).await;
     let people = &delivery.waiters.presence;
     let now = auth.tokens.clock.now();
-    let elsewhere = |key| people.replica.elsewhere(key);
-    let changes = people.mine.take_changes(now, &people.timings, elsewhere);
+    let replica = &people.replica;
+    let changes = people.mine.take_changes(now, &people.timings, replica);
     people.replica.apply_own(&changes);
+    let notices = changes.iter().take_while(|(key, _)| key.is_notice());
+    let (notices, of_devices) = changes.split_at(notices.count());
     let metrics = &delivery.metrics;
     metrics
         .presence_published
-        .inc_by(u64::try_from(changes.len()).unwrap_or_default());
+        .inc_by(u64::try_from(of_devices.len()).unwrap_or_default());
     let (epoch, node, expiry) = (delivery.epoch, people.node, people.timings.expiry);
     // Without changes a call shows that none is missing, and that Redis still has all.
     let is_due = published
@@ -66,8 +69,12 @@ pub async fn tick(delivery: &Delivery, auth: &Auth, published: &mut Published) {
         }
     }
     if !published.is_stored {
+        // An upload has no notices.
+        people
+            .mine
+            .announce(notices.iter().map(|(key, _)| key.user));
         published.version += UPLOAD_STEP;
-        let devices = people.mine.published();
+        let devices = people.replica.own();
         let version = published.version;
         let uploaded = shared::upload(&delivery.redis, epoch, node, version, &devices, expiry);
         published.is_stored = uploaded.await.is_ok();
@@ -91,7 +98,8 @@ pub async fn wake(delivery: &Delivery) {
 
 /// Reads the nodes whose devices are not known whole.
 async fn read_nodes(delivery: &Delivery) {
-    let replica = &delivery.waiters.presence.replica;
+    let people = &delivery.waiters.presence;
+    let replica = &people.replica;
     for node in replica.unread() {
         let channel = [Channel::Node(node)];
         if delivery.notices.subscribe(&channel).await.is_err() {
@@ -101,7 +109,8 @@ async fn read_nodes(delivery: &Delivery) {
             return;
         };
         if let Some(found) = found {
-            replica.finish_read(node, (found.from, found.through), &found.devices);
+            let versions = (found.from, found.through);
+            replica.finish_read(node, versions, &found.devices, &people.timings);
         }
     }
 }
@@ -150,54 +159,48 @@ fn facts(row: OnlineDevice) -> DeviceFacts {
 pub struct Heartbeat {
     beats: u64,
     /// Nodes that are gone.
-    nodes: Vec<(NodeId, u64)>,
-    /// Their people who are online nowhere else.
-    users: Vec<UserId>,
+    nodes: Vec<(NodeId, Beat)>,
+    /// Their people who are online nowhere else, and until when they were.
+    users: HashMap<UserId, i64>,
 }
 
-/// Counts a beat, and concludes from those of the others which of them are gone.
-pub async fn beat(delivery: &Delivery, heartbeat: &mut Heartbeat) {
+/// Counts a beat, and concludes from those of the others which of them are gone. `now` is the time by the database's clock.
+pub async fn beat(delivery: &Delivery, now: i64, heartbeat: &mut Heartbeat) {
     let people = &delivery.waiters.presence;
     let (epoch, node, timings) = (delivery.epoch, people.node, &people.timings);
     heartbeat.beats += 1;
-    let (own, gone) = ((node, heartbeat.beats), &heartbeat.nodes);
+    let (count, gone) = (heartbeat.beats, &heartbeat.nodes);
+    let own = (node, Beat { count, at: now });
     let beats = shared::beat(&delivery.redis, epoch, own, gone, timings.expiry).await;
     let Ok(beats) = beats else {
         people.replica.beat_unanswered(timings);
         return;
     };
     heartbeat.nodes.clear();
-    let gone = people.replica.beat_answered(node, &beats, timings);
+    let gone = people.replica.beat_answered(node, &beats, now, timings);
     let channels: Vec<_> = gone
         .nodes
         .iter()
         .map(|(node, _)| Channel::Node(*node))
         .collect();
     delivery.notices.unsubscribe(&channels).await;
-    // The node with the lowest id stores when the people were last seen.
-    if people.replica.nodes().iter().all(|other| node < *other) {
+    if people.replica.is_first(node, timings) {
         heartbeat.users.extend(gone.users);
     }
     heartbeat.nodes.extend(gone.nodes);
 }
 
 /// Stores when people were last seen: those who have left, who stay for long, or whose node is gone.
-pub async fn store_last_seen(delivery: &Delivery, heartbeat: &mut Heartbeat) {
+pub async fn store_last_seen(delivery: &Delivery, now: i64, heartbeat: &mut Heartbeat) {
     let people = &delivery.waiters.presence;
-    let timings = &people.timings;
-    let seen = people.mine.take_seen(timings);
-    let of_gone = std::mem::take(&mut heartbeat.users);
-    let silence = timings.beat * timings.still_beats;
-    let silence = i32::try_from(silence.as_secs()).unwrap_or(i32::MAX);
-    let seen = seen.into_iter().map(|user| (user, 0));
-    let all: Vec<_> = seen
-        .chain(of_gone.into_iter().map(|user| (user, silence)))
-        .collect();
-    for chunk in all.chunks(BATCH) {
-        let (users, ago): (Vec<_>, Vec<_>) = chunk.iter().copied().unzip();
-        let store = move |conn: &mut _| rows::store_last_seen(conn, &users, &ago);
+    people.mine.keep_seen(heartbeat.users.drain());
+    let seen = people.mine.take_seen(now, &people.timings, &people.replica);
+    let seen: Vec<_> = seen.into_iter().collect();
+    for chunk in seen.chunks(BATCH) {
+        let (users, times): (Vec<_>, Vec<_>) = chunk.iter().copied().unzip();
+        let store = move |conn: &mut _| rows::store_last_seen(conn, &users, &times);
         if delivery.pg.read("last_seen", store).await.is_err() {
-            people.mine.keep_seen(chunk.iter().map(|(user, _)| *user));
+            people.mine.keep_seen(chunk.iter().copied());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The child's side: inspects one upload and writes what is to be stored.
 
 use crate::engine::media::protocol::{
-    InspectionReply, InspectionRequest, MAX_LINE_BYTES, MAX_SIDE, OutputName, Rejection,
+    HEAD_BYTES, InspectionReply, InspectionRequest, MAX_LINE_BYTES, MAX_SIDE, OutputName, Rejection,
 };
 use crate::engine::media::sniff;
 use crate::engine::media::strip::{self, Stripped};
@@ -23,6 +23,9 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// The same with what its decoder holds beside it.
 const MAX_DECODING_BYTES: u64 = 384 << 20;
+
+/// The most bytes of an image that a node accepts by default.
+const USUAL_BYTES: usize = 32 << 20;
 
 /// The memory of a child. The largest picture that is accepted needs less.
 const MEMORY_BYTES: u64 = 512 << 20;
@@ -58,7 +61,11 @@ pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut start = (&mut input).take(MAX_LINE_BYTES);
     start.read_until(b'\n', &mut line)?;
     let request: InspectionRequest = serde_json::from_slice(&line)?;
-    let mut upload = Vec::new();
+    // Reserved before, since a vector that grows is twice in memory. What is not used is not taken.
+    let mut upload = Vec::with_capacity(match request.kind {
+        MediaKind::Image => USUAL_BYTES,
+        MediaKind::Video | MediaKind::File => HEAD_BYTES,
+    });
     input.read_to_end(&mut upload)?;
     // A decoder that panics would do so again.
     let inspected = panic::catch_unwind(|| inspect(&request, upload));

@@ -65,7 +65,7 @@ impl MediaService {
             links: LinkKeys::new(secret, epoch)?,
             parts: PartBudget::default(),
             runs: Semaphore::new(RUNS),
-            is_full: AtomicBool::new(objects.is_full()),
+            is_full: AtomicBool::new(objects.has_less_than(config.least_free)),
             runtime: Handle::current(),
             config,
             objects,

@@ -1,9 +1,12 @@
 //! What a client has: the state of each person that it follows, sealed, so that the server stores nothing.
 //!
 //! A cursor also has what decides who may see whom, as numbers. It is encrypted, because they would show who exists and hides. The
-//! authentication code is also the start of the key stream (as in SIV, RFC 5297): equal cursors look equal, and nothing else shows.
+//! authentication code is also the start of the key stream (as in SIV, RFC 5297). Random bytes make each cursor another one: otherwise
+//! two of one second would be equal exactly as long as no number has moved.
 
+use crate::clock;
 use crate::model::ids::UserId;
+use crate::model::wire::people::privacy::Audience;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use hmac::digest::KeyInit;
@@ -16,6 +19,9 @@ pub const CURSOR_LIFE: i64 = 86_400;
 
 /// Bytes of the authentication code.
 const CODE: usize = 16;
+
+/// Random bytes before the head.
+const RANDOM: usize = 8;
 
 /// Bytes of the head: when it was made, and the number of the caller.
 const HEAD: usize = 12;
@@ -55,11 +61,13 @@ pub struct CursorKeys {
 }
 
 impl CursorKeys {
-    /// Keys that are derived from the secret of tokens.
-    pub fn new(secret: &[u8]) -> Option<Self> {
+    /// Keys that are derived from the secret of tokens, and from who sees the presence of those who have chosen nothing: a permission
+    /// that the operator has ended is in no valid cursor.
+    pub fn new(secret: &[u8], default: Audience) -> Option<Self> {
         let key = |bytes: &[u8]| Hmac::<Sha256>::new_from_slice(bytes).ok();
         let derived = |name: &[u8]| {
-            let derived = key(secret)?.chain_update(name).finalize();
+            let derived = key(secret)?.chain_update(name);
+            let derived = derived.chain_update(default.as_str()).finalize();
             key(&derived.into_bytes())
         };
         Some(Self {
@@ -71,6 +79,7 @@ impl CursorKeys {
     /// Seals a cursor for its owner.
     pub fn seal(&self, owner: UserId, cursor: &PresenceCursor) -> String {
         let mut bytes = vec![0; CODE];
+        bytes.extend(clock::random_bytes::<RANDOM>());
         bytes.extend(cursor.made_at.to_le_bytes());
         bytes.extend(cursor.audience_rev.to_le_bytes());
         for one in &cursor.people {
@@ -91,6 +100,7 @@ impl CursorKeys {
         let (code, content) = bytes.split_at_mut_checked(CODE)?;
         self.mask(code, content);
         self.code(owner, content).verify_truncated_left(code).ok()?;
+        let (_, content) = content.split_at_checked(RANDOM)?;
         let (head, people) = content.split_at_checked(HEAD)?;
         let (made_at, audience_rev) = head.split_first_chunk()?;
         let made_at = i64::from_le_bytes(*made_at);
@@ -131,6 +141,7 @@ impl CursorKeys {
 mod tests {
     use super::{CURSOR_LIFE, CursorKeys, Followed, PresenceCursor};
     use crate::model::ids::UserId;
+    use crate::model::wire::people::privacy::Audience;
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
     use uuid::Uuid;
@@ -150,17 +161,23 @@ mod tests {
 
     #[test]
     fn only_its_owner_opens_a_cursor_and_only_for_a_day() {
-        let keys = CursorKeys::new(b"one secret").unwrap();
+        let keys = CursorKeys::new(b"one secret", Audience::Everyone).unwrap();
         let (ann, ben) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
         for people in [0, 1, 30, 100] {
             let cursor = cursor(people);
             let text = keys.seal(ann, &cursor);
+            assert_ne!(keys.seal(ann, &cursor), text);
             assert_eq!(keys.open(ann, &text, 1_000), Some(cursor.clone()));
             assert_eq!(keys.open(ann, &text, 1_000 + CURSOR_LIFE), Some(cursor));
             assert_eq!(keys.open(ann, &text, 1_001 + CURSOR_LIFE), None);
             assert_eq!(keys.open(ben, &text, 1_000), None);
-            let other = CursorKeys::new(b"another secret").unwrap();
-            assert_eq!(other.open(ann, &text, 1_000), None);
+            for (secret, default) in [
+                (&b"another secret"[..], Audience::Everyone),
+                (b"one secret", Audience::Contacts),
+            ] {
+                let other = CursorKeys::new(secret, default).unwrap();
+                assert_eq!(other.open(ann, &text, 1_000), None);
+            }
         }
         // With 100 people it fits into the line of a request beside 100 watched conversations.
         assert!(keys.seal(ann, &cursor(100)).len() < 2_800);
@@ -168,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_found_and_no_id_is_legible() {
-        let keys = CursorKeys::new(b"one secret").unwrap();
+        let keys = CursorKeys::new(b"one secret", Audience::Everyone).unwrap();
         let ann = UserId(Uuid::from_u128(1));
         let bytes = BASE64.decode(keys.seal(ann, &cursor(2))).unwrap();
         let id = cursor(2).people[1].user;

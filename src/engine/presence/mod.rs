@@ -3,6 +3,7 @@
 
 pub mod cursor;
 pub mod mine;
+pub mod people;
 pub mod permissions;
 pub mod replica;
 pub mod states;
@@ -17,7 +18,8 @@ use crate::engine::presence::replica::Replica;
 use crate::engine::presence::states::Shown;
 use crate::engine::presence::subscribers::Subscribers;
 use crate::model::ids::UserId;
-use crate::model::people::presence::NodeId;
+use crate::model::people::presence::{DeviceChange, NodeId};
+use crate::model::wire::people::privacy::Audience;
 
 /// The handle for presence.
 pub struct OnlinePeople {
@@ -40,18 +42,42 @@ pub struct OnlinePeople {
 }
 
 impl OnlinePeople {
-    /// Nobody is online. None if the secret cannot be a key.
-    pub fn new(is_on: bool, timings: PresenceTimings, secret: &[u8]) -> Option<Self> {
+    /// Nobody is online. `default` sees the presence of those who have chosen nothing. None if the secret cannot be a key.
+    pub fn new(
+        is_on: bool,
+        timings: PresenceTimings,
+        secret: &[u8],
+        default: Audience,
+    ) -> Option<Self> {
         Some(Self {
             timings,
             is_on,
             node: NodeId(clock::new_id()),
             mine: OwnDevices::default(),
             replica: Replica::default(),
-            keys: CursorKeys::new(secret)?,
+            keys: CursorKeys::new(secret, default)?,
             permissions: Permissions::default(),
             subscribers: Subscribers::default(),
         })
+    }
+
+    /// Something has changed that decides what others see of a user: the nodes at which the user waits read it again, and the others do
+    /// not go on with what they had.
+    pub fn announce(&self, user: UserId) {
+        if self.is_on {
+            self.mine.reload(user);
+            self.mine.announce([user]);
+        }
+    }
+
+    /// Another node has published changes.
+    pub fn receive(&self, node: NodeId, version: u64, changes: Vec<DeviceChange>) {
+        for (key, _) in &changes {
+            if key.is_notice() {
+                self.mine.reload(key.user);
+            }
+        }
+        self.replica.receive(node, version, changes);
     }
 
     /// What others see of a user.

@@ -6,7 +6,20 @@ use crate::model::wire::people::presence::{
     Activity, PersonPresence, PresenceChange, PresenceState,
 };
 use crate::model::wire::user::{Availability, Platform};
-use std::collections::HashMap;
+
+/// The number of what decides who sees a person, as far as a node has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AudienceRev {
+    /// The node does not have it.
+    #[default]
+    Unknown,
+    /// It has moved, and PostgreSQL has it. Each time this number is another one.
+    Moved(u32),
+    /// That with which the person has left. It has not moved since.
+    Left(u32),
+    /// That of a person with devices.
+    Live(u32),
+}
 
 /// What others see of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,27 +30,27 @@ pub struct Shown {
     platforms: u8,
     /// The number of the profile; 0 without devices.
     rev: u32,
-    /// The number of what decides who sees it, if it is known.
-    pub audience_rev: Option<u32>,
+    /// The number of what decides who sees it.
+    pub audience_rev: AudienceRev,
 }
 
 impl Shown {
     /// What others see of a user with these devices; none if there is no device. Two nodes may have seen the same device: the later one
     /// counts.
-    pub fn of(devices: impl Iterator<Item = (u32, DevicePresence)>) -> Option<Self> {
-        let mut latest: HashMap<u32, DevicePresence> = HashMap::new();
-        let mut facts = None;
-        for (device, one) in devices {
-            let rank = |one: &DevicePresence| (one.stamp, one.activity);
-            let known = latest.entry(device).or_insert(one);
-            if rank(known) < rank(&one) {
-                *known = one;
-            }
+    pub fn of(devices: impl Iterator<Item = (u32, DevicePresence)> + Clone) -> Option<Self> {
+        let rank = |one: &DevicePresence| (one.stamp, one.activity);
+        let is_later = |device: u32, one: &DevicePresence| {
+            let mut others = devices.clone();
+            others.any(|(other, two)| other == device && rank(&two) > rank(one))
+        };
+        let latest = devices.clone();
+        let latest = latest.filter(|(device, one)| !is_later(*device, one));
+        let facts = devices.clone().map(|(_, one)| {
             let order = (one.facts.as_of, one.facts.audience_rev, one.facts.rev);
-            facts = facts.max(Some((order, one.facts.availability as u8)));
-        }
-        let ((_, audience_rev, rev), availability) = facts?;
-        let activity = latest.values().map(|one| one.activity).max()?;
+            (order, one.facts.availability as u8)
+        });
+        let ((_, audience_rev, rev), availability) = facts.max()?;
+        let activity = latest.clone().map(|(_, one)| one.activity).max()?;
         let availability = Availability::ALL
             .into_iter()
             .find(|one| *one as u8 == availability)?;
@@ -47,20 +60,18 @@ impl Shown {
             (Availability::Away, _) | (Availability::Auto, Activity::Idle) => PresenceState::Away,
             (Availability::Auto, Activity::Active) => PresenceState::Online,
         };
-        let platforms = latest
-            .values()
-            .fold(0, |all, one| all | 1 << one.platform as u8);
+        let platforms = latest.fold(0, |all, (_, one)| all | 1 << one.platform as u8);
         let is_online = state != PresenceState::Offline;
         Some(Self {
             state,
             platforms: if is_online { platforms } else { 0 },
             rev: if is_online { rev } else { 0 },
-            audience_rev: Some(audience_rev),
+            audience_rev: AudienceRev::Live(audience_rev),
         })
     }
 
     /// What others see of a user without devices: not online, if the devices of all nodes are known.
-    pub fn without_devices(is_complete: bool, audience_rev: Option<u32>) -> Self {
+    pub fn without_devices(is_complete: bool, audience_rev: AudienceRev) -> Self {
         let state = match is_complete {
             true => PresenceState::Offline,
             false => PresenceState::Unknown,

@@ -32,6 +32,8 @@ pub async fn once(delivery: &Delivery) {
             .waiters
             .wake_inbox(chunk.iter().filter_map(|(user, since)| {
                 let head = heads.get(user).filter(|head| head.seq > *since)?;
+                // The entry may be the one that comes with a change of what others see of the user.
+                delivery.waiters.presence.mine.reload(*user);
                 Some((*user, head.seq, None))
             }));
         // A user without a row has head 0. A user in large conversations is left out: their unread counts change without a

@@ -88,8 +88,8 @@ codes! {
         "Bodies must be uncompressed JSON: send `Content-Type: application/json` and no `Content-Encoding`. Parts of an upload are `application/octet-stream`. An upload that is refused so has a type that its kind does not allow.";
     HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request headers too large"
         "The headers are larger than 128 KiB (16 KiB for a wait), or too many. Send fewer or shorter headers, such as cookies.";
-    Conflict "conflict" CONFLICT "Already taken"
-        "The username is taken or reserved. Choose another one. If the response to `register` was lost, log in.";
+    Conflict "conflict" CONFLICT "Conflict"
+        "The username is taken or reserved: choose another one, and if the response to `register` was lost, log in. Or the upload is in another state; `detail` says which.";
     LimitReached "limit_reached" CONFLICT "Limit reached"
         "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     MessageGone "message_gone" CONFLICT "Message gone"

@@ -60,6 +60,7 @@ pub(super) fn form(name: &str, pointer: &str) -> Result<&'static str, Problem> {
     responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 206, description = "The range", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
+        (status = 307, description = "The bytes are at `Location`, for a minute (`TIDELINE_MEDIA_REDIRECT`)"),
         (status = 416, description = "No such range; `Content-Range` has the size")),
     extensions(("x-problems" = json!(["validation", "not_found", "media_disabled"]))))]
 pub async fn get_message_media(
@@ -84,6 +85,7 @@ pub async fn get_message_media(
     responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 206, description = "The range", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
+        (status = 307, description = "The bytes are at `Location`, for a minute (`TIDELINE_MEDIA_REDIRECT`)"),
         (status = 416, description = "No such range; `Content-Range` has the size")),
     extensions(("x-problems" = json!(["validation", "not_found", "media_disabled"]))))]
 pub async fn get_media_content(
@@ -118,6 +120,7 @@ pub struct LinkedMediaQuery {
     responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 206, description = "The range", body = MediaBytes, content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
+        (status = 307, description = "The bytes are at `Location`, for a minute (`TIDELINE_MEDIA_REDIRECT`)"),
         (status = 416, description = "No such range; `Content-Range` has the size")),
     extensions(("x-problems" = json!(["validation", "not_found", "media_disabled"]))), security(()))]
 pub async fn get_linked_media(

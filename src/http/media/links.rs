@@ -23,6 +23,7 @@ const MAX_LINKS: usize = 100;
 /// The media for which links are made.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"items": [{"conversation_id": "0199a3c0-0000-7000-8000-0000000000a1", "seq": 12, "variant": "small"}]}))]
 pub struct CreateMediaLinksRequest {
     /// 1 to 100 of them.
     #[garde(custom(items_within(1..=MAX_LINKS)), dive)]
@@ -33,7 +34,6 @@ pub struct CreateMediaLinksRequest {
 /// Media of a message.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"conversation_id": "0199a3c0-0000-7000-8000-0000000000a1", "seq": 12, "variant": "small"}))]
 pub struct MediaLinkItem {
     /// The conversation.
     #[garde(skip)]

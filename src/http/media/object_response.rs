@@ -9,7 +9,7 @@ use crate::model::wire::media::MediaKind;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETag,
-    EntityTag, Header, IF_RANGE, IfNoneMatch, RANGE,
+    EntityTag, Header, IF_RANGE, IfNoneMatch, LOCATION, RANGE,
 };
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -72,12 +72,18 @@ pub async fn respond(
         true => "inline",
         false => "attachment",
     };
+    let disposition = format!("{disposition}; {}", filename(&object.name));
+    if let Some(url) = reading::redirection(&delivery, &object, mime, &disposition).await? {
+        let mut response = HttpResponse::TemporaryRedirect()
+            .insert_header((LOCATION, url))
+            .insert_header((CACHE_CONTROL, "private, no-cache"))
+            .finish();
+        response.extensions_mut().insert(class);
+        return Ok(response);
+    }
     response
         .insert_header((CONTENT_TYPE, mime))
-        .insert_header((
-            CONTENT_DISPOSITION,
-            format!("{disposition}; {}", filename(&object.name)),
-        ))
+        .insert_header((CONTENT_DISPOSITION, disposition))
         .insert_header((ACCEPT_RANGES, "bytes"));
     let size = object.size;
     let range = match requested(request, &tag, size) {

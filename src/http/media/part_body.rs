@@ -24,6 +24,11 @@ const LOWEST_RATE: u64 = 64 * 1024;
 /// A body that is not read yet.
 pub struct PartBody {
     payload: Payload,
+    head: Result<PartHead, Problem>,
+}
+
+/// What the headers say of it.
+struct PartHead {
     declared: Option<u64>,
     digest: Option<Vec<u8>>,
 }
@@ -33,12 +38,16 @@ impl FromRequest for PartBody {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        ready(Self::of(request, payload))
+        // A faulty head is answered when the path has been looked at.
+        ready(Ok(Self {
+            head: PartHead::of(request),
+            payload: payload.take(),
+        }))
     }
 }
 
-impl PartBody {
-    fn of(request: &HttpRequest, payload: &mut Payload) -> Result<Self, Problem> {
+impl PartHead {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let headers = request.headers();
         let mut encodings = headers.get_all(header::CONTENT_ENCODING);
         if !encodings.all(|one| one.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -59,11 +68,14 @@ impl PartBody {
                 Some(parsed.ok_or_else(wrong)?)
             }
         };
-        Ok(Self {
-            payload: payload.take(),
-            declared,
-            digest,
-        })
+        Ok(Self { declared, digest })
+    }
+}
+
+impl PartBody {
+    /// Whether the headers allow it.
+    pub fn check(&self) -> Result<(), Problem> {
+        self.head.as_ref().map(drop).map_err(Clone::clone)
     }
 
     /// Reads it. Other than this number of bytes, or than the digest says, is an error.
@@ -76,8 +88,9 @@ impl PartBody {
             let detail = format!("must be {size} bytes long");
             Problem::from(Violation::new("", detail))
         };
+        let PartHead { declared, digest } = self.head?;
         let size_u64 = u64::try_from(size).unwrap_or_default();
-        if self.declared.is_some_and(|declared| declared != size_u64) {
+        if declared.is_some_and(|declared| declared != size_u64) {
             return Err(wrong_length());
         }
         let (mut chunks, mut received, mut hasher) = (Vec::new(), 0_u64, Sha256::new());
@@ -104,7 +117,7 @@ impl PartBody {
             return Err(wrong_length());
         }
         let found = hasher.finalize();
-        if self.digest.is_some_and(|digest| digest != found.as_slice()) {
+        if digest.is_some_and(|digest| digest != found.as_slice()) {
             let detail = "must be the digest of the bytes";
             return Err(Violation::new("Content-Digest", detail).into());
         }

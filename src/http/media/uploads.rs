@@ -1,7 +1,7 @@
 //! Uploads, and the caller's media.
 
 use crate::domain::media::service;
-use crate::domain::media::uploads::{self, NewUpload};
+use crate::domain::media::uploads::{self, NewUpload, part_count};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::http::kit::extractors::{Body, Handle, Ids, Query, charge_more, limit, replayed};
@@ -16,6 +16,7 @@ use crate::model::validators::{bytes, within};
 use crate::model::wire::media::MediaKind;
 use crate::model::wire::media::{IMAGE_BYTES, Media, Upload};
 use crate::model::wire::violation::Violation;
+use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -60,6 +61,12 @@ pub struct CreateMediaRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 44, max_length = 44)]
     sha256: Option<String>,
+    /// The SHA-256 digests of the parts, in base64 and in order: to send the parts to the store itself, where the operator allows it
+    /// (`direct` of the response).
+    #[garde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1)]
+    part_sha256: Option<Vec<String>>,
     /// Width in pixels; required for a video, and found for an image.
     #[garde(inner(custom(within(1..=100_000))))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,12 +113,18 @@ pub struct MediaPage {
 impl CreateMediaRequest {
     fn check(&self) -> Result<(), Problem> {
         let refuse = |pointer: &str, detail: &str| Err(Violation::new(pointer, detail).into());
-        let digest = self
-            .sha256
-            .as_ref()
-            .map(|text| BASE64_STANDARD.decode(text));
-        if digest.is_some_and(|digest| !digest.is_ok_and(|bytes| bytes.len() == 32)) {
+        let is_digest = |text: &String| {
+            let bytes = BASE64_STANDARD.decode(text);
+            bytes.is_ok_and(|bytes| bytes.len() == 32)
+        };
+        if !self.sha256.iter().all(is_digest) {
             return refuse("/sha256", "must be a SHA-256 digest in base64");
+        }
+        if let Some(digests) = &self.part_sha256
+            && (digests.len() != part_count(self.size) || !digests.iter().all(is_digest))
+        {
+            let detail = "must have the SHA-256 digest of each part in base64";
+            return refuse("/part_sha256", detail);
         }
         let is_video = self.kind == MediaKind::Video;
         if !is_video && self.duration_ms.is_some() {
@@ -154,6 +167,7 @@ impl CreateMediaRequest {
             sha256: self.sha256,
             dimensions: self.width.zip(self.height).filter(|_| is_video),
             duration_ms: self.duration_ms,
+            part_digests: self.part_sha256.unwrap_or_default(),
         })
     }
 }
@@ -164,7 +178,8 @@ impl CreateMediaRequest {
 /// `client_media_id` returns the upload as it is. An upload that is not complete after 24 hours is deleted, and so are media that no
 /// message refers to 24 hours after they are ready.
 #[utoipa::path(post, path = "/v1/media", tag = "Media", request_body = CreateMediaRequest,
-    responses((status = 201, description = "The upload", body = Upload),
+    responses((status = 201, description = "The upload", body = Upload,
+            headers(("Location" = String, description = "The media"))),
         (status = 200, description = "The upload was created before", body = Upload,
             headers(("Idempotent-Replayed" = String, description = "`true`")))),
     extensions(("x-problems" = json!(["media_disabled", "limit_reached", "client_msg_id_reused"]))))]
@@ -191,6 +206,8 @@ pub async fn create_media(
         true => replayed(),
         false => HttpResponse::Created(),
     };
+    let path = format!("/v1/media/{}", created.upload.media.id);
+    response.insert_header((LOCATION, path));
     Ok(response.json(created.upload))
 }
 
@@ -232,6 +249,7 @@ pub async fn upload_part(
         return Err(Problem::new(Code::NotFound));
     };
     let expected = uploads::begin_part(&delivery, caller, MediaId(id), part).await?;
+    body.check()?;
     let service = service(&delivery)?;
     let memory = service.parts.begin(caller.user)?;
     let (bytes, _memory) = body.read(expected.size, memory).await?;

@@ -210,7 +210,7 @@ pub async fn get_live() -> web::Json<Live> {
 /// Check that the node is ready
 ///
 /// A node is ready if PostgreSQL answers and commits durably, the migrations are current, and the node does not shut down. Redis
-/// is reported, but not required.
+/// is reported, but not required. A new node first reads who is online, for at most ten seconds.
 #[utoipa::path(get, path = "/health/ready", tag = "Service",
     responses((status = 200, description = "The node is ready", body = Ready),
         (status = 503, description = "The node is not ready", body = Ready)), security(()))]

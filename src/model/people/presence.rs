@@ -9,6 +9,15 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub Uuid);
 
+/// A beat of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The beats of the node so far.
+    pub count: u64,
+    /// The time, in seconds since 1970 by the database's clock.
+    pub at: i64,
+}
+
 /// What PostgreSQL has of a user that is online.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PersonFacts {
@@ -30,6 +39,18 @@ pub struct DeviceKey {
     pub user: UserId,
     /// The last 32 bits of the device's id, which are random.
     pub device: u32,
+}
+
+impl DeviceKey {
+    /// No device: the end of it says that what decides what others see of the user has changed.
+    pub fn notice(user: UserId) -> Self {
+        Self { user, device: 0 }
+    }
+
+    /// Whether it is [`Self::notice`].
+    pub fn is_notice(self) -> bool {
+        self.device == 0
+    }
 }
 
 /// The presence of a device.

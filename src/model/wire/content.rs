@@ -142,35 +142,6 @@ pub struct UploadedContent {
     pub alt: Option<String>,
 }
 
-/// What a stored message has of media that the server keeps, beside the fields of a link.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct StoredMediaFields {
-    /// The media. Read them at `url`, or by a link (`POST /v1/media/links`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub media_id: Option<MediaId>,
-    /// The still picture of a video.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub poster_media_id: Option<MediaId>,
-    /// File name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "cat.jpg")]
-    pub name: Option<String>,
-    /// What it shows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub alt: Option<String>,
-    /// A placeholder: a thumbhash of up to 25 bytes, in base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub thumbhash: Option<String>,
-    /// The smaller forms of a picture, or of the still picture of a video.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub variants: Option<Vec<MediaVariant>>,
-}
-
 /// An image, by its URL or as media that the server keeps.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -206,8 +177,26 @@ pub enum NewFile {
 pub struct StoredImage {
     #[serde(flatten)]
     link: ImageContent,
-    #[serde(flatten)]
-    media: StoredMediaFields,
+    /// The media, of an image or video that the server keeps: at `url`, or by a link (`POST /v1/media/links`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    media_id: Option<MediaId>,
+    /// File name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "cat.jpg")]
+    name: Option<String>,
+    /// What it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    alt: Option<String>,
+    /// A placeholder: a thumbhash of up to 25 bytes, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    thumbhash: Option<String>,
+    /// The smaller forms of the picture, or of the still picture of a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    variants: Option<Vec<MediaVariant>>,
 }
 
 /// A stored video.
@@ -215,8 +204,30 @@ pub struct StoredImage {
 pub struct StoredVideo {
     #[serde(flatten)]
     link: VideoContent,
-    #[serde(flatten)]
-    media: StoredMediaFields,
+    /// The still picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    poster_media_id: Option<MediaId>,
+    /// The media, of an image or video that the server keeps: at `url`, or by a link (`POST /v1/media/links`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    media_id: Option<MediaId>,
+    /// File name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "cat.jpg")]
+    name: Option<String>,
+    /// What it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    alt: Option<String>,
+    /// A placeholder: a thumbhash of up to 25 bytes, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    thumbhash: Option<String>,
+    /// The smaller forms of the picture, or of the still picture of a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    variants: Option<Vec<MediaVariant>>,
 }
 
 /// A stored file.

@@ -2,7 +2,12 @@
 //!
 //! An object has only a key and bytes. Everything else about it is in PostgreSQL. Nothing here lists objects.
 
+pub mod error;
+pub mod presigned;
+
 use crate::config::media::MediaConfig;
+use crate::storage::objects::error::{ObjectError, ObjectResult};
+use crate::storage::objects::presigned::Presigner;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -23,37 +28,13 @@ use uuid::Uuid;
 /// How long an operation on one part of an object may take.
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// The store has to keep this share of its disk free.
-const FREE_SHARE: u64 = 20;
-
-/// An error of the store.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// There is no such object.
-    #[error("the media store has no such object")]
-    Missing,
-    /// The store does not answer, or cannot do it now.
-    #[error("the media store is unavailable: {0}")]
-    Unavailable(String),
-}
-
-impl From<object_store::Error> for ObjectError {
-    fn from(error: object_store::Error) -> Self {
-        match error {
-            object_store::Error::NotFound { .. } => Self::Missing,
-            other => Self::Unavailable(other.to_string()),
-        }
-    }
-}
-
-/// The result of an operation on the store.
-pub type ObjectResult<T> = Result<T, ObjectError>;
-
 /// The media store.
 #[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     directory: Option<PathBuf>,
+    /// For requests that clients make to the store themselves.
+    pub presigner: Option<Presigner>,
 }
 
 impl Objects {
@@ -68,16 +49,22 @@ impl Objects {
             return Ok(Self {
                 store: Arc::new(store),
                 directory: Some(path.into()),
+                presigner: None,
             });
         }
         let (store, prefix) = s3(config)?;
+        let bucket = Arc::new(store);
         let store: Arc<dyn ObjectStore> = match prefix.is_empty() {
-            true => Arc::new(store),
-            false => Arc::new(PrefixStore::new(store, prefix)),
+            true => Arc::clone(&bucket) as _,
+            false => Arc::new(PrefixStore::new(Arc::clone(&bucket), prefix.clone())),
         };
         Ok(Self {
             store,
             directory: None,
+            presigner: Some(Presigner {
+                store: bucket,
+                prefix,
+            }),
         })
     }
 
@@ -97,6 +84,15 @@ impl Objects {
     /// The bytes of an object.
     pub async fn get(&self, key: &str) -> ObjectResult<Bytes> {
         within(async { self.store.get(&Path::from(key)).await?.bytes().await }).await
+    }
+
+    /// The length of an object; none if there is no such object.
+    pub async fn length(&self, key: &str) -> ObjectResult<Option<u64>> {
+        match within(self.store.head(&Path::from(key))).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(ObjectError::Missing) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A range of the bytes of an object.
@@ -139,12 +135,13 @@ impl Objects {
         }
     }
 
-    /// Whether the disk of a directory is nearly full.
-    pub fn is_full(&self) -> bool {
+    /// Whether less than this share of the disk of a directory is free, in percent.
+    pub fn has_less_than(&self, percent: u64) -> bool {
         let Some(directory) = &self.directory else {
             return false;
         };
-        rustix::fs::statvfs(directory).is_ok_and(|disk| disk.f_bavail < disk.f_blocks / FREE_SHARE)
+        rustix::fs::statvfs(directory)
+            .is_ok_and(|disk| disk.f_bavail < disk.f_blocks / 100 * percent)
     }
 }
 
@@ -178,6 +175,8 @@ async fn within<T>(work: impl Future<Output = object_store::Result<T>>) -> Objec
 }
 
 fn s3(config: &MediaConfig) -> ObjectResult<(AmazonS3, String)> {
+    // For the whole process, unless it has one.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     let rest = config.url.strip_prefix("s3://").unwrap_or_default();
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let mut builder = AmazonS3Builder::new()

@@ -11,7 +11,7 @@ use tideline::http::openapi;
 const PAGE: &str = "https://app.example";
 
 const READ: &str = "Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy, \
-    WWW-Authenticate, Date";
+    WWW-Authenticate, Date, ETag, Content-Range, Accept-Ranges, Content-Length, Content-Disposition";
 
 /// A node with these allowed origins.
 async fn open_to(origins: &str) -> App {
@@ -128,7 +128,7 @@ async fn preflight_lists_the_methods_of_every_path() {
         assert_eq!(answer.header("access-control-allow-origin"), PAGE);
         assert_eq!(
             answer.header("access-control-allow-headers"),
-            "Authorization, Content-Type, X-Request-Id"
+            "Authorization, Content-Type, X-Request-Id, Content-Digest, Range, If-Range, If-None-Match"
         );
         assert_eq!(answer.header("access-control-max-age"), "7200");
         assert_eq!(cors(&answer).len(), 4, "{:?}", answer.headers);

@@ -52,6 +52,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "messaging::conversations::client_conversation_id_identifies_one_request",
     ),
     (
+        "media_disabled",
+        "media::quotas::server_without_a_store_says_so",
+    ),
+    (
+        "media_not_ready",
+        "media::access::message_names_media_of_its_kind_that_are_ready",
+    ),
+    (
         "message_gone",
         "messaging::changes::recalled_message_is_a_stub_everywhere",
     ),

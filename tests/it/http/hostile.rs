@@ -396,7 +396,7 @@ async fn invalid_query_parameters_are_rejected() {
                     let is_any =
                         ["username", "prefix", "emoji", "tag"].contains(&name) || value == "-0";
                     let is_good = match name {
-                        "with_replied" | "mentions" => value == "true",
+                        "with_replied" | "mentions" | "download" => value == "true",
                         "seqs" => value == "1,1",
                         _ => false,
                     };

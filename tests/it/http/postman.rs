@@ -18,6 +18,7 @@ const FOLDERS: &[&str] = &[
     "Devices",
     "People",
     "Blocks",
+    "Media",
     "Account ends",
     "Errors",
 ];

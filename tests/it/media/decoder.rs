@@ -302,9 +302,11 @@ fn corners(output: &Output) -> Vec<[bool; 3]> {
 
 #[tokio::test]
 async fn sizes_and_variants_are_upright_for_all_orientations() {
-    let picture = pictures::quarters(1600, 800);
-    let plain = [Jpeg, Png].map(|format| encode(&picture, format));
     for value in 1..=8u8 {
+        // The larger variant once.
+        let side = if value == 6 { 1300 } else { 640 };
+        let picture = pictures::quarters(side, side / 2);
+        let plain = [Jpeg, Png].map(|format| encode(&picture, format));
         let orientation = Orientation::from_exif(value).unwrap();
         let block = pictures::exif(value.into());
         let webp = [
@@ -320,7 +322,7 @@ async fn sizes_and_variants_are_upright_for_all_orientations() {
                 ),
             ),
             (Png, png_with(&plain[1], &[chunk(b"eXIf", &block)])),
-            (WebP, pictures::webp(1600, 800, 0b1000, &webp)),
+            (WebP, pictures::webp(side, side / 2, 0b1000, &webp)),
         ];
         let mut upright = picture.clone();
         upright.apply_orientation(orientation);
@@ -332,14 +334,14 @@ async fn sizes_and_variants_are_upright_for_all_orientations() {
                 orientation,
                 "{format:?}"
             );
-            let (small, medium) = match value {
-                1..=4 => ((320, 160), (1280, 640)),
-                _ => ((160, 320), (640, 1280)),
+            let expected: &[_] = match value {
+                1..=4 => &[("small", "image/jpeg", 320, 160)],
+                6 => &[
+                    ("small", "image/jpeg", 160, 320),
+                    ("medium", "image/jpeg", 640, 1280),
+                ],
+                _ => &[("small", "image/jpeg", 160, 320)],
             };
-            let expected = [
-                ("small", "image/jpeg", small.0, small.1),
-                ("medium", "image/jpeg", medium.0, medium.1),
-            ];
             assert_eq!(accepted.variants(), expected);
             for variant in &accepted.outputs[1..] {
                 assert_eq!(corners(variant), corners_of(&upright), "{format:?} {value}");
@@ -348,8 +350,8 @@ async fn sizes_and_variants_are_upright_for_all_orientations() {
                     (Orientation::NoTransforms, None)
                 );
             }
-            let (_, _, thumb) = thumbhash::thumb_hash_to_rgba(&accepted.thumbhash).unwrap();
-            assert!(!thumb.is_empty());
+            let (width, height, _) = thumbhash::thumb_hash_to_rgba(&accepted.thumbhash).unwrap();
+            assert_eq!(width > height, value <= 4);
         }
     }
 }
@@ -404,16 +406,17 @@ async fn variants_are_smaller_than_the_picture_and_keep_transparency() {
     let accepted = accept(&encode(&pictures::disc(640, 640), Png), Png).await;
     let variant = accepted.output(OutputName::Small).unwrap();
     let edges = pictures::decode(&variant.bytes, WebP).to_rgba8();
-    let mut edges = edges
-        .pixels()
-        .filter(|pixel| (60..200).contains(&pixel.0[3]));
-    assert!(edges.by_ref().count() > 0);
-    assert!(edges.all(|pixel| pixel.0[0] > 240));
+    let edges = edges.pixels();
+    let edges: Vec<_> = edges
+        .filter(|pixel| (60..200).contains(&pixel.0[3]))
+        .collect();
+    assert!(!edges.is_empty());
+    assert!(edges.iter().all(|pixel| pixel.0[0] > 240));
 }
 
 #[tokio::test]
 async fn large_pictures_are_refused_by_their_header() {
-    // Their pixels are none: everybody who looks at them finds damage.
+    // Their pixels are none: a decoder that reads them finds damage.
     let refused = [
         pictures::png_of(100_000, 100_000, 8, 2, b"xx"),
         pictures::png_of(16_000, 16_000, 8, 0, b"xx"),
@@ -478,7 +481,7 @@ async fn compressed_metadata_is_not_inflated() {
         chunk(b"iTXt", &named(b"Comment\0\x01\0\0\0")),
     ];
     // Less memory than one of them needs.
-    let script = Script::new(&format!("ulimit -v 180000; exec {PROGRAM} decode"));
+    let script = Script::new(&format!("ulimit -v 300000; exec {PROGRAM} decode"));
     for chunk in chunks {
         let file = png_with(&plain, &[chunk]);
         let decoder = Decoder::new(script.path.clone(), 1);

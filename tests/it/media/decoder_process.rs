@@ -9,12 +9,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tideline::engine::media::decoder::{Decoder, DecoderError, Inspection};
 use tideline::engine::media::protocol::Rejection;
 use tideline::model::wire::media::MediaKind;
 use tokio::time::{sleep, timeout};
-use uuid::Uuid;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tideline");
 
@@ -26,11 +26,13 @@ pub struct Script {
 
 impl Script {
     pub fn new(text: &str) -> Self {
-        let name = Uuid::now_v7().simple().to_string();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Also the name of the process, by which its zombie would be found: at most 15 bytes are kept.
+        let name = format!("d{}x{number}", std::process::id());
         let dir = std::env::temp_dir().join(format!("tideline-decoder-{name}"));
         fs::create_dir(&dir).unwrap();
-        // The name of the process, by which its zombie would be found.
-        let path = dir.join(&name[20..]);
+        let path = dir.join(name);
         // Written by another process: a test that starts one in this moment would inherit the open file, and a file that is
         // open for writing cannot be run.
         let mut writer = Command::new("/bin/sh");
@@ -231,14 +233,22 @@ async fn a_child_beyond_its_limits_is_a_damaged_picture() {
             "{signal}"
         );
     }
-    // A picture of 144 MB, and less memory than that.
-    let large = encode(&image::DynamicImage::new_rgb8(8_000, 6_000), Png).into();
-    let script = Script::new(&format!("ulimit -v 180000; exec {PROGRAM} decode"));
-    let decoder = script.decoder(1);
-    assert!(is_damaged(&inspect(&decoder, &large).await));
-    // The same is fine with the memory that a child has.
-    let result = inspect(&Decoder::new(PROGRAM.into(), 1), &large).await;
-    assert!(matches!(result, Ok(Inspection::Accepted { .. })));
+    // The memory that is enough for the small picture is too little for one of 36 MB.
+    let large = encode(&image::DynamicImage::new_rgb8(4_000, 3_000), Png).into();
+    let mut damaged = None;
+    for megabytes in (60..300).step_by(15) {
+        let limit = megabytes * 1_000;
+        let script = Script::new(&format!("ulimit -v {limit}; exec {PROGRAM} decode"));
+        let decoder = script.decoder(1);
+        if let Ok(Inspection::Accepted { .. }) = inspect(&decoder, &file).await {
+            damaged = Some(is_damaged(&inspect(&decoder, &large).await));
+            break;
+        }
+    }
+    assert_eq!(damaged, Some(true));
+    // With the memory that a child has, that one is accepted too.
+    let accepted = inspect(&Decoder::new(PROGRAM.into(), 1), &large).await;
+    assert!(matches!(accepted, Ok(Inspection::Accepted { .. })));
 }
 
 #[tokio::test]

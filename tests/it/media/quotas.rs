@@ -82,6 +82,21 @@ async fn server_without_a_store_says_so() {
 }
 
 #[tokio::test]
+async fn full_disk_takes_no_upload_and_serves_what_is_there() {
+    let mut app = App::start().await;
+    let [ann] = app.people(["ann"]).await;
+    let media = ann.upload(&[7; 10]).await;
+    app.config.media.as_mut().unwrap().least_free = 100;
+    app.add_node().await;
+    let there = ann.at(&format!("http://{}", app.nodes[1].address));
+    let refused = there.post("/media", file(10)).await;
+    refused.problem(503, "storage_unavailable");
+    let path = format!("/media/{media}/content");
+    there.read_bytes(&path, &[]).await.ok(200);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn pages_are_newest_first_and_end() {
     let (app, [ann]) = App::with(["ann"]).await;
     let mut made = Vec::new();

@@ -46,6 +46,7 @@ async fn person_is_online_while_a_device_waits_and_a_while_after() {
 async fn logout_ends_presence_immediately() {
     let app = start().await;
     let [ann, ben] = app.people(["ann", "ben"]).await;
+    joined(&ben).await;
     let waits = stay(&ann, "");
     shows(&ben, &ann, "online").await;
     waits.abort();

@@ -3,9 +3,12 @@
 use crate::support::online::{
     SHOWN, TIMINGS, another_node, keeps, presence, shows, start, stay, two_nodes,
 };
-use crate::support::{App, Person, eventually, services};
+use crate::support::{Answer, App, Person, Proxy, eventually, number, services};
+use serde_json::json;
 use std::time::{Duration, Instant};
+use tideline::config::Secret;
 use tideline::model::people::presence::NodeId;
+use tideline::node::Node;
 
 /// How long a node takes to be concluded gone: its beats, and the one that was counted last.
 fn conclusion() -> std::ops::Range<Duration> {
@@ -234,13 +237,99 @@ async fn lost_changes_are_read_again() {
     app.finish().await;
 }
 
-/// One node alone does not wait for others.
+/// A node that has just begun does not take people for offline who had no time to come back. One that finds an older node knows it.
 #[tokio::test(flavor = "multi_thread")]
-async fn first_node_knows_everybody() {
-    let app = start().await;
-    let [ann, ben] = app.people(["ann", "ben"]).await;
+async fn new_node_takes_nobody_for_offline() {
     let began = Instant::now();
-    shows(&ben, &ann, "offline").await;
-    assert!(began.elapsed() < Duration::from_secs(2));
+    let mut app = start().await;
+    let [ann, ben, cat] = app.people(["ann", "ben", "cat"]).await;
+    let mut seen = Vec::new();
+    while began.elapsed() < SHOWN && seen.last().is_none_or(|state| state != "offline") {
+        let state = presence(&ben, &ann).await["state"].clone();
+        if seen.last() != Some(&state) {
+            seen.push(state);
+        }
+    }
+    assert_eq!(seen, ["unknown", "offline"]);
+    assert!(began.elapsed() >= TIMINGS.silence());
+    let waits = stay(&cat, "");
+    shows(&ben, &cat, "online").await;
+    tokio::time::sleep(TIMINGS.beat * 2).await;
+    for _ in 0..3 {
+        // From the first moment in which it is ready.
+        let node = Node::start(app.config.clone()).await.unwrap();
+        let there = ben.at(&format!("http://{}", node.address));
+        let ready = format!("http://{}/health/ready", node.address);
+        while app.http.get(&ready).send().await.unwrap().status() != 200 {}
+        assert_eq!(presence(&there, &cat).await["state"], "online");
+        assert_eq!(presence(&there, &ann).await["state"], "offline");
+        app.nodes.push(node);
+    }
+    waits.abort();
+    app.finish().await;
+}
+
+/// A node is not ready before it has read the others, but it does not wait long for a Redis that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn node_is_ready_when_it_has_read_the_others() {
+    let mut app = start().await;
+    let redis = Proxy::before(&services().redis_url());
+    redis.cut();
+    let mut config = app.config.clone();
+    config.redis_url = Secret(redis.url().to_owned());
+    for is_back in [true, false] {
+        let node = Node::start(config.clone()).await.unwrap();
+        let began = Instant::now();
+        let url = format!("http://{}/health/ready", node.address);
+        let ready = async || {
+            let answer = app.http.get(&url).send().await.unwrap();
+            Answer::of(answer).await
+        };
+        let refused = ready().await;
+        let reasons = json!(["the node reads who is online"]);
+        assert_eq!((refused.status, &refused.body["reasons"]), (503, &reasons));
+        if is_back {
+            redis.heal();
+        }
+        let within = Duration::from_secs(12);
+        eventually("it is ready", within, ready, |one| one.status == 200).await;
+        assert!(is_back || began.elapsed() > Duration::from_secs(9));
+        redis.cut();
+        app.nodes.push(node);
+    }
+    app.finish().await;
+}
+
+/// After all nodes were away for longer than a node may be silent, nobody who was there is online again.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_of_a_node_that_died_long_ago_are_gone() {
+    let mut app = start().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    ann.patch("/me/privacy", json!({"last_seen": "everyone"}))
+        .await
+        .ok(200);
+    let waits = stay(&ann, "");
+    shows(&ben, &ann, "online").await;
+    app.redis.cut();
+    let died = tideline::clock::unix_seconds();
+    tokio::time::sleep(TIMINGS.silence() + Duration::from_secs(2)).await;
+    let (_redis, second) = another_node(&mut app).await;
+    let there = ben.at(&second);
+    let began = Instant::now();
+    let mut state = presence(&there, &ann).await["state"].clone();
+    while state != "offline" {
+        assert!(state == "unknown" && began.elapsed() < SHOWN, "{state}");
+        state = presence(&there, &ann).await["state"].clone();
+    }
+    let stored = "SELECT extract(epoch FROM at)::bigint AS n FROM last_seen";
+    let stored = async || {
+        number(
+            &mut app.database(),
+            &format!("SELECT COALESCE(({stored}), 0) AS n"),
+        )
+    };
+    let at = eventually("it is stored", SHOWN, stored, |at| *at > 0).await;
+    assert!((died - 2..=died + 1).contains(&at), "{at} {died}");
+    waits.abort();
     app.finish().await;
 }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// A client that follows people: what it shows, and its cursor.
-struct Follower {
-    person: Person,
-    shown: BTreeMap<String, Value>,
-    cursor: String,
+pub(super) struct Follower {
+    pub(super) person: Person,
+    pub(super) shown: BTreeMap<String, Value>,
+    pub(super) cursor: String,
 }
 
 impl Follower {
-    async fn of(person: &Person, people: &[&Person]) -> Self {
+    pub(super) async fn of(person: &Person, people: &[&Person]) -> Self {
         let (presences, cursor) = follow(person, people).await;
         let presences = presences.as_array().unwrap().iter();
         let shown = presences.map(|one| (one["user_id"].as_str().unwrap().to_owned(), change(one)));
@@ -47,7 +47,7 @@ impl Follower {
         changes.len()
     }
 
-    async fn wait(&mut self, timeout: u64, more: &str) -> usize {
+    pub(super) async fn wait(&mut self, timeout: u64, more: &str) -> usize {
         let notice = wait(&self.person, &self.cursor, timeout, more)
             .await
             .ok(200);
@@ -55,7 +55,7 @@ impl Follower {
     }
 
     /// Asks until it shows somebody in this state.
-    async fn sees(&mut self, person: &Person, state: &str) -> Value {
+    pub(super) async fn sees(&mut self, person: &Person, state: &str) -> Value {
         let began = Instant::now();
         while self.shown[&person.id]["state"] != state {
             assert!(began.elapsed() < SHOWN, "{:?}", self.shown[&person.id]);
@@ -255,6 +255,7 @@ async fn hidden_people_and_unknown_ids_have_no_changes() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(follower.wait(0, "").await, 0);
     }
+    shows(&ann, &ann, "online").await;
     let own_follower = Follower::of(&ann, &[&ann]).await;
     assert_eq!(own_follower.shown[&ann.id]["state"], "online");
     waits.abort();

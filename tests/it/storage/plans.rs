@@ -8,6 +8,7 @@ mod executed;
 pub mod source;
 
 use crate::identity::tokens::refreshed;
+use crate::support::media::file;
 use crate::support::requests::{Scene, operations};
 use crate::support::{App, PASSWORD, Person, eventually, execute, id, text};
 use diesel::{Connection, PgConnection};
@@ -15,6 +16,7 @@ use executed::{faults, indexes, plans};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tideline::domain::media::{collection, processing};
 use tideline::domain::messaging::{reactions, scheduled};
 use tideline::domain::operations::{account_erasure, expiry, retention};
 use tideline::domain::people::contact_requests;
@@ -45,8 +47,19 @@ const RELATIONS_END: &str = "
     DELETE FROM contact_requests WHERE ended_at IS NOT NULL;
     DELETE FROM contacts WHERE owner_id IN (SELECT id FROM users WHERE username NOT LIKE 'stranger%')";
 
+/// The media of strangers have no objects.
+const STRANGERS_MEDIA: &str = "
+    DELETE FROM message_media WHERE owner_id IN (SELECT id FROM users WHERE username LIKE 'stranger%');
+    DELETE FROM media_parts WHERE owner_id IN (SELECT id FROM users WHERE username LIKE 'stranger%');
+    DELETE FROM media WHERE owner_id IN (SELECT id FROM users WHERE username LIKE 'stranger%');
+    DELETE FROM media_usage WHERE owner_id IN (SELECT id FROM users WHERE username LIKE 'stranger%')";
+
 /// Statements that no node sends while it serves, by some of their words, and when they are sent.
-const NOT_SERVING: [(&str, &str); 10] = [
+const NOT_SERVING: [(&str, &str); 11] = [
+    (
+        "sum(bytes)",
+        "every half minute, if there is a limit for all users",
+    ),
     ("hashtext('tideline migrations')", "before a node starts"),
     ("hashtext('tideline partitions')", "around a new partition"),
     ("UPDATE instance SET epoch", "by an operator: a new epoch"),
@@ -223,6 +236,55 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
     .await;
 }
 
+/// Uploads in their states, messages with media, and the collection.
+async fn attach(app: &App, [ann, ben, ..]: &[Person; 5], chat: &str) {
+    let delivery = &app.nodes[0].handles.delivery;
+    let media = ann.upload(&[7; 10]).await;
+    let sent = ann.attach(chat, "file", &media).await.ok(201);
+    ben.attach(chat, "file", &media).await.ok(201);
+    let forward =
+        json!({"client_msg_id": id(), "forward": {"conversation_id": chat, "seq": sent["seq"]}});
+    ann.post_message(chat, forward).await.ok(201);
+    let later = json!({"conversation_id": chat, "send_at": crate::support::tomorrow(), "kind": "file",
+        "content": {"media_id": media}});
+    let scheduled = format!("/me/scheduled/{}", id());
+    ask(ann, "PUT", &scheduled, later).await;
+    ask(ann, "DELETE", &scheduled, Value::Null).await;
+    let recall = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+    ask(ann, "DELETE", &recall, Value::Null).await;
+    let page = get(ann, "/media?limit=1").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    get(ann, &format!("/media?limit=1&cursor={cursor}")).await;
+    // A picture that is none, with a part that is sent twice; an upload that no run has, and one that nobody sends.
+    let refused = json!({"client_media_id": id(), "kind": "image", "name": "x", "mime": "image/png", "size": 10});
+    let refused = ann.begin_upload(refused).await;
+    for _ in 0..2 {
+        ann.put_parts(&refused, &[7; 10]).await;
+    }
+    let path = format!(
+        "/media/{}/complete",
+        refused["media"]["id"].as_str().unwrap()
+    );
+    ask(ann, "POST", &path, Value::Null).await;
+    for state in ["processing", "uploading"] {
+        let upload = ann.begin_upload(file(10)).await;
+        ann.put_parts(&upload, &[7; 10]).await;
+        let passed = format!(
+            "UPDATE media SET state = '{state}', lease_until = CASE '{state}' WHEN 'processing' THEN now() END,
+                 expires_at = now() - interval '1 second' WHERE id = '{}'",
+            upload["media"]["id"].as_str().unwrap()
+        );
+        execute(&mut app.database(), &passed);
+    }
+    processing::take_over(delivery).await.unwrap();
+    execute(
+        &mut app.database(),
+        "UPDATE blob_deletions SET due_at = now() WHERE store_key IN (
+        SELECT store_key FROM blob_deletions ORDER BY store_key LIMIT 10)",
+    );
+    collection::collect(delivery).await.unwrap();
+}
+
 /// Contacts and requests in their states.
 async fn relate(app: &App, [ann, ben, cat, dan, _]: &[Person; 5]) {
     let contact = |one: &Person| format!("/me/contacts/{}", one.id);
@@ -324,8 +386,8 @@ async fn work(app: &App, [ann, ben, _, dan, eve]: &[Person; 5], large: &str) {
     });
     delivered::flush(&node.delivery).await;
     let user = UserId(ann.id.parse().unwrap());
-    node.delivery.waiters.presence.mine.keep_seen([user]);
-    presence::store_last_seen(&node.delivery, &mut presence::Heartbeat::default()).await;
+    node.delivery.waiters.presence.mine.keep_seen([(user, 0)]);
+    presence::store_last_seen(&node.delivery, 0, &mut presence::Heartbeat::default()).await;
     // Counts with and without a hash in Redis.
     ann.unread().await;
     let start = Default::default();
@@ -435,6 +497,7 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         talk(&people, small).await;
         talk(&people, large).await;
         work(&app, &people, large).await;
+        attach(&app, &people, small).await;
         relate(&app, &people).await;
         execute(&mut conn, RELATIONS_END);
         end_accounts(&app, &mut conn, &people).await;
@@ -487,5 +550,6 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         );
     }
     execute(&mut conn, "SET auto_explain.log_min_duration = -1");
+    execute(&mut conn, STRANGERS_MEDIA);
     app.finish().await;
 }

@@ -1,7 +1,7 @@
 //! JPEG: segments, each behind a marker, and entropy-coded data behind a scan's header.
 
 use super::byte_reader::ByteReader;
-use super::{Stripped, exif};
+use super::{ADDED_BYTES, Stripped, exif};
 use image::metadata::Orientation;
 use memchr::memchr;
 
@@ -30,7 +30,7 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
         return None;
     }
     let mut head = vec![0xff, SOI];
-    let mut rest = Vec::with_capacity(bytes.len());
+    let mut rest = Vec::with_capacity(bytes.len() + ADDED_BYTES);
     let mut orientation = None;
     let mut scans = 0;
     let mut working_bytes = 0;
@@ -77,10 +77,10 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     if let Some(block) = exif::block(orientation) {
         put(&mut head, APP1, &[b"Exif\0\0", &block]);
     }
-    head.append(&mut rest);
-    head.extend_from_slice(&[0xff, EOI]);
+    rest.splice(0..0, head);
+    rest.extend_from_slice(&[0xff, EOI]);
     Some(Stripped {
-        bytes: head,
+        bytes: rest,
         orientation,
         working_bytes,
     })

@@ -17,6 +17,9 @@ mod webp;
 use image::ImageFormat;
 use image::metadata::Orientation;
 
+/// Room for what is written anew: the orientation, and its place in the file.
+const ADDED_BYTES: usize = 128;
+
 /// A picture without metadata.
 #[derive(Debug)]
 pub struct Stripped {

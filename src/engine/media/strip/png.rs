@@ -1,7 +1,7 @@
 //! PNG: chunks of a length, a name, a body and a checksum.
 
 use super::byte_reader::ByteReader;
-use super::{Stripped, exif};
+use super::{ADDED_BYTES, Stripped, exif};
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
 use image::{ImageDecoder, Limits};
@@ -43,7 +43,10 @@ fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
     if name != b"IHDR" {
         return None;
     }
-    let mut rest = Vec::with_capacity(bytes.len());
+    let mut output = Vec::with_capacity(bytes.len() + ADDED_BYTES);
+    output.extend_from_slice(&SIGNATURE);
+    output.extend_from_slice(header);
+    let after_header = output.len();
     let mut orientation = None;
     let mut has_profile = false;
     loop {
@@ -56,10 +59,10 @@ fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
             b"iCCP" => {
                 has_profile = true;
                 if with_profile {
-                    rest.extend_from_slice(chunk);
+                    output.extend_from_slice(chunk);
                 }
             }
-            _ if KEPT.contains(&name) => rest.extend_from_slice(chunk),
+            _ if KEPT.contains(&name) => output.extend_from_slice(chunk),
             _ => {}
         }
         if name == b"IEND" {
@@ -67,14 +70,12 @@ fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
         }
     }
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let mut output = [&SIGNATURE, header].concat();
     if let Some(block) = exif::block(orientation) {
+        let length = (block.len() as u32).to_be_bytes();
         let named = [b"eXIf", &block[..]].concat();
-        output.extend_from_slice(&(block.len() as u32).to_be_bytes());
-        output.extend_from_slice(&named);
-        output.extend_from_slice(&checksum(&named).to_be_bytes());
+        let chunk = [&length, &named[..], &checksum(&named).to_be_bytes()].concat();
+        output.splice(after_header..after_header, chunk);
     }
-    output.append(&mut rest);
     Some(Parts {
         stripped: Stripped {
             bytes: output,

@@ -1,7 +1,7 @@
 //! WebP: a RIFF file of chunks; those of an animation's frame are inside of its chunk.
 
 use super::byte_reader::ByteReader;
-use super::{Stripped, exif};
+use super::{ADDED_BYTES, Stripped, exif};
 use image::metadata::Orientation;
 
 /// The flags of the chunk `VP8X` that are kept: profile, transparency, animation.
@@ -18,8 +18,8 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     if name != *b"RIFF" {
         return None;
     }
-    let mut output = b"RIFF\0\0\0\0WEBP".to_vec();
-    output.reserve(bytes.len());
+    let mut output = Vec::with_capacity(bytes.len() + ADDED_BYTES);
+    output.extend_from_slice(b"RIFF\0\0\0\0WEBP");
     let mut flags_at = None;
     let mut orientation = None;
     let mut pictures = 0;

@@ -6,12 +6,14 @@ use crate::engine::presence::OnlinePeople;
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, DeviceId, InboxSeq, UserId};
 use crate::model::moved::WatchPosition;
+use crate::model::wire::people::privacy::Audience;
 use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
 fn waiters() -> Arc<WaitRegistry> {
-    let presence = OnlinePeople::new(false, PresenceTimings::default(), b"a secret");
+    let timings = PresenceTimings::default();
+    let presence = OnlinePeople::new(false, timings, b"a secret", Audience::Nobody);
     Arc::new(WaitRegistry::new(presence.unwrap()))
 }
 

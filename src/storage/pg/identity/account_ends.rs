@@ -76,7 +76,7 @@ pub fn deactivate(
     erase_days: Option<i32>,
 ) -> StorageResult<Option<Timestamp>> {
     Ok(sql(
-        "UPDATE users SET state = 'deactivated', deactivated_by = COALESCE(deactivated_by, 'self'),
+        "UPDATE users SET state = 'deactivated', deactivated_by = COALESCE(deactivated_by, 'self'), audience_rev = audience_rev + 1,
              erase_at = COALESCE(statement_timestamp() + make_interval(days => $1), erase_at)
          WHERE id = $2 RETURNING erase_at",
     )
@@ -88,9 +88,11 @@ pub fn deactivate(
 
 /// Makes an account usable again, and calls its erasure off. Under [`lock`].
 pub fn reactivate(conn: &mut PgConnection, user: UserId) -> StorageResult<()> {
-    sql("UPDATE users SET state = 'active', deactivated_by = NULL, erase_at = NULL WHERE id = $1")
-        .bind::<SqlUuid, _>(user)
-        .execute(conn)?;
+    sql(
+        "UPDATE users SET state = 'active', deactivated_by = NULL, erase_at = NULL, audience_rev = audience_rev + 1 WHERE id = $1",
+    )
+    .bind::<SqlUuid, _>(user)
+    .execute(conn)?;
     Ok(())
 }
 

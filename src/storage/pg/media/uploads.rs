@@ -8,7 +8,9 @@ use crate::storage::pg::sql::sql;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{
+    BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
 use diesel::{OptionalExtension, Queryable, RunQueryDsl};
 use uuid::Uuid;
 
@@ -60,6 +62,8 @@ pub struct StoredPart {
     pub size: i32,
     /// The key of its object.
     pub key: String,
+    /// The client may send it to the store itself: it may not be there yet.
+    pub is_direct: bool,
 }
 
 /// The parts of an upload that have come, in order.
@@ -68,10 +72,10 @@ pub fn parts(
     owner: UserId,
     id: MediaId,
 ) -> StorageResult<Vec<StoredPart>> {
-    Ok(sql("SELECT part, size, store_key FROM media_parts WHERE owner_id = $1 AND media_id = $2 ORDER BY part")
+    Ok(sql("SELECT part, size, store_key, is_direct FROM media_parts WHERE owner_id = $1 AND media_id = $2 ORDER BY part")
         .bind::<SqlUuid, _>(owner)
         .bind::<SqlUuid, _>(id)
-        .columns::<(Integer, Integer, Text)>()
+        .columns::<(Integer, Integer, Text, Bool)>()
         .load(conn)?)
 }
 
@@ -82,13 +86,15 @@ pub fn put_part(
     id: MediaId,
     part: &StoredPart,
 ) -> StorageResult<()> {
-    sql("INSERT INTO media_parts (owner_id, media_id, part, size, store_key) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (owner_id, media_id, part) DO UPDATE SET size = excluded.size, store_key = excluded.store_key")
+    sql("INSERT INTO media_parts (owner_id, media_id, part, size, store_key, is_direct) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (owner_id, media_id, part) DO UPDATE SET
+             size = excluded.size, store_key = excluded.store_key, is_direct = excluded.is_direct")
     .bind::<SqlUuid, _>(owner)
     .bind::<SqlUuid, _>(id)
     .bind::<Integer, _>(part.part)
     .bind::<Integer, _>(part.size)
     .bind::<Text, _>(&part.key)
+    .bind::<Bool, _>(part.is_direct)
     .execute(conn)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::model::ids::UserId;
 use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
-use crate::storage::pg::types::{Integers, Uuids};
+use crate::storage::pg::types::{BigInts, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
@@ -89,20 +89,20 @@ pub fn has_contacts_audience(
     Ok(found.into_iter().any(|one| one))
 }
 
-/// Stores that users were online some seconds ago, unless they were later.
+/// Stores that users were online at these times, in seconds since 1970, unless they were later.
 pub fn store_last_seen(
     conn: &mut PgConnection,
     users: &[UserId],
-    seconds_ago: &[i32],
+    times: &[i64],
 ) -> StorageResult<()> {
     sql(
         "INSERT INTO last_seen AS l (user_id, at)
-         SELECT w.id, clock_timestamp() - w.ago * interval '1 second' FROM unnest($1, $2) AS w(id, ago)
+         SELECT w.id, to_timestamp(w.at) FROM unnest($1, $2) AS w(id, at)
          CROSS JOIN LATERAL (SELECT FROM users WHERE id = w.id AND state <> 'deleted' LIMIT 1) AS u ORDER BY w.id
          ON CONFLICT (user_id) DO UPDATE SET at = GREATEST(l.at, excluded.at)",
     )
     .bind::<Uuids, _>(users)
-    .bind::<Integers, _>(seconds_ago)
+    .bind::<BigInts, _>(times)
     .execute(conn)?;
     Ok(())
 }

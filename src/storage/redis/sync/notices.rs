@@ -23,9 +23,6 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// The message on the channel of a user for a change of the person.
-const PERSON: &str = "person";
-
 /// How many missing subscriptions one command requests.
 const CHUNK: usize = 500;
 
@@ -64,8 +61,6 @@ pub enum Signal {
         /// The member types.
         is_typing: bool,
     },
-    /// Something has changed that decides what others see of a user's presence.
-    Person(UserId),
     /// A node has published changes of its devices; none if they cannot be read.
     Devices {
         /// The node.
@@ -369,13 +364,6 @@ pub async fn publish_reads(
     publish_texts(redis, epoch, texts).await;
 }
 
-/// Publishes that something has changed that decides what others see of the presence of these users.
-pub async fn publish_people(redis: &Redis, epoch: Epoch, users: &[UserId]) {
-    let texts = users.iter().map(|user| (Channel::Inbox(*user), PERSON));
-    let texts = texts.map(|(channel, text)| (channel, text.to_owned()));
-    publish_to(redis, epoch, texts).await;
-}
-
 /// Publishes that a member types, or no longer does.
 pub async fn publish_typing(
     redis: &Redis,
@@ -391,13 +379,8 @@ async fn publish_texts(
     epoch: Epoch,
     texts: impl Iterator<Item = (ConversationId, String)>,
 ) {
-    let texts = texts.map(|(id, text)| (Channel::Watch(id), text));
-    publish_to(redis, epoch, texts).await;
-}
-
-async fn publish_to(redis: &Redis, epoch: Epoch, texts: impl Iterator<Item = (Channel, String)>) {
     let named: Vec<_> = texts
-        .map(|(channel, text)| (channel.name(epoch), text))
+        .map(|(id, text)| (Channel::Watch(id).name(epoch), text))
         .collect();
     let run = async |mut connection: MultiplexedConnection, named: Vec<&(String, String)>| {
         let mut pipe = redis::pipe();
@@ -452,7 +435,7 @@ fn parse_heads(text: &str) -> Option<Moved> {
     Some(Moved { seq, change })
 }
 
-/// Parses a message: `seq`, `seq:total` or `person` on the channel of a user, the text of `heads_text`, `reads_text` or `publish_typing`
+/// Parses a message: `seq` or `seq:total` on the channel of a user, the text of `heads_text`, `reads_text` or `publish_typing`
 /// on that of a conversation, and changes of devices on that of a node.
 fn parse_signal(channel: Channel, bytes: &[u8]) -> Option<Signal> {
     if let Channel::Node(node) = channel {
@@ -462,7 +445,6 @@ fn parse_signal(channel: Channel, bytes: &[u8]) -> Option<Signal> {
     let text = std::str::from_utf8(bytes).ok()?;
     let user = match channel {
         Channel::Node(_) => return None,
-        Channel::Inbox(user) if text == PERSON => return Some(Signal::Person(user)),
         Channel::Inbox(user) => user,
         Channel::Watch(conversation) => {
             if let Some(reader) = parse_reads(text) {

@@ -2,7 +2,7 @@
 //! change on its channel.
 
 use crate::model::ids::Epoch;
-use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, NodeId};
+use crate::model::people::presence::{Beat, DeviceChange, DeviceKey, DevicePresence, NodeId};
 use crate::storage::redis::client::Redis;
 use crate::storage::redis::sync::channel::Channel;
 use crate::storage::redis::sync::devices::{
@@ -173,30 +173,33 @@ pub async fn read(
 }
 
 /// The beats of all nodes.
-pub type Beats = HashMap<NodeId, u64>;
+pub type Beats = HashMap<NodeId, Beat>;
 
 /// Stores a beat of this node, and returns those of all nodes. Nodes that are gone are removed.
 pub async fn beat(
     redis: &Redis,
     epoch: Epoch,
-    (node, beats): (NodeId, u64),
-    gone: &[(NodeId, u64)],
+    (node, own): (NodeId, Beat),
+    gone: &[(NodeId, Beat)],
     expiry: Duration,
 ) -> Result<Beats, RedisUnavailable> {
     let key = format!("tl:{epoch}:beats:{{nodes}}");
     let mut call = BEAT.key(&key);
     call.arg(node.0.to_string());
-    call.arg(beats).arg(milliseconds(expiry));
-    for (node, beats) in gone {
-        call.arg(node.0.to_string()).arg(*beats);
+    let text = |beat: Beat| format!("{}:{}", beat.count, beat.at);
+    call.arg(text(own)).arg(milliseconds(expiry));
+    for (node, beat) in gone {
+        call.arg(node.0.to_string()).arg(text(*beat));
     }
-    let beats: HashMap<String, u64> = redis
+    let beats: HashMap<String, String> = redis
         .run(&key, async |mut connection| {
             call.invoke_async(&mut connection).await
         })
         .await?;
-    let parsed = beats
-        .into_iter()
-        .filter_map(|(node, beats)| Some((NodeId(Uuid::try_parse(&node).ok()?), beats)));
+    let parsed = beats.into_iter().filter_map(|(node, beat)| {
+        let (count, at) = beat.split_once(':')?;
+        let (count, at) = (count.parse().ok()?, at.parse().ok()?);
+        Some((NodeId(Uuid::try_parse(&node).ok()?), Beat { count, at }))
+    });
     Ok(parsed.collect())
 }

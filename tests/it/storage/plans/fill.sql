@@ -102,3 +102,18 @@ FROM pairs p JOIN members m ON m.conversation_id = p.id;
 INSERT INTO scheduled (user_id, client_msg_id, conversation_id, send_at, kind, content)
 SELECT m.user_id, gen_random_uuid(), p.id, '2100-01-01T00:00:00Z', 'text', '{"text": "later"}'
 FROM pairs p JOIN members m ON m.conversation_id = p.id JOIN users u ON u.id = m.user_id WHERE u.username <> 'ann';
+
+-- Media of other users, of which some are in messages of conversations without them. They have no objects: the test deletes these rows
+-- in the end.
+INSERT INTO media (owner_id, id, client_media_id, kind, name, declared, mime, size, state, reserved, created_at, expires_at, lease_until)
+SELECT s.id, gen_random_uuid(), gen_random_uuid(), 'file', 'plan.bin', '{}', 'text/plain', 10,
+    CASE WHEN m = 1 THEN 'processing' WHEN m < 4 THEN 'uploading' ELSE 'ready' END, 10, now(),
+    CASE WHEN m < 5 THEN now() + interval '1 day' END, CASE WHEN m = 1 THEN now() + interval '1 day' END
+FROM strangers s CROSS JOIN generate_series(1, 30) AS m;
+INSERT INTO media_usage (owner_id, bytes, uploads) SELECT id, 300, 3 FROM strangers;
+INSERT INTO media_parts (owner_id, media_id, part, size, store_key)
+SELECT owner_id, id, p, 10, id || '/' || p FROM media CROSS JOIN generate_series(1, 3) AS p WHERE state = 'uploading';
+INSERT INTO message_media (conversation_id, seq, role, media_id, owner_id)
+SELECT gen_random_uuid(), n, 'content', id, owner_id FROM media CROSS JOIN generate_series(1, 3) AS n WHERE state = 'ready';
+INSERT INTO media_candidates (owner_id, media_id, at) SELECT id, gen_random_uuid(), now() FROM strangers WHERE n > 115;
+INSERT INTO blob_deletions (store_key, due_at) SELECT 'x/' || n, now() + interval '1 day' FROM generate_series(1, 5000) AS n;
