@@ -69,8 +69,8 @@ CREATE TABLE message_media (
 CREATE INDEX message_media_by_media ON message_media (media_id);
 
 -- Messages to send later refer to media too.
-CREATE INDEX scheduled_media ON scheduled ((content ->> 'media_id')) WHERE content ->> 'media_id' IS NOT NULL;
-CREATE INDEX scheduled_posters ON scheduled ((content ->> 'poster_media_id')) WHERE content ->> 'poster_media_id' IS NOT NULL;
+CREATE INDEX scheduled_media ON scheduled ((content ->> 'media_id'));
+CREATE INDEX scheduled_posters ON scheduled ((content ->> 'poster_media_id'));
 
 -- Media that have lost a reference, for the collector, which looks whether there is another one.
 CREATE TABLE media_candidates (
@@ -79,6 +79,8 @@ CREATE TABLE media_candidates (
     at       timestamptz NOT NULL,
     PRIMARY KEY (owner_id, media_id, at)
 );
+
+CREATE INDEX media_candidates_due ON media_candidates (at);
 
 -- Objects to delete. A key is written here before its object, and removed by the transaction that keeps the object: so no object is
 -- without a row, and none has to be found by listing the store.
@@ -94,5 +96,6 @@ CREATE INDEX blob_deletions_due ON blob_deletions (due_at);
 
 -- The media store of this database: the store has an object of this name. Another directory has not.
 CREATE TABLE media_store (
-    id uuid PRIMARY KEY
+    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    id   uuid    NOT NULL
 );

@@ -329,7 +329,8 @@ async fn end_uploads(owner: &Person) {
 async fn refer(app: &App, chat: &str, owner: &Person) {
     let media = owner.upload(&[7; 10]).await;
     let row = format!(
-        "INSERT INTO message_media (conversation_id, seq, role, media_id, owner_id)
+        "SET auto_explain.log_min_duration = -1;
+         INSERT INTO message_media (conversation_id, seq, role, media_id, owner_id)
          SELECT id, 1, 'content', '{media}', '{}' FROM conversations WHERE id = '{chat}' ON CONFLICT DO NOTHING",
         owner.id
     );

@@ -19,9 +19,9 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; \
 
 /// For the browser client: files of this origin, and pictures and videos of any host, since messages link to them. Before it
 /// loads media of a host that the operator does not trust, the page asks the user (`web/app/media.js`): a policy cannot wait
-/// for a click. With `trusted-types 'none'` the browser refuses to turn text of messages into markup.
+/// for a click. `blob:` is for a video of the user that is looked at before it is sent. With `trusted-types 'none'` the browser refuses to turn text of messages into markup.
 const CLIENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src http: https:; \
-    media-src http: https:; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; \
+    media-src http: https: blob:; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// For media, which are bytes of users: nothing in them runs, whatever type a browser takes them for.

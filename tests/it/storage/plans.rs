@@ -237,7 +237,7 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
 }
 
 /// Uploads in their states, messages with media, and the collection.
-async fn attach(app: &App, [ann, ben, ..]: &[Person; 5], chat: &str) {
+async fn attach(app: &App, conn: &mut PgConnection, [ann, ben, ..]: &[Person; 5], chat: &str) {
     let delivery = &app.nodes[0].handles.delivery;
     let media = ann.upload(&[7; 10]).await;
     let sent = ann.attach(chat, "file", &media).await.ok(201);
@@ -276,11 +276,11 @@ async fn attach(app: &App, [ann, ben, ..]: &[Person; 5], chat: &str) {
                  expires_at = now() - interval '1 second' WHERE id = '{}'",
             upload["media"]["id"].as_str().unwrap()
         );
-        execute(&mut app.database(), &passed);
+        execute(conn, &passed);
     }
     processing::take_over(delivery).await.unwrap();
     execute(
-        &mut app.database(),
+        conn,
         "UPDATE blob_deletions SET due_at = now() WHERE store_key IN (
         SELECT store_key FROM blob_deletions ORDER BY store_key LIMIT 10)",
     );
@@ -499,7 +499,7 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         talk(&people, small).await;
         talk(&people, large).await;
         work(&app, &people, large).await;
-        attach(&app, &people, small).await;
+        attach(&app, &mut conn, &people, small).await;
         relate(&app, &people).await;
         execute(&mut conn, RELATIONS_END);
         end_accounts(&app, &mut conn, &people).await;

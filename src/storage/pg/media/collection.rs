@@ -21,7 +21,7 @@ pub fn candidates(
     conn: &mut PgConnection,
     limit: i64,
 ) -> StorageResult<Vec<(UserId, MediaId, Timestamp)>> {
-    Ok(sql("SELECT owner_id, media_id, at FROM media_candidates ORDER BY owner_id, media_id, at LIMIT $1")
+    Ok(sql("SELECT owner_id, media_id, at FROM media_candidates WHERE at <= statement_timestamp() ORDER BY at LIMIT $1")
         .bind::<BigInt, _>(limit)
         .columns::<(SqlUuid, SqlUuid, Timestamptz)>()
         .load(conn)?)

@@ -71,7 +71,7 @@ pub fn retry_later(conn: &mut PgConnection, keys: &[String]) -> StorageResult<()
 
 /// The id of the store that belongs to this database, if there is one.
 pub fn store_id(conn: &mut PgConnection) -> StorageResult<Option<Uuid>> {
-    let ids: Vec<Uuid> = sql("SELECT id FROM media_store")
+    let ids: Vec<Uuid> = sql("SELECT id FROM media_store WHERE only = true")
         .scalar::<diesel::sql_types::Uuid>()
         .load(conn)?;
     Ok(ids.into_iter().next())
@@ -79,8 +79,7 @@ pub fn store_id(conn: &mut PgConnection) -> StorageResult<Option<Uuid>> {
 
 /// Stores the id of the store, unless there is one. Returns the one that is there.
 pub fn claim_store(conn: &mut PgConnection, id: Uuid) -> StorageResult<Option<Uuid>> {
-    sql("LOCK TABLE media_store IN EXCLUSIVE MODE").execute(conn)?;
-    sql("INSERT INTO media_store (id) SELECT $1 WHERE NOT EXISTS (SELECT FROM media_store)")
+    sql("INSERT INTO media_store (id) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind::<diesel::sql_types::Uuid, _>(id)
         .execute(conn)?;
     store_id(conn)
