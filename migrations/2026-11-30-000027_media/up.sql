@@ -96,6 +96,6 @@ CREATE INDEX blob_deletions_due ON blob_deletions (due_at);
 
 -- The media store of this database: the store has an object of this name. Another directory has not.
 CREATE TABLE media_store (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
-    id   uuid    NOT NULL
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    id        uuid    NOT NULL
 );

@@ -71,7 +71,7 @@ pub fn retry_later(conn: &mut PgConnection, keys: &[String]) -> StorageResult<()
 
 /// The id of the store that belongs to this database, if there is one.
 pub fn store_id(conn: &mut PgConnection) -> StorageResult<Option<Uuid>> {
-    let ids: Vec<Uuid> = sql("SELECT id FROM media_store WHERE only = true")
+    let ids: Vec<Uuid> = sql("SELECT id FROM media_store WHERE singleton = true")
         .scalar::<diesel::sql_types::Uuid>()
         .load(conn)?;
     Ok(ids.into_iter().next())

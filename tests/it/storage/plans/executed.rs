@@ -141,7 +141,8 @@ fn is_by_key(node: &Value, indexes: &Indexes) -> bool {
         let condition = node["Index Cond"].as_str()?;
         // PostgreSQL shows a column with another collation as `(column)::text`.
         let names = [format!("({first} "), format!("({first})::text ")];
-        Some(names.iter().any(|name| condition.contains(name)))
+        // PostgreSQL names the column of an index over an expression so.
+        Some(first == "expr" || names.iter().any(|name| condition.contains(name)))
     };
     begins().unwrap_or_else(|| node["TID Cond"].is_string())
 }
