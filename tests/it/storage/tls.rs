@@ -86,6 +86,14 @@ impl Drop for Secure {
     }
 }
 
+/// The readiness of a node that has begun. Without Redis it waits some time to read who is online.
+async fn begun(url: &str) -> Value {
+    let now = async || ready(url).await;
+    let reads = json!(["the node reads who is online"]);
+    let within = Duration::from_secs(15);
+    eventually("it has begun", within, now, |one| one["reasons"] != reads).await
+}
+
 async fn ready(url: &str) -> Value {
     let answer = http().get(format!("{url}/health/ready")).send().await;
     Answer::of(answer.unwrap()).await.body
@@ -125,7 +133,7 @@ async fn nodes_use_tls_with_a_private_ca() {
     let (one, other) = (node(), node());
     for node in [&one, &other] {
         assert_eq!(
-            ready(&node.url).await,
+            begun(&node.url).await,
             with_redis(true),
             "{:#?}",
             node.log()
@@ -216,7 +224,7 @@ async fn untrusted_server_certificates_are_rejected() {
         (&by_number, &secure.authority, "not valid for name"),
     ] {
         let node = Process::serve(&good, url, &[("SSL_CERT_FILE", authority)]);
-        assert_eq!(ready(&node.url).await, with_redis(false));
+        assert_eq!(begun(&node.url).await, with_redis(false));
         let log_text = async || node.log().join("\n");
         let said = eventually("it says why", SOON, log_text, |log| log.contains(why)).await;
         assert!(!said.contains(password), "{said}");
