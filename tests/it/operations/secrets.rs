@@ -124,6 +124,11 @@ async fn logs_contain_no_secrets() {
     let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
     // tideline at any level, and its dependencies at debug.
     let node = app.add_process(&[("RUST_LOG", "debug,tideline=trace")]);
+    let ready = async || {
+        let url = format!("{}/health/ready", node.process.url);
+        app.http.get(url).send().await.unwrap().status() == 200
+    };
+    eventually("ready", Duration::from_secs(20), ready, |is| *is).await;
     let thief = ann.another_device(&app).await;
     let (ann, thief) = (ann.at(&node.process.url), thief.at(&node.process.url));
     let chat = ann.group(&[&ben]).await;

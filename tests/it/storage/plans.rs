@@ -22,8 +22,9 @@ use tideline::domain::operations::{account_erasure, expiry, retention};
 use tideline::domain::people::contact_requests;
 use tideline::domain::sync::{delivered, presence, unread};
 use tideline::engine::waiting::reconcile;
-use tideline::model::ids::UserId;
+use tideline::model::ids::{MediaId, UserId};
 use tideline::model::time::Timestamp;
+use tideline::storage::pg::media::uploads;
 
 /// Autovacuum would update the statistics at any time.
 const EXPLAIN: &str = "DO $$ DECLARE it text; BEGIN
@@ -285,6 +286,21 @@ async fn attach(app: &App, conn: &mut PgConnection, [ann, ben, ..]: &[Person; 5]
         SELECT store_key FROM blob_deletions ORDER BY store_key LIMIT 10)",
     );
     collection::collect(delivery).await.unwrap();
+    execute(
+        conn,
+        "UPDATE media SET expires_at = now() - interval '1 second' WHERE state = 'deleted'",
+    );
+    collection::collect(delivery).await.unwrap();
+    // A run that takes long, and one whose decoder fails.
+    let key = (
+        UserId(ann.id.parse().unwrap()),
+        MediaId(media.parse().unwrap()),
+    );
+    let run = move |conn: &mut PgConnection| {
+        uploads::renew(conn, key.0, key.1, key.1.0, 1)?;
+        uploads::failed(conn, key.0, key.1)
+    };
+    delivery.pg.read("media_run", run).await.unwrap();
 }
 
 /// Contacts and requests in their states.

@@ -57,14 +57,6 @@ pub fn object_key(media: MediaId, object: Uuid, form: &str) -> String {
     format!("{first:02x}/{media}/{object}/{form}")
 }
 
-/// The columns of [`MediaRow`].
-macro_rules! columns {
-    () => {
-        "m.owner_id, m.id, m.kind, m.name, m.declared, m.mime, m.size, m.sha256, m.width, m.height, m.duration_ms, m.thumbhash,
-         m.variants::text AS variants, m.state, m.reason, m.object_id, m.tries, m.reserved, m.created_at, m.expires_at"
-    };
-}
-
 #[derive(QueryableByName)]
 struct MediaRow {
     #[diesel(sql_type = SqlUuid)]
@@ -153,11 +145,9 @@ pub fn get(
     owner: UserId,
     id: MediaId,
 ) -> StorageResult<Option<StoredMedia>> {
-    let rows = sql(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM media m WHERE owner_id = $1 AND id = $2"
-    ))
+    let rows = sql("SELECT m.owner_id, m.id, m.kind, m.name, m.declared, m.mime, m.size, m.sha256, m.width, m.height, m.duration_ms, m.thumbhash,
+             m.variants::text AS variants, m.state, m.reason, m.object_id, m.tries, m.reserved, m.created_at, m.expires_at
+         FROM media m WHERE owner_id = $1 AND id = $2")
     .bind::<SqlUuid, _>(owner)
     .bind::<SqlUuid, _>(id)
     .load(conn)?;
@@ -202,13 +192,11 @@ pub fn some(
 ) -> StorageResult<Vec<StoredMedia>> {
     let (owners, ids): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
     build(
-        sql(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM unnest($1, $2) AS k(owner_id, id) CROSS JOIN LATERAL (
+        sql("SELECT m.owner_id, m.id, m.kind, m.name, m.declared, m.mime, m.size, m.sha256, m.width, m.height, m.duration_ms, m.thumbhash,
+             m.variants::text AS variants, m.state, m.reason, m.object_id, m.tries, m.reserved, m.created_at, m.expires_at
+         FROM unnest($1, $2) AS k(owner_id, id) CROSS JOIN LATERAL (
                  SELECT * FROM media WHERE owner_id = k.owner_id AND id = k.id LIMIT 1
-             ) AS m"
-        ))
+             ) AS m")
         .bind::<Uuids, _>(owners)
         .bind::<Uuids, _>(ids)
         .load(conn)?,
@@ -221,11 +209,9 @@ pub fn of_client(
     owner: UserId,
     id: ClientMediaId,
 ) -> StorageResult<Option<StoredMedia>> {
-    let rows = sql(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM media m WHERE owner_id = $1 AND client_media_id = $2"
-    ))
+    let rows = sql("SELECT m.owner_id, m.id, m.kind, m.name, m.declared, m.mime, m.size, m.sha256, m.width, m.height, m.duration_ms, m.thumbhash,
+             m.variants::text AS variants, m.state, m.reason, m.object_id, m.tries, m.reserved, m.created_at, m.expires_at
+         FROM media m WHERE owner_id = $1 AND client_media_id = $2")
     .bind::<SqlUuid, _>(owner)
     .bind::<SqlUuid, _>(id)
     .load(conn)?;
@@ -240,12 +226,10 @@ pub fn page(
     limit: i64,
 ) -> StorageResult<Vec<StoredMedia>> {
     build(
-        sql(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM media m WHERE owner_id = $1 AND id < COALESCE($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-                 AND state <> 'deleted' ORDER BY id DESC LIMIT $3"
-        ))
+        sql("SELECT m.owner_id, m.id, m.kind, m.name, m.declared, m.mime, m.size, m.sha256, m.width, m.height, m.duration_ms, m.thumbhash,
+             m.variants::text AS variants, m.state, m.reason, m.object_id, m.tries, m.reserved, m.created_at, m.expires_at
+         FROM media m WHERE owner_id = $1 AND id < COALESCE($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                 AND state <> 'deleted' ORDER BY id DESC LIMIT $3")
         .bind::<SqlUuid, _>(owner)
         .bind::<Nullable<SqlUuid>, _>(before)
         .bind::<BigInt, _>(limit)
