@@ -1,11 +1,13 @@
 //! The people that a node has seen: their devices on all nodes, and of those without devices what decides who sees them.
 
+use crate::clock;
 use crate::engine::presence::states::AudienceRev;
 use crate::model::ids::UserId;
 use crate::model::people::presence::{DeviceChange, DeviceKey, DevicePresence, PersonFacts};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// How long the number of what decides who sees a person is remembered after the person has gone.
 const GONE_LIFE: Duration = Duration::from_secs(600);
@@ -20,6 +22,8 @@ type Tenths = NonZeroU32;
 pub struct SeenPeople {
     /// When the process has begun.
     pub began: Instant,
+    /// An id of that time: those of users who have registered since are above it.
+    first_id: Uuid,
     /// People who may look different since the last look.
     pub moved: HashSet<UserId>,
     people: HashMap<UserId, Person>,
@@ -79,6 +83,7 @@ impl Default for SeenPeople {
     fn default() -> Self {
         Self {
             began: Instant::now(),
+            first_id: clock::new_id(),
             moved: HashSet::new(),
             people: HashMap::new(),
             gone: HashMap::new(),
@@ -124,6 +129,11 @@ impl SeenPeople {
             others: of(false),
             changed_ago: changed.map(|at| self.since(at)),
         }
+    }
+
+    /// Whether a user has registered since the process has begun: no node that has died before had a device of theirs.
+    pub fn is_new(&self, user: UserId) -> bool {
+        user.0 > self.first_id
     }
 
     /// The number of what decides who sees a person without devices.

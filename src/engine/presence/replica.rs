@@ -308,7 +308,8 @@ impl State {
         if let Some(shown) = Shown::of(devices) {
             return shown;
         }
-        let is_complete = self.has_joined && !self.is_cut_off && unusable.is_empty();
+        let has_read = self.has_joined || self.has_read && self.people.is_new(user);
+        let is_complete = has_read && !self.is_cut_off && unusable.is_empty();
         Shown::without_devices(is_complete, self.people.audience_rev_of_gone(user))
     }
 

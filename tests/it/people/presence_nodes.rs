@@ -240,9 +240,17 @@ async fn lost_changes_are_read_again() {
 /// A node that has just begun does not take people for offline who had no time to come back. One that finds an older node knows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn new_node_takes_nobody_for_offline() {
-    let began = Instant::now();
     let mut app = start().await;
-    let [ann, ben, cat] = app.people(["ann", "ben", "cat"]).await;
+    let people = app.people(["ann", "ben", "cat"]).await;
+    // All nodes begin anew: devices of before may come back.
+    app.nodes.remove(0).stop().await.unwrap();
+    let began = Instant::now();
+    app.add_node().await;
+    let [ann, ben, cat] = people.map(|one| one.at(&app.url()));
+    let [new] = app.people(["new"]).await;
+    let ready = async || presence(&ben, &new).await["state"].clone();
+    // Nobody has seen who has registered since.
+    eventually("read", SHOWN, ready, |state| state == "offline").await;
     let mut seen = Vec::new();
     while began.elapsed() < SHOWN && seen.last().is_none_or(|state| state != "offline") {
         let state = presence(&ben, &ann).await["state"].clone();
