@@ -347,7 +347,7 @@ export class Log {
       day = today;
     };
     for (const message of thread.messages) if (message.kind !== "hidden") add(message, "stored", message.created_at);
-    for (const item of thread.newer ? [] : this.#store.outbox(id)) {
+    for (const item of thread.newer && !this.#stick ? [] : this.#store.outbox(id)) {
       add({ ...item, sender_id: item.user_id }, item.state, item.created_at, item.error ? explainSend(item.error) : undefined);
     }
     if (before) before.row.look.last = true;
