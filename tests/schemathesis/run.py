@@ -111,7 +111,8 @@ def world(server):
 
     admin = group(others[0], [me, others[1], others[2]])
     call("PATCH", f"/conversations/{admin}/members/{me['user_id']}", person(others[0]), {"role": "admin"})
-    conversations = [group(me, others[:4]), admin, group(others[1], [me]), direct(me, others[3])]
+    # Two groups of the caller: of random members, few are in a conversation where the caller may change them.
+    conversations = [group(me, others[:4]), group(me, others), admin, group(others[1], [me]), direct(me, others[3])]
     for conversation in conversations:
         for words in ["one", "two", "three"]:
             body = {"client_msg_id": str(uuid.uuid4()), "kind": "text", "content": {"text": words}}

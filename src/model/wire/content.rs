@@ -133,12 +133,11 @@ pub struct UploadedContent {
     /// The still picture of a video: media of kind `image`. Only for a video.
     #[garde(skip)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub poster_media_id: Option<MediaId>,
     /// What a picture or video shows, for people who do not see it: 1 to 1000 bytes of UTF-8.
     #[garde(inner(custom(bytes(1..=ALT_BYTES))))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "A cat on a boat")]
+    #[schema(example = "A cat on a boat")]
     pub alt: Option<String>,
 }
 
