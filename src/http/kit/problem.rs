@@ -101,7 +101,7 @@ codes! {
     WindowClosed "window_closed" FORBIDDEN "Too late"
         "The time in which a message may be changed so has passed (`limits.edit_seconds`, `limits.recall_seconds` of `GET /v1/capabilities`). Do not repeat the request.";
     ClientMsgIdReused "client_msg_id_reused" UNPROCESSABLE_ENTITY "The client_msg_id belongs to another message"
-        "This client_msg_id was used for a message with another kind or content. Use a new id for each new message.";
+        "This client_msg_id was used for a message with another kind or content, or this client_media_id for another upload. Use a new id for each new message or upload.";
     ClientConversationIdReused "client_conversation_id_reused" UNPROCESSABLE_ENTITY "The client_conversation_id belongs to another group"
         "This client_conversation_id was used to create a group or channel with another kind, title or members. Use a new id for each new group.";
     CursorAhead "cursor_ahead" CONFLICT "Position beyond the latest entry"
@@ -117,7 +117,7 @@ codes! {
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Server overloaded"
         "Nothing was done. Repeat after `Retry-After`; repeat a send with the same client_msg_id.";
     StorageUnavailable "storage_unavailable" SERVICE_UNAVAILABLE "Database unavailable"
-        "A write may or may not have been done. Repeat after `Retry-After`; repeat a send with the same client_msg_id.";
+        "The database or the media store does not answer, or the store is nearly full. A write may or may not have been done. Repeat after `Retry-After`; repeat a send with the same client_msg_id.";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal server error"
         "An unexpected error: a bug of the server. Report it with the `request_id`.";
 }

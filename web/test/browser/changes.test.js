@@ -365,6 +365,9 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
       const response = await route.fetch();
       await route.fulfill({ response, json: { ...(await response.json()), features: ["direct"], limits: {} } });
     });
+    // Beyond the second in which the message may be recalled: an open menu stays as it was opened.
+    const { created_at } = (await ben.listMessages(direct.id)).messages.at(-1);
+    await until(() => Date.now() - Date.parse(created_at) > 2_000, true);
     for (const installation of [late, old]) {
       const page = await browser.tab(installation);
       await page.fill("#username", "ann");
