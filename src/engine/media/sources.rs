@@ -87,6 +87,9 @@ pub fn usable(
     sender: UserId,
     ids: &BTreeSet<MediaId>,
 ) -> StorageResult<HashMap<MediaId, MediaSource>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let keys: Vec<_> = ids.iter().map(|id| (sender, *id)).collect();
     let own = rows::some(conn, &keys)?.into_iter();
     let own = own.filter(|stored| stored.media.state != MediaState::Deleted);
@@ -124,6 +127,9 @@ pub fn of_forwarded(
     conn: &mut Connection,
     messages: &[MessageRef],
 ) -> StorageResult<HashMap<MediaId, MediaSource>> {
+    if messages.is_empty() {
+        return Ok(HashMap::new());
+    }
     let keys = messages.iter().map(|of| (of.conversation_id, of.seq));
     let found = references::of_messages(conn, &keys.collect::<Vec<_>>())?;
     let source = |one: MediaReference| {
