@@ -207,14 +207,8 @@ impl Device {
         };
         connection.use_browser_headers();
         let mut polls = 0;
-        if let Some(user) = &self.presence_of {
-            let body = format!(r#"{{"user_ids":["{user}"]}}"#);
-            let made = connection.post("/v1/presence/cursors", &self.person, body);
-            let made: PresenceSignal = match made.await {
-                Ok(answer) => serde_json::from_slice(&answer.ok(200)).unwrap(),
-                Err(error) => return error.into(),
-            };
-            self.presence = Some(made.cursor);
+        if let Err(error) = self.follow_presence(&mut connection).await {
+            return error.into();
         }
         loop {
             let short = polls < self.config.short_waits;
@@ -241,12 +235,34 @@ impl Device {
         }
     }
 
+    /// Gets the cursor of the presence, if this device follows somebody.
+    async fn follow_presence(&mut self, connection: &mut Connection) -> hyper::Result<()> {
+        while let (None, Some(user)) = (&self.presence, &self.presence_of) {
+            let body = format!(r#"{{"user_ids":["{user}"]}}"#);
+            let call = connection.post("/v1/presence/cursors", &self.person, body);
+            let answer = call.await?;
+            if !self.is_overloaded(&answer).await {
+                let made: PresenceSignal = serde_json::from_slice(&answer.ok(200)).unwrap();
+                self.presence = Some(made.cursor);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits as long as an `overloaded` response says.
+    async fn is_overloaded(&self, answer: &Answer) -> bool {
+        let Some(seconds) = answer.retry_after else {
+            return false;
+        };
+        let said = String::from_utf8_lossy(&answer.body);
+        assert!(said.contains(r#""code":"overloaded""#), "{said}");
+        self.shared.overloaded.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_secs(seconds)).await;
+        true
+    }
+
     async fn handle(&mut self, answer: Answer) {
-        if let Some(seconds) = answer.retry_after {
-            let said = String::from_utf8_lossy(&answer.body);
-            assert!(said.contains(r#""code":"overloaded""#), "{said}");
-            self.shared.overloaded.fetch_add(1, Ordering::Relaxed);
-            sleep(Duration::from_secs(seconds)).await;
+        if self.is_overloaded(&answer).await {
             return;
         }
         let notice: Notice = serde_json::from_slice(&answer.ok(200)).unwrap();
