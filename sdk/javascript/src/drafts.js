@@ -20,6 +20,10 @@ export class Drafts {
   /** The promises of `set`, until there is nothing to store. */
   #waiting = new Map();
   #heads = new Map();
+  /** The seq of the person's newest message, as far as it is known. */
+  #sent = new Map();
+  /** Conversations whose draft has changed while a message was in flight. */
+  #held = new Set();
   #storing = new Set();
   #storedAt = new Map();
 
@@ -33,14 +37,16 @@ export class Drafts {
     core.on("conversation", ({ conversation_id, conversation }) => conversation === null && this.#drop(conversation_id));
     core.on("send", ({ state, item, message }) => {
       if (state === "stored") this.#head(message);
-      if (state !== "sending") this.#start(item.conversation_id);
+      if (state === "sending") return;
+      if (this.#held.delete(item.conversation_id)) this.#report(item.conversation_id);
+      this.#start(item.conversation_id);
     });
     core.on("connection", ({ state }) => {
       if (state === "online") for (const id of this.#wanted.keys()) this.#start(id);
     });
     core.on("signed_out", () => {
       for (const id of [...this.#wanted.keys()]) this.#settle(id);
-      for (const map of [this.#known, this.#wanted, this.#heads, this.#storedAt]) map.clear();
+      for (const map of [this.#known, this.#wanted, this.#heads, this.#sent, this.#held, this.#storedAt]) map.clear();
     });
   }
 
@@ -48,7 +54,7 @@ export class Drafts {
   async load({ signal } = {}) {
     for (let cursor; cursor !== null; ) {
       const page = await this.#core.session.call("GET", "/v1/drafts", { query: { limit: 100, cursor }, signal });
-      for (const draft of page.drafts) if (!(this.#known.get(draft.conversation_id)?.version > draft.version)) this.#known.set(draft.conversation_id, draft);
+      for (const draft of page.drafts) this.#keep(draft);
       cursor = page.next_cursor;
     }
     return [...this.#known.values()].filter(({ content }) => content !== null);
@@ -96,14 +102,15 @@ export class Drafts {
 
   #drop(id) {
     this.#settle(id);
-    for (const map of [this.#known, this.#wanted, this.#heads, this.#storedAt]) map.delete(id);
+    for (const map of [this.#known, this.#wanted, this.#heads, this.#sent, this.#held, this.#storedAt]) map.delete(id);
   }
 
-  /** A message above `after_seq` from the person makes a draft void. */
   #head({ conversation_id: id, seq, sender_id }) {
     this.#heads.set(id, Math.max(seq, this.#heads.get(id) ?? 0));
+    if (sender_id !== this.#core.session.owner) return;
+    this.#sent.set(id, Math.max(seq, this.#sent.get(id) ?? 0));
     const known = this.#known.get(id);
-    if (sender_id === this.#core.session.owner && known?.content && seq > known.after_seq) this.#change(id, { ...known, content: null });
+    if (known) this.#change(id, known);
   }
 
   #receive(id, draft) {
@@ -112,10 +119,28 @@ export class Drafts {
     this.#change(id, draft ?? { conversation_id: id, version: known?.version ?? 0, content: null, after_seq: 0, at: null });
   }
 
+  /** Keeps a state of a draft, unless a later one is known. A message above `after_seq` from the person makes it void. */
+  #keep(draft) {
+    const { conversation_id: id, version, after_seq } = draft;
+    if (this.#known.get(id)?.version > version) return;
+    this.#known.set(id, this.#sent.get(id) > after_seq ? { ...draft, content: null } : draft);
+  }
+
   #change(id, draft) {
     const before = this.#known.get(id)?.content ?? null;
-    this.#known.set(id, draft);
-    if (!same(before, draft.content)) this.#core.emit("draft_changed", { conversation_id: id, content: draft.content });
+    this.#keep(draft);
+    if (same(before, this.#known.get(id).content)) return;
+    // A message in flight makes the draft void, which may be its own text.
+    if (this.#isSending(id)) this.#held.add(id);
+    else this.#report(id);
+  }
+
+  #report(id) {
+    this.#core.emit("draft_changed", { conversation_id: id, content: this.#known.get(id)?.content ?? null });
+  }
+
+  #isSending(id) {
+    return this.#core.outbox.list().some((item) => item.conversation_id === id && item.state === "sending");
   }
 
   #start(id) {
@@ -130,7 +155,7 @@ export class Drafts {
     const user = session.user.id;
     for (let failures = 0; this.#wanted.has(id) && session.user?.id === user; ) {
       // A message in flight would make the next draft void. The `send` event of its end starts again.
-      if (this.#core.outbox.list().some((item) => item.conversation_id === id && item.state === "sending")) return;
+      if (this.#isSending(id)) return;
       const wait = (this.#storedAt.get(id) ?? 0) + PAUSE_MS - Date.now();
       if (wait > 0) {
         await this.#core.pause(wait, session.term?.signal);
@@ -145,7 +170,7 @@ export class Drafts {
       this.#storedAt.set(id, Date.now());
       try {
         const draft = await this.#put(id, content, known?.version ?? 0, user);
-        if (!(this.#known.get(id)?.version > draft.version)) this.#known.set(id, draft);
+        this.#keep(draft);
         if (this.#wanted.get(id) === content) this.#settle(id);
         failures = 0;
       } catch (error) {

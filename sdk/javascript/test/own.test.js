@@ -104,6 +104,40 @@ describe("the user's own", () => {
     assert.deepEqual((await phone.drafts.load()).length, 0);
   });
 
+  it("a text that is sent while its draft is being stored does not come back", async (t) => {
+    const gate = () => {
+      const gate = {};
+      gate.passed = new Promise((open) => (gate.open = open));
+      return gate;
+    };
+    const [begun, put, answered, post] = [gate(), gate(), gate(), gate()];
+    const slow = async (url, options) => {
+      const is = (method, end) => options.method === method && new URL(url).pathname.endsWith(end);
+      if (is("POST", "/messages")) await post.passed;
+      if (!is("PUT", "/draft")) return fetch(url, options);
+      begun.open();
+      await put.passed;
+      const response = await fetch(url, options);
+      await answered.passed;
+      return response;
+    };
+    const { ben, phone, chat } = await devices(t, { fetch: slow });
+    const events = record(phone, "draft", "draft_changed", "message");
+    await phone.start();
+    phone.drafts.set(chat.id, text("hello"));
+    await begun.passed;
+    phone.drafts.sent(chat.id);
+    const sending = phone.send(chat.id, "hello");
+    put.open();
+    await eventually("the entry of the draft", () => events.draft.length === 1);
+    assert.deepEqual(events.draft_changed, []);
+    post.open();
+    await sending;
+    answered.open();
+    await eventually("the entry of the message", () => events.message.length === 1);
+    assert.deepEqual([events.draft_changed.filter(({ content }) => content), phone.drafts.get(chat.id), (await ben.listDrafts()).drafts], [[], null, []]);
+  });
+
   it("drafts of two devices are stored by version, and a new device reads them", async (t) => {
     const { ben, phone, chat } = await devices(t);
     for (const device of [ben, phone]) await device.start();
