@@ -77,6 +77,7 @@ async fn serve(services: &Services) -> Result<(), DevError> {
     instance::migrate(&database_url)?;
     let stop = StopSignal::new()?;
     let node = Node::start(config).await?;
+    node.until_ready().await;
     let url = format!("http://{}", node.address);
     let env = services.data_dir().join("env");
     write_private(

@@ -15,6 +15,7 @@ pub use error::ServeError;
 pub use stop_signal::StopSignal;
 
 use crate::config::Config;
+use crate::domain::operations::health::readiness;
 use crate::domain::operations::partitions;
 use crate::http::transport::body_budget::Budget;
 use crate::node::drain::{ramp, ramp_time};
@@ -30,6 +31,10 @@ use tokio::task::JoinHandle;
 /// How often a stopping node checks whether its threads have dropped their handles, and how many times.
 const SHUTDOWN_POLL: Duration = Duration::from_millis(50);
 const SHUTDOWN_POLLS: u32 = 40;
+
+/// How long a start waits until the node is ready, and how often it looks. Redis may be away.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_POLL: Duration = Duration::from_millis(50);
 
 /// Spawns the `run` of a module of `tasks`, with the handles that it uses.
 macro_rules! task {
@@ -96,6 +101,7 @@ impl Node {
             task!(media, delivery),
             task!(read_moves, delivery),
             task!(scheduled, delivery),
+            task!(search, delivery),
             task!(typing, delivery),
         ];
         Ok(Self {
@@ -107,6 +113,21 @@ impl Node {
             public: Serving::spawn(public),
             metrics: metrics.map(Serving::spawn),
         })
+    }
+
+    /// Returns when the node should receive requests, or after [`READY_WITHIN`].
+    pub async fn until_ready(&self) {
+        let Handles {
+            delivery,
+            lifecycle,
+            ..
+        } = &self.handles;
+        let ready = async {
+            while !readiness(delivery, lifecycle).await.reasons.is_empty() {
+                tokio::time::sleep(READY_POLL).await;
+            }
+        };
+        let _late = tokio::time::timeout(READY_WITHIN, ready).await;
     }
 
     /// Drains. Returns an error if not everything has ended within the drain time: then the process has to exit, even if
