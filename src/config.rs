@@ -88,6 +88,10 @@ pub struct Config {
     pub typing_members: i32,
     /// `TIDELINE_PRESENCE`: people see who is online.
     pub presence: bool,
+    /// `TIDELINE_SEARCH`: search in messages, and its index.
+    pub search: bool,
+    /// The pause between two rounds of the indexer; none: this node does not index. It is no variable: the tests set it.
+    pub index_pause: Option<Duration>,
     /// The times of presence.
     pub presence_timings: PresenceTimings,
     /// `TIDELINE_RECEIPTS`: people see who has read their messages.
@@ -259,6 +263,8 @@ impl Config {
             typing_members: number(lookup, "TIDELINE_TYPING_MEMBERS", 100, 0, 5_000)?,
             presence: switch(lookup, "TIDELINE_PRESENCE")?,
             presence_timings: PresenceTimings::default(),
+            search: switch(lookup, "TIDELINE_SEARCH")?,
+            index_pause: Some(Duration::from_millis(200)),
             receipts: switch(lookup, "TIDELINE_RECEIPTS")?,
             erase_days: number(lookup, "TIDELINE_ERASE_DAYS", 14, 0, 3_650)?,
             privacy: privacy::defaults(lookup)?,

@@ -37,6 +37,7 @@ const AREAS: &[&str] = &[
     "messaging",
     "sync",
     "media",
+    "search",
     "operations",
 ];
 
@@ -96,18 +97,19 @@ const TABLES: &[(&str, &[&str])] = &[
             "message_media",
         ],
     ),
+    ("search", &["search_blocks"]),
     ("operations", &["instance"]),
 ];
 
 /// Tables that statements of several areas name, with these areas: the writer's statements write all that a batch changes, and
 /// a page or a count is one snapshot of several tables.
 const SHARED_TABLES: &[(&str, &[&str])] = &[
-    ("conversations", &["messaging", "sync"]),
+    ("conversations", &["messaging", "search", "sync"]),
     ("drafts", &["messaging", "sync"]),
     ("member_changes", &["messaging", "sync"]),
-    ("members", &["messaging", "sync"]),
-    ("messages", &["messaging", "sync"]),
-    ("messages_now", &["messaging", "sync"]),
+    ("members", &["messaging", "search", "sync"]),
+    ("messages", &["messaging", "search", "sync"]),
+    ("messages_now", &["messaging", "search", "sync"]),
     ("timelines", &["messaging", "operations", "sync"]),
     ("users", &["identity", "messaging", "operations", "people"]),
     ("users_now", &["identity", "messaging", "people"]),
@@ -128,6 +130,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fast_image_resize", &["engine/media/variants.rs"]),
     ("image", &["engine/media/"]),
     ("infer", &["engine/media/sniff.rs"]),
+    ("icu_properties", &["engine/search/text.rs"]),
+    ("unicode_segmentation", &["engine/search/text.rs"]),
     ("thumbhash", &["engine/media/variants.rs"]),
     ("prometheus", &["telemetry/metrics.rs"]),
     ("env_logger", &["cli/logging.rs"]),

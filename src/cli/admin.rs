@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::domain::identity::accounts;
 use crate::domain::identity::seeding;
 use crate::domain::operations::retention;
+use crate::domain::search::indexing;
 use crate::domain::sync::unread;
 use crate::engine::error;
 use crate::model::account::{Password, Username};
@@ -51,6 +52,15 @@ pub(super) enum Admin {
     NewEpoch,
     /// Replace all unread counts in Redis by those of PostgreSQL, while nodes may serve, and print how many there were
     RebuildUnread,
+    /// The index of the search
+    #[command(subcommand)]
+    Search(SearchCommand),
+}
+
+#[derive(Subcommand)]
+pub(super) enum SearchCommand {
+    /// Make the index again, while nodes may serve, and print how many blocks of 32 messages it has
+    Rebuild,
 }
 
 /// Users that `seed` makes in one transaction.
@@ -70,6 +80,7 @@ pub(super) async fn run(command: Admin, config: Config) -> Result<(), Box<dyn Er
         Admin::ExpireInbox { before } => expire_inbox(config, before).await,
         Admin::NewEpoch => new_epoch(config).await,
         Admin::RebuildUnread => rebuild_unread(config).await,
+        Admin::Search(SearchCommand::Rebuild) => rebuild_search(config).await,
     }
 }
 
@@ -143,6 +154,14 @@ async fn rebuild_unread(config: Config) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("not all counts were rebuilt, so run it again: {error}"))?;
     let line = serde_json::json!({"rebuilt": done.rebuilt, "wrong": done.wrong});
     Ok(writeln!(stdout(), "{line}")?)
+}
+
+async fn rebuild_search(config: Config) -> Result<(), Box<dyn Error>> {
+    let handles = Handles::open_for_command(config).await?;
+    let blocks = indexing::rebuild(&handles.delivery, progress("conversations"))
+        .await
+        .map_err(|error| format!("the index is not whole, so run it again: {error:?}"))?;
+    Ok(writeln!(stdout(), r#"{{"blocks":{blocks}}}"#)?)
 }
 
 /// At a terminal, logs how far a command is, at most once per [`PROGRESS_INTERVAL`].

@@ -5,4 +5,5 @@ pub mod media;
 pub mod messaging;
 pub mod operations;
 pub mod people;
+pub mod search;
 pub mod sync;

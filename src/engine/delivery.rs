@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::engine::media::MediaService;
 use crate::engine::reading::inbox_pages::Pages;
 use crate::engine::reading::unread_counts::Recounts;
+use crate::engine::search::SearchService;
 use crate::engine::waiting::delivered::DeliveredPositions;
 use crate::engine::waiting::head_query::Heads;
 use crate::engine::waiting::registry::WaitRegistry;
@@ -33,6 +34,8 @@ pub struct Delivery {
     pub writers: Writers,
     /// Media, if there is a store.
     pub media: Option<Arc<MediaService>>,
+    /// Search, if this node searches.
+    pub search: Option<Arc<SearchService>>,
     /// The waits of this node.
     pub waiters: Arc<WaitRegistry>,
     /// Queries inbox heads.

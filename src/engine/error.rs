@@ -46,6 +46,8 @@ pub enum Error {
     RefreshInvalid,
     /// The server keeps no media.
     MediaDisabled,
+    /// This node does not search.
+    SearchDisabled,
     /// The media are not ready, or were rejected.
     MediaNotReady,
     /// The message is recalled or has expired.

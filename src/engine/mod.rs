@@ -9,5 +9,6 @@ pub mod lifecycle;
 pub mod media;
 pub mod presence;
 pub mod reading;
+pub mod search;
 pub mod waiting;
 pub mod writer;

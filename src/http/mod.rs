@@ -10,5 +10,6 @@ pub mod operations;
 pub mod pages;
 pub mod people;
 pub mod routes;
+pub mod search;
 pub mod sync;
 pub mod transport;

@@ -16,6 +16,7 @@ use crate::http::pages::web as client;
 use crate::http::people::{
     blocks, contact_requests, contacts, presence, privacy, profiles, search,
 };
+use crate::http::search::messages as message_search;
 use crate::http::sync::{inbox, notices, typing, unread};
 use crate::telemetry::Metrics;
 use actix_web::body::{BoxBody, MessageBody};
@@ -140,6 +141,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         bans: list_bans, ban_user, unban_user;
         sends: send_message, send_messages;
         messages: list_messages, get_message, list_replies;
+        message_search: search_messages;
         read_marks: mark_read, mark_unread;
         changes: edit_message, recall_message, list_versions;
         mentions: list_mentions;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 const MAX_CUSTOM_DEPTH: usize = 100;
 
 /// The names of the kinds.
-const KINDS: [&str; 6] = ["text", "emoji", "image", "video", "file", "custom"];
+pub const KINDS: [&str; 6] = ["text", "emoji", "image", "video", "file", "custom"];
 
 /// Kind and content, checked and serialized for storage.
 #[derive(Clone, Debug)]

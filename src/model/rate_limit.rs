@@ -17,6 +17,8 @@ pub enum Subject {
     Login(String),
     /// The searches of one user for others.
     Search(UserId),
+    /// The searches of one user for messages.
+    MessageSearch(UserId),
     /// The people whose presence one user reads.
     Presence(UserId),
     /// The mebibytes that one user uploads.
@@ -48,6 +50,7 @@ impl std::fmt::Display for Subject {
         match self {
             Self::User(user)
             | Self::Search(user)
+            | Self::MessageSearch(user)
             | Self::Presence(user)
             | Self::Upload(user)
             | Self::Download(user) => write!(f, "{user}"),

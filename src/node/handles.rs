@@ -15,6 +15,8 @@ use crate::engine::lifecycle::Lifecycle;
 use crate::engine::media::MediaService;
 use crate::engine::presence::OnlinePeople;
 use crate::engine::reading::{inbox_pages, unread_counts};
+use crate::engine::search::SearchService;
+use crate::engine::search::hints::IndexHints;
 use crate::engine::waiting::delivered::DeliveredPositions;
 use crate::engine::waiting::head_query;
 use crate::engine::waiting::registry::WaitRegistry;
@@ -213,8 +215,24 @@ impl Handles {
             pg: pg.clone(),
             waiters: Arc::clone(&waiters),
         };
+        let hints = config.search.then(Arc::<IndexHints>::default);
+        let search = hints.as_ref().map(|hints| {
+            let service = SearchService::new(secret, Arc::clone(hints));
+            let service =
+                service.ok_or_else(|| Error::Internal("the secret cannot be a key".to_owned()));
+            service.map(Arc::new).map_err(OpenError::Secrets)
+        });
         let delivery = Delivery {
-            writers: Writers::start(config.writers, &pg, &redis, &waiters, &metrics, epoch)?,
+            search: search.transpose()?,
+            writers: Writers::start(
+                config.writers,
+                &pg,
+                &redis,
+                &waiters,
+                &metrics,
+                epoch,
+                hints,
+            )?,
             heads: head_query::start(&pg),
             delivered: DeliveredPositions::new(config.receipts),
             totals: UnreadTotalCache::default(),

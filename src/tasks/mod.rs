@@ -12,5 +12,6 @@ pub mod presence;
 pub mod read_moves;
 pub mod revocations;
 pub mod scheduled;
+pub mod search;
 pub mod sweep;
 pub mod typing;

@@ -70,6 +70,10 @@ pub struct Metrics {
     pub media_bytes: IntGauge,
     /// Failures of the media store.
     pub media_store_errors: IntCounter,
+    /// How long searches take.
+    pub search_seconds: Histogram,
+    /// Full blocks of 32 messages that the last sweep of this node has found without an index.
+    pub search_lag_blocks: IntGauge,
     /// Reads of unread counts that PostgreSQL answered, because Redis could not.
     pub unread_rebuilds: IntCounter,
     /// Users whose counts in Redis the auditor compared with PostgreSQL.
@@ -170,6 +174,15 @@ impl Metrics {
             presence_shed: new.counter(
                 "tideline_presence_shed_total",
                 "Answers without presence, because PostgreSQL was busy or did not answer",
+            )?,
+            search_seconds: new.histogram(
+                "tideline_search_duration_seconds",
+                "From the request of each search for messages until its results were read",
+                SECONDS,
+            )?,
+            search_lag_blocks: new.gauge(
+                "tideline_search_lag_blocks",
+                "Blocks of 32 messages without an index, as the last whole sweep of this node has found them",
             )?,
             media_available: new.gauge(
                 "tideline_media_available",

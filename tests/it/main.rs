@@ -108,6 +108,13 @@ mod people {
     mod usernames;
 }
 
+mod search {
+    mod index;
+    mod oracle;
+    mod privacy;
+    mod words;
+}
+
 mod storage {
     mod cluster;
     mod contents;

@@ -90,6 +90,8 @@ impl App {
         config.db_pool = 6;
         // The disk of a machine for tests may be nearly full.
         config.media.as_mut().unwrap().least_free = 0;
+        // The search reads what is not in the index: its own tests index.
+        config.index_pause = None;
         config.decoder = env!("CARGO_BIN_EXE_tideline").into();
         // A node is ready after the second tick.
         config.presence_timings.tick = Duration::from_millis(50);

@@ -238,6 +238,10 @@ impl Operation {
                 query = "?prefix=sea&limit=20".to_owned();
                 Value::Null
             }
+            "search_messages" => {
+                query = format!("?q=hi&conversation_id={}", scene.chat);
+                Value::Null
+            }
             "get_presence" => {
                 query = format!("?ids={},{}", member.id, stranger.id);
                 Value::Null

@@ -9,6 +9,8 @@ import { abortable } from "./signals.js";
 /** The path of a message. */
 const messagePath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
 
+/** A time as a Date or as text. */
+const iso = (time) => (time instanceof Date ? time.toISOString() : time);
 const pinPath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/pins/${seqOf(seq)}`;
 
 /** How long links are gathered for one request, how long before its end a link is renewed, and how many are kept. */
@@ -270,6 +272,17 @@ export class Api extends People {
     return this.#session.call("GET", `${messagePath(conversationId, seq)}/receipts`, { query: { limit, cursor }, signal });
   }
 
+  /**
+   * A page of the messages that match, the newest first, each with its `highlights`. `q` has words, `"a phrase"`, `word*` and `-word`;
+   * `conversation_id` and `kind` may be lists. Go on with `cursor` while `complete` is false, also after an empty page.
+   */
+  async searchMessages({ q, conversation_id, sender_id, kind, has, from, to, limit, cursor } = {}, { signal } = {}) {
+    const query = { q, conversation_id, sender_id, kind, has, from: iso(from), to: iso(to), limit, cursor };
+    const page = await this.#session.call("GET", "/v1/search/messages", { query, signal });
+    this.#core.changes.expect(...page.results.map(({ message }) => message));
+    return page;
+  }
+
   /** A page of the messages that name the user, newest first. */
   async listMentions({ before, limit } = {}, { signal } = {}) {
     return this.#expecting(this.#session.call("GET", "/v1/mentions", { query: { before, limit }, signal }));
@@ -294,8 +307,7 @@ export class Api extends People {
    * the rights that the user has then; if it cannot be sent, there is a `scheduled_failed` entry.
    */
   async updateScheduled(clientMsgId, conversationId, { send_at, ...message }, { signal } = {}) {
-    const at = send_at instanceof Date ? send_at.toISOString() : send_at;
-    const body = { conversation_id: uuid(conversationId), send_at: at, ...message };
+    const body = { conversation_id: uuid(conversationId), send_at: iso(send_at), ...message };
     return this.#session.call("PUT", `/v1/me/scheduled/${uuid(clientMsgId)}`, { body, signal });
   }
 

@@ -437,6 +437,30 @@ export interface Mention {
   message: Message;
 }
 
+export type SearchedKind = "text" | "emoji" | "image" | "video" | "file" | "custom";
+
+/** What is searched for. `q` may be absent when there is another filter beside the times. */
+export interface MessageSearch {
+  q?: string | undefined;
+  conversation_id?: string | readonly string[] | undefined;
+  sender_id?: string | undefined;
+  kind?: SearchedKind | readonly SearchedKind[] | undefined;
+  has?: "media" | "link" | undefined;
+  /** Inclusive. */
+  from?: Date | string | undefined;
+  /** Exclusive. */
+  to?: Date | string | undefined;
+  /** 1 to 50. */
+  limit?: number | undefined;
+  cursor?: string | undefined;
+}
+
+export interface FoundMessage {
+  message: Message;
+  /** Where `content[field]` matches, in UTF-16 code units, ascending and without overlaps. */
+  highlights: { field: "text" | "name" | "alt"; start: number; length: number }[];
+}
+
 export interface MessagePage {
   messages: Message[];
   last_seq: number;
@@ -1041,6 +1065,10 @@ export class Tideline {
     page?: PageOptions,
     options?: CallOptions,
   ): Promise<{ readers: number; delivered: number; eligible: number; members: Receipt[]; next_cursor: string | null }>;
+  searchMessages(
+    search: MessageSearch,
+    options?: CallOptions,
+  ): Promise<{ results: FoundMessage[]; next_cursor: string | null; complete: boolean }>;
   listMentions(
     page?: { before?: string | undefined; limit?: number | undefined },
     options?: CallOptions,

@@ -212,6 +212,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::Internal(_)
         | Error::Conflict(_)
         | Error::MediaDisabled
+        | Error::SearchDisabled
         | Error::NotAccepted
         | Error::PresenceCursorInvalid
         | Error::LimitReachedFor(..)

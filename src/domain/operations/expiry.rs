@@ -10,6 +10,7 @@ use crate::storage::pg::media::references;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::messaging::mentions::{MentionChanges, NamedUser};
 use crate::storage::pg::messaging::{archive, conversations, expiry as rows, mentions};
+use crate::storage::pg::search::blocks;
 use crate::storage::pg::sync::inbox;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -27,7 +28,12 @@ pub async fn sweep(delivery: &Delivery) {
             let erase =
                 move |conn: &mut Connection| erase(conn, id, &seqs).map(Ok::<_, Infallible>);
             match delivery.pg.transaction("expire", erase).await {
-                Ok(Ok(Some(committed))) => delivery.writers.publish(committed),
+                Ok(Ok(Some(committed))) => {
+                    delivery.writers.publish(committed);
+                    if let Some(search) = &delivery.search {
+                        search.hints.add([id]);
+                    }
+                }
                 Ok(Ok(None)) | Err(_) => return,
             }
         }
@@ -66,6 +72,7 @@ fn erase(
         gone.named.extend(users.map(|user| ((key, user), one)));
     }
     mentions::write(conn, &gone)?;
+    blocks::mark(conn, keys.into_iter())?;
     let first = rows::first_after(conn, id, locked.floor_seq)?;
     let floor = first.map_or(locked.last_seq, |first| ConvSeq(first.0 - 1));
     if floor > locked.floor_seq {

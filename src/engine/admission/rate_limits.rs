@@ -39,6 +39,13 @@ const SEARCH: Policy = Policy {
     burst: 30,
 };
 
+/// Searches of one user for messages: twenty, and then five a second.
+const MESSAGE_SEARCH: Policy = Policy {
+    name: "message_search",
+    interval: Duration::from_millis(200),
+    burst: 20,
+};
+
 /// The people whose presence one user reads: 500, and then 100 a second.
 const PRESENCE: Policy = Policy {
     name: "presence",
@@ -210,6 +217,7 @@ impl RateLimits {
             Subject::Address(_) => Policy::per_second("address", limit.per_second, limit.burst),
             Subject::Login(_) => LOGIN,
             Subject::Search(_) => SEARCH,
+            Subject::MessageSearch(_) => MESSAGE_SEARCH,
             Subject::Presence(_) => PRESENCE,
             Subject::Upload(_) => UPLOAD,
             Subject::Download(_) => DOWNLOAD,

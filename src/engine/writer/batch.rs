@@ -18,8 +18,9 @@ use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::{
     archive, conversations, expiry, hidden, pins, reactions, states,
 };
-use crate::storage::pg::people::blocks;
+use crate::storage::pg::people::blocks as people_blocks;
 use crate::storage::pg::people::blocks::Block;
+use crate::storage::pg::search::blocks;
 use crate::storage::pg::sync::inbox;
 use crate::storage::pg::{Connection, DbSession, Failure};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -34,6 +35,8 @@ pub(super) struct Done {
     pub(super) committed: Vec<CommittedEntry>,
     /// The new heads of watched conversations.
     pub(super) moved: HashMap<ConversationId, Moved>,
+    /// Conversations with a new full block of the search, or with a changed one.
+    pub(super) to_index: Vec<ConversationId>,
 }
 
 /// How long a batch waits for a lock of another transaction.
@@ -100,7 +103,7 @@ fn attempt(
         let mentioning = commands.iter().filter(|one| may_mention(&***one));
         let mentioning: BTreeSet<_> = mentioning.map(|command| command.at().user).collect();
         if !mentioning.is_empty() {
-            blocks::hold(conn, &mentioning)?;
+            people_blocks::hold(conn, &mentioning)?;
         }
         let media = held_media(conn, commands)?;
         // Lock first, read afterwards: every statement below starts after this one has returned, so it sees the commits of
@@ -133,7 +136,7 @@ fn attempt(
         let by_mention = possible_blocks(commands, &messages, &members);
         let blocks = match by_mention.is_empty() {
             true => HashSet::new(),
-            false => blocks::among(conn, by_mention)?,
+            false => people_blocks::among(conn, by_mention)?,
         };
         let mut state = State::new(Loaded {
             locked,
@@ -163,6 +166,7 @@ fn attempt(
         Ok(Ok(Done {
             settled: commands.len(),
             committed,
+            to_index: plan.to_index(),
             moved: plan.moved,
         }))
     };
@@ -423,6 +427,7 @@ fn write(conn: &mut Connection, plan: &Plan) -> StorageResult<Vec<CommittedEntry
     };
     if !plan.states.states.is_empty() {
         states::write(conn, &plan.states)?;
+        blocks::mark(conn, plan.states.rewritten.iter().copied())?;
     }
     rows::write(conn, &plan.mentions)?;
     expiry::add(conn, &plan.expiring)?;

@@ -18,6 +18,7 @@ mod state;
 
 use crate::engine::batching::reply::channel;
 use crate::engine::error::Error;
+use crate::engine::search::hints::IndexHints;
 use crate::engine::waiting::registry::WaitRegistry;
 use crate::engine::writer::command::{Command, CommandTarget, QUEUE, Queued, RETRY_AFTER, Rule};
 use crate::model::ids::{ConversationId, Epoch, UserId};
@@ -68,6 +69,7 @@ impl Writers {
         waiters: &Arc<WaitRegistry>,
         metrics: &Arc<Metrics>,
         epoch: Epoch,
+        hints: Option<Arc<IndexHints>>,
     ) -> std::io::Result<Self> {
         let (publisher, publishing) = Publisher::start(
             Arc::clone(redis),
@@ -85,6 +87,7 @@ impl Writers {
                 pg.clone(),
                 publisher.clone(),
                 Arc::clone(metrics),
+                hints.clone(),
             );
             let thread = std::thread::Builder::new().name(format!("writer-{index}"));
             threads.push(thread.spawn(move || runner.run())?);

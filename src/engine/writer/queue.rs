@@ -2,6 +2,7 @@
 
 use crate::engine::batching::reply::send_all;
 use crate::engine::error::Error;
+use crate::engine::search::hints::IndexHints;
 use crate::engine::writer::batch::{self, Done, LockTimeout};
 use crate::engine::writer::command::Command;
 use crate::engine::writer::deferred::Deferred;
@@ -29,6 +30,8 @@ pub(super) struct Runner {
     pg: Pg,
     publisher: Publisher,
     metrics: Arc<Metrics>,
+    /// What the indexer of the search has to do.
+    hints: Option<Arc<IndexHints>>,
     session: Option<DbSession>,
     deferred: Deferred,
 }
@@ -40,6 +43,7 @@ impl Runner {
         pg: Pg,
         publisher: Publisher,
         metrics: Arc<Metrics>,
+        hints: Option<Arc<IndexHints>>,
     ) -> Self {
         Self {
             queue,
@@ -47,6 +51,7 @@ impl Runner {
             pg,
             publisher,
             metrics,
+            hints,
             session: None,
             deferred: Deferred::default(),
         }
@@ -101,6 +106,9 @@ impl Runner {
                     let size = done.settled as f64;
                     self.metrics.writer_batch_commands.observe(size);
                     self.publisher.publish(done.committed, done.moved);
+                    if let Some(hints) = &self.hints {
+                        hints.add(done.to_index);
+                    }
                     let rest = commands.split_off(done.settled);
                     send_all(commands.into_iter().map(|command| command.answer()));
                     commands = rest;

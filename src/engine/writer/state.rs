@@ -17,6 +17,7 @@ use crate::storage::pg::messaging::mentions::MentionChanges;
 use crate::storage::pg::messaging::reactions::ReactionKey;
 use crate::storage::pg::messaging::states::StateChanges;
 use crate::storage::pg::people::blocks::Block;
+use crate::storage::pg::search::blocks;
 use crate::storage::pg::sync::inbox::NewEntry;
 use chrono::TimeDelta;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -71,6 +72,17 @@ impl Plan {
             }),
         };
         self.move_to(id, heads);
+    }
+
+    /// Conversations with a new full block of the search, or with a changed one.
+    pub(super) fn to_index(&self) -> Vec<ConversationId> {
+        let new = &self.changes.messages;
+        let new = new.conversations.iter().zip(&new.seqs);
+        let full = new
+            .filter(|(_, seq)| blocks::is_last(**seq))
+            .map(|(id, _)| *id);
+        full.chain(self.states.rewritten.iter().map(|(id, _)| *id))
+            .collect()
     }
 
     /// Whether it writes nothing.

@@ -76,6 +76,8 @@ codes! {
         "The privacy settings of the other person do not allow this to the caller, or their account is not in use. Do not repeat the request.";
     MediaDisabled "media_disabled" FORBIDDEN "No media store"
         "This server keeps no media (`media` is missing in the features of `GET /v1/capabilities`). Send links to media elsewhere.";
+    SearchDisabled "search_disabled" FORBIDDEN "No search"
+        "This server does not search messages (`search` is missing in the features of `GET /v1/capabilities`).";
     NotFound "not_found" NOT_FOUND "Not found"
         "The resource does not exist, or the caller may not see it. The response is the same for both on purpose.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
@@ -353,6 +355,7 @@ impl From<Error> for Problem {
             Error::DeviceRevoked => Self::new(Code::DeviceRevoked),
             Error::RefreshInvalid => Self::new(Code::RefreshInvalid),
             Error::MediaDisabled => Self::new(Code::MediaDisabled),
+            Error::SearchDisabled => Self::new(Code::SearchDisabled),
             Error::MediaNotReady => Self::new(Code::MediaNotReady),
             Error::MessageGone => Self::new(Code::MessageGone),
             Error::VersionConflict(message) => Self {

@@ -7,6 +7,8 @@ use crate::domain::sync::notices;
 use crate::domain::sync::typing::TYPING_WATCH;
 use crate::engine::delivery::Delivery;
 use crate::engine::lifecycle::Lifecycle;
+use crate::engine::search::page::MAX_PAGE;
+use crate::engine::search::query::MAX_TERMS;
 use crate::http::kit::extractors::{BODY_BYTES, Guest, Handle};
 use crate::http::kit::problem::Problem;
 use crate::model::ids::Epoch;
@@ -98,6 +100,10 @@ pub struct Limits {
     media_quota_bytes: i64,
     /// The most unfinished uploads of a user.
     media_open_uploads: i32,
+    /// The most terms of a search for messages.
+    search_terms: usize,
+    /// The most results of a page of a search for messages.
+    search_page: i64,
 }
 
 /// The process is alive.
@@ -165,6 +171,7 @@ pub async fn get_capabilities(
         .chain(typing)
         .chain(presence)
         .chain(service.map(|_| "media"))
+        .chain(delivery.search.as_ref().map(|_| "search"))
         .collect(),
         limits: Limits {
             body_bytes: BODY_BYTES,
@@ -196,6 +203,8 @@ pub async fn get_capabilities(
             media_part_bytes: PART_BYTES,
             media_quota_bytes: service.map_or(0, |service| service.config.quota),
             media_open_uploads: MAX_UPLOADS,
+            search_terms: MAX_TERMS,
+            search_page: MAX_PAGE,
         },
     }))
 }

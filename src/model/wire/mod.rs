@@ -12,6 +12,7 @@ pub mod people;
 pub mod reaction;
 pub mod receipt;
 pub mod scheduled;
+pub mod search;
 pub mod settings;
 pub mod signals;
 pub mod unread;

@@ -7,6 +7,7 @@ pub mod messaging;
 pub mod operations;
 pub mod people;
 mod pool;
+pub mod search;
 mod sql;
 pub mod sync;
 mod types;

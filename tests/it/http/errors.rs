@@ -56,6 +56,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "media::quotas::server_without_a_store_says_so",
     ),
     (
+        "search_disabled",
+        "search::words::without_search_a_node_says_so",
+    ),
+    (
         "media_not_ready",
         "media::access::message_names_media_of_its_kind_that_are_ready",
     ),

@@ -526,6 +526,12 @@ async fn real_responses_match_their_schemas() {
     fits("send_message", 201, ben.post(&sends, answer).await);
     fits("list_replies", 200, ann.get(&format!("{at}/replies")).await);
     fits("list_mentions", 200, ann.get("/mentions").await);
+    fits(
+        "search_messages",
+        200,
+        ann.get("/search/messages?q=good&limit=1").await,
+    );
+    fits("search_messages", 400, ann.get("/search/messages?q=").await);
     let quoting = format!("{sends}?since_seq=1&with_replied=true");
     fits("list_messages", 200, ann.get(&quoting).await);
     fits("get_unread", 200, ann.get("/unread?mentions=true").await);

@@ -166,6 +166,7 @@ async fn head_is_supported_wherever_get_is() {
         "/v1/me/blocks",
         "/v1/users?username=ann",
         "/v1/users/search?prefix=ann",
+        "/v1/search/messages?q=ann",
         "/v1/conversations",
         &conversation,
         &format!("{conversation}/members"),

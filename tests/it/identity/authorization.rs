@@ -53,6 +53,7 @@ const TABLE: &str = "
     get_user             token      200       200       200       200       200        200   200
     list_users           token      200       200       200       200       200        200   200
     search_users         token      200       200       200       200       200        200   200
+    search_messages      token      not_found not_found 200       200       200        200   200
     get_presence         token      200       200       200       200       200        200   200
     create_presence_cursor token    200       200       200       200       200        200   200
     create_conversation  token      201       201       201       201       blocked    201   201

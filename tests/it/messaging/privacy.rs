@@ -128,6 +128,7 @@ const OWN: &[&str] = &[
     "/conversations?order=id",
     "/inbox?since_seq=0&limit=500",
     "/mentions",
+    "/search/messages?q=canary*",
     "/drafts",
     "/me/scheduled",
     "/unread?mentions=true",

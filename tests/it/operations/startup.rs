@@ -157,7 +157,8 @@ async fn capabilities_report_the_effective_limits() {
             "presence_ids": 100, "typing_watch": 4, "typing_members": 100,
             "contacts": 5000, "requests_pending": 200, "tags": 32,
             "media_bytes": 104_857_600, "media_image_bytes": 33_554_432, "media_part_bytes": 8_388_608,
-            "media_quota_bytes": 10_737_418_240_i64, "media_open_uploads": 20},
+            "media_quota_bytes": 10_737_418_240_i64, "media_open_uploads": 20,
+            "search_terms": 10, "search_page": 50},
     });
     assert_eq!(capabilities, expected);
     let features = capabilities["features"].as_array().unwrap();
@@ -183,6 +184,7 @@ async fn capabilities_report_the_effective_limits() {
         "typing",
         "account_ends",
         "user_search",
+        "search",
     ] {
         assert!(features.contains(&json!(feature)), "{feature}");
     }

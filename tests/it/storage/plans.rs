@@ -20,9 +20,10 @@ use tideline::domain::media::{collection, processing};
 use tideline::domain::messaging::{reactions, scheduled};
 use tideline::domain::operations::{account_erasure, expiry, retention};
 use tideline::domain::people::contact_requests;
+use tideline::domain::search::indexing;
 use tideline::domain::sync::{delivered, presence, unread};
 use tideline::engine::waiting::reconcile;
-use tideline::model::ids::{MediaId, UserId};
+use tideline::model::ids::{ConversationId, MediaId, UserId};
 use tideline::model::time::Timestamp;
 use tideline::storage::pg::media::uploads;
 
@@ -235,6 +236,33 @@ async fn change_messages(ann: &Person, cat: &Person, chat: &str) {
         Value::Null,
     )
     .await;
+}
+
+/// Searches in the tails of conversations and in their index, and the indexer.
+async fn find(app: &App, [ann, ..]: &[Person; 5], chat: &str) {
+    let delivery = &app.nodes[0].handles.delivery;
+    let path = format!("/conversations/{chat}/messages");
+    let many: Vec<_> = (0..70).map(|_| text("one of many")).collect();
+    let batch = json!({"messages": many});
+    let sent = ask(ann, "POST", &format!("{path}/batch"), batch).await;
+    let last = sent["results"][69]["message"]["seq"].as_i64().unwrap();
+    for _ in 0..2 {
+        for q in [
+            "q=many&limit=1",
+            &format!("q=many&limit=1&conversation_id={chat}"),
+        ] {
+            let page = get(ann, &format!("/search/messages?{q}")).await;
+            let cursor = page["next_cursor"].as_str().unwrap();
+            get(ann, &format!("/search/messages?{q}&cursor={cursor}")).await;
+        }
+        indexing::index(delivery, ConversationId(chat.parse().unwrap()))
+            .await
+            .unwrap();
+    }
+    ask(ann, "DELETE", &format!("{path}/{}", last - 60), Value::Null).await;
+    indexing::write_marked(delivery).await.unwrap();
+    indexing::sweep(delivery, None).await.unwrap();
+    indexing::rebuild(delivery, |_| ()).await.unwrap();
 }
 
 /// Uploads in their states, messages with media, and the collection.
@@ -515,6 +543,7 @@ async fn every_statement_is_a_key_lookup_or_a_short_range() {
         talk(&people, small).await;
         talk(&people, large).await;
         work(&app, &people, large).await;
+        find(&app, &people, small).await;
         attach(&app, &mut conn, &people, small).await;
         relate(&app, &people).await;
         execute(&mut conn, RELATIONS_END);

@@ -147,6 +147,8 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { scheduled } = await tideline.listScheduled({ limit: 10 });
   for (const { client_msg_id } of scheduled) await tideline.deleteScheduled(client_msg_id);
   tideline.on("scheduled_failed", ({ problem }) => problem.code);
+  const found = await tideline.searchMessages({ q: "harbour", kind: ["text", "file"], from: new Date(), conversation_id: direct.id }, { signal });
+  for (const { message, highlights } of found.results) if (highlights[0]?.field === "text" && !found.complete) messages.push(message);
   const { mentions } = await tideline.listMentions({ limit: 10 });
   for (const { message } of mentions) messages.push(message);
   if (readers > reacted.length && receipts[0]?.delivered) messages.push(...replies.messages);

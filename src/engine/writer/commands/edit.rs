@@ -140,6 +140,7 @@ impl Rule for Edit {
         changed.version = Some(version + 1);
         changed.edited_at = Some(conversation.at);
         let message = message.clone();
+        plan.states.rewritten.insert((id, seq));
         plan.change(id, conversation, message.clone(), Urgency::Now);
         let (head, large) = (conversation.last_seq, conversation.large);
         // A message of before a member joined is not shown to that member.

@@ -15,7 +15,7 @@ use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The changes of a batch to stored messages, under the locks of their conversations.
 #[derive(Default)]
@@ -30,6 +30,8 @@ pub struct StateChanges {
     pub pins: BTreeMap<MessageKey, Option<ChangeSeq>>,
     /// Messages to erase: the content, all versions and all reactions.
     pub erased: Vec<MessageKey>,
+    /// Messages whose contents change, also to nothing: what the index of the search has of them is old.
+    pub rewritten: BTreeSet<MessageKey>,
 }
 
 impl StateChanges {
@@ -38,6 +40,7 @@ impl StateChanges {
         self.versions.retain(|(of, _), _| *of != key);
         self.reactions.retain(|of, _| of.message != key);
         self.erased.push(key);
+        self.rewritten.insert(key);
     }
 
     /// Notes a change of a reaction, which may have changed in this batch already.

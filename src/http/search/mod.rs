@@ -1,0 +1,3 @@
+//! Search in messages.
+
+pub mod messages;

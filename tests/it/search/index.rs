@@ -1,0 +1,359 @@
+//! What the index has, and when it loses it.
+
+use super::words::{results, search};
+use crate::support::{App, Person, eventually, execute, id, number};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tideline::config::RateLimit;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Stores this many messages in batches, of which each has a number.
+async fn fill(by: &Person, chat: &str, count: usize) {
+    let all: Vec<_> = (1..=count)
+        .map(|n| json!({"client_msg_id": id(), "kind": "text", "content": {"text": format!("filler number{n}x")}}))
+        .collect();
+    for messages in all.chunks(100) {
+        let batch = json!({"messages": messages});
+        by.post(&format!("/conversations/{chat}/messages/batch"), batch)
+            .await
+            .ok(200);
+    }
+}
+
+/// A node that indexes.
+async fn indexing() -> App {
+    App::configured(|config| {
+        config.index_pause = Some(Duration::from_millis(10));
+        config.edit_seconds = -1;
+    })
+    .await
+}
+
+/// Returns once this many blocks are written.
+async fn written(app: &App, count: i64) {
+    let mut conn = app.database();
+    let sql = "SELECT count(*) AS n FROM search_blocks WHERE NOT marked";
+    eventually(
+        "written",
+        SOON,
+        async || number(&mut conn, sql),
+        |n| *n == count,
+    )
+    .await;
+}
+
+/// The number of blocks that have a lexeme.
+fn with(app: &App, lexeme: &str) -> i64 {
+    let sql = format!("SELECT count(*) AS n FROM search_blocks WHERE tokens @@ '''{lexeme}'''");
+    number(&mut app.database(), &sql)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_recalled_or_edited_leaves_the_index_with_its_commit() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    fill(&ann, &chat, 96).await;
+    written(&app, 3).await;
+    assert_eq!(
+        [
+            with(&app, "number40x"),
+            with(&app, "number41x"),
+            with(&app, "fresh")
+        ],
+        [1, 1, 0]
+    );
+    let messages = format!("/conversations/{chat}/messages");
+    ann.call("DELETE", &format!("{messages}/40")).await.ok(200);
+    let change = json!({"version": 1, "content": {"text": "fresh words"}});
+    ann.patch(&format!("{messages}/41"), change).await.ok(200);
+    assert_eq!([with(&app, "number40x"), with(&app, "number41x")], [0, 0]);
+    for (q, count) in [
+        ("number40x", 0),
+        ("number41x", 0),
+        ("fresh", 1),
+        ("number42x", 1),
+    ] {
+        assert_eq!(results(&ben, &[("q", q)]).await.len(), count, "{q}");
+    }
+    written(&app, 3).await;
+    assert_eq!(
+        [
+            with(&app, "number40x"),
+            with(&app, "number41x"),
+            with(&app, "fresh")
+        ],
+        [0, 0, 1]
+    );
+    // A reaction changes no words.
+    ann.put(&format!("{messages}/41/reactions/👍"), Value::Null)
+        .await
+        .ok(200);
+    let marks = number(
+        &mut app.database(),
+        "SELECT sum(version)::bigint AS n FROM search_blocks",
+    );
+    assert_eq!(marks, 2);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_messages_leave_the_index() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.group(&[&ben]).await;
+    let ttl = json!({"message_ttl_seconds": 10});
+    ann.patch(&format!("/conversations/{chat}"), ttl)
+        .await
+        .ok(200);
+    fill(&ann, &chat, 32).await;
+    written(&app, 1).await;
+    assert_eq!(
+        (
+            with(&app, "number7x"),
+            results(&ben, &[("q", "number7x")]).await.len()
+        ),
+        (1, 1)
+    );
+    let mut conn = app.database();
+    let gone = async || {
+        (
+            with(&app, "number7x"),
+            number(
+                &mut conn,
+                "SELECT count(*) AS n FROM messages WHERE content IS NOT NULL",
+            ),
+        )
+    };
+    eventually("gone", Duration::from_secs(40), gone, |gone| {
+        *gone == (0, 0)
+    })
+    .await;
+    assert_eq!(results(&ben, &[("q", "number7x")]).await, [] as [Value; 0]);
+    app.finish().await;
+}
+
+/// An edit against the indexer: whichever comes first, the present text is found, and the old one is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_beside_the_indexer_are_never_lost() {
+    let rounds: usize = tideline::config::environment("ROUNDS").map_or(60, |n| n.parse().unwrap());
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let path = format!("/conversations/{chat}/messages");
+    for round in 0..rounds {
+        fill(&ann, &chat, 31).await;
+        let first = ann.send(&chat, &format!("old{round}x")).await;
+        let seq = first["seq"].as_i64().unwrap();
+        // The block is full now, and is inserted and written meanwhile.
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+        let change = json!({"version": 1, "content": {"text": format!("new{round}x")}});
+        ann.patch(&format!("{path}/{seq}"), change).await.ok(200);
+        let (new, old) = (format!("new{round}x"), format!("old{round}x"));
+        let found = results(&ben, &[("q", &new)]).await;
+        assert_eq!(
+            (found.len(), results(&ben, &[("q", &old)]).await.len()),
+            (1, 0),
+            "{round}"
+        );
+        assert_eq!(with(&app, &old), 0, "{round}");
+    }
+    written(&app, i64::try_from(rounds).unwrap()).await;
+    for round in 0..rounds {
+        assert_eq!(with(&app, &format!("new{round}x")), 1, "{round}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_indexed_later_and_the_index_can_be_made_again() {
+    let app = App::configured(|config| config.index_pause = None).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    fill(&ann, &chat, 330).await;
+    assert_eq!(
+        number(
+            &mut app.database(),
+            "SELECT count(*) AS n FROM search_blocks"
+        ),
+        0
+    );
+    let printed = app.admin(&["search", "rebuild"]);
+    assert!(printed.status.success(), "{printed:?}");
+    assert_eq!(
+        String::from_utf8(printed.stdout).unwrap(),
+        "{\"blocks\":10}\n"
+    );
+    written(&app, 10).await;
+    // A damaged index costs nothing but time.
+    execute(
+        &mut app.database(),
+        "UPDATE search_blocks SET tokens = '' WHERE block = 3",
+    );
+    assert_eq!(results(&ben, &[("q", "number100x")]).await.len(), 0);
+    app.admin(&["search", "rebuild"]);
+    written(&app, 10).await;
+    assert_eq!(results(&ben, &[("q", "number100x")]).await.len(), 1);
+    // The sweep of a node finds what is missing, and what no hint has named.
+    execute(
+        &mut app.database(),
+        "DELETE FROM search_blocks WHERE block >= 5; UPDATE search_blocks SET tokens = '*', marked = true WHERE block = 1",
+    );
+    let mut app = app;
+    let mut config = app.config.clone();
+    config.index_pause = Some(Duration::from_millis(10));
+    app.add_node_with(config).await;
+    written(&app, 10).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_with_too_many_words_may_have_anything() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    for message in 0..32 {
+        let words: Vec<_> = (0..1_500)
+            .map(|word| format!("w{message}x{word}"))
+            .collect();
+        ann.send(&chat, &words.join(" ")).await;
+    }
+    let mut conn = app.database();
+    let sql = "SELECT count(*) AS n FROM search_blocks WHERE tokens @@ '''*''' AND NOT marked";
+    eventually(
+        "too many",
+        SOON,
+        async || number(&mut conn, sql),
+        |n| *n == 1,
+    )
+    .await;
+    assert_eq!(results(&ben, &[("q", "w31x1499")]).await.len(), 1);
+    assert_eq!(results(&ben, &[("q", "w32x0")]).await.len(), 0);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_is_nowhere_ends_after_bounded_pages() {
+    let app = App::configured(|config| config.index_pause = None).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    fill(&ann, &chat, 13_000).await;
+    let (mut pages, mut cursor) = (0, String::new());
+    loop {
+        let mut given = vec![("q", "nowhere")];
+        if !cursor.is_empty() {
+            given.push(("cursor", &cursor));
+        }
+        let page = search(&ben, &given).await.ok(200);
+        pages += 1;
+        assert_eq!(page["results"], json!([]));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(pages, 3, "6,400 messages each");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_are_limited_and_refused_first() {
+    let app = App::configured(|config| {
+        config.rate_limit = Some(RateLimit {
+            per_second: 1_000,
+            burst: 10_000,
+        });
+    })
+    .await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let started = Instant::now();
+    let mut answers = Vec::new();
+    while answers.len() < 60 {
+        answers.push(search(&ann, &[("q", "word")]).await.status);
+    }
+    let passed = answers.iter().filter(|status| **status == 200).count();
+    let most = 20 + 5 * usize::try_from(started.elapsed().as_secs() + 1).unwrap();
+    assert!(
+        (20..=most).contains(&passed),
+        "{passed} of {most}: {answers:?}"
+    );
+    let refused = search(&ann, &[("q", "word")]).await;
+    if refused.status == 429 {
+        assert_eq!(
+            refused.clone().problem(429, "rate_limited")["code"],
+            "rate_limited"
+        );
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    // Another person has another bucket. While two searches run and 32 wait, more are refused.
+    search(&ben, &[("q", "word")]).await.ok(200);
+    let gate = &app.nodes[0].handles.delivery.search.as_ref().unwrap().gate;
+    let running = (gate.enter().await.unwrap(), gate.enter().await.unwrap());
+    let busy = search(&ben, &[("q", "word")]).await;
+    assert_eq!(
+        busy.clone().problem(503, "overloaded")["code"],
+        "overloaded"
+    );
+    assert!(busy.headers.contains_key("retry-after"));
+    drop(running);
+    app.finish().await;
+}
+
+/// Whatever the planner knows: by the key of the table it would read the lexemes of all blocks of the conversations.
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_are_found_by_their_lexemes() {
+    let app = App::start().await;
+    let mut conn = app.database();
+    let settings =
+        "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;
+        SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
+    let newest = include_str!("../../../src/storage/pg/search/newest_candidates.sql");
+    let around = include_str!("../../../src/storage/pg/search/candidates_around.sql");
+    let types = "text, uuid[], uuid[], bigint, bigint[], uuid[], timestamptz, timestamptz";
+    let no_one = "'00000000-0000-0000-0000-000000000001'";
+    let some = format!(
+        "'word', ARRAY[{no_one}::uuid], ARRAY[{no_one}::uuid], 32, '{{0}}', ARRAY[{no_one}::uuid], now(), now()"
+    );
+    let fill = "INSERT INTO search_blocks (conversation_id, block, marked, oldest_at, newest_at, tokens)
+        SELECT ('00000000-0000-0000-0000-' || lpad((n % 97)::text, 12, '0'))::uuid, n, false, now(), now(),
+            array_to_tsvector(ARRAY['word' || n % 50, 'word', 'rare' || n]) FROM generate_series(1, 5000) AS n";
+    execute(&mut conn, settings);
+    for step in [
+        "",
+        "ANALYZE search_blocks",
+        fill,
+        "",
+        "ANALYZE search_blocks",
+    ] {
+        execute(&mut conn, &format!("{step}; DEALLOCATE ALL"));
+        execute(
+            &mut conn,
+            &format!("PREPARE newest({types}, bigint) AS {newest}"),
+        );
+        execute(&mut conn, &format!("PREPARE around({types}) AS {around}"));
+        for statement in [format!("newest({some}, 201)"), format!("around({some})")] {
+            let plan = lines(&mut conn, &format!("EXPLAIN EXECUTE {statement}"));
+            let uses = |index: &str| plan.iter().filter(|line| line.contains(index)).count();
+            assert_eq!(
+                (uses("tokens_idx"), uses("pkey")),
+                (8, 0),
+                "{step}: {plan:#?}"
+            );
+        }
+    }
+    execute(&mut conn, "DELETE FROM search_blocks");
+    app.finish().await;
+}
+
+/// The lines of a plan.
+fn lines(conn: &mut PgConnection, explain: &str) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+    let rows: Vec<Row> = sql_query(explain).load(conn).unwrap();
+    rows.into_iter().map(|row| row.line).collect()
+}

@@ -1,0 +1,71 @@
+//! Nobody finds what they may not read.
+
+use super::words::{results, search};
+use crate::support::{App, Person};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The body of a search for a word that nobody has written.
+async fn nothing(by: &Person) -> Value {
+    search(by, &[("q", "unwrittenword")]).await.ok(200)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outsiders_former_and_later_members_find_nothing() {
+    let app = App::configured(|config| config.index_pause = Some(Duration::from_millis(10))).await;
+    let all = ["ann", "ben", "cem", "dan", "eve", "fay"];
+    let [ann, ben, cem, dan, eve, fay] = app.people(all).await;
+    let group = ann.group(&[&ben, &cem, &dan]).await;
+    for n in 0..70 {
+        ann.send(&group, &format!("canary{n}x secret")).await;
+    }
+    // cem leaves, dan leaves and is added again, eve joins later, fay stays outside, ben is blocked and stays a member.
+    ann.remove(&group, &cem).await.ok(204);
+    ann.remove(&group, &dan).await.ok(204);
+    ann.add(&group, &[&dan, &eve]).await.ok(200);
+    ann.block(&ben).await.ok(204);
+    for outsider in [&cem, &dan, &eve, &fay] {
+        let expected = nothing(outsider).await;
+        for q in ["canary3x", "canary40x", "canary69x", "secret", "canary*"] {
+            assert_eq!(search(outsider, &[("q", q)]).await.ok(200), expected, "{q}");
+            let all = [("q", q), ("sender_id", ann.id.as_str()), ("kind", "text")];
+            assert_eq!(search(outsider, &all).await.ok(200), expected, "{q}");
+        }
+    }
+    for outsider in [&cem, &fay] {
+        let inside = [("q", "secret"), ("conversation_id", group.as_str())];
+        search(outsider, &inside).await.problem(404, "not_found");
+    }
+    assert_eq!(results(&ben, &[("q", "secret")]).await.len(), 70);
+    // Later members find what was sent since.
+    ann.send(&group, "canary70x secret").await;
+    for later in [&dan, &eve] {
+        assert_eq!(results(later, &[("q", "secret")]).await.len(), 1);
+    }
+    // What a person has hidden or cleared is found by others only.
+    let hidden = json!({"seqs": [71]});
+    eve.put(&format!("/conversations/{group}/hidden"), hidden)
+        .await
+        .ok(204);
+    assert_eq!(results(&eve, &[("q", "secret")]).await.len(), 0);
+    assert_eq!(results(&dan, &[("q", "secret")]).await.len(), 1);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_gives_nothing_after_its_user_has_left() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let group = ann.group(&[&ben]).await;
+    for n in 0..5 {
+        ann.send(&group, &format!("secret {n}")).await;
+    }
+    let page = search(&ben, &[("q", "secret"), ("limit", "2")])
+        .await
+        .ok(200);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    ann.remove(&group, &ben).await.ok(204);
+    let next = [("q", "secret"), ("cursor", cursor)];
+    let next = search(&ben, &next).await.ok(200);
+    assert_eq!(next, nothing(&ben).await);
+    app.finish().await;
+}
