@@ -12,6 +12,7 @@ import { learn } from "./app/dates.js";
 import { Details } from "./app/details.js";
 import { $, $$, isComposing, open, toast } from "./app/dom.js";
 import { Drafts } from "./app/drafts.js";
+import { forget as forgetFaces } from "./app/faces.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
@@ -135,6 +136,7 @@ tideline.on("signed_out", ({ reason }) => {
   for (const part of [account, details, list, chat, notify, mentioned, people, contacts, person, presence, profile, privacy]) part.forget();
   drafts.end(account.leaving);
   forgetMedia();
+  forgetFaces();
   store.clear();
   list.draw();
   history.replaceState(null, "", "#/");

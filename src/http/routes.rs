@@ -5,7 +5,7 @@ use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
 use crate::http::kit::methods::{options, other_method};
 use crate::http::kit::problem::{Code, Problem};
-use crate::http::media::{content, links, uploads};
+use crate::http::media::{avatars, content, links, uploads};
 use crate::http::messaging::{
     bans, changes, conversations, drafts, hidden, members, mentions, messages, pins, reactions,
     read_marks, receipts, scheduled, sends, settings,
@@ -154,6 +154,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         uploads: create_media, list_media, get_media, delete_media, get_upload, upload_part, complete_media;
         content: get_message_media, get_media_content, get_linked_media;
         links: create_media_links;
+        avatars: get_user_avatar, get_conversation_avatar, create_avatar_links;
         pins: pin_message, unpin_message, list_pins;
         inbox: fetch_inbox;
         notices: wait_notices;

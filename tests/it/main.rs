@@ -43,6 +43,7 @@ mod identity {
 
 mod media {
     mod access;
+    mod avatars;
     mod collection;
     mod decoder;
     mod decoder_process;
@@ -91,7 +92,7 @@ mod operations {
 }
 
 mod people {
-    mod account_end;
+    pub mod account_end;
     mod blocks;
     mod contacts;
     mod erasure;

@@ -33,6 +33,14 @@ impl Bytes {
     }
 }
 
+/// A picture of one pixel.
+pub const PIXEL: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef\x00\x00\x00\x00IEND\xaeB`\x82";
+
+/// The request that creates an upload of a picture.
+pub fn image(mime: &str, size: usize) -> Value {
+    json!({"client_media_id": id(), "kind": "image", "name": "holiday.bin", "mime": mime, "size": size})
+}
+
 /// The request that creates an upload of a file of this size.
 pub fn file(size: usize) -> Value {
     json!({"client_media_id": id(), "kind": "file", "name": "plan.bin", "mime": "application/octet-stream", "size": size})
@@ -90,6 +98,13 @@ impl Person {
         done["id"].as_str().unwrap().to_owned()
     }
 
+    /// Uploads a picture, and returns its id.
+    pub async fn upload_image(&self, mime: &str, bytes: &[u8]) -> String {
+        let done = self.upload_as(image(mime, bytes.len()), bytes).await;
+        assert_eq!(done["state"], "ready", "{done}");
+        done["id"].as_str().unwrap().to_owned()
+    }
+
     /// Sends a message with media.
     pub async fn attach(&self, chat: &str, kind: &str, media: &str) -> Answer {
         let message = json!({"client_msg_id": id(), "kind": kind, "content": {"media_id": media}});
@@ -114,6 +129,13 @@ impl Person {
         let item = json!({"conversation_id": chat, "seq": seq, "variant": variant});
         let made = self.post("/media/links", json!({"items": [item]})).await;
         made.ok(200)["links"][0].clone()
+    }
+
+    /// The links to the pictures of a user and of a group; null where there is none.
+    pub async fn avatar_links(&self, user: &str, group: &str) -> [Value; 2] {
+        let wanted = json!({"user_ids": [user], "conversation_ids": [group]});
+        let made = self.post("/media/avatar-links", wanted).await.ok(200);
+        [&made["users"], &made["conversations"]].map(|links| links[0].clone())
     }
 
     /// Opens a link, without a token.

@@ -1,6 +1,6 @@
 //! A valid request of every operation of the document, for tests that go through all of them.
 
-use crate::support::media::file;
+use crate::support::media::{PIXEL, file};
 use crate::support::{Answer, App, PASSWORD, Person, id, text, tomorrow};
 use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
@@ -198,6 +198,22 @@ impl Operation {
                 own_id = url.rsplit('/').next().unwrap().to_owned();
                 Value::Null
             }
+            "get_user_avatar" => {
+                own_id = stranger.id.clone();
+                let media = stranger.upload_image("image/png", PIXEL).await;
+                let change = json!({"avatar_media_id": media});
+                stranger.patch("/me", change).await.ok(200);
+                Value::Null
+            }
+            "get_conversation_avatar" => {
+                if caller.conversation(chat).await.status == 200 {
+                    picture(app, chat, member).await;
+                }
+                Value::Null
+            }
+            "create_avatar_links" => {
+                json!({"user_ids": [stranger.id], "conversation_ids": [chat]})
+            }
             "get_mutual_count" => {
                 own_id = stranger.id.clone();
                 Value::Null
@@ -339,6 +355,17 @@ async fn refer(app: &App, chat: &str, owner: &Person) {
         owner.id
     );
     app.database().batch_execute(&row).unwrap();
+}
+
+/// Gives a conversation a picture. Not by a request, which only some members may send.
+async fn picture(app: &App, chat: &str, owner: &Person) {
+    let media = owner.upload_image("image/png", PIXEL).await;
+    let change = format!(
+        "SET auto_explain.log_min_duration = -1;
+         UPDATE conversations SET avatar_owner_id = '{}', avatar_media_id = '{media}' WHERE id = '{chat}'",
+        owner.id
+    );
+    app.database().batch_execute(&change).unwrap();
 }
 
 impl Request {

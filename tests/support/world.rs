@@ -272,6 +272,15 @@ const BROKEN: &[(&str, &str)] = &[
          WHERE s.content ->> 'media_id' IS NOT NULL AND m.state IS DISTINCT FROM 'ready'",
     ),
     (
+        "pictures of users and groups are media that are ready, and a user shows the path of the own one",
+        "SELECT u.id::text AS what FROM users u LEFT JOIN media m ON m.owner_id = u.id AND m.id = u.avatar_media_id
+         WHERE CASE WHEN u.avatar_media_id IS NULL THEN u.avatar_url LIKE '/%' ELSE m.state IS DISTINCT FROM 'ready'
+             OR u.avatar_url IS DISTINCT FROM '/v1/users/' || u.id || '/avatar?v=' || u.avatar_media_id END
+         UNION ALL
+         SELECT c.id::text FROM conversations c LEFT JOIN media m ON m.owner_id = c.avatar_owner_id AND m.id = c.avatar_media_id
+         WHERE c.avatar_media_id IS NOT NULL AND m.state IS DISTINCT FROM 'ready'",
+    ),
+    (
         "a message with media has its reference, and a message that is gone has none",
         "SELECT n.conversation_id::text || ':' || n.seq AS what FROM messages n
          LEFT JOIN message_states s ON s.conversation_id = n.conversation_id AND s.seq = n.seq

@@ -133,7 +133,7 @@ const ALT = 333;
 const NAME_BYTES = 255;
 
 /** The type of a picture or video that the server shows; null for all others. */
-async function sniff(file) {
+export async function sniff(file) {
   const head = String.fromCharCode(...new Uint8Array(await file.slice(0, HEAD).arrayBuffer()));
   return SIGNS.find(([, sign]) => sign.test(head))?.[0] ?? null;
 }

@@ -2,7 +2,8 @@
 
 import { addressesIn } from "./addresses.js";
 import { $, el, icon } from "./dom.js";
-import { avatar, bytes, inTime, isGone, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
+import { face } from "./faces.js";
+import { bytes, inTime, isGone, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
 import { ask, isLoaded, ofServer, shaped } from "./media.js";
 import { dressReactions } from "./reactions.js";
 import { t } from "./texts.js";
@@ -135,7 +136,7 @@ export function row(message, { mine, group, sender, me, meant, versions, reply, 
   const name = mine ? t("message.you") : nameOf(sender);
   const edited = message.edited_at && el("button", { type: "button", class: "edited", title: t("message.edited", { time: moment(message.edited_at) }), "aria-haspopup": "dialog", onclick: versions }, t("message.edited", { time: shortTime(message.edited_at) }));
   return el("li", { class: `row${mine ? " mine" : ""}${group ? " in-group" : ""}${meant ? " mentions-me" : ""}` },
-    mine ? null : avatar(message.sender_id, name),
+    mine ? null : face(sender ?? { id: message.sender_id }, name),
     el("div", { class: "stack" },
       el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, ` ${t("message.mentions")}`) : null),
       el("div", { class: `bubble is-${KINDS.includes(message.kind) ? message.kind : "other"}` },

@@ -3,9 +3,10 @@
 import { now } from "./dates.js";
 import { $, busy, confirm, el, icon, open, say, toast } from "./dom.js";
 import { explain } from "./errors.js";
-import { face, says } from "./faces.js";
-import { avatar, kindName, membersOf, moment, nameOf, ownTitleOf, titleOf } from "./format.js";
+import { face, faceOf, says } from "./faces.js";
+import { kindName, membersOf, moment, nameOf, ownTitleOf, titleOf } from "./format.js";
 import { findPeople, refusedOf } from "./new.js";
+import { pictureButtons } from "./pictures.js";
 import { changeRule, rulesOf } from "./rules.js";
 import { t } from "./texts.js";
 
@@ -173,8 +174,9 @@ export class Details {
     const unlisted = this.#members ? member_count - this.#members.length : 0;
     const manages = RANK[me.role] >= RANK.admin;
     return [
-      el("div", { class: "hero" }, avatar(conversation.id, ownTitleOf(conversation), what), el("div", {},
+      el("div", { class: "hero" }, faceOf(conversation, ownTitleOf(conversation)), el("div", {},
         el("p", { class: "hero-title", dir: "auto" }, ownTitleOf(conversation)), el("p", { class: "soft" }, t(`details.you.${me.role}`, { members: membersOf(conversation) })))),
+      manages ? this.#picture(conversation) : null,
       conversation.public ? el("section", {}, el("h3", {}, t("details.public")), el("p", { class: "soft" }, t("details.public.text")), el("code", { class: "id" }, conversation.id)) : null,
       this.#nicknameForm(conversation),
       manages ? this.#renameForm(conversation) : null,
@@ -190,13 +192,21 @@ export class Details {
     ].filter(Boolean);
   }
 
+  #picture({ id, avatar_url }) {
+    if (!this.#store.features.has("media")) return null;
+    return pictureButtons(Boolean(avatar_url), async (picture, about) => {
+      this.#store.picture(await this.#tideline.setConversationAvatar(id, picture, about));
+      if (id === this.#id) this.#draw();
+    });
+  }
+
   #bans() {
     const id = this.#id;
     const ban = (user) => {
       const name = nameOf(user);
       const lift = ({ currentTarget }) => this.#act(currentTarget, () => this.#tideline.unbanUser(id, user.id));
       return el("li", {},
-        avatar(user.id, name),
+        face(user, name),
         el("div", { class: "member-words" }, el("p", { class: "member-name", dir: "auto" }, name), el("p", { class: "soft" }, `@${user.username}`)),
         el("button", { type: "button", class: "plain small", "aria-label": t("details.unban.label", { name }), onclick: lift }, t("details.unban")));
     };

@@ -2,7 +2,8 @@
 
 import { $, el, open, toast } from "./dom.js";
 import { explainSend } from "./errors.js";
-import { avatar, isGone, previewOf, titleOf } from "./format.js";
+import { faceOf } from "./faces.js";
+import { isGone, previewOf, titleOf } from "./format.js";
 import { t } from "./texts.js";
 
 const SHORT = 200;
@@ -72,7 +73,7 @@ export class Forward {
 
   #draw() {
     const rows = this.#found.map((one, n) =>
-      el("li", { role: "option", id: `forward-${n}`, "aria-selected": String(n === this.#at) }, avatar(one.peer?.id ?? one.id, titleOf(one), one.kind), el("bdi", { class: "mention-name" }, titleOf(one)), one.peer ? el("span", { class: "soft" }, `@${one.peer.username}`) : null));
+      el("li", { role: "option", id: `forward-${n}`, "aria-selected": String(n === this.#at) }, faceOf(one), el("bdi", { class: "mention-name" }, titleOf(one)), one.peer ? el("span", { class: "soft" }, `@${one.peer.username}`) : null));
     this.#list.replaceChildren(...rows);
     $("#forward-none").textContent = this.#found.length > 0 ? "" : t("list.unmatched");
     this.#find.setAttribute("aria-expanded", String(this.#found.length > 0));

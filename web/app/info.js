@@ -3,7 +3,8 @@
 import { $, el, icon, open } from "./dom.js";
 import { nameOfEmoji } from "./emoji.js";
 import { explain } from "./errors.js";
-import { avatar, inTime, isGone, moment, nameOf } from "./format.js";
+import { face } from "./faces.js";
+import { inTime, isGone, moment, nameOf } from "./format.js";
 import { t } from "./texts.js";
 
 const PAGE = 100;
@@ -130,7 +131,8 @@ export class Info {
   }
 
   #row(id, ...parts) {
-    const name = nameOf(this.#store.people.get(id));
-    return el("li", {}, avatar(id, name), el("bdi", { class: "member-words member-name" }, name), ...parts);
+    const user = this.#store.people.get(id);
+    const name = nameOf(user);
+    return el("li", {}, face(user ?? { id }, name), el("bdi", { class: "member-words member-name" }, name), ...parts);
   }
 }

@@ -1,8 +1,8 @@
 // The list of conversations, the latest first; unsent messages to conversations that the person has left; the window title.
 
 import { $, $$, el, icon, isComposing } from "./dom.js";
-import { face, says } from "./faces.js";
-import { avatar, kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
+import { face, faceOf, says } from "./faces.js";
+import { kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
 import { dotted, spokenDot, stateOf } from "./presence.js";
 import { t } from "./texts.js";
 
@@ -145,11 +145,11 @@ export class List {
       : t("list.theirs", { name: nameOf(this.#store.people.get(last.sender_id)), text });
     const said = says(peer);
     // The list is drawn at every message, so it leaves unchanged elements alone.
-    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url, said?.textContent, stateOf(peer)]);
+    const seen = JSON.stringify([title, preview, me.unread, me.unread_mentions, me.marked_unread, me.settings, last?.created_at ?? conversation.created_at, new Date().toDateString(), peer?.avatar_url ?? conversation.avatar_url, said?.textContent, stateOf(peer)]);
     if (row.dataset.seen !== seen) {
       row.dataset.seen = seen;
       const time = last?.created_at ?? conversation.created_at;
-      $(".face", row).replaceChildren(peer ? dotted(peer, face(peer, title)) : avatar(conversation.id, title, kind));
+      $(".face", row).replaceChildren(peer ? dotted(peer, face(peer, title)) : faceOf(conversation, title));
       $(".spoken", row).replaceChildren(...[spokenDot(peer)].filter(Boolean));
       $(".said", row).replaceChildren(...(said ? [said] : []));
       $(".title", row).textContent = title;

@@ -137,11 +137,17 @@ function again(is) {
   }
 }
 
+/** Loads media of a message into an element. */
+const follow = (node, { conversation_id, seq }, variant, shown) => followLink(node, (options) => tideline.mediaLink(conversation_id, seq, variant, options), shown);
+
+/** Loads a picture of a person or a group that the server keeps. */
+export const followAvatar = (node, avatarUrl, shown) => followLink(node, (options) => tideline.avatarLink(avatarUrl, options), shown);
+
 /**
- * Loads media of a message into an element. A link ends, also while a video plays: then there is another one. `shown` gets false when the
- * media cannot be loaded, and a function that tries again.
+ * Loads media into an element, by the links that `link` asks for. A link ends, also while a video plays: then there is another one. `shown`
+ * gets false when the media cannot be loaded, and a function that tries again.
  */
-function follow(node, { conversation_id, seq }, variant, shown = () => {}) {
+function followLink(node, link, shown = () => {}) {
   let triedAt = -Infinity;
   const loader = { loaded: false, failed: false };
   const fail = () => {
@@ -150,7 +156,7 @@ function follow(node, { conversation_id, seq }, variant, shown = () => {}) {
   };
   loader.load = async (fresh = false) => {
     try {
-      const url = await tideline.mediaLink(conversation_id, seq, variant, { fresh });
+      const url = await link({ fresh });
       if (!url) return fail();
       loader.failed = false;
       shown(true);

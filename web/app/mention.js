@@ -1,6 +1,7 @@
 // Completion of `@`: members of the conversation, by the beginning of a name, with the keyboard or the pointer.
 
 import { $, el, isComposing } from "./dom.js";
+import { face } from "./faces.js";
 import { avatar, nameOf } from "./format.js";
 import { t } from "./texts.js";
 
@@ -62,7 +63,7 @@ export class Mention {
     this.#list.hidden = !open;
     this.#list.replaceChildren(...this.#found.map((user, n) =>
       el("li", { role: "option", id: `mention-${n}`, "aria-selected": String(n === this.#at) },
-        avatar(user.id, user === EVERYONE ? "@" : nameOf(user)), el("bdi", { class: "mention-name" }, user === EVERYONE ? t("mention.all") : nameOf(user)), el("span", { class: "soft" }, `@${user.username}`))));
+        user === EVERYONE ? avatar(user.id, "@") : face(user), el("bdi", { class: "mention-name" }, user === EVERYONE ? t("mention.all") : nameOf(user)), el("span", { class: "soft" }, `@${user.username}`))));
     if (open) {
       this.#text.setAttribute("aria-controls", "mentions");
       this.#text.setAttribute("aria-activedescendant", `mention-${this.#at}`);

@@ -2,7 +2,8 @@
 
 import { $, busy, el, open, toast } from "./dom.js";
 import { explain } from "./errors.js";
-import { avatar, isGone, moment, nameOf, previewOf, titleOf } from "./format.js";
+import { face } from "./faces.js";
+import { isGone, moment, nameOf, previewOf, titleOf } from "./format.js";
 import { t } from "./texts.js";
 
 const PAGE = 30;
@@ -71,7 +72,8 @@ export class Mentioned {
 
   #row({ conversation_id, seq, at, message }) {
     const conversation = this.#store.conversations.get(conversation_id);
-    const name = nameOf(this.#store.people.get(message.sender_id));
+    const sender = this.#store.people.get(message.sender_id);
+    const name = nameOf(sender);
     const where = conversation.kind === "direct" ? moment(at) : t("mentioned.where", { title: titleOf(conversation), time: moment(at) });
     const run = () => {
       this.#dialog.close();
@@ -80,7 +82,7 @@ export class Mentioned {
     const fresh = seq > conversation.me.read_seq;
     return el("li", { class: fresh ? "is-new" : null },
       el("button", { type: "button", class: "mentioned-row", onclick: run },
-        avatar(message.sender_id, name),
+        face(sender ?? { id: message.sender_id }, name),
         el("span", { class: "mentioned-words" }, el("span", { class: "member-name" }, el("bdi", {}, name), fresh ? el("span", { class: "sr-only" }, ` ${t("list.unread")}`) : null), el("span", { class: "mentioned-text", dir: "auto" }, previewOf(message).slice(0, 200)), el("span", { class: "soft" }, where))));
   }
 

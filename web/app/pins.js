@@ -3,7 +3,8 @@
 import { newerState } from "../tideline.js";
 import { $, busy, el, icon, open, toast } from "./dom.js";
 import { explain } from "./errors.js";
-import { avatar, isGone, moment, nameOf, previewOf } from "./format.js";
+import { face } from "./faces.js";
+import { isGone, moment, nameOf, previewOf } from "./format.js";
 import { t } from "./texts.js";
 
 const SHORT = 200;
@@ -108,7 +109,7 @@ export class Pins {
       type: "button", class: "round", title: t("message.unpin"), "aria-label": t("pins.unpin", { text: previewOf(message).slice(0, 60) }), "data-key": `unpin ${seq}`,
       onclick: ({ currentTarget }) => busy(currentTarget, () => this.set(message, false)),
     }, icon("close"));
-    return el("li", { class: "pins-row" }, el("button", { type: "button", class: "mentioned-row", "data-key": `go ${seq}`, onclick: go }, avatar(sender_id, of(sender_id)), words), this.mayPin(this.#id) ? unpin : null);
+    return el("li", { class: "pins-row" }, el("button", { type: "button", class: "mentioned-row", "data-key": `go ${seq}`, onclick: go }, face(this.#store.people.get(sender_id) ?? { id: sender_id }, of(sender_id)), words), this.mayPin(this.#id) ? unpin : null);
   }
 
   /** Whether the person may pin messages of a conversation, and unpin them. */

@@ -4,10 +4,11 @@ import { now } from "./dates.js";
 import { $, el, icon, open, toast } from "./dom.js";
 import { EMOJI, fillPicker, isEmoji } from "./emoji.js";
 import { Complaint } from "./errors.js";
-import { face, says, statusOf } from "./faces.js";
+import { face, isKept, says, statusOf } from "./faces.js";
 import { field, form } from "./forms.js";
 import { duration, moment, shownNameOf, webUrl } from "./format.js";
 import { ask, isLoaded } from "./media.js";
+import { pictureButtons } from "./pictures.js";
 import { closing, steady } from "./steady.js";
 import { t } from "./texts.js";
 
@@ -56,7 +57,7 @@ export class Profile {
 
   #parts() {
     const me = this.#me;
-    return me ? [this.#hero(me), this.#statusForm(me), this.#profileForm(me)] : [];
+    return me ? [this.#hero(me), this.#picture(me), this.#statusForm(me), this.#profileForm(me)] : [];
   }
 
   #hero(me) {
@@ -66,10 +67,16 @@ export class Profile {
       said ? el("p", { class: "status-line" }, said) : null));
   }
 
+  #picture(me) {
+    if (!this.#store.features.has("media")) return null;
+    return pictureButtons(Boolean(me.avatar_url), async (picture, about) => this.#take(await this.#tideline.setAvatar(picture, about)));
+  }
+
   #profileForm(me) {
+    const kept = isKept(me.avatar_url);
     const fields = [
       field({ id: "own-name", text: t("account.name"), value: me.display_name, maxlength: 64, autocomplete: "name", dir: "auto" }),
-      field({ id: "own-picture", text: t("profile.picture"), help: t("profile.picture.help"), value: me.avatar_url ?? "", type: "url", inputmode: "url", maxlength: 2_048, autocomplete: "off", spellcheck: "false" }),
+      field({ id: "own-picture", text: t("profile.picture"), help: t("profile.picture.help"), value: kept ? "" : (me.avatar_url ?? ""), type: "url", inputmode: "url", maxlength: 2_048, autocomplete: "off", spellcheck: "false" }),
       field({ id: "own-bio", text: t("profile.bio"), value: me.bio ?? "", rows: 3, maxlength: 500, dir: "auto" }),
     ];
     const url = webUrl(me.avatar_url ?? "");
@@ -80,7 +87,9 @@ export class Profile {
     };
     const more = url && !isLoaded(url) ? [el("button", { type: "button", class: "plain", "data-key": "own-picture-load", onclick: load }, t("message.picture.load"))] : [];
     return form({ id: "own-profile", title: t("profile.shown"), fields, label: t("noun.save"), more }, async (values) => {
-      const change = { display_name: values["own-name"].trim(), avatar_url: values["own-picture"].trim() || null, bio: values["own-bio"].trim() || null };
+      const address = values["own-picture"].trim() || null;
+      // Without an address an uploaded picture stays.
+      const change = { display_name: values["own-name"].trim(), avatar_url: kept ? (address ?? undefined) : address, bio: values["own-bio"].trim() || null };
       if (change.avatar_url && !webUrl(change.avatar_url)) throw new Complaint(t("share.address"));
       this.#take(await this.#tideline.updateMe(change));
       toast(t("account.saved"));

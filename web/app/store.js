@@ -261,6 +261,12 @@ export class Store {
     this.#tell("retitled", { id, title });
   }
 
+  /** A group has another picture. */
+  picture({ id, avatar_url }) {
+    const conversation = this.conversations.get(id);
+    if (conversation) this.put({ ...conversation, avatar_url });
+  }
+
   setBlocked(id, blocked) {
     if (this.blocked.has(id) === blocked) return;
     if (blocked) this.blocked.add(id);

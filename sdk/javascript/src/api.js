@@ -18,15 +18,21 @@ const GATHER_MS = 5;
 const EARLY_MS = 300_000;
 const KEPT = 2_000;
 
+/** The path of a picture that the server keeps. */
+const AVATAR = /^\/v1\/(users|conversations)\/([0-9a-f-]{36})\/avatar(\?|$)/i;
+
 /** Links to media: those that are asked for together are one request, and each is kept until shortly before its end. */
 class Links {
   #core;
+  /** Asks for the links of items. */
+  #request;
   #known = new Map();
   /** What the next request asks for, by its key: the item, a promise, and how it is fulfilled. */
   #wanted = new Map();
 
-  constructor(core) {
+  constructor(core, request) {
     this.#core = core;
+    this.#request = request;
     core.on("signed_out", () => this.#known.clear());
   }
 
@@ -49,8 +55,7 @@ class Links {
     for (let from = 0; from < wanted.length; from += LINKS) {
       const some = wanted.slice(from, from + LINKS);
       try {
-        const items = some.map(([, { item }]) => item);
-        const { links } = await this.#core.session.call("POST", "/v1/media/links", { body: { items } });
+        const links = await this.#request(some.map(([, { item }]) => item));
         for (const [at, [key, { resolve }]] of some.entries()) resolve(this.#keep(key, links[at]));
       } catch (error) {
         for (const [, { reject }] of some) reject(error);
@@ -72,12 +77,14 @@ export class Api extends People {
   #core;
   #session;
   #links;
+  #avatars;
 
   constructor(core) {
     super(core);
     this.#core = core;
     this.#session = core.session;
-    this.#links = new Links(core);
+    this.#links = new Links(core, (items) => this.createMediaLinks(items));
+    this.#avatars = new Links(core, (items) => this.#avatarLinks(items));
   }
 
   /** Messages of a response may expire while the application has them. */
@@ -117,9 +124,9 @@ export class Api extends People {
     return this.#expecting(this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}`, { signal }));
   }
 
-  /** Changes the title and the rules of a group. A direct conversation has only `message_ttl_seconds`. */
-  async updateConversation(conversationId, { title, posting, pinning, slow_mode_seconds, message_ttl_seconds }, { signal } = {}) {
-    const body = { title, posting, pinning, slow_mode_seconds, message_ttl_seconds };
+  /** Changes the title, the picture and the rules of a group. A direct conversation has only `message_ttl_seconds`. */
+  async updateConversation(conversationId, { title, avatar_media_id, posting, pinning, slow_mode_seconds, message_ttl_seconds }, { signal } = {}) {
+    const body = { title, avatar_media_id, posting, pinning, slow_mode_seconds, message_ttl_seconds };
     return this.#session.call("PATCH", `/v1/conversations/${uuid(conversationId)}`, { body, signal });
   }
 
@@ -402,7 +409,7 @@ export class Api extends People {
     return this.#session.call("GET", `/v1/media/${uuid(mediaId)}`, { signal });
   }
 
-  /** Deletes media that no message has. */
+  /** Deletes media that nothing refers to. */
   async deleteMedia(mediaId, { signal } = {}) {
     return this.#session.call("DELETE", `/v1/media/${uuid(mediaId)}`, { signal });
   }
@@ -434,6 +441,62 @@ export class Api extends People {
   async mediaLink(conversationId, seq, variant = "original", { fresh = false, signal } = {}) {
     const item = { conversation_id: uuid(conversationId), seq: Number(seqOf(seq)), variant };
     return abortable(this.#links.get(item, fresh), signal);
+  }
+
+  /** The uploaded picture of a user, as a Blob. */
+  async getUserAvatar(userId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/users/${uuid(userId)}/avatar`, { blob: true, signal });
+  }
+
+  /** The picture of a group or channel, as a Blob. */
+  async getConversationAvatar(conversationId, { signal } = {}) {
+    return this.#session.call("GET", `/v1/conversations/${uuid(conversationId)}/avatar`, { blob: true, signal });
+  }
+
+  /** Links to the pictures of up to 100 users and conversations together, each or null. */
+  async createAvatarLinks({ user_ids, conversation_ids }, { signal } = {}) {
+    return this.#session.call("POST", "/v1/media/avatar-links", { body: { user_ids, conversation_ids }, signal });
+  }
+
+  async #avatarLinks(items) {
+    const ids = (wanted) => items.filter(({ kind }) => kind === wanted).map(({ id }) => id);
+    const links = await this.createAvatarLinks({ user_ids: ids("users"), conversation_ids: ids("conversations") });
+    return items.map(({ kind }) => links[kind].shift());
+  }
+
+  /**
+   * The address for `<img>` of the picture with this `avatar_url`, of a user or a conversation. Of one that the server keeps it is a link, as
+   * with `mediaLink`, or null when there is no such picture any more; any other is as it is.
+   */
+  async avatarLink(avatarUrl, { fresh = false, signal } = {}) {
+    const [, kind, id] = AVATAR.exec(avatarUrl ?? "") ?? [];
+    return kind ? abortable(this.#avatars.get({ kind: kind.toLowerCase(), id, avatarUrl }, fresh), signal) : (avatarUrl ?? null);
+  }
+
+  /** Uploads a picture, a Blob or bytes, and makes it that of the user, whose account is returned. Null removes the picture. */
+  setAvatar(picture, { name, mime } = {}, { signal } = {}) {
+    return this.#show(picture, { name, mime }, (avatar_media_id) => this.updateMe({ avatar_media_id }, { signal }), signal);
+  }
+
+  /** The same for a group or channel, which is returned. */
+  async setConversationAvatar(conversationId, picture, { name, mime } = {}, { signal } = {}) {
+    uuid(conversationId);
+    const set = (avatar_media_id) => this.updateConversation(conversationId, { avatar_media_id }, { signal });
+    return this.#show(picture, { name, mime }, set, signal);
+  }
+
+  async #show(picture, about, set, signal) {
+    if (picture === null) return set(null);
+    const { uploads } = this.#core.outbox;
+    const { id } = uploads.add(picture, { kind: "image", ...about });
+    try {
+      const changed = await set((await uploads.done(id, { signal })).id);
+      uploads.kept(id);
+      return changed;
+    } catch (error) {
+      this.#core.spawn(uploads.cancel(id));
+      throw error;
+    }
   }
 
   /** Sleeps on the server for this number of seconds: if the response fails earlier, a proxy in between has cut it. */

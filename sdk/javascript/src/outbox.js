@@ -558,6 +558,12 @@ export class Uploads {
     this.#core.spawn(this.#unwrite(item));
   }
 
+  /** The same, of media that are a picture of a user or a group. */
+  kept(id) {
+    this.#core.tabs.post({ type: "upload_gone", id });
+    this.posted(id);
+  }
+
   #forget(id) {
     const item = this.#items.get(id);
     this.#gone.add(id);

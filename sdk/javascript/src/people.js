@@ -63,8 +63,8 @@ export class People {
   }
 
   /** Changes the given fields. `attributes` is a merge patch: a member that is null is removed, and null removes all. */
-  async updateMe({ username, display_name, avatar_url, bio, attributes, read_receipts, forward_name }, { signal } = {}) {
-    const body = { username, display_name, avatar_url, bio, attributes, read_receipts, forward_name };
+  async updateMe({ username, display_name, avatar_url, avatar_media_id, bio, attributes, read_receipts, forward_name }, { signal } = {}) {
+    const body = { username, display_name, avatar_url, avatar_media_id, bio, attributes, read_receipts, forward_name };
     return this.#session.changed(await this.#session.call("PATCH", "/v1/me", { body, signal }));
   }
 

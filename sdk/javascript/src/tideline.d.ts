@@ -4,7 +4,7 @@ export interface User {
   id: string;
   username: string;
   display_name: string;
-  /** The address of a picture, which the server does not load. */
+  /** An http or https URL, or the path of a picture that the server keeps, which changes with it: `avatarLink` has an address for both. */
   avatar_url: string | null;
   /** What the user says about the present; null: nothing. */
   status: Status | null;
@@ -140,6 +140,8 @@ export interface Conversation {
   /** An open set: `direct`, `group`, `channel`. */
   kind: "direct" | "group" | "channel" | (string & {});
   title: string | null;
+  /** The picture of a group or channel: a path for `avatarLink`, which changes with the picture. */
+  avatar_url: string | null;
   /** Whether every person with the id may `join`. Only channels can be public. */
   public: boolean;
   /** `read`: a large conversation, whose messages are in no inbox: the SDK watches it. The events are the same. */
@@ -302,6 +304,19 @@ export interface Media {
   variants: MediaVariant[];
   sha256: string | null;
   created_at: string;
+}
+
+/** What is said of a picture that is uploaded. Name and type of a File are its own. */
+export interface PictureFile {
+  name?: string | undefined;
+  mime?: string | undefined;
+}
+
+/** A link to the picture of a user or a conversation. */
+export interface AvatarLink {
+  id: string;
+  url: string;
+  expires_at: string;
 }
 
 /** A form of media. Where a small picture has no smaller form, the next larger one is served. */
@@ -912,6 +927,8 @@ export class Tideline {
       username?: string | undefined;
       display_name?: string | undefined;
       avatar_url?: string | null | undefined;
+      /** An own image that is ready, in place of `avatar_url`. `setAvatar` uploads it too. */
+      avatar_media_id?: string | null | undefined;
       bio?: string | null | undefined;
       /** A merge patch (RFC 7396): a member that is null is removed, and null removes all. */
       attributes?: Record<string, unknown> | null | undefined;
@@ -992,6 +1009,8 @@ export class Tideline {
     conversationId: string,
     change: {
       title?: string | undefined;
+      /** An own image that is ready. `setConversationAvatar` uploads it too. */
+      avatar_media_id?: string | null | undefined;
       posting?: Permission | undefined;
       pinning?: Permission | undefined;
       slow_mode_seconds?: number | undefined;
@@ -1162,6 +1181,26 @@ export class Tideline {
   ): Promise<({ conversation_id: string; seq: number; variant: MediaForm; url: string; expires_at: string } | null)[]>;
   /** A link to the media of a message, or null. It works for an hour or more: ask again for each element, and with `fresh` after a 404. */
   mediaLink(conversationId: string, seq: number, variant?: MediaForm, options?: CallOptions & { fresh?: boolean | undefined }): Promise<string | null>;
+  getUserAvatar(userId: string, options?: CallOptions): Promise<Blob>;
+  getConversationAvatar(conversationId: string, options?: CallOptions): Promise<Blob>;
+  createAvatarLinks(
+    wanted: { user_ids?: string[] | undefined; conversation_ids?: string[] | undefined },
+    options?: CallOptions,
+  ): Promise<{ users: (AvatarLink | null)[]; conversations: (AvatarLink | null)[] }>;
+  /**
+   * The address for `<img>` of the picture with this `avatar_url`. Of one that the server keeps it is a link, or null when there is no such
+   * picture any more; any other is as it is. Ask again for each element, and with `fresh` after a 404.
+   */
+  avatarLink(avatarUrl: string | null | undefined, options?: CallOptions & { fresh?: boolean | undefined }): Promise<string | null>;
+  /** Uploads a picture, and makes it that of the user. Null removes the picture. */
+  setAvatar(picture: Blob | ArrayBuffer | ArrayBufferView | null, about?: PictureFile, options?: CallOptions): Promise<Account>;
+  /** The same for a group or channel. */
+  setConversationAvatar(
+    conversationId: string,
+    picture: Blob | ArrayBuffer | ArrayBufferView | null,
+    about?: PictureFile,
+    options?: CallOptions,
+  ): Promise<Conversation>;
   diagnoseLongpoll(timeout?: number, options?: CallOptions): Promise<{ asked_ms: number; waited_ms: number; reconnect: boolean }>;
   getCapabilities(options?: CallOptions): Promise<{ version: string; epoch: string; features: string[]; limits: Record<string, number> }>;
 

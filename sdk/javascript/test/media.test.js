@@ -304,6 +304,37 @@ describe("media", () => {
     await assert.rejects(reader.mediaLink(chat.id, seq, "huge"), { code: "validation" });
   });
 
+  it("gives the user and a group a picture, and has addresses of them", async (t) => {
+    const way = await proxy(t, server.url);
+    const { ann, ben } = await pair(t);
+    const group = await ann.createGroup({ title: "Harbour", member_ids: [ben.user.id] });
+    const account = await ann.setAvatar(new Blob([png(400, 300)], { type: "image/png" }), { name: "me.png" });
+    assert.match(account.avatar_url, /^\/v1\/users\/.+\/avatar\?v=/);
+    assert.equal(ann.user.avatar_url, account.avatar_url);
+    const { avatar_url } = await ann.setConversationAvatar(group.id, png(8, 8), { mime: "image/png" });
+    assert.deepEqual(ann.uploads.list(), []);
+    const seen = await ben.getUser(ann.user.id);
+    assert.equal(seen.avatar_url, account.avatar_url);
+    assert.equal((await ben.getUserAvatar(seen.id)).type, "image/jpeg");
+    assert.equal((await ben.getConversationAvatar(group.id)).type, "image/png");
+
+    const reader = await again(t, ben, way.url);
+    const asked = () => way.seen.filter((line) => line === "POST /v1/media/avatar-links").length;
+    const [person, place, same] = await Promise.all([reader.avatarLink(seen.avatar_url), reader.avatarLink(avatar_url), reader.avatarLink(seen.avatar_url)]);
+    assert.deepEqual([person === same, asked()], [true, 1]);
+    for (const url of [person, place]) assert.equal((await fetch(url)).status, 200);
+    assert.equal(await reader.avatarLink(avatar_url), place);
+    assert.deepEqual([await reader.avatarLink(null), await reader.avatarLink("https://files.example/a.png"), asked()], [null, "https://files.example/a.png", 1]);
+
+    assert.equal((await ann.setAvatar(null)).avatar_url, null);
+    assert.equal(await reader.avatarLink(seen.avatar_url, { fresh: true }), null);
+    assert.equal((await fetch(person)).status, 404);
+    assert.equal((await ann.setConversationAvatar(group.id, null)).avatar_url, null);
+    await assert.rejects(ann.setAvatar(new Blob(["no picture"], { type: "image/png" })), { code: "media_rejected" });
+    await assert.rejects(ben.setConversationAvatar(group.id, png(8, 8), { mime: "image/png" }), { code: "forbidden" });
+    await eventually("what was refused is gone", async () => ann.uploads.list().length === 0 && (await ben.listMedia()).media.length === 0);
+  });
+
   it("uploads in one of two tabs, and the other goes on when that one ends", async (t) => {
     const way = await counted(t, server.url);
     const shared = { storage: memoryStorage(), locks: new FakeLocks(), tabs: true, url: way.url };

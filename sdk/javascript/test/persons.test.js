@@ -195,7 +195,7 @@ it("an id that is none goes into no address", async (t) => {
     unpinMessage: [id, 1], listPins: [id], updateTyping: [id, true], putContact: [id], getContact: [id], removeContact: [id],
     requestContact: [id], acceptContact: [id], declineContact: [id], cancelContact: [id], countMutualContacts: [id],
     getUpload: [id], uploadPart: [id, 1, new Uint8Array(1)], completeMedia: [id], getMedia: [id], deleteMedia: [id], getMediaContent: [id],
-    getMessageMedia: [id, 1], mediaLink: [id, 1],
+    getMessageMedia: [id, 1], mediaLink: [id, 1], getUserAvatar: [id], getConversationAvatar: [id], setConversationAvatar: [id, null],
   });
   for (const id of bad) {
     for (const [name, args] of Object.entries(calls(id))) await assert.rejects(tideline[name](...args), { code: "validation" }, `${name} ${id}`);

@@ -1,6 +1,6 @@
-//! The collection of media that no message refers to, and of objects that nobody needs.
+//! The collection of media that nothing refers to, and of objects that nobody needs.
 
-use crate::domain::media::{LIFE, service};
+use crate::domain::media::{LIFE, avatars, service};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::ids::{MediaId, UserId};
@@ -39,8 +39,8 @@ pub(super) fn delete(
     rows::write(conn, &stored)
 }
 
-/// Looks at media that are due, or that have lost a reference: those that a message refers to stay, the others are deleted, and the rows
-/// of deleted ones end after a day.
+/// Looks at media that are due, or that have lost a reference: those that a message, a user or a group refers to stay, the others are
+/// deleted, and the rows of deleted ones end after a day.
 fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()> {
     let (_, at) = usage::lock(conn, owner)?;
     let Some(mut stored) = rows::lock(conn, owner, id)? else {
@@ -53,14 +53,15 @@ fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()
             false => Ok(()),
         };
     }
-    // After the lock, which a send shares: a message that refers to it is here, or its send comes later and finds it deleted.
-    let is_sent = references::exists(conn, id)?;
-    if !is_sent && !scheduled::refers_to(conn, id)? {
+    // After the lock, which a send shares: a message that refers to it is here, or its send comes later and finds it deleted. The same
+    // holds for a user or a group that shows it.
+    let is_kept = references::exists(conn, id)? || avatars::is_shown(conn, owner, id)?;
+    if !is_kept && !scheduled::refers_to(conn, id)? {
         return delete(conn, stored, at);
     }
     if is_due {
         // A message that is not sent in the end leaves no other trace.
-        stored.expires_at = (!is_sent).then(|| Timestamp(at.0 + LIFE));
+        stored.expires_at = (!is_kept).then(|| Timestamp(at.0 + LIFE));
         rows::write(conn, &stored)?;
     }
     Ok(())

@@ -1,6 +1,8 @@
-//! Media that the server keeps: uploads, their processing, access through messages, and the collection of what nobody refers to.
+//! Media that the server keeps: uploads, their processing, access through messages, pictures of users and groups, and the collection of what nobody refers to.
 
+pub mod avatars;
 pub mod collection;
+pub mod objects;
 pub mod processing;
 pub mod reading;
 pub mod uploads;

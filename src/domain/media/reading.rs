@@ -1,79 +1,22 @@
-//! Who may read media: those who may read a message that refers to them, and until then their owner.
+//! Who may read media: those who may read a message that refers to them, and until then their owner. Pictures of users and groups are in
+//! [`super::avatars`].
 
-use crate::domain::media::{service, store_error};
+use crate::domain::media::objects::{POSTER_FORM, ServedObject, object};
+use crate::domain::media::{avatars, service};
 use crate::domain::messaging::messages;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
-use crate::engine::media::links::MediaLink;
+use crate::engine::media::links::{LinkTarget, MediaLink};
 use crate::model::account::Caller;
 use crate::model::ids::{ConvSeq, ConversationId, MediaId, UserId};
-use crate::model::wire::media::MediaKind;
-use crate::model::wire::media::MediaState;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::devices;
 use crate::storage::pg::media::references::{self, CONTENT, MediaReference, POSTER};
-use crate::storage::pg::media::rows::{self, ORIGINAL, StoredMedia};
+use crate::storage::pg::media::rows::{self, StoredMedia};
 use crate::storage::pg::messaging::archive::MessageKey;
 use crate::storage::pg::messaging::conversations;
-use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
-use std::time::Duration;
-
-/// The form of a message's media that is the still picture of a video.
-const POSTER_FORM: &str = "poster";
-
-/// How long a client may read from the store itself.
-const REDIRECT_LIFE: Duration = Duration::from_secs(60);
-
-/// An object that a client may read.
-#[derive(Clone, Debug)]
-pub struct ServedObject {
-    /// The media.
-    pub media: MediaId,
-    /// The kind.
-    pub kind: MediaKind,
-    /// The form that is served, which may be a larger one than the requested one.
-    pub form: String,
-    /// File name.
-    pub name: String,
-    /// Media type.
-    pub mime: String,
-    /// Size in bytes.
-    pub size: u64,
-    key: String,
-}
-
-/// The object of this form; for a form that a small picture does not have, the next larger one.
-fn object(stored: StoredMedia, form: &str) -> Option<ServedObject> {
-    let media = &stored.media;
-    if media.state != MediaState::Ready || form != ORIGINAL && media.kind != MediaKind::Image {
-        return None;
-    }
-    let wanted: &[&str] = match form {
-        "small" => &["small", "medium"],
-        "medium" | POSTER_FORM => &["medium"],
-        _ => &[],
-    };
-    let variants = media.variants.iter();
-    let found = wanted
-        .iter()
-        .find_map(|name| variants.clone().find(|one| one.name == *name));
-    let (form, mime, size) = match found {
-        Some(variant) => (&*variant.name, &variant.mime, variant.size),
-        None => (ORIGINAL, &media.mime, media.size),
-    };
-    Some(ServedObject {
-        media: media.id,
-        kind: media.kind,
-        form: form.to_owned(),
-        name: media.name.clone(),
-        mime: mime.clone(),
-        size: u64::try_from(size).ok()?,
-        key: stored.key(form)?,
-    })
-}
 
 fn role(form: &str) -> &'static str {
     match form {
@@ -116,7 +59,7 @@ pub async fn of_message(
     object.ok_or(Error::NotFound)
 }
 
-/// The object that a link opens, if its member is still logged in and may still read the message.
+/// The object that a link opens, if its member is still logged in and may still read it.
 pub async fn of_link(
     delivery: &Delivery,
     token: &str,
@@ -129,12 +72,18 @@ pub async fn of_link(
         if !devices::exists(conn, link.user, link.device)? {
             return Ok(None);
         }
-        let message = (link.conversation, link.seq);
-        of_visible(conn, link.user, message, link.variant)
+        match link.target {
+            LinkTarget::Message(id, seq, form) => of_visible(conn, link.user, (id, seq), form),
+            LinkTarget::User(id) => avatars::stored_of_user(conn, id),
+            LinkTarget::Conversation(id) => avatars::stored_of_group(conn, link.user, id),
+        }
     };
     let stored = delivery.pg.read("linked_media", read).await?;
     let stored = stored.filter(|stored| stored.media.id == opened.media);
-    let object = stored.and_then(|stored| object(stored, opened.variant));
+    let object = stored.and_then(|stored| match opened.target {
+        LinkTarget::Message(_, _, form) => object(stored, form),
+        LinkTarget::User(_) | LinkTarget::Conversation(_) => avatars::object(stored),
+    });
     Ok((opened, object.ok_or(Error::NotFound)?))
 }
 
@@ -178,10 +127,8 @@ pub async fn links(
         let link = MediaLink {
             user: caller.user,
             device: caller.device,
-            conversation: one.conversation,
-            seq: one.seq,
+            target: LinkTarget::Message(one.conversation, one.seq, one.form),
             media: *media,
-            variant: one.form,
         };
         Some(keys.seal(&link, now))
     };
@@ -218,32 +165,4 @@ fn readable(
         Some((((one.conversation, one.seq), role), one.media))
     };
     Ok(found.into_iter().filter_map(entry).collect())
-}
-
-/// Where a client reads an object from the store itself, if the operator has chosen so.
-pub async fn redirection(
-    delivery: &Delivery,
-    object: &ServedObject,
-    content_type: &str,
-    disposition: &str,
-) -> Result<Option<String>, Error> {
-    let service = service(delivery)?;
-    let presigner = service.objects.presigner.as_ref();
-    let Some(presigner) = presigner.filter(|_| service.config.redirect) else {
-        return Ok(None);
-    };
-    let url = presigner.get(&object.key, content_type, disposition, REDIRECT_LIFE);
-    let url = url.await.map_err(|error| store_error(delivery, &error))?;
-    Ok(Some(url))
-}
-
-/// A range of the bytes of an object.
-pub async fn bytes(
-    delivery: &Delivery,
-    object: &ServedObject,
-    range: Range<u64>,
-) -> Result<Bytes, Error> {
-    let objects = &service(delivery)?.objects;
-    let bytes = objects.range(&object.key, range).await;
-    bytes.map_err(|error| store_error(delivery, &error))
 }

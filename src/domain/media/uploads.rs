@@ -5,7 +5,9 @@
 //! by the processing: nothing on the wire can reach it.
 
 use crate::clock;
-use crate::domain::media::{LIFE, UNKEPT_SECONDS, collection, processing, service, store_error};
+use crate::domain::media::{
+    LIFE, UNKEPT_SECONDS, avatars, collection, processing, service, store_error,
+};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::media::MediaService;
@@ -394,7 +396,7 @@ pub async fn complete(
     processing::wait(delivery, owner, id).await
 }
 
-/// Deletes media of the caller that no message refers to.
+/// Deletes media of the caller that nothing refers to.
 pub async fn delete(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<(), Error> {
     service(delivery)?;
     let owner = caller.user;
@@ -406,6 +408,10 @@ pub async fn delete(delivery: &Delivery, caller: Caller, id: MediaId) -> Result<
         // After the lock, which a send shares.
         if references::exists(conn, id)? || scheduled::refers_to(conn, id)? {
             let why = "a message refers to it: recall the message";
+            return Ok(Err(Error::Conflict(why)));
+        }
+        if avatars::is_shown(conn, owner, id)? {
+            let why = "it is the picture of the caller or of a group: change that";
             return Ok(Err(Error::Conflict(why)));
         }
         if stored.media.state != MediaState::Deleted {

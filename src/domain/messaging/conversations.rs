@@ -13,7 +13,9 @@ use crate::engine::reading::{message_views, unread_mentions};
 use crate::engine::waiting::head_query;
 use crate::model::account::Caller;
 use crate::model::events::membership::CONVERSATION;
-use crate::model::ids::{ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, UserId, pair};
+use crate::model::ids::{
+    ClientConversationId, ConvSeq, ConversationId, MAX_SEQ, MediaId, UserId, pair,
+};
 use crate::model::page::ConversationCursor;
 use crate::model::page::{PageSize, from_cursor, to_cursor};
 use crate::model::unread::CommittedEntry;
@@ -283,9 +285,11 @@ pub struct ConversationUpdate {
     pub slow_seconds: Option<i32>,
     /// After how many seconds new messages expire; `Some(None)`: they do not.
     pub ttl_seconds: Option<Option<i64>>,
+    /// A picture of the caller's own uploads; `Some(None)` removes it.
+    pub avatar_media: Option<Option<MediaId>>,
 }
 
-/// Changes the title and the rules of a group or channel. A direct conversation has only `ttl_seconds`, which both users may change.
+/// Changes the title, the picture and the rules of a group or channel. A direct conversation has only `ttl_seconds`, which both users may change.
 pub async fn update(
     delivery: &Delivery,
     caller: Caller,
@@ -296,18 +300,23 @@ pub async fn update(
         ttl_seconds: update.ttl_seconds,
         ..ConversationUpdate::default()
     };
+    let picture = update.avatar_media.flatten();
+    if picture.is_some() && delivery.media.is_none() {
+        return Err(Error::MediaDisabled);
+    }
     let operation = Operation {
         allows_direct: update == of_direct,
+        picture,
         ..Operation::about("update_conversation", Vec::new())
     };
     change(delivery, operation, caller.user, id, move |_, group| {
-        Ok(decide(group, &update))
+        Ok(decide(group, caller.user, &update))
     })
     .await?;
     get(delivery, caller, id).await
 }
 
-fn decide(group: &Group, update: &ConversationUpdate) -> Result<Change, Error> {
+fn decide(group: &mut Group, caller: UserId, update: &ConversationUpdate) -> Result<Change, Error> {
     match group.it.kind {
         ConversationKind::Direct if group.blocked => return Err(Error::Blocked),
         ConversationKind::Direct => group.needs(Role::Member)?,
@@ -317,6 +326,9 @@ fn decide(group: &Group, update: &ConversationUpdate) -> Result<Change, Error> {
     if is_channel && update.posting == Some(Permission::All) {
         return Err(Error::invalid("/posting", "must be admins in a channel"));
     }
+    std::mem::replace(&mut group.picture, Ok(()))?;
+    let avatar = update.avatar_media;
+    let avatar = avatar.map(|media| media.map(|id| (caller, id)));
     let before = group.it.rules;
     let leads = |new: Option<Permission>| new.map(|one| one == Permission::Admins);
     let rules = GroupRules {
@@ -329,6 +341,7 @@ fn decide(group: &Group, update: &ConversationUpdate) -> Result<Change, Error> {
     Ok(Change {
         title: title.filter(|title| group.it.title.as_ref() != Some(title)),
         rules: Some(rules).filter(|rules| *rules != before),
+        avatar: avatar.filter(|avatar| *avatar != group.it.avatar),
         ..Change::default()
     })
 }

@@ -9,8 +9,9 @@
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::media::avatars;
 use crate::model::events::membership::{CONVERSATION, LEFT, MEMBERS};
-use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ConvSeq, ConversationId, MediaId, UserId};
 use crate::model::unread::CommittedEntry;
 use crate::model::wire::conversation::ConversationKind;
 use crate::model::wire::member::{MemberChange, MembersChanged, Role};
@@ -39,6 +40,8 @@ pub(in crate::domain) struct Group {
     pub(in crate::domain) members: Vec<MemberState>,
     /// `None` if the caller is not a member and joins a public group.
     pub(in crate::domain) caller: Option<MemberState>,
+    /// Whether the new picture of the operation can be used.
+    pub(in crate::domain) picture: Result<(), Error>,
 }
 
 impl Group {
@@ -82,6 +85,8 @@ pub(in crate::domain) fn needs(member: Option<MemberState>, role: Role) -> Resul
 pub(in crate::domain) struct Change {
     pub(in crate::domain) title: Option<String>,
     pub(in crate::domain) rules: Option<GroupRules>,
+    /// The new picture and its owner; `Some(None)` removes it.
+    pub(in crate::domain) avatar: Option<Option<(UserId, MediaId)>>,
     pub(in crate::domain) added: Vec<UserId>,
     /// Users who may not be added.
     pub(in crate::domain) refused: Vec<UserId>,
@@ -111,6 +116,8 @@ pub(in crate::domain) struct Operation {
     pub(in crate::domain) checks_blocks: bool,
     /// A direct conversation can be changed so.
     pub(in crate::domain) allows_direct: bool,
+    /// A new picture, of the caller's own media.
+    pub(in crate::domain) picture: Option<MediaId>,
 }
 
 impl Operation {
@@ -121,6 +128,7 @@ impl Operation {
             users,
             checks_blocks: false,
             allows_direct: false,
+            picture: None,
         }
     }
 }
@@ -143,6 +151,10 @@ where
             if operation.checks_blocks {
                 blocks::hold(conn, &operation.users.iter().copied().collect())?;
             }
+            let picture = match operation.picture {
+                Some(id) => avatars::hold(conn, actor, id)?,
+                None => Ok(()),
+            };
             // Lock first, read afterwards: the statements below see members who joined or left during the wait for the lock.
             let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
                 return Ok(Err(Error::NotFound));
@@ -170,6 +182,7 @@ where
                 blocked: locked.blocked,
                 members,
                 caller: own,
+                picture,
             };
             match decide(conn, &mut group)? {
                 Ok(change) => {
@@ -203,7 +216,8 @@ fn write(
     let changes_members = !(members_changed.added.is_empty()
         && members_changed.removed.is_empty()
         && members_changed.changed.is_empty());
-    let changes_itself = change.title.is_some() || change.rules.is_some();
+    let changes_itself =
+        change.title.is_some() || change.rules.is_some() || change.avatar.is_some();
     if !changes_itself && !changes_members {
         return Ok(Vec::new());
     }
@@ -227,6 +241,15 @@ fn write(
         rows::change(conn, id, it.last_change, &members_changed, joining)?;
     }
     it.member_count = it.member_count + change.added.len() - change.removed.len();
+    let before = it.avatar;
+    // Nobody sees a group without members, or can join it.
+    it.avatar = change
+        .avatar
+        .unwrap_or(before)
+        .filter(|_| it.member_count > 0);
+    if let Some((owner, media)) = before.filter(|_| it.avatar != before) {
+        avatars::release(conn, owner, media)?;
+    }
     groups::update(conn, id, &it)?;
 
     let entry = |receiver, event, ref_seq, unread| inbox::NewEntry {

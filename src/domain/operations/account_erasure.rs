@@ -8,6 +8,7 @@ use crate::domain::messaging::members;
 use crate::domain::people::erasure;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::media::avatars;
 use crate::model::account::AccountState;
 use crate::model::ids::UserId;
 use crate::storage::error::StorageResult;
@@ -136,6 +137,7 @@ fn bury_due(conn: &mut Connection, user: UserId, bury: bool) -> StorageResult<bo
         Some(AccountState::Deleted) => Ok(true),
         Some(AccountState::Deactivated(_)) if bury && rows::is_due(conn, user)? => {
             usernames::orphan(conn, user)?;
+            avatars::set_of_user(conn, user, None)?;
             rows::bury(conn, user)?;
             Ok(true)
         }

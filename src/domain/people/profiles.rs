@@ -2,11 +2,13 @@
 
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
+use crate::engine::media::avatars;
 use crate::model::account::{Caller, Username};
 use crate::model::events::own::ME;
 use crate::model::events::spec::EventSpec;
-use crate::model::ids::{ConvSeq, ConversationId, UserId};
+use crate::model::ids::{ConvSeq, ConversationId, MediaId, UserId};
 use crate::model::time::Timestamp;
+use crate::model::wire::media::user_avatar;
 use crate::model::wire::people::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::storage::error::StorageResult;
@@ -36,8 +38,10 @@ pub struct AccountChange {
     pub username: Option<Username>,
     /// The display name.
     pub display_name: Option<String>,
-    /// The picture; `Some(None)` removes it.
+    /// The address of a picture elsewhere; `Some(None)` removes the picture.
     pub avatar_url: Option<Option<String>>,
+    /// An uploaded picture, in place of an address; `Some(None)` removes the picture.
+    pub avatar_media: Option<Option<MediaId>>,
     /// The text about the user; `Some(None)` removes it.
     pub bio: Option<Option<String>>,
     /// A merge patch (RFC 7396) of the attributes; null removes all.
@@ -83,6 +87,9 @@ pub async fn update(
     caller: Caller,
     update: AccountChange,
 ) -> Result<Account, Error> {
+    if update.avatar_media.flatten().is_some() && delivery.media.is_none() {
+        return Err(Error::MediaDisabled);
+    }
     let decide = move |conn: &mut Connection, account: &mut Account, _| {
         let update = update.clone();
         if let Some(username) = &update.username
@@ -92,6 +99,9 @@ pub async fn update(
         }
         let profile = &mut account.profile;
         let user = &mut profile.user;
+        if let Err(refusal) = set_picture(conn, user, &update)? {
+            return Ok(Err(refusal));
+        }
         if let Some(patch) = &update.attributes {
             let mut attributes = Value::Object(std::mem::take(&mut profile.attributes));
             json_patch::merge(&mut attributes, patch);
@@ -104,13 +114,42 @@ pub async fn update(
             }
         }
         user.display_name = update.display_name.unwrap_or(user.display_name.clone());
-        user.avatar_url = update.avatar_url.unwrap_or(user.avatar_url.take());
         profile.bio = update.bio.unwrap_or(profile.bio.take());
         account.read_receipts = update.read_receipts.unwrap_or(account.read_receipts);
         account.forward_name = update.forward_name.unwrap_or(account.forward_name);
         Ok(Ok(()))
     };
     change(delivery, "update_account", caller, decide).await
+}
+
+/// Changes the picture. Under the lock of the user's row.
+fn set_picture(
+    conn: &mut Connection,
+    user: &mut User,
+    update: &AccountChange,
+) -> StorageResult<Result<(), Error>> {
+    let is_path = |url: &Option<String>| url.as_deref().is_some_and(|url| url.starts_with('/'));
+    let (url, media) = match (&update.avatar_url, update.avatar_media) {
+        (_, Some(media)) => (media.map(|id| user_avatar(user.id, id)), media),
+        // A client may send back what it has read.
+        (Some(url), None) if *url == user.avatar_url => return Ok(Ok(())),
+        (Some(url), None) if is_path(url) => {
+            let detail = "must be an http or https URL, or the caller's present avatar_url";
+            return Ok(Err(Error::invalid("/avatar_url", detail)));
+        }
+        (Some(url), None) => (url.clone(), None),
+        (None, None) => return Ok(Ok(())),
+    };
+    if let Some(id) = media
+        && let Err(refusal) = avatars::hold(conn, user.id, id)?
+    {
+        return Ok(Err(refusal));
+    }
+    if media.is_some() || is_path(&user.avatar_url) {
+        avatars::set_of_user(conn, user.id, media)?;
+    }
+    user.avatar_url = url;
+    Ok(Ok(()))
 }
 
 /// Changes a username, once in 14 days. A former name may be taken back at any time. Under the lock of the user's row.

@@ -4,6 +4,7 @@
 //! process, and a defect of a decoder would have the node's secrets in its reach. [`decoder`] starts a child process for each
 //! upload, and [`decode`] is what the child does.
 
+pub mod avatars;
 pub mod decode;
 pub mod decoder;
 pub mod links;

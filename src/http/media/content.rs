@@ -1,6 +1,7 @@
 //! The bytes of media.
 
-use crate::domain::media::reading::{self, ServedObject};
+use crate::domain::media::objects::ServedObject;
+use crate::domain::media::reading;
 use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
 use crate::engine::media::links::variant;
@@ -113,8 +114,8 @@ pub struct LinkedMediaQuery {
 
 /// Read media by a link
 ///
-/// Without a token: the link is the secret of the member who asked for it (`POST /v1/media/links`). The member must still be logged in,
-/// and may still read the message. An expired or altered link is `not_found`.
+/// Without a token: the link is the secret of the user who asked for it (`POST /v1/media/links`, `POST /v1/media/avatar-links`). The user
+/// must still be logged in, and may still read the message or see the picture. An expired or altered link is `not_found`.
 #[utoipa::path(get, path = "/v1/media/l/{token}", tag = "Media",
     params(("token" = String, Path, description = "The token of the link"), LinkedMediaQuery),
     responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
@@ -141,7 +142,7 @@ pub async fn get_linked_media(
     serve(&request, &delivery, object, is_download, class).await
 }
 
-async fn serve(
+pub(super) async fn serve(
     request: &HttpRequest,
     delivery: &Handle<Delivery>,
     object: ServedObject,

@@ -1,5 +1,6 @@
 //! Endpoints of media that the server keeps.
 
+pub mod avatars;
 pub mod content;
 pub mod links;
 mod object_response;

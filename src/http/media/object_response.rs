@@ -1,6 +1,6 @@
 //! The response with an object of the media store, whole or a range.
 
-use crate::domain::media::reading::{self, ServedObject};
+use crate::domain::media::objects::{self, ServedObject};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::http::kit::problem::Problem;
@@ -73,7 +73,7 @@ pub async fn respond(
         false => "attachment",
     };
     let disposition = format!("{disposition}; {}", filename(&object.name));
-    if let Some(url) = reading::redirection(&delivery, &object, mime, &disposition).await? {
+    if let Some(url) = objects::redirection(&delivery, &object, mime, &disposition).await? {
         let mut response = HttpResponse::TemporaryRedirect()
             .insert_header((LOCATION, url))
             .insert_header((CACHE_CONTROL, "private, no-cache"))
@@ -110,7 +110,7 @@ pub async fn respond(
         true => (range.end..range.end, Bytes::new()),
         false => {
             let first = range.start..range.end.min(range.start + CHUNK_BYTES);
-            let bytes = reading::bytes(&delivery, &object, first).await?;
+            let bytes = objects::bytes(&delivery, &object, first).await?;
             (range.clone(), bytes)
         }
     };
@@ -237,7 +237,7 @@ enum BodyError {
 impl ObjectBody {
     fn read(&self, range: Range<u64>) -> Next {
         let (delivery, object) = (Arc::clone(&self.delivery), Arc::clone(&self.object));
-        Box::pin(async move { reading::bytes(&delivery, &object, range).await })
+        Box::pin(async move { objects::bytes(&delivery, &object, range).await })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::http::kit::extractors::{
 use crate::http::kit::optional::given;
 use crate::http::kit::problem::Problem;
 use crate::model::account::Caller;
-use crate::model::ids::{ClientConversationId, ConversationId, UserId};
+use crate::model::ids::{ClientConversationId, ConversationId, MediaId, UserId};
 use crate::model::message::EXPIRES_IN;
 use crate::model::name::{Name, is_name};
 use crate::model::rate_limit::Subject;
@@ -176,6 +176,11 @@ pub struct UpdateConversationRequest {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, example = "Saturday", min_length = 1, max_length = 128, required = false)]
     title: Option<Name>,
+    /// A picture that the caller has uploaded (`kind: "image"`, `state: "ready"`); null removes the picture.
+    #[garde(skip)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<MediaId>)]
+    avatar_media_id: Option<Option<MediaId>>,
     /// Who posts. In a channel only the owner and the admins do.
     #[garde(skip)]
     #[serde(default, deserialize_with = "given")]
@@ -341,13 +346,13 @@ pub async fn get_conversation(
 
 /// Change a conversation
 ///
-/// The title and the rules of a group or channel, for the owner and admins. A direct conversation has only `message_ttl_seconds`, which
+/// The title, the picture and the rules of a group or channel, for the owner and admins. A direct conversation has only `message_ttl_seconds`, which
 /// both people may change. Every member gets a `conversation` entry; with read fan-out only the caller does. A change that changes
 /// nothing creates no entries.
 #[utoipa::path(patch, path = "/v1/conversations/{id}", tag = "Conversations",
     params(("id" = Uuid, Path, description = "The conversation")), request_body = UpdateConversationRequest,
     responses((status = 200, description = "The conversation as the caller sees it", body = Conversation)),
-    extensions(("x-problems" = json!(["not_found", "forbidden", "blocked"]))))]
+    extensions(("x-problems" = json!(["not_found", "forbidden", "blocked", "media_not_ready", "media_disabled"]))))]
 pub async fn update_conversation(
     delivery: Handle<Delivery>,
     caller: Caller,
@@ -362,6 +367,7 @@ pub async fn update_conversation(
             .slow_mode_seconds
             .and_then(|one| i32::try_from(one).ok()),
         ttl_seconds: body.message_ttl_seconds,
+        avatar_media: body.avatar_media_id,
     };
     if update == ConversationUpdate::default() {
         return Err(Violation::new("", "must name at least one field").into());

@@ -72,6 +72,7 @@ static FILES: &[File] = &[
     file!(SCRIPT, "app/notify.js"),
     file!(SCRIPT, "app/people.js"),
     file!(SCRIPT, "app/person.js"),
+    file!(SCRIPT, "app/pictures.js"),
     file!(SCRIPT, "app/pins.js"),
     file!(SCRIPT, "app/presence.js"),
     file!(SCRIPT, "app/privacy.js"),

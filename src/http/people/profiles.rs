@@ -8,11 +8,11 @@ use crate::http::kit::extractors::{Body, Handle, Ids, Query};
 use crate::http::kit::optional::{given, present};
 use crate::http::kit::problem::Problem;
 use crate::model::account::{Caller, Username};
-use crate::model::ids::UserId;
+use crate::model::ids::{MediaId, UserId};
 use crate::model::name::{Name, is_name};
 use crate::model::strict::Strict;
 use crate::model::time::Timestamp;
-use crate::model::validators::{chars, is_emoji, is_username, web_url};
+use crate::model::validators::{chars, is_emoji, is_username, picture_url};
 use crate::model::wire::people::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::model::wire::violation::Violation;
@@ -40,11 +40,17 @@ pub struct UpdateMeRequest {
     #[garde(inner(custom(is_name(64))))]
     #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
     display_name: Option<Name>,
-    /// The address of a picture, an http or https URL up to 2,048 bytes long, which Tideline does not load; null removes it.
-    #[garde(inner(inner(custom(web_url))))]
+    /// The address of a picture, an http or https URL up to 2,048 bytes long, which Tideline does not load; null removes the picture.
+    /// The caller's present `avatar_url` changes nothing.
+    #[garde(inner(inner(custom(picture_url))))]
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, max_length = 2048)]
     avatar_url: Option<Option<String>>,
+    /// A picture that the caller has uploaded (`kind: "image"`, `state: "ready"`), in place of `avatar_url`; null removes the picture.
+    #[garde(skip)]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<MediaId>)]
+    avatar_media_id: Option<Option<MediaId>>,
     /// A text about the caller, up to 500 Unicode code points; null removes it.
     #[garde(inner(inner(custom(chars(1..=500)))))]
     #[serde(default, deserialize_with = "present")]
@@ -122,7 +128,7 @@ pub async fn get_me(
 /// A field that is absent is not changed. The caller's devices get a `me` entry, unless nothing has changed.
 #[utoipa::path(patch, path = "/v1/me", tag = "Accounts", request_body = UpdateMeRequest,
     responses((status = 200, description = "The caller, changed", body = Account)),
-    extensions(("x-problems" = json!(["conflict", "limit_reached"]))))]
+    extensions(("x-problems" = json!(["conflict", "limit_reached", "not_found", "media_not_ready", "media_disabled"]))))]
 pub async fn update_me(
     delivery: Handle<Delivery>,
     caller: Caller,
@@ -132,6 +138,7 @@ pub async fn update_me(
         username: body.username.as_deref().and_then(Username::new_name),
         display_name: body.display_name.map(String::from),
         avatar_url: body.avatar_url,
+        avatar_media: body.avatar_media_id,
         bio: body.bio,
         attributes: body.attributes.map(|Strict(patch)| patch),
         read_receipts: body.read_receipts,
@@ -139,6 +146,10 @@ pub async fn update_me(
     };
     if change == AccountChange::default() {
         return Err(Violation::new("", "must name at least one field").into());
+    }
+    if change.avatar_url.is_some() && change.avatar_media.is_some() {
+        let detail = "must not be given together with avatar_url";
+        return Err(Violation::new("/avatar_media_id", detail).into());
     }
     if change
         .attributes

@@ -111,6 +111,13 @@ pub struct Conversation {
     /// The title of a group or channel; null for direct conversations.
     #[schema(required = true)]
     pub title: Option<String>,
+    /// The path of the picture of a group or channel, relative to the address of the server. It changes with the picture. Members read
+    /// it with their token, or by a link (`POST /v1/media/avatar-links`). Null: there is none.
+    #[schema(
+        required = true,
+        example = "/v1/conversations/0199a3c0-0000-7000-8000-0000000000a1/avatar?v=0199a3c0-0000-7000-8000-0000000000b1"
+    )]
+    pub avatar_url: Option<String>,
     /// How its messages reach its members.
     pub fanout: Fanout,
     /// With `fanout: "read"`: messages above this seq are in no inbox.

@@ -1,6 +1,6 @@
 //! Media: pictures, videos and files that the server keeps.
 
-use crate::model::ids::MediaId;
+use crate::model::ids::{ConversationId, MediaId, UserId};
 use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,6 +13,16 @@ pub const IMAGE_BYTES: i64 = 32 * 1024 * 1024;
 
 /// The most unfinished uploads of a user.
 pub const MAX_UPLOADS: i32 = 20;
+
+/// The path of the uploaded picture of a user.
+pub fn user_avatar(user: UserId, media: MediaId) -> String {
+    format!("/v1/users/{user}/avatar?v={media}")
+}
+
+/// The path of the picture of a group or channel.
+pub fn conversation_avatar(conversation: ConversationId, media: MediaId) -> String {
+    format!("/v1/conversations/{conversation}/avatar?v={media}")
+}
 
 /// The kind of an upload, as its sender declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

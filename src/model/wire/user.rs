@@ -16,7 +16,9 @@ pub struct User {
     /// The name that other users see.
     #[schema(example = "Ann")]
     pub display_name: String,
-    /// The address of the user's picture. Tideline does not load it.
+    /// The address of the user's picture: an http or https URL, which Tideline does not load, or of an uploaded one a path that begins
+    /// with `/v1/users/`, relative to the address of the server. A path changes with the picture. Every user reads it with a token, or by
+    /// a link (`POST /v1/media/avatar-links`).
     #[schema(required = true, example = "https://files.example/ann.png")]
     pub avatar_url: Option<String>,
     /// What the user says about the present; null: nothing.

@@ -104,6 +104,9 @@ const TABLE: &str = "
     get_media_content    token      200       200       200       200       200        200   200
     get_message_media    token      not_found not_found 200       200       200        200   200
     create_media_links   token      200       200       200       200       200        200   200
+    get_user_avatar      token      200       200       200       200       200        200   200
+    get_conversation_avatar token   not_found not_found 200       200       200        200   200
+    create_avatar_links  token      200       200       200       200       200        200   200
     get_linked_media     200        200       200       200       200       200        200   200
     fetch_inbox          token      200       200       200       200       200        200   200
     wait_notices         token      200       200       200       200       200        200   200

@@ -1,8 +1,9 @@
 //! What a user may keep: reserved when an upload is created, and given back exactly once.
 
-use crate::support::App;
 use crate::support::media::file;
+use crate::support::{App, id};
 use futures_util::future::join_all;
+use serde_json::json;
 
 async fn used(who: &crate::support::Person) -> (i64, i64) {
     let page = who.get("/media").await.ok(200);
@@ -74,6 +75,14 @@ async fn server_without_a_store_says_so() {
         .await
         .problem(403, "media_disabled");
     ann.get("/media").await.problem(403, "media_disabled");
+    let picture = json!({"avatar_media_id": id()});
+    let group = format!("/conversations/{}", ann.group(&[]).await);
+    for path in ["/me", &group] {
+        let refused = ann.patch(path, picture.clone()).await;
+        refused.problem(403, "media_disabled");
+    }
+    let path = format!("/users/{}/avatar", ann.id);
+    ann.get(&path).await.problem(403, "media_disabled");
     let capabilities = app.call("GET", "/v1/capabilities", None).await.ok(200);
     let features = capabilities["features"].as_array().unwrap();
     assert!(!features.iter().any(|feature| feature == "media"));

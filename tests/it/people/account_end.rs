@@ -9,7 +9,7 @@ use tideline::domain::operations::account_erasure;
 use tideline::model::ids::UserId;
 use tideline::model::time::Timestamp;
 
-pub(super) fn proof() -> Value {
+pub fn proof() -> Value {
     json!({"password": PASSWORD})
 }
 
@@ -17,11 +17,11 @@ async fn deactivate(person: &Person, proof: Value) -> Answer {
     person.post("/me/deactivate", proof).await
 }
 
-pub(super) async fn delete(person: &Person, proof: &Value) -> Answer {
+pub async fn delete(person: &Person, proof: &Value) -> Answer {
     person.try_call("DELETE", "/me", Some(proof)).await.unwrap()
 }
 
-pub(super) async fn login(app: &App, name: &str, password: &str) -> Answer {
+pub async fn login(app: &App, name: &str, password: &str) -> Answer {
     let body = json!({"username": name, "password": password});
     app.call("POST", "/v1/auth/login", Some(body)).await
 }
@@ -31,17 +31,17 @@ async fn refresh(app: &App, person: &Person) -> Answer {
     app.call("POST", "/v1/auth/refresh", Some(body)).await
 }
 
-pub(super) fn user(person: &Person) -> UserId {
+pub fn user(person: &Person) -> UserId {
     UserId(person.id.parse().unwrap())
 }
 
 /// A deleted account is erased in the next round.
-pub(super) fn due_immediately(config: &mut Config) {
+pub fn due_immediately(config: &mut Config) {
     config.erase_days = 0;
 }
 
 /// Erases what is due, on the first node.
-pub(super) async fn erase_due(app: &App) {
+pub async fn erase_due(app: &App) {
     account_erasure::erase_due(&app.nodes[0].handles.delivery).await;
 }
 

@@ -8,7 +8,7 @@ mod executed;
 pub mod source;
 
 use crate::identity::tokens::refreshed;
-use crate::support::media::file;
+use crate::support::media::{PIXEL, file};
 use crate::support::requests::{Scene, operations};
 use crate::support::{App, PASSWORD, Person, eventually, execute, id, text};
 use diesel::{Connection, PgConnection};
@@ -306,6 +306,22 @@ async fn attach(app: &App, conn: &mut PgConnection, [ann, ben, ..]: &[Person; 5]
             upload["media"]["id"].as_str().unwrap()
         );
         execute(conn, &passed);
+    }
+    // Pictures of a person and a group, the second of which is the same.
+    for _ in 0..2 {
+        let picture = ann.upload_image("image/png", PIXEL).await;
+        let change = json!({"avatar_media_id": picture});
+        let me = ask(ann, "PATCH", "/me", change.clone()).await;
+        let group = ask(ann, "PATCH", &format!("/conversations/{chat}"), change).await;
+        for shown in [me, group] {
+            let path = &shown["avatar_url"].as_str().unwrap()["/v1".len()..];
+            ann.read_bytes(path, &[]).await.ok(200);
+        }
+        let path = format!("/media/{picture}");
+        ann.call("DELETE", &path).await.problem(409, "conflict");
+        for link in ann.avatar_links(&ann.id, chat).await {
+            ann.open_link(&link, &[]).await.ok(200);
+        }
     }
     processing::take_over(delivery).await.unwrap();
     execute(

@@ -196,6 +196,10 @@ export async function everything(signal: AbortSignal): Promise<string> {
   const { used_bytes, quota_bytes } = await tideline.listMedia({ limit: 1 });
   const [link] = await tideline.createMediaLinks([{ conversation_id: uuidv7(), seq: 1, variant: "small" }]);
   const address: string | null = await tideline.mediaLink(uuidv7(), 1, link?.variant, { fresh: true, signal });
+  const { users: [own] } = await tideline.createAvatarLinks({ user_ids: [uuidv7()], conversation_ids: [] }, { signal });
+  const picture: string | null = await tideline.avatarLink(direct.avatar_url ?? own?.url, { fresh: true, signal });
+  if (picture) await tideline.setAvatar(await tideline.getUserAvatar(own?.id ?? uuidv7()), { name: "me.png" }, { signal });
+  await tideline.setConversationAvatar(direct.id, picture ? await tideline.getConversationAvatar(direct.id) : null);
   const blob: Blob = address ? await tideline.getMessageMedia(uuidv7(), 1, { variant: "poster" }) : await tideline.getMediaContent(media.id);
   if (used_bytes + blob.size > quota_bytes) await tideline.deleteMedia((await tideline.getMedia(media.id)).id);
   tideline.on("upload", ({ id, state, sent, size, error }) => console.log(id, state, sent / size, error?.code));

@@ -118,7 +118,7 @@ pub fn is_due(conn: &mut PgConnection, user: UserId) -> StorageResult<bool> {
 
 /// Turns the row of a user into a tombstone: nothing of the person is left but the id. Under [`lock`].
 ///
-/// Every column that is added to `users` has its place here.
+/// Every column that is added to `users` has its place here, but for an uploaded picture, which is removed before.
 pub fn bury(conn: &mut PgConnection, user: UserId) -> StorageResult<()> {
     sql("UPDATE users SET state = 'deleted', username = 'deleted-' || right(id::text, 12),
              display_name = 'Deleted account', password_hash = '!', read_receipts = false, forward_name = false,

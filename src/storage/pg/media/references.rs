@@ -61,6 +61,18 @@ pub fn remove(conn: &mut PgConnection, message: MessageKey) -> StorageResult<()>
     Ok(())
 }
 
+/// Notes that media have lost a reference. The collector looks at them.
+pub fn lost(conn: &mut PgConnection, owner: UserId, media: MediaId) -> StorageResult<()> {
+    sql(
+        "INSERT INTO media_candidates (owner_id, media_id, at) VALUES ($1, $2, clock_timestamp())
+         ON CONFLICT DO NOTHING",
+    )
+    .bind::<SqlUuid, _>(owner)
+    .bind::<SqlUuid, _>(media)
+    .execute(conn)?;
+    Ok(())
+}
+
 /// Media of a message in this role.
 pub fn get(
     conn: &mut PgConnection,

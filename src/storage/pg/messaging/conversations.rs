@@ -7,13 +7,16 @@
 //! only under the lock of that member's timeline. A statement that waits for a lock reads all other rows from
 //! the snapshot with which it began, so data that depends on the lock is read by a later statement.
 
-use crate::model::ids::{ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MessageId, UserId};
+use crate::model::ids::{
+    ChangeSeq, ClientMsgId, ConvSeq, ConversationId, MediaId, MessageId, UserId,
+};
 use crate::model::page::ConversationCursor;
 use crate::model::page::{PAGE_BYTES, PageSize};
 use crate::model::time::Timestamp;
 use crate::model::wire::conversation::{
     Conversation, ConversationKind, Fanout, Me, Order, Permission,
 };
+use crate::model::wire::media::conversation_avatar;
 use crate::model::wire::member::Role;
 use crate::model::wire::message::Message;
 use crate::model::wire::message_ref::MessageRef;
@@ -272,6 +275,8 @@ struct ConversationRow {
     kind: String,
     #[diesel(sql_type = Nullable<Text>)]
     title: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    avatar_media_id: Option<MediaId>,
     #[diesel(sql_type = Nullable<BigInt>)]
     switch_seq: Option<ConvSeq>,
     #[diesel(sql_type = Bool)]
@@ -410,6 +415,9 @@ impl ConversationRow {
             id: self.id,
             kind: parse_kind(&self.kind)?,
             title: self.title,
+            avatar_url: self
+                .avatar_media_id
+                .map(|media| conversation_avatar(self.id, media)),
             fanout: self.switch_seq.map_or(Fanout::Write, |_| Fanout::Read),
             switch_seq: self.switch_seq,
             public: self.public,

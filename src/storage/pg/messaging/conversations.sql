@@ -2,7 +2,7 @@
 -- only if it is visible to the caller, and `message_hidden` says that the caller has hidden it; the peer only in direct
 -- conversations. LATERAL and LIMIT force key look-ups, BETWEEN and ORDER BY force their index (decision 0002). The condition on
 -- `kind` keeps the members of groups and channels unread.
-SELECT c.id, c.kind, c.title, c.switch_seq, c.public, c.member_count, c.last_seq, c.change_seq,
+SELECT c.id, c.kind, c.title, c.avatar_media_id, c.switch_seq, c.public, c.member_count, c.last_seq, c.change_seq,
        c.ttl_seconds,
        c.created_at, c.updated_at,
        me.role, GREATEST(me.read_seq, c.floor_seq) AS read_seq,

@@ -1,11 +1,12 @@
 //! What a change of a group reads and writes of its conversation.
 
-use crate::model::ids::{ConvSeq, ConversationId};
+use crate::model::ids::{ConvSeq, ConversationId, MediaId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::conversation::ConversationKind;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::conversations::{count, parse_kind};
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
@@ -41,6 +42,8 @@ pub struct GroupRow {
     pub at: Timestamp,
     /// The rules.
     pub rules: GroupRules,
+    /// The picture and its owner.
+    pub avatar: Option<(UserId, MediaId)>,
 }
 
 /// Reads a conversation. Under its lock.
@@ -69,11 +72,15 @@ pub fn get(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<
         slow_seconds: i32,
         #[diesel(sql_type = Nullable<BigInt>)]
         ttl_seconds: Option<i64>,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        avatar_owner_id: Option<UserId>,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        avatar_media_id: Option<MediaId>,
     }
     let row: Option<Row> = sql(
         "SELECT kind, title, public, switch_seq, member_count, last_change,
                 GREATEST(clock_timestamp(), updated_at) AS at, leads_post OR kind = 'channel' AS leads_post, leads_pin, slow_seconds,
-                ttl_seconds
+                ttl_seconds, avatar_owner_id, avatar_media_id
          FROM conversations WHERE id = $1",
     )
     .bind::<SqlUuid, _>(id)
@@ -94,6 +101,7 @@ pub fn get(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<
                 slow_seconds: row.slow_seconds,
                 ttl_seconds: row.ttl_seconds,
             },
+            avatar: row.avatar_owner_id.zip(row.avatar_media_id),
         })
     })
     .transpose()
@@ -102,8 +110,8 @@ pub fn get(conn: &mut PgConnection, id: ConversationId) -> StorageResult<Option<
 /// Writes the new state of a conversation. Under its lock.
 pub fn update(conn: &mut PgConnection, id: ConversationId, group: &GroupRow) -> StorageResult<()> {
     sql("UPDATE conversations SET title = $1, last_change = $2, member_count = $3, switch_seq = $4, updated_at = $5,
-             leads_post = $6, leads_pin = $7, slow_seconds = $8, ttl_seconds = $9
-         WHERE id = $10")
+             leads_post = $6, leads_pin = $7, slow_seconds = $8, ttl_seconds = $9, avatar_owner_id = $10, avatar_media_id = $11
+         WHERE id = $12")
     .bind::<Nullable<Text>, _>(group.title.as_deref())
     .bind::<BigInt, _>(group.last_change)
     .bind::<Integer, _>(count(group.member_count))
@@ -113,7 +121,39 @@ pub fn update(conn: &mut PgConnection, id: ConversationId, group: &GroupRow) -> 
     .bind::<Bool, _>(group.rules.leads_pin)
     .bind::<Integer, _>(group.rules.slow_seconds)
     .bind::<Nullable<BigInt>, _>(group.rules.ttl_seconds)
+    .bind::<Nullable<SqlUuid>, _>(group.avatar.map(|(owner, _)| owner))
+    .bind::<Nullable<SqlUuid>, _>(group.avatar.map(|(_, media)| media))
     .bind::<SqlUuid, _>(id)
     .execute(conn)?;
     Ok(())
+}
+
+/// The pictures of those of these conversations that the user is a member of, as far as they have one: conversation, owner, media.
+pub fn avatars(
+    conn: &mut PgConnection,
+    member: UserId,
+    ids: &[ConversationId],
+) -> StorageResult<Vec<(ConversationId, UserId, MediaId)>> {
+    let found: Vec<(ConversationId, Option<UserId>, Option<MediaId>)> = sql("SELECT c.id, c.avatar_owner_id, c.avatar_media_id
+         FROM unnest($1) AS w(id) CROSS JOIN LATERAL (
+             SELECT conversation_id FROM members WHERE conversation_id = w.id AND user_id = $2 LIMIT 1
+         ) AS m CROSS JOIN LATERAL (
+             SELECT id, avatar_owner_id, avatar_media_id FROM conversations WHERE id = m.conversation_id LIMIT 1
+         ) AS c")
+    .bind::<Uuids, _>(ids)
+    .bind::<SqlUuid, _>(member)
+    .columns::<(SqlUuid, Nullable<SqlUuid>, Nullable<SqlUuid>)>()
+    .load(conn)?;
+    let shown = |(id, owner, media): (_, Option<_>, Option<_>)| Some((id, owner?, media?));
+    Ok(found.into_iter().filter_map(shown).collect())
+}
+
+/// Whether a conversation has this picture.
+pub fn has_avatar(conn: &mut PgConnection, media: MediaId) -> StorageResult<bool> {
+    let found: Vec<ConversationId> =
+        sql("SELECT id FROM conversations WHERE avatar_media_id = $1 LIMIT 1")
+            .bind::<SqlUuid, _>(media)
+            .scalar::<SqlUuid>()
+            .load(conn)?;
+    Ok(!found.is_empty())
 }

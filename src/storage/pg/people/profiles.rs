@@ -1,12 +1,13 @@
 //! Profiles and the settings of accounts.
 
-use crate::model::ids::UserId;
+use crate::model::ids::{MediaId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::people::profile::{Account, Profile};
 use crate::model::wire::user::{Availability, Status, User};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::identity::users::UserRow;
 use crate::storage::pg::sql::sql;
+use crate::storage::pg::types::Uuids;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
@@ -116,4 +117,30 @@ pub fn write(conn: &mut PgConnection, account: &Account) -> StorageResult<()> {
     .bind::<SqlUuid, _>(user.id)
     .execute(conn)?;
     Ok(())
+}
+
+/// Notes the uploaded picture of a user, and returns the one before. Under [`lock`].
+pub fn set_avatar(
+    conn: &mut PgConnection,
+    user: UserId,
+    media: Option<MediaId>,
+) -> StorageResult<Option<MediaId>> {
+    Ok(sql(
+        "UPDATE users u SET avatar_media_id = $1 FROM (SELECT id, avatar_media_id FROM users WHERE id = $2) AS old
+         WHERE u.id = old.id RETURNING old.avatar_media_id",
+    )
+    .bind::<Nullable<SqlUuid>, _>(media)
+    .bind::<SqlUuid, _>(user)
+    .scalar::<Nullable<SqlUuid>>()
+    .get_result(conn)?)
+}
+
+/// The uploaded pictures of these users, as far as they have one.
+pub fn avatars(conn: &mut PgConnection, users: &[UserId]) -> StorageResult<Vec<(UserId, MediaId)>> {
+    Ok(sql(
+        "SELECT id, avatar_media_id FROM users WHERE id = ANY($1) AND avatar_media_id IS NOT NULL",
+    )
+    .bind::<Uuids, _>(users)
+    .columns::<(SqlUuid, SqlUuid)>()
+    .load(conn)?)
 }
