@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,15,16,8"
+        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,15,16,20,21,8"
     )]
     row: Vec<u8>,
     /// Rounds; the median is the result
@@ -63,6 +63,9 @@ pub struct Options {
     /// Archived messages of row 8
     #[arg(long, default_value_t = 10_000_000)]
     archived: usize,
+    /// Messages of row 20
+    #[arg(long, default_value_t = 1_000_000)]
+    searched: usize,
     #[command(subcommand)]
     task: Option<Task>,
     /// Cargo passes this option
@@ -152,6 +155,8 @@ async fn bench(environment: &Environment, options: &Options) {
             14 => rows::group::storm(environment, options).await,
             15 => rows::presence::unused(environment, options).await,
             16 => rows::presence::subscribers(environment, options).await,
+            20 => rows::search::pages(environment, options).await,
+            21 => rows::search::sends(environment, options).await,
             _ => panic!("there is no row {row}"),
         };
         measured.iter().for_each(Line::print_now);
@@ -166,6 +171,7 @@ async fn bench(environment: &Environment, options: &Options) {
         "users": options.users,
         "parked": options.parked,
         "archived": options.archived,
+        "searched": options.searched,
     });
     report::publish(&lines, &conditions);
 }

@@ -9,6 +9,7 @@ pub mod nodes;
 pub mod parked;
 pub mod presence;
 pub mod reconnect;
+pub mod search;
 pub mod sends;
 
 use crate::client::Person;
