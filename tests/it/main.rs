@@ -44,10 +44,12 @@ mod identity {
 mod media {
     mod access;
     mod collection;
+    mod crashes;
     mod decoder;
     mod decoder_process;
     mod pictures;
     mod quotas;
+    mod races;
     mod s3;
     mod scan;
     mod uploads;

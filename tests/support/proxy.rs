@@ -23,6 +23,34 @@ pub struct Proxy {
     mode: Arc<AtomicU8>,
     connections: Arc<Mutex<Vec<TcpStream>>>,
     opened: Arc<AtomicUsize>,
+    fuse: Arc<Mutex<Fuse>>,
+}
+
+/// When to freeze.
+#[derive(Default)]
+struct Fuse {
+    /// The count begins with the first request that has this text.
+    text: String,
+    /// The requests since then.
+    passed: usize,
+    /// So many pass.
+    most: Option<usize>,
+}
+
+impl Fuse {
+    /// Whether this request passes.
+    fn passes(&mut self, request: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        if !text.is_empty() {
+            if !request.windows(text.len()).any(|part| part == text) {
+                return true;
+            }
+            self.text.clear();
+        }
+        let passes = self.most.is_none_or(|most| self.passed < most);
+        self.passed += usize::from(passes);
+        passes
+    }
 }
 
 impl Proxy {
@@ -41,7 +69,9 @@ impl Proxy {
             mode: Arc::default(),
             connections: Arc::default(),
             opened: Arc::default(),
+            fuse: Arc::default(),
         };
+        let fuse = Arc::clone(&proxy.fuse);
         let server = Arc::clone(&proxy.server);
         let mode = Arc::clone(&proxy.mode);
         let connections = Arc::clone(&proxy.connections);
@@ -65,8 +95,9 @@ impl Proxy {
                     server.try_clone().unwrap(),
                     Arc::clone(&mode),
                     &[FROZEN],
+                    Some(Arc::clone(&fuse)),
                 );
-                pump(server, client, Arc::clone(&mode), &[FROZEN, HOLDING]);
+                pump(server, client, Arc::clone(&mode), &[FROZEN, HOLDING], None);
             }
         });
         proxy
@@ -100,6 +131,27 @@ impl Proxy {
         self.mode.store(FROZEN, Ordering::Release);
     }
 
+    /// Counts requests, from the first one that has this text. Freezes before one more than these, if there is a limit.
+    pub fn count(&self, text: &str, most: Option<usize>) {
+        *self.fuse.lock().unwrap() = Fuse {
+            text: text.to_owned(),
+            passed: 0,
+            most,
+        };
+    }
+
+    /// The requests that have passed since [`Self::count`].
+    pub fn counted(&self) -> usize {
+        self.fuse.lock().unwrap().passed
+    }
+
+    /// Returns when it is frozen.
+    pub async fn frozen(&self) {
+        while self.mode.load(Ordering::Acquire) != FROZEN {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Passes requests and holds the answers back.
     pub fn hold_answers(&self) {
         self.mode.store(HOLDING, Ordering::Release);
@@ -127,7 +179,13 @@ impl Drop for Proxy {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>, stops: &'static [u8]) {
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mode: Arc<AtomicU8>,
+    stops: &'static [u8],
+    fuse: Option<Arc<Mutex<Fuse>>>,
+) {
     from.set_nodelay(true).unwrap();
     from.set_read_timeout(Some(TICK)).unwrap();
     thread::spawn(move || {
@@ -141,6 +199,11 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>, stops: &'st
                 }
                 Err(_) => break,
             };
+            if let Some(fuse) = &fuse
+                && !fuse.lock().unwrap().passes(&buffer[..read])
+            {
+                mode.store(FROZEN, Ordering::Release);
+            }
             while stops.contains(&mode.load(Ordering::Acquire)) {
                 thread::sleep(TICK);
             }
