@@ -33,7 +33,7 @@ pub use client::Client;
 pub use cluster::Cluster;
 pub use person::{PASSWORD, Person};
 pub use process::{NodeProcess, Process, free_address};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, Stop};
 pub use services::{services, throw_away, throw_away_as};
 pub use wire::Wire;
 pub use world::store_has_what_the_rows_say;

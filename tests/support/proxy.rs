@@ -26,30 +26,46 @@ pub struct Proxy {
     fuse: Arc<Mutex<Fuse>>,
 }
 
-/// When to freeze.
+/// Where a proxy stops.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// Before one more than so many requests: it is frozen.
+    Before(usize),
+    /// Before this commit, from 1.
+    BeforeCommit(usize),
+    /// After this commit: it passes, and the answers are held back.
+    AfterCommit(usize),
+}
+
+/// What has passed, and where to stop.
 #[derive(Default)]
 struct Fuse {
     /// The count begins with the first request that has this text.
-    text: String,
-    /// The requests since then.
-    passed: usize,
-    /// So many pass.
-    most: Option<usize>,
+    from: String,
+    requests: usize,
+    commits: usize,
+    stop: Option<Stop>,
 }
 
 impl Fuse {
-    /// Whether this request passes.
-    fn passes(&mut self, request: &[u8]) -> bool {
-        let text = self.text.as_bytes();
-        if !text.is_empty() {
-            if !request.windows(text.len()).any(|part| part == text) {
-                return true;
-            }
-            self.text.clear();
+    /// The mode that this request leads to.
+    fn mode(&mut self, request: &[u8]) -> Option<u8> {
+        let has = |text: &str| {
+            let mut parts = request.windows(text.len());
+            parts.any(|part| part == text.as_bytes())
+        };
+        if !self.from.is_empty() && !has(&self.from) {
+            return None;
         }
-        let passes = self.most.is_none_or(|most| self.passed < most);
-        self.passed += usize::from(passes);
-        passes
+        self.from.clear();
+        self.requests += 1;
+        let is_commit = has("COMMIT");
+        self.commits += usize::from(is_commit);
+        match self.stop? {
+            Stop::Before(most) => (self.requests > most).then_some(FROZEN),
+            Stop::BeforeCommit(n) => (is_commit && self.commits == n).then_some(FROZEN),
+            Stop::AfterCommit(n) => (is_commit && self.commits == n).then_some(HOLDING),
+        }
     }
 }
 
@@ -131,23 +147,24 @@ impl Proxy {
         self.mode.store(FROZEN, Ordering::Release);
     }
 
-    /// Counts requests, from the first one that has this text. Freezes before one more than these, if there is a limit.
-    pub fn count(&self, text: &str, most: Option<usize>) {
+    /// Counts requests, from the first one that has this text, and stops there.
+    pub fn count(&self, from: &str, stop: Option<Stop>) {
         *self.fuse.lock().unwrap() = Fuse {
-            text: text.to_owned(),
-            passed: 0,
-            most,
+            from: from.to_owned(),
+            stop,
+            ..Fuse::default()
         };
     }
 
-    /// The requests that have passed since [`Self::count`].
-    pub fn counted(&self) -> usize {
-        self.fuse.lock().unwrap().passed
+    /// The requests since [`Self::count`], and how many of them were commits.
+    pub fn counted(&self) -> [usize; 2] {
+        let fuse = self.fuse.lock().unwrap();
+        [fuse.requests, fuse.commits]
     }
 
-    /// Returns when it is frozen.
-    pub async fn frozen(&self) {
-        while self.mode.load(Ordering::Acquire) != FROZEN {
+    /// Returns when it has stopped.
+    pub async fn stopped(&self) {
+        while self.mode.load(Ordering::Acquire) == OPEN {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -199,10 +216,9 @@ fn pump(
                 }
                 Err(_) => break,
             };
-            if let Some(fuse) = &fuse
-                && !fuse.lock().unwrap().passes(&buffer[..read])
-            {
-                mode.store(FROZEN, Ordering::Release);
+            let stopped = fuse.as_ref().map(|fuse| fuse.lock().unwrap());
+            if let Some(stopped) = stopped.and_then(|mut fuse| fuse.mode(&buffer[..read])) {
+                mode.store(stopped, Ordering::Release);
             }
             while stops.contains(&mode.load(Ordering::Acquire)) {
                 thread::sleep(TICK);

@@ -4,7 +4,7 @@
 use super::pictures::{decode, encode, quarters};
 use crate::support::media::file;
 use crate::support::store_has_what_the_rows_say;
-use crate::support::{App, NodeProcess, Person, eventually, execute, id, number};
+use crate::support::{App, NodeProcess, Person, Stop, eventually, execute, id, number};
 use image::ImageFormat::Jpeg;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -19,13 +19,26 @@ use tideline::domain::media::{collection, processing};
 /// The size of a part.
 const PART: usize = 8 * 1024 * 1024;
 
-/// How often a node is killed at a request to PostgreSQL, for each kind of work.
-const KILLS: usize = 10;
+/// How often a node is killed before a request to PostgreSQL, for each kind of work. It is also killed before and after each commit.
+const KILLS: usize = 3;
+
+/// How often a node is killed at a random moment.
+const MOMENTS: usize = 3;
 
 /// The environment names another seed.
 fn random() -> StdRng {
     let seed = environment("SEED").map_or(1, |seed| seed.parse().unwrap());
     StdRng::seed_from_u64(seed)
+}
+
+/// Where to stop work of so many requests and commits: before some of its requests, and before and after each of its commits.
+fn stops([requests, commits]: [usize; 2], random: &mut StdRng) -> Vec<Stop> {
+    let before = (0..KILLS).map(|n| {
+        let slice = n * requests / KILLS..(n + 1) * requests / KILLS;
+        Stop::Before(random.random_range(slice))
+    });
+    let commits = (1..=commits).flat_map(|n| [Stop::BeforeCommit(n), Stop::AfterCommit(n)]);
+    before.chain(commits).collect()
 }
 
 /// Kills a node as soon as its work is done, PostgreSQL does not answer, or a time has passed.
@@ -40,7 +53,7 @@ async fn kill(mut node: NodeProcess, work: impl Future, after: Option<Duration>,
     };
     tokio::select! {
         _ = &mut work => {}
-        () = node.postgres.frozen() => {}
+        () = node.postgres.stopped() => {}
         () = passed => {}
     }
     // What needs no PostgreSQL goes on meanwhile, such as the writing of a file.
@@ -120,20 +133,15 @@ async fn killed_node_leaves_an_upload_that_another_one_finishes() {
         node.postgres.count("", None);
         let begun = std::time::Instant::now();
         upload(&there, &create(), bytes).await;
-        let (requests, time) = (node.postgres.counted(), begun.elapsed());
+        let (counted, time) = (node.postgres.counted(), begun.elapsed());
         drop(node);
-        for round in 0..KILLS + KILLS / 2 {
+        let stops = stops(counted, &mut random).into_iter().map(Some);
+        for stop in stops.chain([None; MOMENTS]) {
             let node = app.add_process(&[]);
             let there = ann.at(&node.process.url);
-            let after = match round < KILLS {
-                true => {
-                    let first = round * requests / KILLS;
-                    let most = random.random_range(first..(round + 1) * requests / KILLS);
-                    node.postgres.count("", Some(most));
-                    None
-                }
-                false => Some(time.mul_f64(random.random_range(0.0..1.0))),
-            };
+            node.postgres.count("", stop);
+            let moment = time.mul_f64(random.random_range(0.0..1.0));
+            let after = Some(moment).filter(|_| stop.is_none());
             let late = Duration::from_micros(random.random_range(0..4_000));
             let create = create();
             kill(node, upload(&there, &create, bytes), after, late).await;
@@ -192,13 +200,11 @@ async fn killed_node_leaves_a_collection_that_another_one_finishes() {
     let mut kept = vec![prepare().await];
     let node = app.add_process_behind(|postgres| postgres.count(FIRST, None));
     collected().await;
-    let requests = node.postgres.counted();
+    let counted = node.postgres.counted();
     drop(node);
-    for round in 0..KILLS {
+    for stop in stops(counted, &mut random) {
         kept.push(prepare().await);
-        let first = round * requests / KILLS;
-        let most = random.random_range(first..(round + 1) * requests / KILLS);
-        let node = app.add_process_behind(|postgres| postgres.count(FIRST, Some(most)));
+        let node = app.add_process_behind(|postgres| postgres.count(FIRST, Some(stop)));
         let late = Duration::from_micros(random.random_range(0..4_000));
         kill(node, collected(), None, late).await;
         store_has_what_the_rows_say(&app, &mut conn);
