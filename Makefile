@@ -25,7 +25,7 @@ test: ## Run every test, on temporary servers
 	.ci/install test
 	cargo test --locked --lib --bins --test it --test architecture --test language --test faults --test models -- --test-threads=6
 	cargo test --locked --test timing -- --test-threads=1
-	cargo test --locked --bench bench -- --row 1,2,3,5,6,7,9,11,12,13,20,21,8 --rounds 1 --seconds 1 --clients 8 --users 60 --parked 90 --archived 6000 --searched 6000
+	cargo test --locked --bench bench -- --row 1,2,3,5,6,7,9,11,12,13,17,18,19,20,21,8 --rounds 1 --seconds 1 --clients 8 --users 60 --parked 90 --archived 6000 --searched 6000
 	sdk/javascript/test/run
 	web/test/browser/run
 	tests/schemathesis/run.py
@@ -54,7 +54,7 @@ openapi: ## Generate openapi/openapi.json
 	mv openapi/openapi.json.new openapi/openapi.json
 
 bench: ## Measure against plain SQL (OPTIONS=--help lists the options), write target/bench/report.json
-	.ci/install
+	.ci/install bench
 	cargo bench --locked --bench bench -- $(OPTIONS)
 
 soak: ## Run a mixed load for half an hour (MINUTES), in which no resource may grow; write target/soak/report.json

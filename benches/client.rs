@@ -56,6 +56,11 @@ impl Person {
         }
     }
 
+    /// The header `Authorization`.
+    pub fn bearer(&self) -> &str {
+        self.bearer.to_str().unwrap()
+    }
+
     /// A person of such a line, with their number.
     pub fn seeded(line: &str) -> (usize, Self) {
         let seeded: Seeded = serde_json::from_str(line).unwrap();
@@ -137,8 +142,13 @@ impl Connection {
             headers.insert(AUTHORIZATION, person.bearer.clone());
         }
         if !body.is_empty() {
-            let json = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(CONTENT_TYPE, json);
+            // Everything else is JSON.
+            let mime = match request.uri().path().contains("/parts/") {
+                true => "application/octet-stream",
+                false => "application/json",
+            };
+            let mime = HeaderValue::from_static(mime);
+            request.headers_mut().insert(CONTENT_TYPE, mime);
             *request.body_mut() = Full::new(body);
         }
         self.sender.ready().await?;

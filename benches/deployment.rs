@@ -244,16 +244,23 @@ impl Node {
     }
 }
 
-/// The program under test. The kernel kills it when this program ends.
+/// The program under test.
 fn tideline(arguments: &[&str], database_url: &str, redis_url: &str) -> Command {
-    let mut command = Command::new("setpriv");
+    let mut command = supervised(env!("CARGO_BIN_EXE_tideline"));
     command
-        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_tideline")])
         .args(arguments)
         .env_remove("RUST_LOG")
         .env("DATABASE_URL", database_url)
         .env("REDIS_URL", redis_url)
-        .env("TIDELINE_JWT_SECRET", SECRET)
+        .env("TIDELINE_JWT_SECRET", SECRET);
+    command
+}
+
+/// A program that the kernel kills when this program ends.
+pub fn supervised(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", program])
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command

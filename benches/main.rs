@@ -20,10 +20,12 @@ mod client;
 mod deployment;
 mod devices;
 mod load;
+mod nginx;
 mod plot;
 mod reference;
 mod report;
 mod rows;
+mod slow;
 mod soak;
 
 use crate::deployment::Environment;
@@ -42,7 +44,7 @@ pub struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,15,16,20,21,8"
+        default_value = "1,2,3,4,5,6,7,9,11,12,13,14,15,16,17,18,19,20,21,8"
     )]
     row: Vec<u8>,
     /// Rounds; the median is the result
@@ -155,6 +157,9 @@ async fn bench(environment: &Environment, options: &Options) {
             14 => rows::group::storm(environment, options).await,
             15 => rows::presence::unused(environment, options).await,
             16 => rows::presence::subscribers(environment, options).await,
+            17 => rows::media::transfers(environment, options).await,
+            18 => rows::media::pictures(environment, options).await,
+            19 => rows::media::slow_clients(environment, options).await,
             20 => rows::search::pages(environment, options).await,
             21 => rows::search::sends(environment, options).await,
             _ => panic!("there is no row {row}"),

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod delivery;
 pub mod fetch;
 pub mod group;
+pub mod media;
 pub mod nodes;
 pub mod parked;
 pub mod presence;

@@ -17,7 +17,6 @@ pub async fn run(delivery: &Arc<Delivery>) {
         return;
     }
     for round in (0..ROUNDS).cycle() {
-        tokio::time::sleep(INTERVAL).await;
         if let Err(error) = processing::take_over(delivery).await {
             log::warn!("media: no look for stopped uploads: {error:?}");
         }
@@ -26,5 +25,6 @@ pub async fn run(delivery: &Arc<Delivery>) {
         {
             log::warn!("media: no collection: {error:?}");
         }
+        tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -45,10 +45,12 @@ mod media {
     mod access;
     mod avatars;
     mod collection;
+    mod crashes;
     mod decoder;
     mod decoder_process;
     mod pictures;
     mod quotas;
+    mod races;
     mod s3;
     mod scan;
     mod uploads;

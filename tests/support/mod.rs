@@ -33,9 +33,10 @@ pub use client::Client;
 pub use cluster::Cluster;
 pub use person::{PASSWORD, Person};
 pub use process::{NodeProcess, Process, free_address};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, Stop};
 pub use services::{services, throw_away, throw_away_as};
 pub use wire::Wire;
+pub use world::store_has_what_the_rows_say;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query};
@@ -145,6 +146,13 @@ impl App {
     /// Starts another node on the same database and Redis as a process, behind its own proxies.
     pub fn add_process(&self, variables: &[(&str, &str)]) -> NodeProcess {
         NodeProcess::serve(&self.database_url(), &services().redis_url(), variables)
+    }
+
+    /// The same, with this done to the proxy before PostgreSQL first.
+    pub fn add_process_behind(&self, set: impl FnOnce(&Proxy)) -> NodeProcess {
+        let database = Proxy::before(&self.database_url());
+        set(&database);
+        NodeProcess::behind(database, &services().redis_url(), &[])
     }
 
     /// Returns once this many waits sleep on a node. They have queried the head: later news must wake them.

@@ -34,11 +34,15 @@ pub fn free_address() -> String {
 impl NodeProcess {
     /// Starts a node on these servers.
     pub fn serve(database_url: &str, redis_url: &str, variables: &[(&str, &str)]) -> Self {
-        let postgres = Proxy::before(database_url);
+        Self::behind(Proxy::before(database_url), redis_url, variables)
+    }
+
+    /// The same behind this proxy of PostgreSQL.
+    pub fn behind(postgres: Proxy, redis_url: &str, variables: &[(&str, &str)]) -> Self {
         let redis = Proxy::before(redis_url);
         // As few threads and connections as the in-process nodes of the tests.
         let mut all = vec![("TIDELINE_WORKERS", "1"), ("TIDELINE_DB_POOL", "6")];
-        let database = database_url.rsplit('/').next().unwrap();
+        let database = postgres.url().rsplit('/').next().unwrap();
         let database = database.split('?').next().unwrap();
         let media = media_url(database);
         all.push(("TIDELINE_MEDIA_URL", &media));

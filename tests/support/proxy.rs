@@ -23,6 +23,50 @@ pub struct Proxy {
     mode: Arc<AtomicU8>,
     connections: Arc<Mutex<Vec<TcpStream>>>,
     opened: Arc<AtomicUsize>,
+    fuse: Arc<Mutex<Fuse>>,
+}
+
+/// Where a proxy stops.
+#[derive(Clone, Copy, Debug)]
+pub enum Stop {
+    /// Before one more than so many requests: it is frozen.
+    Before(usize),
+    /// Before this commit, from 1.
+    BeforeCommit(usize),
+    /// After this commit: it passes, and the answers are held back.
+    AfterCommit(usize),
+}
+
+/// What has passed, and where to stop.
+#[derive(Default)]
+struct Fuse {
+    /// The count begins with the first request that has this text.
+    from: String,
+    requests: usize,
+    commits: usize,
+    stop: Option<Stop>,
+}
+
+impl Fuse {
+    /// The mode that this request leads to.
+    fn mode(&mut self, request: &[u8]) -> Option<u8> {
+        let has = |text: &str| {
+            let mut parts = request.windows(text.len());
+            parts.any(|part| part == text.as_bytes())
+        };
+        if !self.from.is_empty() && !has(&self.from) {
+            return None;
+        }
+        self.from.clear();
+        self.requests += 1;
+        let is_commit = has("COMMIT");
+        self.commits += usize::from(is_commit);
+        match self.stop? {
+            Stop::Before(most) => (self.requests > most).then_some(FROZEN),
+            Stop::BeforeCommit(n) => (is_commit && self.commits == n).then_some(FROZEN),
+            Stop::AfterCommit(n) => (is_commit && self.commits == n).then_some(HOLDING),
+        }
+    }
 }
 
 impl Proxy {
@@ -41,7 +85,9 @@ impl Proxy {
             mode: Arc::default(),
             connections: Arc::default(),
             opened: Arc::default(),
+            fuse: Arc::default(),
         };
+        let fuse = Arc::clone(&proxy.fuse);
         let server = Arc::clone(&proxy.server);
         let mode = Arc::clone(&proxy.mode);
         let connections = Arc::clone(&proxy.connections);
@@ -65,8 +111,9 @@ impl Proxy {
                     server.try_clone().unwrap(),
                     Arc::clone(&mode),
                     &[FROZEN],
+                    Some(Arc::clone(&fuse)),
                 );
-                pump(server, client, Arc::clone(&mode), &[FROZEN, HOLDING]);
+                pump(server, client, Arc::clone(&mode), &[FROZEN, HOLDING], None);
             }
         });
         proxy
@@ -100,6 +147,28 @@ impl Proxy {
         self.mode.store(FROZEN, Ordering::Release);
     }
 
+    /// Counts requests, from the first one that has this text, and stops there.
+    pub fn count(&self, from: &str, stop: Option<Stop>) {
+        *self.fuse.lock().unwrap() = Fuse {
+            from: from.to_owned(),
+            stop,
+            ..Fuse::default()
+        };
+    }
+
+    /// The requests since [`Self::count`], and how many of them were commits.
+    pub fn counted(&self) -> [usize; 2] {
+        let fuse = self.fuse.lock().unwrap();
+        [fuse.requests, fuse.commits]
+    }
+
+    /// Returns when it has stopped.
+    pub async fn stopped(&self) {
+        while self.mode.load(Ordering::Acquire) == OPEN {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Passes requests and holds the answers back.
     pub fn hold_answers(&self) {
         self.mode.store(HOLDING, Ordering::Release);
@@ -127,7 +196,13 @@ impl Drop for Proxy {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>, stops: &'static [u8]) {
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mode: Arc<AtomicU8>,
+    stops: &'static [u8],
+    fuse: Option<Arc<Mutex<Fuse>>>,
+) {
     from.set_nodelay(true).unwrap();
     from.set_read_timeout(Some(TICK)).unwrap();
     thread::spawn(move || {
@@ -141,6 +216,10 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mode: Arc<AtomicU8>, stops: &'st
                 }
                 Err(_) => break,
             };
+            let stopped = fuse.as_ref().map(|fuse| fuse.lock().unwrap());
+            if let Some(stopped) = stopped.and_then(|mut fuse| fuse.mode(&buffer[..read])) {
+                mode.store(stopped, Ordering::Release);
+            }
             while stops.contains(&mode.load(Ordering::Acquire)) {
                 thread::sleep(TICK);
             }

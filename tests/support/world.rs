@@ -383,48 +383,65 @@ impl Person {
     }
 }
 
-/// Every object of the media store has a row, and every object that media are read from is there.
-fn store_has_what_the_rows_say(app: &App, conn: &mut diesel::PgConnection) {
-    fn keys(query: &str, conn: &mut diesel::PgConnection) -> BTreeSet<String> {
-        let rows: Vec<Broken> = sql_query(query).load(conn).unwrap();
-        rows.into_iter().map(|row| row.what).collect()
-    }
+#[derive(QueryableByName)]
+struct StoreRow {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    key: String,
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    is_kept: bool,
+}
+
+/// The keys of the objects in a directory. A file that is being written has a suffix, which is left out.
+fn objects(root: &Path) -> BTreeSet<String> {
     fn walk(dir: &Path, root: &Path, found: &mut BTreeSet<String>) {
-        let Ok(entries) = std::fs::read_dir(dir) else {
-            return;
-        };
-        for entry in entries {
-            let path = entry.unwrap().path();
+        // A directory goes with its last object.
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
             if path.is_dir() {
                 walk(&path, root, found);
             } else {
                 let key = path.strip_prefix(root).unwrap().to_str().unwrap();
-                found.insert(key.to_owned());
+                found.insert(key.split('#').next().unwrap().to_owned());
             }
         }
     }
-    let kept = keys(
-        "SELECT concat_ws('/', left(encode(sha256(uuid_send(id)), 'hex'), 2), id, object_id, f.form) AS what FROM media, LATERAL (
-             SELECT 'original' AS form UNION ALL SELECT v ->> 'name' FROM json_array_elements(variants) AS v
-         ) AS f WHERE state = 'ready'",
-        conn,
-    );
-    let deletions = keys("SELECT store_key AS what FROM blob_deletions", conn);
-    let root = app.media_dir();
+    let mut found = BTreeSet::new();
+    walk(root, root, &mut found);
+    found
+}
+
+/// Every object of the media store has a row, and every object that media are read from is there. This holds at every moment, so the store
+/// is listed before the rows are read and after it.
+pub fn store_has_what_the_rows_say(app: &App, conn: &mut diesel::PgConnection) {
     let settings = app.config.media.as_ref();
     if !settings.is_some_and(|media| media.url.starts_with("file://")) {
         return;
     }
-    let mut found = BTreeSet::new();
-    walk(&root, &root, &mut found);
-    let lost: Vec<_> = kept.difference(&found).collect();
+    let root = app.media_dir();
+    let before = objects(&root);
+    let rows: Vec<StoreRow> = sql_query(
+        "SELECT concat_ws('/', left(encode(sha256(uuid_send(id)), 'hex'), 2), id, object_id, f.form) AS key, true AS is_kept
+         FROM media, LATERAL (
+             SELECT 'original' AS form UNION ALL SELECT v ->> 'name' FROM json_array_elements(variants) AS v
+         ) AS f WHERE state = 'ready'
+         UNION ALL
+         SELECT store_key, false FROM blob_deletions",
+    )
+    .load(conn)
+    .unwrap();
+    let after = objects(&root);
+    let (kept, deletions): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_kept);
+    let [kept, deletions] = [kept, deletions].map(|rows| {
+        let keys = rows.into_iter().map(|row| row.key);
+        keys.collect::<BTreeSet<String>>()
+    });
+    let is_there = |key: &&String| before.contains(*key) || after.contains(*key);
+    let lost: Vec<_> = kept.iter().filter(|key| !is_there(key)).collect();
     assert!(lost.is_empty(), "media without their objects: {lost:?}");
     let known = |key: &&String| {
-        // A file that is being written has a suffix.
-        let key = key.split('#').next().unwrap();
-        kept.contains(key) || deletions.contains(key) || key.starts_with("store/")
+        kept.contains(*key) || deletions.contains(*key) || key.starts_with("store/")
     };
-    let strays: Vec<_> = found.iter().filter(|key| !known(key)).collect();
+    let strays: Vec<_> = before.iter().filter(|key| !known(key)).collect();
     assert!(strays.is_empty(), "objects without a row: {strays:?}");
     let both: Vec<_> = kept.intersection(&deletions).collect();
     assert!(

@@ -33,7 +33,7 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// How long `complete` waits for the end.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// The time between two looks of such a wait, at first and at most.
+/// The time between two looks of such a wait, at first and at most. The end of a run on this node is looked at immediately.
 const LOOKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 
 /// How often a decoder may fail without a verdict.
@@ -81,6 +81,7 @@ pub(super) fn spawn(delivery: &Arc<Delivery>, owner: UserId, id: MediaId, object
                 // Another run follows soon, or when the lease ends.
                 let _ended = delivery.pg.read("media_lease_end", end).await;
             }
+            service.ended.notify_waiters();
         };
         tokio::select! { () = renewal => {}, () = run => {} }
     });
@@ -110,7 +111,9 @@ pub async fn take_over(delivery: &Arc<Delivery>) -> Result<(), Error> {
 pub(super) async fn wait(delivery: &Delivery, owner: UserId, id: MediaId) -> Result<Media, Error> {
     let until = Instant::now() + WAIT;
     let [mut pause, longest] = LOOKS;
+    let service = service(delivery)?;
     loop {
+        let ended = service.ended.notified();
         let read = move |conn: &mut Connection| rows::get(conn, owner, id);
         let stored = delivery.pg.read("media", read).await?;
         let media = stored.ok_or(Error::NotFound)?.media;
@@ -119,7 +122,7 @@ pub(super) async fn wait(delivery: &Delivery, owner: UserId, id: MediaId) -> Res
             MediaState::Processing if Instant::now() < until => {}
             _ => return Ok(media),
         }
-        sleep(pause).await;
+        tokio::select! { () = sleep(pause) => {}, () = ended => {} }
         pause = (2 * pause).min(longest);
     }
 }

@@ -26,7 +26,7 @@ use crate::storage::objects::Objects;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// The most uploads that a node processes at a time.
 const RUNS: usize = 4;
@@ -45,6 +45,8 @@ pub struct MediaService {
     pub parts: PartBudget,
     /// The runs of the processing.
     pub runs: Semaphore,
+    /// Notified when a run has ended.
+    pub ended: Notify,
     /// No upload may begin: the store is nearly full.
     pub is_full: AtomicBool,
     /// Where the processing runs: it outlives the request that starts it.
@@ -66,6 +68,7 @@ impl MediaService {
             links: LinkKeys::new(secret, epoch)?,
             parts: PartBudget::default(),
             runs: Semaphore::new(RUNS),
+            ended: Notify::new(),
             is_full: AtomicBool::new(objects.has_less_than(config.least_free)),
             runtime: Handle::current(),
             config,

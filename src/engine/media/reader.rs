@@ -14,6 +14,7 @@ use crate::storage::pg::media::uploads::StoredPart;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
+use futures_util::future::try_join_all;
 use sha2::{Digest, Sha256};
 
 /// Why an upload is refused, as clients see it.
@@ -104,13 +105,13 @@ async fn picture(
             return Ok(Err("scan"));
         }
     }
-    for output in &outputs {
-        let key = upload
-            .key(output.name.as_str())
-            .ok_or(ObjectError::Missing)?;
+    let puts = outputs.iter().map(|output| async {
+        let key = upload.key(output.name.as_str());
+        let key = key.ok_or(ObjectError::Missing)?;
         let bytes = vec![output.bytes.clone()];
-        service.objects.put(&key, bytes).await?;
-    }
+        service.objects.put(&key, bytes).await
+    });
+    try_join_all(puts).await?;
     let [width, height] = size.map(|side| side.map(pixels));
     Ok(Ok(FoundMedia {
         mime,

@@ -8,7 +8,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use std::future::{Ready, ready};
@@ -20,6 +20,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The lowest rate, in bytes a second.
 const LOWEST_RATE: u64 = 64 * 1024;
+
+/// The least bytes of a block in memory, but for the last.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// What has come, in blocks: a client decides how small the pieces are, and each would cost more than its bytes.
+#[derive(Default)]
+struct Blocks {
+    whole: Vec<Bytes>,
+    last: BytesMut,
+}
+
+impl Blocks {
+    fn add(&mut self, piece: &[u8]) {
+        self.last.extend_from_slice(piece);
+        if self.last.len() >= BLOCK_BYTES {
+            self.whole.push(self.last.split().freeze());
+        }
+    }
+
+    fn end(mut self) -> Vec<Bytes> {
+        self.whole.push(self.last.freeze());
+        self.whole
+    }
+}
 
 /// A body that is not read yet.
 pub struct PartBody {
@@ -93,7 +117,8 @@ impl PartBody {
         if declared.is_some_and(|declared| declared != size_u64) {
             return Err(wrong_length());
         }
-        let (mut chunks, mut received, mut hasher) = (Vec::new(), 0_u64, Sha256::new());
+        let (mut blocks, mut received) = (Blocks::default(), 0_u64);
+        let mut hasher = digest.is_some().then(Sha256::new);
         let begun = Instant::now();
         loop {
             let next = timeout(PATIENCE, self.payload.next()).await;
@@ -110,18 +135,20 @@ impl PartBody {
                 return Err(Problem::new(Code::RequestTimeout));
             }
             memory.grow(chunk.len())?;
-            hasher.update(&chunk);
-            chunks.push(chunk);
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&chunk);
+            }
+            blocks.add(&chunk);
         }
         if received != size_u64 {
             return Err(wrong_length());
         }
-        let found = hasher.finalize();
-        if digest.is_some_and(|digest| digest != found.as_slice()) {
+        let found = hasher.map(|hasher| hasher.finalize().to_vec());
+        if digest != found {
             let detail = "must be the digest of the bytes";
             return Err(Violation::new("Content-Digest", detail).into());
         }
-        Ok((chunks, memory))
+        Ok((blocks.end(), memory))
     }
 }
 
@@ -137,7 +164,25 @@ fn parse_digest(value: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_digest;
+    use super::{BLOCK_BYTES, Blocks, parse_digest};
+
+    #[test]
+    fn small_pieces_are_joined() {
+        let mut blocks = Blocks::default();
+        for n in 0..3 * BLOCK_BYTES + 1 {
+            blocks.add(&[(n % 251) as u8]);
+        }
+        let blocks = blocks.end();
+        assert_eq!(blocks.len(), 4);
+        let bytes = blocks.concat();
+        assert!(
+            bytes
+                .iter()
+                .enumerate()
+                .all(|(n, byte)| *byte == (n % 251) as u8)
+        );
+        assert_eq!(bytes.len(), 3 * BLOCK_BYTES + 1);
+    }
 
     #[test]
     fn digest_is_read_among_others() {

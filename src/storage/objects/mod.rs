@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod presigned;
+mod staged;
 
 use crate::config::media::MediaConfig;
 use crate::storage::objects::error::{ObjectError, ObjectResult};
@@ -100,8 +101,20 @@ impl Objects {
         within(self.store.get_range(&Path::from(key), range)).await
     }
 
-    /// Deletes objects. Those that do not exist count as deleted. Returns those that could not be deleted.
+    /// Deletes objects, and what a process that was killed has left of them. Those that do not exist count as deleted. Returns those that
+    /// could not be deleted.
     pub async fn delete(&self, keys: Vec<String>) -> Vec<String> {
+        if let Some(directory) = self.directory.clone() {
+            let objects: Vec<_> = keys.iter().map(|key| directory.join(key)).collect();
+            let remove = move || {
+                objects
+                    .iter()
+                    .try_for_each(|one| staged::remove(&directory, one))
+            };
+            if !matches!(tokio::task::spawn_blocking(remove).await, Ok(Ok(()))) {
+                return keys;
+            }
+        }
         let paths = keys.iter().map(|key| Ok(Path::from(key.as_str())));
         let paths: BoxStream<'static, _> =
             futures_util::stream::iter(paths.collect::<Vec<_>>()).boxed();
@@ -110,15 +123,15 @@ impl Objects {
                 Ok(results) => results,
                 Err(_elapsed) => return keys,
             };
+        // A directory names what it does not have by the whole path of the file.
         let is_gone = |result: Result<Path, object_store::Error>| match result {
-            Ok(path) => Some(path),
-            Err(object_store::Error::NotFound { path, .. }) => Some(Path::from(path)),
+            Ok(path) => Some(path.to_string()),
+            Err(object_store::Error::NotFound { path, .. }) => Some(path),
             Err(_) => None,
         };
         let gone: Vec<_> = results.into_iter().filter_map(is_gone).collect();
-        let left = keys.into_iter();
-        left.filter(|key| !gone.contains(&Path::from(key.as_str())))
-            .collect()
+        let is_left = |key: &String| !gone.iter().any(|path| path.ends_with(key.as_str()));
+        keys.into_iter().filter(is_left).collect()
     }
 
     /// Whether this is the store that belongs to the database with this id. A new store gets the id.
@@ -192,4 +205,43 @@ fn s3(config: &MediaConfig) -> ObjectResult<(AmazonS3, String)> {
         builder = builder.with_config(key, value);
     }
     Ok((builder.build()?, prefix.trim_end_matches('/').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn deletion_leaves_nothing_and_counts_what_is_not_there() {
+        let name = format!("tideline-objects-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let objects = Objects::open(&MediaConfig {
+            url: format!("file://{}", dir.display()),
+            direct: false,
+            redirect: false,
+            bytes: 0,
+            quota: 0,
+            total: None,
+            least_free: 0,
+            scan: None,
+            public_url: None,
+            store_options: Vec::new(),
+        })
+        .unwrap();
+        let keys = ["a/b/original", "a/b/small", "a/c/original"].map(str::to_owned);
+        let [whole, missing, begun] = &keys;
+        objects
+            .put(whole, vec![Bytes::from_static(b"x")])
+            .await
+            .unwrap();
+        // As a process leaves it that is killed while it writes.
+        let mut writer = objects.write(begun).await.unwrap();
+        writer.part(Bytes::from_static(b"x")).await.unwrap();
+        std::mem::forget(writer);
+        assert!(dir.join("a/c/original#1").exists());
+        assert_eq!(objects.length(missing).await.unwrap(), None);
+        assert_eq!(objects.delete(keys.to_vec()).await, [""; 0]);
+        assert!(!dir.join("a").exists());
+        std::fs::remove_dir(&dir).unwrap();
+    }
 }

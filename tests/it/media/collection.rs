@@ -108,47 +108,6 @@ async fn expired_message_gives_up_its_media() {
     app.finish().await;
 }
 
-/// Sends against recalls and collections: a message that was accepted has its media.
-#[tokio::test]
-async fn no_message_is_left_whose_media_are_gone() {
-    let (mut app, [ann, ben]) = App::with(["ann", "ben"]).await;
-    app.add_node().await;
-    let other = ben.at(&format!("http://{}", app.nodes[1].address));
-    let chat = ann.direct(&ben).await;
-    for n in 0..40 {
-        let media = ann.upload(&[7; 10]).await;
-        let sent = ann.attach(&chat, "file", &media).await.ok(201);
-        let path = format!("/conversations/{chat}/messages/{}", sent["seq"]);
-        let forward = json!({"client_msg_id": id(), "forward": {"conversation_id": chat, "seq": sent["seq"]}});
-        let collect = async {
-            for _ in 0..3 {
-                round(&app).await;
-                tokio::time::sleep(std::time::Duration::from_millis(n % 7)).await;
-            }
-        };
-        let (_, sent, forwarded, ()) = tokio::join!(
-            ann.call("DELETE", &path),
-            other.attach(&chat, "file", &media),
-            other.post_message(&chat, forward),
-            collect
-        );
-        for one in [sent, forwarded] {
-            if one.status == 201 {
-                ann.read_media(&chat, &one.body["seq"]).await.ok(200);
-            } else {
-                let code = one.body["code"].as_str().unwrap();
-                assert!(
-                    ["not_found", "message_gone"].contains(&code),
-                    "{}",
-                    one.body
-                );
-            }
-        }
-    }
-    round(&app).await;
-    app.finish().await;
-}
-
 #[tokio::test]
 async fn deletion_wins_over_the_processing() {
     let (app, [ann]) = App::with(["ann"]).await;

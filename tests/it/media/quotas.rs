@@ -1,7 +1,7 @@
 //! What a user may keep: reserved when an upload is created, and given back exactly once.
 
 use crate::support::media::file;
-use crate::support::{App, id};
+use crate::support::{App, eventually, id};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -142,5 +142,21 @@ async fn node_with_another_store_keeps_no_media() {
         .await
         .problem(403, "media_disabled");
     ann.post("/media", file(1)).await.ok(201);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn all_users_together_have_a_limit_that_a_node_knows_from_its_start() {
+    let mut app = App::start().await;
+    let [ann] = app.people(["ann"]).await;
+    ann.upload(&[7; 10]).await;
+    app.config.media.as_mut().unwrap().total = Some(10);
+    app.add_node().await;
+    let there = ann.at(&format!("http://{}", app.nodes[1].address));
+    // Less than the time between two looks.
+    let soon = std::time::Duration::from_secs(4);
+    let create = async || there.post("/media", file(10)).await.status;
+    eventually("it is full", soon, create, |status| *status == 503).await;
+    ann.post("/media", file(10)).await.ok(201);
     app.finish().await;
 }
