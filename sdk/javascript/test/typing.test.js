@@ -85,7 +85,7 @@ it("who types is asked for with the mark of the last signal, and shown in every 
   assert.deepEqual([own.typing[0], theirs.typing[0]], Array(2).fill({ conversation_id: CHAT, user_ids: ["ben"] }));
 });
 
-it("who types shows at once in the leading tab when another one looks already, under an id in capitals too", async (t) => {
+it("who types shows in the leading tab when another one looks already, under an id in capitals too", async (t) => {
   const { server, signals } = signalling();
   const { tab } = browser(t, server);
   const [leader, other] = [tab(), tab()];
