@@ -1,6 +1,6 @@
 //! Times of the contract: RFC 3339, UTC, milliseconds, `Z`.
 
-use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 use utoipa::ToSchema;
@@ -41,7 +41,8 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, NotATime> {
         DateTime::parse_from_rfc3339(text)
             .ok()
-            .map(|moment| moment.to_utc().trunc_subsecs(3))
+            // A leap second is the next second: PostgreSQL has none.
+            .and_then(|moment| DateTime::from_timestamp_millis(moment.timestamp_millis()))
             .filter(|moment| (1970..=9999).contains(&moment.year()))
             .map(Self)
             .ok_or(NotATime)

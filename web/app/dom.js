@@ -81,7 +81,14 @@ const PAUSE_MS = 400;
 export function open(dialog) {
   if (!dialog.dataset.ready) {
     dialog.dataset.ready = "yes";
-    dialog.addEventListener("close", place);
+    dialog.addEventListener("close", () => {
+      const room = place();
+      const { opener } = dialog.dataset;
+      const now = document.activeElement;
+      if (!opener || (now !== document.body && !dialog.contains(now))) return;
+      // The row that has opened it was drawn again meanwhile.
+      ($(`[data-key="${CSS.escape(opener)}"]`, room) ?? $("[data-close]", room))?.focus();
+    });
     // Only a press and a release outside: a text selection that ends outside must not close it.
     let pressed = false;
     dialog.addEventListener("pointerdown", (event) => (pressed = event.target === dialog));
@@ -89,8 +96,17 @@ export function open(dialog) {
       if (event.target.closest("[data-close]") || (event.target === dialog && pressed)) dialog.close();
     });
   }
-  if (!dialog.open) dialog.showModal();
+  if (dialog.open) return;
+  dialog.dataset.opener = document.activeElement?.dataset.key ?? "";
+  dialog.showModal();
+  // The last one is on top.
+  layers.delete(dialog);
+  layers.add(dialog);
+  place();
 }
+
+/** The dialogs in the order in which they were opened. */
+const layers = new Set();
 
 /** Answers the last question of `confirm`. */
 let answer = null;
@@ -192,8 +208,9 @@ export function toast(text) {
   setTimeout(() => note.remove(), 6_000);
 }
 
-/** An open dialog covers the whole page: the rest is neither visible nor read out. */
+/** An open dialog covers the whole page: the rest is neither visible nor read out. Returns what is on top. */
 function place() {
-  const room = $$("dialog[open]").at(-1) ?? document.body;
-  if ($("#toasts").parentElement !== room) room.append($("#toasts"));
+  const room = [...layers].filter(({ open }) => open).at(-1) ?? document.body;
+  for (const node of [$("#toasts"), $("#announcer")]) if (node.parentElement !== room) room.append(node);
+  return room;
 }

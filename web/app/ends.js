@@ -51,7 +51,8 @@ export class Ends {
     $("#ends-form").reset();
     say($("#ends-error"), null);
     $("#ends-title").textContent = t(`ends.${what}.ask`);
-    $("#ends-text").textContent = t(`ends.${what}.text`);
+    const unsent = this.#tideline.outbox.length;
+    $("#ends-text").textContent = [t(`ends.${what}.text`), unsent > 0 ? t("account.out.unsent", { count: unsent }) : ""].join(" ").trim();
     $("#ends-yes").textContent = t(`ends.${what}.yes`);
     open(this.#dialog);
     $("#ends-password").focus();

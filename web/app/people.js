@@ -100,6 +100,8 @@ export class People {
     this.contacts.delete(id);
     aliases.delete(id);
     this.#changed();
+    // The person may have been erased.
+    this.#store.revise([id]).catch(() => {});
   }
 
   /** The request of the two as it is now. */

@@ -25,6 +25,7 @@ export class Person {
   /** What was read of the person: the profile, and the count of friends in common. */
   #profile = null;
   #mutual = null;
+  #loading = null;
   #dialog = $("#person-dialog");
   #draw;
 
@@ -37,6 +38,9 @@ export class Person {
     this.#draw = steady($("#person-body"), () => this.#parts(), closing(this.#dialog));
     people.on(() => this.redraw());
     store.on("blocked", () => this.redraw());
+    store.on("people", () => {
+      if (this.#dialog.open && store.people.get(this.#id)?.rev > this.#profile?.rev) this.#load(this.#id);
+    });
   }
 
   redraw() {
@@ -59,11 +63,13 @@ export class Person {
 
   /** Deletes the data of one person before the next one logs in. */
   forget() {
-    this.#id = this.#profile = this.#mutual = null;
+    this.#id = this.#profile = this.#mutual = this.#loading = null;
     $("#person-body").replaceChildren();
   }
 
   async #load(id) {
+    if (this.#loading === id) return;
+    this.#loading = id;
     const user = this.#store.me?.id;
     const is = () => this.#id === id && this.#store.me?.id === user;
     try {
@@ -78,6 +84,8 @@ export class Person {
       this.#draw();
     } catch (error) {
       if (is()) toast(explain(error));
+    } finally {
+      if (this.#loading === id) this.#loading = null;
     }
   }
 
@@ -89,6 +97,8 @@ export class Person {
     const user = this.#user;
     if (!user) return [el("p", { class: "soft" }, t("noun.loading"))];
     const blocked = this.#store.blocked.has(user.id);
+    // Nothing reaches an erased account.
+    if (user.deleted) return [this.#hero(user), blocked ? this.#block(user, blocked) : null];
     return [this.#hero(user), this.#about(user), this.#actions(user), blocked ? null : this.#friendship(user), this.#notes(user), this.#block(user, blocked)];
   }
 

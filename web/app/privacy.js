@@ -15,6 +15,9 @@ export class Privacy {
   #store;
   /** The settings; null before they have arrived. */
   #now = null;
+  /** The last request: they run one after the other, since of two answers the later one must be the newer. */
+  #last = Promise.resolve();
+  #failed = false;
   #dialog = $("#privacy-dialog");
   #draw;
 
@@ -23,14 +26,14 @@ export class Privacy {
     this.#store = store;
     this.#draw = steady($("#privacy-body"), () => this.#parts(), closing(this.#dialog));
     // Changed here, or on another device.
-    tideline.on("me", () => this.#dialog.open && void this.#load());
+    tideline.on("me", () => this.#dialog.open && this.#load());
   }
 
   show() {
     this.#now = null;
+    this.#load();
     this.#draw();
     open(this.#dialog);
-    this.#load();
   }
 
   /** Deletes the data of one person before the next one logs in. */
@@ -39,19 +42,41 @@ export class Privacy {
     $("#privacy-body").replaceChildren();
   }
 
-  async #load() {
+  #load() {
+    this.#failed = false;
+    this.#request(() => this.#tideline.getPrivacy());
+  }
+
+  /** What was chosen while an earlier request is running stays on the page. */
+  #request(ask, done = () => {}) {
     const user = this.#store.me?.id;
-    try {
-      const privacy = await this.#tideline.getPrivacy();
-      if (user === this.#store.me?.id) this.#now = privacy;
-    } catch (error) {
-      if (user === this.#store.me?.id) toast(explain(error));
-    }
-    this.#draw();
+    const isSame = () => user === this.#store.me?.id;
+    const own = this.#last.then(async () => {
+      try {
+        const privacy = isSame() && (await ask());
+        if (!isSame()) return;
+        this.#now = privacy;
+        done();
+      } catch (error) {
+        if (!isSame()) return;
+        this.#failed = true;
+        toast(explain(error));
+      }
+      if (this.#last === own) this.#draw();
+    });
+    this.#last = own;
+  }
+
+  #again() {
+    const retry = () => {
+      this.#load();
+      this.#draw();
+    };
+    return this.#failed ? el("button", { type: "button", class: "link", onclick: retry }, t("noun.retry")) : el("p", { class: "soft" }, t("noun.loading"));
   }
 
   #parts() {
-    if (!this.#now) return [el("p", { class: "soft" }, t("noun.loading"))];
+    if (!this.#now) return [this.#again()];
     return [
       el("p", { class: "soft" }, t("privacy.lede")),
       ...AUDIENCES.map((name) => this.#choice(name, ["everyone", "contacts", "nobody"], (one) => one, (one) => t(`privacy.audience.${one}`))),
@@ -78,17 +103,10 @@ export class Privacy {
     return [el("label", { class: "check" }, box, t(`account.${name}`)), el("p", { class: "help", id: `${id}-help` }, t(`account.${name}.help`))];
   }
 
-  async #change(change) {
-    const user = this.#store.me?.id;
-    try {
-      const privacy = await this.#tideline.updatePrivacy(change);
-      if (user !== this.#store.me?.id) return;
-      this.#now = privacy;
+  #change(change) {
+    this.#request(() => this.#tideline.updatePrivacy(change), () => {
       toast(t("account.saved"));
       if ("read_receipts" in change) this.#store.reread();
-    } catch (error) {
-      if (user === this.#store.me?.id) toast(explain(error));
-    }
-    this.#draw();
+    });
   }
 }

@@ -3,7 +3,7 @@
 import { now } from "./dates.js";
 import { $, el, icon, open, toast } from "./dom.js";
 import { EMOJI, fillPicker, isEmoji } from "./emoji.js";
-import { Complaint } from "./errors.js";
+import { Complaint, explain } from "./errors.js";
 import { face, isKept, says, statusOf } from "./faces.js";
 import { field, form } from "./forms.js";
 import { duration, moment, shownNameOf, webUrl } from "./format.js";
@@ -16,18 +16,24 @@ const AVAILABILITIES = ["auto", "away", "busy", "do_not_disturb", "invisible"];
 /** When a status may end, in seconds from now. */
 const ENDS = [1_800, 3_600, 14_400, 86_400, 604_800];
 
+/** The fields of a change that are others in the account: what another device has stored meanwhile stays. */
+const differing = (change, me) => Object.fromEntries(Object.entries(change).filter(([name, value]) => value !== undefined && value !== (me[name] ?? null)));
+
 export class Profile {
   #tideline;
   #store;
   /** What is chosen for the status, but not saved: `emoji`, `end`, `availability`. */
   #chosen = {};
+  /** The account that was read, and why it could not be read. */
+  #read = null;
+  #failure = null;
   #dialog = $("#profile-dialog");
   #draw;
 
   constructor(tideline, store) {
     this.#tideline = tideline;
     this.#store = store;
-    this.#draw = steady($("#profile-body"), () => this.#parts(), closing(this.#dialog));
+    this.#draw = steady($("#profile-body"), () => (this.#me ? this.#parts() : [el("p", { class: "soft" }, this.#failure ?? t("noun.loading"))]), closing(this.#dialog));
     tideline.on("user", () => this.#dialog.open && this.#draw());
   }
 
@@ -35,14 +41,27 @@ export class Profile {
     this.forget();
     this.#draw();
     open(this.#dialog);
-    // An account of before the last login has not all of it.
-    this.#tideline.getMe().then((me) => this.#take(me), () => {});
+    this.#load(this.#tideline.user.id);
   }
 
   /** Deletes the data of one person before the next one logs in. */
   forget() {
     this.#chosen = {};
+    this.#read = this.#failure = null;
     $("#profile-body").replaceChildren();
+  }
+
+  async #load(id) {
+    try {
+      const me = await this.#tideline.getMe();
+      if (this.#tideline.user?.id !== id) return;
+      this.#read = me;
+      this.#take(me);
+    } catch (error) {
+      if (this.#tideline.user?.id !== id) return;
+      this.#failure = explain(error);
+      if (this.#dialog.open) this.#draw();
+    }
   }
 
   #take(me) {
@@ -51,8 +70,10 @@ export class Profile {
     if (this.#dialog.open) this.#draw();
   }
 
+  /** The whole account, which a login and lists of members do not have: what is not in it would be erased by saving. */
   get #me() {
-    return this.#store.people.get(this.#tideline.user?.id) ?? this.#tideline.user;
+    const { user } = this.#tideline;
+    return user && "bio" in user ? user : this.#read;
   }
 
   #parts() {
@@ -91,7 +112,8 @@ export class Profile {
       // Without an address an uploaded picture stays.
       const change = { display_name: values["own-name"].trim(), avatar_url: kept ? (address ?? undefined) : address, bio: values["own-bio"].trim() || null };
       if (change.avatar_url && !webUrl(change.avatar_url)) throw new Complaint(t("share.address"));
-      this.#take(await this.#tideline.updateMe(change));
+      const differs = differing(change, me);
+      if (Object.keys(differs).length > 0) this.#take(await this.#tideline.updateMe(differs));
       toast(t("account.saved"));
     });
   }

@@ -143,7 +143,7 @@ export class Api extends People {
   async removeMember(conversationId, userId, { signal } = {}) {
     const path = `/v1/conversations/${uuid(conversationId)}/members/${uuid(userId)}`;
     const user = (await this.#session.sessionNow()).user.id;
-    if (userId === user) await this.#core.outbox.drained(conversationId, signal);
+    if (uuid(userId) === user) await this.#core.outbox.drained(uuid(conversationId), signal);
     return this.#session.call("DELETE", path, { user, signal });
   }
 
@@ -200,7 +200,7 @@ export class Api extends People {
 
   /** A change that comes while messages are read is in the response. */
   #read(conversationId, path, options) {
-    return this.#core.changes.overlay(conversationId, () => this.#session.call("GET", path, options));
+    return this.#core.changes.overlay(uuid(conversationId), () => this.#session.call("GET", path, options));
   }
 
   /** Yields single messages: the newest first, or with `since_seq` the oldest after it first. */

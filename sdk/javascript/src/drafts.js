@@ -62,12 +62,13 @@ export class Drafts {
 
   /** The content of the draft; null without one. What this device has set counts before it is stored. */
   get(id) {
+    id = uuid(id);
     return this.#wanted.has(id) ? this.#wanted.get(id) : (this.#known.get(id)?.content ?? null);
   }
 
   /** Whether a content that this device has set is not stored yet. */
   isPending(id) {
-    return this.#wanted.has(id);
+    return this.#wanted.has(uuid(id));
   }
 
   /**
@@ -75,7 +76,7 @@ export class Drafts {
    * content that was set here replaces its draft: the person is writing here. The promise is fulfilled when nothing is left to store.
    */
   set(id, content) {
-    uuid(id);
+    id = uuid(id);
     this.#wanted.set(id, content && JSON.parse(JSON.stringify(content)));
     if (!this.#waiting.has(id)) {
       const waiting = {};
@@ -97,7 +98,7 @@ export class Drafts {
 
   /** The person sends the content of the draft: the message makes it void, and there is nothing to store. */
   sent(id) {
-    this.#settle(id);
+    this.#settle(uuid(id));
   }
 
   #drop(id) {

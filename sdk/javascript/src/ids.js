@@ -44,8 +44,8 @@ function checked(fits, value, what) {
   throw new TidelineError({ code: "validation", detail: `not ${what}: ${JSON.stringify(String(value).slice(0, 80))}` });
 }
 
-/** The id, for a URL; `validation` when it is not an id. */
-export const uuid = (value) => checked(isUuid(value), value, "a UUID");
+/** The id as the server writes it; `validation` when it is not an id. */
+export const uuid = (value) => checked(isUuid(value), value, "a UUID").toLowerCase();
 
 /** The seq, for a URL; `validation` when it is not a seq. */
 export const seqOf = (value) => checked(DIGITS.test(String(value)), value, "a seq");

@@ -68,8 +68,8 @@ export class Outbox {
     try {
       life.signal.throwIfAborted();
       signal?.throwIfAborted();
-      uuid(conversationId);
-      uuid(client_msg_id);
+      conversationId = uuid(conversationId);
+      client_msg_id = uuid(client_msg_id);
       const body = contentOf(message, mentions);
       const more = {
         ...(mention_all && { mention_all: true }),
@@ -87,15 +87,15 @@ export class Outbox {
   }
 
   retry(clientMsgId, { signal } = {}) {
-    const item = this.items.get(clientMsgId);
+    const item = this.items.get(clientMsgId.toLowerCase());
     if (!item) return Promise.reject(new TidelineError({ code: "not_found", detail: "no such message in the outbox" }));
-    if (item.state !== "failed") return this.#promise(clientMsgId, signal);
+    if (item.state !== "failed") return this.#promise(item.client_msg_id, signal);
     for (const [, id] of uploadsOf(item)) this.uploads.retry(id);
     return this.#enqueue(item, signal);
   }
 
   async discard(clientMsgId) {
-    const item = this.items.get(clientMsgId);
+    const item = this.items.get(clientMsgId.toLowerCase());
     if (!item) return;
     this.#core.tabs.post({ type: "discarded", item });
     this.discarded(item);

@@ -102,6 +102,7 @@ export class People {
    * their `rev`, so that the server sends only those that have changed.
    */
   async listUsers({ ids, username }, { signal } = {}) {
+    ids = ids?.map(uuid);
     const before = new Map(ids?.map((id) => [id, this.#known.get(id)]));
     const asked = ids?.map((id) => (before.get(id)?.rev ? `${id}:${before.get(id).rev}` : id));
     const query = { ids: asked?.join(","), username };
@@ -189,7 +190,7 @@ export class People {
   /** Tells the other tabs of this browser. Other devices have a `me` entry. */
   async #block(method, userId, signal) {
     const response = await this.#session.call(method, `/v1/me/blocks/${uuid(userId)}`, { signal });
-    const block = { user_id: userId, blocked: method === "PUT" };
+    const block = { user_id: uuid(userId), blocked: method === "PUT" };
     this.#core.emit("block", block);
     this.#core.tabs.post({ type: "block", block });
     return response;

@@ -46,7 +46,7 @@ export class Presence {
   /** The application shows these people now, in place of those before. */
   watch(ids, { wake = false } = {}) {
     const before = new Set(this.#own.ids);
-    this.#own.ids = [...new Set(ids)].slice(0, FOLLOWED).map(uuid);
+    this.#own.ids = [...new Set(ids.map(uuid))].slice(0, FOLLOWED);
     this.#own.wake = Boolean(wake);
     if (this.#isShown) this.#emit([...this.#states.values()].filter(({ user_id }) => !before.has(user_id)));
     this.#look();
@@ -159,6 +159,8 @@ export class Presence {
         this.exist ??= (await this.#core.session.call("GET", "/v1/capabilities", { auth: false, signal })).features.includes("presence");
         if (!this.exist) return;
         if (this.#wanted.length > 0) await this.#getCursor(signal);
+        // Other people are wanted meanwhile. A server that answers for others must not be asked in a tight loop.
+        if (!this.#isReady) this.#failures++;
         this.#core.sync.rewatch();
       } catch (error) {
         signal.throwIfAborted();

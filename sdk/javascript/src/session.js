@@ -253,7 +253,11 @@ export class Session {
         // When another tab has logged out or in meanwhile, its stored session stays.
         const now = await this.#theirs();
         signal.throwIfAborted();
-        return now.refresh_token === found.refresh_token ? await this.#loggedIn(renewed) : this.#adopt(now);
+        if (now.refresh_token !== found.refresh_token) return this.#adopt(now);
+        // The response has only what others see of the account.
+        await this.#loggedIn({ ...renewed, user: now.user });
+        if (renewed.user.rev !== now.user.rev) this.reread();
+        return;
       } catch (error) {
         // A lost response does not end the session: the server accepts the same token again, for a minute.
         if (!error.transient || signal.aborted) throw error;

@@ -54,9 +54,10 @@ export class Timelines {
 
   /** Watches a conversation until the returned function is called. */
   watch(id) {
-    uuid(id);
+    id = uuid(id);
     this.#own.set(id, (this.#own.get(id) ?? 0) + 1);
     if (this.#own.get(id) === 1) this.#tell();
+    this.#core.typing.tellHere(id);
     let ended = false;
     return () => {
       if (ended) return;

@@ -28,7 +28,7 @@ export class Typing {
 
   /** The user types in a conversation, or no longer: as often as the application likes. */
   note(id, typing) {
-    uuid(id);
+    id = uuid(id);
     const { at = -Infinity, holds = false } = this.#sent.get(id) ?? {};
     const age = Date.now() - at;
     if (typing ? age < (holds ? REPEAT_MS : PAUSE_MS) : !holds || age >= ENDS_MS) return;
@@ -60,6 +60,12 @@ export class Typing {
   /** For a tab that has begun to watch these conversations. */
   tellAgain(ids) {
     for (const id of ids) if (this.#others.has(id)) this.#core.tabs.post({ type: "typing", conversation_id: id, user_ids: this.#others.get(id).user_ids });
+  }
+
+  /** For this tab, when it begins to watch what another one does already. */
+  tellHere(id) {
+    const { user_ids } = this.#others.get(id) ?? {};
+    if (this.#core.tabs.leader && user_ids?.length > 0) this.#core.emit("typing", { conversation_id: id, user_ids });
   }
 
   #tell(conversation_id, user_ids) {

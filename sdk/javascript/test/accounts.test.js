@@ -138,4 +138,19 @@ describe("accounts", () => {
     await ann.getMe();
     assert.deepEqual(loggedOut.signed_out, []);
   });
+
+  it("keeps the whole account over a refresh, and reads it again when it has changed", async (t) => {
+    const ann = await person(t, server.url);
+    const phone = await again(t, ann, server.url);
+    await phone.updateMe({ bio: "Sails" });
+    await ann.setStatus({ availability: "do_not_disturb", text: "At sea" });
+    const [own, theirs] = [record(ann, "user"), record(phone, "user")];
+    const before = ann.user;
+    await sleep(EXPIRED_MS);
+    await ann.getMe();
+    assert.deepEqual([ann.user, own.user, before.bio, before.status.availability], [before, [], "Sails", "do_not_disturb"]);
+    await phone.getMe();
+    await eventually("the account as it is now", () => phone.user.status?.availability === "do_not_disturb");
+    assert.deepEqual([phone.user, theirs.user], [before, [before]]);
+  });
 });

@@ -227,6 +227,28 @@ it("all tabs show the people that one of them asks for, and a tab with an active
   assert.equal(script.asked.at(-1).activity, "active");
 });
 
+it("ids are taken in capitals too, and a server that answers for others is not asked in a tight loop", async (t) => {
+  let foreign = false;
+  const { server, script } = signalling();
+  const inner = server.intercept;
+  server.intercept = (request) => {
+    if (foreign && request.path === "/v1/presence/cursors") return (script.cursors.push([]), Response.json({ presences: [], cursor: "x" }));
+    return inner(request);
+  };
+  const tideline = open(t, server, { backoff: { base: 10_000, cap: 10_000 } });
+  const states = shown(tideline);
+  await tideline.login(account("xenia"));
+  await tideline.start();
+  tideline.watchPresence([ANN.toUpperCase(), ANN]);
+  await eventually("the state", () => states[ANN]?.state === "offline");
+  assert.deepEqual(script.cursors, [[ANN]]);
+  foreign = true;
+  tideline.watchPresence([BEN]);
+  await eventually("another cursor", () => script.cursors.length > 1);
+  await sleep(500);
+  assert.ok(script.cursors.length < 5, `${script.cursors.length} requests`);
+});
+
 it("an activity is sent with a new wait, and a server of an earlier version is not asked again", async (t) => {
   let refuses = false;
   const { server, script } = signalling(({ path, query }) => (refuses && path === "/v1/notices" && query.has("activity") ? problem(400, "validation") : undefined));

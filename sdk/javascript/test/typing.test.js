@@ -85,6 +85,24 @@ it("who types is asked for with the mark of the last signal, and shown in every 
   assert.deepEqual([own.typing[0], theirs.typing[0]], Array(2).fill({ conversation_id: CHAT, user_ids: ["ben"] }));
 });
 
+it("who types shows in the leading tab when another one looks already, under an id in capitals too", async (t) => {
+  const { server, signals } = signalling();
+  const { tab } = browser(t, server);
+  const [leader, other] = [tab(), tab()];
+  await leader.login(account("xenia"));
+  await leader.start();
+  await eventually("it leads", () => leader.leader);
+  await other.restore();
+  await other.start();
+  const [own, theirs] = [record(leader, "typing"), record(other, "typing")];
+  signals.push({ conversation_id: CHAT, user_ids: ["ben"], mark: "a" });
+  other.watch(CHAT.toUpperCase());
+  await eventually("the other tab", () => theirs.typing.length > 0);
+  own.typing.length = 0;
+  leader.watch(CHAT.toUpperCase());
+  assert.deepEqual(own.typing, [{ conversation_id: CHAT, user_ids: ["ben"] }]);
+});
+
 it("nobody types where there is no connection, or the server does not know", async (t) => {
   let down = false;
   const { server, asked, signals } = signalling(({ path }) => (down && path.endsWith("/notices") ? new Error("no network") : undefined));

@@ -5,7 +5,7 @@
 //! asker writes that row alone.
 
 use crate::domain::people::contacts::{
-    ContactChange, MAX_COUNT, TOO_MANY, change, contact_entry, is_friend, present,
+    ContactChange, MAX_COUNT, TOO_MANY, change, contact_entry, has, is_friend, present,
 };
 use crate::domain::people::presence;
 use crate::domain::people::privacy::{Permit, refusing};
@@ -22,6 +22,7 @@ use crate::model::wire::people::contact::{
 use crate::model::wire::people::privacy::{Audience, EffectivePrivacy};
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
+use crate::storage::pg::identity::users::is_active;
 use crate::storage::pg::people::contact_requests::{self as rows, Side};
 use crate::storage::pg::people::{blocks, contacts, privacy};
 use crate::storage::pg::sync::inbox::NewEntry;
@@ -75,6 +76,9 @@ pub async fn ask(
         // Declined or not: the other's request still shows as pending to the other.
         let crosses = rows::standing(conn, theirs)?.is_some_and(|one| one.pending);
         if crosses && !is_blocked {
+            if !is_active(conn, person)? {
+                return Ok(Err(Error::NotAccepted));
+            }
             if contact.is_none() && contacts::count(conn, caller.user)? >= MAX_CONTACTS {
                 return Ok(Err(TOO_MANY));
             }
@@ -196,18 +200,27 @@ pub async fn accept(
     let defaults = delivery.config.privacy;
     change(delivery, "accept_request", caller, person, move |conn| {
         let before = contacts::get(conn, caller.user, person)?;
+        let notes = notes.apply(before.as_ref());
         if is_friend(before.as_ref()) {
-            return Ok(Ok((present(before)?, Vec::new())));
+            let before = present(before)?;
+            if has(&before, &notes) {
+                return Ok(Ok((before, Vec::new())));
+            }
+            contacts::put(conn, caller.user, person, &notes)?;
+            let contact = present(contacts::get(conn, caller.user, person)?)?;
+            return Ok(Ok((contact, vec![contact_entry(caller.user, person)])));
         }
         let asked = Side::asking(person, caller.user).asked();
         if !rows::standing(conn, asked)?.is_some_and(|one| one.pending) {
             return Ok(Err(Error::NotFound));
         }
+        if !is_active(conn, person)? {
+            return Ok(Err(Error::NotAccepted));
+        }
         if before.is_none() && contacts::count(conn, caller.user)? >= MAX_CONTACTS {
             return Ok(Err(TOO_MANY));
         }
         let entries = befriend(conn, caller.user, person, defaults)?;
-        let notes = notes.apply(before.as_ref());
         contacts::put(conn, caller.user, person, &notes)?;
         let contact = present(contacts::get(conn, caller.user, person)?)?;
         Ok(Ok((contact, entries)))

@@ -21,6 +21,7 @@ use crate::model::wire::people::contact::{Contact, ContactState, MAX_CONTACTS};
 use crate::model::wire::people::privacy::EffectivePrivacy;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
+use crate::storage::pg::identity::users::users_by_ids;
 use crate::storage::pg::messaging::archive::Changes;
 use crate::storage::pg::people::blocks;
 use crate::storage::pg::people::contacts as rows;
@@ -129,6 +130,13 @@ pub async fn put(
 ) -> Result<Contact, Error> {
     let defaults = delivery.config.privacy;
     change(delivery, "update_contact", caller, person, move |conn| {
+        // An erased account stays away from the lists that it has left.
+        if users_by_ids(conn, &[person])?
+            .iter()
+            .any(|user| user.deleted)
+        {
+            return Ok(Err(Error::NotAccepted));
+        }
         let before = rows::get(conn, caller.user, person)?;
         let notes = update.apply(before.as_ref());
         let is_new = before.is_none();
@@ -149,7 +157,8 @@ pub async fn put(
     .await
 }
 
-fn has(contact: &Contact, notes: &ContactNotes) -> bool {
+/// Whether the owner of a contact has noted this.
+pub(super) fn has(contact: &Contact, notes: &ContactNotes) -> bool {
     (&contact.alias, &contact.tags, contact.starred) == (&notes.alias, &notes.tags, notes.starred)
 }
 

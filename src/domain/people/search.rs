@@ -12,8 +12,8 @@ pub const MIN_PREFIX: usize = 3;
 /// The most people of a search.
 pub const MAX_FOUND: i64 = 20;
 
-/// The people in use whose usernames begin so, without those with a block between them and the caller, or that do
-/// not want to be found.
+/// The people in use whose usernames begin so, without those whom the caller blocks or who do not want to be found. Who blocks the
+/// caller is found, so that a search does not show it.
 pub async fn by_prefix(
     delivery: &Delivery,
     caller: Caller,

@@ -89,11 +89,11 @@ pub async fn create_request(
 
 /// Accept a request
 ///
-/// The two are friends, and each gets a `contact` entry. A repeat answers the contact again.
+/// The two are friends, and each gets a `contact` entry. A repeat notes what it says, and answers the contact again.
 #[utoipa::path(post, path = "/v1/me/contact-requests/{user_id}/accept", tag = "Contacts", request_body = PutContactRequest,
     params(("user_id" = Uuid, Path, description = "The person who has asked")),
     responses((status = 200, description = "The contact", body = Contact)),
-    extensions(("x-problems" = json!(["not_found", "limit_reached"]))))]
+    extensions(("x-problems" = json!(["not_found", "not_accepted", "limit_reached"]))))]
 pub async fn accept_request(
     delivery: Handle<Delivery>,
     caller: Caller,

@@ -237,11 +237,12 @@ pub async fn get_contact(
 
 /// Add or change a contact
 ///
-/// The person is not notified, and need not agree. The caller's devices get a `contact` entry, unless nothing has changed.
+/// The person is not notified, and need not agree. The caller's devices get a `contact` entry, unless nothing has changed. An erased
+/// account is `not_accepted`.
 #[utoipa::path(put, path = "/v1/me/contacts/{user_id}", tag = "Contacts", request_body = PutContactRequest,
     params(("user_id" = Uuid, Path, description = "The person")),
     responses((status = 200, description = "The contact", body = Contact)),
-    extensions(("x-problems" = json!(["not_found", "limit_reached"]))))]
+    extensions(("x-problems" = json!(["not_found", "not_accepted", "limit_reached"]))))]
 pub async fn update_contact(
     delivery: Handle<Delivery>,
     caller: Caller,

@@ -34,11 +34,13 @@ pub struct UpdateMeRequest {
     /// The username, with the same rules as at registration. It changes at most once in 14 days. The former name finds nobody, is
     /// reserved for its owner for 30 days, and may be taken back at any time.
     #[garde(inner(custom(is_username)))]
-    #[schema(example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "ann", pattern = "^[A-Za-z0-9_.-]{3,32}$")]
     username: Option<String>,
     /// The name that other people see, 1 to 64 Unicode code points, with the same rules as at registration.
     #[garde(inner(custom(is_name(64))))]
-    #[schema(value_type = Option<String>, example = "Ann", min_length = 1, max_length = 64)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, example = "Ann", min_length = 1, max_length = 64)]
     display_name: Option<Name>,
     /// The address of a picture, an http or https URL up to 2,048 bytes long, which Tideline does not load; null removes the picture.
     /// The caller's present `avatar_url` changes nothing.
@@ -64,9 +66,13 @@ pub struct UpdateMeRequest {
     attributes: Option<Strict>,
     /// Whether others see what the caller has read. Without it the caller does not see what others have read either.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     read_receipts: Option<bool>,
     /// Whether messages of the caller that others forward name the caller.
     #[garde(skip)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     forward_name: Option<bool>,
 }
 

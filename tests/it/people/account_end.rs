@@ -116,6 +116,9 @@ async fn deactivated_account_accepts_nothing_new() {
     let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
     let chat = ann.direct(&ben).await;
     let group = ben.group(&[&cat]).await;
+    ann.put(&format!("/me/contact-requests/{}", ben.id), json!({}))
+        .await
+        .ok(201);
     deactivate(&ann, proof()).await.ok(204);
     let head = number(&mut app.database(), "SELECT count(*) AS n FROM inbox");
 
@@ -126,6 +129,12 @@ async fn deactivated_account_accepts_nothing_new() {
     .await
     .problem(403, "not_accepted");
     cat.put(&format!("/me/contact-requests/{}", ann.id), json!({}))
+        .await
+        .problem(403, "not_accepted");
+    // Nor by what it has asked before.
+    let own = format!("/me/contact-requests/{}", ann.id);
+    ben.put(&own, json!({})).await.problem(403, "not_accepted");
+    ben.post(&format!("{own}/accept"), json!({}))
         .await
         .problem(403, "not_accepted");
     ben.add(&group, &[&ann]).await.problem(403, "not_accepted");
@@ -156,7 +165,7 @@ async fn deactivated_account_accepts_nothing_new() {
         "SELECT count(*) AS n FROM inbox WHERE receiver_id = '{}'",
         ann.id
     );
-    assert!(head > 0 && number(&mut app.database(), &entries) == 1);
+    assert!(head > 0 && number(&mut app.database(), &entries) == 2);
     // What exists goes on.
     assert_eq!(ben.direct(&ann).await, chat);
     ben.send(&chat, "for later").await;
@@ -164,6 +173,7 @@ async fn deactivated_account_accepts_nothing_new() {
     let back = Person::of_session(&app, &back);
     assert_eq!(back.history(&chat, 0).await.len(), 1);
     ben.add(&group, &[&ann]).await.ok(200);
+    ben.post(&format!("{own}/accept"), json!({})).await.ok(200);
     cat.direct(&ann).await;
     app.finish().await;
 }

@@ -245,6 +245,13 @@ async fn erasure_leaves_a_tombstone() {
     }
     let ask = format!("/me/contact-requests/{}", who.id);
     eve.put(&ask, json!({})).await.problem(403, "not_accepted");
+    let note = json!({"alias": "I know who this was"});
+    eve.put(&format!("/me/contacts/{}", who.id), note)
+        .await
+        .problem(403, "not_accepted");
+    let batch = json!({"contacts": [{"user_id": who.id, "alias": "It was"}]});
+    let results = eve.post("/me/contacts/batch", batch).await.ok(200)["results"].clone();
+    assert_eq!(results[0]["problem"]["code"], "not_accepted");
 
     // The groups go on, with a successor, and their members learn of it.
     assert_eq!(ben.roles(&mine).await[&cat.id], "owner");

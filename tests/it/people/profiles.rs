@@ -128,6 +128,10 @@ async fn profile_fields_are_validated() {
             "/avatar_url",
         ),
         (json!({"rev": 9}), "/rev"),
+        (json!({"username": null, "bio": "x"}), "/username"),
+        (json!({"display_name": null}), "/display_name"),
+        (json!({"read_receipts": null}), "/read_receipts"),
+        (json!({"forward_name": null}), "/forward_name"),
         (json!({"status": null}), "/status"),
         (json!({}), ""),
     ] {
@@ -179,6 +183,12 @@ async fn status_ends_at_its_time() {
     assert_eq!(own["status"]["availability"], "invisible");
     assert_eq!(ben.get(&path).await.ok(200), quiet);
     assert_eq!(own["rev"], quiet["rev"]);
+
+    // A leap second is the next second, in the answer too.
+    let leap = json!({"availability": "auto", "text": "x", "until": "2090-06-30T23:59:60Z"});
+    let own = ann.put("/me/status", leap).await.ok(200);
+    assert_eq!(own["status"]["until"], "2090-07-01T00:00:00.000Z");
+    assert_eq!(ann.get("/me").await.ok(200), own);
 
     // Time passes.
     let status = json!({"availability": "away", "text": "back soon", "until": tomorrow()});

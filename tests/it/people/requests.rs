@@ -132,6 +132,13 @@ async fn request_is_accepted() {
     }
     let friends = ask(&ann, &ben).await.ok(200);
     assert_eq!(friends["state"], "accepted");
+    // A repeat notes what it says.
+    let head = ben.head().await;
+    let noted = ben.post(&path, json!({"alias": "Anna"})).await.ok(200);
+    assert_eq!(
+        (&noted["alias"], &noted["tags"], ben.head().await),
+        (&json!("Anna"), &contact["tags"], head + 1)
+    );
 
     // The end of the friendship leaves a contact on the other side. A new request is possible immediately.
     ann.call("DELETE", &format!("/me/contacts/{}", ben.id))

@@ -45,6 +45,8 @@ test("the end of an account", { timeout: 300_000 }, async (t) => {
     await ann.fill("#ends-password", "wrong horse");
     await ann.press("#ends-password", "Enter");
     await until(() => ann.textContent("#ends-error"), "The password is wrong.");
+    const colour = (id) => ann.evaluate((id) => getComputedStyle(document.querySelector(id)).color, id);
+    assert.equal(await colour("#ends-error"), await colour("#username-form-error"));
     await ann.fill("#ends-password", password);
     await ann.click("#ends-yes");
     await until(() => ann.textContent("#welcome-notice"), "Your account is deactivated. Log in to use it again.");

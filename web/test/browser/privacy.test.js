@@ -67,4 +67,31 @@ test("privacy", { timeout: 300_000 }, async (t) => {
     await until(() => chosen(ann, "presence"), "Default: Everyone");
     await ann.unroute(/\/v1\/me\/privacy$/);
   });
+
+  await t.test("of two changes both hold on the page, whichever answer is late", async () => {
+    let slow = true;
+    await ann.route(/\/v1\/me\/privacy$/, async (route) => {
+      const late = route.request().method() === "PATCH" && slow;
+      slow &&= !late;
+      const response = await route.fetch();
+      if (late) await ann.waitForTimeout(1_500);
+      await route.fulfill({ response });
+    });
+    await ann.selectOption("#privacy-presence", "nobody");
+    await ann.selectOption("#privacy-last_seen", "nobody");
+    await until(async () => (await device.getPrivacy()).last_seen, "nobody");
+    await ann.waitForTimeout(2_000);
+    assert.deepEqual([await chosen(ann, "presence"), await chosen(ann, "last_seen")], ["Nobody", "Nobody"]);
+    await ann.unroute(/\/v1\/me\/privacy$/);
+  });
+
+  await t.test("a page that could not be loaded can be loaded again", async () => {
+    await ann.keyboard.press("Escape");
+    await ann.route(/\/v1\/me\/privacy$/, (route) => route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ code: "forbidden" }) }));
+    await ann.click("#privacy-button");
+    await ann.waitForSelector("#privacy-body >> text=Try again");
+    await ann.unroute(/\/v1\/me\/privacy$/);
+    await ann.click("#privacy-body >> text=Try again");
+    await until(() => chosen(ann, "presence"), "Nobody");
+  });
 });
