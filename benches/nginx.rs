@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
-/// An nginx that accepts `PUT` and serves what was put. It ends when this is dropped.
+/// An nginx for each core, as it is used: they accept `PUT` and serve what was put. They end when this is dropped.
 pub struct Nginx {
-    _child: Child,
-    pub address: SocketAddr,
+    _children: Vec<Child>,
+    pub addresses: Vec<SocketAddr>,
     /// Its files.
     pub root: PathBuf,
 }
@@ -28,32 +28,37 @@ impl Nginx {
         let _none = fs::remove_dir_all(&dir);
         let root = dir.join("files");
         fs::create_dir_all(&root).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary = temporary.map(|name| format!("{name}_temp_path {name};"));
-        let config = format!(
-            "daemon off; master_process off; pid nginx.pid; error_log error.log;
-             events {{ worker_connections 1024; }}
-             http {{ access_log off; sendfile on; tcp_nodelay on; {} client_max_body_size 0; keepalive_requests 1000000;
-                server {{ listen {address}; root files; dav_methods PUT; create_full_put_path on; }} }}",
-            temporary.concat(),
-        );
-        fs::write(dir.join("nginx.conf"), config).unwrap();
-        let mut command = supervised(program.to_str().unwrap());
-        command.args(["-p", dir.to_str().unwrap(), "-c", "nginx.conf"]);
-        command.args(["-e", "error.log"]);
-        let child = command.spawn().unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(address).await.is_err() {
-            let log = dir.join("error.log");
-            assert!(begun.elapsed().as_secs() < 10, "see {}", log.display());
-            sleep(Duration::from_millis(20)).await;
+        let (mut addresses, mut children) = (Vec::new(), Vec::new());
+        for n in 0..std::thread::available_parallelism().unwrap().get() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            drop(listener);
+            let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+            let temporary = temporary.map(|name| format!("{name}_temp_path {name}{n};"));
+            let config = format!(
+                "daemon off; master_process off; pid {n}.pid; error_log error.log;
+                 events {{ worker_connections 1024; }}
+                 http {{ access_log off; sendfile on; tcp_nodelay on; {} client_max_body_size 0; keepalive_requests 1000000;
+                    server {{ listen {address}; root files; dav_methods PUT; create_full_put_path on; }} }}",
+                temporary.concat(),
+            );
+            let file = format!("{n}.conf");
+            fs::write(dir.join(&file), config).unwrap();
+            let mut command = supervised(program.to_str().unwrap());
+            command.args(["-p", dir.to_str().unwrap(), "-c", &file]);
+            command.args(["-e", "error.log"]);
+            children.push(command.spawn().unwrap());
+            let begun = Instant::now();
+            while TcpStream::connect(address).await.is_err() {
+                let log = dir.join("error.log");
+                assert!(begun.elapsed().as_secs() < 10, "see {}", log.display());
+                sleep(Duration::from_millis(20)).await;
+            }
+            addresses.push(address);
         }
         Some(Self {
-            _child: child,
-            address,
+            _children: children,
+            addresses,
             root,
         })
     }

@@ -164,9 +164,10 @@ pub async fn transfers(environment: &Environment, options: &Options) -> Vec<Line
         let (up, down) = (format!("{up}/parts/1"), format!("{down}/content"));
         sides[0][0].push(transfer(ours, true, up, 204, true, None).await);
         sides[1][0].push(transfer(ours, false, down, 200, true, None).await);
+        let theirs = nginx.addresses[n % nginx.addresses.len()];
         let (path, file) = (format!("/{n}"), Some(nginx.root.join(n.to_string())));
-        sides[0][1].push(transfer(nginx.address, true, path.clone(), 201, false, file).await);
-        sides[1][1].push(transfer(nginx.address, false, path, 200, false, None).await);
+        sides[0][1].push(transfer(theirs, true, path.clone(), 201, false, file).await);
+        sides[1][1].push(transfer(theirs, false, path, 200, false, None).await);
     }
     let mut rates: [[Vec<f64>; 2]; 2] = Default::default();
     for round in 0..options.rounds {

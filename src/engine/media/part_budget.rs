@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The most bytes of parts in memory.
 const TOTAL_BYTES: usize = 128 * 1024 * 1024;
 
+/// From here on no further part begins: those that have begun can go on, and a refusal costs PostgreSQL nothing.
+const FULL_BYTES: usize = TOTAL_BYTES / 4 * 3;
+
 /// The parts that a user may send at a time to a node.
 const PARTS_OF_USER: u32 = 2;
 
@@ -37,6 +40,9 @@ impl PartBudget {
     /// Begins a part of this user.
     pub fn begin(&self, owner: UserId) -> Result<PartMemory, Error> {
         let mut usage = self.lock();
+        if usage.bytes >= FULL_BYTES {
+            return Err(Error::Overloaded(RETRY_AFTER));
+        }
         let parts = usage.parts.entry(owner).or_default();
         if *parts >= PARTS_OF_USER {
             return Err(Error::RateLimited(QuotaStatus {
@@ -91,7 +97,7 @@ impl Drop for PartMemory {
 
 #[cfg(test)]
 mod tests {
-    use super::{PartBudget, TOTAL_BYTES};
+    use super::{FULL_BYTES, PartBudget, TOTAL_BYTES};
     use crate::engine::error::Error;
     use crate::model::ids::UserId;
     use uuid::Uuid;
@@ -104,7 +110,9 @@ mod tests {
         let second = budget.begin(user(1)).unwrap();
         assert!(matches!(budget.begin(user(1)), Err(Error::RateLimited(_))));
         let mut other = budget.begin(user(2)).unwrap();
-        first.grow(TOTAL_BYTES).unwrap();
+        first.grow(FULL_BYTES).unwrap();
+        assert!(matches!(budget.begin(user(3)), Err(Error::Overloaded(_))));
+        first.grow(TOTAL_BYTES - FULL_BYTES).unwrap();
         assert!(matches!(other.grow(1), Err(Error::Overloaded(_))));
         drop((first, second));
         other.grow(TOTAL_BYTES).unwrap();

@@ -101,20 +101,28 @@ fn shrink(picture: DynamicImage, side: u32) -> Option<DynamicImage> {
 
 fn encode(name: OutputName, picture: &DynamicImage) -> Option<Variant> {
     let mut bytes = Vec::new();
-    let upright = unweigh(picture);
-    let is_opaque = upright.pixels().all(|pixel| pixel.0[3] == u8::MAX);
-    let mime = if is_opaque {
-        let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-        DynamicImage::from(upright)
-            .into_rgb8()
-            .write_with_encoder(encoder)
-            .ok()?;
-        "image/jpeg"
-    } else {
-        upright
-            .write_with_encoder(WebPEncoder::new_lossless(&mut bytes))
-            .ok()?;
-        "image/webp"
+    let is_opaque = |upright: &RgbaImage| upright.pixels().all(|pixel| pixel.0[3] == u8::MAX);
+    // Most pictures have no transparency, and are encoded as they are.
+    let translucent = picture.color().has_alpha().then(|| unweigh(picture));
+    let mime = match translucent.filter(|upright| !is_opaque(upright)) {
+        Some(upright) => {
+            let encoder = WebPEncoder::new_lossless(&mut bytes);
+            upright.write_with_encoder(encoder).ok()?;
+            "image/webp"
+        }
+        None => {
+            let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+            let converted;
+            let opaque = match picture.as_rgb8() {
+                Some(opaque) => opaque,
+                None => {
+                    converted = picture.to_rgb8();
+                    &converted
+                }
+            };
+            opaque.write_with_encoder(encoder).ok()?;
+            "image/jpeg"
+        }
     };
     Some(Variant {
         name,

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// How many bytes are read at a time.
-const CHUNK_BYTES: u64 = 256 * 1024;
+/// How many bytes are read at a time. A slow reader keeps as many in memory.
+const CHUNK_BYTES: u64 = 128 * 1024;
 
 /// A client that has read less than this a second after [`PATIENCE`] is cut off.
 const LOWEST_RATE: u64 = 64 * 1024;

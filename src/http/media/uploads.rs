@@ -248,10 +248,10 @@ pub async fn upload_part(
     let (Ok(id), Ok(part)) = (Uuid::try_parse(&id), part.parse()) else {
         return Err(Problem::new(Code::NotFound));
     };
+    // First, so that parts which are refused for want of memory cost PostgreSQL nothing.
+    let memory = service(&delivery)?.parts.begin(caller.user)?;
     let expected = uploads::begin_part(&delivery, caller, MediaId(id), part).await?;
     body.check()?;
-    let service = service(&delivery)?;
-    let memory = service.parts.begin(caller.user)?;
     let (bytes, _memory) = body.read(expected.size, memory).await?;
     uploads::put_part(&delivery, expected, bytes).await?;
     Ok(HttpResponse::NoContent().finish())

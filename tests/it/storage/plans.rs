@@ -329,6 +329,12 @@ async fn attach(app: &App, conn: &mut PgConnection, [ann, ben, ..]: &[Person; 5]
         "UPDATE blob_deletions SET due_at = now() WHERE store_key IN (
         SELECT store_key FROM blob_deletions ORDER BY store_key LIMIT 10)",
     );
+    // A directory cannot be deleted as an object.
+    execute(
+        conn,
+        "INSERT INTO blob_deletions (store_key, due_at) VALUES ('store', now())
+         ON CONFLICT (store_key) DO UPDATE SET due_at = now()",
+    );
     collection::collect(delivery).await.unwrap();
     execute(
         conn,
