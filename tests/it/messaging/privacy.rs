@@ -52,6 +52,8 @@ const OF_CONVERSATION: &[(&str, &str, &str)] = &[
     ("GET", "/conversations/{id}", ""),
     ("PUT", "/conversations/{id}/typing", r#"{"typing": true}"#),
     ("PATCH", "/conversations/{id}", r#"{"title": "x"}"#),
+    ("GET", "/conversations/{id}/avatar", ""),
+    ("GET", "/search/messages?q=before&conversation_id={id}", ""),
     ("GET", "/conversations/{id}/members", ""),
     (
         "POST",
