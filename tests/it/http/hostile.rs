@@ -393,8 +393,8 @@ async fn invalid_query_parameters_are_rejected() {
                     is_documented(&operation, &query, &answer);
                     // A username, its beginning, a tag, an emoji or a query may be anything; and -0 is 0.
                     let once = text == format!("{name}={value}");
-                    let is_any =
-                        ["username", "prefix", "emoji", "tag", "q"].contains(&name) || value == "-0";
+                    let is_any = ["username", "prefix", "emoji", "tag", "q"].contains(&name)
+                        || value == "-0";
                     let is_good = match name {
                         "with_replied" | "mentions" | "download" => value == "true",
                         "seqs" => value == "1,1",
