@@ -115,7 +115,7 @@ impl Node {
         })
     }
 
-    /// Returns when the node should receive requests, or after [`READY_WITHIN`].
+    /// Returns when the node should receive requests, or after ten seconds.
     pub async fn until_ready(&self) {
         let Handles {
             delivery,

@@ -4,7 +4,15 @@ use crate::storage::plans::source::statements;
 use std::collections::BTreeSet;
 
 /// The statements that name the archive itself, by some of their words, and why.
-const DIRECT: [(&str, &str); 7] = [
+const DIRECT: [(&str, &str); 9] = [
+    (
+        "INSERT INTO search_blocks",
+        "reads the times of the first and the last message of a block",
+    ),
+    (
+        "SELECT conversation_id, seq, created_at FROM messages",
+        "reads the times of messages",
+    ),
     ("INSERT INTO messages", "stores messages"),
     ("length = NULL, extra = NULL", "erases contents"),
     (
