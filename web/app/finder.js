@@ -224,7 +224,7 @@ export class Finder {
     if (!field) return [el("bdi", {}, excerpt(previewOf(message), []).map(({ text }) => text).join(""))];
     const shown = (text) => (field === "name" ? plain(text) : text);
     const parts = excerpt(content[field], highlights).map(({ text, marked }) => (marked ? el("mark", {}, shown(text)) : shown(text)));
-    // What the text is, around it: the preview of the message with a sign in its place.
+    // What is around the text in a preview of the message: that of another text is cut at its place.
     const [before, after] = field === "text" ? ["", ""] : previewOf({ kind, content: { [field]: "\ufffc" } }).split("\ufffc");
     return [before, el("bdi", {}, ...parts), after];
   }
