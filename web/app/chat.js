@@ -65,13 +65,13 @@ export class Chat {
         pick: (message, button) => this.reactions.pick(message, button),
       },
     });
-    this.reading = new Reading(tideline, store, () => this.log.seen);
+    this.reading = new Reading(tideline, store, () => this.log.seen, () => this.within.isCovering);
     this.editing = new Editing(tideline, store, this);
     this.#slow = new SlowMode(tideline);
     this.typing = new Typing(tideline, store);
     this.composer = new Composer(tideline, store, drafts, this);
     this.later = new Scheduled(tideline, store, this);
-    this.within = new Within(tideline, store, people, (seq, found) => this.log.jump(seq, found));
+    this.within = new Within(tideline, store, people, { jump: (seq, found) => this.log.jump(seq, found), uncovered: () => this.reading.look() });
     store.on("conversations", () => this.drawFrame());
     store.on("arrived", (conversation, message) => this.#arrived(conversation, message));
     store.on("edited", (conversation, message) => this.#changed(conversation, message));

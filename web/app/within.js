@@ -8,6 +8,7 @@ const covers = matchMedia("(max-width: 75rem)");
 
 export class Within {
   #store;
+  #uncovered;
   #finder;
   #id = null;
   #back = null;
@@ -15,9 +16,10 @@ export class Within {
   #input = $("#here-input");
   #button = $("#here-button");
 
-  /** `jump` goes to a message of the conversation, and marks what was found in it. */
-  constructor(tideline, store, contacts, jump) {
+  /** `jump` goes to a message of the conversation, and marks what was found in it; `uncovered` is called when the messages are visible again. */
+  constructor(tideline, store, contacts, { jump, uncovered }) {
     this.#store = store;
+    this.#uncovered = uncovered;
     this.#finder = new Finder(tideline, store, contacts, {
       name: "here",
       input: this.#input,
@@ -50,6 +52,11 @@ export class Within {
     return !this.#root.hidden;
   }
 
+  /** Whether the messages are not visible behind it. */
+  get isCovering() {
+    return this.isOpen && covers.matches;
+  }
+
   /** Another conversation is open, or none. */
   begin(id) {
     if (this.isOpen) this.#show(false);
@@ -62,11 +69,12 @@ export class Within {
   #show(shown) {
     this.#root.hidden = !shown;
     this.#button.setAttribute("aria-expanded", String(shown));
+    if (!shown) this.#uncovered();
   }
 
   /** Makes room for the messages. The search goes on when it is opened again. */
   fold() {
-    if (covers.matches) this.#show(false);
+    if (this.isCovering) this.#show(false);
   }
 
   open() {

@@ -299,6 +299,20 @@ test("search", { timeout: 300_000 }, async (t) => {
       await phone.focus("#filter");
       await phone.keyboard.press("Escape");
       await enter(phone, "Crew");
+      // What is behind the search is not read.
+      const unread = async () => Number((await phone.title()).match(/^\((\d+)\)/)?.[1] ?? 0);
+      if (await phone.isVisible("#jump")) await phone.click("#jump");
+      await until(() => phone.isVisible("#jump"), false);
+      await until(() => phone.locator("#rows .row .text", { hasText: "message 600" }).count(), 1);
+      await phone.waitForTimeout(500);
+      const before = await unread();
+      await phone.click("#here-button");
+      await ben.send(crew.id, `to be read later, at ${width}`);
+      await until(unread, before + 1);
+      await phone.waitForTimeout(500);
+      assert.equal(await unread(), before + 1);
+      await phone.keyboard.press("Escape");
+      await until(unread, before);
       await phone.click("#here-button");
       await phone.fill("#here-input", "上海");
       await until(async () => (await marks(phone, "here")).length, 1);
