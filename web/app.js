@@ -13,6 +13,7 @@ import { Details } from "./app/details.js";
 import { $, $$, isComposing, open, toast } from "./app/dom.js";
 import { Drafts } from "./app/drafts.js";
 import { forget as forgetFaces } from "./app/faces.js";
+import { Finder } from "./app/finder.js";
 import { titleOf } from "./app/format.js";
 import { List } from "./app/list.js";
 import { languages } from "./app/looks.js";
@@ -42,7 +43,7 @@ connectMedia(tideline, store);
 const drafts = new Drafts(tideline);
 const people = new People(tideline, store);
 const list = new List(tideline, store, drafts);
-const chat = new Chat(tideline, store, drafts);
+const chat = new Chat(tideline, store, drafts, people);
 const profile = new Profile(tideline, store);
 const privacy = new Privacy(tideline, store);
 const person = new Person(tideline, store, people, (id) => go(id));
@@ -67,6 +68,14 @@ const sign = new Sign(tideline, async () => {
 const tabs = new Tabs(() => tideline.user?.id ?? null, () => (document.visibilityState === "visible" && document.hasFocus() ? chat.id : null));
 const notify = new Notify(tideline, store, tabs, (id) => go(id));
 const mentioned = new Mentioned(tideline, store, (id, seq) => go(id, seq));
+const finder = new Finder(tideline, store, people, {
+  name: "find",
+  input: $("#filter"),
+  people: () => [...store.people.values()],
+  go: (found) => go(found.message.conversation_id, found.message.seq, found),
+  changed: () => list.draw(),
+});
+list.isSearching = () => finder.active;
 new Arrange(tideline, store, chat, (id) => details.show(id, "nickname"));
 
 /** The name of this device in the person's list of devices. */
@@ -80,9 +89,9 @@ function browserName() {
 /** The message to show when its conversation is open. */
 let wanted = null;
 
-/** Opens a conversation, at a message or where the person left it. */
-const go = (id, seq = null) => {
-  wanted = seq === null ? null : { id, seq };
+/** Opens a conversation, at a message or where the person left it. `found` is the result of a search. */
+const go = (id, seq = null, found = null) => {
+  wanted = seq === null ? null : { id, seq, found };
   if (location.hash === `#/c/${id}`) show();
   else location.hash = `#/c/${id}`;
 };
@@ -99,14 +108,16 @@ function show({ keeps = false } = {}) {
   list.current = known ? id : null;
   if (known) {
     chat.open(id);
-    if (wanted?.id === id) chat.log.jump(wanted.seq);
-    else chat.focus();
+    if (wanted?.id === id) {
+      chat.within.fold();
+      chat.log.jump(wanted.seq, wanted.found);
+    } else chat.focus();
     wanted = null;
   } else {
     const was = chat.id;
     chat.close();
     // Back in the list, the focus returns to the link of the conversation, or to the "new" button if that link is gone.
-    if (was) $(store.conversations.has(was) ? `#conversations a[href="#/c/${CSS.escape(was)}"]` : "#new-button")?.focus();
+    if (was && !(finder.active && finder.resume())) $(store.conversations.has(was) ? `#conversations a[href="#/c/${CSS.escape(was)}"]` : "#new-button")?.focus();
     if (id) history.replaceState(null, "", "#/");
   }
   tabs.look();
@@ -133,6 +144,7 @@ tideline.on("signed_out", ({ reason }) => {
   closeDialogs();
   for (const form of $$("form")) form.reset();
   $("#toasts").replaceChildren();
+  finder.clear();
   for (const part of [account, details, list, chat, notify, mentioned, people, contacts, person, presence, profile, privacy]) part.forget();
   drafts.end(account.leaving);
   forgetMedia();
@@ -188,6 +200,12 @@ store.on("gone", (id, conversation) => {
   location.hash = "#/";
 });
 
+store.on("features", () => {
+  const all = store.features.has("search");
+  $("[for=filter]").textContent = t(all ? "search.find" : "list.find");
+  $("#filter").placeholder = t(all ? "search.label" : "list.find");
+  $("#find-filter").hidden = !all;
+});
 store.on("features", () => store.features.has("drafts") && void drafts.load().catch(() => {}));
 tideline.on("resync", () => store.features.has("drafts") && void drafts.load().catch(() => {}));
 
@@ -197,6 +215,7 @@ const COMMANDS = {
   KeyA: () => account.show(),
   KeyC: () => contacts.show(),
   KeyE: () => chat.id && chat.toggleEmoji(),
+  KeyF: () => chat.id && chat.within.open(),
   KeyH: () => open($("#help-dialog")),
   KeyI: () => chat.id && details.show(chat.id),
   KeyM: () => mentioned.show(),
@@ -215,7 +234,10 @@ function jump(step) {
 
 document.addEventListener("keydown", (event) => {
   if (!tideline.user || $("dialog[open]") || isComposing(event)) return;
-  if (event.key === "Escape" && !event.defaultPrevented && chat.id) location.hash = "#/";
+  if (event.key === "Escape" && !event.defaultPrevented && chat.id) {
+    if (chat.within.isOpen) chat.within.close();
+    else location.hash = "#/";
+  }
   // On a Mac this key writes letters and moves by words in a text field.
   if (MAC && event.target.matches("input, textarea")) return;
   // By the position of the key: with Alt many keyboards write another letter.

@@ -21,6 +21,7 @@ import { barredFrom, SlowMode } from "./rules.js";
 import { Scheduled } from "./scheduled.js";
 import { t } from "./texts.js";
 import { Typing } from "./typing.js";
+import { Within } from "./within.js";
 
 export class Chat {
   log;
@@ -32,6 +33,7 @@ export class Chat {
   forward;
   later;
   typing;
+  within;
   #slow;
   #tideline;
   #store;
@@ -44,7 +46,7 @@ export class Chat {
   /** The reason why the person cannot write here, as it was drawn last; null before that. */
   #barred = null;
 
-  constructor(tideline, store, drafts) {
+  constructor(tideline, store, drafts, people) {
     this.#tideline = tideline;
     this.#store = store;
     this.#info = new Info(tideline, store);
@@ -63,12 +65,13 @@ export class Chat {
         pick: (message, button) => this.reactions.pick(message, button),
       },
     });
-    this.reading = new Reading(tideline, store, () => this.log.seen);
+    this.reading = new Reading(tideline, store, () => this.log.seen, () => this.within.isCovering);
     this.editing = new Editing(tideline, store, this);
     this.#slow = new SlowMode(tideline);
     this.typing = new Typing(tideline, store);
     this.composer = new Composer(tideline, store, drafts, this);
     this.later = new Scheduled(tideline, store, this);
+    this.within = new Within(tideline, store, people, { jump: (seq, found) => this.log.jump(seq, found), uncovered: () => this.reading.look() });
     store.on("conversations", () => this.drawFrame());
     store.on("arrived", (conversation, message) => this.#arrived(conversation, message));
     store.on("edited", (conversation, message) => this.#changed(conversation, message));
@@ -102,6 +105,7 @@ export class Chat {
     this.pins.open(id);
     this.#slow.open(id);
     this.typing.open(id);
+    this.within.begin(id);
     this.later.again();
     this.#unwatch = this.#tideline.watch(id);
     this.#store.refresh(id).catch(() => {});
@@ -118,6 +122,7 @@ export class Chat {
     this.pins.close();
     this.#slow.close();
     this.typing.close();
+    this.within.begin(null);
     if (this.#id) this.editing.stop(false);
     this.log.close();
     this.composer.close();

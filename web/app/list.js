@@ -1,10 +1,14 @@
 // The list of conversations, the latest first; unsent messages to conversations that the person has left; the window title.
 
-import { $, $$, el, icon, isComposing } from "./dom.js";
+import { $, el, icon } from "./dom.js";
 import { face, faceOf, says } from "./faces.js";
+import { arrows } from "./finder.js";
 import { kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
 import { dotted, spokenDot, stateOf } from "./presence.js";
 import { t } from "./texts.js";
+
+/** How many titles stand above the messages that were found. */
+const TITLES = 5;
 
 export class List {
   #tideline;
@@ -14,6 +18,10 @@ export class List {
   #current = null;
   /** Whether the archived conversations are shown, and not the others. */
   #archive = false;
+  /** Whether all titles that fit are shown above the messages that were found. */
+  #all = false;
+  /** Whether messages are searched, too. */
+  isSearching = () => false;
 
   constructor(tideline, store, drafts) {
     this.#tideline = tideline;
@@ -26,28 +34,24 @@ export class List {
     });
     store.on("thread", () => this.#drawLost());
     for (const name of ["conversations", "people"]) store.on(name, () => this.draw());
-    $("#filter").addEventListener("input", () => this.draw());
-    $("#filter").addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || isComposing(event)) return;
-      // Escape ends the search, and must not do more elsewhere.
-      event.stopPropagation();
-      $("#filter").value = "";
+    $("#filter").addEventListener("input", () => {
+      this.#all = false;
       this.draw();
     });
-    $("#conversations").addEventListener("keydown", (event) => {
-      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-      if (!step || event.altKey) return;
-      event.preventDefault();
-      const links = $$("a", $("#conversations"));
-      links[links.indexOf(document.activeElement) + step]?.focus();
+    $("#titles-more").addEventListener("click", () => {
+      const { length } = $("#conversations").children;
+      this.#all = true;
+      this.draw();
+      $("a", $("#conversations").children[length]).focus();
     });
+    arrows($("#filter"), $("#list-nav"), "#conversations a, .found-row");
     // Words such as "yesterday" become wrong with time.
     setInterval(() => this.draw(), 60_000);
   }
 
   forget() {
     $("#filter").value = "";
-    this.#archive = false;
+    this.#archive = this.#all = false;
   }
 
   set current(id) {
@@ -65,6 +69,7 @@ export class List {
   #shown() {
     const words = $("#filter").value.trim().toLowerCase();
     const fits = (one) => `${titleOf(one)} ${one.peer ? nameOf(one.peer) : ""} ${ownTitleOf(one)} ${one.peer?.username ?? ""}`.toLowerCase().includes(words);
+    if (!words && this.isSearching()) return [];
     // A search finds archived and hidden ones too.
     return this.#store.sorted.filter((one) => (words ? fits(one) : isListed(one) && one.me.settings.archived === this.#archive));
   }
@@ -74,7 +79,7 @@ export class List {
     if (archived.length === 0) this.#archive = false;
     const unread = archived.reduce((sum, { me }) => sum + me.unread, 0);
     const button = $("#archive-button");
-    button.hidden = archived.length === 0 || $("#filter").value.trim() !== "";
+    button.hidden = archived.length === 0 || $("#filter").value.trim() !== "" || this.isSearching();
     button.classList.toggle("is-open", this.#archive);
     $("#archive-text").textContent = this.#archive ? t("list.archive.back") : t("list.archive");
     $("#archive-count").textContent = this.#archive ? "" : String(archived.length);
@@ -85,7 +90,10 @@ export class List {
 
   draw() {
     this.#drawArchive();
-    const shown = this.#shown();
+    const fitting = this.#shown();
+    const shown = this.isSearching() && !this.#all ? fitting.slice(0, TITLES) : fitting;
+    $("#titles-more").hidden = shown.length === fitting.length;
+    $("#titles-more").textContent = t("details.more", { count: fitting.length - shown.length });
     const list = $("#conversations");
     let place = list.firstChild;
     const kept = new Map();
@@ -177,7 +185,7 @@ export class List {
 
   #drawEmpty(shown) {
     const note = $("#list-empty");
-    note.hidden = shown > 0;
+    note.hidden = shown > 0 || this.isSearching();
     const none = $("#filter").value.trim() === "";
     const archived = !$("#archive-button").hidden;
     note.textContent = t(!this.#store.ready ? "noun.loading" : !none ? "list.unmatched" : archived ? "list.archived" : "list.none");

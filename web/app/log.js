@@ -4,6 +4,7 @@ import { dress, row } from "./bubble.js";
 import { $, $$, el, menu } from "./dom.js";
 import { explain, explainFields, explainSend } from "./errors.js";
 import { dayName, isGone, nameOf } from "./format.js";
+import { markIn } from "./marks.js";
 import { t } from "./texts.js";
 
 /** Messages of one person within this time are grouped. */
@@ -13,8 +14,9 @@ const NEAR = 48;
 const AHEAD = 800;
 /** Distance from the end at which the button to the end is shown. */
 const FAR = 240;
-/** How long a message stays marked to which the person has jumped. */
+/** How long a message stays marked to which the person has jumped, and with words that were found in it. */
 const FOUND_MS = 2_500;
+const WORDS_MS = 6_000;
 /** A message counts as seen when this much of it is visible. */
 const SEEN = 24;
 
@@ -32,6 +34,9 @@ export class Log {
   #react;
   /** The seq of the message to which the person has jumped. */
   #found = null;
+  /** Removes the marks of the words that were found there. */
+  #unmark = () => {};
+  #fading = null;
   #id = null;
   /** The seq of the message whose menu button is a stop of the Tab key; the arrow keys move to the others. */
   #reached = null;
@@ -99,7 +104,8 @@ export class Log {
 
   close() {
     if (this.#id && this.#store.conversations.has(this.#id)) this.#thread.rest().catch(() => {});
-    this.#id = this.divider = this.#loading = this.#problem = this.#held = this.#marked = this.#reached = this.#found = null;
+    this.#fade();
+    this.#id = this.divider = this.#loading = this.#problem = this.#held = this.#marked = this.#reached = null;
     this.#rows.clear();
     this.#list.replaceChildren();
   }
@@ -121,8 +127,8 @@ export class Log {
     if (seq !== null) $(".marked", this.#list)?.scrollIntoView({ block: "nearest" });
   }
 
-  /** Scrolls to a message, and loads it when it is not loaded. The focus moves there. */
-  async jump(seq) {
+  /** Scrolls to a message, and loads it when it is not loaded. The focus moves there. `words` is a result of a search, whose words are marked. */
+  async jump(seq, words = null) {
     const id = this.#id;
     this.#follow(false);
     this.#placed = true;
@@ -131,18 +137,27 @@ export class Log {
     if (this.#id !== id) return;
     if (!has() && !(await this.#load((thread) => thread.around(seq)))) return;
     if (this.#id !== id || !has()) return;
+    this.#fade();
     this.#found = seq;
     this.draw();
     const node = $(`.row[data-seq="${seq}"]`, this.#list);
     if (!node) return;
+    if (words) this.#unmark = markIn(node, words);
     node.scrollIntoView({ block: "center" });
     this.#scrolled();
     ($(".row-menu", node) ?? this.#log).focus({ preventScroll: true });
-    setTimeout(() => {
-      if (this.#found !== seq) return;
-      this.#found = null;
+    this.#fading = setTimeout(() => {
+      this.#fade();
       this.draw();
-    }, FOUND_MS);
+    }, words ? WORDS_MS : FOUND_MS);
+  }
+
+  /** Ends the marks of a jump. */
+  #fade() {
+    clearTimeout(this.#fading);
+    this.#found = null;
+    this.#unmark();
+    this.#unmark = () => {};
   }
 
   // The menu buttons are one stop of the Tab key, as the messages are many.

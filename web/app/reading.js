@@ -14,6 +14,7 @@ export class Reading {
   #tideline;
   #store;
   #seen;
+  #isCovered;
   #id = null;
   #pause = null;
   #marking = 0;
@@ -21,11 +22,12 @@ export class Reading {
   #marked = false;
   #asking = false;
 
-  /** `seen` returns the highest seq that is visible. */
-  constructor(tideline, store, seen) {
+  /** `seen` returns the highest seq that is visible, and `isCovered` whether something is in front of the messages. */
+  constructor(tideline, store, seen, isCovered) {
     this.#tideline = tideline;
     this.#store = store;
     this.#seen = seen;
+    this.#isCovered = isCovered;
     store.on("online", () => this.look());
     for (const name of ["focus", "pageshow"]) window.addEventListener(name, () => (this.look(), this.#askPeer()));
     document.addEventListener("visibilitychange", () => this.look());
@@ -48,7 +50,7 @@ export class Reading {
   }
 
   get isAttentive() {
-    return document.visibilityState === "visible" && document.hasFocus() && !dialogs.some((dialog) => dialog.open);
+    return document.visibilityState === "visible" && document.hasFocus() && !dialogs.some((dialog) => dialog.open) && !this.#isCovered();
   }
 
   look() {

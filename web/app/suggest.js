@@ -22,13 +22,20 @@ export class Suggest {
   #late = null;
   /** What the server has found, by the letters. */
   #answers = new Map();
+  #also;
+  #own;
 
-  /** `input` has usernames, with spaces or commas between them; the list is put after it. */
-  constructor(tideline, store, people, input) {
+  /**
+   * `input` has usernames, with spaces or commas between them; the list is put after it. `also` returns more people to suggest, and with
+   * `own` the person is one of them.
+   */
+  constructor(tideline, store, people, input, { also = () => [], own = false } = {}) {
     this.#tideline = tideline;
     this.#store = store;
     this.#people = people;
     this.#input = input;
+    this.#also = also;
+    this.#own = own;
     this.#list = el("ul", { class: "choices suggestions scroll", role: "listbox", id: `${input.id}-suggestions`, "aria-label": t("suggest.label"), hidden: true });
     (input.closest(".inline") ?? input).after(this.#list);
     for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-expanded", "false"], ["aria-controls", this.#list.id]]) input.setAttribute(name, value);
@@ -77,8 +84,8 @@ export class Suggest {
     const known = [...this.#people.contacts.values()].map(({ user }) => user);
     const peers = [...this.#store.conversations.values()].map(({ peer }) => peer).filter(Boolean);
     const fits = (user) => user.username.startsWith(word) || nameOf(user).toLowerCase().split(/\s+/).some((part) => part.startsWith(word));
-    const all = [...[...known, ...peers].filter(fits), ...(this.#answers.get(word) ?? [])];
-    const wanted = ({ id, username, deleted }) => id !== this.#store.me?.id && !deleted && !taken.has(username);
+    const all = [...[...known, ...peers, ...this.#also()].filter(fits), ...(this.#answers.get(word) ?? [])];
+    const wanted = ({ id, username, deleted }) => (this.#own || id !== this.#store.me?.id) && !deleted && !taken.has(username);
     this.#found = word === "" ? [] : [...new Map(all.map((user) => [user.id, user])).values()].filter(wanted).slice(0, MOST);
     // The whole name is there already.
     if (this.#found.length === 1 && this.#found[0].username === word) this.#found = [];

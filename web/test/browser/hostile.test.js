@@ -43,6 +43,15 @@ test("hostile words", { timeout: 300_000 }, async (t) => {
       await send("file", { url: "https://files.example/x", name: `<u>\u202Egpj.exe`, mime: "text/html", size: 1 });
       await send("custom", { html: "<script>window.hacked = 8</script>", text: 5 });
 
+      // In a search, too, where the words of the person are marked.
+      await ann.waitForSelector("#find-filter:not([hidden])");
+      for (const [words, shown] of [["hacked", HOSTILE[0]], ["gpj", "File: <u>gpj.exe"], ["wwww", "www…"]]) {
+        await ann.fill("#filter", words);
+        await until(async () => (await ann.locator("#find-results .mentioned-text").allTextContents()).some((text) => text.endsWith(shown)), true);
+        await until(() => ann.locator("#find-results :is(script, img:not(.avatar img), b, i, u, svg[onload])").count(), 0);
+        assert.equal(await ann.evaluate(() => document.querySelector("#list-nav").scrollWidth - document.querySelector("#list-nav").clientWidth), 0);
+      }
+      await ann.fill("#filter", "");
       await enter(ann, "<i>Group</i>");
       await until(async () => (await texts(ann)).slice(0, HOSTILE.length), HOSTILE);
       assert.equal(await ann.evaluate(() => window.hacked), undefined);

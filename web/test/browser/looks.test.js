@@ -134,6 +134,15 @@ test("looks", { timeout: 600_000 }, async (t) => {
       await until(() => page.locator("#conversations .title").allTextContents(), ["Regatta 2019"]);
       await show("archive");
       await page.click("#archive-button");
+      await page.fill("#filter", "pier");
+      await page.waitForSelector("#find-results .found-row");
+      await show("search");
+      await page.click("#find-filter");
+      await page.selectOption("#find-kind", "text");
+      await page.waitForSelector("#find-chips .chip");
+      await show("search-filters");
+      await page.focus("#filter");
+      await page.keyboard.press("Escape");
       await page.click("#mentioned-button");
       await page.waitForSelector("#mentioned .mentioned-row");
       await show("mentioned");
@@ -194,6 +203,11 @@ test("looks", { timeout: 600_000 }, async (t) => {
       await page.waitForSelector(".unloaded");
       await until(() => page.locator("#rows .row.last .text").last().textContent(), LAST);
       await show("chat");
+      await page.click("#here-button");
+      await page.fill("#here-input", "thermos");
+      await page.waitForSelector("#here-results .found-row");
+      await show("search-here");
+      await page.keyboard.press("Escape");
       await page.click(".edited >> nth=0");
       await until(() => page.locator("#versions .text").count(), 2);
       await show("versions");

@@ -137,9 +137,17 @@ test("in a browser", { timeout: 240_000 }, async (t) => {
     await page.waitForSelector("#status[data-state=online]");
     await look("list");
     await page.fill("#filter", "zzz");
-    await page.waitForSelector("#list-empty:not([hidden])");
-    await look("list, filtered");
-    await page.fill("#filter", "");
+    await until(() => page.textContent("#find-status"), `⟦${tables.en["search.none"]}⟧`);
+    await look("search, nothing");
+    await page.fill("#filter", "datahello");
+    await page.waitForSelector("#find-results .found-row");
+    await page.click("#find-filter");
+    await page.selectOption("#find-kind", "text");
+    await page.fill("#find-from", "2020-01-01");
+    await page.waitForSelector("#find-chips .chip >> nth=1");
+    await look("search");
+    await page.focus("#filter");
+    await page.keyboard.press("Escape");
 
     for (const kind of ["direct", "group", "channel", "join"]) {
       await page.click("#new-button");
@@ -383,9 +391,9 @@ test("in a browser", { timeout: 240_000 }, async (t) => {
     await page.waitForSelector("#conversations a");
     await page.click("#account-button");
     await page.selectOption("#own-language", "zh");
-    await until(() => page.getAttribute("#filter", "placeholder"), tables.zh["list.find"]);
+    await until(() => page.getAttribute("#filter", "placeholder"), tables.zh["search.label"]);
     await page.reload();
-    await until(() => page.getAttribute("#filter", "placeholder"), tables.zh["list.find"]);
+    await until(() => page.getAttribute("#filter", "placeholder"), tables.zh["search.label"]);
     await context.close();
 
     const other = await browser.tab(await browser.installation({ locale: "fi-FI" }));
