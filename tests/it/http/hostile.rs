@@ -391,9 +391,9 @@ async fn invalid_query_parameters_are_rejected() {
                     };
                     let answer = request.send_as(&ann).await;
                     is_documented(&operation, &query, &answer);
-                    // A username, its beginning, a tag, an emoji or a query may be anything; and -0 is 0.
+                    // A username, its beginning, a tag, an emoji, a query or a version of a picture may be anything; and -0 is 0.
                     let once = text == format!("{name}={value}");
-                    let is_any = ["username", "prefix", "emoji", "tag", "q"].contains(&name)
+                    let is_any = ["username", "prefix", "emoji", "tag", "q", "v"].contains(&name)
                         || value == "-0";
                     let is_good = match name {
                         "with_replied" | "mentions" | "download" => value == "true",
