@@ -77,7 +77,6 @@ async fn serve(services: &Services) -> Result<(), DevError> {
     instance::migrate(&database_url)?;
     let stop = StopSignal::new()?;
     let node = Node::start(config).await?;
-    node.until_ready().await;
     let url = format!("http://{}", node.address);
     let env = services.data_dir().join("env");
     write_private(
@@ -88,6 +87,7 @@ async fn serve(services: &Services) -> Result<(), DevError> {
             secret_file.display(),
         ),
     )?;
+    node.until_ready().await;
     let metrics = match node.metrics_address {
         Some(address) => format!("http://{address}/metrics"),
         None => format!("none, {METRICS_BIND} is empty"),
