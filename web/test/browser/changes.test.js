@@ -211,8 +211,9 @@ test("messages that change", { timeout: 480_000 }, async (t) => {
     await say(ann, "draft of a plan");
     await until(() => ann.locator(".row.mine[data-state=stored]").last().locator(".text").textContent(), "draft of a plan");
     const { seq } = (await ben.listMessages(direct.id)).messages.at(-1);
+    await until(async () => [await composer(ann), await focused()], ["", "text"]);
     await keys("ArrowUp");
-    await until(() => composer(ann), "draft of a plan");
+    await until(async () => [await composer(ann), await edits(ann)], ["draft of a plan", true]);
     await ann.fill("#text", "the plan");
     await ann.route(/messages\/\d+$/, (route) => route.fulfill({ status: 403, contentType: "application/problem+json", body: '{"code":"muted","detail":""}' }));
     await keys("Enter");
