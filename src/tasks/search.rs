@@ -41,7 +41,7 @@ async fn sweep(delivery: &Delivery) {
             missing = 0;
             let _logged = indexing::write_marked(delivery).await;
         }
-        if swept.missing == 0 {
+        if swept.missing == 0 || swept.failed {
             pause.tick().await;
         }
     }

@@ -25,19 +25,8 @@ const MAX_LEXEMES: usize = 4_096;
 pub async fn index(delivery: &Delivery, id: ConversationId) -> Result<usize, Error> {
     let mut written = 0;
     loop {
-        // Under the conversation's lock: an edit that does not find the block is committed before its messages are read, and a later
-        // one marks it.
-        let insert = move |conn: &mut Connection| {
-            let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
-                return Ok(Ok::<_, Infallible>(()));
-            };
-            let first = blocks::newest(conn, id)?.map_or(0, |newest| newest + 1);
-            let full = locked.last_seq.0 / BLOCK;
-            blocks::insert(conn, id, first..full.min(first + STEP))?;
-            Ok(Ok(()))
-        };
         if has_new(delivery, id).await? {
-            delivery.pg.transaction("search_insert", insert).await?.ok();
+            insert(delivery, id, None).await?;
         }
         let marked = move |conn: &mut Connection| blocks::marked(conn, id, STEP);
         let marked = delivery.pg.read("search_marked", marked).await?;
@@ -48,6 +37,27 @@ pub async fn index(delivery: &Delivery, id: ConversationId) -> Result<usize, Err
         let write = move |conn: &mut Connection| write(conn, id, &marked).map(Ok::<_, Infallible>);
         delivery.pg.transaction("search_write", write).await?.ok();
     }
+}
+
+/// Inserts or marks blocks from the given one, or from the first new one. Returns whether these were the last.
+///
+/// Under the conversation's lock: an edit that does not find the block is committed before its messages are read, and a later one marks
+/// it.
+async fn insert(delivery: &Delivery, id: ConversationId, from: Option<i64>) -> Result<bool, Error> {
+    let insert = move |conn: &mut Connection| {
+        let Some(locked) = conversations::lock(conn, &[id])?.pop() else {
+            return Ok(Ok::<_, Infallible>(true));
+        };
+        let first = match from {
+            Some(first) => first,
+            None => blocks::newest(conn, id)?.map_or(0, |newest| newest + 1),
+        };
+        let full = locked.last_seq.0 / BLOCK;
+        blocks::insert(conn, id, first..full.min(first + STEP))?;
+        Ok(Ok(first + STEP >= full))
+    };
+    let inserted = delivery.pg.transaction("search_insert", insert).await?;
+    Ok(inserted.unwrap_or(true))
 }
 
 /// Whether a conversation has full blocks that are not in the index.
@@ -90,6 +100,8 @@ pub struct Swept {
     pub last: Option<ConversationId>,
     /// The full blocks that were missing.
     pub missing: i64,
+    /// A conversation could not be indexed.
+    pub failed: bool,
 }
 
 /// Looks at conversations by id, and brings those up to date that have full blocks without an index.
@@ -97,13 +109,16 @@ pub async fn sweep(delivery: &Delivery, after: Option<ConversationId>) -> Result
     let lags = move |conn: &mut Connection| blocks::lags(conn, after, SLICE);
     let lags = delivery.pg.read("search_lags", lags).await?;
     let behind: Vec<_> = lags.iter().filter(|one| one.blocks > 0).collect();
+    let mut failed = false;
     for one in &behind {
-        index(delivery, one.conversation).await?;
+        // `Pg` has logged it, and the next sweep tries again.
+        failed |= index(delivery, one.conversation).await.is_err();
     }
     let is_end = i64::try_from(lags.len()).is_ok_and(|len| len < SLICE);
     Ok(Swept {
         last: lags.last().filter(|_| !is_end).map(|one| one.conversation),
         missing: behind.iter().map(|one| one.blocks).sum(),
+        failed,
     })
 }
 
@@ -129,11 +144,10 @@ pub async fn rebuild(delivery: &Delivery, done: impl Fn(usize)) -> Result<usize,
         after = Some(last.conversation);
         for one in &page {
             let id = one.conversation;
-            loop {
-                let delete = move |conn: &mut Connection| blocks::delete_some(conn, id, STEP);
-                if delivery.pg.read("search_delete", delete).await? == 0 {
-                    break;
-                }
+            // No block is deleted: a page that has begun counts on them, and their versions must not begin again.
+            let mut first = 0;
+            while !insert(delivery, id, Some(first)).await? {
+                first += STEP;
             }
             written += index(delivery, id).await?;
             conversations += 1;

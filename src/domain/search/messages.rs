@@ -15,9 +15,12 @@ pub async fn find(delivery: &Delivery, search: Search) -> Result<Hits, Error> {
     let service = delivery.search.as_ref().ok_or(Error::SearchDisabled)?;
     let began = Instant::now();
     let permit = service.gate.enter().await?;
-    let read = move |conn: &mut Connection| page::page(conn, &search);
+    let read = move |conn: &mut Connection| {
+        // It ends with the statements, which go on after the client has gone.
+        let _running = &permit;
+        page::page(conn, &search)
+    };
     let found = delivery.pg.read("search_messages", read).await;
-    drop(permit);
     let took = began.elapsed();
     delivery.metrics.search_seconds.observe(took.as_secs_f64());
     let ticks = u32::try_from(took.as_nanos() / TICK.as_nanos()).unwrap_or(u32::MAX);

@@ -27,6 +27,9 @@ const MAX_BLOCKS: usize = 200;
 /// The most messages that a page looks at, beside those of the blocks that its beginning cuts.
 const MAX_MESSAGES: i64 = 6_400;
 
+/// A page goes on to no other blocks when the contents that it has looked at have this many bytes.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// The blocks that are read together.
 const STEP: usize = 20;
 
@@ -151,7 +154,7 @@ pub fn page(conn: &mut Connection, search: &Search) -> StorageResult<Option<Hits
         (source.last <= scope.indexed).then_some(source)
     }));
     let mut hits = Vec::new();
-    let mut budget = MAX_MESSAGES;
+    let (mut budget, mut bytes) = (MAX_MESSAGES, 0);
     while let Some(newest) = sources.peek() {
         // A block that the beginning of the page cuts may have the next message, so it is always looked at.
         let is_cut = search
@@ -161,7 +164,7 @@ pub fn page(conn: &mut Connection, search: &Search) -> StorageResult<Option<Hits
         let ready = hits
             .iter()
             .filter(|hit: &&Hit| Some(hit.message.created_at) > bound);
-        if !is_cut && (budget <= 0 || ready.count() >= search.limit) {
+        if !is_cut && (budget <= 0 || bytes >= MAX_BYTES || ready.count() >= search.limit) {
             break;
         }
         let mut step = Vec::new();
@@ -174,7 +177,7 @@ pub fn page(conn: &mut Connection, search: &Search) -> StorageResult<Option<Hits
             .iter()
             .map(|one| one.last.0 - one.first.0 + 1)
             .sum::<i64>();
-        look(conn, search, &of, &step, &mut sources, &mut hits)?;
+        bytes += look(conn, search, &of, &step, &mut sources, &mut hits)?;
     }
     rest_at = rest_at.max(sources.peek().map(|one| one.newest_at));
     hits.retain(|hit| Some(hit.message.created_at) > rest_at);
@@ -315,7 +318,7 @@ fn part(
     }
 }
 
-/// Looks at messages, and adds what matches, and the parts of tails that come next.
+/// Looks at messages, and adds what matches, and the parts of tails that come next. Returns the bytes of their contents.
 fn look(
     conn: &mut Connection,
     search: &Search,
@@ -323,16 +326,17 @@ fn look(
     step: &[Source],
     sources: &mut BinaryHeap<Source>,
     hits: &mut Vec<Hit>,
-) -> StorageResult<()> {
+) -> StorageResult<usize> {
     let range = |one: &Source| {
         // With the message before a part of a tail: its time is that of the next part.
         let first = one.first.0 - i64::from(one.tail_from.is_some());
         (one.conversation, ConvSeq(first), one.last)
     };
     let ranges: Vec<_> = step.iter().map(range).collect();
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     for message in candidates::messages(conn, &ranges)? {
         let id = message.conversation_id;
+        bytes += message.body.content.get().len();
         let next = step.iter().find(|one| {
             one.conversation == id && one.tail_from.is_some() && one.first == message.seq.next()
         });
@@ -363,10 +367,10 @@ fn look(
         .map(|hit| (hit.message.conversation_id, hit.message.seq))
         .collect();
     if keys.is_empty() {
-        return Ok(());
+        return Ok(bytes);
     }
     let hidden = hidden::among(conn, search.caller, &keys)?;
     found.retain(|hit| !hidden.contains(&(hit.message.conversation_id, hit.message.seq)));
     hits.append(&mut found);
-    Ok(())
+    Ok(bytes)
 }

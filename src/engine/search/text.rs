@@ -8,6 +8,7 @@ use icu_properties::props::{
     DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, Script,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
+use std::borrow::Cow;
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -101,9 +102,12 @@ impl Word {
 }
 
 /// A character with its marks, as it is compared.
-fn fold(cluster: &str) -> String {
+fn fold(cluster: &str) -> Cow<'_, str> {
     if let &[byte] = cluster.as_bytes() {
-        return char::from(byte.to_ascii_lowercase()).into();
+        return match byte.is_ascii_uppercase() {
+            true => cluster.to_ascii_lowercase().into(),
+            false => cluster.into(),
+        };
     }
     let lower: String = NFKC
         .normalize(cluster)
@@ -121,7 +125,7 @@ fn fold(cluster: &str) -> String {
         !(is_ignored || is_mark && is_latin)
     };
     let bare: String = NFD.normalize(&lower).chars().filter(kept).collect();
-    NFC.normalize(&bare).into_owned()
+    NFC.normalize(&bare).into_owned().into()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tideline::config::RateLimit;
+use tideline::domain::search::indexing;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -356,4 +357,38 @@ fn lines(conn: &mut PgConnection, explain: &str) -> Vec<String> {
     }
     let rows: Vec<Row> = sql_query(explain).load(conn).unwrap();
     rows.into_iter().map(|row| row.line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_beside_a_rebuild_miss_nothing() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    fill(&ann, &chat, 640).await;
+    written(&app, 20).await;
+    // A block that was lost between others is made again too.
+    execute(
+        &mut app.database(),
+        "DELETE FROM search_blocks WHERE block = 7",
+    );
+    let delivery = &app.nodes[0].handles.delivery;
+    indexing::rebuild(delivery, |_| ()).await.unwrap();
+    let searches = async {
+        for _ in 0..60 {
+            for word in ["number2x", "number240x", "number630x"] {
+                assert_eq!(results(&ben, &[("q", word)]).await.len(), 1, "{word}");
+            }
+        }
+    };
+    let rebuilds = async {
+        loop {
+            indexing::rebuild(delivery, |_| ()).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = searches => {}
+        () = rebuilds => {}
+    }
+    written(&app, 20).await;
+    app.finish().await;
 }

@@ -63,7 +63,7 @@ pub fn newest(conn: &mut PgConnection, conversation: ConversationId) -> StorageR
     Ok(found.first().copied())
 }
 
-/// Inserts blocks that may have anything. Under the lock of their conversation, which has all of their messages.
+/// Inserts blocks that may have anything, or marks those that are there. Under the lock of their conversation, which has all of their messages.
 pub fn insert(
     conn: &mut PgConnection,
     conversation: ConversationId,
@@ -127,23 +127,6 @@ pub fn write(
         .bind::<Integer, _>(marked.version)
         .execute(conn)?;
     Ok(())
-}
-
-/// Deletes the blocks of a conversation, at most `limit`, the newest first: what is left is complete up to its newest block. Returns how
-/// many.
-pub fn delete_some(
-    conn: &mut PgConnection,
-    conversation: ConversationId,
-    limit: i64,
-) -> StorageResult<usize> {
-    Ok(
-        sql("DELETE FROM search_blocks WHERE conversation_id = $1 AND ctid = ANY(ARRAY(
-             SELECT ctid FROM search_blocks WHERE conversation_id = $2 ORDER BY block DESC LIMIT $3))")
-        .bind::<SqlUuid, _>(conversation)
-        .bind::<SqlUuid, _>(conversation)
-        .bind::<BigInt, _>(limit)
-        .execute(conn)?,
-    )
 }
 
 /// The full blocks of a conversation that are not in the index.

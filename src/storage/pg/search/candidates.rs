@@ -6,7 +6,7 @@ use crate::model::wire::message::Message;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::archive::{MessageKey, MessageRow};
 use crate::storage::pg::search::blocks::BLOCK;
-use crate::storage::pg::sql::sql;
+use crate::storage::pg::sql::{Sql, sql};
 use crate::storage::pg::types::{BigInts, Uuids};
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
@@ -84,13 +84,7 @@ pub fn newest(
     blocks: &Blocks<'_>,
     limit: i64,
 ) -> StorageResult<Vec<Candidate>> {
-    let rows = sql(include_str!("newest_candidates.sql"))
-        .bind::<Text, _>(blocks.query)
-        .bind::<Uuids, _>(ids(blocks.scopes))
-        .bind::<Uuids, _>(ids(blocks.scopes))
-        .bind::<BigInt, _>(BLOCK)
-        .bind::<BigInts, _>(floors(blocks.scopes))
-        .bind::<Uuids, _>(ids(blocks.scopes))
+    let rows = with_lexemes(sql(include_str!("newest_candidates.sql")), blocks)
         .bind::<Nullable<Timestamptz>, _>(blocks.from)
         .bind::<Nullable<Timestamptz>, _>(blocks.before)
         .bind::<BigInt, _>(limit)
@@ -105,18 +99,23 @@ pub fn around(
     blocks: &Blocks<'_>,
     at: Timestamp,
 ) -> StorageResult<Vec<Candidate>> {
-    let rows = sql(include_str!("candidates_around.sql"))
+    let rows = with_lexemes(sql(include_str!("candidates_around.sql")), blocks)
+        .bind::<Timestamptz, _>(at)
+        .bind::<Timestamptz, _>(at)
+        .columns::<(SqlUuid, BigInt, Timestamptz)>()
+        .load(conn)?;
+    Ok(candidates(rows))
+}
+
+/// A statement with what both have in common: the lexemes, the conversations and their floors.
+fn with_lexemes<'a>(statement: Sql<'a>, blocks: &Blocks<'a>) -> Sql<'a> {
+    statement
         .bind::<Text, _>(blocks.query)
         .bind::<Uuids, _>(ids(blocks.scopes))
         .bind::<Uuids, _>(ids(blocks.scopes))
         .bind::<BigInt, _>(BLOCK)
         .bind::<BigInts, _>(floors(blocks.scopes))
         .bind::<Uuids, _>(ids(blocks.scopes))
-        .bind::<Timestamptz, _>(at)
-        .bind::<Timestamptz, _>(at)
-        .columns::<(SqlUuid, BigInt, Timestamptz)>()
-        .load(conn)?;
-    Ok(candidates(rows))
 }
 
 fn ids(scopes: &[Scope]) -> Vec<ConversationId> {

@@ -14,11 +14,7 @@ const A_ROW: f64 = 8.0;
 const BESIDES: f64 = 30.0;
 
 /// Statements that read more than they return, by some of their words, and what bounds them.
-const READ_MORE: [(&str, &str); 10] = [
-    (
-        "DELETE FROM search_blocks WHERE",
-        "a step of a rebuild: 16 rows of the key, and their places",
-    ),
+const READ_MORE: [(&str, &str); 9] = [
     (
         "SELECT conversation_id, block, newest_at FROM search_blocks",
         "the blocks with the searched lexemes, also of others: `candidates_are_found_by_their_lexemes` looks at the plan",
