@@ -1,5 +1,7 @@
 //! Change numbers: writers, pages of changes, and a cache of history, with their statements in every order.
 //!
+//! This file is long because a model is read as a whole.
+//!
 //! Two nodes change messages of one conversation. A transaction waits for the conversation's lock, reads the messages, and
 //! commits their new states under the next numbers, or it is rolled back. A batch may change a message twice. A device reads the
 //! history and the changes page by page, with one request of each in progress. A request is two statements, each with its own

@@ -1,5 +1,7 @@
 //! Register, query, sleep: waits for news of one inbox, with notices that can get lost.
 //!
+//! This file is long because a model is read as a whole.
+//!
 //! Devices of one user wait on this node. Entries are committed by another node and by this one. The publisher of the other
 //! node publishes them to Redis, unless Redis is away or the node dies first. Commits of this node also wake its own waits.
 //! This node receives notices while it is subscribed, until its connection is cut. After a reconnect it subscribes again and

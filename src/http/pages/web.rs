@@ -124,6 +124,7 @@ static FILES: &[File] = &[
     sdk!("tideline.js"),
     sdk!("timelines.js"),
     sdk!("typing.js"),
+    sdk!("uploads.js"),
 ];
 
 /// The element with the hosts whose media the page loads without asking the user.

@@ -1,4 +1,6 @@
 //! The decoder: a child process that takes uploads apart, and what becomes of hostile ones.
+//!
+//! This file is long because its tests share what a picture in each format has to keep and to lose.
 
 use super::decoder_process::{PROGRAM, Script, patiently};
 use super::pictures::{self, CANARY, PROFILE, chunk, encode, has, jpeg_with, png_with, segment};
