@@ -59,6 +59,18 @@ async fn traffic(app: &App, url: &str) -> (Vec<String>, Vec<String>) {
         ),
         ("GET", "/v1/inbox?since_seq=0", &ann.token, None),
         ("GET", &in_query, &ann.token, None),
+        (
+            "GET",
+            "/v1/search/messages?q=canary-of-a-search",
+            &ann.token,
+            None,
+        ),
+        (
+            "GET",
+            "/v1/search/messages?q=canary-of-a-search&limit=0",
+            &ann.token,
+            None,
+        ),
         ("GET", "/v1/me", "canary-of-a-token", None),
         ("GET", "/v1/nothing", &ann.token, None),
         ("POST", "/v1/auth/logout", &phone.token, None),
@@ -69,7 +81,7 @@ async fn traffic(app: &App, url: &str) -> (Vec<String>, Vec<String>) {
     assert_eq!(
         statuses,
         [
-            200, 409, 401, 200, 201, 422, 400, 200, 400, 401, 404, 204, 401
+            200, 409, 401, 200, 201, 422, 400, 200, 400, 200, 400, 401, 404, 204, 401
         ]
     );
     let secrets = [
