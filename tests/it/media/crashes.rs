@@ -78,7 +78,8 @@ async fn upload(who: &Person, create: &Value, bytes: &[u8]) -> Value {
         let path = format!("{path}/complete");
         who.post(&path, Value::Null).await.ok(200)
     };
-    let time = Duration::from_secs(30);
+    // A commit that was under way when its node was killed may take a lease of 30 s after the test has ended all leases.
+    let time = Duration::from_secs(60);
     eventually("it is done", time, complete, |done| {
         done["state"] != "processing"
     })
