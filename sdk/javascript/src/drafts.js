@@ -176,6 +176,8 @@ export class Drafts {
         failures = 0;
       } catch (error) {
         if (error.code === "version_conflict" && error.draft) {
+          // The server's version counts, also a lower one: after a restore from a backup the same conflict would repeat without a pause.
+          if (known) known.version = Math.min(known.version, error.draft.version);
           this.#change(id, error.draft);
           this.#storedAt.delete(id);
         } else if (error.transient) await this.#core.pause(backoff(this.#core.backoff, failures++, error), session.term?.signal, { atLeast: error.retryAfterMs ?? 0 });

@@ -138,6 +138,22 @@ describe("the user's own", () => {
     assert.deepEqual([events.draft_changed.filter(({ content }) => content), phone.drafts.get(chat.id), (await ben.listDrafts()).drafts], [[], null, []]);
   });
 
+  it("a draft is stored by a device that knows a later version than a restored server", async (t) => {
+    let puts = 0;
+    const late = { version: 9, content: text("lost"), after_seq: 0, at: "2026-01-01T00:00:00.000Z" };
+    const { phone, chat } = await devices(t, {
+      fetch: async (url, options) => {
+        if (options.method === "PUT") puts++;
+        if (!new URL(url).pathname.endsWith("/v1/drafts")) return fetch(url, options);
+        return Response.json({ drafts: [{ conversation_id: chat.id, ...late }], next_cursor: null });
+      },
+    });
+    await phone.start();
+    assert.deepEqual((await phone.drafts.load()).map(({ version }) => version), [9]);
+    await phone.drafts.set(chat.id, text("again"));
+    assert.deepEqual([phone.drafts.get(chat.id), puts], [text("again"), 2]);
+  });
+
   it("drafts of two devices are stored by version, and a new device reads them", async (t) => {
     const { ben, phone, chat } = await devices(t);
     for (const device of [ben, phone]) await device.start();
