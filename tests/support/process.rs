@@ -25,10 +25,14 @@ pub struct NodeProcess {
     pub redis: Proxy,
 }
 
-/// An address with a free port.
+/// An address with a free port. It is below those that the kernel gives to clients and to listeners without a port: one of them could
+/// take it before the node listens.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    let addresses = std::iter::repeat_with(|| rand::random_range(11_000..15_000));
+    let mut addresses = addresses.map(|port: u16| format!("127.0.0.1:{port}"));
+    addresses
+        .find(|address| TcpListener::bind(address).is_ok())
+        .unwrap()
 }
 
 impl NodeProcess {

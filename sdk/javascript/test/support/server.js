@@ -19,12 +19,15 @@ const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGTERM")));
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, () => process.exit(1));
 
+/** Below the ports that the kernel gives to clients: one of them could take the port while the server restarts. */
 async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  return port;
+  for (;;) {
+    const port = 11_000 + Math.floor(4_000 * Math.random());
+    const probe = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(() => true, () => false);
+    probe.close();
+    if (isFree) return port;
+  }
 }
 
 /** Starts a server; `t` ends it. It keeps its port over restarts, as a load balancer does. */
