@@ -193,6 +193,12 @@ impl Deployment {
                 ("GET", path, Value::Null)
             }
             Ask::Peek { .. } => ("GET", at, Value::Null),
+            Ask::Search { canary } => {
+                let canary = &self.cast.chats[*canary].canary;
+                // A phrase.
+                let path = format!("/search/messages?q=%22{canary}%22&limit=50");
+                ("GET", path, Value::Null)
+            }
             Ask::Add { guest, .. } => {
                 let body = json!({"user_ids": [self.cast.users[*guest]]});
                 ("POST", format!("{at}/members"), body)

@@ -87,6 +87,10 @@ pub enum Ask {
     Peek {
         chat: usize,
     },
+    /// A search for the canary of a conversation, which may be one of others.
+    Search {
+        canary: usize,
+    },
     Add {
         chat: usize,
         guest: usize,
@@ -111,6 +115,7 @@ impl Ask {
             Self::Live => "get_live",
             Self::Read { .. } => "list_messages",
             Self::Peek { .. } => "get_conversation",
+            Self::Search { .. } => "search_messages",
             Self::Add { .. } => "add_members",
             Self::Remove { .. } => "remove_member",
         }
@@ -125,7 +130,12 @@ impl Ask {
             | Self::Peek { chat }
             | Self::Add { chat, .. }
             | Self::Remove { chat, .. } => Some(*chat),
-            Self::Wait { .. } | Self::Fetch { .. } | Self::Unread | Self::List | Self::Live => None,
+            Self::Wait { .. }
+            | Self::Fetch { .. }
+            | Self::Unread
+            | Self::List
+            | Self::Live
+            | Self::Search { .. } => None,
         }
     }
 }
@@ -205,6 +215,9 @@ pub struct Outcome {
     pub conversations: Vec<Value>,
     /// The messages of the listed conversations, in the same order.
     pub archives: Vec<Vec<Value>>,
+    /// What a search finds in each of them, newest first: the seqs.
+    #[serde(default)]
+    pub found: Vec<Vec<i64>>,
 }
 
 impl Outcome {

@@ -182,6 +182,10 @@ impl Actor<'_> {
                     let since = self.rng.random_range((seen - 40).max(0)..=seen);
                     self.ask(Ask::Read { chat, since }).await;
                 }
+                94..97 => {
+                    let canary = self.rng.random_range(0..cast.chats.len());
+                    self.ask(Ask::Search { canary }).await;
+                }
                 // A conversation of other users.
                 _ => {
                     let chat = self.rng.random_range(0..cast.chats.len());

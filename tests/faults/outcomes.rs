@@ -64,8 +64,24 @@ async fn outcome(person: Person, nodes: [Person; 2]) -> Outcome {
         let mut archive = Vec::new();
         read_pages(&person, pages, "messages", 0, &mut archive).await;
         outcome.archives.push(archive);
+        outcome.found.push(search(&person, id).await);
     }
     outcome
+}
+
+/// The seqs of all messages of a conversation that a search finds: all texts have the word.
+async fn search(person: &Person, id: &str) -> Vec<i64> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/search/messages?q=canary&conversation_id={id}&limit=50{cursor}");
+        let page = get(person, &path).await;
+        let results = page["results"].as_array().into_iter().flatten();
+        found.extend(results.filter_map(|one| one["message"]["seq"].as_i64()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
 }
 
 async fn read_pages(

@@ -222,6 +222,32 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
         })
         .body["news"] = json!(false);
     }),
+    ("a search does not find a message", "search-misses", |h| {
+        let stays = |op: &Op, chat: usize| h.cast.chats[chat].members.contains(&op.user);
+        let some = |op: &Op| {
+            op.body["results"]
+                .as_array()
+                .is_some_and(|all| all.len() > 9)
+        };
+        let is_it =
+            |op: &Op| matches!(op.ask, Ask::Search { canary } if stays(op, canary)) && some(op);
+        let at = h.ops.iter().rposition(is_it).unwrap();
+        // Not the last one: a search that is incomplete ends there.
+        let results = h.ops[at].body["results"].as_array_mut().unwrap();
+        results.remove(results.len() - 2);
+    }),
+    ("a search goes back", "search-order", |h| {
+        let some = |op: &Op| {
+            op.body["results"]
+                .as_array()
+                .is_some_and(|all| all.len() > 1)
+        };
+        let op = find(h, |op| matches!(op.ask, Ask::Search { .. }) && some(op));
+        op.body["results"].as_array_mut().unwrap().reverse();
+    }),
+    ("in the end a message is not found", "search-misses", |h| {
+        h.outcomes[0].found[0].pop().unwrap();
+    }),
     ("a node logs a bug", "bug", |h| {
         h.bugs.push("bug: of its own".to_owned())
     }),

@@ -7,6 +7,7 @@ mod counts;
 mod inbox;
 mod live;
 mod privacy;
+mod search;
 
 use crate::history::{Ask, Cast, History, Micros, Outcome};
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     live::check(&world, &mut found);
     counts::check(&world, &mut found);
     privacy::check(&world, &mut found);
+    search::check(&world, &mut found);
     answers::check(&world, &mut found);
     for bug in &history.bugs {
         found.add("bug", || bug.clone());
