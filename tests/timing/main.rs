@@ -19,4 +19,5 @@ mod support;
 mod drain;
 mod interference;
 mod overload;
+mod search;
 mod waits;
