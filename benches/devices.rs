@@ -47,6 +47,7 @@ pub struct WaitingDevices {
     watch: Option<Arc<str>>,
     changes: bool,
     presence_of: Option<Arc<str>>,
+    presence_wakes: bool,
 }
 
 /// State of all devices: the node's address, and counters.
@@ -101,6 +102,7 @@ impl WaitingDevices {
             watch: None,
             changes: false,
             presence_of: None,
+            presence_wakes: false,
         }
     }
 
@@ -115,9 +117,10 @@ impl WaitingDevices {
         self.changes = true;
     }
 
-    /// Devices that are added later are also notified of this person's presence, with answers that they get anyway.
-    pub fn watch_presence(&mut self, user: &str) {
+    /// Devices that are added later are also notified of this person's presence: with answers that they get anyway, or woken by it.
+    pub fn watch_presence(&mut self, user: &str, wakes: bool) {
         self.presence_of = Some(user.into());
+        self.presence_wakes = wakes;
     }
 
     /// Adds devices, until each of these people has one.
@@ -131,6 +134,7 @@ impl WaitingDevices {
                 watched: 0,
                 change: self.changes.then_some(0),
                 presence_of: self.presence_of.clone(),
+                presence_wakes: self.presence_wakes,
                 presence: None,
                 shared: Arc::clone(&self.shared),
                 on_wake: self.on_wake.clone(),
@@ -176,6 +180,7 @@ struct Device {
     /// The last change that it has seen, if it waits for changes.
     change: Option<usize>,
     presence_of: Option<Arc<str>>,
+    presence_wakes: bool,
     /// The cursor of the presence of this person, once it is there.
     presence: Option<String>,
     shared: Arc<SharedState>,
@@ -224,6 +229,11 @@ impl Device {
             }
             if let Some(cursor) = &self.presence {
                 path += &format!("&presence={cursor}");
+                path += if self.presence_wakes {
+                    "&presence_wake=true"
+                } else {
+                    ""
+                };
             }
             self.shared.polls.fetch_add(1, Ordering::Relaxed);
             let answer = match connection.get(&path, &self.person).await {

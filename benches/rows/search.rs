@@ -164,6 +164,10 @@ pub async fn sends(environment: &Environment, options: &Options) -> Vec<Line> {
             deployment.variables = vec![(SWITCH, ["off", "on"][on])];
             deployment.restart().await;
             let to = deployment.node.address;
+            if on == 1 {
+                // What the other turn has sent is not indexed yet.
+                indexed(&deployment).await;
+            }
             load(to, options.clients, Duration::from_secs(2), None, &requests).await;
             deployment.sql("CHECKPOINT").await;
             let sent = load(to, options.clients, options.time(), None, &requests).await;
