@@ -7,6 +7,7 @@ use crate::support::{Person, eventually, number};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tideline::config::Secret;
 use tokio::task::JoinHandle;
 
 /// A client that follows people: what it shows, and its cursor.
@@ -226,6 +227,43 @@ async fn permission_is_asked_again_when_a_number_moves() {
             }
         }
     }
+    waits.into_iter().for_each(|one| one.abort());
+    app.finish().await;
+}
+
+/// A node that cannot ask who may see whom answers without presence. The client keeps its cursor, and the next answer has all changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn answer_without_presence_loses_no_change() {
+    let mut app = start().await;
+    let mut config = app.config.clone();
+    // Not through the proxy that will not answer.
+    config.database_url = Secret(app.database_url());
+    app.add_node_with(config).await;
+    let [ann, ben, cem] = app.people(["ann", "ben", "cem"]).await;
+    let there = format!("http://{}", app.nodes[1].address);
+    let waits = [stay(&ann.at(&there), ""), stay(&cem.at(&there), "")];
+    for person in [&ann, &cem] {
+        shows(&ben, person, "online").await;
+    }
+    let mut bens = Follower::of(&ben, &[&ann, &cem]).await;
+    bens.wait(0, "").await;
+    let shed = || app.nodes[0].handles.delivery.metrics.presence_shed.get();
+    let (waiting, before) = (bens.wait(2, ""), shed());
+    let hides = async {
+        app.asleep(0, 1).await;
+        app.postgres.freeze();
+        let ann = ann.at(&there);
+        ann.patch("/me/privacy", json!({"presence": "nobody"}))
+            .await
+            .ok(200);
+        let busy = json!({"availability": "busy"});
+        cem.at(&there).put("/me/status", busy).await.ok(200);
+    };
+    let (changes, ()) = tokio::join!(waiting, hides);
+    assert_eq!((changes, shed() - before), (0, 1));
+    app.postgres.heal();
+    assert_eq!(bens.sees(&ann, "unknown").await["rev"], Value::Null);
+    bens.sees(&cem, "busy").await;
     waits.into_iter().for_each(|one| one.abort());
     app.finish().await;
 }

@@ -1,5 +1,6 @@
 //! Redis as a cluster of three masters with one replica each. `sync/nodes.rs` tests several nodes with a single Redis.
 
+use crate::support::online::{self, TIMINGS};
 use crate::support::{Answer, App, Cluster, Person, SECRET, admin, eventually, services};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -459,5 +460,34 @@ async fn subscriptions_survive_the_loss_of_a_master() {
     }
     let well = async || ready(&app).await;
     eventually("it is whole again", FAILOVER, well, |now| *now).await;
+    app.finish().await;
+}
+
+/// The devices of a node move to another master, with all that its node publishes of them: nobody seems to leave, and who comes is seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn presence_follows_moved_slots() {
+    let cluster = start();
+    let (app, ann, others) = everywhere(&cluster, |config| config.presence_timings = TIMINGS).await;
+    let [ben, cem, ..] = &others[..] else {
+        panic!("three people at least")
+    };
+    let viewer = ann.at(&second(&app));
+    let waits = online::stay(ben, "");
+    online::shows(&viewer, ben, "online").await;
+    for _ in 0..3 {
+        let is_presence = |key: &String| key.contains(":present:");
+        let all = keys(&app, &cluster).into_iter().flat_map(|(_, keys)| keys);
+        let of_nodes: Vec<_> = all.filter(is_presence).collect();
+        assert!(!of_nodes.is_empty());
+        for key in of_nodes {
+            cluster.move_slot(&key, (cluster.master_of(&key) + 1) % 3);
+        }
+        online::keeps(&viewer, ben, "online", Duration::from_secs(3)).await;
+        let comes = online::stay(cem, "");
+        online::shows(&viewer, cem, "online").await;
+        comes.abort();
+        online::shows(&viewer, cem, "offline").await;
+    }
+    waits.abort();
     app.finish().await;
 }
