@@ -18,13 +18,14 @@ const SWITCH: &str = "TIDELINE_SEARCH";
 const SEARCHES: f64 = 20.0;
 
 /// What is searched for, and how many of the messages have it.
-const QUERIES: [(&str, &str); 6] = [
+const QUERIES: [(&str, &str); 7] = [
     ("a rare word", "w29999"),
-    ("a word of some", "w300"),
-    ("a common word", "w1"),
-    ("two common words", "w1 w2"),
+    ("a word of some", "w00300"),
+    ("a common word", "w00001"),
+    ("two common words", "w00001 w00002"),
+    ("the beginning of 10,000 words", "w1"),
     ("a Chinese word", "上海"),
-    ("a phrase", "\"w1 w2\""),
+    ("a phrase", "\"w00001 w00002\""),
 ];
 
 fn searches(person: &Person, query: &str, more: &str) -> RequestSource {
@@ -91,7 +92,7 @@ pub async fn pages(environment: &Environment, options: &Options) -> Vec<Line> {
         .iter()
         .map(|(what, query)| (*what, *query, ""))
         .collect();
-    all.push(("a common word in a huge channel", "w1", &inside));
+    all.push(("a common word in a huge channel", "w00001", &inside));
     for (what, query, more) in all {
         let requests = searches(person, query, more);
         let (mut half, mut most) = (Vec::new(), Vec::new());

@@ -49,7 +49,7 @@ pub fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     // Whether the next letter belongs to the last word.
     let mut is_open = false;
-    for (start, cluster) in text.grapheme_indices(true) {
+    for (start, cluster) in clusters(text) {
         let end = start + cluster.len();
         for c in fold(cluster).chars() {
             let class = Class::of(c);
@@ -99,6 +99,22 @@ impl Word {
         }
         self.place.end
     }
+}
+
+/// The characters of a text with their marks, each with its place. ASCII characters before another one have none: to know that costs less
+/// than the rules of Unicode. (A line break of two characters comes as two.)
+fn clusters(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let cluster = match rest.as_bytes() {
+            [one, next, ..] if one.is_ascii() && next.is_ascii() => rest.get(..1)?,
+            _ => rest.graphemes(true).next()?,
+        };
+        let start = at;
+        at += cluster.len();
+        Some((start, cluster))
+    })
 }
 
 /// A character with its marks, as it is compared.
