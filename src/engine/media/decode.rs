@@ -105,7 +105,9 @@ fn inspect_picture(declared: &str, upload: Vec<u8>) -> Inspected {
     drop(upload);
     let (width, height) = check_size(format, &stripped)?;
     let picture = image::load_from_memory_with_format(&stripped.bytes, format).ok();
-    let derived = picture.and_then(|picture| variants::derive(picture, stripped.orientation));
+    let is_heavy = stripped.bytes.len() > variants::LIGHT;
+    let derived =
+        picture.and_then(|picture| variants::derive(picture, stripped.orientation, is_heavy));
     let derived = derived.ok_or(Rejection::Damaged)?;
     let (width, height) = match stripped.orientation {
         Orientation::Rotate90

@@ -10,6 +10,10 @@ use image::{DynamicImage, GenericImageView, RgbaImage};
 /// The quality of a JPEG variant, of 100.
 const QUALITY: u8 = 80;
 
+/// A picture of more bytes has the variant `small` whatever its size: a small one with many frames, which is somebody's avatar, would be
+/// loaded by everybody.
+pub(super) const LIGHT: usize = 64 * 1024;
+
 /// The longest side of which a placeholder is made.
 const PLACEHOLDER_SIDE: u32 = 100;
 
@@ -43,14 +47,18 @@ impl Variant {
 
 /// What is made of a picture.
 pub struct Derived {
-    /// The smaller pictures, those that are smaller than the picture.
+    /// The smaller pictures.
     pub variants: Vec<Variant>,
     /// The placeholder.
     pub thumbhash: Vec<u8>,
 }
 
 /// Makes the variants and the placeholder, upright and without metadata.
-pub fn derive(mut picture: DynamicImage, orientation: Orientation) -> Option<Derived> {
+pub fn derive(
+    mut picture: DynamicImage,
+    orientation: Orientation,
+    is_heavy: bool,
+) -> Option<Derived> {
     let longest = picture.width().max(picture.height());
     weigh_by_alpha(&mut picture);
     picture = shrink(picture, MEDIUM_SIDE)?;
@@ -60,7 +68,7 @@ pub fn derive(mut picture: DynamicImage, orientation: Orientation) -> Option<Der
         (OutputName::Medium, MEDIUM_SIDE),
         (OutputName::Small, SMALL_SIDE),
     ] {
-        if side < longest {
+        if side < longest || is_heavy && name == OutputName::Small {
             picture = shrink(picture, side)?;
             variants.push(encode(name, &picture)?);
         }

@@ -15,6 +15,9 @@ use tideline::engine::media::decoder::{Decoder, Inspection, Output};
 use tideline::engine::media::protocol::{OutputName, Rejection};
 use tideline::model::wire::media::MediaKind;
 
+/// A picture of more bytes always has a small variant.
+const LIGHT: usize = 64 * 1024;
+
 /// A picture that was accepted.
 struct Accepted {
     mime: String,
@@ -412,6 +415,20 @@ async fn variants_are_smaller_than_the_picture_and_keep_transparency() {
         .collect();
     assert!(!edges.is_empty());
     assert!(edges.iter().all(|pixel| pixel.0[0] > 240));
+}
+
+/// An avatar of few pixels and many frames is loaded by everybody who sees a message of its user.
+#[tokio::test]
+async fn small_picture_of_many_bytes_has_a_light_variant() {
+    let frames = vec![pictures::disc(100, 100); 300];
+    let heavy = pictures::gif(&frames);
+    assert!(heavy.len() > LIGHT, "{}", heavy.len());
+    let accepted = accept(&heavy, Gif).await;
+    assert_eq!(accepted.variants(), [("small", "image/webp", 100, 100)]);
+    let variant = accepted.output(OutputName::Small).unwrap();
+    assert!(variant.bytes.len() < LIGHT);
+    let light = accept(&pictures::gif(&frames[..2]), Gif).await;
+    assert_eq!(light.variants(), []);
 }
 
 #[tokio::test]
