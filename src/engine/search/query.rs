@@ -1,7 +1,8 @@
 //! A query: the terms that a message must have, and those that it must not have.
 
-use crate::engine::search::text::{Word, words};
+use crate::engine::search::text::{Words, words};
 use crate::model::wire::violation::Violation;
+use memchr::memmem;
 use std::ops::Range;
 
 /// The most terms of a query.
@@ -19,7 +20,7 @@ const MIN_PREFIX: usize = 2;
 /// Words that stand next to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Term {
-    words: Vec<Word>,
+    words: Words,
     /// The last word may go on.
     is_prefix: bool,
 }
@@ -52,8 +53,11 @@ impl Terms {
             };
             rest = after.trim_start();
             let words = words(text);
-            let Some(last) = words.last() else { continue };
-            let may_go_on = last.script.is_none() && last.folded.chars().count() >= MIN_PREFIX;
+            let Some(last) = words.all.last() else {
+                continue;
+            };
+            let compared = words.compared(words.all.len() - 1);
+            let may_go_on = last.script.is_none() && compared.chars().count() >= MIN_PREFIX;
             let is_prefix = phrase.is_none()
                 && !is_excluded
                 && may_go_on
@@ -84,14 +88,10 @@ impl Terms {
     /// Where a text has the terms, in bytes of `text`, ascending and apart; none if it does not match.
     pub fn find(&self, text: &str) -> Option<Vec<Range<usize>>> {
         let words = words(text);
-        if self
-            .excluded
-            .iter()
-            .any(|term| term.first(&words).is_some())
-        {
+        if self.excluded.iter().any(|term| term.is_in(&words)) {
             return None;
         }
-        if self.wanted.iter().any(|term| term.first(&words).is_none()) {
+        if !self.wanted.iter().all(|term| term.is_in(&words)) {
             return None;
         }
         let mut found: Vec<_> = self
@@ -112,49 +112,57 @@ impl Terms {
 }
 
 impl Term {
-    fn is_at(&self, words: &[Word]) -> bool {
-        let Some(words) = words.get(..self.words.len()) else {
-            return false;
-        };
-        let last = self.words.len() - 1;
-        self.words
-            .iter()
-            .zip(words)
-            .enumerate()
-            .all(|(at, (own, word))| {
-                own.folded == word.folded
-                    || self.is_prefix && at == last && word.folded.starts_with(&own.folded)
-            })
+    /// The part of the folded words of a text that matches.
+    fn needle(&self) -> &[u8] {
+        let all = self.words.folded.as_str();
+        // A last word that may go on has no line break after it.
+        let needle = if self.is_prefix { all.trim_end() } else { all };
+        needle.as_bytes()
     }
 
-    fn first(&self, words: &[Word]) -> Option<usize> {
-        (0..words.len()).find(|at| words.get(*at..).is_some_and(|rest| self.is_at(rest)))
+    fn is_in(&self, words: &Words) -> bool {
+        memmem::find(words.folded.as_bytes(), self.needle()).is_some()
     }
 
     /// Where a text has the term, in bytes. Of a word that goes on, the part that matches.
-    fn places(&self, text: &str, words: &[Word]) -> Vec<Range<usize>> {
+    fn places(&self, text: &str, words: &Words) -> Vec<Range<usize>> {
         let mut places = Vec::new();
+        let needle = memmem::Finder::new(self.needle());
+        let last = self.words.all.len() - 1;
+        let own = self.words.compared(last);
+        let characters = own.chars().count();
         let mut from = 0;
-        while let Some(at) = words.get(from..).and_then(|rest| self.first(rest)) {
-            let found = words.get(from + at..from + at + self.words.len());
-            if let Some([first, ..]) = found
-                && let Some(([.., last], [.., own])) = found.zip(Some(self.words.as_slice()))
-            {
-                let end = last.end_of_prefix(text, own.folded.chars().count());
+        while let Some(found) = words
+            .folded
+            .as_bytes()
+            .get(from..)
+            .and_then(|rest| needle.find(rest))
+        {
+            // The line break before the first word is a part of the match.
+            let first = words.at(from + found + 1);
+            let last = first + last;
+            let is_whole = words.compared(last) == own;
+            if let (Some(first), Some(last)) = (words.all.get(first), words.all.get(last)) {
+                let end = match is_whole {
+                    true => last.place.end,
+                    false => last.end_of_prefix(text, characters),
+                };
                 places.push(first.place.start..end);
             }
-            from += at + self.words.len();
+            // The line break after the last word begins the next match.
+            from = words.end(last);
         }
         places
     }
 
     fn conditions(&self) -> Vec<String> {
-        let last = self.words.len() - 1;
+        let words = &self.words;
+        let last = words.all.len() - 1;
         let mut conditions = Vec::new();
-        for (at, word) in self.words.iter().enumerate() {
-            let indexed = cut(&word.folded);
-            let before = at.checked_sub(1).and_then(|before| self.words.get(before));
-            match (word.script, pair(word, self.words.get(at + 1))) {
+        for (at, word) in words.all.iter().enumerate() {
+            let indexed = cut(words.compared(at));
+            let before = at.checked_sub(1).and_then(|before| words.all.get(before));
+            match (word.script, pair(words, at)) {
                 (None, _) if self.is_prefix && at == last => {
                     conditions.push(format!("'{indexed}':*"))
                 }
@@ -170,16 +178,17 @@ impl Term {
 }
 
 /// What the index has of words: words, and of scripts without spaces each two neighbours, and the last one alone.
-pub fn indexed(words: &[Word]) -> impl Iterator<Item = String> {
-    words.iter().enumerate().map(|(at, word)| {
-        pair(word, words.get(at + 1)).unwrap_or_else(|| cut(&word.folded).to_owned())
-    })
+pub fn indexed(words: &Words) -> impl Iterator<Item = String> {
+    (0..words.all.len())
+        .map(|at| pair(words, at).unwrap_or_else(|| cut(words.compared(at)).to_owned()))
 }
 
 /// Two neighbours of one script without spaces.
-fn pair(word: &Word, next: Option<&Word>) -> Option<String> {
-    let next = next.filter(|next| word.script.is_some() && next.script == word.script)?;
-    Some(format!("{}{}", cut(&word.folded), cut(&next.folded)))
+fn pair(words: &Words, at: usize) -> Option<String> {
+    let script = words.all.get(at)?.script;
+    let next = words.all.get(at + 1)?;
+    (script.is_some() && next.script == script)
+        .then(|| format!("{}{}", cut(words.compared(at)), cut(words.compared(at + 1))))
 }
 
 fn cut(word: &str) -> &str {
@@ -238,6 +247,8 @@ mod tests {
             assert_eq!(found(query, text), expected, "{query}");
         }
         assert_eq!(found("上海", "上海上海"), Some(vec!["上海", "上海"]));
+        // A word that begins within a character.
+        assert_eq!(found("21", "½①"), Some(vec!["½①"]));
         assert_eq!(found("ss", "Straße"), None);
         assert_eq!(found("strasse", "Straße"), Some(vec!["Straße"]));
     }

@@ -3,41 +3,15 @@
 //! Case, width, the marks of Latin letters, and characters that show nothing do not count. A word is a run of letters, digits and
 //! marks. Scripts that are written without spaces have no words here: each of their characters is one, with its marks.
 
-use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
-use icu_properties::props::{
-    DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, Script,
-};
-use icu_properties::{CodePointMapData, CodePointSetData};
-use std::borrow::Cow;
+use crate::engine::search::folding::{Class, Unspaced, fold, with_folded};
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
-
-const NFKC: ComposingNormalizerBorrowed<'_> = ComposingNormalizerBorrowed::new_nfkc();
-const NFC: ComposingNormalizerBorrowed<'_> = ComposingNormalizerBorrowed::new_nfc();
-const NFD: DecomposingNormalizerBorrowed<'_> = DecomposingNormalizerBorrowed::new_nfd();
-
-/// Scripts that are written without spaces. Han and Kana are one: a Japanese word may have both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unspaced {
-    /// Han, Hiragana, Katakana and Bopomofo.
-    HanKana,
-    /// Hangul syllables.
-    Hangul,
-    /// Thai.
-    Thai,
-    /// Lao.
-    Lao,
-    /// Khmer.
-    Khmer,
-    /// Burmese.
-    Myanmar,
-}
 
 /// A word, or a character of a script without spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// What is compared.
-    pub folded: String,
+    /// Where it begins in [`Words::folded`], in bytes.
+    begin: usize,
     /// The script without spaces; none for a word.
     pub script: Option<Unspaced>,
     /// Where it stands in the text, in bytes. It covers whole characters with their marks.
@@ -45,48 +19,83 @@ pub struct Word {
 }
 
 /// The words of a text, in order.
-pub fn words(text: &str) -> Vec<Word> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// What is compared of each, between line breaks, which no word has. So a phrase is a part of this string.
+    pub folded: String,
+    /// Each word.
+    pub all: Vec<Word>,
+}
+
+impl Words {
+    /// What is compared of a word.
+    pub fn compared(&self, at: usize) -> &str {
+        let begin = self.all.get(at).map(|word| word.begin);
+        let word = begin.and_then(|begin| self.folded.get(begin..self.end(at)));
+        word.unwrap_or_default()
+    }
+
+    /// The word that begins there in `folded`.
+    pub fn at(&self, begin: usize) -> usize {
+        self.all.partition_point(|word| word.begin < begin)
+    }
+
+    /// Where the line break after a word is in `folded`.
+    pub fn end(&self, at: usize) -> usize {
+        let next = self
+            .all
+            .get(at + 1)
+            .map_or(self.folded.len(), |next| next.begin);
+        next - 1
+    }
+}
+
+/// Finds the words of a text.
+pub fn words(text: &str) -> Words {
+    let mut folded = String::with_capacity(text.len() + text.len() / 4 + 2);
+    folded.push('\n');
     let mut words: Vec<Word> = Vec::new();
     // Whether the next letter belongs to the last word.
     let mut is_open = false;
     for (start, cluster) in clusters(text) {
         let end = start + cluster.len();
-        for c in fold(cluster).chars() {
-            let class = Class::of(c);
+        with_folded(cluster, |c, class| {
             let script = match class {
                 Class::Letter(script) => script,
                 Class::Mark => None,
                 Class::Other => {
                     is_open = false;
-                    continue;
+                    return;
                 }
             };
             match words.last_mut() {
-                Some(last) if is_open && class == Class::Mark => last.extend(c, end),
-                Some(last) if is_open && script.is_none() && last.script.is_none() => {
-                    last.extend(c, end);
+                Some(last)
+                    if is_open
+                        && (class == Class::Mark || script.is_none() && last.script.is_none()) =>
+                {
+                    last.place.end = end;
                 }
-                _ if class == Class::Mark => {}
-                _ => {
+                _ if class == Class::Mark => return,
+                last => {
+                    if last.is_some() {
+                        folded.push('\n');
+                    }
                     words.push(Word {
-                        folded: c.into(),
+                        begin: folded.len(),
                         script,
                         place: start..end,
                     });
                     is_open = true;
                 }
             }
-        }
+            folded.push(c);
+        });
     }
-    words
+    folded.push('\n');
+    Words { folded, all: words }
 }
 
 impl Word {
-    fn extend(&mut self, c: char, end: usize) {
-        self.folded.push(c);
-        self.place.end = end;
-    }
-
     /// Where the beginning of this word ends in its text, in bytes, that has at least so many compared characters.
     pub fn end_of_prefix(&self, text: &str, characters: usize) -> usize {
         let own = text.get(self.place.clone()).unwrap_or_default();
@@ -117,78 +126,15 @@ fn clusters(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// A character with its marks, as it is compared.
-fn fold(cluster: &str) -> Cow<'_, str> {
-    if let &[byte] = cluster.as_bytes() {
-        return match byte.is_ascii_uppercase() {
-            true => cluster.to_ascii_lowercase().into(),
-            false => cluster.into(),
-        };
-    }
-    let lower: String = NFKC
-        .normalize(cluster)
-        .chars()
-        .flat_map(char::to_lowercase)
-        .collect();
-    let lower = lower.replace('ς', "σ").replace('ß', "ss");
-    let mut is_latin = false;
-    let kept = |c: &char| {
-        let is_mark = ('\u{300}'..='\u{36f}').contains(c);
-        if !is_mark {
-            is_latin = script(*c) == Script::Latin;
-        }
-        let is_ignored = CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(*c);
-        !(is_ignored || is_mark && is_latin)
-    };
-    let bare: String = NFD.normalize(&lower).chars().filter(kept).collect();
-    NFC.normalize(&bare).into_owned().into()
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Letter(Option<Unspaced>),
-    Mark,
-    Other,
-}
-
-impl Class {
-    fn of(c: char) -> Self {
-        let category = CodePointMapData::<GeneralCategory>::new().get(c);
-        if GeneralCategoryGroup::Mark.contains(category) {
-            return Self::Mark;
-        }
-        let is_letter = GeneralCategoryGroup::Letter.contains(category);
-        if !is_letter && !GeneralCategoryGroup::Number.contains(category) {
-            return Self::Other;
-        }
-        Self::Letter(match script(c) {
-            // Digits of these scripts make up words.
-            _ if !is_letter && c != '〇' => None,
-            Script::Han | Script::Hiragana | Script::Katakana | Script::Bopomofo => {
-                Some(Unspaced::HanKana)
-            }
-            // The mark of a long vowel belongs to both scripts of Kana.
-            _ if c == 'ー' || c == '〇' => Some(Unspaced::HanKana),
-            Script::Hangul => Some(Unspaced::Hangul),
-            Script::Thai => Some(Unspaced::Thai),
-            Script::Lao => Some(Unspaced::Lao),
-            Script::Khmer => Some(Unspaced::Khmer),
-            Script::Myanmar => Some(Unspaced::Myanmar),
-            _ => None,
-        })
-    }
-}
-
-fn script(c: char) -> Script {
-    CodePointMapData::<Script>::new().get(c)
-}
-
 #[cfg(test)]
 mod tests {
     use super::words;
 
     fn folded(text: &str) -> Vec<String> {
-        words(text).into_iter().map(|word| word.folded).collect()
+        let words = words(text);
+        (0..words.all.len())
+            .map(|at| words.compared(at).to_owned())
+            .collect()
     }
 
     #[test]
@@ -228,7 +174,7 @@ mod tests {
     #[test]
     fn a_place_covers_whole_characters() {
         let text = "e\u{301}tude—Straße";
-        let all = words(text);
+        let all = words(text).all;
         let places: Vec<_> = all.iter().map(|word| &text[word.place.clone()]).collect();
         assert_eq!(places, ["e\u{301}tude", "Straße"]);
         let prefix = |characters| &text[all[1].place.start..all[1].end_of_prefix(text, characters)];
