@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub async fn find(delivery: &Delivery, search: Search) -> Result<Hits, Error> {
     let service = delivery.search.as_ref().ok_or(Error::SearchDisabled)?;
     let began = Instant::now();
-    let permit = service.gate.enter().await?;
+    let permit = service.gate.enter(search.caller).await?;
     let read = move |conn: &mut Connection| {
         // It ends with the statements, which go on after the client has gone.
         let _running = &permit;

@@ -1,6 +1,6 @@
 //! The cursors of searches. They are signed: a cursor is good on every node, for its user and for the same search only.
 
-use crate::engine::search::page::HitPosition;
+use crate::engine::search::position::HitPosition;
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::time::Timestamp;
 use base64::Engine;
@@ -66,7 +66,7 @@ impl SearchCursors {
 #[cfg(test)]
 mod tests {
     use super::SearchCursors;
-    use crate::engine::search::page::HitPosition;
+    use crate::engine::search::position::HitPosition;
     use crate::model::ids::{ConvSeq, ConversationId, UserId};
     use crate::model::time::Timestamp;
     use base64::Engine;

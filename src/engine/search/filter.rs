@@ -67,7 +67,7 @@ impl Filter {
         let kinds: Vec<_> = self
             .kinds
             .iter()
-            .map(|kind| format!("'kind:{kind}'"))
+            .map(|kind| format!("'{}'", kind_lexeme(kind)))
             .collect();
         let kinds = (!kinds.is_empty()).then(|| format!("({})", kinds.join(" | ")));
         let sender = self
@@ -108,7 +108,7 @@ pub fn lexemes(message: &Message, into: &mut BTreeSet<String>) {
     if message.is_stub() {
         return;
     }
-    into.insert(format!("kind:{}", body.kind));
+    into.insert(kind_lexeme(&body.kind));
     into.insert(sender_lexeme(message.sender_id));
     let (_, value) = searched(body).unwrap_or_default();
     for has in [Has::Media, Has::Link] {
@@ -119,15 +119,21 @@ pub fn lexemes(message: &Message, into: &mut BTreeSet<String>) {
     into.extend(indexed(&words(&value)));
 }
 
+// Lexemes that are no words begin with a character that no word has, or the beginning of a word would find them.
+
+fn kind_lexeme(kind: &str) -> String {
+    format!("=kind:{kind}")
+}
+
 /// The end of an id is random in every version of UUID.
 fn sender_lexeme(sender: UserId) -> String {
-    format!("from:{:08x}", sender.0.as_u128() & u128::from(u32::MAX))
+    format!("=from:{:08x}", sender.0.as_u128() & u128::from(u32::MAX))
 }
 
 fn has_lexeme(has: Has) -> &'static str {
     match has {
-        Has::Media => "has:media",
-        Has::Link => "has:link",
+        Has::Media => "=has:media",
+        Has::Link => "=has:link",
     }
 }
 

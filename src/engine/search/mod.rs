@@ -2,10 +2,13 @@
 
 pub mod cursor;
 pub mod filter;
+mod folding;
 pub mod gate;
 pub mod hints;
 pub mod page;
+pub mod position;
 pub mod query;
+mod sources;
 pub mod text;
 
 use cursor::SearchCursors;

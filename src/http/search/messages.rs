@@ -4,7 +4,8 @@ use crate::domain::search::messages;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::search::filter::Filter;
-use crate::engine::search::page::{HitPosition, MAX_PAGE, Search};
+use crate::engine::search::page::{MAX_PAGE, Search};
+use crate::engine::search::position::HitPosition;
 use crate::engine::search::query::Terms;
 use crate::http::kit::extractors::{Handle, Query, charge, repeated};
 use crate::http::kit::problem::Problem;
@@ -106,8 +107,8 @@ fn kinds(given: Vec<String>) -> Result<Vec<String>, Violation> {
 /// Search for messages
 ///
 /// In the conversations that the caller is in, among the messages that the caller may see, as they are now: recalled and expired ones are
-/// not found, and edited ones by their present text. A request looks at no more than about 6,400 messages that may match, so go on with
-/// `next_cursor` while the page is short. There are no totals. Five searches a second, 20 in one burst.
+/// not found, and edited ones by their present text. A request looks at no more than about 6,400 messages that may match, or a mebibyte of
+/// contents, so go on with `next_cursor` while the page is short. There are no totals. Five searches a second, 20 in one burst.
 #[utoipa::path(get, path = "/v1/search/messages", tag = "Messages", params(SearchMessagesQuery, RepeatedFilters),
     responses((status = 200, description = "A page of results", body = FoundMessages)),
     extensions(("x-problems" = json!(["validation", "not_found", "search_disabled"]))))]

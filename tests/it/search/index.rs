@@ -3,10 +3,12 @@
 use super::words::{results, search};
 use crate::support::{App, Person, eventually, execute, id, number};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tideline::config::RateLimit;
 use tideline::domain::search::indexing;
+use tideline::model::ids::UserId;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -235,6 +237,54 @@ async fn a_block_with_too_many_words_may_have_anything() {
     app.finish().await;
 }
 
+/// A character that is compared as eighteen: the words of one message are a hundred thousand characters.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_of_long_words_are_written() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    for _ in 0..64 {
+        ann.send(&chat, &"\u{fdfa}".repeat(5_400)).await;
+    }
+    written(&app, 2).await;
+    assert_eq!(with(&app, "وسلم"), 2);
+    // All of a message's text counts.
+    ann.send(&chat, &format!("{}needle", "\u{fdfa}".repeat(5_400)))
+        .await;
+    assert_eq!(results(&ben, &[("q", "needle")]).await.len(), 0);
+    let words = "\u{fdfa}".repeat(256);
+    let found = results(&ben, &[("q", &words), ("limit", "50")]).await;
+    assert_eq!(found.len(), 65);
+    app.finish().await;
+}
+
+/// What cannot be written in one conversation does not hold up the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_of_other_conversations_are_written_when_one_cannot_be() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chats = [ann.group(&[&ben]).await, ann.group(&[&ben]).await];
+    for chat in &chats {
+        fill(&ann, chat, 32).await;
+    }
+    let delivery = &app.nodes[0].handles.delivery;
+    indexing::sweep(delivery, None).await.unwrap();
+    let mut conn = app.database();
+    let first = chats.iter().min().unwrap();
+    execute(
+        &mut conn,
+        &format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+             UPDATE search_blocks SET marked = true, version = version + 1;
+             CREATE TRIGGER refuse BEFORE UPDATE ON search_blocks FOR EACH ROW
+                 WHEN (NEW.conversation_id = '{first}') EXECUTE FUNCTION refuse()"
+        ),
+    );
+    indexing::write_marked(delivery).await.unwrap();
+    let marked = "SELECT count(*) AS n FROM search_blocks WHERE marked";
+    assert_eq!(number(&mut conn, marked), 1);
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_word_that_is_nowhere_ends_after_bounded_pages() {
     let app = App::configured(|config| config.index_pause = None).await;
@@ -288,17 +338,91 @@ async fn searches_are_limited_and_refused_first() {
         );
         assert!(refused.headers.contains_key("retry-after"));
     }
-    // Another person has another bucket. While two searches run and 32 wait, more are refused.
+    // Another person has another bucket.
     search(&ben, &[("q", "word")]).await.ok(200);
+    // Of one user one search runs, and takes nobody else's turn.
     let gate = &app.nodes[0].handles.delivery.search.as_ref().unwrap().gate;
-    let running = (gate.enter().await.unwrap(), gate.enter().await.unwrap());
+    let users: Vec<_> = (0..40).map(|n| UserId(uuid::Uuid::from_u128(n))).collect();
+    let own = gate.enter(users[0]).await.unwrap();
+    assert!(gate.enter(users[0]).await.is_err());
+    let more = join_all((0..5).map(|_| gate.enter(users[0]))).await;
+    assert!(more.iter().all(Result::is_err));
+    search(&ben, &[("q", "word")]).await.ok(200);
+    // While two run and 32 wait, more are refused at once.
+    let other = gate.enter(users[1]).await.unwrap();
+    let waiting = join_all(users[2..34].iter().map(|user| gate.enter(*user)));
+    let refused = async {
+        let begun = Instant::now();
+        let refused = gate.enter(users[34]).await.is_err();
+        (refused, begun.elapsed() < Duration::from_millis(400))
+    };
+    let (waited, refused) = tokio::join!(waiting, refused);
+    assert!(waited.iter().all(Result::is_err));
+    assert_eq!(refused, (true, true));
     let busy = search(&ben, &[("q", "word")]).await;
     assert_eq!(
         busy.clone().problem(503, "overloaded")["code"],
         "overloaded"
     );
     assert!(busy.headers.contains_key("retry-after"));
-    drop(running);
+    drop((own, other));
+    search(&ben, &[("q", "word")]).await.ok(200);
+    app.finish().await;
+}
+
+/// Kinds, senders and the rest are in the index beside words, and no word finds them.
+#[tokio::test(flavor = "multi_thread")]
+async fn lexemes_that_are_no_words_are_not_found_as_words() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    fill(&ann, &chat, 31).await;
+    ann.send(&chat, "https://example.org").await;
+    written(&app, 1).await;
+    for word in ["kind", "ki", "from", "fr", "has", "ha"] {
+        let sql = format!("SELECT count(*) AS n FROM search_blocks WHERE tokens @@ '{word}:*'");
+        assert_eq!(number(&mut app.database(), &sql), 0, "{word}");
+    }
+    let filters = [
+        ("kind", "text"),
+        ("has", "link"),
+        ("sender_id", ann.id.as_str()),
+    ];
+    assert_eq!(results(&ben, &filters).await.len(), 1);
+    app.finish().await;
+}
+
+/// A page with a time looks at no more messages than another one, though it begins within the blocks of many conversations.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_begin_within_blocks_are_bounded() {
+    let app = indexing().await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let mut chats = Vec::new();
+    for _ in 0..24 {
+        chats.push(ann.group(&[&ben]).await);
+    }
+    let long = "w ".repeat(4_000);
+    let mut middle = String::new();
+    for n in 0..32 {
+        for chat in &chats {
+            let sent = ann.send(chat, &format!("{long} needle")).await;
+            if n == 16 {
+                sent["created_at"].as_str().unwrap().clone_into(&mut middle);
+            }
+        }
+    }
+    written(&app, 24).await;
+    let given = [("q", "needle"), ("to", middle.as_str()), ("limit", "50")];
+    let found = results(&ben, &given).await;
+    let seqs: Vec<_> = found
+        .iter()
+        .map(|one| one["message"]["seq"].as_i64().unwrap())
+        .collect();
+    assert_eq!(seqs.len(), 24 * 16 + 23, "{seqs:?}");
+    assert!(seqs.is_sorted_by(|a, b| a >= b));
+    // A mebibyte of contents, and the rest of the block that goes beyond it.
+    let page = search(&ben, &given).await.ok(200);
+    assert!(page["results"].as_array().unwrap().len() < 50);
     app.finish().await;
 }
 

@@ -4,14 +4,18 @@ use crate::storage::plans::source::statements;
 use std::collections::BTreeSet;
 
 /// The statements that name the archive itself, by some of their words, and why.
-const DIRECT: [(&str, &str); 9] = [
+const DIRECT: [(&str, &str); 10] = [
     (
         "INSERT INTO search_blocks",
         "reads the times of the first and the last message of a block",
     ),
     (
-        "SELECT conversation_id, seq, created_at FROM messages",
+        "AS k(conversation_id, seq) CROSS JOIN LATERAL ( SELECT conversation_id, seq, created_at FROM messages",
         "reads the times of messages",
+    ),
+    (
+        "created_at <= r.until",
+        "reads the times of messages in the order of their seqs",
     ),
     ("INSERT INTO messages", "stores messages"),
     ("length = NULL, extra = NULL", "erases contents"),

@@ -249,6 +249,8 @@ async fn find(app: &App, [ann, ..]: &[Person; 5], chat: &str) {
     for _ in 0..2 {
         for q in [
             "q=many&limit=1",
+            // The second page begins within a block.
+            "q=many&limit=50",
             &format!("q=many&limit=1&conversation_id={chat}"),
         ] {
             let page = get(ann, &format!("/search/messages?{q}")).await;

@@ -108,6 +108,15 @@ pub fn with_marks(conn: &mut PgConnection, limit: i64) -> StorageResult<BTreeSet
     Ok(rows.into_iter().collect())
 }
 
+/// The number of marked blocks, at most 10,000.
+pub fn count_marked(conn: &mut PgConnection) -> StorageResult<i64> {
+    let found = sql("SELECT count(*) FROM (SELECT FROM search_blocks
+         WHERE marked AND conversation_id >= '00000000-0000-0000-0000-000000000000' LIMIT 10000) AS marked")
+    .scalar::<BigInt>()
+    .load(conn)?;
+    Ok(found.first().copied().unwrap_or(0))
+}
+
 /// Lets the commit of this transaction return before it is on disk.
 pub fn commit_lazily(conn: &mut PgConnection) -> StorageResult<()> {
     Ok(conn.batch_execute("SET LOCAL synchronous_commit = off")?)

@@ -7,7 +7,7 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::messaging::archive::{MessageKey, MessageRow};
 use crate::storage::pg::search::blocks::BLOCK;
 use crate::storage::pg::sql::{Sql, sql};
-use crate::storage::pg::types::{BigInts, Uuids};
+use crate::storage::pg::types::{BigInts, Timestamps, Uuids};
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -152,6 +152,39 @@ pub fn times(
     .columns::<((SqlUuid, BigInt), Timestamptz)>()
     .load(conn)?;
     Ok(rows.into_iter().collect())
+}
+
+/// A range of seqs, both ends included, of which only messages count that were stored until a time.
+pub struct UntilRange {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The first seq.
+    pub first: ConvSeq,
+    /// The last seq.
+    pub last: ConvSeq,
+    /// The time.
+    pub until: Timestamp,
+}
+
+/// The newest message of each range that has one: its key, and when it was stored.
+pub fn newest_until(
+    conn: &mut PgConnection,
+    ranges: &[UntilRange],
+) -> StorageResult<Vec<(MessageKey, Timestamp)>> {
+    let rows = sql(
+        "SELECT m.* FROM unnest($1, $2, $3, $4) AS r(conversation_id, first, last, until) CROSS JOIN LATERAL (
+             SELECT conversation_id, seq, created_at FROM messages
+             WHERE conversation_id = r.conversation_id AND seq BETWEEN r.first AND r.last AND created_at <= r.until
+             ORDER BY seq DESC LIMIT 1
+         ) AS m",
+    )
+    .bind::<Uuids, _>(ranges.iter().map(|range| range.conversation).collect::<Vec<_>>())
+    .bind::<BigInts, _>(ranges.iter().map(|range| range.first).collect::<Vec<_>>())
+    .bind::<BigInts, _>(ranges.iter().map(|range| range.last).collect::<Vec<_>>())
+    .bind::<Timestamps, _>(ranges.iter().map(|range| range.until).collect::<Vec<_>>())
+    .columns::<((SqlUuid, BigInt), Timestamptz)>()
+    .load(conn)?;
+    Ok(rows)
 }
 
 /// The messages of ranges of seqs, both ends included.

@@ -3,6 +3,6 @@
 -- of all blocks of the conversations.
 SELECT conversation_id, block, newest_at FROM search_blocks
 WHERE tokens @@ ($1::text)::tsquery AND ($2::uuid[])[width_bucket(conversation_id, $3)] = conversation_id
-    AND (block + 1) * $4 > ($5::bigint[])[width_bucket(conversation_id, $6)]
+    AND block * $4 >= ($5::bigint[])[width_bucket(conversation_id, $6)]
     AND newest_at >= COALESCE($7, '-infinity') AND newest_at < COALESCE($8, 'infinity')
 ORDER BY newest_at DESC, conversation_id DESC, block DESC LIMIT $9
