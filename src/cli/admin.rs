@@ -158,10 +158,19 @@ async fn rebuild_unread(config: Config) -> Result<(), Box<dyn Error>> {
 
 async fn rebuild_search(config: Config) -> Result<(), Box<dyn Error>> {
     let handles = Handles::open_for_command(config).await?;
-    let blocks = indexing::rebuild(&handles.delivery, progress("conversations"))
+    let done = indexing::rebuild(&handles.delivery, progress("conversations"))
         .await
         .map_err(|error| format!("the index is not whole, so run it again: {error:?}"))?;
-    Ok(writeln!(stdout(), r#"{{"blocks":{blocks}}}"#)?)
+    let blocks = done.blocks;
+    writeln!(stdout(), r#"{{"blocks":{blocks}}}"#)?;
+    match done.failed.as_slice() {
+        [] => Ok(()),
+        failed => {
+            let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
+            let all = all.join(" ");
+            Err(format!("run it again: these conversations are not in it whole: {all}").into())
+        }
+    }
 }
 
 /// At a terminal, logs how far a command is, at most once per [`PROGRESS_INTERVAL`].

@@ -17,7 +17,7 @@ pub async fn run(delivery: &Delivery) {
         loop {
             for id in service.hints.take().await {
                 // `Pg` has logged an error, and the sweep finds what is left.
-                let _logged = indexing::index(delivery, id).await;
+                let _logged = indexing::index_and_hint(delivery, id).await;
             }
             sleep(pause).await;
         }
@@ -37,9 +37,10 @@ async fn sweep(delivery: &Delivery) {
         after = swept.last;
         missing += swept.missing;
         if after.is_none() {
-            delivery.metrics.search_lag_blocks.set(missing);
+            // `Pg` has logged an error.
+            let marked = indexing::write_marked(delivery).await.unwrap_or(0);
+            delivery.metrics.search_lag_blocks.set(missing + marked);
             missing = 0;
-            let _logged = indexing::write_marked(delivery).await;
         }
         if swept.missing == 0 || swept.failed {
             pause.tick().await;

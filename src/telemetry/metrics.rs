@@ -182,7 +182,7 @@ impl Metrics {
             )?,
             search_lag_blocks: new.gauge(
                 "tideline_search_lag_blocks",
-                "Blocks of 32 messages without an index, as the last whole sweep of this node has found them",
+                "Blocks of 32 messages without a whole index, as the last whole sweep of this node has found them",
             )?,
             media_available: new.gauge(
                 "tideline_media_available",

@@ -1,0 +1,1 @@
+UPDATE search_blocks SET tokens = '*', marked = true, version = version + 1;
