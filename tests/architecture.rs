@@ -130,7 +130,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fast_image_resize", &["engine/media/variants.rs"]),
     ("image", &["engine/media/"]),
     ("infer", &["engine/media/sniff.rs"]),
-    ("icu_properties", &["engine/search/text.rs"]),
+    ("icu_properties", &["engine/search/folding.rs"]),
     ("unicode_segmentation", &["engine/search/text.rs"]),
     ("thumbhash", &["engine/media/variants.rs"]),
     ("prometheus", &["telemetry/metrics.rs"]),

@@ -190,7 +190,7 @@ pub async fn write_marked(delivery: &Delivery) -> Result<i64, Error> {
 
 /// What [`rebuild`] has done.
 #[derive(Debug, Default)]
-pub struct Rebuilt {
+pub struct RebuiltIndex {
     /// The number of blocks that were written.
     pub blocks: usize,
     /// The conversations that could not be indexed whole.
@@ -198,9 +198,9 @@ pub struct Rebuilt {
 }
 
 /// Makes the whole index again, conversation by conversation, while nodes may serve. Calls `done` with the number of conversations so far.
-pub async fn rebuild(delivery: &Delivery, done: impl Fn(usize)) -> Result<Rebuilt, Error> {
+pub async fn rebuild(delivery: &Delivery, done: impl Fn(usize)) -> Result<RebuiltIndex, Error> {
     let (mut after, mut conversations) = (None, 0);
-    let mut rebuilt = Rebuilt::default();
+    let mut rebuilt = RebuiltIndex::default();
     loop {
         let page = move |conn: &mut Connection| blocks::lags(conn, after, SLICE);
         let page = delivery.pg.read("search_lags", page).await?;

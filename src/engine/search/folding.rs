@@ -34,9 +34,12 @@ pub enum Unspaced {
     Myanmar,
 }
 
+/// The compared characters of characters with their marks.
+type Folded = HashMap<Box<str>, Box<[(char, Class)]>>;
+
 thread_local! {
     /// A look-up costs a tenth of the folding, and texts use few characters.
-    static KNOWN: RefCell<HashMap<Box<str>, Box<[(char, Class)]>>> = RefCell::default();
+    static KNOWN: RefCell<Folded> = RefCell::default();
 }
 
 /// Calls `each` with the compared characters of a character with its marks.

@@ -60,8 +60,8 @@ impl SearchGate {
         let of = usize::from(user.0.as_bytes()[15]) % GROUPS;
         let group = self.groups.get(of).ok_or_else(overloaded)?;
         let place = Arc::clone(&group.places).try_acquire_owned();
-        let place = place.map_err(|_| overloaded())?;
-        let _waiting = self.waiting.try_acquire().map_err(|_| overloaded())?;
+        let place = place.map_err(|_full| overloaded())?;
+        let _waiting = self.waiting.try_acquire().map_err(|_full| overloaded())?;
         let turn = async {
             let own = Arc::clone(&group.running).acquire_owned().await?;
             let running = Arc::clone(&self.running).acquire_owned().await?;

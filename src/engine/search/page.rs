@@ -4,7 +4,7 @@
 use crate::engine::reading::message_views::{ShownMessage, personalise};
 use crate::engine::search::filter::{Filter, Match};
 use crate::engine::search::position::HitPosition;
-use crate::engine::search::sources::{self, Asked, Source};
+use crate::engine::search::sources::{self, PageBlock, PageScope};
 use crate::model::ids::{ConvSeq, ConversationId, UserId};
 use crate::model::time::Timestamp;
 use crate::model::wire::message::Message;
@@ -97,7 +97,7 @@ pub fn page(conn: &mut Connection, search: &Search) -> StorageResult<Option<Hits
         // Every message matches, so the index is of no use.
         scopes.iter_mut().for_each(|one| one.indexed = ConvSeq(0));
     }
-    let asked = Asked {
+    let asked = PageScope {
         query: query.as_deref(),
         from: search.from,
         after: search.after,
@@ -133,7 +133,7 @@ pub fn page(conn: &mut Connection, search: &Search) -> StorageResult<Option<Hits
             &mut hits,
         )?;
     }
-    rest = rest.max(sources.peek().map(Source::bound));
+    rest = rest.max(sources.peek().map(PageBlock::bound));
     hits.retain(|hit| Some(hit.position()) > rest);
     hits.sort_unstable_by_key(|hit| std::cmp::Reverse(hit.position()));
     // The next page begins with the bound itself.
@@ -178,13 +178,13 @@ fn look(
     conn: &mut Connection,
     search: &Search,
     scopes: &HashMap<ConversationId, &Scope>,
-    step: &[Source],
-    sources: &mut BinaryHeap<Source>,
+    step: &[PageBlock],
+    sources: &mut BinaryHeap<PageBlock>,
     budget: &mut Budget,
     hits: &mut Vec<Hit>,
 ) -> StorageResult<()> {
     // With the message before a part of a tail: its time is that of the next part.
-    let first = |one: &Source| ConvSeq(one.first.0 - i64::from(one.tail_from.is_some()));
+    let first = |one: &PageBlock| ConvSeq(one.first.0 - i64::from(one.tail_from.is_some()));
     let ranges: Vec<_> = step
         .iter()
         .map(|one| (one.conversation, first(one), one.last))
@@ -212,7 +212,7 @@ fn look(
             let is_late = search.from.is_none_or(|from| message.created_at >= from);
             if message.seq < source.first {
                 if let Some(from) = source.tail_from.filter(|_| is_late) {
-                    sources.push(Source::part(id, from, message.seq, message.created_at));
+                    sources.push(PageBlock::part(id, from, message.seq, message.created_at));
                 }
                 continue;
             }

@@ -20,7 +20,7 @@ use std::collections::{BinaryHeap, HashMap};
 const MAX_BLOCKS: usize = 200;
 
 /// Which messages a page is about.
-pub struct Asked<'a> {
+pub struct PageScope<'a> {
     /// The `tsquery` of the blocks that may have a match; none if every message matches.
     pub query: Option<&'a str>,
     /// Only messages of this time or later.
@@ -29,7 +29,7 @@ pub struct Asked<'a> {
     pub after: Option<HitPosition>,
 }
 
-impl Asked<'_> {
+impl PageScope<'_> {
     fn is_late(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| at >= from)
     }
@@ -42,7 +42,7 @@ impl Asked<'_> {
 
 /// Messages that are looked at together: a block, or a part of a tail. In the order of their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Source {
+pub struct PageBlock {
     newest_at: Timestamp,
     /// The conversation.
     pub conversation: ConversationId,
@@ -54,7 +54,7 @@ pub struct Source {
     pub tail_from: Option<ConvSeq>,
 }
 
-impl Source {
+impl PageBlock {
     /// The place of its newest message.
     pub fn bound(&self) -> HitPosition {
         HitPosition {
@@ -85,9 +85,9 @@ impl Source {
 /// All blocks that the page may look at, with bounds below its beginning, and the bound of those that the index has beyond.
 pub fn all(
     conn: &mut Connection,
-    asked: &Asked<'_>,
+    asked: &PageScope<'_>,
     scopes: &[Scope],
-) -> StorageResult<(BinaryHeap<Source>, Option<HitPosition>)> {
+) -> StorageResult<(BinaryHeap<PageBlock>, Option<HitPosition>)> {
     // The tails first: a block that is finished meanwhile would otherwise be in neither.
     let mut sources = tails(conn, asked, scopes)?;
     let mut found = floors(conn, asked, scopes)?;
@@ -105,9 +105,9 @@ pub fn all(
 fn blocks(
     conn: &mut Connection,
     query: &str,
-    asked: &Asked<'_>,
+    asked: &PageScope<'_>,
     scopes: &[Scope],
-) -> StorageResult<(Vec<Source>, Option<HitPosition>)> {
+) -> StorageResult<(Vec<PageBlock>, Option<HitPosition>)> {
     let blocks = Blocks {
         query,
         scopes,
@@ -120,7 +120,7 @@ fn blocks(
         found.extend(candidates::around(conn, &blocks, after.at)?);
     }
     let of: HashMap<_, _> = scopes.iter().map(|one| (one.conversation, one)).collect();
-    let source = |one: &candidates::Candidate| Source {
+    let source = |one: &candidates::Candidate| PageBlock {
         newest_at: one.newest_at,
         conversation: one.conversation,
         first: ConvSeq(one.block * BLOCK + 1),
@@ -128,7 +128,7 @@ fn blocks(
         tail_from: None,
     };
     // Later blocks are in the tails, too.
-    let is_indexed = |one: &Source| {
+    let is_indexed = |one: &PageBlock| {
         of.get(&one.conversation)
             .is_some_and(|scope| one.last <= scope.indexed)
     };
@@ -139,9 +139,9 @@ fn blocks(
 /// The blocks in which the caller's parts of conversations begin, whatever they have.
 fn floors(
     conn: &mut Connection,
-    asked: &Asked<'_>,
+    asked: &PageScope<'_>,
     scopes: &[Scope],
-) -> StorageResult<Vec<Source>> {
+) -> StorageResult<Vec<PageBlock>> {
     let cut = scopes.iter().filter_map(|one| {
         let last = ConvSeq((block_of(one.floor) + 1) * BLOCK);
         let is_cut = one.floor.0 % BLOCK != 0 && last <= one.indexed;
@@ -155,7 +155,7 @@ fn floors(
     let times = candidates::times(conn, &newest)?;
     let source = |((conversation, last), newest_at): (_, Timestamp)| {
         let (first, _) = *cut.get(&conversation)?;
-        asked.is_late(newest_at).then_some(Source {
+        asked.is_late(newest_at).then_some(PageBlock {
             newest_at,
             conversation,
             last,
@@ -169,16 +169,16 @@ fn floors(
 /// Cuts those blocks that have messages above the beginning of the page.
 fn begun(
     conn: &mut Connection,
-    asked: &Asked<'_>,
-    mut found: Vec<Source>,
-) -> StorageResult<Vec<Source>> {
+    asked: &PageScope<'_>,
+    mut found: Vec<PageBlock>,
+) -> StorageResult<Vec<PageBlock>> {
     let cut: Vec<_> = found
         .extract_if(.., |one| !asked.has_begun(one.bound()))
         .collect();
     let (Some(after), false) = (asked.after, cut.is_empty()) else {
         return Ok(found);
     };
-    let until = |one: &Source| {
+    let until = |one: &PageBlock| {
         let (last, at) = match one.conversation.cmp(&after.conversation) {
             Ordering::Less => (one.last, after.at),
             Ordering::Equal => (one.last.min(ConvSeq(after.seq.0 - 1)), after.at),
@@ -202,7 +202,7 @@ fn begun(
             .into_iter()
             .filter_map(|((conversation, last), newest_at)| {
                 let one = of.get(&(conversation, block_of(last)))?;
-                Some(Source {
+                Some(PageBlock {
                     newest_at,
                     last,
                     ..**one
@@ -215,9 +215,9 @@ fn begun(
 /// The newest part of each tail.
 fn tails(
     conn: &mut Connection,
-    asked: &Asked<'_>,
+    asked: &PageScope<'_>,
     scopes: &[Scope],
-) -> StorageResult<BinaryHeap<Source>> {
+) -> StorageResult<BinaryHeap<PageBlock>> {
     let first = |one: &Scope| one.floor.max(one.indexed).next();
     let mut tails: HashMap<_, _> = scopes
         .iter()
@@ -274,7 +274,7 @@ fn tails(
         let (last, at) = (tails.get(&id)?, newest_at.get(&id)?);
         asked
             .is_late(*at)
-            .then(|| Source::part(id, first(one), *last, *at))
+            .then(|| PageBlock::part(id, first(one), *last, *at))
     });
     Ok(sources.collect())
 }
