@@ -348,7 +348,7 @@ async fn searches_are_limited_and_refused_first() {
     let more = join_all((0..5).map(|_| gate.enter(users[0]))).await;
     assert!(more.iter().all(Result::is_err));
     search(&ben, &[("q", "word")]).await.ok(200);
-    // While two run and 32 wait, more are refused at once.
+    // While two run and 32 wait, more are refused without a wait.
     let other = gate.enter(users[1]).await.unwrap();
     let waiting = join_all(users[2..34].iter().map(|user| gate.enter(*user)));
     let refused = async {
