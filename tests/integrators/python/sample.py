@@ -12,7 +12,7 @@ import uuid
 from tideline_client import AuthenticatedClient, Client
 from tideline_client.api.accounts import get_me, register_user
 from tideline_client.api.conversations import create_conversation, list_conversations
-from tideline_client.api.messages import list_messages, mark_read, send_message, send_messages
+from tideline_client.api.messages import list_messages, mark_read, search_messages, send_message, send_messages
 from tideline_client.api.sync import fetch_inbox, get_unread, wait_notices
 from tideline_client.models.create_direct_request import CreateDirectRequest
 from tideline_client.models.create_direct_request_kind import CreateDirectRequestKind
@@ -90,6 +90,11 @@ assert get_unread.sync(client=ann).total == 0
 last = fetch_inbox.sync(client=ann, since_seq=0).entries[-1]
 assert isinstance(last, ReadEntry) and last.read_seq == 2
 
+found = search_messages.sync(client=ben, q="gener")
+assert found.complete and [one.message for one in found.results] == history.messages[:1]
+place = found.results[0].highlights[0]
+assert first.content.text[place.start:place.start + place.length] == "gener"
+
 nowhere = send_message.sync(id=uuid.uuid4(), client=ann, body=text("nobody"))
 assert isinstance(nowhere, Problem) and nowhere.code == "not_found"
-print("python: a generated client signs up, waits, sends, fetches and reads errors")
+print("python: a generated client signs up, waits, sends, fetches, searches and reads errors")

@@ -155,4 +155,8 @@ const lines = page.entries.map(tell);
 if (!notice.news || lines.join() !== `${sent.seq}: typed`) {
   throw new Error(`expected the message, got ${JSON.stringify({ notice, lines })}`);
 }
-console.log("typescript: a typed program signs up, waits, sends and fetches");
+const { results } = await call("get", "/v1/search/messages", { token: ben.access_token, query: { q: "typed", kind: ["text"] } });
+if (results.length !== 1 || results[0]?.highlights[0]?.length !== "typed".length) {
+  throw new Error(`expected the message with its highlight, got ${JSON.stringify(results)}`);
+}
+console.log("typescript: a typed program signs up, waits, sends, fetches and searches");
