@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
 /// The blocks of a transaction. An edit of one of their messages waits for its end.
 const STEP: i64 = 16;
@@ -177,10 +178,16 @@ pub async fn sweep(delivery: &Delivery, after: Option<ConversationId>) -> Result
 
 /// Writes blocks that were marked, and that no hint has named. Returns how many are left, up to a limit.
 pub async fn write_marked(delivery: &Delivery) -> Result<i64, Error> {
-    let marked = |conn: &mut Connection| blocks::with_marks(conn, SLICE);
-    for id in delivery.pg.read("search_marks", marked).await? {
-        // One that fails must not hold up the others. `Pg` has logged it, and the next sweep tries again.
-        let _logged = index_and_hint(delivery, id).await;
+    let mut after = ConversationId(Uuid::nil());
+    loop {
+        let marked = move |conn: &mut Connection| blocks::with_marks(conn, after, SLICE);
+        let page = delivery.pg.read("search_marks", marked).await?;
+        let Some(last) = page.last() else { break };
+        after = *last;
+        for id in page {
+            // One that fails must not hold up the others. `Pg` has logged it, and the next sweep tries again.
+            let _logged = index_and_hint(delivery, id).await;
+        }
     }
     Ok(delivery
         .pg

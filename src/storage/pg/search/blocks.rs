@@ -98,10 +98,15 @@ pub fn marked(
     Ok(rows.into_iter().map(build).collect())
 }
 
-/// Some conversations with marked blocks.
-pub fn with_marks(conn: &mut PgConnection, limit: i64) -> StorageResult<BTreeSet<ConversationId>> {
+/// Conversations with marked blocks, by id, after this one.
+pub fn with_marks(
+    conn: &mut PgConnection,
+    after: ConversationId,
+    limit: i64,
+) -> StorageResult<BTreeSet<ConversationId>> {
     let rows: Vec<ConversationId> = sql("SELECT conversation_id FROM search_blocks
-         WHERE marked AND conversation_id >= '00000000-0000-0000-0000-000000000000' LIMIT $1")
+         WHERE marked AND conversation_id > $1 ORDER BY conversation_id LIMIT $2")
+    .bind::<SqlUuid, _>(after)
     .bind::<BigInt, _>(limit)
     .scalar::<SqlUuid>()
     .load(conn)?;
