@@ -28,6 +28,8 @@ pub enum Error {
     NotAccepted,
     /// The name is taken.
     Conflict(&'static str),
+    /// An upload lacks these parts.
+    MissingParts(Vec<i32>),
     /// A limit is reached; the text says which.
     LimitReached(&'static str),
     /// The same, until this time has passed.

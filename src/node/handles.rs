@@ -271,7 +271,7 @@ async fn open_media(
         return Ok(None);
     };
     let failed = |why: &str| log::error!("media: this node keeps none: {why}");
-    let objects = match Objects::open(settings) {
+    let mut objects = match Objects::open(settings) {
         Ok(objects) => objects,
         Err(error) => {
             failed(&error.to_string());

@@ -6,25 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How late a stopped run is taken over.
-const INTERVAL: Duration = Duration::from_secs(5);
+const TAKE_OVER: Duration = Duration::from_secs(5);
 
-/// A collection follows every so many rounds: once in 30 seconds.
-const ROUNDS: u32 = 6;
+/// The time between two collections.
+const COLLECTION: Duration = Duration::from_secs(30);
 
 /// Runs until it is dropped.
 pub async fn run(delivery: &Arc<Delivery>) {
     if delivery.media.is_none() {
         return;
     }
-    for round in (0..ROUNDS).cycle() {
-        if let Err(error) = processing::take_over(delivery).await {
-            log::warn!("media: no look for stopped uploads: {error:?}");
+    let take_over = async {
+        loop {
+            if let Err(error) = processing::take_over(delivery).await {
+                log::warn!("media: no look for stopped uploads: {error:?}");
+            }
+            tokio::time::sleep(TAKE_OVER).await;
         }
-        if round == 0
-            && let Err(error) = collection::collect(delivery).await
-        {
-            log::warn!("media: no collection: {error:?}");
+    };
+    let collect = async {
+        loop {
+            if let Err(error) = collection::collect(delivery).await {
+                log::warn!("media: no collection: {error:?}");
+            }
+            tokio::time::sleep(COLLECTION).await;
         }
-        tokio::time::sleep(INTERVAL).await;
-    }
+    };
+    tokio::join!(take_over, collect);
 }

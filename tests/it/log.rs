@@ -44,6 +44,9 @@ async fn traffic(app: &App, url: &str) -> (Vec<String>, Vec<String>) {
     let mut reused = message.clone();
     reused["content"]["text"] = json!("canary-of-another-text");
     let in_query = format!("/v1/me?access_token={}", ann.token);
+    // Other forms of the path of a link to media.
+    let link = "canary-of-a-link".repeat(8);
+    let links = ["/v1/media/%6c/", "//v1/media/l/"].map(|path| format!("{path}{link}"));
     let mut statuses = vec![status];
     for (method, path, token, body) in [
         ("POST", "/v1/auth/register", "", Some(account)),
@@ -73,6 +76,8 @@ async fn traffic(app: &App, url: &str) -> (Vec<String>, Vec<String>) {
         ),
         ("GET", "/v1/me", "canary-of-a-token", None),
         ("GET", "/v1/nothing", &ann.token, None),
+        ("GET", &links[0], "", None),
+        ("GET", &links[1], "", None),
         ("POST", "/v1/auth/logout", &phone.token, None),
         ("POST", "/v1/auth/refresh", "", Some(refresh)),
     ] {
@@ -81,7 +86,7 @@ async fn traffic(app: &App, url: &str) -> (Vec<String>, Vec<String>) {
     assert_eq!(
         statuses,
         [
-            200, 409, 401, 200, 201, 422, 400, 200, 400, 200, 400, 401, 404, 204, 401
+            200, 409, 401, 200, 201, 422, 400, 200, 400, 200, 400, 401, 404, 403, 404, 204, 401
         ]
     );
     let secrets = [

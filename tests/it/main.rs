@@ -48,6 +48,7 @@ mod media {
     mod crashes;
     mod decoder;
     mod decoder_process;
+    mod disk;
     mod pictures;
     mod quotas;
     mod races;

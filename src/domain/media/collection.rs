@@ -11,6 +11,7 @@ use crate::storage::pg::Connection;
 use crate::storage::pg::media::rows::{self, StoredMedia};
 use crate::storage::pg::media::{collection, deletions, references, uploads as parts, usage};
 use crate::storage::pg::messaging::scheduled;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 /// The most rows of a step.
@@ -43,7 +44,10 @@ pub(super) fn delete(
 /// deleted, and the rows of deleted ones end after a day.
 fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()> {
     let (_, at) = usage::lock(conn, owner)?;
-    let Some(mut stored) = rows::lock(conn, owner, id)? else {
+    let stored = rows::lock(conn, owner, id)?;
+    // After the lock and before the look: a loss that comes later has a row of its own.
+    collection::seen(conn, owner, id)?;
+    let Some(mut stored) = stored else {
         return Ok(());
     };
     let is_due = stored.expires_at.is_some_and(|expires_at| expires_at <= at);
@@ -59,7 +63,7 @@ fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()
     if !is_kept && !scheduled::refers_to(conn, id)? {
         return delete(conn, stored, at);
     }
-    if is_due {
+    if is_due || !is_kept && stored.expires_at.is_none() {
         // A message that is not sent in the end leaves no other trace.
         stored.expires_at = (!is_kept).then(|| Timestamp(at.0 + LIFE));
         rows::write(conn, &stored)?;
@@ -67,28 +71,36 @@ fn settle(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<()
     Ok(())
 }
 
-/// A round: media that have lost a reference, media whose time is over, and objects to delete.
+/// A round: media that have lost a reference, media whose time is over, and objects to delete, in turns and until none is left.
 pub async fn collect(delivery: &Delivery) -> Result<(), Error> {
+    look(delivery).await?;
+    loop {
+        let lost = |conn: &mut Connection| collection::candidates(conn, SLICE);
+        let lost = delivery.pg.read("media_candidates", lost).await?;
+        let due = |conn: &mut Connection| collection::due(conn, SLICE);
+        let due = delivery.pg.read("media_due", due).await?;
+        let is_full = |found: usize| i64::try_from(found) == Ok(SLICE);
+        let has_more = is_full(lost.len()) || is_full(due.len());
+        let media: BTreeSet<_> = lost.into_iter().chain(due).collect();
+        for (owner, id) in media {
+            let step = move |conn: &mut Connection| settle(conn, owner, id).map(Ok::<_, Error>);
+            delivery.pg.transaction("media_settle", step).await??;
+        }
+        if !delete_objects(delivery).await? && !has_more {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks at whether the store takes uploads.
+async fn look(delivery: &Delivery) -> Result<(), Error> {
     let service = service(delivery)?;
-    let lost = |conn: &mut Connection| collection::candidates(conn, SLICE);
-    for (owner, id, at) in delivery.pg.read("media_candidates", lost).await? {
-        let step = move |conn: &mut Connection| {
-            settle(conn, owner, id)?;
-            collection::seen(conn, owner, id, at)?;
-            Ok(Ok::<_, Error>(()))
-        };
-        delivery.pg.transaction("media_candidate", step).await??;
-    }
-    let due = |conn: &mut Connection| collection::due(conn, SLICE);
-    for (owner, id) in delivery.pg.read("media_due", due).await? {
-        let step = move |conn: &mut Connection| settle(conn, owner, id).map(Ok::<_, Error>);
-        delivery.pg.transaction("media_expiry", step).await??;
-    }
-    while delete_objects(delivery).await? {}
     let mut is_full = service.objects.has_less_than(service.config.least_free);
+    is_full |= service.objects.check().await.is_err();
     if let Some(most) = service.config.total {
         let total = delivery.pg.read("media_total", usage::total).await?;
         delivery.metrics.media_bytes.set(total);
+        service.total.store(total, Ordering::Relaxed);
         is_full |= total >= most;
     }
     service.is_full.store(is_full, Ordering::Relaxed);

@@ -134,7 +134,7 @@ async fn run(
     id: MediaId,
     object: Uuid,
 ) -> Result<(), ReadError> {
-    let Ok(_turn) = service.runs.acquire().await else {
+    let Some(_turn) = service.runs.take(owner).await else {
         return pending().await;
     };
     let read = move |conn: &mut Connection| {

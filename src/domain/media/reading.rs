@@ -13,15 +13,18 @@ use crate::storage::error::StorageResult;
 use crate::storage::pg::Connection;
 use crate::storage::pg::identity::devices;
 use crate::storage::pg::media::references::{self, CONTENT, MediaReference, POSTER};
-use crate::storage::pg::media::rows::{self, StoredMedia};
+use crate::storage::pg::media::rows::{self, ORIGINAL, StoredMedia};
 use crate::storage::pg::messaging::archive::MessageKey;
 use crate::storage::pg::messaging::conversations;
 use std::collections::{BTreeMap, HashMap};
 
-fn role(form: &str) -> &'static str {
+/// Which media of a message have this form: the smaller forms of a video are those of its still picture.
+fn of_form<'a>(all: &'a [MediaReference], form: &str) -> Option<&'a MediaReference> {
+    let of = |role: &str| all.iter().find(|one| one.role == role);
     match form {
-        POSTER_FORM => POSTER,
-        _ => CONTENT,
+        ORIGINAL => of(CONTENT),
+        POSTER_FORM => of(POSTER),
+        _ => of(POSTER).or_else(|| of(CONTENT)),
     }
 }
 
@@ -39,8 +42,9 @@ fn of_visible(
     if !shown.iter().any(|message| !message.is_stub()) {
         return Ok(None);
     }
-    match references::get(conn, (conversation, seq), role(form))? {
-        Some((owner, id)) => rows::get(conn, owner, id),
+    let found = references::of_messages(conn, &[(conversation, seq)])?;
+    match of_form(&found, form) {
+        Some(one) => rows::get(conn, one.owner, one.media),
         None => Ok(None),
     }
 }
@@ -109,7 +113,8 @@ pub struct WantedLink {
     pub form: &'static str,
 }
 
-/// The link to each of these, with the end of its validity in seconds since 1970; none where the caller may not read the message.
+/// The link to each of these, with the end of its validity in seconds since 1970; none where the caller may not read the message,
+/// or where there is no such form.
 pub async fn links(
     delivery: &Delivery,
     caller: Caller,
@@ -118,29 +123,37 @@ pub async fn links(
 ) -> Result<Vec<Option<(String, i64)>>, Error> {
     let keys = &service(delivery)?.links;
     let all = wanted.clone();
-    let found = delivery
+    let (messages, media) = delivery
         .pg
         .read("media_links", move |conn| readable(conn, caller, &all))
         .await?;
     let link = |one: &WantedLink| {
-        let media = found.get(&((one.conversation, one.seq), role(one.form)))?;
+        let all = messages.get(&(one.conversation, one.seq))?;
+        let media = media.get(&of_form(all, one.form)?.media)?;
+        object(media.clone(), one.form)?;
         let link = MediaLink {
             user: caller.user,
             device: caller.device,
             target: LinkTarget::Message(one.conversation, one.seq, one.form),
-            media: *media,
+            media: media.media.id,
         };
         Some(keys.seal(&link, now))
     };
     Ok(wanted.iter().map(link).collect())
 }
 
+/// Messages with what they refer to, and the media.
+type Readable = (
+    HashMap<MessageKey, Vec<MediaReference>>,
+    HashMap<MediaId, StoredMedia>,
+);
+
 /// The media of these messages, as far as the caller may read them.
 fn readable(
     conn: &mut Connection,
     caller: Caller,
     wanted: &[WantedLink],
-) -> StorageResult<HashMap<(MessageKey, &'static str), MediaId>> {
+) -> StorageResult<Readable> {
     let mut by_conversation: BTreeMap<ConversationId, Vec<ConvSeq>> = BTreeMap::new();
     for one in wanted {
         let seqs = by_conversation.entry(one.conversation).or_default();
@@ -155,14 +168,15 @@ fn readable(
         }
     }
     if visible.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Readable::default());
     }
     let found = references::of_messages(conn, &visible)?;
-    let entry = |one: MediaReference| {
-        let role = [CONTENT, POSTER]
-            .into_iter()
-            .find(|role| *role == one.role)?;
-        Some((((one.conversation, one.seq), role), one.media))
-    };
-    Ok(found.into_iter().filter_map(entry).collect())
+    let keys: Vec<_> = found.iter().map(|one| (one.owner, one.media)).collect();
+    let media = rows::some(conn, &keys)?.into_iter();
+    let mut messages: HashMap<_, Vec<_>> = HashMap::new();
+    for one in found {
+        let all = messages.entry((one.conversation, one.seq)).or_default();
+        all.push(one);
+    }
+    Ok((messages, media.map(|one| (one.media.id, one)).collect()))
 }

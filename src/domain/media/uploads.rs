@@ -11,6 +11,7 @@ use crate::domain::media::{
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::media::MediaService;
+use crate::engine::media::part_budget::PartMemory;
 use crate::model::account::Caller;
 use crate::model::ids::{ClientMediaId, MediaId, UserId};
 use crate::model::time::Timestamp;
@@ -34,6 +35,9 @@ use std::time::Duration;
 
 /// How long a client may send parts to the store itself.
 const DIRECT_LIFE: Duration = Duration::from_secs(3_600);
+
+/// When the object of a part is deleted that no row names: it is written within seconds.
+const UNNAMED_SECONDS: i32 = 15 * 60;
 
 /// An upload to create.
 #[derive(Clone, Debug)]
@@ -97,14 +101,17 @@ pub async fn create(
 ) -> Result<CreatedUpload, Error> {
     let service = service(delivery)?;
     let quota = service.config.quota;
-    let is_full = service.is_full.load(Ordering::Relaxed);
+    let size = new.size;
+    let total = service.total.fetch_add(size, Ordering::Relaxed) + size;
+    let is_full = service.is_full.load(Ordering::Relaxed)
+        || service.config.total.is_some_and(|most| total > most);
     let (id, owner) = (MediaId(clock::new_id()), caller.user);
     let digests = match service.config.direct {
         true => new.part_digests.clone(),
         false => Vec::new(),
     };
     let direct = direct_parts(id, new.size, digests.len());
-    let (stored, parts, replayed) = delivery
+    let created = delivery
         .pg
         .transaction("create_media", move |conn| {
             let (used, at) = usage::lock(conn, owner)?;
@@ -133,7 +140,11 @@ pub async fn create(
             let stored = rows::get(conn, owner, id)?.ok_or(Error::NotFound);
             Ok(stored.map(|stored| (stored, direct.clone(), false)))
         })
-        .await??;
+        .await;
+    if !matches!(created, Ok(Ok((_, _, false)))) {
+        service.total.fetch_sub(size, Ordering::Relaxed);
+    }
+    let (stored, parts, replayed) = created??;
     let direct = match digests.is_empty() || stored.media.state != MediaState::Uploading {
         true => None,
         false => Some(presigned(service, &stored, &parts, &digests).await?),
@@ -189,15 +200,16 @@ async fn presigned(
     Ok(direct)
 }
 
-/// Whether the store has all parts that the client has sent there.
-async fn has_direct_parts(service: &MediaService, parts: &[StoredPart]) -> ObjectResult<bool> {
+/// The parts that a client was to send to the store, and that it does not have.
+async fn missing_direct(service: &MediaService, parts: &[StoredPart]) -> ObjectResult<Vec<i32>> {
+    let mut missing = Vec::new();
     for part in parts.iter().filter(|part| part.is_direct) {
         let length = service.objects.length(&part.key).await?;
         if length != u64::try_from(part.size).ok() {
-            return Ok(false);
+            missing.push(part.part);
         }
     }
-    Ok(true)
+    Ok(missing)
 }
 
 fn check_quota(used: MediaUsage, size: i64, quota: i64) -> Result<(), Error> {
@@ -289,7 +301,8 @@ pub struct ExpectedPart {
     part: i32,
     /// Its size in bytes.
     pub size: i64,
-    key: String,
+    /// The server has it already.
+    pub is_repeat: bool,
 }
 
 /// Begins a part of an upload of the caller.
@@ -300,63 +313,89 @@ pub async fn begin_part(
     part: i32,
 ) -> Result<ExpectedPart, Error> {
     service(delivery)?;
-    let key = object_key(id, clock::new_id(), "part");
     let owner = caller.user;
-    let begin = move |conn: &mut Connection| {
-        let stored = own(conn, owner, id)?;
-        let size = stored
-            .as_ref()
-            .and_then(|stored| part_size(stored.media.size, part));
-        let (Some(stored), Some(size)) = (stored, size) else {
-            return Ok(Err(Error::NotFound));
-        };
-        if stored.media.state != MediaState::Uploading {
-            return Ok(Err(Error::Conflict("the upload is complete")));
-        }
-        deletions::add(conn, std::slice::from_ref(&key), UNKEPT_SECONDS)?;
-        Ok(Ok(ExpectedPart {
-            owner,
-            media: id,
-            part,
-            size,
-            key: key.clone(),
-        }))
-    };
-    delivery.pg.transaction("begin_part", begin).await?
+    let read =
+        move |conn: &mut Connection| Ok((own(conn, owner, id)?, parts::parts(conn, owner, id)?));
+    let (stored, received) = delivery.pg.read("begin_part", read).await?;
+    let stored = stored.ok_or(Error::NotFound)?;
+    let size = part_size(stored.media.size, part).ok_or(Error::NotFound)?;
+    if stored.media.state != MediaState::Uploading {
+        return Err(Error::Conflict("the upload is complete"));
+    }
+    let is_same = |one: &StoredPart| one.part == part && !one.is_direct;
+    Ok(ExpectedPart {
+        owner,
+        media: id,
+        part,
+        size,
+        is_repeat: received.iter().any(is_same),
+    })
 }
 
-/// Stores a part of an upload, or replaces it.
+/// Stores a part of an upload, or replaces it. Its task outlives the request: a client that hangs up leaves no object without a row of a
+/// part. The guard of its memory is dropped at the end.
 pub async fn put_part(
+    delivery: &Arc<Delivery>,
+    expected: ExpectedPart,
+    bytes: Vec<Bytes>,
+    memory: PartMemory,
+) -> Result<(), Error> {
+    let delivery = Arc::clone(delivery);
+    let runtime = service(&delivery)?.runtime.clone();
+    let task = runtime.spawn(async move {
+        let stored = store_part(&delivery, expected, bytes).await;
+        drop(memory);
+        stored
+    });
+    task.await
+        .map_err(|error| Error::Internal(error.to_string()))?
+}
+
+async fn store_part(
     delivery: &Delivery,
     expected: ExpectedPart,
     bytes: Vec<Bytes>,
 ) -> Result<(), Error> {
     let objects = &service(delivery)?.objects;
-    let put = objects.put(&expected.key, bytes).await;
-    put.map_err(|error| store_error(delivery, &error))?;
     let ExpectedPart { owner, media, .. } = expected;
     let stored = StoredPart {
         part: expected.part,
         size: i32::try_from(expected.size).unwrap_or(i32::MAX),
-        key: expected.key,
+        key: object_key(media, clock::new_id(), "part"),
         is_direct: false,
     };
+    let key = [stored.key.clone()];
+    let note = move |conn: &mut Connection| deletions::add(conn, &key, UNNAMED_SECONDS);
+    delivery.pg.read("begin_object", note).await?;
+    let put = objects.put(&stored.key, bytes).await;
+    put.map_err(|error| store_error(delivery, &error))?;
     let name = move |conn: &mut Connection| {
-        let upload = rows::lock(conn, owner, media)?;
-        let upload = upload.filter(|one| one.media.state != MediaState::Deleted);
-        match upload.map(|one| one.media.state) {
-            None => return Ok(Err(Error::NotFound)),
-            Some(MediaState::Uploading) => {}
-            Some(_) => return Ok(Err(Error::Conflict("the upload is complete"))),
+        let refusal = match rows::lock(conn, owner, media)?.map(|one| one.media.state) {
+            Some(MediaState::Uploading) => None,
+            None | Some(MediaState::Deleted) => Some(Error::NotFound),
+            Some(_) => Some(Error::Conflict("the upload is complete")),
+        };
+        if let Some(refusal) = refusal {
+            let unneeded = vec![stored.key.clone()];
+            deletions::add(conn, &unneeded, 0)?;
+            return Ok(Ok((unneeded, Err(refusal))));
+        }
+        if !deletions::postpone(conn, &stored.key, UNKEPT_SECONDS)? {
+            return Ok(Err(Error::StorageUnavailable));
         }
         let before = parts::parts(conn, owner, media)?;
         let replaced = before.into_iter().filter(|one| one.part == stored.part);
         let replaced: Vec<_> = replaced.map(|one| one.key).collect();
         deletions::add(conn, &replaced, 0)?;
         parts::put_part(conn, owner, media, &stored)?;
-        Ok(Ok(()))
+        Ok(Ok((replaced, Ok(()))))
     };
-    delivery.pg.transaction("put_part", name).await?
+    let (unneeded, outcome) = delivery.pg.transaction("put_part", name).await??;
+    if !unneeded.is_empty() {
+        // The collector comes every half a minute: until then a client could fill the disk with repeats.
+        let _left = objects.delete(unneeded).await;
+    }
+    outcome
 }
 
 /// Completes an upload of the caller: begins its processing, if it has all parts, and waits for the end for a while.
@@ -369,9 +408,10 @@ pub async fn complete(
     let (owner, object) = (caller.user, clock::new_id());
     let read = move |conn: &mut Connection| parts::parts(conn, owner, id);
     let received = delivery.pg.read("media_parts", read).await?;
-    let is_there = has_direct_parts(service, &received).await;
-    if !is_there.map_err(|error| store_error(delivery, &error))? {
-        return Err(Error::Conflict("the upload lacks a part"));
+    let missing = missing_direct(service, &received).await;
+    let missing = missing.map_err(|error| store_error(delivery, &error))?;
+    if !missing.is_empty() {
+        return Err(Error::MissingParts(missing));
     }
     let begin = move |conn: &mut Connection| {
         let upload = rows::lock(conn, owner, id)?;
@@ -382,9 +422,11 @@ pub async fn complete(
         if upload.media.state != MediaState::Uploading {
             return Ok(Ok(false));
         }
-        let received = parts::parts(conn, owner, id)?.len();
-        if received != part_count(upload.media.size) {
-            return Ok(Err(Error::Conflict("the upload lacks a part")));
+        let received = parts::parts(conn, owner, id)?;
+        let is_missing = |part: &i32| !received.iter().any(|one| one.part == *part);
+        let missing: Vec<_> = part_numbers(upload.media.size).filter(is_missing).collect();
+        if !missing.is_empty() {
+            return Ok(Err(Error::MissingParts(missing)));
         }
         processing::begin(conn, owner, id, object)?;
         Ok(Ok(true))

@@ -211,6 +211,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::SlowMode(_)
         | Error::Internal(_)
         | Error::Conflict(_)
+        | Error::MissingParts(_)
         | Error::MediaDisabled
         | Error::SearchDisabled
         | Error::NotAccepted

@@ -47,8 +47,10 @@ const OWN_SIGNALS: [i32; 7] = [4, 6, 7, 8, 11, 24, 25];
 /// Inspects uploads in child processes, a few at a time.
 pub struct Decoder {
     program: PathBuf,
-    /// One permit for each child that may run.
+    /// One permit for each child that may run for a picture.
     children: Semaphore,
+    /// The same for the beginnings of videos and files, which take no time.
+    heads: Semaphore,
     /// One permit for each upload that runs or waits.
     places: Semaphore,
 }
@@ -122,11 +124,12 @@ fn failed(text: &str) -> DecoderError {
 }
 
 impl Decoder {
-    /// A decoder whose children run `program decode`, at most `children` at a time.
+    /// A decoder whose children run `program decode`, at most `children` at a time for pictures and for all others.
     pub fn new(program: PathBuf, children: usize) -> Self {
         Self {
             program,
             children: Semaphore::new(children),
+            heads: Semaphore::new(children),
             places: Semaphore::new(children + QUEUE),
         }
     }
@@ -142,13 +145,17 @@ impl Decoder {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(DecoderError::Busy);
         };
-        let Ok(_turn) = self.children.acquire().await else {
+        let mut upload = bytes;
+        let turns = match kind {
+            MediaKind::Image => &self.children,
+            MediaKind::Video | MediaKind::File => {
+                upload.truncate(HEAD_BYTES);
+                &self.heads
+            }
+        };
+        let Ok(_turn) = turns.acquire().await else {
             return Err(DecoderError::Busy);
         };
-        let mut upload = bytes;
-        if kind != MediaKind::Image {
-            upload.truncate(HEAD_BYTES);
-        }
         let request = InspectionRequest {
             kind,
             mime: mime.to_owned(),

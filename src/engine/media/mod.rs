@@ -15,21 +15,20 @@ pub mod scan;
 mod sniff;
 pub mod sources;
 mod strip;
+pub mod turns;
 mod variants;
 
 use crate::config::media::MediaConfig;
 use crate::engine::media::decoder::Decoder;
 use crate::engine::media::links::LinkKeys;
 use crate::engine::media::part_budget::PartBudget;
+use crate::engine::media::turns::Turns;
 use crate::model::ids::Epoch;
 use crate::storage::objects::Objects;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
-
-/// The most uploads that a node processes at a time.
-const RUNS: usize = 4;
+use tokio::sync::Notify;
 
 /// The handle for media.
 pub struct MediaService {
@@ -44,11 +43,13 @@ pub struct MediaService {
     /// The memory for parts of uploads.
     pub parts: PartBudget,
     /// The runs of the processing.
-    pub runs: Semaphore,
+    pub runs: Turns,
     /// Notified when a run has ended.
     pub ended: Notify,
     /// No upload may begin: the store is nearly full.
     pub is_full: AtomicBool,
+    /// The bytes that all users have reserved: those of the last look, and those of this node since.
+    pub total: AtomicI64,
     /// Where the processing runs: it outlives the request that starts it.
     pub runtime: Handle,
 }
@@ -67,9 +68,10 @@ impl MediaService {
             decoder: Decoder::new(decoder, (cores / 2).max(1)),
             links: LinkKeys::new(secret, epoch)?,
             parts: PartBudget::default(),
-            runs: Semaphore::new(RUNS),
+            runs: Turns::default(),
             ended: Notify::new(),
             is_full: AtomicBool::new(objects.has_less_than(config.least_free)),
+            total: AtomicI64::new(0),
             runtime: Handle::current(),
             config,
             objects,

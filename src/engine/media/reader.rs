@@ -100,7 +100,7 @@ async fn picture(
     let original = original.ok_or_else(|| DecoderError::Failed("no original".to_owned()))?;
     if let Some(address) = &service.config.scan {
         let mut scan = Scan::begin(address).await?;
-        scan.send(&original).await?;
+        scan.send(&original).await;
         if !scan.is_clean().await? {
             return Ok(Err("scan"));
         }
@@ -180,7 +180,7 @@ async fn copied(
         }
         size += length(&bytes);
         if let Some(scan) = &mut scan {
-            scan.send(&bytes).await?;
+            scan.send(&bytes).await;
         }
         hasher = hash(hasher, bytes.clone()).await;
         writer.part(bytes).await?;

@@ -3,18 +3,25 @@
 use bytes::Bytes;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long the scanner may take to accept a piece, and to answer after the last one.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What clamd says of more than its `StreamMaxLength`. Another scan would end in the same way.
+const TOO_LARGE: &str = "size limit exceeded";
+
 /// The longest answer.
 const ANSWER_BYTES: u64 = 4_096;
 
 /// A scan of bytes that are sent piece by piece.
-pub struct Scan(TcpStream);
+pub struct Scan {
+    stream: TcpStream,
+    /// It takes more.
+    is_open: bool,
+}
 
 impl Scan {
     /// Connects to the scanner at this address.
@@ -22,33 +29,43 @@ impl Scan {
         within(async {
             let mut stream = TcpStream::connect(address).await?;
             stream.write_all(b"zINSTREAM\0").await?;
-            Ok(Self(stream))
+            Ok(Self {
+                stream,
+                is_open: true,
+            })
         })
         .await
     }
 
-    /// Sends the next piece.
-    pub async fn send(&mut self, piece: &Bytes) -> io::Result<()> {
+    /// Sends the next piece, unless the scanner takes no more: its answer says why.
+    pub async fn send(&mut self, piece: &Bytes) {
+        if self.is_open {
+            self.is_open = self.write(piece).await.is_ok();
+        }
+    }
+
+    async fn write(&mut self, piece: &Bytes) -> io::Result<()> {
         let length = u32::try_from(piece.len()).map_err(io::Error::other)?;
         within(async {
-            self.0.write_all(&length.to_be_bytes()).await?;
-            self.0.write_all(piece).await
+            self.stream.write_all(&length.to_be_bytes()).await?;
+            self.stream.write_all(piece).await
         })
         .await
     }
 
-    /// Whether the scanner has found nothing.
+    /// Whether the scanner has looked at all of it and found nothing.
     pub async fn is_clean(mut self) -> io::Result<bool> {
+        self.send(&Bytes::new()).await;
         let answer = within(async {
-            self.0.write_all(&0_u32.to_be_bytes()).await?;
-            let mut answer = String::new();
-            let mut limited = self.0.take(ANSWER_BYTES);
-            limited.read_to_string(&mut answer).await?;
-            Ok(answer)
+            let mut answer = Vec::new();
+            let mut limited = BufReader::new(self.stream.take(ANSWER_BYTES));
+            limited.read_until(0, &mut answer).await?;
+            Ok(String::from_utf8_lossy(&answer).into_owned())
         })
         .await?;
         let answer = answer.trim_end_matches(['\0', '\n']);
-        match (answer.ends_with(" OK"), answer.ends_with(" FOUND")) {
+        let is_refused = answer.ends_with(" FOUND") || answer.contains(TOO_LARGE);
+        match (answer.ends_with(" OK"), is_refused) {
             (true, _) => Ok(true),
             (_, true) => Ok(false),
             _ => Err(io::Error::other(format!("the scanner answers {answer:?}"))),

@@ -106,7 +106,7 @@ pub fn usable(
         if found.contains_key(id) {
             continue;
         }
-        let messages = references::of_media(conn, *id)?;
+        let messages = references::of_media(conn, *id, sender)?;
         let keys: Vec<_> = messages.iter().map(|one| (sender, via(one))).collect();
         let seen = archive::seen_by(conn, &keys)?;
         let is_there =

@@ -91,7 +91,7 @@ codes! {
     HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request headers too large"
         "The headers are larger than 128 KiB (16 KiB for a wait), or too many. Send fewer or shorter headers, such as cookies.";
     Conflict "conflict" CONFLICT "Conflict"
-        "The username is taken or reserved: choose another one, and if the response to `register` was lost, log in. Or the upload is in another state; `detail` says which.";
+        "The username is taken or reserved: choose another one, and if the response to `register` was lost, log in. Or the upload is in another state; `detail` says which, and `errors` names the parts that are missing.";
     LimitReached "limit_reached" CONFLICT "Limit reached"
         "A limit of `GET /v1/capabilities` is reached; `detail` names it. Nothing was done.";
     MessageGone "message_gone" CONFLICT "Message gone"
@@ -166,7 +166,7 @@ pub struct ProblemBody {
     code: &'static str,
     /// The id of the request, for reports; also in `X-Request-Id`.
     request_id: String,
-    /// With `validation`: every fault of the input.
+    /// With `validation`: every fault of the input. With `conflict`: the parts that an upload lacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<Violation>,
@@ -349,6 +349,13 @@ impl From<Error> for Problem {
                 ..Self::detailed(Code::LimitReached, what)
             },
             Error::Conflict(what) => Self::detailed(Code::Conflict, what),
+            Error::MissingParts(parts) => {
+                let missing = |part: &i32| Violation::new(&format!("/parts/{part}"), "is missing");
+                Self {
+                    errors: parts.iter().map(missing).collect(),
+                    ..Self::detailed(Code::Conflict, "the upload lacks a part")
+                }
+            }
             Error::InvalidCredentials => Self::new(Code::InvalidCredentials),
             Error::Unauthenticated => Self::new(Code::Unauthenticated),
             Error::TokenExpired => Self::new(Code::TokenExpired),

@@ -68,12 +68,19 @@ fn rate_limit(quota: QuotaStatus) -> (String, String) {
     )
 }
 
-/// A path for the log. A link to media is a secret.
+/// The longest segment of a path in the log. The token of a link to media is longer: a secret, in whatever form its path is written.
+const MAX_LOGGED: usize = 100;
+
+/// A path for the log.
 fn logged_path(path: &str) -> String {
-    match path.strip_prefix(MEDIA_LINKS) {
-        Some(_) => format!("{MEDIA_LINKS}…"),
-        None => path.to_owned(),
-    }
+    let segment = |one| {
+        if str::len(one) > MAX_LOGGED {
+            "…"
+        } else {
+            one
+        }
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 /// The arrival time of a request, in its extensions.

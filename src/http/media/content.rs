@@ -29,7 +29,7 @@ pub struct MediaBytes(#[expect(dead_code, reason = "only its schema is used")] V
 #[into_params(parameter_in = Query)]
 pub struct MediaContentQuery {
     /// `original`, `medium` (at most 1280 pixels a side) or `small` (at most 320), of a message also `poster`, the still picture of a
-    /// video. For a form that a small picture does not have, the next larger one. Default: `original`.
+    /// video, of which `medium` and `small` are the smaller forms. For a form that a small picture does not have, the next larger one. Default: `original`.
     #[param(example = "small")]
     variant: Option<String>,
     /// `true`: the browser saves it, and does not show it.
@@ -80,7 +80,8 @@ pub async fn get_message_media(
 
 /// Read the bytes of media of the caller
 ///
-/// As `GET /v1/conversations/{id}/messages/{seq}/media`, before a message refers to them.
+/// As `GET /v1/conversations/{id}/messages/{seq}/media`, also before a message refers to them, and as long as the server has them: after
+/// the recall of the last message until they are collected.
 #[utoipa::path(get, path = "/v1/media/{id}/content", tag = "Media",
     params(("id" = Uuid, Path, description = "The media"), MediaContentQuery),
     responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),

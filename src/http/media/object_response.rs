@@ -145,7 +145,7 @@ fn filename(name: &str) -> String {
     // Neither a path nor what would make a name look like another one.
     let is_refused = |c: &char| {
         c.is_control()
-            || matches!(c, '/' | '\\' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '/' | '\\' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let cleaned: String = name.chars().filter(|c| !is_refused(c)).collect();
     let cleaned = match cleaned.trim_matches(['.', ' ']) {
@@ -327,7 +327,7 @@ mod tests {
                 "filename=\"aSet-Cookie_ b\"; filename*=UTF-8''aSet-Cookie%3A%20b",
             ),
             (
-                "\u{202e}gpj.exe",
+                "\u{202e}g\u{61c}pj.exe",
                 "filename=\"gpj.exe\"; filename*=UTF-8''gpj.exe",
             ),
             ("..", "filename=\"file\"; filename*=UTF-8''file"),

@@ -198,8 +198,7 @@ pub async fn create_media(
     if body.size > most {
         return Err(Problem::new(Code::PayloadTooLarge));
     }
-    let mebibytes = usize::try_from(body.size >> 20).unwrap_or(usize::MAX);
-    charge_more(&request, &Subject::Upload(caller.user), mebibytes + 1).await?;
+    charge_upload(&request, caller, body.size).await?;
     let new = body.parsed().map_err(Error::from)?;
     let created = uploads::create(&delivery, caller, new).await?;
     let mut response = match created.replayed {
@@ -209,6 +208,12 @@ pub async fn create_media(
     let path = format!("/v1/media/{}", created.upload.media.id);
     response.insert_header((LOCATION, path));
     Ok(response.json(created.upload))
+}
+
+/// Counts bytes among those that a user uploads.
+async fn charge_upload(request: &HttpRequest, caller: Caller, bytes: i64) -> Result<(), Problem> {
+    let mebibytes = usize::try_from(bytes >> 20).unwrap_or(usize::MAX);
+    charge_more(request, &Subject::Upload(caller.user), mebibytes + 1).await
 }
 
 /// Read an upload
@@ -229,8 +234,9 @@ pub async fn get_upload(
 
 /// Send a part of an upload
 ///
-/// Raw bytes: exactly `part_bytes`, but for the last part. A repeat replaces the part. With `Content-Digest` (RFC 9530, `sha-256`) the
-/// bytes are checked. A user may send two parts at a time to a node, at 64 KiB a second or more.
+/// Raw bytes: exactly `part_bytes`, but for the last part. A repeat of a part that is `received` replaces it, and counts as an upload of
+/// that size. With `Content-Digest` (RFC 9530, `sha-256`) the bytes are checked. A user may send two parts at a time to a node, at
+/// 64 KiB a second or more.
 #[utoipa::path(put, path = "/v1/media/{id}/parts/{part}", tag = "Media",
     params(("id" = Uuid, Path, description = "The media"), ("part" = i32, Path, description = "The number of the part, from 1"),
         ("Content-Digest" = Option<String>, Header, description = "`sha-256=:…:`, the digest of the part in base64")),
@@ -239,6 +245,7 @@ pub async fn get_upload(
     extensions(("x-problems" = json!(["validation", "not_found", "conflict", "media_disabled", "request_timeout",
         "unsupported_media_type"]))))]
 pub async fn upload_part(
+    request: HttpRequest,
     delivery: Handle<Delivery>,
     caller: Caller,
     path: web::Path<(String, String)>,
@@ -252,8 +259,11 @@ pub async fn upload_part(
     let memory = service(&delivery)?.parts.begin(caller.user)?;
     let expected = uploads::begin_part(&delivery, caller, MediaId(id), part).await?;
     body.check()?;
-    let (bytes, _memory) = body.read(expected.size, memory).await?;
-    uploads::put_part(&delivery, expected, bytes).await?;
+    if expected.is_repeat {
+        charge_upload(&request, caller, expected.size).await?;
+    }
+    let (bytes, memory) = body.read(expected.size, memory).await?;
+    uploads::put_part(&delivery, expected, bytes, memory).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -6,6 +6,7 @@
 pub mod discriminators;
 
 use crate::http::kit::problem::{Code, Problem, ProblemBody};
+use crate::http::kit::response_context::MEDIA_LINKS;
 use crate::http::routes::endpoints;
 use std::collections::BTreeMap;
 use utoipa::openapi::path::{HttpMethod, Operation};
@@ -115,8 +116,9 @@ fn complete(operation: &mut Operation, method: &HttpMethod, path: &str) {
             Code::DeviceRevoked,
         ]);
     }
-    // Public reads use only memory, and need no database.
-    let reads_memory = matches!(method, HttpMethod::Get) && is_public;
+    // Public reads use only memory, and need no database. A link is one of a member.
+    let is_link = path.starts_with(MEDIA_LINKS);
+    let reads_memory = matches!(method, HttpMethod::Get) && is_public && !is_link;
     if !reads_memory {
         codes.extend([Code::Overloaded, Code::StorageUnavailable, Code::Internal]);
     }

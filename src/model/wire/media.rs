@@ -30,9 +30,9 @@ pub fn conversation_avatar(conversation: ConversationId, media: MediaId) -> Stri
 pub enum MediaKind {
     /// A picture: checked, stripped of its metadata, shown in the client.
     Image,
-    /// A video: its container is checked.
+    /// A video: its container is checked, and its bytes are stored as they come, with what they say of the place and the device.
     Video,
-    /// Anything else: stored as it comes, and only downloaded.
+    /// Anything else: stored as it comes, also a picture with its metadata, and only downloaded.
     File,
 }
 

@@ -34,6 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(4);
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     directory: Option<PathBuf>,
+    /// A file that a directory has as long as it is the store, and not the place where it is mounted.
+    marker: Option<PathBuf>,
     /// For requests that clients make to the store themselves.
     pub presigner: Option<Presigner>,
 }
@@ -50,6 +52,7 @@ impl Objects {
             return Ok(Self {
                 store: Arc::new(store),
                 directory: Some(path.into()),
+                marker: None,
                 presigner: None,
             });
         }
@@ -62,6 +65,7 @@ impl Objects {
         Ok(Self {
             store,
             directory: None,
+            marker: None,
             presigner: Some(Presigner {
                 store: bucket,
                 prefix,
@@ -71,6 +75,7 @@ impl Objects {
 
     /// Writes an object, or replaces it.
     pub async fn put(&self, key: &str, bytes: Vec<Bytes>) -> ObjectResult<()> {
+        self.check().await?;
         let payload = PutPayload::from_iter(bytes);
         within(self.store.put(&Path::from(key), payload)).await?;
         Ok(())
@@ -78,6 +83,7 @@ impl Objects {
 
     /// Begins an object that is written part by part.
     pub async fn write(&self, key: &str) -> ObjectResult<ObjectWriter> {
+        self.check().await?;
         let upload = within(self.store.put_multipart(&Path::from(key))).await?;
         Ok(ObjectWriter(upload))
     }
@@ -104,6 +110,9 @@ impl Objects {
     /// Deletes objects, and what a process that was killed has left of them. Those that do not exist count as deleted. Returns those that
     /// could not be deleted.
     pub async fn delete(&self, keys: Vec<String>) -> Vec<String> {
+        if self.check().await.is_err() {
+            return keys;
+        }
         if let Some(directory) = self.directory.clone() {
             let objects: Vec<_> = keys.iter().map(|key| directory.join(key)).collect();
             let remove = move || {
@@ -135,16 +144,32 @@ impl Objects {
     }
 
     /// Whether this is the store that belongs to the database with this id. A new store gets the id.
-    pub async fn is_of(&self, id: Uuid, is_new: bool) -> ObjectResult<bool> {
+    pub async fn is_of(&mut self, id: Uuid, is_new: bool) -> ObjectResult<bool> {
         let key = format!("store/{id}");
         if is_new {
             self.put(&key, vec![Bytes::from_static(b"tideline")])
                 .await?;
         }
+        self.marker = self.directory.as_ref().map(|root| root.join(&key));
         match self.get(&key).await {
             Ok(_) => Ok(true),
             Err(ObjectError::Missing) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a directory is still the store: what is written while its file system is not mounted would be lost.
+    pub async fn check(&self) -> ObjectResult<()> {
+        let Some(marker) = &self.marker else {
+            return Ok(());
+        };
+        let marker = marker.clone();
+        let look = tokio::task::spawn_blocking(move || marker.try_exists());
+        match timeout(DEADLINE, look).await {
+            Ok(Ok(Ok(true))) => Ok(()),
+            _ => Err(ObjectError::Unavailable(
+                "the directory is not the store".to_owned(),
+            )),
         }
     }
 

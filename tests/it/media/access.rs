@@ -1,7 +1,9 @@
 //! Who reads media: all who may read a message that refers to them. Everybody else gets the answer for an unknown message.
 
+use super::pictures::{encode, quarters};
 use crate::support::media::Bytes;
-use crate::support::{App, Person, eventually, id, text};
+use crate::support::{App, Person, eventually, execute, id, text};
+use image::ImageFormat::Jpeg;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tideline::clock::unix_seconds;
@@ -251,5 +253,76 @@ async fn scheduled_message_keeps_its_media() {
     let sent = eventually("sent", time, sent, |sent| sent.len() == 1).await;
     assert_eq!(sent[0]["content"]["media_id"], media);
     assert!(ben.read_media(&chat, &sent[0]["seq"]).await.ok(200) == PICTURE);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn media_of_many_messages_can_be_sent_on_by_who_sees_one() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let media = ann.upload(PICTURE).await;
+    let group = ann.group(&[&cat]).await;
+    let many = format!(
+        "INSERT INTO message_media (conversation_id, seq, media_id, owner_id, role)
+         SELECT '{group}', n, '{media}', '{}', 'content' FROM generate_series(1000, 2100) AS n",
+        ann.id
+    );
+    execute(&mut app.database(), &many);
+    let chat = ann.direct(&ben).await;
+    ann.attach(&chat, "file", &media).await.ok(201);
+    ben.attach(&chat, "file", &media).await.ok(201);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn smaller_forms_of_a_video_are_those_of_its_poster() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let chat = ann.group(&[]).await;
+    let poster = encode(&quarters(1_600, 1_600), Jpeg);
+    let poster = ann.upload_image("image/jpeg", &poster).await;
+    let bytes = [&b"\0\0\0\x18ftypisom"[..], &[0; 300]].concat();
+    let video = json!({"client_media_id": id(), "kind": "video", "name": "v.mp4", "mime": "video/mp4", "size": bytes.len(),
+        "width": 1, "height": 1, "duration_ms": 1});
+    let video = ann.upload_as(video, &bytes).await["id"].clone();
+    let send = async |content: Value| {
+        let message = json!({"client_msg_id": id(), "kind": "video", "content": content});
+        ann.post_message(&chat, message).await.ok(201)
+    };
+    let with = send(json!({"media_id": video, "poster_media_id": poster})).await;
+    let without = send(json!({"media_id": video})).await;
+    let file = ann.upload(PICTURE).await;
+    let file = ann.attach(&chat, "file", &file).await.ok(201);
+    let variants = with["content"]["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), 2);
+    for variant in variants {
+        let name = variant["name"].as_str().unwrap();
+        let path = format!(
+            "/conversations/{chat}/messages/{}/media?variant={name}",
+            with["seq"]
+        );
+        let link = ann.link(&chat, &with["seq"], name).await;
+        for read in [
+            ann.read_bytes(&path, &[]).await,
+            ann.open_link(&link, &[]).await,
+        ] {
+            assert_eq!(read.header("content-type"), "image/jpeg");
+            assert_eq!(read.ok(200).len(), variant["size"]);
+        }
+    }
+    for (sent, forms) in [
+        (&with, &["original", "poster", "small", "medium"][..]),
+        (&without, &["original"]),
+        (&file, &["original"]),
+    ] {
+        for form in ["original", "poster", "small", "medium"] {
+            let link = ann.link(&chat, &sent["seq"], form).await;
+            assert_eq!(link.is_object(), forms.contains(&form), "{form}: {sent}");
+            let path = format!(
+                "/conversations/{chat}/messages/{}/media?variant={form}",
+                sent["seq"]
+            );
+            let status = if forms.contains(&form) { 200 } else { 404 };
+            ann.read_bytes(&path, &[]).await.ok(status);
+        }
+    }
     app.finish().await;
 }

@@ -1,17 +1,19 @@
 //! The collection: what nobody refers to goes, what somebody refers to stays, whatever happens at the same time.
 
-use crate::support::{App, Person, id};
+use crate::support::{App, Person, execute, id, number};
 use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tideline::clock::unix_seconds;
 use tideline::domain::media::collection::collect;
+use tideline::model::time::Timestamp;
 
-async fn round(app: &App) {
+pub async fn round(app: &App) {
     collect(&app.nodes[0].handles.delivery).await.unwrap();
 }
 
 /// The objects of media in the store, without those to delete.
-fn objects(app: &App, media: &str) -> usize {
+pub fn objects(app: &App, media: &str) -> usize {
     let count = |dir: std::path::PathBuf| std::fs::read_dir(dir).map_or(0, Iterator::count);
     let Ok(first) = std::fs::read_dir(app.media_dir()) else {
         return 0;
@@ -131,5 +133,52 @@ async fn deletion_wins_over_the_processing() {
     }
     round(&app).await;
     assert_eq!(ann.get("/media").await.ok(200)["used_bytes"], 0);
+    app.finish().await;
+}
+
+/// The message that is never sent is the last that refers to them, and they were posted before.
+#[tokio::test]
+async fn cancelled_message_gives_up_media_that_were_recalled() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let media = ann.upload(&[7; 100]).await;
+    let sent = ann.attach(&chat, "file", &media).await.ok(201);
+    later(&app, &media);
+    round(&app).await;
+    let at = Timestamp::of_seconds(unix_seconds() + 3_600);
+    let message = json!({"conversation_id": chat, "send_at": at, "kind": "file", "content": {"media_id": media}});
+    let scheduled = format!("/me/scheduled/{}", id());
+    ann.put(&scheduled, message).await.ok(200);
+    let recall = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+    ann.call("DELETE", &recall).await.ok(200);
+    round(&app).await;
+    ann.call("DELETE", &scheduled).await.ok(204);
+    later(&app, &media);
+    round(&app).await;
+    assert_eq!(objects(&app, &media), 0);
+    assert_eq!(ann.get("/media").await.ok(200)["used_bytes"], 0);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_the_recalls_of_another_user() {
+    let (app, [ann, ben]) = App::with(["ann", "ben"]).await;
+    let chat = ann.direct(&ben).await;
+    let media = ann.upload(&[7; 100]).await;
+    let sent = ann.attach(&chat, "file", &media).await.ok(201);
+    let recalls = format!(
+        "INSERT INTO media_candidates (owner_id, media_id, at)
+             SELECT '{0}'::uuid, gen_random_uuid(), now() - interval '1 hour' FROM generate_series(1, 250)
+         UNION ALL SELECT '{0}', '{1}'::uuid, now() - n * interval '1 minute' FROM generate_series(60, 300) AS n",
+        ben.id,
+        id()
+    );
+    execute(&mut app.database(), &recalls);
+    let recall = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+    ann.call("DELETE", &recall).await.ok(200);
+    round(&app).await;
+    assert_eq!(objects(&app, &media), 0);
+    let left = "SELECT count(*) AS n FROM media_candidates";
+    assert_eq!(number(&mut app.database(), left), 0);
     app.finish().await;
 }

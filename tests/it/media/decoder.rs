@@ -3,7 +3,10 @@
 //! This file is long because its tests share what a picture in each format has to keep and to lose.
 
 use super::decoder_process::{PROGRAM, Script, patiently};
-use super::pictures::{self, CANARY, PROFILE, chunk, encode, has, jpeg_with, png_with, segment};
+use super::pictures::{
+    self, CANARY, PROFILE, chunk, encode, has, jpeg_with, png_with, riff, segment, webp,
+    webp_picture,
+};
 use bytes::Bytes;
 use image::ImageFormat::{Gif, Jpeg, Png, WebP};
 use image::metadata::Orientation;
@@ -561,6 +564,22 @@ async fn files_of_two_types_are_pictures_only() {
         b"\x21\xfe\x15*/=1;alert('canary');\0".iter().copied(),
     );
     files.push((Gif, gif));
+    // Bodies of chunks that have none, or shorter ones, and chunks that belong to no picture.
+    let png = encode(&pictures::quarters(400, 300), Png);
+    let archive = chunk(b"IEND", b"PK\x03\x04canary");
+    files.push((Png, [&png[..png.len() - 12], &archive].concat()));
+    for (name, body) in [(b"pHYs", &b"123456789canary"[..]), (b"fdAT", b"canary")] {
+        files.push((Png, png_with(&png, &[chunk(name, body)])));
+    }
+    let code = segment(0xc8, b"canary");
+    files.push((Jpeg, jpeg_with(&jpeg, &[code])));
+    let picture = webp_picture(&pictures::quarters(400, 300));
+    for chunks in [
+        [picture.clone(), riff(b"ALPH", b"canary")],
+        [picture, riff(b"VP8X", b"0123456789canary")],
+    ] {
+        files.push((WebP, webp(400, 300, 0, &chunks)));
+    }
     for (format, file) in files {
         assert!(has(&file, b"canary"));
         let accepted = accept(&file, format).await;

@@ -411,3 +411,22 @@ async fn sixty_four_callers_wait_and_more_are_refused() {
     };
     timeout(Duration::from_secs(5), free).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_do_not_wait_behind_pictures() {
+    let script = Script::new(
+        "read line; case $line in *image*) echo $$ >$D/pid; exec /bin/sleep 30;; esac; exit 3",
+    );
+    let decoder = script.decoder(1);
+    let (picture, mime) = (picture(), "application/octet-stream");
+    let after = async {
+        script.note("pid").await;
+        let file = Bytes::from_static(b"bytes");
+        let inspection = decoder.inspect(MediaKind::File, mime, file);
+        timeout(Duration::from_secs(5), inspection).await.unwrap()
+    };
+    tokio::select! {
+        result = inspect(&decoder, &picture) => panic!("{result:?}"),
+        result = after => assert!(is_failed(&result), "{result:?}"),
+    }
+}

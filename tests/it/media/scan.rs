@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// What the scanner finds.
 const MALWARE: &[u8] = b"malware of the tests";
 
+/// The longest piece that it takes.
+const MOST: u32 = 1024 * 1024;
+
 /// The INSTREAM command of clamd: pieces with their lengths, until one of length 0.
 async fn scan(mut stream: TcpStream) -> std::io::Result<()> {
     let mut command = [0; 10];
@@ -22,6 +25,11 @@ async fn scan(mut stream: TcpStream) -> std::io::Result<()> {
         let length = stream.read_u32().await?;
         if length == 0 {
             break;
+        }
+        if length > MOST {
+            // As the real one: it reads no more of it.
+            let answer = b"INSTREAM size limit exceeded. ERROR\0";
+            return stream.write_all(answer).await;
         }
         let mut piece = vec![0; usize::try_from(length).unwrap()];
         stream.read_exact(&mut piece).await?;
@@ -87,5 +95,26 @@ async fn malware_is_rejected_and_without_the_scanner_nothing_is_ready() {
         state == "ready"
     })
     .await;
+    app.finish().await;
+}
+
+/// The next scan would end in the same way.
+#[tokio::test]
+async fn upload_that_the_scanner_does_not_take_is_rejected() {
+    let address = clamd(Arc::default()).await;
+    let app = App::configured(|config| config.media.as_mut().unwrap().scan = Some(address)).await;
+    let [ann] = app.people(["ann"]).await;
+    let bytes = vec![7; 2 * usize::try_from(MOST).unwrap()];
+    let upload = ann.begin_upload(file(bytes.len())).await;
+    ann.put_parts(&upload, &bytes).await;
+    let path = format!(
+        "/media/{}/complete",
+        upload["media"]["id"].as_str().unwrap()
+    );
+    let done = ann.post(&path, Value::Null).await.ok(200);
+    assert_eq!(
+        (&done["state"], &done["reason"]),
+        (&json!("rejected"), &json!("scan"))
+    );
     app.finish().await;
 }

@@ -115,7 +115,8 @@ async fn parts_come_in_any_order_repeated_and_on_any_node() {
     other.put_bytes(&path(1), part(1), &[]).await.ok(204);
     let complete = format!("/media/{}/complete", media_id(&upload));
     let early = ann.post(&complete, Value::Null).await;
-    early.problem(409, "conflict");
+    let missing = json!([{"pointer": "/parts/2", "detail": "is missing"}]);
+    assert_eq!(early.problem(409, "conflict")["errors"], missing);
     let read = other
         .get(&format!("/media/{}/upload", media_id(&upload)))
         .await

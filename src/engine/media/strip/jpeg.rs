@@ -59,8 +59,8 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
             APP2 if body.starts_with(b"ICC_PROFILE\0") => put(&mut rest, marker, &[body]),
             // It says how the colours are stored.
             APP14 if body.starts_with(b"Adobe") => put(&mut rest, marker, &[body.get(..12)?]),
-            // 0xc0 to 0xcf: the header of the frame, and tables.
-            0xc0..=0xcf | DQT | DNL | DRI => put(&mut rest, marker, &[body]),
+            // 0xc0 to 0xcf: the header of the frame, and tables. 0xc8 is none.
+            0xc0..=0xc7 | 0xc9..=0xcf | DQT | DNL | DRI => put(&mut rest, marker, &[body]),
             SOS => {
                 scans += 1;
                 put(&mut rest, marker, &[body]);

@@ -9,11 +9,27 @@ use std::io::Cursor;
 
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 
-/// What is kept beside the header: pixels, colours, density and frames.
-const KEPT: [&[u8; 4]; 17] = [
-    b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"bKGD", b"cHRM", b"cICP",
-    b"cLLI", b"gAMA", b"iCCP", b"mDCV", b"pHYs", b"sBIT", b"sRGB",
+/// What is kept beside the header, profile and end: pixels, frames, colours and density, each up to the length that it may have.
+const KEPT: [(&[u8; 4], usize); 15] = [
+    (b"IDAT", usize::MAX),
+    (b"fdAT", usize::MAX),
+    (b"PLTE", 768),
+    (b"tRNS", 256),
+    (b"acTL", 8),
+    (b"fcTL", 26),
+    (b"bKGD", 6),
+    (b"cHRM", 32),
+    (b"cICP", 4),
+    (b"cLLI", 8),
+    (b"gAMA", 4),
+    (b"mDCV", 24),
+    (b"pHYs", 9),
+    (b"sBIT", 4),
+    (b"sRGB", 1),
 ];
+
+/// The end, which has no body.
+const END: [u8; FRAME] = *b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// The largest ICC profile. A larger one, or one that cannot be read, is not kept.
 const MAX_ICC_BYTES: u64 = 4 << 20;
@@ -48,7 +64,7 @@ fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
     output.extend_from_slice(header);
     let after_header = output.len();
     let mut orientation = None;
-    let mut has_profile = false;
+    let (mut has_profile, mut is_animated) = (false, false);
     loop {
         let (name, chunk) = next_chunk(&mut input)?;
         match name {
@@ -62,13 +78,19 @@ fn take_apart(bytes: &[u8], with_profile: bool) -> Option<Parts> {
                     output.extend_from_slice(chunk);
                 }
             }
-            _ if KEPT.contains(&name) => output.extend_from_slice(chunk),
-            _ => {}
-        }
-        if name == b"IEND" {
-            break;
+            b"IEND" => break,
+            // Without the chunk that makes it an animation, a file has no frames.
+            b"fdAT" | b"fcTL" if !is_animated => {}
+            _ => {
+                let mut kept = KEPT.iter();
+                if kept.any(|(kept, most)| *kept == name && chunk.len() - FRAME <= *most) {
+                    output.extend_from_slice(chunk);
+                    is_animated |= name == b"acTL";
+                }
+            }
         }
     }
+    output.extend_from_slice(&END);
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     if let Some(block) = exif::block(orientation) {
         let length = (block.len() as u32).to_be_bytes();

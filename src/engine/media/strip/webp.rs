@@ -8,6 +8,9 @@ use image::metadata::Orientation;
 const KEPT_FLAGS: u8 = 0b0011_0010;
 const EXIF_FLAG: u8 = 0b0000_1000;
 
+/// The chunks that a file has once. A second one is not what decoders expect.
+const ONCE: [[u8; 4]; 6] = [*b"VP8X", *b"ICCP", *b"ANIM", *b"ALPH", *b"VP8 ", *b"VP8L"];
+
 /// The header of a frame, before its chunks.
 const FRAME_HEADER: usize = 16;
 
@@ -23,8 +26,15 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     let mut flags_at = None;
     let mut orientation = None;
     let mut pictures = 0;
+    let mut seen = Vec::new();
     while !input.0.is_empty() {
         let (name, body) = next_chunk(&mut input)?;
+        if ONCE.contains(&name) {
+            if seen.contains(&name) {
+                continue;
+            }
+            seen.push(name);
+        }
         match &name {
             b"VP8X" => {
                 let (flags, sizes) = body.get(..10)?.split_first()?;
@@ -40,7 +50,11 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
                 pictures += 1;
                 put(&mut output, name, &[body]);
             }
-            b"ALPH" | b"ANIM" | b"ICCP" => put(&mut output, name, &[body]),
+            // The colour of the background, and the number of repeats.
+            b"ANIM" => put(&mut output, name, &[body.get(..6)?]),
+            // Behind the picture it belongs to none.
+            b"ALPH" if pictures > 0 => {}
+            b"ALPH" | b"ICCP" => put(&mut output, name, &[body]),
             _ => {}
         }
     }

@@ -1,12 +1,11 @@
 //! What the collector of media reads.
 
 use crate::model::ids::{MediaId, UserId};
-use crate::model::time::Timestamp;
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
 /// Media whose time is over, oldest first.
 pub fn due(conn: &mut PgConnection, limit: i64) -> StorageResult<Vec<(UserId, MediaId)>> {
@@ -16,28 +15,19 @@ pub fn due(conn: &mut PgConnection, limit: i64) -> StorageResult<Vec<(UserId, Me
         .load(conn)?)
 }
 
-/// Media that have lost a reference.
-pub fn candidates(
-    conn: &mut PgConnection,
-    limit: i64,
-) -> StorageResult<Vec<(UserId, MediaId, Timestamp)>> {
-    Ok(sql("SELECT owner_id, media_id, at FROM media_candidates WHERE at <= statement_timestamp() ORDER BY at LIMIT $1")
+/// Media that have lost a reference, with a row for each loss.
+pub fn candidates(conn: &mut PgConnection, limit: i64) -> StorageResult<Vec<(UserId, MediaId)>> {
+    Ok(sql("SELECT owner_id, media_id FROM media_candidates WHERE at <= statement_timestamp() ORDER BY at LIMIT $1")
         .bind::<BigInt, _>(limit)
-        .columns::<(SqlUuid, SqlUuid, Timestamptz)>()
+        .columns::<(SqlUuid, SqlUuid)>()
         .load(conn)?)
 }
 
-/// The collector has looked at this loss. A later one has a row of its own.
-pub fn seen(
-    conn: &mut PgConnection,
-    owner: UserId,
-    id: MediaId,
-    at: Timestamp,
-) -> StorageResult<()> {
-    sql("DELETE FROM media_candidates WHERE owner_id = $1 AND media_id = $2 AND at <= $3")
+/// Forgets the losses of media. Under their lock, before a look at what refers to them.
+pub fn seen(conn: &mut PgConnection, owner: UserId, id: MediaId) -> StorageResult<()> {
+    sql("DELETE FROM media_candidates WHERE owner_id = $1 AND media_id = $2")
         .bind::<SqlUuid, _>(owner)
         .bind::<SqlUuid, _>(id)
-        .bind::<Timestamptz, _>(at)
         .execute(conn)?;
     Ok(())
 }

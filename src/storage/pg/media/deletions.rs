@@ -30,6 +30,19 @@ pub fn keep(conn: &mut PgConnection, keys: &[String]) -> StorageResult<usize> {
     Ok(kept)
 }
 
+/// Deletes an object later than noted. False: it may be deleted already, or soon.
+pub fn postpone(conn: &mut PgConnection, key: &str, in_seconds: i32) -> StorageResult<bool> {
+    // A claim of the collector ends within a minute.
+    let postponed = sql(
+        "UPDATE blob_deletions SET due_at = clock_timestamp() + make_interval(secs => $1)
+         WHERE store_key = $2 AND due_at > statement_timestamp() + interval '2 minutes' AND tries = 0 AND NOT is_again",
+    )
+    .bind::<Integer, _>(in_seconds)
+    .bind::<Text, _>(key)
+    .execute(conn)?;
+    Ok(postponed == 1)
+}
+
 /// Locks objects that are due, oldest first. Another node's are left out.
 pub fn due(conn: &mut PgConnection, limit: i64) -> StorageResult<Vec<String>> {
     Ok(sql(

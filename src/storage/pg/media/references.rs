@@ -7,7 +7,7 @@ use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::{BigInts, Texts, Uuids};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
-use diesel::{OptionalExtension, Queryable, RunQueryDsl};
+use diesel::{Queryable, RunQueryDsl};
 
 /// The picture, video or file of a message.
 pub const CONTENT: &str = "content";
@@ -73,21 +73,6 @@ pub fn lost(conn: &mut PgConnection, owner: UserId, media: MediaId) -> StorageRe
     Ok(())
 }
 
-/// Media of a message in this role.
-pub fn get(
-    conn: &mut PgConnection,
-    message: MessageKey,
-    role: &str,
-) -> StorageResult<Option<(UserId, MediaId)>> {
-    Ok(sql("SELECT owner_id, media_id FROM message_media WHERE conversation_id = $1 AND seq = $2 AND role = $3")
-        .bind::<SqlUuid, _>(message.0)
-        .bind::<BigInt, _>(message.1)
-        .bind::<Text, _>(role)
-        .columns::<(SqlUuid, SqlUuid)>()
-        .get_result(conn)
-        .optional()?)
-}
-
 /// The media of messages.
 pub fn of_messages(
     conn: &mut PgConnection,
@@ -104,16 +89,28 @@ pub fn of_messages(
     .load(conn)?)
 }
 
-/// The most messages of one look for those that refer to media.
-const MANY: i64 = 1_000;
+/// The most messages that refer to media among which those of a member are looked for, and the most of those that are found.
+const MANY: [i64; 2] = [100_000, 1_000];
 
-/// Messages that refer to this media. They may be gone.
-pub fn of_media(conn: &mut PgConnection, media: MediaId) -> StorageResult<Vec<MediaReference>> {
-    Ok(sql("SELECT conversation_id, seq, role, owner_id, media_id FROM message_media WHERE media_id = $1 LIMIT $2")
-        .bind::<SqlUuid, _>(media)
-        .bind::<BigInt, _>(MANY)
-        .columns::<(SqlUuid, BigInt, Text, SqlUuid, SqlUuid)>()
-        .load(conn)?)
+/// Messages of the member's conversations that refer to this media. They may be gone, or hidden from the member.
+pub fn of_media(
+    conn: &mut PgConnection,
+    media: MediaId,
+    member: UserId,
+) -> StorageResult<Vec<MediaReference>> {
+    let [all, found] = MANY;
+    Ok(sql(
+        "SELECT r.conversation_id, r.seq, r.role, r.owner_id, r.media_id
+         FROM (SELECT * FROM message_media WHERE media_id = $1 LIMIT $2) AS r CROSS JOIN LATERAL (
+             SELECT FROM members WHERE conversation_id = r.conversation_id AND user_id = $3 LIMIT 1
+         ) AS m LIMIT $4",
+    )
+    .bind::<SqlUuid, _>(media)
+    .bind::<BigInt, _>(all)
+    .bind::<SqlUuid, _>(member)
+    .bind::<BigInt, _>(found)
+    .columns::<(SqlUuid, BigInt, Text, SqlUuid, SqlUuid)>()
+    .load(conn)?)
 }
 
 /// Whether a message refers to these media.
