@@ -207,6 +207,20 @@ async function lookAtVideo(file) {
   }
 }
 
+function drop(list, one) {
+  if (list.includes(one)) list.splice(list.indexOf(one), 1);
+}
+
+/** What is known of the file of a card: first nothing, and once more when it was looked at. */
+function dressCard(one) {
+  const { file, about: { kind, preview }, card } = one;
+  $(".attachment-picture", card).replaceChildren(preview ? drawn(preview, preview.width, preview.height, 128) : icon("file"));
+  if (kind === "file" || $(".attachment-alt", card)) return;
+  const describe = el("input", { class: "attachment-alt", maxlength: ALT, dir: "auto", autocomplete: "off", value: one.alt, placeholder: t("attach.alt"), "aria-label": t("attach.alt.of", { name: plain(file.name) }) });
+  describe.addEventListener("input", () => (one.alt = describe.value));
+  $(".attachment-words", card).append(describe);
+}
+
 /** The files that are attached to what is written in each conversation, until it is sent. */
 export class Attachments {
   #tideline;
@@ -274,7 +288,7 @@ export class Attachments {
       else list.push({ file, about: null, alt: "" });
     }
     for (const one of list.filter(({ about }) => !about)) this.#look(one, id, list);
-    this.#draw();
+    this.draw();
     $("#text").focus();
     if (this.any) announce(t("attach.count", { count: this.#own.length }));
   }
@@ -286,13 +300,14 @@ export class Attachments {
     const work = async () => {
       try {
         one.about = await look(one.file, this.#store.limits);
+        if (one.card) dressCard(one);
       } catch {
         toast(t("attach.unread", { name: plain(one.file.name) }));
-        list.splice(list.indexOf(one), 1);
+        drop(list, one);
       } finally {
         this.#busy--;
       }
-      if (id === this.#chat.id) this.#draw();
+      if (id === this.#chat.id) this.draw();
     };
     this.#looking = this.#looking.then(work);
   }
@@ -301,7 +316,7 @@ export class Attachments {
   take() {
     const taken = this.#own;
     this.#lists.delete(this.#chat.id);
-    this.#draw();
+    this.draw();
     return taken.map(({ file, about: { kind, name, mime, width, height, duration_ms, poster, preview }, alt }) => {
       const { id } = this.#tideline.uploads.add(file, { kind, name, mime, width, height, duration_ms });
       if (preview) keepPreview(id, preview);
@@ -313,12 +328,7 @@ export class Attachments {
 
   forget() {
     this.#lists.clear();
-    this.#draw();
-  }
-
-  /** Another conversation is open. */
-  draw() {
-    this.#draw();
+    this.draw();
   }
 
   /** While a message is edited, what is attached waits. */
@@ -326,28 +336,27 @@ export class Attachments {
     this.#list.hidden = !this.any || this.#chat.editing.isOpen;
   }
 
-  #draw() {
-    const focused = document.activeElement?.closest?.("#attachments") ? document.activeElement.dataset.at : null;
-    this.#list.replaceChildren(...this.#own.map((one, at) => this.#card(one, at)));
+  /** The cards stay where they are: the person may be writing in one. */
+  draw() {
+    for (const one of this.#own) if (!one.card) this.#makeCard(one);
+    const cards = this.#own.map(({ card }) => card);
+    for (const card of [...this.#list.children]) if (!cards.includes(card)) card.remove();
+    this.#list.append(...cards.filter((card) => card.parentElement !== this.#list));
     this.show();
-    if (focused != null) $(`[data-at="${focused}"]`, this.#list)?.focus();
   }
 
-  #card(one, at) {
-    const { file, about } = one;
-    const name = plain(file.name);
+  #makeCard(one) {
+    const name = plain(one.file.name);
     const remove = () => {
-      this.#own.splice(this.#own.indexOf(one), 1);
-      this.#draw();
+      drop(this.#own, one);
+      this.draw();
       ($(".round", this.#list) ?? $("#text")).focus();
     };
-    const describe = el("input", { class: "attachment-alt", maxlength: ALT, "data-at": `alt ${at}`, dir: "auto", autocomplete: "off", value: one.alt, placeholder: t("attach.alt"), "aria-label": t("attach.alt.of", { name }) });
-    describe.addEventListener("input", () => (one.alt = describe.value));
-    const picture = about.preview ? drawn(about.preview, about.preview.width, about.preview.height, 128) : icon("file");
-    return el("li", { class: "attachment" },
-      el("span", { class: "attachment-picture" }, picture),
-      el("span", { class: "attachment-words" }, el("bdi", { class: "file-name" }, name), el("span", { class: "soft" }, bytes(file.size)), about.kind === "file" ? null : describe),
-      el("button", { type: "button", class: "round", "data-at": `remove ${at}`, "aria-label": t("attach.remove", { name }), title: t("attach.remove", { name }), onclick: remove }, icon("close")));
+    one.card = el("li", { class: "attachment" },
+      el("span", { class: "attachment-picture" }),
+      el("span", { class: "attachment-words" }, el("bdi", { class: "file-name" }, name), el("span", { class: "soft" }, bytes(one.file.size))),
+      el("button", { type: "button", class: "round", "aria-label": t("attach.remove", { name }), title: t("attach.remove", { name }), onclick: remove }, icon("close")));
+    dressCard(one);
   }
 
   /** Text comes before a picture of it, which some programs put beside it. */
