@@ -228,9 +228,8 @@ export class Attachments {
   #chat;
   #lists = new Map();
   #list = $("#attachments");
-  /** How many files are being looked at. */
+  /** Ends when all files were looked at. */
   #looking = Promise.resolve();
-  #busy = 0;
 
   /** `chat` has the `id`, whether the person may write, and the `editing`. */
   constructor(tideline, store, chat) {
@@ -260,17 +259,9 @@ export class Attachments {
     return this.#lists.get(this.#chat.id) ?? [];
   }
 
+  /** Whether there is something to send; what was sent may still have to be looked at. */
   get any() {
-    return this.#own.length > 0;
-  }
-
-  get isBusy() {
-    return this.#busy > 0;
-  }
-
-  /** Waits until all files were looked at. */
-  settled() {
-    return this.#looking;
+    return this.#own.some(({ goes }) => !goes);
   }
 
   /** Attaches files to what is written in a conversation. */
@@ -290,13 +281,12 @@ export class Attachments {
     for (const one of list.filter(({ about }) => !about)) this.#look(one, id, list);
     this.draw();
     $("#text").focus();
-    if (this.any) announce(t("attach.count", { count: this.#own.length }));
+    if (this.#own.length > 0) announce(t("attach.count", { count: this.#own.length }));
   }
 
   /** One after the other: a decoded picture takes much memory. */
   #look(one, id, list) {
     one.about = { kind: "file", name: one.file.name };
-    this.#busy++;
     const work = async () => {
       try {
         one.about = await look(one.file, this.#store.limits);
@@ -304,18 +294,25 @@ export class Attachments {
       } catch {
         toast(t("attach.unread", { name: plain(one.file.name) }));
         drop(list, one);
-      } finally {
-        this.#busy--;
       }
       if (id === this.#chat.id) this.draw();
     };
     this.#looking = this.#looking.then(work);
   }
 
-  /** The messages for what is attached, whose uploads begin now. Nothing is attached any more. */
-  take() {
-    const taken = this.#own;
-    this.#lists.delete(this.#chat.id);
+  /** The messages for what is attached now, when all of it was looked at: their uploads begin then. Until then it can be removed. */
+  async take() {
+    const { id } = this.#chat;
+    const going = [...this.#own];
+    for (const one of going) {
+      one.goes = true;
+      $(".soft", one.card).textContent = t("message.sending");
+    }
+    await this.#looking;
+    // After a logout there is no list.
+    const list = this.#lists.get(id) ?? [];
+    const taken = going.filter((one) => list.includes(one));
+    for (const one of taken) drop(list, one);
     this.draw();
     return taken.map(({ file, about: { kind, name, mime, width, height, duration_ms, poster, preview }, alt }) => {
       const { id } = this.#tideline.uploads.add(file, { kind, name, mime, width, height, duration_ms });
@@ -333,14 +330,16 @@ export class Attachments {
 
   /** While a message is edited, what is attached waits. */
   show() {
-    this.#list.hidden = !this.any || this.#chat.editing.isOpen;
+    this.#list.hidden = this.#own.length === 0 || this.#chat.editing.isOpen;
   }
 
   /** The cards stay where they are: the person may be writing in one. */
   draw() {
     for (const one of this.#own) if (!one.card) this.#makeCard(one);
     const cards = this.#own.map(({ card }) => card);
+    const focused = document.activeElement.closest("#attachments");
     for (const card of [...this.#list.children]) if (!cards.includes(card)) card.remove();
+    if (focused && document.activeElement === document.body) $("#text").focus();
     this.#list.append(...cards.filter((card) => card.parentElement !== this.#list));
     this.show();
   }

@@ -67,4 +67,37 @@ test("what is attached", { timeout: 300_000 }, async (t) => {
     await ann.reload();
     await ann.waitForSelector("#status[data-state=online]");
   });
+
+  await t.test("what is sent is what was written and attached at Enter", async () => {
+    const sent = async () => (await cleo.listMessages(group.id)).messages.map(({ kind, content, reply_to }) => [content.text ?? content.name ?? kind, reply_to?.seq ?? null]);
+    const { seq } = await cleo.send(group.id, "Which pier?");
+    await enter(ann, "Harbour");
+    const looked = await hold(ann);
+    await choose(ann, await picture(ann, "pier.png"), await picture(ann, "boat.png"));
+    await ann.click(`.row[data-seq="${seq}"] .row-menu`);
+    await ann.click("[role=menuitem] >> text=Reply");
+    await ann.keyboard.press("Enter");
+    await ann.keyboard.type("By the way, are");
+    await until(() => ann.locator(".attachment .soft").allTextContents(), ["sending", "sending"]);
+    await choose(ann, await picture(ann, "next.png"));
+    await ann.evaluate(() => (location.hash = "#/"));
+    await ann.waitForSelector("#chat", { state: "hidden" });
+    for (let n = 0; n < 3; n++) await looked();
+    await until(sent, [["Which pier?", null], ["pier.png", seq], ["boat.png", null]]);
+    await enter(ann, "Harbour");
+    assert.equal(await ann.inputValue("#text"), "By the way, are");
+    await until(() => cards(ann), ["next.png"]);
+    // What was removed before it went is not sent.
+    await choose(ann, await picture(ann, "not.png"), await picture(ann, "late.png"));
+    await ann.focus("#text");
+    await ann.keyboard.press("Enter");
+    await until(() => texts(ann), ["Which pier?", "By the way, are"]);
+    assert.equal(await ann.inputValue("#text"), "");
+    await ann.keyboard.type("later");
+    await ann.click("[aria-label='Remove not.png']");
+    for (let n = 0; n < 2; n++) await looked();
+    await until(async () => (await sent()).slice(3), [["By the way, are", null], ["next.png", null], ["late.png", null]]);
+    assert.equal(await ann.inputValue("#text"), "later");
+    await ann.fill("#text", "");
+  });
 });
