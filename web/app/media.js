@@ -258,6 +258,14 @@ function picture(message, name) {
   return figure(content, frame, el("figcaption", { dir: "auto" }, content.alt ?? ""));
 }
 
+/** The sender of the media in a row has another name. */
+export function rename(row, { kind, content }, name) {
+  const button = $(".picture", row);
+  if (button) messages.get(button).name = name;
+  const media = content?.alt === undefined && $(".media", row);
+  if (media) media.setAttribute(kind === "image" ? "alt" : "aria-label", t(`message.${kind === "image" ? "picture" : "video"}.from`, { name }));
+}
+
 const clock = (ms) => {
   const seconds = Math.round(ms / 1_000);
   return seconds > 0 ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : "";

@@ -1,10 +1,10 @@
 // What is attached and not sent yet: its cards while the files are looked at, and how it leaves.
 
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, enter, texts, until } from "./support/browser.js";
+import { choose, drawing } from "./support/files.js";
 import { api } from "./support/people.js";
 
 /** A page whose looks at pictures wait for `looked`, one look a call. */
@@ -21,20 +21,7 @@ async function hold(page) {
   };
 }
 
-async function picture(page, name) {
-  const bytes = await page.evaluate(async () => {
-    const blob = await new Promise((resolve) => Object.assign(document.createElement("canvas"), { width: 80, height: 60 }).toBlob(resolve, "image/png"));
-    return [...new Uint8Array(await blob.arrayBuffer())];
-  });
-  return { name, mimeType: "image/png", buffer: Buffer.from(bytes) };
-}
-
-async function choose(page, ...files) {
-  await page.click("#attach-button");
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach-files")]);
-  await chooser.setFiles(files);
-}
-
+const picture = async (page, name) => ({ name, mimeType: "image/png", buffer: await drawing(page, 80, 60, "image/png") });
 const cards = (page) => page.locator(".attachment .file-name").allTextContents();
 
 test("what is attached", { timeout: 300_000 }, async (t) => {

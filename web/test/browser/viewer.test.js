@@ -1,0 +1,53 @@
+// Media in the thread and in the viewer, while people, messages and the connection change.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
+import { browse, enter, until } from "./support/browser.js";
+import { drawing, recording } from "./support/files.js";
+import { api } from "./support/people.js";
+
+test("media that are shown", { timeout: 300_000 }, async (t) => {
+  const server = await serve(t, { TIDELINE_RATE_LIMIT: "off" });
+  const browser = await browse(t, server);
+  const ben = await browser.person("ben");
+  const ann = await api(t, server, "ann", "Ann");
+  const { id: benId } = await ann.findUser("ben");
+  const group = await ann.createGroup({ title: "Harbour", member_ids: [benId] });
+  const post = (bytes, about, content = {}) => {
+    const { id, kind } = ann.uploads.add(bytes, about);
+    return ann.send(group.id, { kind, upload: id, content });
+  };
+  await enter(ben, "Harbour");
+  const photo = await drawing(ben, 1_600, 1_000);
+  const clip = await recording(ben);
+
+  await t.test("a video plays on when its sender has another name and picture", async () => {
+    await post(clip, { name: "clip.webm", mime: "video/webm", width: 320, height: 180, duration_ms: 1_250 });
+    const found = await ann.send(group.id, "a lighthouse");
+    const player = ben.locator("video");
+    await player.evaluate(async (video) => {
+      Object.assign(video, { muted: true, loop: true });
+      await video.play();
+      video.focus();
+      window.player = video;
+    });
+    await ben.fill("#filter", "lighthouse");
+    await ben.click("#find-results button, #find-results a");
+    await until(() => ben.locator(`.row[data-seq="${found.seq}"] mark`).count(), 1);
+    await player.focus();
+    await ann.setAvatar(await drawing(ben, 64, 64, "image/png"), { name: "a.png", mime: "image/png" });
+    await ann.updateMe({ display_name: "Annabel" });
+    // The details read the profiles of the members.
+    await ben.evaluate(() => document.querySelector("#details-button").click());
+    await until(() => ben.locator(".row .sender bdi").allTextContents(), ["Annabel", "Annabel"]);
+    assert.equal(await ben.locator(".row .avatar img").count(), 2);
+    assert.deepEqual(await ben.evaluate(() => [window.player.isConnected, window.player.paused, window.player.getAttribute("aria-label")]), [true, false, "Video from Annabel"]);
+    // They end together.
+    const [row, words] = await ben.locator(`.row[data-seq="${found.seq}"]`).evaluate((row) => [row.matches(".marked"), row.querySelectorAll("mark").length]);
+    assert.equal(words, row ? 1 : 0);
+    await ben.keyboard.press("Escape");
+    await ben.fill("#filter", "");
+    await player.evaluate((video) => video.pause());
+  });
+});
