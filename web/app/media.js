@@ -118,7 +118,7 @@ const RENEW_MS = 10 * 60_000;
 const PATIENCE_MS = 20_000;
 
 let tideline;
-/** How an element loads again, and whether it has what it shows. */
+/** How an element loads again, and whether it has what it shows; `place` is where it will be. */
 const loaders = new Map();
 
 /** Connects the elements with the SDK, and the viewer with what happens to messages. */
@@ -132,7 +132,7 @@ export function connect(client, store) {
 
 function again(is) {
   for (const [node, loader] of loaders) {
-    if (!node.isConnected) loaders.delete(node);
+    if (!(loader.place ?? node).isConnected) loaders.delete(node);
     else if (is(loader)) loader.load();
   }
 }
@@ -158,9 +158,10 @@ function followLink(node, link, shown = () => {}) {
     try {
       const url = await link({ fresh });
       if (!url) return fail();
+      const anew = fresh || loader.failed;
       loader.failed = false;
       shown(true);
-      if (fresh || node.src !== url) node.src = url;
+      if (anew || node.src !== url) node.src = url;
     } catch {
       fail();
     }
@@ -218,10 +219,17 @@ function variantFor({ mime, size, width, variants = [] }) {
   return variants.toSorted((a, b) => a.width - b.width).find((one) => one.width >= wanted)?.name ?? (variants.some(({ name }) => name === "medium") ? "medium" : "original");
 }
 
+/** Nothing is said in a frame any more. The focus of its button moves. */
+function succeed(frame) {
+  const note = $(".unloadable", frame);
+  if (note?.contains(document.activeElement)) ($(".picture, video", frame) ?? frame.closest("[tabindex='0']") ?? $("#viewer-size")).focus();
+  note?.remove();
+}
+
 /** Says in a frame that its media cannot be loaded. */
 function failing(frame, words) {
   return (is, retry) => {
-    $(".unloadable", frame)?.remove();
+    succeed(frame);
     if (is) return;
     const button = el("button", { type: "button", class: "link", onclick: (event) => (event.stopPropagation(), retry()) }, t("noun.retry"));
     frame.append(el("div", { class: "unloadable" }, icon("box"), el("span", {}, words), button));
@@ -360,7 +368,8 @@ class Viewer {
   constructor() {
     this.#dialog.addEventListener("close", () => this.#closed());
     this.#stage.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
+      // A button inside has its own.
+      if (event.target !== this.#stage || (event.key !== "Enter" && event.key !== " ")) return;
       event.preventDefault();
       this.#resize();
     });
@@ -431,8 +440,14 @@ class Viewer {
     const small = $("img", frame);
     const large = small.cloneNode();
     large.removeAttribute("src");
-    large.addEventListener("load", () => small.replaceWith(large), { once: true });
-    follow(large, this.#message, "original");
+    const come = () => {
+      small.replaceWith(large);
+      frame.classList.add("has-loaded");
+      succeed(frame);
+    };
+    large.addEventListener("load", come, { once: true });
+    follow(large, this.#message, "original", failing(frame, t("message.picture.failed")));
+    loaders.get(large).place = frame;
   }
 
   /** In its own size the arrow keys move over it. */

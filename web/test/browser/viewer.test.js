@@ -50,4 +50,54 @@ test("media that are shown", { timeout: 300_000 }, async (t) => {
     await ben.fill("#filter", "");
     await player.evaluate((video) => video.pause());
   });
+
+  /** The pictures that the viewer has; `has-loaded` shows them. */
+  const widths = () => ben.locator(".viewer-frame.has-loaded img").evaluateAll((all) => all.map(({ naturalWidth }) => naturalWidth));
+  const offline = () => ben.route("**/v1/media/l/**", (route) => route.abort());
+  const online = () => ben.unroute("**/v1/media/l/**");
+  const pictures = () => ben.locator(".picture.has-loaded").count();
+
+  await t.test("the viewer tries again by keyboard", async () => {
+    for (let n = 0; n < 3; n++) await post(photo, { name: `${n}.jpg`, mime: "image/jpeg" });
+    await until(pictures, 3);
+    await ben.click(".picture >> nth=0");
+    await until(widths, [1280]);
+    await offline();
+    await ben.keyboard.press("ArrowRight");
+    await ben.locator("#viewer .unloadable button").focus();
+    await online();
+    await ben.keyboard.press("Enter");
+    await until(widths, [1280]);
+    assert.equal(await ben.locator("#viewer .unloadable").count(), 0);
+    assert.equal(await ben.locator("#viewer.is-full").count(), 0);
+    await ben.keyboard.press("ArrowRight");
+    await until(() => ben.textContent("#viewer-count"), "3 of 3");
+    await until(widths, [1280]);
+  });
+
+  await t.test("the viewer says that the original is not there, and asks for it again", async () => {
+    await offline();
+    await ben.focus("#viewer-size");
+    await ben.keyboard.press("Enter");
+    await ben.waitForSelector("#viewer.is-full .unloadable");
+    assert.deepEqual(await widths(), [1280]);
+    await online();
+    await ben.click("#viewer .unloadable button");
+    await until(widths, [1600]);
+    assert.equal(await ben.locator("#viewer .unloadable").count(), 0);
+    // The same by itself, when the connection is back.
+    await ben.keyboard.press("Escape");
+    await ben.click(".picture >> nth=0");
+    await until(widths, [1280]);
+    await offline();
+    await ben.click("#viewer-size");
+    await ben.waitForSelector("#viewer.is-full .unloadable");
+    await ben.context().setOffline(true);
+    await ben.waitForSelector("#status:not([data-state=online])", { state: "attached" });
+    await online();
+    await ben.context().setOffline(false);
+    await until(widths, [1600]);
+    await ben.keyboard.press("Escape");
+    await ben.waitForSelector("#viewer", { state: "hidden" });
+  });
 });
