@@ -362,6 +362,7 @@ class Viewer {
   #dialog = $("#viewer");
   #stage = $("#viewer-stage");
   #message = null;
+  #rows = new MutationObserver(() => this.#count());
   /** The picture is shown in its own size. */
   #full = false;
 
@@ -397,6 +398,7 @@ class Viewer {
 
   show(button) {
     this.#draw(messages.get(button));
+    this.#rows.observe($("#rows"), { childList: true });
     open(this.#dialog);
     $("#viewer-size").focus();
   }
@@ -419,14 +421,19 @@ class Viewer {
     this.#stage.replaceChildren(frame);
     this.#full = false;
     this.#dress();
+    this.#count();
+    $("#viewer-caption").textContent = content.alt ?? plain(content.name ?? "");
+    follow(img, message, "medium", failing(frame, t("message.picture.failed")));
+  }
+
+  /** Where the picture is among those of the page, which come and go meanwhile. */
+  #count() {
     const all = this.#pictures;
     const at = all.indexOf(this.#button);
     $("#viewer-count").textContent = all.length > 1 ? t("viewer.count", { at: at + 1, count: all.length }) : "";
-    $("#viewer-caption").textContent = content.alt ?? plain(content.name ?? "");
     // Not `disabled`: the focus stays.
     $("#viewer-before").setAttribute("aria-disabled", String(at <= 0));
     $("#viewer-next").setAttribute("aria-disabled", String(at === all.length - 1));
-    follow(img, message, "medium", failing(frame, t("message.picture.failed")));
   }
 
   /** Between the size of the page and that of the picture. */
@@ -467,6 +474,7 @@ class Viewer {
 
   #closed() {
     const button = this.#button;
+    this.#rows.disconnect();
     this.#stage.replaceChildren();
     for (const part of ["caption", "count"]) $(`#viewer-${part}`).textContent = "";
     if (this.#message) (button ?? $("#log")).focus({ preventScroll: Boolean(button && isSeen(button)) });

@@ -100,4 +100,22 @@ test("media that are shown", { timeout: 300_000 }, async (t) => {
     await ben.keyboard.press("Escape");
     await ben.waitForSelector("#viewer", { state: "hidden" });
   });
+
+  await t.test("the viewer counts what comes and goes", async () => {
+    const { messages } = await ann.listMessages(group.id);
+    const [first, , third] = messages.filter(({ kind }) => kind === "image");
+    const last = async () => [await ben.textContent("#viewer-count"), await ben.getAttribute("#viewer-next", "aria-disabled")];
+    await ben.click(".picture >> nth=2");
+    await until(last, ["3 of 3", "true"]);
+    await ann.recall(group.id, first.seq);
+    await until(last, ["2 of 2", "true"]);
+    await post(photo, { name: "new.jpg", mime: "image/jpeg" });
+    await until(last, ["2 of 3", "false"]);
+    await ben.click("#viewer-next");
+    await until(last, ["3 of 3", "true"]);
+    await ann.recall(group.id, third.seq);
+    await until(last, ["2 of 2", "true"]);
+    await ben.keyboard.press("Escape");
+    await ben.waitForSelector("#viewer", { state: "hidden" });
+  });
 });
