@@ -87,4 +87,26 @@ test("what is attached", { timeout: 300_000 }, async (t) => {
     assert.equal(await ann.inputValue("#text"), "later");
     await ann.fill("#text", "");
   });
+
+  await t.test("a file that could not be sent since one was removed is shown by its name, and discarded with its bytes", async () => {
+    const crew = await cleo.createGroup({ title: "Crew", member_ids: [annId] });
+    await enter(ann, "Crew");
+    await ann.route(/\/parts\//, (route) => route.abort());
+    await choose(ann, { name: "gone.bin", mimeType: "", buffer: Buffer.alloc(5_000, "a") });
+    await ann.click("#send-button");
+    await ann.waitForSelector(".upload");
+    await cleo.removeMember(crew.id, annId);
+    await ann.waitForSelector("#chat", { state: "hidden" });
+    await ann.unroute(/\/parts\//);
+    await until(() => ann.locator("#lost .lost-text").allTextContents(), ["File: gone.bin"]);
+    await ann.reload();
+    await until(() => ann.locator("#lost .lost-text").allTextContents(), ["File: gone.bin"]);
+    await ann.click("#lost >> text=Discard");
+    await ann.waitForSelector("#lost", { state: "hidden" });
+    const left = () => ann.evaluate(() => new Promise((resolve) => {
+      const request = indexedDB.open("tideline");
+      request.onsuccess = () => (request.result.transaction("bytes").objectStore("bytes").count().onsuccess = ({ target }) => resolve(target.result));
+    }));
+    await until(left, 0);
+  });
 });
