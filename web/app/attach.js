@@ -237,6 +237,8 @@ export class Attachments {
     this.#store = store;
     this.#chat = chat;
     document.addEventListener("paste", (event) => this.#paste(event));
+    // Only the text is stored as a draft.
+    window.addEventListener("beforeunload", (event) => [...this.#lists.values()].some(({ length }) => length > 0) && event.preventDefault());
     this.#takeDrops();
   }
 

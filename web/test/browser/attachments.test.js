@@ -88,6 +88,24 @@ test("what is attached", { timeout: 300_000 }, async (t) => {
     await ann.fill("#text", "");
   });
 
+  await t.test("a reload asks while something is attached", async () => {
+    const asked = [];
+    ann.on("dialog", (dialog) => (asked.push(dialog.type()), dialog.accept()));
+    await choose(ann, await picture(ann, "kept.png"));
+    await until(() => cards(ann), ["kept.png"]);
+    await ann.evaluate(() => (location.hash = "#/"));
+    await ann.reload();
+    assert.deepEqual(asked, ["beforeunload"]);
+    await enter(ann, "Harbour");
+    assert.deepEqual(await cards(ann), []);
+    await choose(ann, await picture(ann, "sent.png"));
+    await ann.click("#send-button");
+    await until(() => cards(ann), []);
+    await ann.reload();
+    assert.equal(asked.length, 1);
+    ann.removeAllListeners("dialog");
+  });
+
   await t.test("a file that could not be sent since one was removed is shown by its name, and discarded with its bytes", async () => {
     const crew = await cleo.createGroup({ title: "Crew", member_ids: [annId] });
     await enter(ann, "Crew");
