@@ -252,6 +252,9 @@ function figure({ width }, ...children) {
   return node;
 }
 
+/** The description is an element of its own, so that found words can be marked there. */
+const caption = (alt = "", facts = "") => el("figcaption", { dir: "auto" }, facts, el("span", { class: "alt" }, alt));
+
 /** The messages of the pictures on the page, for the viewer. */
 const messages = new WeakMap();
 
@@ -263,7 +266,7 @@ function picture(message, name) {
   img.addEventListener("load", () => button.classList.add("has-loaded"));
   messages.set(button, { ...message, name });
   follow(img, message, variantFor(content), failing(frame, t("message.picture.failed")));
-  return figure(content, frame, el("figcaption", { dir: "auto" }, content.alt ?? ""));
+  return figure(content, frame, caption(content.alt));
 }
 
 /** The sender of the media in a row has another name. */
@@ -286,8 +289,8 @@ function film(message, name) {
   follow(player, message, "original", failing(frame, t("message.video.failed")));
   const poster = (url) => url && (player.poster = url);
   if (content.poster_media_id) tideline.mediaLink(message.conversation_id, message.seq, "poster").then(poster, () => {});
-  const facts = [clock(content.duration_ms), content.alt].filter(Boolean).join(" · ");
-  return figure({}, frame, el("figcaption", { dir: "auto" }, facts));
+  const length = clock(content.duration_ms);
+  return figure({}, frame, caption(content.alt, length && content.alt ? `${length} · ` : length));
 }
 
 function fileWords(name, facts) {

@@ -118,4 +118,26 @@ test("media that are shown", { timeout: 300_000 }, async (t) => {
     await ben.keyboard.press("Escape");
     await ben.waitForSelector("#viewer", { state: "hidden" });
   });
+
+  await t.test("a found word in a long description is visible, and that of a video is whole", async () => {
+    const alt = "The harbour at noon with all boats of the village, seen from the pier beside the beacon";
+    const { id } = ann.uploads.add(photo, { name: "noon.jpg", mime: "image/jpeg" });
+    const { seq } = await ann.send(group.id, { kind: "image", upload: id, content: { alt } });
+    const film = await post(clip, { name: "noon.webm", mime: "video/webm", width: 320, height: 180, duration_ms: 1_250 }, { alt: `${alt} by night` });
+    const sees = (selector) => ben.locator(selector).evaluate((node) => {
+      const [box, place] = [node, node.closest("figcaption")].map((one) => one.getBoundingClientRect());
+      return box.right <= place.right && box.bottom <= place.bottom;
+    });
+    for (const [one, words] of [[seq, "pier beacon -night"], [film.seq, "pier night"]]) {
+      await ben.fill("#filter", words);
+      const marked = words.split(" ").slice(0, 2);
+      await until(() => ben.locator("#find-results mark").allTextContents(), marked);
+      await ben.click("#find-results .found-row");
+      await ben.waitForSelector(`.row[data-seq="${one}"] figcaption mark`);
+      assert.equal(await sees(`.row[data-seq="${one}"] figcaption mark >> nth=-1`), true);
+    }
+    await ben.fill("#filter", "");
+    assert.equal(await sees(`.row[data-seq="${film.seq}"] .alt`), true);
+    assert.equal(await ben.textContent(`.row[data-seq="${film.seq}"] figcaption`), `0:01 · ${alt} by night`);
+  });
 });
