@@ -158,7 +158,7 @@ def call(base, method, path, body=None, token=None, source=None, timeout=75, hea
     if token:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        connection.request(method, path, body if body is None else json.dumps(body), headers)
+        connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), headers)
         answer = connection.getresponse()
         return Answer(answer.status, answer.headers, answer.read().decode())
     finally:

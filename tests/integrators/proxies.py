@@ -1,7 +1,7 @@
 """The nginx and HAProxy configurations of docs/PROXIES.md, with two real nodes behind them.
 
 Through each, at the same time: a wait of 55 seconds is not cut, messages sent through one node end a wait on the other, a
-body that is too large is refused by Tideline and not by the proxy, a page of a megabyte is compressed, a cookie stays at the
+body that is too large is refused by Tideline and not by the proxy, a part of an upload passes, a page of a megabyte is compressed, a cookie stays at the
 proxy, addresses are limited separately and cannot be forged, and a stopped node ends its waits while sends go on without
 errors.
 """
@@ -27,6 +27,7 @@ from harness import Node, Process, call, eventually, free_port, listing, ok, sig
 # Debian keeps servers in a directory of root's PATH.
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 LONG_WAIT = 55
+PART = 8 * 1024 * 1024
 
 
 class Proxy(Process):
@@ -153,6 +154,15 @@ def large_body(proxy, name):
     assert (refused.status, refused.kind) == (413, "application/problem+json"), refused.body
     assert refused.body["code"] == "payload_too_large"
     print(f"proxies: {name}: a large body passes, and Tideline refuses what is too large")
+
+
+def large_part(proxy, name):
+    ann = Person(proxy.url, "ann")
+    media = {"client_media_id": str(uuid.uuid4()), "kind": "file", "name": "tide.bin", "mime": "a/b", "size": PART}
+    upload = ok(ann.call("POST", "/v1/media", media), 201)
+    part = ann.call("PUT", f"/v1/media/{upload['media']['id']}/parts/1", bytes(PART), headers={"Content-Type": "application/octet-stream"})
+    assert (upload["part_bytes"], part.status) == (PART, 204), part.body
+    print(f"proxies: {name}: a part of {PART} bytes passes")
 
 
 def compressed_page(proxy, name):
@@ -292,6 +302,7 @@ def run(directory):
     cookies(directory)
     # Slow enough that a busy machine can reach the limit, with a burst that is enough for everything else here.
     settings = {"TIDELINE_TRUSTED_PROXIES": "127.0.0.1", "TIDELINE_RATE_LIMIT": "5:60"}
+    settings["TIDELINE_MEDIA_URL"] = f"file://{directory / 'dev' / 'media'}"
     with Node(directory, **settings) as first, Node(directory, "second", joins=first, **settings) as second:
         nodes = [first, second]
         with start("nginx", directory, nodes) as nginx, start("haproxy", directory, nodes) as haproxy:
@@ -300,6 +311,7 @@ def run(directory):
             for number, (name, proxy) in enumerate(proxies.items()):
                 across_nodes(proxy, name, nodes)
                 large_body(proxy, name)
+                large_part(proxy, name)
                 compressed_page(proxy, name)
                 addresses(proxy, name, f"127.0.0.{2 + 2 * number}", f"127.0.0.{3 + 2 * number}")
             for wait in waits:

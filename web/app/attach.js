@@ -207,6 +207,20 @@ async function lookAtVideo(file) {
   }
 }
 
+function drop(list, one) {
+  if (list.includes(one)) list.splice(list.indexOf(one), 1);
+}
+
+/** What is known of the file of a card: first nothing, and once more when it was looked at. */
+function dressCard(one) {
+  const { file, about: { kind, preview }, card } = one;
+  $(".attachment-picture", card).replaceChildren(preview ? drawn(preview, preview.width, preview.height, 128) : icon("file"));
+  if (kind === "file" || $(".attachment-alt", card)) return;
+  const describe = el("input", { class: "attachment-alt", maxlength: ALT, dir: "auto", autocomplete: "off", value: one.alt, placeholder: t("attach.alt"), "aria-label": t("attach.alt.of", { name: plain(file.name) }) });
+  describe.addEventListener("input", () => (one.alt = describe.value));
+  $(".attachment-words", card).append(describe);
+}
+
 /** The files that are attached to what is written in each conversation, until it is sent. */
 export class Attachments {
   #tideline;
@@ -214,9 +228,8 @@ export class Attachments {
   #chat;
   #lists = new Map();
   #list = $("#attachments");
-  /** How many files are being looked at. */
+  /** Ends when all files were looked at. */
   #looking = Promise.resolve();
-  #busy = 0;
 
   /** `chat` has the `id`, whether the person may write, and the `editing`. */
   constructor(tideline, store, chat) {
@@ -224,6 +237,8 @@ export class Attachments {
     this.#store = store;
     this.#chat = chat;
     document.addEventListener("paste", (event) => this.#paste(event));
+    // Only the text is stored as a draft.
+    window.addEventListener("beforeunload", (event) => [...this.#lists.values()].some(({ length }) => length > 0) && event.preventDefault());
     this.#takeDrops();
   }
 
@@ -246,17 +261,9 @@ export class Attachments {
     return this.#lists.get(this.#chat.id) ?? [];
   }
 
+  /** Whether there is something to send; what was sent may still have to be looked at. */
   get any() {
-    return this.#own.length > 0;
-  }
-
-  get isBusy() {
-    return this.#busy > 0;
-  }
-
-  /** Waits until all files were looked at. */
-  settled() {
-    return this.#looking;
+    return this.#own.some(({ goes }) => !goes);
   }
 
   /** Attaches files to what is written in a conversation. */
@@ -274,34 +281,41 @@ export class Attachments {
       else list.push({ file, about: null, alt: "" });
     }
     for (const one of list.filter(({ about }) => !about)) this.#look(one, id, list);
-    this.#draw();
+    this.draw();
     $("#text").focus();
-    if (this.any) announce(t("attach.count", { count: this.#own.length }));
+    if (this.#own.length > 0) announce(t("attach.count", { count: this.#own.length }));
   }
 
   /** One after the other: a decoded picture takes much memory. */
   #look(one, id, list) {
     one.about = { kind: "file", name: one.file.name };
-    this.#busy++;
     const work = async () => {
       try {
         one.about = await look(one.file, this.#store.limits);
+        if (one.card) dressCard(one);
       } catch {
         toast(t("attach.unread", { name: plain(one.file.name) }));
-        list.splice(list.indexOf(one), 1);
-      } finally {
-        this.#busy--;
+        drop(list, one);
       }
-      if (id === this.#chat.id) this.#draw();
+      if (id === this.#chat.id) this.draw();
     };
     this.#looking = this.#looking.then(work);
   }
 
-  /** The messages for what is attached, whose uploads begin now. Nothing is attached any more. */
-  take() {
-    const taken = this.#own;
-    this.#lists.delete(this.#chat.id);
-    this.#draw();
+  /** The messages for what is attached now, when all of it was looked at: their uploads begin then. Until then it can be removed. */
+  async take() {
+    const { id } = this.#chat;
+    const going = [...this.#own];
+    for (const one of going) {
+      one.goes = true;
+      $(".soft", one.card).textContent = t("message.sending");
+    }
+    await this.#looking;
+    // After a logout there is no list.
+    const list = this.#lists.get(id) ?? [];
+    const taken = going.filter((one) => list.includes(one));
+    for (const one of taken) drop(list, one);
+    this.draw();
     return taken.map(({ file, about: { kind, name, mime, width, height, duration_ms, poster, preview }, alt }) => {
       const { id } = this.#tideline.uploads.add(file, { kind, name, mime, width, height, duration_ms });
       if (preview) keepPreview(id, preview);
@@ -313,41 +327,37 @@ export class Attachments {
 
   forget() {
     this.#lists.clear();
-    this.#draw();
-  }
-
-  /** Another conversation is open. */
-  draw() {
-    this.#draw();
+    this.draw();
   }
 
   /** While a message is edited, what is attached waits. */
   show() {
-    this.#list.hidden = !this.any || this.#chat.editing.isOpen;
+    this.#list.hidden = this.#own.length === 0 || this.#chat.editing.isOpen;
   }
 
-  #draw() {
-    const focused = document.activeElement?.closest?.("#attachments") ? document.activeElement.dataset.at : null;
-    this.#list.replaceChildren(...this.#own.map((one, at) => this.#card(one, at)));
+  /** The cards stay where they are: the person may be writing in one. */
+  draw() {
+    for (const one of this.#own) if (!one.card) this.#makeCard(one);
+    const cards = this.#own.map(({ card }) => card);
+    const focused = document.activeElement.closest("#attachments");
+    for (const card of [...this.#list.children]) if (!cards.includes(card)) card.remove();
+    if (focused && document.activeElement === document.body) $("#text").focus();
+    this.#list.append(...cards.filter((card) => card.parentElement !== this.#list));
     this.show();
-    if (focused != null) $(`[data-at="${focused}"]`, this.#list)?.focus();
   }
 
-  #card(one, at) {
-    const { file, about } = one;
-    const name = plain(file.name);
+  #makeCard(one) {
+    const name = plain(one.file.name);
     const remove = () => {
-      this.#own.splice(this.#own.indexOf(one), 1);
-      this.#draw();
+      drop(this.#own, one);
+      this.draw();
       ($(".round", this.#list) ?? $("#text")).focus();
     };
-    const describe = el("input", { class: "attachment-alt", maxlength: ALT, "data-at": `alt ${at}`, dir: "auto", autocomplete: "off", value: one.alt, placeholder: t("attach.alt"), "aria-label": t("attach.alt.of", { name }) });
-    describe.addEventListener("input", () => (one.alt = describe.value));
-    const picture = about.preview ? drawn(about.preview, about.preview.width, about.preview.height, 128) : icon("file");
-    return el("li", { class: "attachment" },
-      el("span", { class: "attachment-picture" }, picture),
-      el("span", { class: "attachment-words" }, el("bdi", { class: "file-name" }, name), el("span", { class: "soft" }, bytes(file.size)), about.kind === "file" ? null : describe),
-      el("button", { type: "button", class: "round", "data-at": `remove ${at}`, "aria-label": t("attach.remove", { name }), title: t("attach.remove", { name }), onclick: remove }, icon("close")));
+    one.card = el("li", { class: "attachment" },
+      el("span", { class: "attachment-picture" }),
+      el("span", { class: "attachment-words" }, el("bdi", { class: "file-name" }, name), el("span", { class: "soft" }, bytes(one.file.size))),
+      el("button", { type: "button", class: "round", "aria-label": t("attach.remove", { name }), title: t("attach.remove", { name }), onclick: remove }, icon("close")));
+    dressCard(one);
   }
 
   /** Text comes before a picture of it, which some programs put beside it. */

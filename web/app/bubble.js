@@ -4,7 +4,7 @@ import { addressesIn } from "./addresses.js";
 import { $, el, icon } from "./dom.js";
 import { face } from "./faces.js";
 import { bytes, inTime, isGone, moment, nameOf, plain, previewOf, shortTime, timeOfDay, webUrl } from "./format.js";
-import { ask, isLoaded, ofServer, shaped } from "./media.js";
+import { ask, isLoaded, ofServer, rename, shaped } from "./media.js";
 import { dressReactions } from "./reactions.js";
 import { t } from "./texts.js";
 
@@ -135,7 +135,7 @@ function quote(quoted, name, jump) {
 export function row(message, { mine, group, sender, me, meant, versions, reply, forwarded }) {
   const name = mine ? t("message.you") : nameOf(sender);
   const edited = message.edited_at && el("button", { type: "button", class: "edited", title: t("message.edited", { time: moment(message.edited_at) }), "aria-haspopup": "dialog", onclick: versions }, t("message.edited", { time: shortTime(message.edited_at) }));
-  return el("li", { class: `row${mine ? " mine" : ""}${group ? " in-group" : ""}${meant ? " mentions-me" : ""}` },
+  const node = el("li", { class: `row${mine ? " mine" : ""}${group ? " in-group" : ""}${meant ? " mentions-me" : ""}` },
     mine ? null : face(sender ?? { id: message.sender_id }, name),
     el("div", { class: "stack" },
       el("p", { class: "sender" }, el("bdi", {}, name), meant ? el("span", { class: "sr-only" }, ` ${t("message.mentions")}`) : null),
@@ -146,6 +146,20 @@ export function row(message, { mine, group, sender, me, meant, versions, reply, 
         el("p", { class: "meta" }, el("span", { class: "facts" }), el("time", {}), edited && "·", edited, el("span", { class: "state" }))),
       el("div", { class: "reactions", role: "group", "aria-label": t("reaction.label"), hidden: true }),
       mine ? el("div", { class: "failure" }) : null));
+  node.dataset.sender = identity(sender);
+  return node;
+}
+
+const identity = (sender) => JSON.stringify([nameOf(sender), sender?.avatar_url ?? null]);
+
+/** The sender has another name or picture. The rest of the row stays: a video may be playing there. */
+function dressSender(node, message, sender) {
+  if (!sender || node.dataset.sender === identity(sender)) return;
+  node.dataset.sender = identity(sender);
+  const name = nameOf(sender);
+  node.firstChild.replaceWith(face(sender, name));
+  $(".sender bdi", node).textContent = name;
+  rename(node, message, name);
 }
 
 /** The button for the actions of a message, if there are any: `act` opens their menu. */
@@ -171,11 +185,12 @@ function dressFacts(place, message) {
 }
 
 /** Sets the parts that may change while a row is shown: its place among its neighbours, its time, its state and its actions. */
-export function dress(node, { message, first, last, marked, at, state, read, error, act, react, retry, discard, unreplied }) {
+export function dress(node, { message, sender, first, last, marked, at, state, read, error, act, react, retry, discard, unreplied }) {
   node.classList.toggle("first", first);
   node.classList.toggle("last", last);
   node.classList.toggle("marked", marked);
   offer(node, act, message);
+  dressSender(node, message, sender);
   dressReactions($(".reactions", node), message, react);
   dressFacts($(".facts", node), message);
   const time = node.querySelector("time");

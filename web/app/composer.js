@@ -192,10 +192,19 @@ export class Composer {
     const attached = this.#attachments.any && !editing.isOpen;
     if (!(text || attached) || !this.fit()) return;
     if (editing.isOpen) return void editing.save(text);
-    if (this.#attachments.isBusy) return void this.#attachments.settled().then(() => id === this.#chat.id && this.submit());
     if (text) this.#submitText(id, text);
-    for (const message of this.#attachments.take()) this.#send(id, message, this.#ofSession());
+    this.#submitFiles(id);
     this.#text.focus();
+  }
+
+  /** What is written later is another message, also while the files are still looked at. */
+  async #submitFiles(id) {
+    if (!this.#attachments.any) return;
+    let options = this.#ofSession();
+    for (const message of await this.#attachments.take()) {
+      this.#send(id, message, options);
+      options = {};
+    }
   }
 
   #submitText(id, text) {
@@ -215,6 +224,7 @@ export class Composer {
   #send(id, message, options) {
     // `send` events report the result, and it is shown at the message.
     this.#tideline.send(id, message, options).catch(() => {});
+    this.#drafts.stays(id);
     if (id === this.#chat.id) this.#chat.sent();
   }
 

@@ -106,6 +106,14 @@ export class Drafts {
     if (this.#stores) this.#tideline.drafts.sent(conversation);
   }
 
+  /** A message without the text is sent. It makes the stored draft void, and the text is stored again. */
+  stays(conversation) {
+    const text = this.get(conversation);
+    if (!this.#user || !text) return;
+    this.#keep(conversation, text, "");
+    this.#put(conversation);
+  }
+
   #put(conversation) {
     if (!this.#stores || !this.#user) return;
     const user = this.#user;

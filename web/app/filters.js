@@ -1,6 +1,6 @@
 // The filters of a search: a small panel with a person, a kind and two days, and each of them as a button that removes it.
 
-import { $, el, icon, say } from "./dom.js";
+import { $, el, icon, isComposing, say } from "./dom.js";
 import { explain } from "./errors.js";
 import { field } from "./forms.js";
 import { nameOf } from "./format.js";
@@ -47,11 +47,11 @@ export class Filters {
     this.#person = $(`#${name}-person`);
     new Suggest(tideline, store, contacts, this.#person, { also: people, own: true });
     this.#person.addEventListener("change", () => this.#choose());
-    this.#person.addEventListener("keydown", (event) => event.key === "Enter" && !event.defaultPrevented && this.#choose());
+    this.#person.addEventListener("keydown", (event) => event.key === "Enter" && !isComposing(event) && !event.defaultPrevented && this.#choose());
     for (const part of ["kind", "from", "to"]) $(`#${name}-${part}`).addEventListener("change", ({ target }) => this.#set(part, target.value));
     this.#button.addEventListener("click", () => this.#show(this.#panel.hidden));
     this.#panel.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
+      if (event.key !== "Escape" || isComposing(event)) return;
       event.stopPropagation();
       this.#show(false);
       this.#button.focus();

@@ -62,7 +62,12 @@ export class Finder {
     store.on("features", () => this.#look(0));
     input.addEventListener("input", (event) => event.isComposing || this.#look());
     input.addEventListener("compositionend", () => this.#look());
-    input.addEventListener("keydown", (event) => event.key === "Enter" && !isComposing(event) && this.#late !== null && this.#look(0));
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || isComposing(event)) return;
+      // There may be new messages with the same words.
+      this.#asked = null;
+      this.#look(0);
+    });
     for (const place of [input, this.#pane.parentElement]) {
       place.addEventListener("keydown", (event) => {
         if (event.key !== "Escape" || isComposing(event) || (place !== input && !this.active)) return;

@@ -3,7 +3,7 @@
 import { $, el, icon } from "./dom.js";
 import { face, faceOf, says } from "./faces.js";
 import { arrows } from "./finder.js";
-import { kindName, moment, nameOf, ownTitleOf, previewOf, shortTime, titleOf } from "./format.js";
+import { kindName, moment, nameOf, ownTitleOf, plain, previewOf, shortTime, titleOf } from "./format.js";
 import { dotted, spokenDot, stateOf } from "./presence.js";
 import { t } from "./texts.js";
 
@@ -33,6 +33,7 @@ export class List {
       this.draw();
     });
     store.on("thread", () => this.#drawLost());
+    tideline.on("upload", () => this.#drawLost());
     for (const name of ["conversations", "people"]) store.on(name, () => this.draw());
     $("#filter").addEventListener("input", () => {
       this.#all = false;
@@ -114,10 +115,16 @@ export class List {
   #drawLost() {
     const { lost } = this.#store;
     $("#lost").hidden = lost.length === 0;
-    const seen = lost.map((item) => item.client_msg_id).join();
+    const seen = JSON.stringify(lost.map((item) => [item.client_msg_id, this.#named(item)]));
     if ($("#lost").dataset.seen === seen) return;
     $("#lost").dataset.seen = seen;
     $("#lost-list").replaceChildren(...lost.map((item) => this.#lost(item)));
+  }
+
+  /** What a message says that is not sent. The name of its media is that of their upload. */
+  #named({ kind, content, forward, upload }) {
+    const name = this.#tideline.uploads.get(upload)?.name;
+    return [previewOf({ kind, content: { name, ...content }, forward }), kind === "file" ? null : name && plain(name), content?.url].filter(Boolean).join("\n");
   }
 
   #lost(item) {
@@ -127,7 +134,7 @@ export class List {
       this.#tideline.discard(item.client_msg_id).catch(() => {});
     };
     return el("li", {},
-      el("p", { class: "lost-text", dir: "auto" }, [previewOf(item), item.content?.url].filter(Boolean).join("\n")),
+      el("p", { class: "lost-text", dir: "auto" }, this.#named(item)),
       el("p", { class: "soft" }, moment(item.created_at)),
       el("button", { type: "button", class: "link", onclick: discard }, t("message.discard")));
   }

@@ -353,8 +353,8 @@ export class Log {
       const wanted = {
         key: `${message.sender_id} ${message.client_msg_id}`,
         make: () => row(message, { mine, group, sender, me: this.#store.me, meant, reply, forwarded, versions: () => this.#versions(message) }),
-        shows: JSON.stringify([message.kind, message.version ?? 1, message.upload ?? null, meant, mine ? "" : nameOf(sender), sender?.avatar_url ?? null, forwarded, reply && [reply.name, reply.quoted?.kind ?? String(reply.quoted), reply.quoted?.version]]),
-        look: { message, first, last: false, marked: Boolean(message.seq) && (message.seq === this.#marked || message.seq === this.#found), at, state: mark, read, error, act, react: this.#react, ...this.#recover(message) },
+        shows: JSON.stringify([message.kind, message.version ?? 1, message.upload ?? null, meant, forwarded, reply && [reply.name, reply.quoted?.kind ?? String(reply.quoted), reply.quoted?.version]]),
+        look: { message, sender, first, last: false, marked: Boolean(message.seq) && (message.seq === this.#marked || message.seq === this.#found), at, state: mark, read, error, act, react: this.#react, ...this.#recover(message) },
         seq: message.seq,
       };
       rows.push(wanted);

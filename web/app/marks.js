@@ -2,26 +2,26 @@
 
 import { $, el } from "./dom.js";
 
-/** How much of a text is shown before the first found word, and in all. */
-const BEFORE = 30;
+/** How much of a text is shown before the first found word, at most and in a text without spaces, and how much in all. */
+const BEFORE = 24;
+const CLOSE = 10;
 const LENGTH = 180;
-/** How far a cut moves to the space between two words. */
-const WORD = 12;
 
 const isLow = (code) => code >= 0xdc00 && code <= 0xdfff;
 
-/** The begin of a part: after a space if one is near, and never inside of a character that is two code units. */
-function cut(text, at) {
+/** The begin of a part with the word at `first`: after a space if there is one, and never inside of a character that is two code units. */
+function cut(text, first) {
+  const at = first - BEFORE;
   if (at <= 0) return 0;
-  const space = text.slice(at, at + WORD).search(/\s/);
-  const from = space < 0 ? at : at + space + 1;
+  const space = text.slice(at, first).search(/\s/);
+  const from = space < 0 ? first - CLOSE : at + space + 1;
   return isLow(text.charCodeAt(from)) ? from + 1 : from;
 }
 
 /** The text around its first highlight, as parts: `{ text, marked }`. */
 export function excerpt(text, highlights) {
   const first = highlights[0]?.start ?? 0;
-  const from = Math.min(first, cut(text, first - BEFORE));
+  const from = Math.min(first, cut(text, first));
   const end = Math.min(text.length, from + LENGTH);
   const to = isLow(text.charCodeAt(end)) ? end - 1 : end;
   const parts = [];
@@ -40,7 +40,7 @@ export function excerpt(text, highlights) {
 }
 
 /** Where a row shows the searched fields. */
-const PLACES = { text: ".text", name: ".file-name", alt: "figcaption" };
+const PLACES = { text: ".text", name: ".file-name", alt: ".alt" };
 
 /** Marks the found words in the row of a message, unless it has another text by now. Returns what removes the marks. */
 export function markIn(row, { message, highlights }) {

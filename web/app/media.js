@@ -118,7 +118,7 @@ const RENEW_MS = 10 * 60_000;
 const PATIENCE_MS = 20_000;
 
 let tideline;
-/** How an element loads again, and whether it has what it shows. */
+/** How an element loads again, and whether it has what it shows; `place` is where it will be. */
 const loaders = new Map();
 
 /** Connects the elements with the SDK, and the viewer with what happens to messages. */
@@ -132,7 +132,7 @@ export function connect(client, store) {
 
 function again(is) {
   for (const [node, loader] of loaders) {
-    if (!node.isConnected) loaders.delete(node);
+    if (!(loader.place ?? node).isConnected) loaders.delete(node);
     else if (is(loader)) loader.load();
   }
 }
@@ -158,9 +158,10 @@ function followLink(node, link, shown = () => {}) {
     try {
       const url = await link({ fresh });
       if (!url) return fail();
+      const anew = fresh || loader.failed;
       loader.failed = false;
       shown(true);
-      if (fresh || node.src !== url) node.src = url;
+      if (anew || node.src !== url) node.src = url;
     } catch {
       fail();
     }
@@ -218,10 +219,17 @@ function variantFor({ mime, size, width, variants = [] }) {
   return variants.toSorted((a, b) => a.width - b.width).find((one) => one.width >= wanted)?.name ?? (variants.some(({ name }) => name === "medium") ? "medium" : "original");
 }
 
+/** Nothing is said in a frame any more. The focus of its button moves. */
+function succeed(frame) {
+  const note = $(".unloadable", frame);
+  if (note?.contains(document.activeElement)) ($(".picture, video", frame) ?? frame.closest("[tabindex='0']") ?? $("#viewer-size")).focus();
+  note?.remove();
+}
+
 /** Says in a frame that its media cannot be loaded. */
 function failing(frame, words) {
   return (is, retry) => {
-    $(".unloadable", frame)?.remove();
+    succeed(frame);
     if (is) return;
     const button = el("button", { type: "button", class: "link", onclick: (event) => (event.stopPropagation(), retry()) }, t("noun.retry"));
     frame.append(el("div", { class: "unloadable" }, icon("box"), el("span", {}, words), button));
@@ -244,6 +252,9 @@ function figure({ width }, ...children) {
   return node;
 }
 
+/** The description is an element of its own, so that found words can be marked there. */
+const caption = (alt = "", facts = "") => el("figcaption", { dir: "auto" }, facts, el("span", { class: "alt" }, alt));
+
 /** The messages of the pictures on the page, for the viewer. */
 const messages = new WeakMap();
 
@@ -255,7 +266,15 @@ function picture(message, name) {
   img.addEventListener("load", () => button.classList.add("has-loaded"));
   messages.set(button, { ...message, name });
   follow(img, message, variantFor(content), failing(frame, t("message.picture.failed")));
-  return figure(content, frame, el("figcaption", { dir: "auto" }, content.alt ?? ""));
+  return figure(content, frame, caption(content.alt));
+}
+
+/** The sender of the media in a row has another name. */
+export function rename(row, { kind, content }, name) {
+  const button = $(".picture", row);
+  if (button) messages.get(button).name = name;
+  const media = content?.alt === undefined && $(".media", row);
+  if (media) media.setAttribute(kind === "image" ? "alt" : "aria-label", t(`message.${kind === "image" ? "picture" : "video"}.from`, { name }));
 }
 
 const clock = (ms) => {
@@ -270,8 +289,8 @@ function film(message, name) {
   follow(player, message, "original", failing(frame, t("message.video.failed")));
   const poster = (url) => url && (player.poster = url);
   if (content.poster_media_id) tideline.mediaLink(message.conversation_id, message.seq, "poster").then(poster, () => {});
-  const facts = [clock(content.duration_ms), content.alt].filter(Boolean).join(" · ");
-  return figure({}, frame, el("figcaption", { dir: "auto" }, facts));
+  const length = clock(content.duration_ms);
+  return figure({}, frame, caption(content.alt, length && content.alt ? `${length} · ` : length));
 }
 
 function fileWords(name, facts) {
@@ -346,13 +365,15 @@ class Viewer {
   #dialog = $("#viewer");
   #stage = $("#viewer-stage");
   #message = null;
+  #rows = new MutationObserver(() => this.#count());
   /** The picture is shown in its own size. */
   #full = false;
 
   constructor() {
     this.#dialog.addEventListener("close", () => this.#closed());
     this.#stage.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
+      // A button inside has its own.
+      if (event.target !== this.#stage || (event.key !== "Enter" && event.key !== " ")) return;
       event.preventDefault();
       this.#resize();
     });
@@ -380,6 +401,7 @@ class Viewer {
 
   show(button) {
     this.#draw(messages.get(button));
+    this.#rows.observe($("#rows"), { childList: true });
     open(this.#dialog);
     $("#viewer-size").focus();
   }
@@ -402,14 +424,19 @@ class Viewer {
     this.#stage.replaceChildren(frame);
     this.#full = false;
     this.#dress();
+    this.#count();
+    $("#viewer-caption").textContent = content.alt ?? plain(content.name ?? "");
+    follow(img, message, "medium", failing(frame, t("message.picture.failed")));
+  }
+
+  /** Where the picture is among those of the page, which come and go meanwhile. */
+  #count() {
     const all = this.#pictures;
     const at = all.indexOf(this.#button);
     $("#viewer-count").textContent = all.length > 1 ? t("viewer.count", { at: at + 1, count: all.length }) : "";
-    $("#viewer-caption").textContent = content.alt ?? plain(content.name ?? "");
     // Not `disabled`: the focus stays.
     $("#viewer-before").setAttribute("aria-disabled", String(at <= 0));
     $("#viewer-next").setAttribute("aria-disabled", String(at === all.length - 1));
-    follow(img, message, "medium", failing(frame, t("message.picture.failed")));
   }
 
   /** Between the size of the page and that of the picture. */
@@ -423,8 +450,14 @@ class Viewer {
     const small = $("img", frame);
     const large = small.cloneNode();
     large.removeAttribute("src");
-    large.addEventListener("load", () => small.replaceWith(large), { once: true });
-    follow(large, this.#message, "original");
+    const come = () => {
+      small.replaceWith(large);
+      frame.classList.add("has-loaded");
+      succeed(frame);
+    };
+    large.addEventListener("load", come, { once: true });
+    follow(large, this.#message, "original", failing(frame, t("message.picture.failed")));
+    loaders.get(large).place = frame;
   }
 
   /** In its own size the arrow keys move over it. */
@@ -444,6 +477,7 @@ class Viewer {
 
   #closed() {
     const button = this.#button;
+    this.#rows.disconnect();
     this.#stage.replaceChildren();
     for (const part of ["caption", "count"]) $(`#viewer-${part}`).textContent = "";
     if (this.#message) (button ?? $("#log")).focus({ preventScroll: Boolean(button && isSeen(button)) });

@@ -21,6 +21,11 @@ test("a long text is cut around the first word, between words", () => {
   assert.ok(cut.length < 200, cut);
 });
 
+test("a long word before the found one is left out, and a text without spaces begins close to it", () => {
+  assert.equal(shown(`${"W".repeat(60)} needle`, "needle"), "…[needle]");
+  assert.equal(shown(`${"海".repeat(60)}上海`, "上"), `…${"海".repeat(10)}[上]海`);
+});
+
 test("no character is cut in two, and a mark that is too long is cut with the text", () => {
   for (let n = 0; n < 40; n++) {
     const cut = shown(`${"a".repeat(n)}${"🌊".repeat(100)}上海${"🎉".repeat(200)}`, "上海");

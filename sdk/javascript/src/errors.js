@@ -45,6 +45,8 @@ export function refusal(response, problem) {
   const retryAfterMs = later ?? retryAfter(response.headers.get("Retry-After"));
   const request_id = problem?.request_id ?? response.headers.get("X-Request-Id");
   if (typeof problem?.code !== "string") {
+    // A proxy that takes no body of this size will not take it later either.
+    if (response.status === 413) return new TidelineError({ code: "payload_too_large", status: 413, detail: "a proxy refuses a request of this size", request_id });
     return new TidelineError({ code: "network", detail: `the response is ${response.status}, and not Tideline's`, request_id, retryAfterMs });
   }
   const { code, detail, errors, message: current, draft } = problem;

@@ -255,6 +255,20 @@ describe("media", () => {
     assert.equal(ann.outbox[0].error.code, "limit_reached");
   });
 
+  it("ends an upload whose parts are too large for a proxy", async (t) => {
+    const way = await counted(t, server.url);
+    const { ann } = await pair(t, { url: way.url });
+    way.onRequest = (request, response) => {
+      if (!isPart(request)) return "pass";
+      request.resume().on("end", () => response.writeHead(413, { "Content-Type": "text/html" }).end("<h1>413 Request Entity Too Large</h1>"));
+      return "answer";
+    };
+    const { id } = ann.uploads.add(randomBytes(1_000), { name: "wide.bin" });
+    await eventually("it has ended", () => ann.uploads.get(id).state === "failed");
+    await assert.rejects(ann.uploads.done(id), { code: "payload_too_large", status: 413 });
+    assert.equal(way.parts().length, 1);
+  });
+
   it("makes media again that the server has deleted before they were sent", async (t) => {
     const { ann, chat } = await pair(t);
     const { id } = ann.uploads.add(png(8, 8), { name: "a.png", mime: "image/png" });

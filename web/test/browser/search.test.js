@@ -356,6 +356,28 @@ test("search", { timeout: 300_000 }, async (t) => {
     await ann.setViewportSize({ width: 1280, height: 800 });
   });
 
+  await t.test("Enter searches again for the same words", async () => {
+    await ann.fill("#filter", "sailmaker");
+    await until(() => status(), "No message found.");
+    await ben.send(crew.id, "the old sailmaker");
+    await ann.press("#filter", "Enter");
+    await until(() => found(), ["Ben: the old sailmaker"]);
+    await ann.fill("#filter", "");
+  });
+
+  await t.test("the keys of an input method are its own in the field of a person", async () => {
+    await ann.click("#find-filter");
+    const key = (name) => ann.locator("#find-person").evaluate((field, key) => field.dispatchEvent(new KeyboardEvent("keydown", { key, isComposing: true, bubbles: true, cancelable: true })), name);
+    await ann.fill("#find-person", "安");
+    await key("Enter");
+    await key("Escape");
+    assert.equal(await ann.isVisible("#find-person"), true);
+    await ann.waitForTimeout(500);
+    assert.equal(await ann.isVisible("#find-person-error"), false);
+    await ann.press("#find-person", "Escape");
+    assert.equal(await ann.isVisible("#find-person"), false);
+  });
+
   await t.test("a logout leaves nothing of it", async () => {
     await enter(ann, "Crew");
     await ann.click("#here-button");

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Tideline } from "../../../sdk/javascript/src/tideline.js";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
 import { browse, enter, password, say, texts, until } from "./support/browser.js";
+import { choose, drawing, recording } from "./support/files.js";
 import { api } from "./support/people.js";
 
 const PART = 8 * 1024 * 1024;
@@ -19,46 +20,6 @@ const LOOKS = [
   { name: "narrow-dark", viewport: { width: 360, height: 740 }, media: { colorScheme: "dark" } },
   { name: "wide-forced", viewport: { width: 1280, height: 800 }, media: { colorScheme: "dark", forcedColors: "active" } },
 ];
-
-/** A picture that a page has drawn. */
-async function drawing(page, width, height, type = "image/jpeg") {
-  const bytes = await page.evaluate(
-    async ([width, height, type]) => {
-      const canvas = Object.assign(document.createElement("canvas"), { width, height });
-      const pen = canvas.getContext("2d");
-      const sky = pen.createLinearGradient(0, 0, 0, height);
-      for (const [at, colour] of [[0, "#9bd"], [0.6, "#fda"], [1, "#156"]]) sky.addColorStop(at, colour);
-      pen.fillStyle = sky;
-      pen.fillRect(0, 0, width, height);
-      const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.9));
-      return [...new Uint8Array(await blob.arrayBuffer())];
-    },
-    [width, height, type],
-  );
-  return Buffer.from(bytes);
-}
-
-/** A second of video that a page has recorded. */
-async function recording(page) {
-  const bytes = await page.evaluate(async () => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 180 });
-    const pen = canvas.getContext("2d");
-    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: "video/webm" });
-    const parts = [];
-    recorder.ondataavailable = ({ data }) => parts.push(data);
-    recorder.start();
-    for (let n = 0; n < 25; n++) {
-      pen.fillStyle = `hsl(${n * 14}, 70%, 50%)`;
-      pen.fillRect(0, 0, 320, 180);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    const stopped = new Promise((resolve) => (recorder.onstop = resolve));
-    recorder.stop();
-    await stopped;
-    return [...new Uint8Array(await new Blob(parts).arrayBuffer())];
-  });
-  return Buffer.from(bytes);
-}
 
 /** Files that are pasted or dropped: `paste` on the document, or the events of a drag over the conversation. */
 const hand = (page, how, files) =>
@@ -78,12 +39,6 @@ const hand = (page, how, files) =>
     },
     [how, files.map(({ name, mimeType, buffer }) => ({ name, mimeType, bytes: [...buffer] }))],
   );
-
-async function choose(page, ...files) {
-  await page.click("#attach-button");
-  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach-files")]);
-  await chooser.setFiles(files);
-}
 
 const cards = (page) => page.locator(".attachment .file-name").allTextContents();
 const stored = (page) => page.locator(".row.mine[data-state=stored]").count();

@@ -52,13 +52,14 @@ export function record(tideline, ...names) {
 
 export const texts = (entries) => entries.map(({ message }) => message.content.text);
 
-/** A proxy on the way to the server. `onRequest(request)` may return "refuse" (nothing arrives) or "lose" (the response is lost). */
+/** A proxy on the way to the server. `onRequest(request, response)` may return "refuse" (nothing arrives), "lose" (the response is lost) or "answer" (by itself). */
 export async function proxy(t, target) {
   const state = { onRequest: () => "pass", seen: [], waits: 0, mostWaits: 0, url: "" };
   const server = createServer((from, to) => {
-    const verdict = state.onRequest(from);
+    const verdict = state.onRequest(from, to);
     state.seen.push(`${from.method} ${from.url.split("?")[0]}`);
     if (verdict === "refuse") return void from.socket.destroy();
+    if (verdict === "answer") return;
     const waits = from.url.startsWith("/v1/notices") && !/timeout=1(&|$)/.test(from.url);
     if (waits) state.mostWaits = Math.max(state.mostWaits, ++state.waits);
     const options = { method: from.method, headers: from.headers };
