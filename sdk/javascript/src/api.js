@@ -1,7 +1,7 @@
 // The API, a method per operation; those that concern people are in people.js. Every method takes `{ signal }` last and returns the
 // body of the response.
 
-import { emojiOf, seqOf, uuid, uuidv7 } from "./ids.js";
+import { emojiOf, iso, seqOf, uuid, uuidv7 } from "./ids.js";
 import { LINKS, PAGE, SLOWEST } from "./limits.js";
 import { People } from "./people.js";
 import { abortable } from "./signals.js";
@@ -9,8 +9,6 @@ import { abortable } from "./signals.js";
 /** The path of a message. */
 const messagePath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/messages/${seqOf(seq)}`;
 
-/** A time as a Date or as text. */
-const iso = (time) => (time instanceof Date ? time.toISOString() : time);
 const pinPath = (conversationId, seq) => `/v1/conversations/${uuid(conversationId)}/pins/${seqOf(seq)}`;
 
 /** How long links are gathered for one request, how long before its end a link is renewed, and how many are kept. */
@@ -183,9 +181,8 @@ export class Api extends People {
   }
 
   /** `until` is a Date or a time as text; null ends the mute. */
-  mute(conversationId, userId, until, options) {
-    const muted_until = until instanceof Date ? until.toISOString() : until;
-    return this.updateMember(conversationId, userId, { muted_until }, options);
+  async mute(conversationId, userId, until, options) {
+    return this.updateMember(conversationId, userId, { muted_until: iso(until) }, options);
   }
 
   /** A page of messages, or those with the `seqs`. With `with_replied`, `replied` has the messages to which they reply. */

@@ -1,4 +1,4 @@
-// Ids: generated ones, and ids that become a part of a URL.
+// Ids: generated ones, and ids that become a part of a URL. Other arguments that are checked before a request.
 
 import { TidelineError } from "./errors.js";
 
@@ -52,3 +52,6 @@ export const seqOf = (value) => checked(DIGITS.test(String(value)), value, "a se
 
 /** The emoji as a segment of a URL; `validation` when it would make it a different request. */
 export const emojiOf = (value) => encodeURIComponent(checked(typeof value === "string" && !["", ".", ".."].includes(value), value, "an emoji"));
+
+/** A time that is a Date, as text; `validation` when it is no time. */
+export const iso = (time) => (time instanceof Date ? checked(Number.isFinite(time.getTime()), time, "a time").toISOString() : time);

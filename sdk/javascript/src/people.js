@@ -1,12 +1,11 @@
 // People: the own account and its privacy, profiles, devices, blocks, contacts and requests to become friends.
 
-import { uuid } from "./ids.js";
+import { iso, uuid } from "./ids.js";
 import { PAGE_LIMIT } from "./limits.js";
 
 /** The people that are kept: those that were read last. */
 const KEPT = 5_000;
 
-const asTime = (time) => (time instanceof Date ? time.toISOString() : time);
 const contactPath = (userId) => `/v1/me/contacts/${uuid(userId)}`;
 const requestPath = (userId) => `/v1/me/contact-requests/${uuid(userId)}`;
 
@@ -70,7 +69,7 @@ export class People {
 
   /** Sets the whole status. `until` is a Date or a time as text; without it the status stays until it is cleared. */
   async setStatus({ availability = "auto", emoji, text, until }, { signal } = {}) {
-    const body = { availability, emoji, text, until: asTime(until) };
+    const body = { availability, emoji, text, until: iso(until) };
     return this.#session.changed(await this.#session.call("PUT", "/v1/me/status", { body, signal }));
   }
 

@@ -309,6 +309,7 @@ export interface Media {
 /** What is said of a picture that is uploaded. Name and type of a File are its own. */
 export interface PictureFile {
   name?: string | undefined;
+  /** Bytes need one, and a Blob that has no type. */
   mime?: string | undefined;
 }
 

@@ -52,6 +52,14 @@ it("finds messages of a server", async (t) => {
     assert.deepEqual(found(await ann.searchMessages({ q: "harbour", conversation_id: first.id, from: third.toISOString(), to: fourth.toISOString() })), ["harbour 3"]);
   });
 
+  await t.test("a date that is no time is refused like any other wrong argument", async () => {
+    const never = new Date("never");
+    await assert.rejects(ann.searchMessages({ q: "harbour", from: never }), { name: "TidelineError", code: "validation", status: 0 });
+    await assert.rejects(ann.updateScheduled(uuidv7(), first.id, { kind: "text", content: { text: "x" }, send_at: never }), { code: "validation", status: 0 });
+    await assert.rejects(ann.setStatus({ until: never }), { code: "validation", status: 0 });
+    await assert.rejects(ann.mute(first.id, ben.user.id, never), { code: "validation", status: 0 });
+  });
+
   await t.test("highlights are slices of JavaScript strings", async () => {
     for (const [text, q, ...parts] of [
       ["我家在上海东边。", "上海", "上海"],
