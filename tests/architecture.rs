@@ -107,7 +107,7 @@ const SHARED_TABLES: &[(&str, &[&str])] = &[
     ("conversations", &["messaging", "search", "sync"]),
     ("drafts", &["messaging", "sync"]),
     ("member_changes", &["messaging", "sync"]),
-    ("members", &["messaging", "search", "sync"]),
+    ("members", &["media", "messaging", "search", "sync"]),
     ("messages", &["messaging", "search", "sync"]),
     ("messages_now", &["messaging", "search", "sync"]),
     ("timelines", &["messaging", "operations", "sync"]),

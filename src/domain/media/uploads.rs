@@ -343,9 +343,8 @@ pub async fn put_part(
     let delivery = Arc::clone(delivery);
     let runtime = service(&delivery)?.runtime.clone();
     let task = runtime.spawn(async move {
-        let stored = store_part(&delivery, expected, bytes).await;
-        drop(memory);
-        stored
+        let _memory = memory;
+        store_part(&delivery, expected, bytes).await
     });
     task.await
         .map_err(|error| Error::Internal(error.to_string()))?
