@@ -35,7 +35,7 @@ const MAX_VALUES: usize = 50;
 pub struct SearchMessagesQuery {
     /// The words that a message must have, all of them, 1 to 256 characters and 10 terms. Case, accents of Latin letters and width do not
     /// count. `"a phrase"` is words next to each other, `word*` the beginning of a word, `-word` excludes. The last word may be the
-    /// beginning of one. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are found at any place. Nothing else has a meaning. May
+    /// beginning of one. A beginning has at least two characters. Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese are found at any place. Nothing else has a meaning. May
     /// be absent if there is another filter beside the times.
     #[param(example = "harbour", min_length = 1, max_length = 256)]
     q: Option<String>,

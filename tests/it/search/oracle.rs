@@ -1,7 +1,7 @@
 //! Searches against a model that reads everything the caller may see: under random changes, and whatever the index has.
 
 use super::words::results;
-use crate::support::{App, Person, id, number};
+use crate::support::{App, Person, eventually, id, number};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -132,6 +132,16 @@ async fn run(seed: u64, index: Index) {
         ann.group(&[ben]).await,
     ];
     let context = format!("seed {seed}, index {index:?}");
+    let mut conn = app.database();
+    let mut blocks = || number(&mut conn, "SELECT count(*) AS n FROM search_blocks");
+    // A block at least, before the nodes that index are stopped.
+    for _ in 0..32 {
+        ann.send(&chats[0], &words(&mut random)).await;
+    }
+    if index != Index::Off {
+        let some = async || blocks();
+        eventually("a block", Duration::from_secs(20), some, |n| *n > 0).await;
+    }
     for step in 0..30 {
         if step == 15 && index == Index::Stopped {
             // The other nodes index no more.
@@ -191,11 +201,7 @@ async fn run(seed: u64, index: Index) {
         )
         .await;
     }
-    let blocks = number(
-        &mut app.database(),
-        "SELECT count(*) AS n FROM search_blocks",
-    );
-    assert_eq!(blocks > 0, index != Index::Off, "{context}");
+    assert_eq!(blocks() > 0, index != Index::Off, "{context}");
     app.finish().await;
 }
 
