@@ -1,0 +1,125 @@
+// Media from a page of another origin: a link shows its picture and plays its video, and no file of a user runs anything, whatever it is
+// called and however it is opened.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { test } from "node:test";
+import { serve } from "../../../sdk/javascript/test/support/server.js";
+import { browse, until } from "./support/browser.js";
+import { drawing, recording } from "./support/files.js";
+import { api } from "./support/people.js";
+
+/** A page of another origin, which counts the scripts that have run. */
+async function elsewhere(t) {
+  const ran = [];
+  const server = createServer((request, response) => {
+    if (request.url.startsWith("/ran")) ran.push(request.url);
+    response.setHeader("Access-Control-Allow-Origin", "*");
+    response.setHeader("Content-Type", "text/html");
+    response.end("<!doctype html><title>elsewhere</title><body></body>");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return { url: `http://127.0.0.1:${server.address().port}`, ran };
+}
+
+/** Files with a script that reports itself. */
+const hostile = (url) => {
+  const script = (name) => `new Image().src = "${url}/ran/${name}"; document.title = "ran"`;
+  const inside = (name) => `<script>${script(name)}</script><img src="${url}/ran/${name}-image">`;
+  const svg = (name) => `<svg xmlns="http://www.w3.org/2000/svg" onload='${script(name)}'><script>${script(name)}</script></svg>`;
+  return [
+    ["page.html", "text/html", inside("html")],
+    ["page.xhtml", "application/xhtml+xml", `<html xmlns="http://www.w3.org/1999/xhtml"><body>${inside("xhtml").replace(">", "/>")}</body></html>`],
+    ["picture.svg", "image/svg+xml", svg("svg")],
+    ["data.xml", "text/xml", svg("xml")],
+    ["script.js", "text/javascript", script("js")],
+    ["style.css", "text/css", `body { background: url(${url}/ran/css) }`],
+    ["sound.mp3", "audio/mpeg", `ID3\u0003\u0000\u0000\u0000\u0000\u0000\u0000${inside("mp3")}`],
+    ["sound.ogg", "audio/ogg", `OggS\u0000\u0002${"\u0000".repeat(20)}${inside("ogg")}`],
+    ["paper.pdf", "application/pdf", `%PDF-1.4\n${inside("pdf")}`],
+  ];
+};
+
+test("media from another origin", { timeout: 300_000 }, async (t) => {
+  const server = await serve(t);
+  const browser = await browse(t, server);
+  const { url, ran } = await elsewhere(t);
+  const [ann, ben] = [await api(t, server, "ann", "Ann"), await api(t, server, "ben", "Ben")];
+  const chat = await ann.createDirect((await ann.findUser("ben")).id);
+  // What the browser refuses, it says on the console.
+  const context = await browser.browser.newContext();
+  const page = await context.newPage();
+  await page.goto(url);
+  /** Sends a file, and returns the link of the other person to it. */
+  const link = async (bytes, about) => {
+    const upload = ann.uploads.add(bytes, about);
+    const { seq } = await ann.send(chat.id, { kind: upload.kind, upload: upload.id, content: {} });
+    return new URL(await ben.mediaLink(chat.id, seq), server.url).href;
+  };
+  const links = [];
+  for (const [name, mime, text] of hostile(url)) links.push([name, mime, await link(Buffer.from(text), { name, mime })]);
+
+  await t.test("a picture is shown, and a video plays and seeks", async () => {
+    const picture = await link(await drawing(page, 64, 48), { name: "sea.jpg", mime: "image/jpeg" });
+    const video = await link(await recording(page), { name: "sea.webm", mime: "video/webm", width: 320, height: 180, duration_ms: 1_200 });
+    const size = await page.evaluate(async (src) => {
+      const img = Object.assign(new Image(), { src });
+      document.body.append(img);
+      await img.decode();
+      return [img.naturalWidth, img.naturalHeight];
+    }, picture);
+    assert.deepEqual(size, [64, 48]);
+    const times = await page.evaluate(async (src) => {
+      const video = Object.assign(document.createElement("video"), { src, muted: true });
+      const happens = (name) => new Promise((resolve, reject) => Object.assign(video, { [`on${name}`]: resolve, onerror: () => reject(video.error) }));
+      document.body.append(video);
+      await happens("loadeddata");
+      video.currentTime = 0.5;
+      await happens("seeked");
+      return video.currentTime;
+    }, video);
+    assert.equal(times, 0.5);
+    // The page shows them, and reads nothing of them.
+    const read = await page.evaluate(async (src) => {
+      const canvas = document.createElement("canvas").getContext("2d");
+      canvas.drawImage(document.querySelector("img"), 0, 0);
+      const pixels = () => canvas.getImageData(0, 0, 1, 1) && "read";
+      const refused = (error) => error.name;
+      return [await Promise.resolve().then(pixels).catch(refused), await fetch(src).then(() => "read", refused)];
+    }, picture);
+    assert.deepEqual(read, ["SecurityError", "TypeError"]);
+  });
+
+  await t.test("no file runs a script when a page embeds it", async () => {
+    await page.evaluate((links) => {
+      const add = (name, about) => document.body.append(Object.assign(document.createElement(name), about));
+      for (const [, type, src] of links) {
+        for (const name of ["iframe", "embed", "img", "audio", "script"]) add(name, { src });
+        add("script", { src, type: "module" });
+        add("object", { data: src, type });
+        add("link", { href: src, rel: "stylesheet" });
+      }
+    }, links);
+    await page.waitForTimeout(1_000);
+    assert.deepEqual([ran, await page.title()], [[], "elsewhere"]);
+  });
+
+  await t.test("no file runs a script when it is opened, and a download has its name", async () => {
+    for (const [name, mime, href] of links) {
+      const tab = await context.newPage();
+      const downloads = [];
+      tab.on("download", (download) => downloads.push(download.suggestedFilename()));
+      await tab.goto(href).catch(() => {});
+      const isPlayed = mime.startsWith("audio/");
+      if (isPlayed) await tab.waitForTimeout(300);
+      else await until(() => downloads, [name]);
+      assert.notEqual(await tab.title(), "ran", name);
+      await tab.goto(`${href}?download=true`).catch(() => {});
+      await until(() => downloads.at(-1), name);
+      await tab.close();
+    }
+    assert.deepEqual(ran, []);
+  });
+});
