@@ -12,7 +12,7 @@ use hyper::Method;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const SWITCH: &str = "TIDELINE_PRESENCE";
 
@@ -24,6 +24,9 @@ const BETWEEN_CHANGES: Duration = Duration::from_secs(11);
 
 /// Sends in a second, of people that nobody subscribes to.
 const SENDS: f64 = 300.0;
+
+/// A subscriber that is notified later than this was forgotten: two waits.
+const LATEST: Duration = Duration::from_secs(60);
 
 /// How many people send.
 const SENDERS: usize = 1_000;
@@ -157,7 +160,8 @@ pub async fn subscribers(environment: &Environment, options: &Options) -> Vec<Li
 async fn all_notified(devices: &mut WaitingDevices, count: usize) -> Instant {
     let mut last = Instant::now();
     for _ in 0..count {
-        last = last.max(devices.next().await.at);
+        let next = timeout(LATEST, devices.next()).await;
+        last = last.max(next.unwrap().at);
     }
     last
 }
