@@ -248,7 +248,7 @@ pub fn seed(
     .execute(conn)?;
     sql(
         "INSERT INTO devices (user_id, id, name, platform, refresh_hash, refresh_expires_at)
-         SELECT n.user_id, s.d, 'seed', 'bot', s.h, now()
+         SELECT n.user_id, s.d, 'seed', 'web', s.h, now()
          FROM unnest($1, $2, $3) AS s(n, d, h) JOIN usernames n ON n.username = s.n
          WHERE NOT EXISTS (SELECT FROM devices d WHERE d.user_id = n.user_id AND d.revoked_at IS NULL)",
     )
