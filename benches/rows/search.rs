@@ -175,9 +175,13 @@ pub async fn sends(environment: &Environment, options: &Options) -> Vec<Line> {
             rates[on].push(sent.rate());
             if on == 1 {
                 let rate = Some(sent.rate() / 3.0);
-                alone.push(load(to, 8, options.time(), rate, &requests).await.ms(0.99));
+                alone.push(
+                    load(to, options.clients, options.time(), rate, &requests)
+                        .await
+                        .ms(0.99),
+                );
                 let (sent, _) = tokio::join!(
-                    load(to, 8, options.time(), rate, &requests),
+                    load(to, options.clients, options.time(), rate, &requests),
                     load(to, 2, options.time(), Some(SEARCHES), &found)
                 );
                 beside.push(sent.ms(0.99));

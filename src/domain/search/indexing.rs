@@ -44,18 +44,21 @@ pub async fn index(delivery: &Delivery, id: ConversationId) -> Result<Indexed, E
         has_more: false,
     };
     for _ in 0..STEPS {
-        if has_new(delivery, id).await? {
-            insert(delivery, id, None).await?;
-        }
+        let is_whole = !has_new(delivery, id).await? || insert(delivery, id, None).await?;
         let marked = move |conn: &mut Connection| blocks::marked(conn, id, STEP);
         let marked = delivery.pg.read("search_marked", marked).await?;
         if marked.is_empty() {
             return Ok(indexed);
         }
         indexed.blocks += marked.len();
+        // Blocks that become full or marked meanwhile have their own hints.
+        let is_last = is_whole && i64::try_from(marked.len()).is_ok_and(|len| len < STEP);
         let made = Arc::new(make(delivery, id, marked).await?);
         let write = move |conn: &mut Connection| write(conn, id, &made).map(Ok::<_, Infallible>);
         delivery.pg.transaction("search_write", write).await?.ok();
+        if is_last {
+            return Ok(indexed);
+        }
     }
     indexed.has_more = true;
     Ok(indexed)
