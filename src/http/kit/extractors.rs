@@ -101,7 +101,7 @@ impl FromRequest for Caller {
                 }
                 // Rejected tokens count for the address, so that tokens cannot be guessed. Failures of the server do not count.
                 Err(Error::Unauthenticated | Error::TokenExpired | Error::DeviceRevoked) => {
-                    charge(&request, &Subject::address(address)).await?;
+                    charge_address(&request).await?;
                 }
                 Err(_) => {}
             }
@@ -143,6 +143,11 @@ pub async fn charge(request: &HttpRequest, subject: &Subject) -> Result<(), Prob
         request.extensions_mut().insert(quota);
     }
     Ok(())
+}
+
+/// Counts a request for the address of its client.
+pub async fn charge_address(request: &HttpRequest) -> Result<(), Problem> {
+    charge(request, &Subject::address(address(request)?)).await
 }
 
 /// Counts the cost of a request beyond the one that [`charge`] has counted.

@@ -4,9 +4,10 @@ use crate::domain::media::objects::ServedObject;
 use crate::domain::media::reading;
 use crate::engine::auth::Auth;
 use crate::engine::delivery::Delivery;
+use crate::engine::error::Error;
 use crate::engine::media::links::variant;
-use crate::http::kit::extractors::{Handle, Ids, MessageIds, Query, charge};
-use crate::http::kit::problem::{Code, Problem};
+use crate::http::kit::extractors::{Handle, Ids, MessageIds, Query, charge, charge_address};
+use crate::http::kit::problem::Problem;
 use crate::http::kit::security_headers::ResponseClass;
 use crate::http::media::object_response::respond;
 use crate::model::account::Caller;
@@ -116,7 +117,8 @@ pub struct LinkedMediaQuery {
 /// Read media by a link
 ///
 /// Without a token: the link is the secret of the user who asked for it (`POST /v1/media/links`, `POST /v1/media/avatar-links`). The user
-/// must still be logged in, and may still read the message or see the picture. An expired or altered link is `not_found`.
+/// must still be logged in, and may still read the message or see the picture. An expired or altered link is `not_found`,
+/// and counts for the address of the client, like a rejected token.
 #[utoipa::path(get, path = "/v1/media/l/{token}", tag = "Media",
     params(("token" = String, Path, description = "The token of the link"), LinkedMediaQuery),
     responses((status = 200, description = "The bytes", body = MediaBytes, content_type = "application/octet-stream"),
@@ -133,10 +135,15 @@ pub async fn get_linked_media(
     Query(query): Query<LinkedMediaQuery>,
 ) -> Result<HttpResponse, Problem> {
     let now = auth.tokens.clock.now();
-    let (link, object) = reading::of_link(&delivery, &token, now).await?;
-    if auth.revoked.contains(link.device) {
-        return Err(Problem::new(Code::NotFound));
+    let mut opened = reading::of_link(&delivery, &token, now).await;
+    if matches!(&opened, Ok((link, _)) if auth.revoked.contains(link.device)) {
+        opened = Err(Error::NotFound);
     }
+    // As rejected tokens do, a link that opens nothing counts for the address.
+    if matches!(opened, Err(Error::NotFound)) {
+        charge_address(&request).await?;
+    }
+    let (link, object) = opened?;
     charge(&request, &Subject::Download(link.user)).await?;
     let is_download = query.download.unwrap_or(false);
     let class = ResponseClass::LinkedMedia;

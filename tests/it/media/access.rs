@@ -7,6 +7,7 @@ use image::ImageFormat::Jpeg;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tideline::clock::unix_seconds;
+use tideline::config::RateLimit;
 use tideline::model::time::Timestamp;
 
 const PICTURE: &[u8] = b"the bytes of a plan";
@@ -108,6 +109,39 @@ async fn link_is_of_a_device_and_dies_with_it() {
     phone.call("POST", "/auth/logout").await.ok(204);
     assert_eq!(ann.open_link(&link, &[]).await.status, 404);
     assert!(ben.read_media(&chat, &sent["seq"]).await.ok(200) == PICTURE);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn links_that_open_nothing_count_for_the_address() {
+    let limit = RateLimit {
+        per_second: 1,
+        burst: 40,
+    };
+    let app = App::configured(|config| config.rate_limit = Some(limit)).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let (chat, sent) = posted(&ann, &[&ben]).await;
+    let link = ben.link(&chat, &sent["seq"], "original").await;
+    let mut altered = link.clone();
+    altered["url"] = json!(format!("{}A", link["url"].as_str().unwrap()));
+    let policy = |read: &Bytes| read.header("ratelimit-policy").to_owned();
+    let address = "\"address\";q=40;w=40";
+    let refused = ann.open_link(&altered, &[]).await;
+    assert_eq!((refused.status, policy(&refused).as_str()), (404, address));
+    let until_refused = async |link: &Value| {
+        let status = async || ann.open_link(link, &[]).await.status;
+        let time = Duration::from_secs(20);
+        eventually("refused", time, status, |status| *status == 429).await;
+    };
+    until_refused(&altered).await;
+    // A link that opens counts for its user, and is not refused with the others.
+    let read = ann.open_link(&link, &[]).await;
+    assert!(policy(&read).starts_with("\"media\""));
+    assert!(read.ok(200) == PICTURE);
+    // One that was of use, too: its message is recalled.
+    let path = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+    ann.call("DELETE", &path).await.ok(200);
+    until_refused(&link).await;
     app.finish().await;
 }
 
