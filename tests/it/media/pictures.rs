@@ -8,8 +8,9 @@ use std::io::Cursor;
 /// A text that no output may have.
 pub const CANARY: &str = "N 59.3293 E 18.0686 canary";
 
-/// A colour profile, as far as a container cares.
-pub const PROFILE: &[u8] = b"a profile of colours";
+/// A profile of colours of red, green and blue, as far as its header says.
+pub const PROFILE: &[u8] = b"a profile of colRGB ................acsp........................\
+    ................................................................";
 
 /// A picture of four quarters: red, green, blue, white.
 pub fn quarters(width: u32, height: u32) -> DynamicImage {

@@ -1,7 +1,7 @@
 //! JPEG: segments, each behind a marker, and entropy-coded data behind a scan's header.
 
 use super::byte_reader::ByteReader;
-use super::{ADDED_BYTES, Stripped, exif};
+use super::{ADDED_BYTES, Stripped, exif, icc};
 use image::metadata::Orientation;
 use memchr::memchr;
 
@@ -21,6 +21,9 @@ const APP1: u8 = 0xe1;
 const APP2: u8 = 0xe2;
 const APP14: u8 = 0xee;
 
+/// What a segment with a part of the ICC profile begins with. The number of the part follows, from 1, and the number of parts.
+const ICC: &[u8] = b"ICC_PROFILE\0";
+
 /// The most scans. Encoders make about ten. A scan of a few bytes can be work for every block of the picture.
 const MAX_SCANS: usize = 100;
 
@@ -32,6 +35,7 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     let mut head = vec![0xff, SOI];
     let mut rest = Vec::with_capacity(bytes.len() + ADDED_BYTES);
     let mut orientation = None;
+    let mut profile = Vec::new();
     let mut scans = 0;
     let mut working_bytes = 0;
     loop {
@@ -56,7 +60,7 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
             APP1 if body.starts_with(b"Exif\0\0") => {
                 orientation = orientation.or(exif::orientation(body))
             }
-            APP2 if body.starts_with(b"ICC_PROFILE\0") => put(&mut rest, marker, &[body]),
+            APP2 if body.starts_with(ICC) => profile.push(body),
             // It says how the colours are stored.
             APP14 if body.starts_with(b"Adobe") => put(&mut rest, marker, &[body.get(..12)?]),
             // 0xc0 to 0xcf: the header of the frame, and tables. 0xc8 is none.
@@ -77,6 +81,12 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
     if let Some(block) = exif::block(orientation) {
         put(&mut head, APP1, &[b"Exif\0\0", &block]);
     }
+    profile.sort_by_key(|part| part.get(ICC.len()).copied());
+    if is_profile(&profile) {
+        for part in profile {
+            put(&mut head, APP2, &[part]);
+        }
+    }
     rest.splice(0..0, head);
     rest.extend_from_slice(&[0xff, EOI]);
     Some(Stripped {
@@ -84,6 +94,20 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
         orientation,
         working_bytes,
     })
+}
+
+/// Whether these segments, in the order of their numbers, are all parts of one profile.
+fn is_profile(segments: &[&[u8]]) -> bool {
+    let mut profile = Vec::new();
+    for (number, segment) in (1..=u8::MAX).zip(segments) {
+        match segment.get(ICC.len()..) {
+            Some([at, of, part @ ..]) if *at == number && usize::from(*of) == segments.len() => {
+                profile.extend_from_slice(part);
+            }
+            _ => return false,
+        }
+    }
+    icc::is_profile(&profile)
 }
 
 /// The bytes of the coefficients of all blocks, which a decoder holds until the last scan.

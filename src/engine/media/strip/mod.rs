@@ -1,13 +1,14 @@
 //! Metadata of pictures is removed without decoding the picture: containers are taken apart, and only the parts that a decoder
 //! needs are written again. So the pixels stay as they are, and a part that nobody knows is not kept.
 //!
-//! What is left beside the picture is the orientation, as the only tag of an EXIF block, and the ICC profile. Bytes after the end
-//! are dropped: a file that is also HTML or an archive is not so afterwards. A picture without its end is damaged; decoders
+//! What is left beside the picture is the orientation, as the only tag of an EXIF block, and the ICC profile, if it is one. Bytes after the
+//! end are dropped: a file that is also HTML or an archive is not so afterwards. A picture without its end is damaged; decoders
 //! would show what there is.
 
 mod byte_reader;
 mod exif;
 mod gif;
+mod icc;
 mod jpeg;
 mod png;
 #[cfg(test)]

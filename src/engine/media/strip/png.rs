@@ -1,7 +1,7 @@
 //! PNG: chunks of a length, a name, a body and a checksum.
 
 use super::byte_reader::ByteReader;
-use super::{ADDED_BYTES, Stripped, exif};
+use super::{ADDED_BYTES, Stripped, exif, icc};
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
 use image::{ImageDecoder, Limits};
@@ -115,12 +115,13 @@ fn next_chunk<'a>(input: &mut ByteReader<'a>) -> Option<(&'a [u8; 4], &'a [u8])>
     Some((chunk.get(4..)?.first_chunk()?, chunk))
 }
 
-/// Whether a reader of the profile inflates no more than a profile needs.
+/// Whether there is a profile, of which a reader inflates no more than a profile needs.
 fn has_small_profile(bytes: &[u8]) -> bool {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_ICC_BYTES);
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits);
-    decoder.is_ok_and(|mut decoder| decoder.icc_profile().is_ok_and(|icc| icc.is_some()))
+    let profile = decoder.and_then(|mut decoder| decoder.icc_profile());
+    profile.is_ok_and(|profile| profile.is_some_and(|profile| icc::is_profile(&profile)))
 }
 
 /// CRC-32 of the few bytes of a chunk that is made here.

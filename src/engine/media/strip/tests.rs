@@ -2,7 +2,9 @@
 
 use super::*;
 use image::codecs::gif::GifEncoder;
-use image::{DynamicImage, Rgb, RgbImage};
+use image::codecs::png::PngEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::{DynamicImage, ImageEncoder, Rgb, RgbImage};
 use proptest::prelude::*;
 use std::io::Cursor;
 
@@ -94,6 +96,88 @@ fn every_scan_of_a_jpeg_is_kept_and_nothing_between_them() {
     // A second picture in the first.
     let nested = [&start[..], b"\xff\xd8", &scan, b"\xff\xd9"].concat();
     assert!(strip(ImageFormat::Jpeg, &nested).is_none());
+}
+
+/// A profile, as far as its header says.
+fn profile(length: usize) -> Vec<u8> {
+    let mut profile = vec![7; length];
+    profile[16..20].copy_from_slice(b"RGB ");
+    profile[36..40].copy_from_slice(b"acsp");
+    profile
+}
+
+#[test]
+fn segments_of_a_jpeg_that_are_no_profile_are_removed() {
+    let plain = picture(ImageFormat::Jpeg);
+    let part = |number: u8, of: u8, bytes: &[u8]| {
+        segment(
+            0xe2,
+            &[&b"ICC_PROFILE\0"[..], &[number, of], bytes].concat(),
+        )
+    };
+    let stripped = |segments: &[Vec<u8>]| {
+        let file = [&plain[..2], &segments.concat(), &plain[2..]].concat();
+        strip(ImageFormat::Jpeg, &file).unwrap().bytes
+    };
+    let has = |file: &[u8], part: &[u8]| file.windows(part.len()).any(|at| at == part);
+    let whole = profile(128);
+    let [first, second] = [part(1, 2, &whole[..30]), part(2, 2, &whole[30..])];
+    let both = [&first[..], &second].concat();
+    assert!(has(&stripped(&[part(1, 1, &whole)]), &part(1, 1, &whole)));
+    for segments in [
+        [first.clone(), second.clone()],
+        [second.clone(), first.clone()],
+    ] {
+        let file = stripped(&segments);
+        assert!(has(&file, &both));
+        assert_eq!(strip(ImageFormat::Jpeg, &file).unwrap().bytes, file);
+    }
+    let mut unsigned = whole.clone();
+    unsigned[36] = b'A';
+    let many = (1..=255).map(|number| part(number, 255, &whole));
+    let many: Vec<_> = many.collect();
+    assert!(has(&stripped(&many), &many.concat()));
+    for segments in [
+        vec![part(1, 1, &unsigned)],
+        vec![part(1, 1, &whole[..127])],
+        vec![part(1, 1, b"")],
+        vec![part(0, 1, &whole)],
+        vec![part(1, 2, &whole)],
+        vec![part(1, 1, &whole), part(1, 1, &whole)],
+        vec![part(1, 1, &whole), part(2, 1, &whole)],
+        vec![first.clone(), second.clone(), second.clone()],
+        [many, vec![part(0, 255, &whole)]].concat(),
+        vec![segment(0xe2, b"ICC_PROFILE\0"), part(1, 1, &whole)],
+    ] {
+        assert!(!has(&stripped(&segments), b"ICC_PROFILE"));
+    }
+}
+
+#[test]
+fn what_is_no_profile_is_removed_from_png_and_webp() {
+    let file = |format, profile: &[u8]| {
+        let mut file = Vec::new();
+        let profile = profile.to_vec();
+        if format == ImageFormat::Png {
+            let mut encoder = PngEncoder::new(&mut file);
+            encoder.set_icc_profile(profile).unwrap();
+            RgbImage::new(4, 4).write_with_encoder(encoder).unwrap();
+        } else {
+            let mut encoder = WebPEncoder::new_lossless(&mut file);
+            encoder.set_icc_profile(profile).unwrap();
+            RgbImage::new(4, 4).write_with_encoder(encoder).unwrap();
+        }
+        file
+    };
+    for (format, name) in [(ImageFormat::Png, b"iCCP"), (ImageFormat::WebP, b"ICCP")] {
+        for (profile, is_kept) in [(profile(200), true), (vec![7; 200], false)] {
+            let before = file(format, &profile);
+            let after = strip(format, &before).unwrap().bytes;
+            assert_eq!(after == before, is_kept, "{format:?}");
+            assert_eq!(after.windows(4).any(|at| at == name), is_kept);
+            assert_eq!(strip(format, &after).unwrap().bytes, after);
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! WebP: a RIFF file of chunks; those of an animation's frame are inside of its chunk.
 
 use super::byte_reader::ByteReader;
-use super::{ADDED_BYTES, Stripped, exif};
+use super::{ADDED_BYTES, Stripped, exif, icc};
 use image::metadata::Orientation;
 
 /// The flags of the chunk `VP8X` that are kept: profile, transparency, animation.
 const KEPT_FLAGS: u8 = 0b0011_0010;
+const PROFILE_FLAG: u8 = 0b0010_0000;
 const EXIF_FLAG: u8 = 0b0000_1000;
 
 /// The chunks that a file has once. A second one is not what decoders expect.
@@ -54,6 +55,11 @@ pub fn strip(bytes: &[u8]) -> Option<Stripped> {
             b"ANIM" => put(&mut output, name, &[body.get(..6)?]),
             // Behind the picture it belongs to none.
             b"ALPH" if pictures > 0 => {}
+            b"ICCP" if !icc::is_profile(body) => {
+                if let Some(flags) = flags_at.and_then(|at| output.get_mut(at)) {
+                    *flags &= !PROFILE_FLAG;
+                }
+            }
             b"ALPH" | b"ICCP" => put(&mut output, name, &[body]),
             _ => {}
         }
