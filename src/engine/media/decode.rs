@@ -103,11 +103,16 @@ fn inspect_picture(declared: &str, upload: Vec<u8>) -> Inspected {
     let (format, mime) = sniff::picture(&upload, declared).ok_or(Rejection::Type)?;
     let stripped = strip::strip(format, &upload).ok_or(Rejection::Damaged)?;
     drop(upload);
-    let (width, height) = check_size(format, &stripped)?;
+    let Header {
+        width,
+        height,
+        profile,
+    } = read_header(format, &stripped)?;
     let picture = image::load_from_memory_with_format(&stripped.bytes, format).ok();
     let is_heavy = stripped.bytes.len() > variants::LIGHT;
-    let derived =
-        picture.and_then(|picture| variants::derive(picture, stripped.orientation, is_heavy));
+    let derived = picture.and_then(|picture| {
+        variants::derive(picture, stripped.orientation, is_heavy, profile.as_deref())
+    });
     let derived = derived.ok_or(Rejection::Damaged)?;
     let (width, height) = match stripped.orientation {
         Orientation::Rotate90
@@ -135,10 +140,20 @@ fn inspect_picture(declared: &str, upload: Vec<u8>) -> Inspected {
     Ok((reply, bodies))
 }
 
-/// The width and height as stored. A picture that is too large is refused by its header, before memory is reserved for it.
-fn check_size(format: ImageFormat, stripped: &Stripped) -> Result<(u32, u32), Rejection> {
+/// What is known of a picture before it is decoded.
+struct Header {
+    /// The width as stored.
+    width: u32,
+    /// The height as stored.
+    height: u32,
+    /// The ICC profile, if the variants are to have it.
+    profile: Option<Vec<u8>>,
+}
+
+/// A picture that is too large is refused by its header, before memory is reserved for it.
+fn read_header(format: ImageFormat, stripped: &Stripped) -> Result<Header, Rejection> {
     let reader = ImageReader::with_format(Cursor::new(&stripped.bytes), format);
-    let Ok(header) = reader.into_decoder() else {
+    let Ok(mut header) = reader.into_decoder() else {
         return Err(Rejection::Damaged);
     };
     let (width, height) = header.dimensions();
@@ -149,5 +164,13 @@ fn check_size(format: ImageFormat, stripped: &Stripped) -> Result<(u32, u32), Re
         && pixels <= MAX_PIXELS
         && bytes <= MAX_BYTES
         && bytes + stripped.working_bytes <= MAX_DECODING_BYTES;
-    fits.then_some((width, height)).ok_or(Rejection::Dimensions)
+    if !fits {
+        return Err(Rejection::Dimensions);
+    }
+    let profile = header.icc_profile().ok().flatten();
+    Ok(Header {
+        width,
+        height,
+        profile: profile.filter(|profile| variants::takes(profile)),
+    })
 }

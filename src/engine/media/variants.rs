@@ -1,11 +1,12 @@
 //! What is shown instead of a picture: smaller ones, and a placeholder.
 
 use crate::engine::media::protocol::{MEDIUM_SIDE, OutputHeader, OutputName, SMALL_SIDE};
+use crate::engine::media::strip::icc;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, GenericImageView, RgbaImage};
+use image::{DynamicImage, GenericImageView, ImageEncoder, RgbaImage};
 
 /// The quality of a JPEG variant, of 100.
 const QUALITY: u8 = 80;
@@ -13,6 +14,9 @@ const QUALITY: u8 = 80;
 /// A picture of more bytes has the variant `small` whatever its size: a small one with many frames, which is somebody's avatar, would be
 /// loaded by everybody.
 pub(super) const LIGHT: usize = 64 * 1024;
+
+/// The largest ICC profile of a variant: a larger one would be most of a small file.
+const MAX_PROFILE_BYTES: usize = 64 * 1024;
 
 /// The longest side of which a placeholder is made.
 const PLACEHOLDER_SIDE: u32 = 100;
@@ -53,11 +57,17 @@ pub struct Derived {
     pub thumbhash: Vec<u8>,
 }
 
-/// Makes the variants and the placeholder, upright and without metadata.
+/// Whether variants have this ICC profile of their picture. Their colours are red, green and blue, whatever those of the picture are.
+pub fn takes(profile: &[u8]) -> bool {
+    profile.len() <= MAX_PROFILE_BYTES && icc::is_of_rgb(profile)
+}
+
+/// Makes the variants and the placeholder, upright and without metadata other than the profile.
 pub fn derive(
     mut picture: DynamicImage,
     orientation: Orientation,
     is_heavy: bool,
+    profile: Option<&[u8]>,
 ) -> Option<Derived> {
     let longest = picture.width().max(picture.height());
     weigh_by_alpha(&mut picture);
@@ -70,7 +80,7 @@ pub fn derive(
     ] {
         if side < longest || is_heavy && name == OutputName::Small {
             picture = shrink(picture, side)?;
-            variants.push(encode(name, &picture)?);
+            variants.push(encode(name, &picture, profile)?);
         }
     }
     variants.reverse();
@@ -107,19 +117,29 @@ fn shrink(picture: DynamicImage, side: u32) -> Option<DynamicImage> {
     Some(smaller)
 }
 
-fn encode(name: OutputName, picture: &DynamicImage) -> Option<Variant> {
+/// Without it, a picture of more colours than usual would be shown with dull ones.
+fn set_profile(encoder: &mut impl ImageEncoder, profile: Option<&[u8]>) -> Option<()> {
+    match profile {
+        Some(profile) => encoder.set_icc_profile(profile.to_vec()).ok(),
+        None => Some(()),
+    }
+}
+
+fn encode(name: OutputName, picture: &DynamicImage, profile: Option<&[u8]>) -> Option<Variant> {
     let mut bytes = Vec::new();
     let is_opaque = |upright: &RgbaImage| upright.pixels().all(|pixel| pixel.0[3] == u8::MAX);
     // Most pictures have no transparency, and are encoded as they are.
     let translucent = picture.color().has_alpha().then(|| unweigh(picture));
     let mime = match translucent.filter(|upright| !is_opaque(upright)) {
         Some(upright) => {
-            let encoder = WebPEncoder::new_lossless(&mut bytes);
+            let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+            set_profile(&mut encoder, profile)?;
             upright.write_with_encoder(encoder).ok()?;
             "image/webp"
         }
         None => {
-            let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+            set_profile(&mut encoder, profile)?;
             let converted;
             let opaque = match picture.as_rgb8() {
                 Some(opaque) => opaque,

@@ -9,9 +9,13 @@ use super::pictures::{
 };
 use bytes::Bytes;
 use image::ImageFormat::{Gif, Jpeg, Png, WebP};
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
+use image::codecs::webp::WebPEncoder;
 use image::metadata::Orientation;
 use image::{
-    AnimationDecoder, DynamicImage, GenericImageView, ImageDecoder, ImageFormat, ImageReader,
+    AnimationDecoder, DynamicImage, GenericImageView, ImageDecoder, ImageEncoder, ImageFormat,
+    ImageReader,
 };
 use std::io::Cursor;
 use tideline::engine::media::decoder::{Decoder, Inspection, Output};
@@ -218,6 +222,73 @@ async fn metadata_is_removed_and_the_pixels_stay() {
         assert!(original.len() + 100 < file.len());
         // A second time, nothing is left to remove.
         assert_eq!(accept(original, format).await.original(), original);
+    }
+}
+
+/// The same picture with an ICC profile.
+fn coloured(picture: &DynamicImage, format: ImageFormat, profile: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let profile = profile.to_vec();
+    match format {
+        Jpeg => {
+            let mut encoder = JpegEncoder::new(&mut file);
+            encoder.set_icc_profile(profile).unwrap();
+            picture.to_rgb8().write_with_encoder(encoder).unwrap();
+        }
+        Png => {
+            let mut encoder = PngEncoder::new(&mut file);
+            encoder.set_icc_profile(profile).unwrap();
+            picture.write_with_encoder(encoder).unwrap();
+        }
+        _ => {
+            let mut encoder = WebPEncoder::new_lossless(&mut file);
+            encoder.set_icc_profile(profile).unwrap();
+            picture.write_with_encoder(encoder).unwrap();
+        }
+    }
+    file
+}
+
+#[tokio::test]
+async fn variants_have_the_profile_of_their_picture() {
+    let profile = |length: usize, colours: &[u8; 4]| {
+        let mut profile = PROFILE.to_vec();
+        profile.resize(length, b'.');
+        profile[16..20].copy_from_slice(colours);
+        profile
+    };
+    let (opaque, clear) = (pictures::quarters(1300, 650), pictures::disc(1300, 650));
+    let largest = 64 * 1024;
+    for (picture, format) in [
+        (&opaque, Jpeg),
+        (&opaque, Png),
+        (&clear, Png),
+        (&clear, WebP),
+    ] {
+        for (profile, is_taken) in [
+            (profile(128, b"RGB "), true),
+            (profile(largest, b"RGB "), true),
+            (profile(largest + 1, b"RGB "), false),
+            // Of other colours than those of a variant.
+            (profile(128, b"CMYK"), false),
+            (profile(128, b"GRAY"), false),
+        ] {
+            let accepted = accept(&coloured(picture, format, &profile), format).await;
+            let upright = Orientation::NoTransforms;
+            let original = metadata(accepted.original(), format);
+            assert_eq!(original, (upright, Some(profile.clone())));
+            assert_eq!(accepted.variants().len(), 2);
+            for variant in &accepted.outputs[1..] {
+                let format = ImageFormat::from_mime_type(&variant.mime).unwrap();
+                let expected = is_taken.then(|| profile.clone());
+                assert_eq!(metadata(&variant.bytes, format), (upright, expected));
+            }
+        }
+    }
+    // What is no profile is in none of the files.
+    let file = coloured(&opaque, Jpeg, &[7; 200]);
+    for output in accept(&file, Jpeg).await.outputs {
+        assert_eq!(metadata(&output.bytes, Jpeg).1, None);
     }
 }
 

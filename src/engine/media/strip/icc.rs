@@ -7,3 +7,8 @@ const HEADER_BYTES: usize = 128;
 pub fn is_profile(bytes: &[u8]) -> bool {
     bytes.len() >= HEADER_BYTES && bytes.get(36..40) == Some(b"acsp")
 }
+
+/// Whether a profile is one of red, green and blue.
+pub fn is_of_rgb(profile: &[u8]) -> bool {
+    is_profile(profile) && profile.get(16..20) == Some(b"RGB ")
+}

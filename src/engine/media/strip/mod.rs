@@ -8,7 +8,7 @@
 mod byte_reader;
 mod exif;
 mod gif;
-mod icc;
+pub mod icc;
 mod jpeg;
 mod png;
 #[cfg(test)]
