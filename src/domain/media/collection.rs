@@ -20,7 +20,7 @@ const SLICE: i64 = 100;
 /// How long a node may take to delete objects before another one tries, in seconds.
 const CLAIM_SECONDS: i32 = 60;
 
-/// Marks media as deleted, and gives back what they reserve. Their objects follow. Under the locks of the owner's usage and of the media.
+/// Marks media as deleted, gives back what they reserve, and forgets their name. Their objects follow. Under the locks of the owner's usage and of the media.
 pub(super) fn delete(
     conn: &mut Connection,
     mut stored: StoredMedia,
@@ -37,7 +37,8 @@ pub(super) fn delete(
     stored.media.state = MediaState::Deleted;
     stored.reserved = 0;
     stored.expires_at = Some(Timestamp(at.0 + LIFE));
-    rows::write(conn, &stored)
+    rows::write(conn, &stored)?;
+    rows::forget_request(conn, owner, id, "")
 }
 
 /// Looks at media that are due, or that have lost a reference: those that a message, a user or a group refers to stay, the others are

@@ -2,6 +2,7 @@
 
 pub mod avatars;
 pub mod collection;
+pub mod erasure;
 pub mod objects;
 pub mod processing;
 pub mod reading;

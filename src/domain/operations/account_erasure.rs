@@ -4,6 +4,7 @@
 //! no account. Nothing undoes that step, and nobody adds the tombstone to a conversation. Every other step can be repeated and does
 //! nothing then: a node that dies leaves an account that is still due, and all steps run again. docs/SECURITY.md says what is left.
 
+use crate::domain::media::erasure as media;
 use crate::domain::messaging::members;
 use crate::domain::people::erasure;
 use crate::engine::delivery::Delivery;
@@ -47,6 +48,8 @@ pub enum Step {
     Relations,
     /// What only the user sees of conversations.
     Own,
+    /// The names of uploaded files. After the messages to send later, which refer to them.
+    Media,
     /// The devices.
     Devices,
     /// The account is due no more.
@@ -55,11 +58,12 @@ pub enum Step {
 
 impl Step {
     /// All steps, in their order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Tombstone,
         Self::Groups,
         Self::Relations,
         Self::Own,
+        Self::Media,
         Self::Devices,
         Self::Finish,
     ];
@@ -119,6 +123,7 @@ pub async fn take(delivery: &Delivery, user: UserId, step: Step) -> Result<bool,
         Step::Groups => leave_groups(delivery, user).await?,
         Step::Relations => erasure::end_relations(delivery, user).await?,
         Step::Own => erase_own(delivery, user).await?,
+        Step::Media => media::forget_names(delivery, user).await?,
         Step::Devices => {
             let erase = move |conn: &mut Connection| rows::delete_devices(conn, user);
             delivery.pg.read("erase_devices", erase).await?;

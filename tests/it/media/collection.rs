@@ -1,5 +1,6 @@
 //! The collection: what nobody refers to goes, what somebody refers to stays, whatever happens at the same time.
 
+use crate::people::account_end::{delete, due_immediately, erase_due, proof};
 use crate::support::{App, Person, execute, id, number};
 use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
@@ -88,6 +89,51 @@ async fn what_is_not_sent_goes_after_its_time() {
     later(&app, &ready);
     round(&app).await;
     ann.call("DELETE", &path).await.problem(404, "not_found");
+    app.finish().await;
+}
+
+/// The name of a file is part of the messages with it. When they are gone, and its owner is erased, nothing has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn name_of_a_file_goes_with_its_last_message_and_its_owner() {
+    let app = App::configured(due_immediately).await;
+    let [ann, ben] = app.people(["ann", "ben"]).await;
+    let chat = ben.group(&[&ann]).await;
+    let [sent, recalled, unsent] = [1, 2, 3].map(|byte| [byte; 10]);
+    let [sent, recalled, unsent] = [
+        ann.upload(&sent).await,
+        ann.upload(&recalled).await,
+        ann.upload(&unsent).await,
+    ];
+    let shown = ann.attach(&chat, "file", &sent).await.ok(201);
+    let gone = ann.attach(&chat, "file", &recalled).await.ok(201);
+    let recall = async |who: &Person, sent: &Value| {
+        let path = format!("/conversations/{chat}/messages/{}", sent["seq"]);
+        who.call("DELETE", &path).await.ok(200);
+    };
+    let named = |media: &str| {
+        let count = format!(
+            "SELECT count(*) FILTER (WHERE name = 'plan.bin') * 10 + count(*) FILTER (WHERE declared LIKE '%plan.bin%') AS n
+             FROM media WHERE id = '{media}'"
+        );
+        number(&mut app.database(), &count)
+    };
+    assert_eq!(
+        [&sent, &recalled, &unsent].map(|media| named(media)),
+        [11; 3]
+    );
+    recall(&ann, &gone).await;
+    delete(&ann, &proof()).await.ok(202);
+    erase_due(&app).await;
+    assert_eq!(
+        [&sent, &recalled, &unsent].map(|media| named(media)),
+        [10, 0, 0]
+    );
+    let read = ben.read_media(&chat, &shown["seq"]).await;
+    assert!(read.header("content-disposition").contains("plan.bin"));
+    recall(&ben, &shown).await;
+    round(&app).await;
+    let left = format!("SELECT count(*) AS n FROM media WHERE id = '{sent}' AND state = 'deleted'");
+    assert_eq!((named(&sent), number(&mut app.database(), &left)), (0, 1));
     app.finish().await;
 }
 

@@ -1,6 +1,7 @@
 //! The erasure of accounts: what it leaves, and that nothing interrupts it.
 
 use crate::people::account_end::{delete, due_immediately, erase_due, login, proof, user};
+use crate::support::media::PIXEL;
 use crate::support::{App, PASSWORD, Person, execute, id, number, text, tomorrow};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use futures_util::future::join_all;
@@ -42,12 +43,21 @@ async fn life(app: &App, who: &Person, [ben, cat, dan, eve]: &[Person; 4]) -> [S
     app.call("POST", "/v1/auth/login", Some(device))
         .await
         .ok(200);
+    let picture = json!({"client_media_id": id(), "kind": "image", "name": own, "mime": "image/png", "size": PIXEL.len()});
+    let picture = who.upload_as(picture, PIXEL).await["id"].clone();
     let chat = who.direct(ben).await;
     who.send(&chat, "words").await;
     ben.send(&chat, "answer").await;
     let mine = json!({"kind": "group", "title": "Mine", "member_ids": [ben.id, cat.id], "client_conversation_id": id()});
     let mine = who.post("/conversations", mine).await.ok(201)["id"].clone();
     let mine = mine.as_str().unwrap().to_owned();
+    // Shown by a group, and never sent.
+    let shown = json!({"avatar_media_id": picture});
+    who.patch(&format!("/conversations/{mine}"), shown)
+        .await
+        .ok(200);
+    let unsent = json!({"client_media_id": id(), "kind": "file", "name": own, "mime": "text/plain", "size": 1});
+    who.begin_upload(unsent).await;
     who.change(&mine, cat, json!({"role": "admin"}))
         .await
         .ok(200);

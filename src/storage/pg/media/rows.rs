@@ -25,7 +25,7 @@ pub struct StoredMedia {
     pub media: Media,
     /// The owner.
     pub owner: UserId,
-    /// The request that created it.
+    /// The request that created it; empty when it is deleted, or its owner erased.
     pub declared: String,
     /// The part of the keys of its objects that the last run of the processing has chosen.
     pub object: Option<Uuid>,
@@ -265,6 +265,36 @@ pub fn write(conn: &mut PgConnection, stored: &StoredMedia) -> StorageResult<()>
     .bind::<SqlUuid, _>(stored.owner)
     .bind::<SqlUuid, _>(media.id)
     .execute(conn)?;
+    Ok(())
+}
+
+/// Media of an owner whose request is not forgotten.
+pub fn requested(
+    conn: &mut PgConnection,
+    owner: UserId,
+    limit: i64,
+) -> StorageResult<Vec<MediaId>> {
+    Ok(
+        sql("SELECT id FROM media WHERE owner_id = $1 AND declared <> '' ORDER BY id LIMIT $2")
+            .bind::<SqlUuid, _>(owner)
+            .bind::<BigInt, _>(limit)
+            .scalar::<SqlUuid>()
+            .load(conn)?,
+    )
+}
+
+/// Forgets the request that created media, and leaves them this name. Under [`lock`].
+pub fn forget_request(
+    conn: &mut PgConnection,
+    owner: UserId,
+    id: MediaId,
+    name: &str,
+) -> StorageResult<()> {
+    sql("UPDATE media SET name = $1, declared = '' WHERE owner_id = $2 AND id = $3")
+        .bind::<Text, _>(name)
+        .bind::<SqlUuid, _>(owner)
+        .bind::<SqlUuid, _>(id)
+        .execute(conn)?;
     Ok(())
 }
 
