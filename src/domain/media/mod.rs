@@ -4,6 +4,7 @@ pub mod avatars;
 pub mod collection;
 pub mod erasure;
 pub mod objects;
+pub mod parts;
 pub mod processing;
 pub mod reading;
 pub mod uploads;
@@ -11,7 +12,12 @@ pub mod uploads;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::engine::media::MediaService;
+use crate::model::ids::{MediaId, UserId};
+use crate::model::wire::media::MediaState;
+use crate::storage::error::StorageResult;
 use crate::storage::objects::error::ObjectError;
+use crate::storage::pg::Connection;
+use crate::storage::pg::media::rows::{self, StoredMedia};
 use chrono::TimeDelta;
 use std::sync::Arc;
 
@@ -31,4 +37,10 @@ pub(super) fn store_error(delivery: &Delivery, error: &ObjectError) -> Error {
     log::warn!("media: {error}");
     delivery.metrics.media_store_errors.inc();
     Error::StorageUnavailable
+}
+
+/// Media of a user that are not deleted.
+fn own(conn: &mut Connection, owner: UserId, id: MediaId) -> StorageResult<Option<StoredMedia>> {
+    let stored = rows::get(conn, owner, id)?;
+    Ok(stored.filter(|stored| stored.media.state != MediaState::Deleted))
 }

@@ -1,7 +1,8 @@
 //! Uploads, and the caller's media.
 
+use crate::domain::media::parts::{self, part_count};
 use crate::domain::media::service;
-use crate::domain::media::uploads::{self, NewUpload, part_count};
+use crate::domain::media::uploads::{self, NewUpload};
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::http::kit::extractors::{Body, Handle, Ids, Query, charge_more, limit, replayed};
@@ -257,13 +258,13 @@ pub async fn upload_part(
     };
     // First, so that parts which are refused for want of memory cost PostgreSQL nothing.
     let memory = service(&delivery)?.parts.begin(caller.user)?;
-    let expected = uploads::begin_part(&delivery, caller, MediaId(id), part).await?;
+    let expected = parts::begin_part(&delivery, caller, MediaId(id), part).await?;
     body.check()?;
     if expected.is_repeat {
         charge_upload(&request, caller, expected.size).await?;
     }
     let (bytes, memory) = body.read(expected.size, memory).await?;
-    uploads::put_part(&delivery, expected, bytes, memory).await?;
+    parts::put_part(&delivery, expected, bytes, memory).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
