@@ -22,7 +22,7 @@ export async function store(t) {
   async function answer(request, response) {
     const { pathname, searchParams: query } = new URL(request.url, state.url);
     const body = await buffer(request);
-    const end = (status, headers = {}, text = "") => response.writeHead(status, headers).end(text);
+    const end = (status, headers = {}, text = "") => response.writeHead(status, { "Access-Control-Allow-Origin": "*", ...headers }).end(text);
     if (query.has("X-Amz-Signature")) {
       state.signed.push({ pathname, headers: request.headers });
       if (Date.now() + state.ahead > endOf(query)) return end(403);
