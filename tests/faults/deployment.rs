@@ -1,7 +1,7 @@
 //! Two nodes as processes behind proxies, on their own PostgreSQL and Redis, and the users who talk to them.
 
 use crate::environment::{Environment, Variable};
-use crate::history::{Ask, Cast, Chat, Micros, Op, Recorder, SECOND};
+use crate::history::{Ask, Cast, Chat, Micros, Op, PART, Recorder, SECOND, digest};
 use crate::outcomes;
 use crate::support::{Answer, NodeProcess, PASSWORD, Person, Proxy, http};
 use serde_json::{Value, json};
@@ -14,6 +14,9 @@ use tideline::storage::pg::operations::instance;
 
 /// A node answers within this time whatever is broken behind it: 5 s, plus one for a busy machine.
 const LIMIT: Micros = 6 * SECOND;
+
+/// A `complete` waits this long for media to be ready.
+const COMPLETE: Micros = 10 * SECOND;
 
 /// The client gives up this much later.
 const PATIENCE: Micros = 2 * SECOND;
@@ -29,6 +32,8 @@ pub struct Deployment {
     pub people: Vec<Vec<Person>>,
     /// The highest seq that any client has seen, for each conversation.
     pub heads: Vec<AtomicI64>,
+    /// The messages with files that were acknowledged: conversations and seqs.
+    pub files: Mutex<Vec<(usize, i64)>>,
     http: reqwest::Client,
 }
 
@@ -104,6 +109,7 @@ impl Deployment {
             cast,
             people,
             heads,
+            files: Mutex::default(),
             http,
         }
     }
@@ -141,6 +147,7 @@ impl Deployment {
         for head in &self.heads {
             head.store(0, Ordering::Relaxed);
         }
+        self.files.lock().unwrap().clear();
         let starts = outcomes::read_back(self, &self.urls()).await;
         self.recorder.restored(then, starts);
         for front in &self.fronts {
@@ -155,6 +162,30 @@ impl Deployment {
         let at = format!("/conversations/{chat}");
         let message = |(id, text): &(String, String)| json!({"client_msg_id": id, "kind": "text", "content": {"text": text}});
         let (method, path, body) = match &ask {
+            Ask::Send {
+                messages,
+                file: Some((media, _)),
+                ..
+            } => {
+                let id = &messages[0].0;
+                let content = json!({"media_id": media});
+                let body = json!({"client_msg_id": id, "kind": "file", "content": content});
+                ("POST", format!("{at}/messages"), body)
+            }
+            Ask::Create { file } => {
+                let body = json!({
+                    "client_media_id": file.id, "kind": "file", "name": file.name, "mime": "application/octet-stream", "size": file.size
+                });
+                ("POST", "/media".to_owned(), body)
+            }
+            Ask::Part { media, part, .. } => {
+                let path = format!("/media/{media}/parts/{part}");
+                ("PUT", path, Value::Null)
+            }
+            Ask::Complete { media, .. } => {
+                ("POST", format!("/media/{media}/complete"), Value::Null)
+            }
+            Ask::Download { seq, .. } => ("GET", format!("{at}/messages/{seq}/media"), Value::Null),
             Ask::Send { messages, .. } => match messages.as_slice() {
                 [one] => ("POST", format!("{at}/messages"), message(one)),
                 many => {
@@ -210,10 +241,17 @@ impl Deployment {
         };
         let sleeps = match &ask {
             Ask::Wait { timeout, .. } => timeout * SECOND,
+            Ask::Complete { .. } => COMPLETE,
             _ => 0,
         };
+        let bytes = match &ask {
+            Ask::Part { file, part, .. } => {
+                file.bytes().chunks(PART).nth(part - 1).map(<[u8]>::to_vec)
+            }
+            _ => None,
+        };
         let (limit, invoked) = (LIMIT + sleeps, self.recorder.now());
-        let request = self.call(person, node, method, &path, &body);
+        let request = self.call(person, node, method, &path, &body, bytes);
         let answer = tokio::time::timeout(Duration::from_micros(limit + PATIENCE), request).await;
         let (status, body) = match answer {
             Ok(Ok(answer)) => answer,
@@ -243,6 +281,7 @@ impl Deployment {
         method: &str,
         path: &str,
         body: &Value,
+        sent: Option<Vec<u8>>,
     ) -> reqwest::Result<(u16, Value)> {
         let base = if path.starts_with("/health") {
             ""
@@ -255,18 +294,27 @@ impl Deployment {
         if !body.is_null() {
             request = request.json(body);
         }
+        if let Some(sent) = sent {
+            request = request.header("content-type", "application/octet-stream");
+            request = request.body(sent);
+        }
         let response = request.send().await?;
         let status = response.status().as_u16();
         let bytes = response.bytes().await?;
-        Ok((
-            status,
-            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        ))
+        let body = match serde_json::from_slice(&bytes) {
+            Ok(body) => body,
+            Err(_) if bytes.is_empty() => Value::Null,
+            Err(_) => json!({"sha256": digest(&bytes)}),
+        };
+        Ok((status, body))
     }
 }
 
 fn serve(services: &Services, more: &[Variable]) -> NodeProcess {
+    // Both nodes have this directory.
+    let media = format!("file://{}", services.data_dir().join("media").display());
     let mut variables = vec![
+        ("TIDELINE_MEDIA_URL", media.as_str()),
         ("TIDELINE_DRAIN_SECONDS", "4"),
         ("TIDELINE_FANOUT_LIMIT", FANOUT_LIMIT),
         ("RUST_LOG", "warn"),

@@ -1,8 +1,12 @@
 //! What happened in a run as its clients saw it, without anything that only the server knows.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fs::{self, File};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Mutex;
@@ -54,13 +58,63 @@ impl Chat {
     }
 }
 
+/// The size of all parts of an upload but the last.
+pub const PART: usize = 8 * 1024 * 1024;
+
+/// A file that a user uploads. Its bytes are made of its client id, so no two files have a part in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    pub id: String,
+    /// The words that a search finds.
+    pub name: String,
+    pub size: usize,
+}
+
+impl File {
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.id.repeat(self.size / self.id.len() + 1).into_bytes();
+        bytes.truncate(self.size);
+        bytes
+    }
+
+    pub fn digest(&self) -> String {
+        digest(&self.bytes())
+    }
+}
+
+/// SHA-256 in base64, as media have it.
+pub fn digest(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(Sha256::digest(bytes))
+}
+
 /// What a device requested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
-    /// One message, or a batch: their client ids and texts.
+    /// One message, or a batch: their client ids and texts. A file is sent with the id of its media, and its
+    /// text is its name.
     Send {
         chat: usize,
         messages: Vec<(String, String)>,
+        #[serde(default)]
+        file: Option<(String, File)>,
+    },
+    Create {
+        file: File,
+    },
+    /// The parts are numbered from 1.
+    Part {
+        file: File,
+        media: String,
+        part: usize,
+    },
+    Complete {
+        file: File,
+        media: String,
+    },
+    /// The file of a message; of its bytes the answer records the digest.
+    Download {
+        chat: usize,
+        seq: i64,
     },
     Mark {
         chat: usize,
@@ -107,6 +161,10 @@ impl Ask {
         match self {
             Self::Send { messages, .. } if messages.len() == 1 => "send_message",
             Self::Send { .. } => "send_messages",
+            Self::Create { .. } => "create_media",
+            Self::Part { .. } => "upload_part",
+            Self::Complete { .. } => "complete_media",
+            Self::Download { .. } => "get_message_media",
             Self::Mark { .. } => "mark_read",
             Self::Wait { .. } => "wait_notices",
             Self::Fetch { .. } => "fetch_inbox",
@@ -121,16 +179,31 @@ impl Ask {
         }
     }
 
+    /// Whether it needs media that exist: a restored backup may lack them.
+    pub fn needs_media(&self) -> bool {
+        matches!(
+            self,
+            Self::Part { .. }
+                | Self::Complete { .. }
+                | Self::Download { .. }
+                | Self::Send { file: Some(_), .. }
+        )
+    }
+
     /// The conversation that it is about.
     pub fn chat(&self) -> Option<usize> {
         match self {
             Self::Send { chat, .. }
+            | Self::Download { chat, .. }
             | Self::Mark { chat, .. }
             | Self::Read { chat, .. }
             | Self::Peek { chat }
             | Self::Add { chat, .. }
             | Self::Remove { chat, .. } => Some(*chat),
-            Self::Wait { .. }
+            Self::Create { .. }
+            | Self::Part { .. }
+            | Self::Complete { .. }
+            | Self::Wait { .. }
             | Self::Fetch { .. }
             | Self::Unread
             | Self::List
@@ -179,6 +252,14 @@ impl Op {
         self.class() == Class::Ok
     }
 
+    /// The media that it says are ready, with their file.
+    pub fn ready(&self) -> Option<(&str, &File)> {
+        match &self.ask {
+            Ask::Complete { file, media } if self.body["state"] == "ready" => Some((media, file)),
+            _ => None,
+        }
+    }
+
     /// The messages that a send has acknowledged, in order.
     pub fn acknowledged(&self) -> Vec<&Value> {
         if !matches!(self.ask, Ask::Send { .. }) || !self.is_ok() {
@@ -192,6 +273,22 @@ impl Op {
             None => vec![&self.body],
         }
     }
+}
+
+/// The media of a user that are ready, and that no request has sent, with their files.
+pub fn unsent(ops: &[Op], user: usize) -> BTreeMap<&str, &File> {
+    let own = || ops.iter().filter(|op| op.user == user);
+    let mut unsent: BTreeMap<&str, &File> = own().filter_map(Op::ready).collect();
+    for op in own() {
+        if let Ask::Send {
+            file: Some((media, _)),
+            ..
+        } = &op.ask
+        {
+            unsent.remove(media.as_str());
+        }
+    }
+    unsent
 }
 
 /// The time of a fault. With a node: its clients may be left without an answer. Without one: a service behind the nodes is
@@ -218,6 +315,12 @@ pub struct Outcome {
     /// What a search finds in each of them, newest first: the seqs.
     #[serde(default)]
     pub found: Vec<Vec<i64>>,
+    /// The files of these messages: the seqs, and the digests of what was downloaded.
+    #[serde(default)]
+    pub files: Vec<BTreeMap<i64, String>>,
+    /// The same of own media that were ready and in no message, by their ids.
+    #[serde(default)]
+    pub unsent: BTreeMap<String, String>,
 }
 
 impl Outcome {
@@ -286,7 +389,7 @@ impl Recorder {
     /// The sends of unknown outcome, each once, in the order of their first attempts.
     pub fn open_sends(&self) -> Vec<Op> {
         let ops = self.ops.lock().unwrap();
-        let settled: std::collections::HashSet<String> = ops
+        let settled: HashSet<String> = ops
             .iter()
             .flat_map(|op| match (&op.ask, op.class()) {
                 (Ask::Send { messages, .. }, Class::Fail) => {
@@ -312,6 +415,32 @@ impl Recorder {
         open
     }
 
+    /// The uploads that were begun and not seen to be ready, each once: the first requests.
+    pub fn open_uploads(&self) -> Vec<Op> {
+        let ops = self.ops.lock().unwrap();
+        let ready: HashSet<&str> = ops
+            .iter()
+            .filter_map(Op::ready)
+            .map(|it| it.1.id.as_str())
+            .collect();
+        let mut open: Vec<Op> = Vec::new();
+        for op in ops.iter() {
+            if let Ask::Create { file } = &op.ask
+                && !ready.contains(file.id.as_str())
+                && !open.iter().any(|other| other.ask == op.ask)
+            {
+                open.push(op.clone());
+            }
+        }
+        open
+    }
+
+    /// The media of a user that are ready, and that no request has sent.
+    pub fn unsent(&self, user: usize) -> Vec<String> {
+        let ops = self.ops.lock().unwrap();
+        unsent(&ops, user).into_keys().map(str::to_owned).collect()
+    }
+
     /// The history, with the final reads.
     pub fn finish(&self, cast: Cast, outcomes: Vec<Outcome>, bugs: Vec<String>) -> History {
         let mut ops = std::mem::take(&mut *self.ops.lock().unwrap());
@@ -331,7 +460,7 @@ impl History {
     /// Writes it, one JSON value per line: the cast, the windows, the first reads, every request, the final reads, and bugs.
     pub fn write(&self, path: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut file = BufWriter::new(File::create(path).unwrap());
+        let mut file = BufWriter::new(fs::File::create(path).unwrap());
         let mut line = |value: Value| writeln!(file, "{value}").unwrap();
         line(serde_json::to_value(&self.cast).unwrap());
         line(serde_json::to_value(&self.windows).unwrap());

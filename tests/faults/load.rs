@@ -1,5 +1,7 @@
 //! The load. Each user has a random generator of their own, made from the seed of the run.
 
+mod media;
+
 use crate::deployment::{Deployment, QUIET};
 use crate::history::{Ask, Class, Op};
 use crate::support::id;
@@ -168,7 +170,8 @@ impl Actor<'_> {
             let seen = self.deployment.heads[chat].load(Ordering::Relaxed);
             let is_guest = cast.chats[chat].guests.contains(&self.user);
             match self.rng.random_range(0..100) {
-                0..55 => self.send(chat, 1, &mut count).await,
+                0..53 => self.send(chat, 1, &mut count).await,
+                53..55 => self.share(chat, &mut count).await,
                 55..65 => {
                     let size = self.rng.random_range(2..7);
                     self.send(chat, size, &mut count).await;
@@ -182,7 +185,8 @@ impl Actor<'_> {
                     let since = self.rng.random_range((seen - 40).max(0)..=seen);
                     self.ask(Ask::Read { chat, since }).await;
                 }
-                94..97 => {
+                94..95 => self.download().await,
+                95..97 => {
                     let canary = self.rng.random_range(0..cast.chats.len());
                     self.ask(Ask::Search { canary }).await;
                 }
@@ -208,12 +212,25 @@ impl Actor<'_> {
                 (id(), format!("{canary} {} {count}", self.user))
             })
             .collect();
-        let ask = Ask::Send { chat, messages };
+        let file = None;
+        self.post(Ask::Send {
+            chat,
+            messages,
+            file,
+        })
+        .await;
+    }
+
+    async fn post(&mut self, ask: Ask) {
         loop {
             let op = self.ask(ask.clone()).await;
             for message in op.acknowledged() {
                 let seq = message["seq"].as_i64().unwrap_or(0);
+                let chat = ask.chat().unwrap_or_default();
                 self.deployment.heads[chat].fetch_max(seq, Ordering::Relaxed);
+                if message["kind"] == "file" {
+                    self.deployment.files.lock().unwrap().push((chat, seq));
+                }
             }
             // Sometimes a send is repeated although its answer arrived.
             let again = is_open(&op) || self.rng.random_bool(0.03);
@@ -247,9 +264,13 @@ impl Actor<'_> {
         }
     }
 
-    /// Repeats a request until its outcome is known, or the run is over.
-    async fn persist(&mut self, ask: Ask) {
-        while self.ask(ask.clone()).await.class() == Class::Unknown && !self.stopped() {
+    /// Repeats a request until its outcome is known, or the run is over. Returns the last answer.
+    async fn persist(&mut self, ask: Ask) -> Op {
+        loop {
+            let op = self.ask(ask.clone()).await;
+            if op.class() != Class::Unknown || self.stopped() {
+                return op;
+            }
             self.turn_away().await;
         }
     }

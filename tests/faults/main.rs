@@ -51,6 +51,7 @@ async fn run(fault: &str, seed: u64, time: Duration, calm: Duration) -> History 
         stop.send(true).unwrap();
     };
     tokio::join!(load::run(&deployment, seed, stopped), nemesis);
+    outcomes::finish_uploads(&deployment).await;
     outcomes::settle(&deployment).await;
     let outcomes = outcomes::read_back(&deployment, &deployment.urls()).await;
     let logs = deployment

@@ -1,15 +1,50 @@
-//! After the run: open sends are settled, and everything is read back over HTTP.
+//! After the run: open uploads are continued, open sends are settled, and everything is read back over HTTP.
 
 use crate::deployment::Deployment;
-use crate::history::{Op, Outcome};
+use crate::history::{Ask, Class, Op, Outcome, digest};
 use crate::load::is_open;
 use crate::support::Person;
 use futures_util::future::join_all;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A healed deployment serves within this time.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Continues every upload that was not seen to be ready, until it is or is refused.
+pub async fn finish_uploads(deployment: &Deployment) {
+    let started = Instant::now();
+    for open in deployment.recorder.open_uploads() {
+        let Op {
+            user, device, ask, ..
+        } = open;
+        let Ask::Create { file } = &ask else { continue };
+        for attempt in 0.. {
+            let again = |ask: Ask| deployment.ask(user, device, attempt % 2, ask);
+            let created = again(ask.clone()).await;
+            let media = created.body["media"]["id"].as_str().unwrap_or_default();
+            let parts = created.body["parts"].as_array().into_iter().flatten();
+            for (at, _) in parts
+                .enumerate()
+                .filter(|(_, one)| one["received"] == false)
+            {
+                let (file, media, part) = (file.clone(), media.to_owned(), at + 1);
+                again(Ask::Part { file, media, part }).await;
+            }
+            let mut last = created.clone();
+            if created.is_ok() {
+                let (file, media) = (file.clone(), media.to_owned());
+                last = again(Ask::Complete { file, media }).await;
+            }
+            let is_over = last.ready().is_some() || last.class() == Class::Fail;
+            if is_over || started.elapsed() > PATIENCE {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
 
 /// Repeats every send of unknown outcome, in the order of the first attempts.
 pub async fn settle(deployment: &Deployment) {
@@ -34,12 +69,16 @@ pub async fn read_back(deployment: &Deployment, urls: &[String; 2]) -> Vec<Outco
     join_all(users.map(|(user, devices)| {
         // Half of the users through each node.
         let at = |node: usize| devices[0].at(&urls[node]);
-        outcome(at(user % 2), [at(0), at(1)])
+        outcome(
+            at(user % 2),
+            [at(0), at(1)],
+            deployment.recorder.unsent(user),
+        )
     }))
     .await
 }
 
-async fn outcome(person: Person, nodes: [Person; 2]) -> Outcome {
+async fn outcome(person: Person, nodes: [Person; 2], unsent: Vec<String>) -> Outcome {
     let mut outcome = Outcome::default();
     for node in nodes {
         outcome.unread.push(get(&node, "/unread").await);
@@ -63,8 +102,19 @@ async fn outcome(person: Person, nodes: [Person; 2]) -> Outcome {
         let pages = |since| format!("/conversations/{id}/messages?since_seq={since}&limit=500");
         let mut archive = Vec::new();
         read_pages(&person, pages, "messages", 0, &mut archive).await;
+        let mut files = BTreeMap::new();
+        for message in archive.iter().filter(|one| one["kind"] == "file") {
+            let seq = message["seq"].as_i64().unwrap_or(-1);
+            let path = format!("/conversations/{id}/messages/{seq}/media");
+            files.insert(seq, download(&person, &path).await);
+        }
+        outcome.files.push(files);
         outcome.archives.push(archive);
         outcome.found.push(search(&person, id).await);
+    }
+    for media in unsent {
+        let digest = download(&person, &format!("/media/{media}/content")).await;
+        outcome.unsent.insert(media, digest);
     }
     outcome
 }
@@ -119,4 +169,22 @@ async fn get(person: &Person, path: &str) -> Value {
         }
     }
     Value::Null
+}
+
+/// The digest of what is there, or the refusal. Nothing if no answer comes.
+async fn download(person: &Person, path: &str) -> String {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        let request = person.http.get(format!("{}/v1{path}", person.url));
+        if let Ok(answer) = request.bearer_auth(&person.token).send().await {
+            let status = answer.status().as_u16();
+            match (status, answer.bytes().await) {
+                (200, Ok(bytes)) => return digest(&bytes),
+                (400..500, _) => return status.to_string(),
+                _ => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    String::new()
 }

@@ -23,7 +23,7 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
         messages.truncate(messages.len() / 2);
     }),
     ("a row holds other words", "never-sent", |h| {
-        archive(h)[3]["content"]["text"] = json!("other words");
+        archive(h)[3]["content"] = json!({"text": "other words", "name": "other words"});
     }),
     ("one member reads another order", "archive-differs", |h| {
         h.outcomes[1].archives[0].swap(2, 3);
@@ -52,6 +52,7 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
         open.ask = Ask::Send {
             chat: 0,
             messages: vec![("unknown".to_owned(), String::new())],
+            file: None,
         };
         (open.user, open.body) = (0, Value::Null);
         open.status = 503;
@@ -247,6 +248,27 @@ const DEFECTS: &[(&str, &str, Seed)] = &[
     }),
     ("in the end a message is not found", "search-misses", |h| {
         h.outcomes[0].found[0].pop().unwrap();
+    }),
+    ("a download has other bytes", "media-differ", |h| {
+        let is_it = |op: &Op| matches!(op.ask, Ask::Download { .. }) && op.is_ok();
+        find(h, is_it).body["sha256"] = json!("other");
+    }),
+    ("other bytes are ready", "media-differ", |h| {
+        find(h, |op| op.ready().is_some()).body["sha256"] = json!("other");
+    }),
+    ("a file of a message is gone", "media-lost", |h| {
+        let mut files = h.outcomes[0].files.iter_mut().flatten();
+        *files.next().unwrap().1 = "404".to_owned();
+    }),
+    ("media that nobody has sent are gone", "media-lost", |h| {
+        let mut unsent = h.outcomes.iter_mut().flat_map(|it| &mut it.unsent);
+        *unsent.next().unwrap().1 = "404".to_owned();
+    }),
+    ("an upload is not continued", "upload-stuck", |h| {
+        let ready = find(h, |op| op.ready().is_some());
+        let id = ready.ready().unwrap().1.id.clone();
+        h.ops
+            .retain(|op| op.ready().is_none_or(|(_, file)| file.id != id));
     }),
     ("a node logs a bug", "bug", |h| {
         h.bugs.push("bug: of its own".to_owned())

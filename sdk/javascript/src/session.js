@@ -88,6 +88,10 @@ export class Session {
       const watched = progress && typeof XMLHttpRequest === "function";
       const response = await (watched ? abortable(sendWatched(url.href, request, progress), link.signal) : this.#fetch(url.href, request));
       this.#core.changes.learnTime(response);
+      if (blob && (response.status === 307 || response.type === "opaqueredirect")) {
+        const stored = await this.#fromStore(response, url, request);
+        if (stored?.ok) return await abortable(stored.blob(), link.signal);
+      }
       const redirects = response.type === "opaqueredirect" || response.redirected || (response.status >= 300 && response.status < 400);
       if (redirects) throw await this.#redirection(response, url, link.signal);
       if (blob && response.ok) return await abortable(response.blob(), link.signal);
@@ -115,6 +119,16 @@ export class Session {
   #fetch(href, request) {
     const send = this.#core.options.fetch ?? globalThis.fetch;
     return abortable(send(href, request), request.signal);
+  }
+
+  /**
+   * Media that the server leaves to their store. It gets no credentials. A browser hides its address, so it follows the redirect by itself,
+   * and leaves them out on the way to another origin.
+   */
+  #fromStore(response, url, { signal, cache, credentials, ...request }) {
+    const location = response.headers.get("Location");
+    const others = location ? {} : { ...request, redirect: "follow" };
+    return this.#fetch(new URL(location ?? url, url).href, { ...others, signal, cache, credentials }).catch(() => null);
   }
 
   /** Names the new URL. Browsers hide the target of a redirect, so there it is followed once, without credentials. */

@@ -102,14 +102,20 @@ fn honest(
         // A position of an earlier epoch.
         410 => matches!(op.ask, Ask::Fetch { since } if since < world.bases[op.user]),
         // The same for a conversation with read fan-out.
-        409 => {
+        409 if !op.ask.needs_media() => {
             let in_another_life = world.bases[op.user] > 0;
             code == "cursor_ahead"
                 && in_another_life
                 && matches!(op.ask, Ask::Wait { .. } | Ask::Read { .. })
         }
         // A repeated removal finds no member.
-        404 => code == "not_found" && (!stays || matches!(op.ask, Ask::Remove { .. })),
+        404 if !op.ask.needs_media() || world.bases[op.user] == 0 => {
+            code == "not_found" && (!stays || matches!(op.ask, Ask::Remove { .. }))
+        }
+        // A restored backup may lack media, or what has become of them.
+        404 | 409 if op.ask.needs_media() && world.bases[op.user] > 0 => {
+            ["not_found", "conflict", "media_not_ready"].contains(&code)
+        }
         503 => {
             let away = history
                 .windows

@@ -34,7 +34,8 @@ fn archive(world: &World<'_>, chat: usize, found: &mut Found) {
             let sender = world.cast.users[sent.user].as_str();
             sent.chat == chat
                 && message["sender_id"] == sender
-                && message["content"]["text"] == sent.text
+                && message["content"][if sent.file.is_some() { "name" } else { "text" }]
+                    == sent.text
         });
         found.unless(as_sent, "never-sent", || {
             format!("conversation {chat}: nobody has sent {message}")
@@ -123,12 +124,18 @@ fn acknowledged(world: &World<'_>, found: &mut Found) {
     // For permanent members the outcome of every send is known in the end.
     for (id, sent) in &world.sends {
         let stays = world.cast.chats[sent.chat].members.contains(&sent.user);
-        found.unless(!stays || sent.answer.is_some(), "unsettled", || {
-            format!(
-                "conversation {}: nobody knows what became of {id}",
-                sent.chat
-            )
-        });
+        // The media of an earlier epoch may be gone.
+        let lacks = sent.file.is_some() && world.bases[sent.user] > 0;
+        found.unless(
+            !stays || lacks || sent.answer.is_some(),
+            "unsettled",
+            || {
+                format!(
+                    "conversation {}: nobody knows what became of {id}",
+                    sent.chat
+                )
+            },
+        );
     }
 }
 

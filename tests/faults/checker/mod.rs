@@ -6,10 +6,11 @@ mod archive;
 mod counts;
 mod inbox;
 mod live;
+mod media;
 mod privacy;
 mod search;
 
-use crate::history::{Ask, Cast, History, Micros, Outcome};
+use crate::history::{Ask, Cast, File, History, Micros, Outcome};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
@@ -35,6 +36,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     counts::check(&world, &mut found);
     privacy::check(&world, &mut found);
     search::check(&world, &mut found);
+    media::check(&world, &mut found);
     answers::check(&world, &mut found);
     for bug in &history.bugs {
         found.add("bug", || bug.clone());
@@ -70,6 +72,7 @@ struct Sent<'a> {
     chat: usize,
     user: usize,
     text: &'a str,
+    file: Option<&'a File>,
     first_invoked: Micros,
     first_acknowledged: Option<Micros>,
     /// The first answer.
@@ -218,7 +221,12 @@ impl<'a> World<'a> {
 fn sends(history: &History) -> BTreeMap<&str, Sent<'_>> {
     let mut sends = BTreeMap::new();
     for op in &history.ops {
-        let Ask::Send { chat, messages } = &op.ask else {
+        let Ask::Send {
+            chat,
+            messages,
+            file,
+        } = &op.ask
+        else {
             continue;
         };
         for (id, text) in messages {
@@ -226,6 +234,7 @@ fn sends(history: &History) -> BTreeMap<&str, Sent<'_>> {
                 chat: *chat,
                 user: op.user,
                 text,
+                file: file.as_ref().map(|(_, file)| file),
                 first_invoked: op.invoked,
                 first_acknowledged: None,
                 answer: None,

@@ -111,7 +111,7 @@ fn ex_members(world: &World<'_>, found: &mut Found) {
             {
                 let reads = matches!(
                     op.ask,
-                    Ask::Peek { .. } | Ask::Read { .. } | Ask::Mark { .. }
+                    Ask::Peek { .. } | Ask::Read { .. } | Ask::Mark { .. } | Ask::Download { .. }
                 );
                 let is_out =
                     |(from, to): &(Micros, Micros)| *from < op.invoked && op.answered < *to;

@@ -2,10 +2,12 @@
 
 use super::collection::{objects, round};
 use crate::support::media::file;
-use crate::support::{App, Person, Wire, eventually, number};
+use crate::support::{App, Person, Wire, eventually, execute, number, waiting_for_locks};
+use diesel::{Connection, PgConnection};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tideline::config::RateLimit;
+use tideline::node::Node;
 
 /// The size of a part.
 const PART: usize = 8 * 1024 * 1024;
@@ -168,5 +170,27 @@ async fn all_users_together_have_a_limit_between_two_looks() {
     round(&app).await;
     create(600).await.ok(201);
     assert_eq!(ann.get("/media").await.ok(200)["used_bytes"], json!(1_000));
+    app.finish().await;
+}
+
+/// Both find no store, and one of them is the first to choose it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_at_once_have_the_same_store() {
+    let mut app = App::start().await;
+    let [mut held, mut conn] =
+        [0, 1].map(|_| PgConnection::establish(&app.database_url()).unwrap());
+    execute(&mut conn, "DELETE FROM media_store");
+    execute(&mut held, "BEGIN; LOCK TABLE media_store IN SHARE MODE");
+    let release = async {
+        waiting_for_locks(&mut conn, 2).await;
+        execute(&mut held, "COMMIT");
+    };
+    let start = || Node::start(app.config.clone());
+    let (first, second, ()) = tokio::join!(start(), start(), release);
+    for node in [first, second] {
+        let node = node.unwrap();
+        assert!(node.handles.delivery.media.is_some());
+        app.nodes.push(node);
+    }
     app.finish().await;
 }

@@ -1,20 +1,27 @@
-// Media from a page of another origin: a link shows its picture and plays its video, and no file of a user runs anything, whatever it is
-// called and however it is opened.
+// Media and pages of different origins: a link shows its picture and plays its video, and no file of a user runs anything, whatever it is
+// called and however it is opened. The browser client shows media of another origin.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { test } from "node:test";
+import { proxy } from "../../../sdk/javascript/test/support/people.js";
 import { serve } from "../../../sdk/javascript/test/support/server.js";
-import { browse, until } from "./support/browser.js";
+import { store } from "../../../sdk/javascript/test/support/store.js";
+import { browse, enter, password, until } from "./support/browser.js";
 import { drawing, recording } from "./support/files.js";
 import { api } from "./support/people.js";
 
-/** A page of another origin, which counts the scripts that have run. */
+/** The SDK, by its paths. */
+const sdk = (path) => readFile(new URL(`../../../sdk/javascript/src/${path}`, import.meta.url));
+
+/** A page of another origin, which has the SDK, and counts the scripts that have run. */
 async function elsewhere(t) {
   const ran = [];
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     if (request.url.startsWith("/ran")) ran.push(request.url);
+    if (request.url.startsWith("/sdk/")) return response.setHeader("Content-Type", "text/javascript").end(await sdk(request.url.slice(5)));
     response.setHeader("Access-Control-Allow-Origin", "*");
     response.setHeader("Content-Type", "text/html");
     response.end("<!doctype html><title>elsewhere</title><body></body>");
@@ -121,5 +128,46 @@ test("media from another origin", { timeout: 300_000 }, async (t) => {
       await tab.close();
     }
     assert.deepEqual(ran, []);
+  });
+});
+
+test("media of another origin than the page", { timeout: 300_000 }, async (t) => {
+  const { url } = await elsewhere(t);
+  // It leads to the server, which has to know its address first.
+  const front = await proxy(t, { toString: () => server.url });
+  const bucket = await store(t);
+  const server = await serve(t, { ...bucket.env, TIDELINE_MEDIA_PUBLIC_URL: front.url, TIDELINE_MEDIA_REDIRECT: "on", TIDELINE_CORS_ORIGINS: url });
+  const browser = await browse(t, server);
+  const ann = await api(t, server, "ann", "Ann");
+  const ben = await browser.person("ben");
+  const chat = await ann.createDirect((await ann.findUser("ben")).id);
+  const send = async (bytes, about) => {
+    const upload = ann.uploads.add(bytes, about);
+    return (await ann.send(chat.id, { kind: upload.kind, upload: upload.id, content: {} })).seq;
+  };
+  await send(await drawing(ben, 64, 48), { name: "sea.jpg", mime: "image/jpeg" });
+  await send(await recording(ben), { name: "sea.webm", mime: "video/webm", width: 320, height: 180, duration_ms: 1_200 });
+  const seq = await send(Buffer.from("words"), { name: "words.bin", mime: "application/octet-stream" });
+
+  await t.test("the browser client shows them", async () => {
+    await enter(ben, "Ann");
+    const shown = (all) => all.filter((node) => node.naturalWidth || node.readyState > 1).map((node) => [node.tagName, new URL(node.currentSrc).origin]);
+    await until(() => ben.locator("#rows :is(img, video)").evaluateAll(shown), [["IMG", front.url], ["VIDEO", front.url]]);
+  });
+
+  await t.test("the SDK downloads them in a page of another origin", async () => {
+    const page = await (await browser.browser.newContext()).newPage();
+    await page.goto(url);
+    bucket.signed.length = 0;
+    const text = await page.evaluate(async ([url, password, chat, seq]) => {
+      const { Tideline } = await import("/sdk/tideline.js");
+      const client = new Tideline({ url });
+      await client.login({ username: "ann", password });
+      const blob = await client.getMessageMedia(chat, seq);
+      await client.close();
+      return blob.text();
+    }, [server.url, password, chat.id, seq]);
+    assert.equal(text, "words");
+    assert.deepEqual(bucket.signed.map(({ headers }) => headers.authorization), [undefined]);
   });
 });
