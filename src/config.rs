@@ -10,6 +10,7 @@ pub mod origins;
 pub mod presence;
 mod privacy;
 mod proxies;
+mod rate_limit;
 
 use crate::config::media::MediaConfig;
 use crate::config::origins::Origins;
@@ -50,6 +51,8 @@ pub struct Config {
     pub access_token: Duration,
     /// `TIDELINE_REFRESH_TOKEN_DAYS`
     pub refresh_token: Duration,
+    /// `TIDELINE_DESKS`: anyone may create service desks.
+    pub desks_open: bool,
     /// `TIDELINE_REGISTRATION`: anyone may register.
     pub open_registration: bool,
     /// `TIDELINE_RATE_LIMIT`; none: off.
@@ -236,8 +239,9 @@ impl Config {
             refresh_token: Duration::from_secs(
                 86_400 * number(lookup, "TIDELINE_REFRESH_TOKEN_DAYS", 30, 1, 3_650)?,
             ),
-            open_registration: registration(lookup)?,
-            rate_limit: rate_limit(lookup)?,
+            desks_open: open(lookup, "TIDELINE_DESKS", ["closed", "open"])?,
+            open_registration: open(lookup, "TIDELINE_REGISTRATION", ["open", "closed"])?,
+            rate_limit: rate_limit::load(lookup)?,
             waits_per_address: number(lookup, "TIDELINE_WAITS_PER_ADDRESS", 10_000, 1, 1_000_000)?,
             trusted_proxies: proxies::trusted_proxies(lookup)?,
             cors_origins: cors_origins(lookup)?,
@@ -322,27 +326,14 @@ fn option(lookup: Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
     word(lookup, name, words, "on or off")
 }
 
-fn registration(lookup: Lookup<'_>) -> Result<bool, ConfigError> {
-    let words = [("open", true), ("closed", false)];
-    word(lookup, "TIDELINE_REGISTRATION", words, "open or closed")
-}
-
-fn rate_limit(lookup: Lookup<'_>) -> Result<Option<RateLimit>, ConfigError> {
-    let text = lookup("TIDELINE_RATE_LIMIT").unwrap_or_else(|| "50:200".to_owned());
-    if text == "off" {
-        return Ok(None);
-    }
-    let (rate, burst) = text.split_once(':').unwrap_or((&text, ""));
-    match (rate.parse(), burst.parse()) {
-        (Ok(per_second @ 1..=100_000), Ok(burst @ 1..=1_000_000)) => {
-            Ok(Some(RateLimit { per_second, burst }))
-        }
-        _ => Err(ConfigError::Bad(
-            "TIDELINE_RATE_LIMIT",
-            text,
-            "off, or requests a second (1 to 100000), a colon and the burst (1 to 1000000), such as 50:200",
-        )),
-    }
+/// Whether anyone may create something. The first of the words is the default.
+fn open(
+    lookup: Lookup<'_>,
+    name: &'static str,
+    words: [&'static str; 2],
+) -> Result<bool, ConfigError> {
+    let words = words.map(|word| (word, word == "open"));
+    word(lookup, name, words, "open or closed")
 }
 
 fn cors_origins(lookup: Lookup<'_>) -> Result<Origins, ConfigError> {

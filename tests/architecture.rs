@@ -38,6 +38,7 @@ const AREAS: &[&str] = &[
     "sync",
     "media",
     "search",
+    "desk",
     "operations",
 ];
 
@@ -98,6 +99,7 @@ const TABLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("search", &["search_blocks"]),
+    ("desk", &["client_desks", "desks", "seats"]),
     ("operations", &["instance"]),
 ];
 
@@ -112,7 +114,7 @@ const SHARED_TABLES: &[(&str, &[&str])] = &[
     ("messages_now", &["messaging", "search", "sync"]),
     ("timelines", &["messaging", "operations", "sync"]),
     ("users", &["identity", "messaging", "operations", "people"]),
-    ("users_now", &["identity", "messaging", "people"]),
+    ("users_now", &["desk", "identity", "messaging", "people"]),
 ];
 
 /// Outside crates that only some files may know.

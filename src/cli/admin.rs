@@ -1,8 +1,9 @@
 //! `tideline admin`: the commands of operators. Each prints its result as JSON on standard output.
 
 use crate::cli::logging::TARGET;
-use crate::clock::random_bytes;
+use crate::clock::{new_id, random_bytes};
 use crate::config::Config;
+use crate::domain::desk::desks::{self, NewDesk};
 use crate::domain::identity::accounts;
 use crate::domain::identity::seeding;
 use crate::domain::operations::retention;
@@ -10,8 +11,10 @@ use crate::domain::search::indexing;
 use crate::domain::sync::unread;
 use crate::engine::error;
 use crate::model::account::{Password, Username};
+use crate::model::ids::ClientDeskId;
 use crate::model::name::{Name, is_name};
 use crate::model::time::Timestamp;
+use crate::model::wire::user::UserKind;
 use crate::model::wire::violation::Violation;
 use crate::node::handles::Handles;
 use base64::Engine;
@@ -35,6 +38,18 @@ pub(super) enum Admin {
         /// 8 to 128 Unicode code points; a random one when not given
         #[arg(long)]
         password: Option<String>,
+    },
+    /// Create a service desk, also when the server is closed for desks, and print it as a JSON line
+    CreateDesk {
+        /// 3 to 32 of a-z, 0-9, '_', '.' and '-'
+        #[arg(long)]
+        username: String,
+        /// The name that customers see; the username when not given
+        #[arg(long)]
+        display_name: Option<String>,
+        /// The username of its first admin
+        #[arg(long)]
+        admin: String,
     },
     /// Create or find the users seed0, seed1 …, and print a JSON line with a token for one day for each: for load tests and QA
     Seed {
@@ -76,6 +91,11 @@ pub(super) async fn run(command: Admin, config: Config) -> Result<(), Box<dyn Er
             display_name,
             password,
         } => create_user(config, &username, display_name, password).await,
+        Admin::CreateDesk {
+            username,
+            display_name,
+            admin,
+        } => create_desk(config, &username, display_name, &admin).await,
         Admin::Seed { users } => seed(config, users).await,
         Admin::ExpireInbox { before } => expire_inbox(config, before).await,
         Admin::NewEpoch => new_epoch(config).await,
@@ -90,21 +110,58 @@ async fn create_user(
     display_name: Option<String>,
     password: Option<String>,
 ) -> Result<(), Box<dyn Error>> {
+    let (name, display_name) = names(username, display_name)?;
+    let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
+    let parsed = Password::parse(password.clone())
+        .ok_or_else(|| format!("--password {}", Password::RULE))?;
+    let handles = Handles::open_for_command(config).await?;
+    let user = accounts::create(&handles.auth, name, parsed, display_name)
+        .await
+        .map_err(|error| format!("the account was not made: {error:?}"))?;
+    let line =
+        serde_json::json!({"username": user.username, "user_id": user.id, "password": password});
+    Ok(writeln!(stdout(), "{line}")?)
+}
+
+/// The names of a new user.
+fn names(
+    username: &str,
+    display_name: Option<String>,
+) -> Result<(Username, Option<String>), Box<dyn Error>> {
     let name = Username::new_name(username)
         .ok_or_else(|| format!("--username {username:?} {}", Username::RULE))?;
     let display_name = display_name.map(Name::from);
     if let Some(display_name) = &display_name {
         is_name(64)(display_name, &()).map_err(|fault| format!("--display-name {fault}"))?;
     }
-    let password = password.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<18>()));
-    let parsed = Password::parse(password.clone())
-        .ok_or_else(|| format!("--password {}", Password::RULE))?;
+    Ok((name, display_name.map(String::from)))
+}
+
+async fn create_desk(
+    config: Config,
+    username: &str,
+    display_name: Option<String>,
+    admin: &str,
+) -> Result<(), Box<dyn Error>> {
+    let (name, display_name) = names(username, display_name)?;
     let handles = Handles::open_for_command(config).await?;
-    let user = accounts::create(&handles.auth, name, parsed, display_name.map(String::from))
+    let found = match Username::parse(admin) {
+        Some(admin) => accounts::user_by_name(&handles.auth, admin).await,
+        None => Ok(None),
+    };
+    let found = found.map_err(|error| format!("the admin was not found: {error:?}"))?;
+    let found = found.filter(|user| user.kind == UserKind::Person && !user.deleted);
+    let admin = found.ok_or_else(|| format!("--admin {admin:?} is nobody's username"))?;
+    let new = NewDesk {
+        display_name: display_name.unwrap_or_else(|| name.as_str().to_owned()),
+        username: name,
+        client_id: ClientDeskId(new_id()),
+    };
+    let (desk, _) = desks::create_for(&handles.delivery, admin.id, new)
         .await
-        .map_err(|error| format!("the account was not made: {error:?}"))?;
+        .map_err(|error| format!("the desk was not made: {error:?}"))?;
     let line =
-        serde_json::json!({"username": user.username, "user_id": user.id, "password": password});
+        serde_json::json!({"username": desk.username, "desk_id": desk.id, "admin_id": admin.id});
     Ok(writeln!(stdout(), "{line}")?)
 }
 

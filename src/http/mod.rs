@@ -1,6 +1,7 @@
 //! The HTTP API. Besides `node`, which starts the servers, only this floor uses actix-web. A handler parses its input, calls one
 //! operation of the domain, and builds the response.
 
+pub mod desk;
 pub mod identity;
 pub mod kit;
 pub mod media;

@@ -1,5 +1,6 @@
 //! The list of endpoints, from which the handlers are mounted and the OpenAPI document is made.
 
+use crate::http::desk::{desks, seats};
 use crate::http::identity::{account_ends, accounts, devices};
 use crate::http::kit::cors;
 use crate::http::kit::extractors::Query;
@@ -136,6 +137,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         contact_requests: list_requests, create_request, accept_request, decline_request, remove_request;
         presence: get_presence, create_presence_cursor;
         blocks: list_blocks, block_user, unblock_user;
+        desks: create_desk, list_desks, update_desk, get_desk_skills, add_desk_skills;
+        seats: list_seats, add_seat, update_seat, remove_seat, update_availability;
         conversations: create_conversation, list_conversations, get_conversation, update_conversation;
         members: list_members, add_members, remove_member, update_member;
         bans: list_bans, ban_user, unban_user;

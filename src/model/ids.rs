@@ -47,6 +47,8 @@ id! {
     ClientConversationId,
     /// A picture, video or file that the server keeps.
     MediaId,
+    /// A creator's id for a desk: the idempotency key.
+    ClientDeskId,
     /// An owner's id for an upload: the idempotency key.
     ClientMediaId,
     /// The id of the data. It changes after a restore from a backup.

@@ -11,6 +11,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod desk {
+    mod desks;
+    mod seats;
+}
+
 mod engine {
     mod faults;
     mod limits;

@@ -83,6 +83,7 @@ impl App {
             "TIDELINE_RATE_LIMIT" => Some("off".to_owned()),
             "TIDELINE_DRAIN_SECONDS" => Some("3".to_owned()),
             "TIDELINE_MEDIA_URL" => Some(services::media_url(&database)),
+            "TIDELINE_DESKS" => Some("open".to_owned()),
             _ => None,
         })
         .unwrap();

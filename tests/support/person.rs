@@ -152,6 +152,21 @@ impl Person {
         self.put(&path, Value::Null).await
     }
 
+    /// The id of this person's service desk, which has the skills `returns` and `sales`.
+    pub async fn desk(&self) -> String {
+        let name = format!("desk-{}", self.id.rsplit('-').next().unwrap());
+        let body =
+            json!({"username": name, "display_name": "Acme support", "client_desk_id": self.id});
+        let answer = self.post("/desks", body).await;
+        assert!([200, 201].contains(&answer.status), "{}", answer.body);
+        let desk = answer.body["id"].as_str().unwrap().to_owned();
+        let skills = json!({"skills": ["returns", "sales"]});
+        self.put(&format!("/desks/{desk}/skills"), skills)
+            .await
+            .ok(200);
+        desk
+    }
+
     /// Blocks a user.
     pub async fn block(&self, who: &Person) -> Answer {
         self.put(&format!("/me/blocks/{}", who.id), Value::Null)

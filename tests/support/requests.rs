@@ -267,6 +267,38 @@ impl Operation {
                 user = &stranger.id;
                 Value::Null
             }
+            "create_desk" => {
+                let name = id()[14..].replace('-', "");
+                json!({"username": name, "display_name": "Acme support", "client_desk_id": id()})
+            }
+            "list_desks"
+            | "list_seats"
+            | "get_desk_skills"
+            | "update_desk"
+            | "add_desk_skills"
+            | "add_seat"
+            | "update_seat"
+            | "remove_seat"
+            | "update_availability" => {
+                own_id = caller.desk().await;
+                user = &stranger.id;
+                let seat =
+                    json!({"role": "agent", "skills": ["returns"], "capacity": 3, "alias": "Ann"});
+                if ["update_seat", "remove_seat"].contains(&self.id.as_str()) {
+                    let path = format!("/desks/{own_id}/agents/{user}");
+                    caller.put(&path, seat.clone()).await.ok(200);
+                }
+                match self.id.as_str() {
+                    "update_desk" => {
+                        json!({"display_name": "Acme", "avatar_url": "https://files.example/acme.png"})
+                    }
+                    "add_desk_skills" => json!({"skills": ["returns", "sales"]}),
+                    "add_seat" => seat,
+                    "update_seat" => json!({"available": false, "skills": [], "capacity": 5}),
+                    "update_availability" => json!({"available": false, "why": "lunch"}),
+                    _ => Value::Null,
+                }
+            }
             "create_conversation" => json!({"kind": "direct", "user_id": stranger.id}),
             "update_conversation" => json!({"title": "Saturday"}),
             "add_members" => json!({"user_ids": [stranger.id]}),
@@ -318,6 +350,7 @@ impl Operation {
         let path = self.path.replace("{id}", &own_id);
         let path = path
             .replace("{user_id}", user)
+            .replace("{desk_id}", &own_id)
             .replace("{client_msg_id}", &own_id)
             .replace("{token}", &own_id)
             .replace("{part}", "1")

@@ -1,9 +1,9 @@
-// The API, a method per operation; those that concern people are in people.js. Every method takes `{ signal }` last and returns the
+// The API, a method per operation; those that concern people are in people.js, those of service desks in desks.js. Every method takes `{ signal }` last and returns the
 // body of the response.
 
+import { Desks } from "./desks.js";
 import { emojiOf, iso, seqOf, uuid, uuidv7 } from "./ids.js";
 import { LINKS, PAGE, SLOWEST } from "./limits.js";
-import { People } from "./people.js";
 import { abortable } from "./signals.js";
 
 /** The path of a message. */
@@ -71,7 +71,7 @@ class Links {
   }
 }
 
-export class Api extends People {
+export class Api extends Desks {
   #core;
   #session;
   #links;

@@ -2,6 +2,8 @@
 
 export interface User {
   id: string;
+  /** A person, a bot or another system; or a service desk. Later servers may have more kinds. Absent: an older server. */
+  kind?: "person" | "desk";
   username: string;
   display_name: string;
   /** An http or https URL, or the path of a picture that the server keeps, which changes with it: `avatarLink` has an address for both. */
@@ -25,6 +27,32 @@ export interface Status {
   text: string | null;
   /** When it ends; null: when the user ends it. */
   until: string | null;
+}
+
+/** The seat of somebody who serves a desk. Only the staff of the desk reads it. */
+export interface Seat {
+  desk_id: string;
+  user: User;
+  /** Each role may also do what those before it may. */
+  role: "agent" | "supervisor" | "admin";
+  /** The name under which the user answers; null: the desk's name. */
+  alias: string | null;
+  skills: string[];
+  /** How many cases the user has at most. */
+  capacity: number;
+  /** How many the user has, with open offers. */
+  load: number;
+  /** The user takes new cases. */
+  available: boolean;
+  /** Why not, as far as it is known. */
+  why: string | null;
+  /** While the seat is available; `unknown` otherwise. */
+  presence: Presence["state"];
+  /** How many offers in a row the user has missed. */
+  missed: number;
+  given_at: string;
+  /** It grows with each change of the seat. */
+  version: number;
 }
 
 /** All that a user shows others. */
@@ -991,6 +1019,39 @@ export class Tideline {
   acceptContact(userId: string, notes?: ContactNotes, options?: CallOptions): Promise<Contact>;
   declineContact(userId: string, options?: CallOptions): Promise<null>;
   cancelContact(userId: string, options?: CallOptions): Promise<null>;
+
+  createDesk(
+    desk: { username: string; display_name: string; client_desk_id: string },
+    options?: CallOptions,
+  ): Promise<User>;
+  listDesks(options?: CallOptions): Promise<{ desk: User; seat: Seat }[]>;
+  updateDesk(
+    deskId: string,
+    change: { display_name?: string | undefined; avatar_url?: string | null | undefined },
+    options?: CallOptions,
+  ): Promise<User>;
+  getDeskSkills(deskId: string, options?: CallOptions): Promise<string[]>;
+  /** The present skills in their order, with new ones after them. */
+  addDeskSkills(deskId: string, skills: string[], options?: CallOptions): Promise<string[]>;
+  listSeats(deskId: string, options?: CallOptions): Promise<Seat[]>;
+  addSeat(
+    deskId: string,
+    userId: string,
+    seat: { role: Seat["role"]; skills: string[]; capacity: number; alias?: string | null | undefined },
+    options?: CallOptions,
+  ): Promise<Seat>;
+  updateSeat(
+    deskId: string,
+    userId: string,
+    change: { available?: false | undefined; skills?: string[] | undefined; capacity?: number | undefined },
+    options?: CallOptions,
+  ): Promise<Seat>;
+  removeSeat(deskId: string, userId: string, options?: CallOptions): Promise<null>;
+  updateAvailability(
+    deskId: string,
+    availability: { available: boolean; why?: string | null | undefined },
+    options?: CallOptions,
+  ): Promise<Seat>;
 
   createDirect(userId: string, options?: CallOptions): Promise<CreatedConversation>;
   createGroup(

@@ -12,6 +12,7 @@
 //   session   requests and the session
 //   api       a method per operation
 //   people    those of them that concern people: profiles, blocks, contacts, requests
+//   desks     those of service desks
 //   outbox    sending, with one message in flight per conversation, and the uploads of its media
 //   sync      the loop: start over, wait, fetch, apply, remember
 //   timelines the conversations that are watched and read

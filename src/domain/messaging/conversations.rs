@@ -24,6 +24,7 @@ use crate::model::wire::conversation::{
 };
 use crate::model::wire::member::Role;
 use crate::model::wire::message_ref::MessageRef;
+use crate::model::wire::user::UserKind;
 use crate::model::wire::violation::Violation;
 use crate::storage::error::{StorageError, StorageResult};
 use crate::storage::pg::Connection;
@@ -66,8 +67,12 @@ pub async fn create_direct(
     let settled = delivery
         .pg
         .transaction("create_direct", move |conn| {
-            if users::users_by_ids(conn, &[peer])?.is_empty() {
+            let Some(found) = users::users_by_ids(conn, &[peer])?.pop() else {
                 return Ok(Err(Error::NotFound));
+            };
+            if found.kind == UserKind::Desk {
+                let detail = "must be a person: a desk has conversations of its own kind";
+                return Ok(Err(Error::invalid("/user_id", detail)));
             }
             blocks::hold(conn, &[caller.user, peer].into())?;
             if !uniqueness_keys::reserve_direct_pair(conn, pair, id)? {

@@ -37,6 +37,7 @@ use utoipa::{OpenApi as _, ToSchema};
         (name = "Messages", description = "Sending, reading and marking messages"),
         (name = "Media", description = "Pictures, videos and files that the server keeps: upload, read, delete"),
         (name = "Sync", description = "How a device stays up to date: wait, fetch, remember the position"),
+        (name = "Service desk", description = "Customer service: desks, and who serves them"),
         (name = "Service", description = "Capabilities, health and diagnostics"),
     ),
     security(("bearer" = [])),

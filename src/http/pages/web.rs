@@ -114,6 +114,7 @@ static FILES: &[File] = &[
     sdk!("limits.js"),
     sdk!("locks.js"),
     sdk!("outbox.js"),
+    sdk!("desks.js"),
     sdk!("people.js"),
     sdk!("presence.js"),
     sdk!("session.js"),

@@ -2,6 +2,7 @@
 
 pub mod content;
 pub mod conversation;
+pub mod desk;
 pub mod draft;
 pub mod entry;
 pub mod media;

@@ -5,11 +5,37 @@ use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A person, a bot or another system that sends and receives. Every logged-in user may read every `User`.
+/// What a user is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserKind {
+    /// A person, a bot or another system.
+    #[default]
+    Person,
+    /// A service desk: people write to it, and its staff answers in its name.
+    Desk,
+}
+
+impl UserKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Person, Self::Desk];
+
+    /// The name on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Desk => "desk",
+        }
+    }
+}
+
+/// A person, a bot, another system or a service desk. Every logged-in user may read every `User`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct User {
     /// The user's id.
     pub id: UserId,
+    /// What the user is. Later versions may have more kinds.
+    pub kind: UserKind,
     /// Unique, lower case.
     #[schema(example = "ann")]
     pub username: String,

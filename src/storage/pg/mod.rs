@@ -1,6 +1,7 @@
 //! PostgreSQL: the data-access layer, and the statements of each area.
 
 mod access;
+pub mod desk;
 pub mod identity;
 pub mod media;
 pub mod messaging;

@@ -1,8 +1,8 @@
 //! SQL types of the model's values, for binding and reading.
 
 use crate::model::ids::{
-    ChangeSeq, ClientConversationId, ClientMediaId, ClientMsgId, ConvSeq, ConversationId, DeviceId,
-    Epoch, InboxSeq, MediaId, MessageId, UserId,
+    ChangeSeq, ClientConversationId, ClientDeskId, ClientMediaId, ClientMsgId, ConvSeq,
+    ConversationId, DeviceId, Epoch, InboxSeq, MediaId, MessageId, UserId,
 };
 use crate::model::time::Timestamp;
 use chrono::{DateTime, Utc};
@@ -86,6 +86,6 @@ macro_rules! column {
     )*};
 }
 
-column!(SqlUuid, uuid::Uuid: UserId, DeviceId, ConversationId, MessageId, ClientMsgId, ClientConversationId, ClientMediaId, Epoch, MediaId);
+column!(SqlUuid, uuid::Uuid: UserId, DeviceId, ConversationId, MessageId, ClientMsgId, ClientConversationId, ClientDeskId, ClientMediaId, Epoch, MediaId);
 column!(BigInt, i64: ConvSeq, InboxSeq, ChangeSeq);
 column!(Timestamptz, DateTime<Utc>: Timestamp);

@@ -610,6 +610,33 @@ async fn real_responses_match_their_schemas() {
     fits("block_user", 204, ann.put(&path, nothing).await);
     fits("list_blocks", 200, ann.get("/me/blocks").await);
     fits("unblock_user", 204, ann.call("DELETE", &path).await);
+    let desk = json!({"username": "acme", "display_name": "Acme support", "client_desk_id": id()});
+    let made = ann.post("/desks", desk.clone()).await;
+    let path = format!("/desks/{}", made.body["id"].as_str().unwrap());
+    fits("create_desk", 201, made);
+    fits("create_desk", 200, ann.post("/desks", desk).await);
+    fits("list_desks", 200, ann.get("/me/desks").await);
+    let name = json!({"display_name": "Acme"});
+    fits("update_desk", 200, ann.patch(&path, name).await);
+    let skills = format!("{path}/skills");
+    let names = json!({"skills": ["returns"]});
+    fits("add_desk_skills", 200, ann.put(&skills, names).await);
+    fits("get_desk_skills", 200, ann.get(&skills).await);
+    let available = json!({"available": true});
+    fits(
+        "update_availability",
+        200,
+        ann.put(&format!("{path}/me"), available).await,
+    );
+    fits("list_seats", 200, ann.get(&format!("{path}/agents")).await);
+    let agent = format!("{path}/agents/{}", ann.id);
+    let seat = json!({"role": "admin", "skills": ["returns"], "capacity": 3, "alias": "Ann"});
+    fits("add_seat", 200, ann.put(&agent, seat).await);
+    let capacity = json!({"capacity": 4});
+    fits("update_seat", 200, ann.patch(&agent, capacity).await);
+    fits("remove_seat", 409, ann.call("DELETE", &agent).await);
+    let other = format!("{path}/agents/{}", ben.id);
+    fits("remove_seat", 204, ann.call("DELETE", &other).await);
     let path = format!("/me/contacts/{}", ben.id);
     let notes = json!({"alias": "Ben", "tags": ["work"], "starred": true});
     fits("update_contact", 200, ann.put(&path, notes).await);

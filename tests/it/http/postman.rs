@@ -19,6 +19,7 @@ const FOLDERS: &[&str] = &[
     "People",
     "Blocks",
     "Media",
+    "Service desk",
     "Account ends",
     "Errors",
 ];

@@ -49,6 +49,7 @@ fn is_user(body: &Value) {
             "deleted",
             "display_name",
             "id",
+            "kind",
             "rev",
             "status",
             "username"

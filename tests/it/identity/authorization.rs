@@ -50,6 +50,16 @@ const TABLE: &str = "
     list_blocks          token      200       200       200       200       200        200   200
     block_user           token      204       204       204       204       204        204   204
     unblock_user         token      204       204       204       204       204        204   204
+    create_desk          token      201       201       201       201       201        201   201
+    list_desks           token      200       200       200       200       200        200   200
+    update_desk          token      200       200       200       200       200        200   200
+    get_desk_skills      token      200       200       200       200       200        200   200
+    add_desk_skills      token      200       200       200       200       200        200   200
+    list_seats           token      200       200       200       200       200        200   200
+    add_seat             token      200       200       200       200       200        200   200
+    update_seat          token      200       200       200       200       200        200   200
+    remove_seat          token      204       204       204       204       204        204   204
+    update_availability     token      200       200       200       200       200        200   200
     get_user             token      200       200       200       200       200        200   200
     list_users           token      200       200       200       200       200        200   200
     search_users         token      200       200       200       200       200        200   200

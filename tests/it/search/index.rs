@@ -30,6 +30,8 @@ async fn indexing() -> App {
     App::configured(|config| {
         config.index_pause = Some(Duration::from_millis(10));
         config.edit_seconds = -1;
+        // With many rounds it takes longer than a token is valid.
+        config.access_token = Duration::from_secs(86_400);
     })
     .await
 }
@@ -48,9 +50,9 @@ async fn written(app: &App, count: i64) {
 }
 
 /// The number of blocks that have a lexeme.
-fn with(app: &App, lexeme: &str) -> i64 {
+fn with(conn: &mut PgConnection, lexeme: &str) -> i64 {
     let sql = format!("SELECT count(*) AS n FROM search_blocks WHERE tokens @@ '''{lexeme}'''");
-    number(&mut app.database(), &sql)
+    number(conn, &sql)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,9 +64,9 @@ async fn what_is_recalled_or_edited_leaves_the_index_with_its_commit() {
     written(&app, 3).await;
     assert_eq!(
         [
-            with(&app, "number40x"),
-            with(&app, "number41x"),
-            with(&app, "fresh")
+            with(&mut app.database(), "number40x"),
+            with(&mut app.database(), "number41x"),
+            with(&mut app.database(), "fresh")
         ],
         [1, 1, 0]
     );
@@ -72,7 +74,13 @@ async fn what_is_recalled_or_edited_leaves_the_index_with_its_commit() {
     ann.call("DELETE", &format!("{messages}/40")).await.ok(200);
     let change = json!({"version": 1, "content": {"text": "fresh words"}});
     ann.patch(&format!("{messages}/41"), change).await.ok(200);
-    assert_eq!([with(&app, "number40x"), with(&app, "number41x")], [0, 0]);
+    assert_eq!(
+        [
+            with(&mut app.database(), "number40x"),
+            with(&mut app.database(), "number41x")
+        ],
+        [0, 0]
+    );
     for (q, count) in [
         ("number40x", 0),
         ("number41x", 0),
@@ -84,9 +92,9 @@ async fn what_is_recalled_or_edited_leaves_the_index_with_its_commit() {
     written(&app, 3).await;
     assert_eq!(
         [
-            with(&app, "number40x"),
-            with(&app, "number41x"),
-            with(&app, "fresh")
+            with(&mut app.database(), "number40x"),
+            with(&mut app.database(), "number41x"),
+            with(&mut app.database(), "fresh")
         ],
         [0, 0, 1]
     );
@@ -115,7 +123,7 @@ async fn expired_messages_leave_the_index() {
     written(&app, 1).await;
     assert_eq!(
         (
-            with(&app, "number7x"),
+            with(&mut app.database(), "number7x"),
             results(&ben, &[("q", "number7x")]).await.len()
         ),
         (1, 1)
@@ -123,7 +131,7 @@ async fn expired_messages_leave_the_index() {
     let mut conn = app.database();
     let gone = async || {
         (
-            with(&app, "number7x"),
+            with(&mut app.database(), "number7x"),
             number(
                 &mut conn,
                 "SELECT count(*) AS n FROM messages WHERE content IS NOT NULL",
@@ -143,29 +151,32 @@ async fn expired_messages_leave_the_index() {
 async fn edits_beside_the_indexer_are_never_lost() {
     let rounds: usize = tideline::config::environment("ROUNDS").map_or(60, |n| n.parse().unwrap());
     let app = indexing().await;
-    let [ann, ben] = app.people(["ann", "ben"]).await;
-    let chat = ann.direct(&ben).await;
-    let path = format!("/conversations/{chat}/messages");
-    for round in 0..rounds {
-        fill(&ann, &chat, 31).await;
-        let first = ann.send(&chat, &format!("old{round}x")).await;
-        let seq = first["seq"].as_i64().unwrap();
-        // The block is full now, and is inserted and written meanwhile.
-        tokio::time::sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
-        let change = json!({"version": 1, "content": {"text": format!("new{round}x")}});
-        ann.patch(&format!("{path}/{seq}"), change).await.ok(200);
-        let (new, old) = (format!("new{round}x"), format!("old{round}x"));
-        let found = results(&ben, &[("q", &new)]).await;
-        assert_eq!(
-            (found.len(), results(&ben, &[("q", &old)]).await.len()),
-            (1, 0),
-            "{round}"
-        );
-        assert_eq!(with(&app, &old), 0, "{round}");
-    }
+    let [ann] = app.people(["ann"]).await;
+    let readers = app.people(["ben", "cat", "dan", "eva"]).await;
+    let edit = async |(at, reader): (usize, &Person)| {
+        let chat = ann.direct(reader).await;
+        let path = format!("/conversations/{chat}/messages");
+        let mut conn = app.database();
+        for round in (at..rounds).step_by(readers.len()) {
+            fill(&ann, &chat, 31).await;
+            let (new, old) = (format!("new{round}x"), format!("old{round}x"));
+            let first = ann.send(&chat, &old).await;
+            // The block is full now, and is inserted and written meanwhile.
+            tokio::time::sleep(Duration::from_micros(rand::random_range(0..30_000))).await;
+            let change = json!({"version": 1, "content": {"text": new}});
+            let edited = format!("{path}/{}", first["seq"]);
+            ann.patch(&edited, change).await.ok(200);
+            let found = results(reader, &[("q", &new)]).await.len();
+            let lost = results(reader, &[("q", &old)]).await.len();
+            let indexed = with(&mut conn, &old);
+            assert_eq!((found, lost, indexed), (1, 0, 0), "{round}");
+        }
+    };
+    join_all(readers.iter().enumerate().map(edit)).await;
     written(&app, i64::try_from(rounds).unwrap()).await;
+    let mut conn = app.database();
     for round in 0..rounds {
-        assert_eq!(with(&app, &format!("new{round}x")), 1, "{round}");
+        assert_eq!(with(&mut conn, &format!("new{round}x")), 1, "{round}");
     }
     app.finish().await;
 }
@@ -247,7 +258,7 @@ async fn blocks_of_long_words_are_written() {
         ann.send(&chat, &"\u{fdfa}".repeat(5_400)).await;
     }
     written(&app, 2).await;
-    assert_eq!(with(&app, "وسلم"), 2);
+    assert_eq!(with(&mut app.database(), "وسلم"), 2);
     // All of a message's text counts.
     ann.send(&chat, &format!("{}needle", "\u{fdfa}".repeat(5_400)))
         .await;

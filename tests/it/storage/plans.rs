@@ -79,7 +79,7 @@ const NOT_SERVING: [(&str, &str); 11] = [
         "by an operator: a new epoch",
     ),
     ("'!' FROM made", "before a test of load"),
-    ("'seed', 'bot'", "before a test of load"),
+    ("'seed', 'web'", "before a test of load"),
     ("DISTINCT ON (n.username)", "before a test of load"),
 ];
 

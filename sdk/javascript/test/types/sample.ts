@@ -46,6 +46,15 @@ export async function everything(signal: AbortSignal): Promise<string> {
   await tideline.listBlocks({ cursor: blocks.next_cursor });
   await tideline.unblockUser(ben.id);
 
+  const desk: User = await tideline.createDesk({ username: "acme", display_name: "Acme support", client_desk_id: uuidv7() }, { signal });
+  await tideline.updateDesk(desk.id, { display_name: desk.kind ?? "desk", avatar_url: null });
+  const skills = await tideline.addDeskSkills(desk.id, [...(await tideline.getDeskSkills(desk.id)), "returns"]);
+  const seat: Seat = await tideline.addSeat(desk.id, ben.id, { role: "agent", skills, capacity: 3, alias: null });
+  if (seat.presence === "away") await tideline.updateSeat(desk.id, ben.id, { available: false, capacity: seat.capacity + 1 });
+  await tideline.updateAvailability(desk.id, { available: false, why: "lunch" });
+  for (const one of await tideline.listSeats(desk.id)) if (!one.load) await tideline.removeSeat(desk.id, one.user.id);
+  for (const { desk: served, seat: own } of await tideline.listDesks({ signal })) await tideline.updateAvailability(served.id, { available: !own.available });
+
   const account: Account = await tideline.updateMe({ avatar_url: null, bio: "Sails on Sundays", attributes: { team: null } }, { signal });
   const { status } = await tideline.setStatus({ availability: "busy", emoji: "⛵", text: account.bio, until: new Date() });
   if (status?.until && status.availability === "busy") await tideline.clearStatus({ signal });

@@ -3,7 +3,7 @@
 use crate::model::account::Username;
 use crate::model::ids::UserId;
 use crate::model::time::Timestamp;
-use crate::model::wire::user::{Status, User};
+use crate::model::wire::user::{Status, User, UserKind};
 use crate::storage::error::StorageResult;
 use crate::storage::pg::sql::sql;
 use crate::storage::pg::types::Uuids;
@@ -17,6 +17,8 @@ use std::collections::HashSet;
 pub(in crate::storage::pg) struct UserRow {
     #[diesel(sql_type = SqlUuid)]
     pub(in crate::storage::pg) id: UserId,
+    #[diesel(sql_type = Text)]
+    pub(in crate::storage::pg) kind: String,
     #[diesel(sql_type = Text)]
     pub(in crate::storage::pg) username: String,
     #[diesel(sql_type = Text)]
@@ -46,8 +48,11 @@ impl From<UserRow> for User {
             text: row.status_text,
             until: row.status_until,
         };
+        let mut kinds = UserKind::ALL.into_iter();
+        let kind = kinds.find(|kind| kind.as_str() == row.kind);
         Self {
             id: row.id,
+            kind: kind.unwrap_or_default(),
             username: row.username,
             display_name: row.display_name,
             avatar_url: row.avatar_url,
@@ -62,7 +67,7 @@ impl From<UserRow> for User {
 /// The users with these ids, in the order of their ids; unknown ids are left out.
 pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Vec<User>> {
     let rows: Vec<UserRow> = sql(
-        "SELECT id, username, display_name, avatar_url, status_emoji, status_text, status_until, rev, created_at, deleted
+        "SELECT id, kind, username, display_name, avatar_url, status_emoji, status_text, status_until, rev, created_at, deleted
          FROM users_now WHERE id = ANY($1) ORDER BY id",
     )
     .bind::<Uuids, _>(ids)
@@ -72,7 +77,7 @@ pub fn users_by_ids(conn: &mut PgConnection, ids: &[UserId]) -> StorageResult<Ve
 
 /// The user with this username.
 pub fn user_by_name(conn: &mut PgConnection, username: &Username) -> StorageResult<Option<User>> {
-    let row: Option<UserRow> = sql("SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted
+    let row: Option<UserRow> = sql("SELECT u.id, u.kind, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted
          FROM usernames n JOIN users_now u ON u.id = n.user_id WHERE n.username = $1 AND n.reserved_until IS NULL")
     .bind::<Text, _>(username.as_str())
     .get_result(conn)

@@ -312,6 +312,8 @@ struct ConversationRow {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     peer_id: Option<UserId>,
     #[diesel(sql_type = Nullable<Text>)]
+    peer_kind: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     peer_username: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     peer_display_name: Option<String>,
@@ -398,6 +400,7 @@ impl ConversationRow {
             (Some(id), Some(username), Some(display_name), Some(rev), Some(created_at)) => {
                 Some(User::from(UserRow {
                     id,
+                    kind: self.peer_kind.unwrap_or_default(),
                     username,
                     display_name,
                     avatar_url: self.peer_avatar_url,

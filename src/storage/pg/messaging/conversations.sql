@@ -10,7 +10,7 @@ SELECT c.id, c.kind, c.title, c.avatar_media_id, c.switch_seq, c.public, c.membe
        me.marked_unread, me.muted_until,
        s.notify, s.notify_until, s.pinned_at IS NOT NULL AS pinned, COALESCE(s.archived, false) AS archived, s.hidden_through,
        s.nickname,
-       u.id AS peer_id, u.username AS peer_username, u.display_name AS peer_display_name,
+       u.id AS peer_id, u.kind AS peer_kind, u.username AS peer_username, u.display_name AS peer_display_name,
        u.avatar_url AS peer_avatar_url, u.status_emoji AS peer_status_emoji, u.status_text AS peer_status_text,
        u.status_until AS peer_status_until, u.rev AS peer_rev, u.created_at AS peer_created_at,
        u.deleted AS peer_deleted,

@@ -344,7 +344,7 @@ pub fn get(
     user: UserId,
 ) -> StorageResult<Option<Member>> {
     let row: Option<MemberRow> = sql(
-        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
+        "SELECT u.id, u.kind, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
              m.role, m.joined_at, m.muted_until
          FROM members m JOIN users_now u ON u.id = m.user_id WHERE m.conversation_id = $1 AND m.user_id = $2",
     )
@@ -363,7 +363,7 @@ pub fn page(
     limit: PageSize,
 ) -> StorageResult<Vec<Member>> {
     let rows: Vec<MemberRow> = sql(
-        "SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
+        "SELECT u.id, u.kind, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted,
              m.role, m.joined_at, m.muted_until
          FROM members m JOIN users_now u ON u.id = m.user_id
          WHERE m.conversation_id = $1 AND m.user_id > COALESCE($2, '00000000-0000-0000-0000-000000000000')

@@ -69,7 +69,7 @@ fn own_user(mut user: User, availability: &str, until: Option<Timestamp>) -> Sto
 /// The account of a user.
 pub fn account(conn: &mut PgConnection, id: UserId) -> StorageResult<Option<Account>> {
     let row: Option<AccountRow> = sql(
-        "SELECT n.id, n.username, n.display_name, n.avatar_url, n.status_emoji, n.status_text, n.status_until, n.rev,
+        "SELECT n.id, n.kind, n.username, n.display_name, n.avatar_url, n.status_emoji, n.status_text, n.status_until, n.rev,
              n.created_at, n.deleted, n.availability, u.bio, u.attributes::text AS attributes, u.read_receipts, u.forward_name
          FROM users_now n JOIN users u ON u.id = n.id WHERE n.id = $1",
     )

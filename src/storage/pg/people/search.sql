@@ -1,5 +1,5 @@
 -- The people in use whose usernames are in a range, of the first ones by name: those that can be found by a user.
-SELECT u.id, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted
+SELECT u.id, u.kind, u.username, u.display_name, u.avatar_url, u.status_emoji, u.status_text, u.status_until, u.rev, u.created_at, u.deleted
 FROM (
     SELECT id, username, privacy FROM users
     WHERE state = 'active' AND username COLLATE "C" >= $1 AND username COLLATE "C" < $2 ORDER BY username COLLATE "C" LIMIT $3

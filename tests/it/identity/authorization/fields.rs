@@ -17,6 +17,7 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
                     "deleted",
                     "display_name",
                     "id",
+                    "kind",
                     "rev",
                     "status",
                     "username",
@@ -55,7 +56,7 @@ pub fn disclosed(body: &Value) -> impl Iterator<Item = String> {
 
 #[test]
 fn disclosure_check_finds_secret_fields() {
-    let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1, "avatar_url": 1, "rev": 1, "status": 1, "deleted": 1});
+    let user = json!({"id": 1, "username": 1, "display_name": 1, "created_at": 1, "avatar_url": 1, "rev": 1, "status": 1, "deleted": 1, "kind": 1});
     let mut more = user.clone();
     more["last_seen_at"] = json!(1);
     let session = json!({"access_token": 1, "refresh_token": 1, "expires_in": 1, "user": user});

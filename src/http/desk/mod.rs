@@ -1,0 +1,4 @@
+//! Endpoints of service desks.
+
+pub mod desks;
+pub mod seats;

@@ -1,0 +1,4 @@
+//! Service desks.
+
+pub mod desks;
+pub mod seats;
