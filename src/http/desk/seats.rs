@@ -172,7 +172,7 @@ pub async fn remove_seat(
 
 /// Become available, or end it
 ///
-/// For the staff of the desk. Whoever is available takes new cases, and shows the rest of the staff their presence.
+/// For the staff of the desk. A user who is available takes new cases, and shows the staff the own presence.
 #[utoipa::path(put, path = "/v1/desks/{desk_id}/me", tag = "Service desk", request_body = AvailabilityRequest,
     params(("desk_id" = Uuid, Path, description = "The desk")),
     responses((status = 200, description = "The caller's seat", body = Seat)),

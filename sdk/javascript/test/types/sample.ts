@@ -1,7 +1,7 @@
 // Never run: uses everything once, so that the compiler checks the types.
 
 import { Tideline, TidelineError, browserStorage, memoryStorage, newerState, uuidv7 } from "../../src/tideline.js";
-import type { Account, Audience, Contact, ContactRequest, Content, Conversation, Entry, Message, MessageVersion, NewMessage, OutboxItem, Profile, TidelineStorage, User } from "../../src/tideline.js";
+import type { Account, Audience, Contact, ContactRequest, Content, Conversation, Entry, Message, MessageVersion, NewMessage, OutboxItem, Profile, Seat, TidelineStorage, User } from "../../src/tideline.js";
 
 const storage: TidelineStorage = { ...memoryStorage(), get: async (key) => key };
 

@@ -175,7 +175,7 @@ pub fn put(
     Ok(())
 }
 
-/// Whether a user takes new cases, and why not. Whoever becomes available has missed no offers.
+/// Whether a user takes new cases, and why not. A user who becomes available has missed no offers.
 pub fn set_available(
     conn: &mut PgConnection,
     desk: UserId,
