@@ -12,6 +12,8 @@ use unicode_segmentation::UnicodeSegmentation;
 pub struct Word {
     /// Where it begins in [`Words::folded`], in bytes.
     begin: usize,
+    /// The compared characters of its first character that stand before it: those of `½` are `1⁄2`, and its second word is `2`.
+    skipped: usize,
     /// The script without spaces; none for a word.
     pub script: Option<Unspaced>,
     /// Where it stands in the text, in bytes. It covers whole characters with their marks.
@@ -59,7 +61,10 @@ pub fn words(text: &str) -> Words {
     let mut is_open = false;
     for (start, cluster) in clusters(text) {
         let end = start + cluster.len();
+        let mut seen = 0;
         with_folded(cluster, |c, class| {
+            let skipped = seen;
+            seen += 1;
             let script = match class {
                 Class::Letter(script) => script,
                 Class::Mark => None,
@@ -82,6 +87,7 @@ pub fn words(text: &str) -> Words {
                     }
                     words.push(Word {
                         begin: folded.len(),
+                        skipped,
                         script,
                         place: start..end,
                     });
@@ -102,7 +108,7 @@ impl Word {
         let mut seen = 0;
         for (start, cluster) in own.grapheme_indices(true) {
             seen += fold(cluster).chars().count();
-            if seen >= characters {
+            if seen >= self.skipped + characters {
                 return self.place.start + start + cluster.len();
             }
         }
@@ -182,6 +188,19 @@ mod tests {
             [prefix(4), prefix(5), prefix(6), prefix(9)],
             ["Stra", "Straß", "Straß", "Straße"]
         );
+        // The beginning of a word counts from the word, not from the character that it begins inside of.
+        for (text, at, expected) in [
+            ("½①x", 1, vec!["½", "½①", "½①x"]),
+            ("½①Ⅷ", 1, vec!["½", "½①", "½①Ⅷ", "½①Ⅷ"]),
+            ("⑴½①x", 0, vec!["⑴"]),
+            ("⑴½①x", 1, vec!["½"]),
+            ("⑴½①x", 2, vec!["½", "½①", "½①x"]),
+        ] {
+            let word = &words(text).all[at];
+            let prefixes = (1..=expected.len())
+                .map(|characters| &text[word.place.start..word.end_of_prefix(text, characters)]);
+            assert_eq!(prefixes.collect::<Vec<_>>(), expected, "{text} {at}");
+        }
         // A flood of marks is one character.
         let flood = format!("a{}b", "\u{301}".repeat(8_000));
         assert_eq!(folded(&flood), ["ab"]);

@@ -639,9 +639,22 @@ async fn files_of_two_types_are_pictures_only() {
     let png = encode(&pictures::quarters(400, 300), Png);
     let archive = chunk(b"IEND", b"PK\x03\x04canary");
     files.push((Png, [&png[..png.len() - 12], &archive].concat()));
-    for (name, body) in [(b"pHYs", &b"123456789canary"[..]), (b"fdAT", b"canary")] {
+    for (name, body) in [
+        (b"pHYs", &b"123456789canary"[..]),
+        (b"fdAT", b"canary"),
+        (b"PLTE", b"123456canary"),
+        (b"tRNS", b"123456canary"),
+        (b"cHRM", b"canary"),
+        (
+            b"iCCP",
+            &[b"icc\0\0", &stored(PROFILE)[..], b"canary"].concat(),
+        ),
+    ] {
         files.push((Png, png_with(&png, &[chunk(name, body)])));
     }
+    let behind = chunk(b"IDAT", b"PK\x03\x04canary");
+    let end = png.len() - 12;
+    files.push((Png, [&png[..end], &behind, &png[end..]].concat()));
     let code = segment(0xc8, b"canary");
     files.push((Jpeg, jpeg_with(&jpeg, &[code])));
     let picture = webp_picture(&pictures::quarters(400, 300));

@@ -2,14 +2,15 @@
 //! needs are written again. So the pixels stay as they are, and a part that nobody knows is not kept.
 //!
 //! What is left beside the picture is the orientation, as the only tag of an EXIF block, and the ICC profile, if it is one. Bytes after the
-//! end are dropped: a file that is also HTML or an archive is not so afterwards. A picture without its end is damaged; decoders
-//! would show what there is.
+//! end are dropped, and so is an HTML page or an archive there. Pixels and colours stay whatever they spell: a picture that was made
+//! for it can still be read as something else. A picture without its end is damaged; decoders would show what there is.
 
 mod byte_reader;
 mod exif;
 mod gif;
 pub mod icc;
 mod jpeg;
+mod pixel_stream;
 mod png;
 #[cfg(test)]
 mod tests;
