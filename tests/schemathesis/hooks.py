@@ -45,8 +45,12 @@ def before_call(context, case, kwargs):
         path = dict(case.path_parameters)
         if operation == "get_user":
             put(path, "id", WORLD["users"])
+        elif operation == "remove_member":
+            # The caller's own groups: elsewhere few may be removed.
+            put(path, "id", WORLD["conversations"][:2])
         else:
             put(path, "id", WORLD["conversations"])
+        put(path, "desk_id", WORLD["desks"])
         # Never the caller, who would leave the group and be unable to go on.
         put(path, "user_id", WORLD["users"])
         # The first messages are recalled early, and those cannot be pinned.
@@ -72,6 +76,10 @@ def before_call(context, case, kwargs):
         put(body, "user_ids", [WORLD["users"][:2], WORLD["users"][2:]])
         put(body, "member_ids", [[], WORLD["users"]])
         put(body, "seq", [0, 1, 2])
+        if operation in ("add_seat", "update_seat"):
+            put(body, "skills", [[], ["sales"], ["sales", "returns"]])
+        if operation == "add_desk_skills":
+            put(body, "skills", [["returns", "sales"], ["returns", "sales", "chinese"]])
         put(body, "refresh_token", WORLD["refresh_tokens"])
         if operation == "login_user":
             put(body, "username", ["ann"])

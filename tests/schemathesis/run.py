@@ -52,7 +52,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             bind = "127.0.0.1:%d" % free.getsockname()[1]
         self.env = {"PATH": os.environ["PATH"], "TIDELINE_BIND": bind, "TIDELINE_RATE_LIMIT": "off"}
-        self.env |= {"TIDELINE_METRICS_BIND": "", "TIDELINE_DRAIN_SECONDS": "2"}
+        self.env |= {"TIDELINE_METRICS_BIND": "", "TIDELINE_DRAIN_SECONDS": "2", "TIDELINE_DESKS": "open"}
         self.program, self.url = program, f"http://{bind}"
         self.log = directory / "log"
         command = [program, "dev", "--dir", directory / "dev"]
@@ -119,11 +119,18 @@ def world(server):
             call("POST", f"/conversations/{conversation}/messages", person(me), body)
     blocked = direct(me, others[5])
     call("PUT", f"/me/blocks/{me['user_id']}", person(others[5]))
+    desk = {"username": "acme", "display_name": "Acme support", "client_desk_id": str(uuid.uuid4())}
+    desk = call("POST", "/desks", person(me), desk)["id"]
+    call("PUT", f"/desks/{desk}/skills", person(me), {"skills": ["returns", "sales"]})
+    for other in others[:5]:
+        seat = {"role": "agent", "skills": ["sales"], "capacity": 3}
+        call("PUT", f"/desks/{desk}/agents/{other['user_id']}", person(me), seat)
     account = {"username": "ann", "password": "correct horse"}
     session = call("POST", "/auth/register", "", account)
     return person(me), {
         "conversations": [*conversations, blocked],
         "users": [other["user_id"] for other in others],
+        "desks": [desk],
         "refresh_tokens": [session["refresh_token"]],
         "epoch": call("GET", "/capabilities", "")["epoch"],
     }
