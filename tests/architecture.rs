@@ -52,6 +52,8 @@ const STORAGE_ABOVE: &[(&str, &str)] = &[
     ("people", "sync"),
     // The clock and the epoch belong to the instance, and every area reads them.
     ("identity", "operations"),
+    // The end of an account ends its seats in the same transaction.
+    ("identity", "desk"),
 ];
 
 /// Tables by the area whose SQL may name them.

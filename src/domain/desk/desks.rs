@@ -13,7 +13,7 @@ use crate::storage::pg::Connection;
 use crate::storage::pg::desk::seats::SeatDuties;
 use crate::storage::pg::desk::{desks as rows, seats};
 use crate::storage::pg::identity::{accounts, users};
-use crate::storage::pg::people::profiles;
+use crate::storage::pg::people::{blocks, profiles};
 
 /// A desk to create.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub async fn create_for(
 ) -> Result<(User, bool), Error> {
     let id = UserId(clock::new_id());
     let insert = move |conn: &mut Connection| {
+        // The account of the first admin does not end meanwhile.
+        blocks::hold(conn, &[creator].into())?;
         if !rows::reserve(conn, creator, new.client_id, id)? {
             return repeated(conn, creator, &new);
         }

@@ -13,6 +13,7 @@ use crate::storage::pg::desk::seats::SeatDuties;
 use crate::storage::pg::desk::{desks, seats as rows};
 use crate::storage::pg::identity::users;
 use crate::storage::pg::people::blocks;
+use std::collections::BTreeSet;
 
 /// The refusal to leave a desk without an admin.
 const LAST_ADMIN: Error = Error::Conflict("a desk keeps at least one admin");
@@ -90,6 +91,7 @@ pub async fn put(
         desk,
         SeatRole::Admin,
         "add_seat",
+        [caller.user, user].into(),
         move |conn, skills| {
             let (seats, admins) = rows::counts(conn, desk)?;
             let before = rows::role(conn, desk, user)?;
@@ -156,6 +158,7 @@ pub async fn update(
         desk,
         SeatRole::Supervisor,
         "update_seat",
+        BTreeSet::new(),
         move |conn, skills| {
             let Some(before) = rows::get(conn, desk, user, skills)? else {
                 return Ok(Err(Error::NotFound));
@@ -198,6 +201,7 @@ pub async fn set_available(
         desk,
         SeatRole::Agent,
         "set_available",
+        BTreeSet::new(),
         move |conn, skills| {
             let Some(before) = rows::get(conn, desk, caller.user, skills)? else {
                 return Ok(Err(Error::NotFound));
@@ -240,20 +244,24 @@ pub async fn remove(
     delivery.pg.transaction("remove_seat", work).await?
 }
 
-/// Makes a change of a seat by somebody with at least this role, under the desk's lock. `decide` has the desk's skills, and returns whose
-/// seat it has changed.
+/// Makes a change of a seat by somebody with at least this role, under the desk's lock. The accounts of the held users do not end meanwhile.
+/// `decide` has the desk's skills, and returns whose seat it has changed.
 async fn change<F>(
     delivery: &Delivery,
     caller: Caller,
     desk: UserId,
     least: SeatRole,
     name: &'static str,
+    held: BTreeSet<UserId>,
     decide: F,
 ) -> Result<Seat, Error>
 where
     F: Fn(&mut Connection, &[String]) -> StorageResult<Result<UserId, Error>> + Send + 'static,
 {
     let work = move |conn: &mut Connection| {
+        if !held.is_empty() {
+            blocks::hold(conn, &held)?;
+        }
         desks::lock(conn, desk)?;
         if let Err(refusal) = needs(conn, desk, caller, least)? {
             return Ok(Err(refusal));

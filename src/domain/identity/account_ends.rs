@@ -6,6 +6,7 @@ use crate::engine::auth::Auth;
 use crate::engine::error::Error;
 use crate::model::account::{Caller, Password};
 use crate::model::time::Timestamp;
+use crate::storage::pg::desk::seats;
 use crate::storage::pg::identity::{account_ends as rows, accounts, devices};
 
 /// How often a password is checked: the hash may be renewed during the first check.
@@ -69,6 +70,10 @@ async fn end(
                 }
                 if !has_password && !rows::is_new_device(conn, user, device)? {
                     return Ok(Err(Error::InvalidCredentials));
+                }
+                if !seats::remove_all(conn, user)? {
+                    let why = "a desk keeps at least one admin: make another user its admin first";
+                    return Ok(Err(Error::Conflict(why)));
                 }
                 let removed = devices::remove_others(conn, user, None)?;
                 if !removed.contains(&device) {

@@ -47,10 +47,11 @@ async fn proof(
 /// Deactivate the caller's account
 ///
 /// Logs all devices out. Until the next login the account is not found by search, new direct conversations with it are
-/// `not_accepted`, and nobody adds it to groups or channels. Messages in its conversations are stored.
+/// `not_accepted`, and nobody adds it to groups or channels. Messages in its conversations are stored. Its seats at service desks end:
+/// `conflict` if a desk would have no admin left.
 #[utoipa::path(post, path = "/v1/me/deactivate", tag = "Accounts", request_body = EndAccountRequest,
     responses((status = 204, description = "Deactivated, and logged out")),
-    extensions(("x-problems" = json!(["invalid_credentials"]))))]
+    extensions(("x-problems" = json!(["invalid_credentials", "conflict"]))))]
 pub async fn deactivate_me(
     request: HttpRequest,
     auth: Handle<Auth>,
@@ -64,12 +65,13 @@ pub async fn deactivate_me(
 
 /// Delete the caller's account
 ///
-/// Deactivates the account, and erases it at `erase_at`. A login before calls that off. Erased, the account leaves its groups and
+/// Deactivates the account, and erases it at `erase_at`. A login before calls that off, but brings no seat at a service desk back. `conflict`
+/// if a desk would have no admin left. Erased, the account leaves its groups and
 /// channels, and is shown with `deleted: true` and without a name. Its messages and direct conversations stay. Its username can be
 /// taken by nobody for 180 days.
 #[utoipa::path(delete, path = "/v1/me", tag = "Accounts", request_body = EndAccountRequest,
     responses((status = 202, description = "Deactivated, logged out, and to be erased", body = AccountDeletion)),
-    extensions(("x-problems" = json!(["invalid_credentials"]))))]
+    extensions(("x-problems" = json!(["invalid_credentials", "conflict"]))))]
 pub async fn delete_me(
     request: HttpRequest,
     auth: Handle<Auth>,

@@ -1,6 +1,6 @@
 //! Who serves a desk, and who decides it.
 
-use crate::support::{App, Person, id, online};
+use crate::support::{App, PASSWORD, Person, id, online};
 use serde_json::{Value, json};
 
 fn seat(role: &str) -> Value {
@@ -234,5 +234,55 @@ async fn only_the_own_call_makes_available_and_shows_the_presence() {
     ann.call("DELETE", &at).await.ok(204);
     assert_eq!(give(&ann, &desk, &ben, "agent").await["available"], false);
     stays.abort();
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_end_with_the_account_but_for_that_of_the_last_admin() {
+    let (app, [ann, ben, cat]) = App::with(["ann", "ben", "cat"]).await;
+    let (desk, other) = (ann.desk().await, cat.desk().await);
+    give(&ann, &desk, &ben, "agent").await;
+    give(&cat, &other, &ben, "admin").await;
+    let password = json!({"password": PASSWORD});
+    for path in ["/me/deactivate", "/me"] {
+        let method = if path == "/me" { "DELETE" } else { "POST" };
+        let answer = ann.send_bytes(method, path, password.to_string()).await;
+        answer.problem(409, "conflict");
+    }
+    // Nothing of the refused end has happened.
+    ann.get(&format!("/desks/{desk}/agents")).await.ok(200);
+    ben.post("/me/deactivate", password.clone()).await.ok(204);
+    for (admin, desk) in [(&ann, &desk), (&cat, &other)] {
+        let seats = admin.get(&format!("/desks/{desk}/agents")).await.ok(200);
+        assert_eq!(seats["agents"].as_array().unwrap().len(), 1);
+        let path = format!("/desks/{desk}/agents/{}", ben.id);
+        admin
+            .put(&path, seat("agent"))
+            .await
+            .problem(403, "not_accepted");
+    }
+    let login = json!({"username": "ben", "password": PASSWORD});
+    ann.post("/auth/login", login).await.ok(200);
+    give(&ann, &desk, &ben, "admin").await;
+    ann.post("/me/deactivate", password).await.ok(204);
+    app.finish().await;
+}
+
+/// Of an account that ends while it becomes the only other admin: either it has no seat, or it does not end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_is_not_given_to_an_account_that_ends() {
+    let (app, [ann]) = App::with(["ann"]).await;
+    let desk = ann.desk().await;
+    for round in 0..20 {
+        let name = format!("ben{round}");
+        let [ben] = app.people([name.as_str()]).await;
+        let path = format!("/desks/{desk}/agents/{}", ben.id);
+        let end = ben.post("/me/deactivate", json!({"password": PASSWORD}));
+        let (given, ended) = tokio::join!(ann.put(&path, seat("agent")), end);
+        assert!([200, 403].contains(&given.status), "{}", given.body);
+        ended.ok(204);
+        let seats = ann.get(&format!("/desks/{desk}/agents")).await.ok(200);
+        assert_eq!(seats["agents"].as_array().unwrap().len(), 1, "{round}");
+    }
     app.finish().await;
 }

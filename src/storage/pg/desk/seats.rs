@@ -207,3 +207,40 @@ pub fn remove(conn: &mut PgConnection, desk: UserId, user: UserId) -> StorageRes
     .execute(conn)?;
     Ok(())
 }
+
+/// Takes all seats of a user away, unless a desk would have no admin left: then nothing changes, and the result is `false`. Takes the locks
+/// of the desks, after that of the user's row.
+pub fn remove_all(conn: &mut PgConnection, user: UserId) -> StorageResult<bool> {
+    sql(
+        "SELECT id FROM desks
+         WHERE id = ANY(ARRAY(SELECT desk_id FROM seats WHERE user_id = $1 AND removed_at IS NULL ORDER BY user_id, desk_id))
+         ORDER BY id FOR NO KEY UPDATE",
+    )
+    .bind::<SqlUuid, _>(user)
+    .execute(conn)?;
+    let left: Option<UserId> = sql(
+        "SELECT s.desk_id FROM (
+             SELECT desk_id FROM seats WHERE user_id = $1 AND role = 'admin' AND removed_at IS NULL ORDER BY user_id, desk_id
+         ) AS s
+         LEFT JOIN LATERAL (
+             SELECT user_id FROM seats
+             WHERE desk_id = s.desk_id AND user_id <> $2 AND role = 'admin' AND removed_at IS NULL LIMIT 1
+         ) AS o ON true
+         WHERE o.user_id IS NULL LIMIT 1",
+    )
+    .bind::<SqlUuid, _>(user)
+    .bind::<SqlUuid, _>(user)
+    .scalar::<SqlUuid>()
+    .get_result(conn)
+    .optional()?;
+    if left.is_some() {
+        return Ok(false);
+    }
+    sql(
+        "UPDATE seats SET removed_at = now(), available = false, why = NULL, version = version + 1
+         WHERE user_id = $1 AND removed_at IS NULL",
+    )
+    .bind::<SqlUuid, _>(user)
+    .execute(conn)?;
+    Ok(true)
+}
