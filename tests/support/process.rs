@@ -81,6 +81,7 @@ impl Process {
             ("REDIS_URL", redis_url),
             ("TIDELINE_JWT_SECRET", SECRET),
             ("TIDELINE_RATE_LIMIT", "off"),
+            ("TIDELINE_DESKS", "open"),
         ];
         all.extend(variables);
         Self::start(&["serve"], &all)
