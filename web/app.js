@@ -125,6 +125,7 @@ function show({ keeps = false } = {}) {
 }
 
 async function enter() {
+  next = null;
   $("#welcome").hidden = true;
   $("#app").hidden = false;
   store.clear();
@@ -165,8 +166,7 @@ let next = null;
 
 async function follow() {
   if (!next || !$("#app").hidden) return;
-  next = null;
-  if (await tideline.restore()) await enter();
+  if ((await tideline.restore()) && next) await enter();
 }
 
 tabs.on("signed_in", (id) => {
@@ -174,6 +174,8 @@ tabs.on("signed_in", (id) => {
   next = id;
   follow();
 });
+// What another process of the browser has stored may be here only after its message.
+addEventListener("storage", follow);
 tabs.on("blocked", (id, blocked) => store.setBlocked(id, blocked));
 tabs.on("renamed", (user) => store.rename(user));
 tabs.on("retitled", (conversation) => store.retitle(conversation));
