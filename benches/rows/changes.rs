@@ -95,7 +95,9 @@ fn pages(people: &[Person], ring: &[String], query: &'static str) -> RequestSour
 
 /// Row 12.
 pub async fn measure(environment: &Environment, options: &Options) -> Vec<Line> {
-    let deployment = environment.deploy("edits", options.users).await;
+    // A message is edited at most once in a second, so there are more messages than edits in a second.
+    let users = options.users.max(CHANGED_USERS);
+    let deployment = environment.deploy("edits", users).await;
     let on = &deployment;
     let ring = on.ring(include_str!("../fill.sql")).await;
     let sides = [sends_of(&on.people, &ring), edits(&on.people, &ring)];
