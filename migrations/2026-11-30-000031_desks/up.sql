@@ -26,7 +26,8 @@ CREATE TABLE client_desks (
     PRIMARY KEY (creator_id, client_desk_id)
 );
 
--- Who serves a desk. `skills` has a bit for each skill of the desk. A removed seat stays, so that its version never goes back.
+-- Who serves a desk. `skills` has a bit for each skill of the desk. A removed seat stays without
+-- the name of its user, so that its version never goes back.
 CREATE TABLE seats (
     desk_id    uuid,
     user_id    uuid,

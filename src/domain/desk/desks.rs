@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::domain::desk::seats::{needs, present, shown};
+use crate::domain::identity::account_ends::NO_PASSWORD;
 use crate::engine::delivery::Delivery;
 use crate::engine::error::Error;
 use crate::model::account::{Caller, Username};
@@ -26,9 +27,6 @@ pub struct NewDesk {
     pub client_id: ClientDeskId,
 }
 
-/// A password hash that no password has.
-const NO_PASSWORD: &str = "!";
-
 /// Creates a desk, with its creator as its first admin, if the server is open for desks. Returns whether it is new.
 pub async fn create(
     delivery: &Delivery,
@@ -49,8 +47,11 @@ pub async fn create_for(
 ) -> Result<(User, bool), Error> {
     let id = UserId(clock::new_id());
     let insert = move |conn: &mut Connection| {
-        // The account of the first admin does not end meanwhile.
+        // The account of the first admin does not end meanwhile, and has not ended before: its devices are logged out then.
         blocks::hold(conn, &[creator].into())?;
+        if !users::is_active(conn, creator)? {
+            return Ok(Err(Error::DeviceRevoked));
+        }
         if !rows::reserve(conn, creator, new.client_id, id)? {
             return repeated(conn, creator, &new);
         }
@@ -177,10 +178,10 @@ pub async fn put_skills(
     skills: Vec<String>,
 ) -> Result<Vec<String>, Error> {
     let write = move |conn: &mut Connection| {
+        rows::lock(conn, id)?;
         if let Err(refusal) = needs(conn, id, caller, SeatRole::Admin)? {
             return Ok(Err(refusal));
         }
-        rows::lock(conn, id)?;
         let before = present(rows::skills(conn, id)?)?;
         if !skills.starts_with(&before) {
             let detail = "must begin with the desk's present skills in their order";

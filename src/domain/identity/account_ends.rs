@@ -13,7 +13,7 @@ use crate::storage::pg::identity::{account_ends as rows, accounts, devices};
 const MAX_CHECKS: usize = 2;
 
 /// The hash of accounts without a password.
-const NO_PASSWORD: &str = "!";
+pub const NO_PASSWORD: &str = "!";
 
 /// Deactivates the caller's account: all devices are logged out, until the next login.
 pub async fn deactivate(

@@ -185,8 +185,15 @@ async fn a_closed_server_has_the_desks_of_its_operator() {
         ),
         (&line["desk_id"], &json!("admin"))
     );
-    for admin in ["ann", "nobody", "acme"] {
-        assert!(!create(admin).status.success(), "{admin}");
+    let [ben] = app.people(["ben"]).await;
+    let password = json!({"password": PASSWORD});
+    ben.post("/me/deactivate", password).await.ok(204);
+    // A name that is taken, nobody, a desk, and an account that is not in use.
+    let again = |admin: &str| app.admin(&["create-desk", "--username", "acme2", "--admin", admin]);
+    assert!(!create("ann").status.success());
+    for admin in ["nobody", "acme", "ben"] {
+        assert!(!again(admin).status.success(), "{admin}");
     }
+    assert!(again("ann").status.success());
     app.finish().await;
 }

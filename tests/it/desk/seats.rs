@@ -1,6 +1,6 @@
 //! Who serves a desk, and who decides it.
 
-use crate::support::{App, PASSWORD, Person, id, online};
+use crate::support::{App, PASSWORD, Person, id, number, online};
 use serde_json::{Value, json};
 
 fn seat(role: &str) -> Value {
@@ -252,6 +252,10 @@ async fn seats_end_with_the_account_but_for_that_of_the_last_admin() {
     // Nothing of the refused end has happened.
     ann.get(&format!("/desks/{desk}/agents")).await.ok(200);
     ben.post("/me/deactivate", password.clone()).await.ok(204);
+    let mut conn = app.database();
+    let names =
+        "SELECT count(*) AS n FROM seats WHERE removed_at IS NOT NULL AND alias IS NOT NULL";
+    assert_eq!(number(&mut conn, names), 0);
     for (admin, desk) in [(&ann, &desk), (&cat, &other)] {
         let seats = admin.get(&format!("/desks/{desk}/agents")).await.ok(200);
         assert_eq!(seats["agents"].as_array().unwrap().len(), 1);

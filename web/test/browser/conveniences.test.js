@@ -60,8 +60,22 @@ test("conveniences", { timeout: 480_000 }, async (t) => {
     await ann.fill("#text", "a later draft for Ben");
     await logOut(ann);
     await other.waitForSelector("#welcome:not([hidden])");
+    // The session arrives in the storage of the other tab only after the message of the login.
+    await other.evaluate(() => {
+      const { getItem } = Storage.prototype;
+      Storage.prototype.getItem = function (key) {
+        return window.late && key.endsWith("session") ? null : getItem.call(this, key);
+      };
+      window.late = true;
+    });
     assert.deepEqual(await ann.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("draft"))), []);
     await logIn(ann, "ann");
+    await ann.waitForSelector("#status[data-state=online]");
+    assert.equal(await other.isVisible("#welcome"), true);
+    await other.evaluate(() => {
+      window.late = false;
+      window.dispatchEvent(new StorageEvent("storage"));
+    });
     // The other tab gets the login.
     await other.waitForSelector("#status[data-state=online]");
     await enter(ann, "Ben Bo");

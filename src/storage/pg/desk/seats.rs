@@ -199,7 +199,7 @@ pub fn set_available(
 /// Takes the seat of a user away. Under the desk's lock.
 pub fn remove(conn: &mut PgConnection, desk: UserId, user: UserId) -> StorageResult<()> {
     sql(
-        "UPDATE seats SET removed_at = now(), available = false, why = NULL, version = version + 1
+        "UPDATE seats SET removed_at = now(), alias = NULL, available = false, why = NULL, version = version + 1
          WHERE desk_id = $1 AND user_id = $2",
     )
     .bind::<SqlUuid, _>(desk)
@@ -237,7 +237,7 @@ pub fn remove_all(conn: &mut PgConnection, user: UserId) -> StorageResult<bool> 
         return Ok(false);
     }
     sql(
-        "UPDATE seats SET removed_at = now(), available = false, why = NULL, version = version + 1
+        "UPDATE seats SET removed_at = now(), alias = NULL, available = false, why = NULL, version = version + 1
          WHERE user_id = $1 AND removed_at IS NULL",
     )
     .bind::<SqlUuid, _>(user)
